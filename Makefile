@@ -1,0 +1,49 @@
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PORT ?= 12345
+PACKAGES := rdate ncat socat netcat-openbsd
+
+.PHONY: run test trial check coverage wheel docs clean
+
+# one stamp for each set of extras; a changed requirement installs again
+$(VENV)/.test: setup.cfg pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	touch $@
+
+$(VENV)/.lint: $(VENV)/.test
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,lint]'
+	touch $@
+
+run: $(VENV)/.test
+	$(BIN)/twistd -n --pidfile= echotime --tcp $(PORT) --udp $(PORT)
+
+test: $(VENV)/.test
+	$(BIN)/python -m pytest
+
+trial: $(VENV)/.test
+	$(BIN)/trial tests.integration
+
+check: $(VENV)/.lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+coverage: $(VENV)/.test
+	$(BIN)/coverage erase
+	PYTHONPATH=$(CURDIR)/tests/_cover $(BIN)/coverage run -m pytest
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
+wheel: $(VENV)/.test
+	rm -rf build
+	$(BIN)/python -m build --outdir dist .
+
+docs: $(VENV)/.test
+	$(BIN)/python -m echotime.sockopt.document > docs/socket-options.md
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info _trial_temp* .coverage* twisted/plugins/dropin.cache
+	rm -rf .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,69 @@
+"""Texts of the command line as values. Each raises ValueError in words that say what was expected."""
+
+from __future__ import annotations
+
+import difflib
+import math
+
+from twisted.internet.abstract import isIPAddress, isIPv6Address
+
+from echotime.daemon.settings import Address
+from echotime.wire import hostport
+from echotime.wire.timestamp import Epoch
+
+ADDRESS_FORM = "PORT, ADDRESS:PORT or [IPv6]:PORT"
+_EPOCHS = {"unix": Epoch.UNIX, "1900": Epoch.RFC868}
+_MOST = 2**31 - 1
+
+
+def address(text: str) -> Address:
+    """``12345``, ``127.0.0.1:12345`` or ``[::1]:12345``; a port alone is on every IPv4 address."""
+    try:
+        host, port = hostport.split(text)
+        if port is None:
+            raise ValueError("the port is missing")
+        number = hostport.port_number(port)
+        return Address("0.0.0.0" if host is None else _numeric(host, text), number)
+    except ValueError as error:
+        raise ValueError(f"{error}; expected {ADDRESS_FORM}") from None
+
+
+def _numeric(host: str, text: str) -> str:
+    fits = isIPv6Address(host) if text.startswith("[") else isIPAddress(host)
+    if not fits:
+        raise ValueError(f"{host!r} is no numeric address")
+    return host
+
+
+def count(text: str) -> int:
+    """A whole number from 0 to 2**31-1."""
+    if not (text.isascii() and text.isdigit()) or int(text) > _MOST:
+        raise ValueError(f"{text!r} is no whole number; expected 0 to {_MOST}")
+    return int(text)
+
+
+def positive(text: str) -> int:
+    """A whole number from 1 to 2**31-1."""
+    number = count(text)
+    if not number:
+        raise ValueError(f"0 is too small; expected 1 to {_MOST}")
+    return number
+
+
+def seconds(text: str) -> float:
+    """A number of seconds, not negative, fractions allowed."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 <= number <= _MOST:
+        raise ValueError(f"{text!r} is no number of seconds; expected 0 or more, as in 5 or 0.5")
+    return number
+
+
+def epoch(text: str) -> Epoch:
+    """``unix`` or ``1900``."""
+    if text.lower() not in _EPOCHS:
+        near = difflib.get_close_matches(text.lower(), _EPOCHS, n=1, cutoff=0)
+        raise ValueError(f"{text!r} is no epoch; expected unix or 1900, the nearest is {near[0]}")
+    return _EPOCHS[text.lower()]

@@ -1,0 +1,60 @@
+"""How the daemon says that it cannot run: one line on standard error, and the exit status.
+
+twistd would show a traceback for an exception and print its whole help for a usage error.
+"""
+
+from __future__ import annotations
+
+import errno
+import sys
+from typing import NoReturn
+
+from twisted.internet.error import CannotListenError
+from twisted.logger import Logger
+
+from echotime.daemon.settings import Address
+
+_log = Logger()
+_HINTS = {
+    errno.EADDRINUSE: "another socket holds the port",
+    errno.EADDRNOTAVAIL: "this host does not have the address",
+    errno.EACCES: "ports below 1024 need CAP_NET_BIND_SERVICE, or root",
+}
+
+
+class StartFailed(Exception, SystemExit):
+    """The daemon cannot serve what it was asked to serve.
+
+    An Exception, so that twistd cleans up and tells whoever waits for its daemon; and a SystemExit with
+    status 1, so that the interpreter ends without a traceback.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.code = 1
+
+
+def start_failed(reason: str) -> StartFailed:
+    """Say why on standard error and in the log; the exception to raise."""
+    _log.critical("{reason}", reason=reason)
+    # sys.stderr is the log by now
+    print(f"echotime: {reason}", file=sys.__stderr__, flush=True)
+    return StartFailed(reason)
+
+
+def cannot_listen(transport: str, address: Address, error: Exception) -> str:
+    """Which address cannot be served, and why."""
+    cause = error.socketError if isinstance(error, CannotListenError) else error
+    if not isinstance(cause, OSError):
+        return f"cannot listen on {transport} {address}: {cause}"
+    name = errno.errorcode.get(cause.errno or 0, "?")
+    hint = f": {_HINTS[cause.errno]}" if cause.errno in _HINTS else ""
+    return f"cannot listen on {transport} {address}: {cause.strerror} ({name}){hint}"
+
+
+def usage_failed(faults: str) -> NoReturn:
+    """Say every fault of the command line and end with status 2."""
+    for fault in faults.splitlines():
+        print(f"echotime: {fault}", file=sys.stderr)
+    print("echotime: try 'twistd echotime --help'", file=sys.stderr)
+    raise SystemExit(2)

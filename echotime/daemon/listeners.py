@@ -1,0 +1,68 @@
+"""A port as a service: it listens from privilegedStartService on, says so, and what became of its options."""
+
+from __future__ import annotations
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.error import CannotListenError
+from twisted.logger import Logger
+
+from echotime.daemon.failure import cannot_listen, start_failed
+from echotime.daemon.settings import Address
+from echotime.ports.tcp import EchoPort
+from echotime.ports.udp import TimePort
+from echotime.sockopt.accept_queue import accept_queue
+from echotime.sockopt.apply import OptionFailed, warning
+
+
+class Listener(Service):
+    """Holds one EchoPort or TimePort. A port that cannot listen is StartFailed: no daemon lives on deaf."""
+
+    _log = Logger()
+
+    def __init__(self, transport: str, address: Address, port: EchoPort | TimePort) -> None:
+        self._transport = transport
+        self._address = address
+        self.port = port
+
+    def privilegedStartService(self) -> None:
+        """Bind, and listen, while there may still be privileges to do so."""
+        super().privilegedStartService()
+        if self.port.connected:
+            return
+        try:
+            self.port.startListening()
+        except (CannotListenError, OptionFailed, OSError) as error:
+            raise start_failed(cannot_listen(self._transport.upper(), self._address, error)) from error
+        self._report()
+
+    def startService(self) -> None:
+        """Listen, if nobody called privilegedStartService."""
+        self.privilegedStartService()
+        super().startService()
+
+    def stopService(self) -> Deferred[None]:
+        """Close the port; connections that it accepted are not touched."""
+        super().stopService()
+        return maybeDeferred(self.port.stopListening)
+
+    def _report(self) -> None:
+        host = self.port.getHost()
+        name = f"{self._transport.upper()} {Address(host.host, host.port)}"
+        self._log.info("listening on {name}", name=name)
+        if isinstance(self.port, EchoPort):
+            self._report_backlog(name, self.port)
+        for reading in self.port.readings():
+            self._log.info("{name}: {reading}", name=name, reading=str(reading))
+            if danger := warning(reading.asked, self._transport):
+                self._log.warn("{name}: {asked}: {danger}", name=name, asked=str(reading.asked), danger=danger)
+
+    def _report_backlog(self, name: str, port: EchoPort) -> None:
+        limit = accept_queue(port.socket).limit
+        if port.backlog is not None and limit < port.backlog:
+            self._log.warn(
+                "{name}: backlog asked {asked}, effective {limit}: net.core.somaxconn bounds it",
+                name=name,
+                asked=port.backlog,
+                limit=limit,
+            )

@@ -1,0 +1,155 @@
+"""The daemon's command line. Every fault in it is found before anything is opened, and all are told at once."""
+
+from __future__ import annotations
+
+import difflib
+import getopt
+from collections.abc import Callable, Iterable
+from typing import Any, NoReturn
+
+from twisted.python import usage
+
+import echotime
+from echotime.daemon import coercions
+from echotime.daemon.settings import DEFAULT_PORT, Address, Settings
+from echotime.ports.target import target
+from echotime.sockopt import assignment
+from echotime.sockopt.assignment import Assignment
+from echotime.wire.printable import unescape
+
+
+class Options(usage.Options):
+    """`settings` holds the result. parseOptions raises UsageError, one line a fault."""
+
+    synopsis = "Usage: twistd [twistd's options] echotime [options]"
+    longdesc = (
+        "Serves TCP echo-with-reply and UDP time. Each may be given several times: --tcp, --udp, --sockopt. "
+        "With neither --tcp nor --udp both are served on port 12345 of every IPv4 address. "
+        "Example: twistd -n echotime --tcp 12345 --udp '[::]:12345' --sockopt tcp:SO_KEEPALIVE=on"
+    )
+    optParameters = [
+        ["backlog", None, "1024", "How many connections may wait to be accepted."],
+        [
+            "ack",
+            None,
+            None,
+            r"The acknowledgement after each echo; \n \t \xNN are understood. [default: \nI get it!\n]",
+        ],
+        [
+            "reply",
+            None,
+            None,
+            r"A fixed word after each acknowledgement; \n \t \xNN are understood. [default: none]",
+        ],
+        ["epoch", None, "unix", "Where UDP counts seconds from: unix, or 1900 as RFC 868 does."],
+        ["show-messages", None, "100", "The most messages a second that are shown in the log; 0 shows none."],
+        ["drain-seconds", None, "5", "How long a stop waits for connections to receive what they are owed."],
+    ]
+
+    settings: Settings
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._given: dict[str, list[str]] = {"tcp": [], "udp": [], "sockopt": []}
+        self._faults: list[str] = []
+
+    def opt_tcp(self, text: str) -> None:
+        """Echo on this address: PORT, ADDRESS:PORT or [IPv6]:PORT; PORT 0 lets the system choose."""
+        self._given["tcp"].append(text)
+
+    def opt_udp(self, text: str) -> None:
+        """Give the time on this address, in the forms of --tcp."""
+        self._given["udp"].append(text)
+
+    def opt_sockopt(self, text: str) -> None:
+        """Set a socket option: [tcp:|udp:]NAME=VALUE, or LEVEL:NUMBER=VALUE for one without a name here."""
+        self._given["sockopt"].append(text)
+
+    def opt_version(self) -> NoReturn:
+        """Print the version and end."""
+        print(f"echotime {echotime.__version__}")
+        raise SystemExit(0)
+
+    def parseOptions(self, options: Iterable[str] | None = None) -> None:
+        """As usage.Options, with the nearest name for an unknown one."""
+        try:
+            super().parseOptions(options)
+        except usage.UsageError as error:
+            raise usage.UsageError(self._with_nearest(error)) from None
+
+    def parseArgs(self, *rest: str) -> None:
+        """No arguments are taken."""
+        if rest:
+            self._faults.append(f"{rest[0]!r} is no option; options begin with --, and what follows it was not read")
+
+    def postOptions(self) -> None:
+        """Check everything; keep the result as `settings`."""
+        tcp = self._addresses("tcp")
+        udp = self._addresses("udp")
+        if not self._given["tcp"] and not self._given["udp"]:
+            tcp = udp = (Address("0.0.0.0", DEFAULT_PORT),)
+        self.settings = Settings(
+            tcp=tcp,
+            udp=udp,
+            asked=self._assignments(tcp, udp),
+            reply=self._one("reply", unescape),
+            **self._where_given(
+                backlog=coercions.positive,
+                ack=unescape,
+                epoch=coercions.epoch,
+                show_messages=coercions.count,
+                drain_seconds=coercions.seconds,
+            ),
+        )
+        if self._faults:
+            raise usage.UsageError("\n".join(self._faults))
+
+    def _where_given(self, **coerce: Callable[[str], Any]) -> dict[str, Any]:
+        """The options that hold a value, as Settings names them; the others keep its default."""
+        values = {name: self._one(name.replace("_", "-"), each) for name, each in coerce.items()}
+        values["acknowledgement"] = values.pop("ack")
+        return {name: value for name, value in values.items() if value is not None}
+
+    def _one(self, name: str, coerce: Callable[[str], Any]) -> Any:
+        return None if self[name] is None else self._coerced(name, self[name], coerce)
+
+    def _coerced(self, name: str, text: str, coerce: Callable[[str], Any]) -> Any:
+        try:
+            return coerce(text)
+        except ValueError as error:
+            self._faults.append(f"--{name} {text}: {error}")
+            return None
+
+    def _addresses(self, name: str) -> tuple[Address, ...]:
+        found: list[Address] = []
+        for text in self._given[name]:
+            address = self._coerced(name, text, coercions.address)
+            if address in found and address.port:
+                self._faults.append(f"--{name} {text}: given twice")
+            elif address is not None:
+                found.append(address)
+        return tuple(found)
+
+    def _assignments(self, tcp: Iterable[Address], udp: Iterable[Address]) -> tuple[Assignment, ...]:
+        found = [self._coerced("sockopt", text, assignment.parse) for text in self._given["sockopt"]]
+        targets = [target("tcp", each.host) for each in tcp] + [target("udp", each.host) for each in udp]
+        for text, each in zip(self._given["sockopt"], found, strict=True):
+            if each is not None and not any(each.fits(one) for one in targets):
+                self._faults.append(f"--sockopt {text}: {_unserved(each)}")
+        return tuple(each for each in found if each is not None)
+
+    def _with_nearest(self, error: usage.UsageError) -> str:
+        cause = error.__context__
+        if not isinstance(cause, getopt.GetoptError) or "not recognized" not in cause.msg:
+            return str(error)
+        names = [name.rstrip("=") for name in self.longOpt]
+        near = difflib.get_close_matches(cause.opt, names, n=1, cutoff=0)
+        return f"unknown option --{cause.opt}; the nearest is --{near[0]}"
+
+
+def _unserved(asked: Assignment) -> str:
+    """Why an option has nothing to act on."""
+    option = asked.option
+    where = asked.transport.upper() if asked.transport else " or ".join(option.transports).upper().replace("OR", "or")
+    version = {"IPPROTO_IP": "IPv4 ", "IPPROTO_IPV6": "IPv6 "}.get(option.level, "")
+    return f"{option.name} acts on {version}{where} sockets, and none is served"

@@ -1,0 +1,38 @@
+"""What the daemon was asked to do, checked and typed. No text of the command line is left in here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from echotime.sockopt.assignment import Assignment
+from echotime.wire import hostport
+from echotime.wire.message import ACKNOWLEDGEMENT
+from echotime.wire.timestamp import Epoch
+
+DEFAULT_PORT = 12345
+
+
+class Address(NamedTuple):
+    """Where to listen: a numeric address and a port (0: the system chooses)."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return hostport.joined(self.host, self.port)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All of the daemon's options; `reply` is None where no word is due."""
+
+    tcp: tuple[Address, ...] = ()
+    udp: tuple[Address, ...] = ()
+    backlog: int = 1024
+    asked: tuple[Assignment, ...] = ()
+    acknowledgement: bytes = ACKNOWLEDGEMENT
+    reply: bytes | None = None
+    epoch: Epoch = Epoch.UNIX
+    show_messages: int = 100
+    drain_seconds: float = 5.0

@@ -1,0 +1,44 @@
+"""Sockets that somebody else bound, passed in as descriptors: checked before a port is built on one."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+_KINDS = {socket.SOCK_STREAM: "a TCP", socket.SOCK_DGRAM: "a UDP"}
+
+
+class WrongDescriptor(Exception):
+    """The descriptor is not the bound (for TCP: listening) internet socket that was expected."""
+
+
+def adopted(descriptor: int, kind: socket.SocketKind) -> socket.socket:
+    """A non-blocking duplicate of an inherited socket; the descriptor itself stays the caller's.
+
+    Raises WrongDescriptor, saying what it is instead. A blocking descriptor would hold up the whole
+    daemon at its first empty read, so blocking is switched off here and not left to the one who passed it.
+    """
+    wanted = f"descriptor {descriptor}: expected {_KINDS[kind]} socket"
+    try:
+        sock = socket.socket(fileno=os.dup(descriptor))
+    except OSError as error:
+        raise WrongDescriptor(f"{wanted}, found none: {error.strerror}") from error
+    reason = _unfit(sock, kind)
+    if reason:
+        sock.close()
+        raise WrongDescriptor(f"{wanted}, found {reason}")
+    sock.setblocking(False)
+    os.set_inheritable(sock.fileno(), False)
+    return sock
+
+
+def _unfit(sock: socket.socket, kind: socket.SocketKind) -> str:
+    if sock.family not in {socket.AF_INET, socket.AF_INET6}:
+        return f"one of another family ({sock.family.name})"
+    if sock.type != kind:
+        return f"{_KINDS[sock.type]} one" if sock.type in _KINDS else f"one of type {sock.type.name}"
+    if kind == socket.SOCK_STREAM and not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+        return "one that does not listen"
+    if not sock.getsockname()[1]:
+        return "one that is not bound"
+    return ""

@@ -1,0 +1,54 @@
+"""The address a datagram was sent to, as the control message that makes the answer leave from there.
+
+Without it an answer from a socket on a wildcard address leaves from the address the route prefers, and
+a client that asked another one never sees it. See ip(7) IP_PKTINFO and RFC 3542 section 6.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import Iterable
+from typing import Any
+
+from echotime.sockopt.catalogue import BY_NAME
+
+ControlMessage = tuple[int, int, bytes]
+
+_IP_PKTINFO = BY_NAME["IP_PKTINFO"].number
+_IPV6_PKTINFO = 50
+"""What IPV6_RECVPKTINFO delivers; Python's constant of that name is missing on some builds."""
+_IN_PKTINFO = struct.Struct("=I4s4s")
+_IN6_PKTINFO = struct.Struct("=16sI")
+_NO_ADDRESS = bytes(4)
+
+
+class Sender(tuple[Any, ...]):
+    """A datagram's source as the socket module gives it, with the control messages for its answer."""
+
+    control: tuple[ControlMessage, ...] = ()
+
+    @classmethod
+    def of(cls, address: tuple[Any, ...], received: Iterable[ControlMessage]) -> Sender:
+        """The source and what recvmsg's control messages say about the address that was asked."""
+        sender = cls(address)
+        for level, kind, data in received:
+            if level == socket.IPPROTO_IP and kind == _IP_PKTINFO:
+                sender.control = (_ipv4(data),)
+            elif level == socket.IPPROTO_IPV6 and kind == _IPV6_PKTINFO:
+                sender.control = _ipv6(data)
+        return sender
+
+
+def _ipv4(data: bytes) -> ControlMessage:
+    # the kernel names the local address also where a broadcast address was asked; the way back is the route's
+    _, local, _ = _IN_PKTINFO.unpack(data)
+    return socket.IPPROTO_IP, _IP_PKTINFO, _IN_PKTINFO.pack(0, local, _NO_ADDRESS)
+
+
+def _ipv6(data: bytes) -> tuple[ControlMessage, ...]:
+    asked, interface = _IN6_PKTINFO.unpack(data)
+    if asked[0] == 0xFF:  # multicast: no source address
+        return ()
+    link_local = asked[0] == 0xFE and asked[1] & 0xC0 == 0x80
+    return ((socket.IPPROTO_IPV6, _IPV6_PKTINFO, _IN6_PKTINFO.pack(asked, interface if link_local else 0)),)

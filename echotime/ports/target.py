@@ -1,0 +1,37 @@
+"""Which kind of socket an address makes: the options that fit, and those set unless asked otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from echotime.sockopt.assignment import Assignment, chosen
+from echotime.sockopt.catalogue import BY_NAME
+from echotime.sockopt.option import Target
+
+_ANY_IPV4 = frozenset({"", "0.0.0.0"})
+_ANY_IPV6 = "::"
+
+
+def target(transport: str, interface: str) -> Target:
+    """The kind of socket on an address; ``::`` makes one for both IP versions."""
+    if interface == _ANY_IPV6:
+        return Target(transport, frozenset({4, 6}))
+    return Target(transport, frozenset({6 if ":" in interface else 4}))
+
+
+def settled(transport: str, interface: str, asked: Iterable[Assignment]) -> tuple[Assignment, ...]:
+    """All that is set on a socket: the daemon's own choices, overruled by what was asked and fits."""
+    return chosen((*_own(transport, interface), *asked), target(transport, interface))
+
+
+def _own(transport: str, interface: str) -> list[Assignment]:
+    names = {"SO_REUSEADDR": 1}
+    if transport == "tcp":
+        names["TCP_NODELAY"] = 1
+    elif interface in _ANY_IPV4:
+        names["IP_PKTINFO"] = 1
+    elif interface == _ANY_IPV6:
+        names["IPV6_RECVPKTINFO"] = 1
+    if interface == _ANY_IPV6:
+        names["IPV6_V6ONLY"] = 0
+    return [Assignment(BY_NAME[name], value) for name, value in names.items()]

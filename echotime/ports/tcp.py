@@ -1,0 +1,74 @@
+"""EchoPort, a tcp.Port that sets socket options by name, and EchoConnection, what it accepts.
+
+Options are set before bind, because a connection is the kernel's copy of its listener: what is set
+later misses those that came in between. What the copy leaves out is set again on each connection.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Sequence
+from typing import Any
+
+from twisted.internet import tcp
+from twisted.internet.interfaces import IProtocol, IProtocolFactory, IReactorFDSet
+from twisted.logger import Logger
+
+from echotime.ports.optioned import OptionedPort
+from echotime.sockopt.apply import OptionFailed, apply
+from echotime.sockopt.assignment import Assignment
+from echotime.sockopt.option import OnAccept
+
+
+class EchoConnection(tcp.Server):
+    """An accepted connection that reads one message at a time, of the size its port names."""
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        protocol: IProtocol,
+        client: tuple[object, ...],
+        server: EchoPort,
+        sessionno: int,
+        reactor: IReactorFDSet,
+    ) -> None:
+        super().__init__(sock, protocol, client, server, sessionno, reactor)
+        self.bufferSize = server.message_size
+        server.set_again(sock)
+
+
+class EchoPort(OptionedPort, tcp.Port):
+    """A TCP port for EchoFactory, or for any factory whose protocols want whole messages.
+
+    `asked` are the options that were asked for, of which those that fit a TCP socket on `interface` are
+    set, over SO_REUSEADDR and TCP_NODELAY, which are on unless asked off. startListening raises
+    CannotListenError, OSError (from listen) or OptionFailed, and then nothing listens.
+    """
+
+    transport = EchoConnection  # type: ignore[assignment]  # its constructor wants an EchoPort, which this is
+    _log = Logger()
+
+    def __init__(
+        self,
+        port: int,
+        factory: IProtocolFactory,
+        *,
+        interface: str = "",
+        backlog: int = 1024,
+        asked: Sequence[Assignment] = (),
+        message_size: int = 4096,
+        reactor: Any = None,
+    ) -> None:
+        super().__init__(port, factory, backlog, interface, reactor)
+        self.message_size = message_size
+        self.take_options("tcp", asked)
+        self._again = [each for each in self._settled if each.option.on_accept is OnAccept.SET_AGAIN]
+
+    def set_again(self, connection: socket.socket) -> None:
+        """Set on an accepted connection what Linux does not copy from the listener."""
+        try:
+            apply(connection, self._again)
+        except OptionFailed as failed:
+            # the next connection would fail alike: say it once, and serve on without
+            self._again = []
+            self._log.warn("not set on connections: {reason}", reason=str(failed))

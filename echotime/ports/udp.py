@@ -1,0 +1,127 @@
+"""TimePort, a udp.Port that sets socket options by name and that no datagram can stop or occupy.
+
+Three things differ from Twisted's own port: a call reads a bounded number of datagrams, however short
+they are; no OSError leaves it, as the reactor would close the port; and an answer leaves from the
+address that was asked.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from twisted.internet import main, udp
+from twisted.internet.interfaces import IHalfCloseableDescriptor
+from twisted.internet.protocol import DatagramProtocol
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from echotime.ports.asked_address import Sender
+from echotime.ports.optioned import OptionedPort
+from echotime.sockopt.apply import apply
+from echotime.sockopt.assignment import Assignment
+from echotime.sockopt.catalogue import BY_NAME
+
+_REUSEADDR = BY_NAME["SO_REUSEADDR"]
+_NOTHING_THERE = frozenset({errno.EAGAIN, errno.EWOULDBLOCK})
+_CONTROL_SIZE = 512
+"""Room for every control message that the options of the catalogue can add."""
+_MSG_ERRQUEUE = 0x2000
+
+
+@implementer(IHalfCloseableDescriptor)
+class TimePort(OptionedPort, udp.Port):
+    """A UDP port for TimeProtocol, or for any DatagramProtocol that answers where it was asked.
+
+    `asked` are the options that were asked for, of which those that fit a UDP socket on `interface` are set,
+    over the port's own: SO_REUSEADDR, which is cleared again after bind unless asked for, and IP_PKTINFO
+    or IPV6_RECVPKTINFO on a wildcard address. startListening raises CannotListenError or OptionFailed.
+
+    `errors` counts what could not be received or sent, by call and errno name (``send EINVAL``).
+    """
+
+    batch = 64
+    """Datagrams read in one call, so that everybody else in the process gets a turn."""
+    _log = Logger()
+
+    def __init__(
+        self,
+        port: int,
+        protocol: DatagramProtocol,
+        *,
+        interface: str = "",
+        asked: Sequence[Assignment] = (),
+        datagram_size: int = 8192,
+        reactor: Any = None,
+    ) -> None:
+        super().__init__(port, protocol, interface, datagram_size, reactor)
+        self.errors: Counter[str] = Counter()
+        self.take_options("udp", asked)
+
+    def startListening(self) -> None:
+        """Bind, then close the door that SO_REUSEADDR leaves open: others could bind our port with it."""
+        super().startListening()
+        if all(each.option is not _REUSEADDR for each in self._asked):
+            apply(self.socket, [Assignment(_REUSEADDR, 0)])
+
+    def doRead(self) -> Exception | None:
+        """Hand at most `batch` datagrams to the protocol. An exception is returned for a socket that is shut."""
+        for _ in range(self.batch):
+            try:
+                datagram, control, _flags, address = self.socket.recvmsg(self.maxPacketSize, _CONTROL_SIZE)
+            except OSError as error:
+                if error.errno in _NOTHING_THERE:
+                    return None
+                self._count("receive", error)
+                self._empty_error_queue()
+                continue
+            if not address:
+                # shutdown() through another descriptor: it would read as empty datagrams without end
+                self._log.critical("the UDP socket was shut down by another process")
+                return main.CONNECTION_LOST
+            self._deliver(datagram, Sender.of(address, control))
+        return None
+
+    def write(self, datagram: bytes, addr: tuple[Any, ...] | None = None) -> None:
+        """Answer a datagram, from the address it was sent to. What cannot be sent is counted, never raised."""
+        control = addr.control if isinstance(addr, Sender) else ()
+        for _ in range(2):
+            try:
+                self.socket.sendmsg([datagram], control, 0, addr)
+            except OSError as error:
+                self._count("send", error)
+                if not self._empty_error_queue():
+                    return
+                # the error was about an earlier answer, and this one has not been tried yet
+            else:
+                return
+
+    def readConnectionLost(self, reason: Failure) -> None:
+        """What the reactor calls when it sees only an error pending: take it off the queue and go on reading."""
+        self._empty_error_queue()
+        if self.connected:
+            self.startReading()
+
+    def writeConnectionLost(self, reason: Failure) -> None:
+        """A datagram socket has no write half to lose."""
+
+    def _deliver(self, datagram: bytes, sender: Sender) -> None:
+        try:
+            self.protocol.datagramReceived(datagram, sender)
+        except Exception:
+            self._log.failure("a datagram could not be handled")
+
+    def _count(self, call: str, error: OSError) -> None:
+        self.errors[f"{call} {errno.errorcode.get(error.errno or 0, error.errno)}"] += 1
+
+    def _empty_error_queue(self) -> int:
+        """Discard the ICMP errors that IP_RECVERR collects; how many there were, at most `batch`."""
+        for number in range(self.batch):
+            try:
+                self.socket.recvmsg(0, _CONTROL_SIZE, _MSG_ERRQUEUE)
+            except OSError:
+                return number
+        return self.batch

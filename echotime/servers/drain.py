@@ -1,0 +1,51 @@
+"""The end of the TCP service: every connection gets what it is owed, for a bounded time, and is closed.
+
+A connection that owes nothing and was quiet for a tick is closed; one that is still busy or awaits its
+word goes on until the time is over, and is then reset, so that the client knows that something is missing.
+"""
+
+from __future__ import annotations
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
+
+from echotime.servers.echo import EchoFactory, EchoProtocol
+
+TICK = 0.02
+"""Seconds a connection must have been quiet; more than a turn of the reactor, so what had come was read."""
+
+
+class Drain:
+    """Ends the connections of one factory within `seconds`; a listener must not accept any more."""
+
+    def __init__(self, factory: EchoFactory, clock: IReactorTime, seconds: float) -> None:
+        self._factory = factory
+        self._clock = clock
+        self._seconds = seconds
+        self._seen: dict[EchoProtocol, int] = {}
+        self._ticking = LoopingCall(self._tick)
+        self._ticking.clock = clock
+
+    def start(self) -> Deferred[None]:
+        """Begin; fires when the last connection is over."""
+        self._deadline = self._clock.callLater(self._seconds, self.end_now)
+        self._ticking.start(TICK)
+        return self._factory.when_empty().addCallback(self._finished)
+
+    def end_now(self) -> None:
+        """Do not wait any longer: reset what is still open."""
+        for connection in list(self._factory.connections):
+            connection.reset("server's reset")
+
+    def _tick(self) -> None:
+        seen, self._seen = self._seen, {}
+        for connection in list(self._factory.connections):
+            self._seen[connection] = connection.messages
+            if not connection.owes and seen.get(connection) == connection.messages:
+                connection.close("server")
+
+    def _finished(self, nothing: None) -> None:
+        self._ticking.stop()
+        if self._deadline.active():
+            self._deadline.cancel()

@@ -1,0 +1,189 @@
+"""The TCP service: echo, acknowledgement, word; exact at half-close, and never more than one answer ahead.
+
+A connection is read only while no word is awaited from the reply source, the last answers fit the
+transport's buffer, and the client has not ended its side. EchoProtocol._read_or_not is that rule.
+"""
+
+from __future__ import annotations
+
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.error import ConnectionAborted, ConnectionDone
+from twisted.internet.interfaces import IAddress, IConsumer, IHalfCloseableProtocol, IPushProducer, ITCPTransport
+from twisted.internet.protocol import Protocol, ServerFactory, connectionDone
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from echotime.servers.replies import IReplySource
+from echotime.servers.traffic import Traffic
+from echotime.wire import hostport
+from echotime.wire.message import ACKNOWLEDGEMENT, answer
+
+
+class IEchoTransport(ITCPTransport, IConsumer, IPushProducer):
+    """What EchoProtocol needs below it: a TCP transport whose reading and whose buffer can be followed."""
+
+
+@implementer(IHalfCloseableProtocol, IPushProducer)
+class EchoProtocol(Protocol):
+    """One connection. What dataReceived is given is one message, so the transport decides where one ends.
+
+    It is the push producer of its own transport: a client that does not read is not read from either.
+    """
+
+    transport: IEchoTransport
+    factory: EchoFactory
+    _log = Logger()
+
+    def __init__(self) -> None:
+        self.messages = 0
+        self._bytes_in = 0
+        self._bytes_out = 0
+        self._awaited: Deferred[bytes] | None = None
+        self._output_full = False
+        self._client_ended = False
+        self._ended_by = ""
+
+    @property
+    def owes(self) -> bool:
+        """Whether the client has something coming that the transport has no room for, or nobody said yet."""
+        return self._awaited is not None or self._output_full
+
+    def connectionMade(self) -> None:
+        """Begin: from now on this protocol decides when its transport is read."""
+        peer = self.transport.getPeer()
+        self._peer = hostport.joined(peer.host, peer.port)
+        self.factory.connections.add(self)
+        self.transport.registerProducer(self, True)
+
+    def dataReceived(self, message: bytes) -> None:
+        """Answer one message; with the word if it is known at once, else without it for now."""
+        self._show(message)
+        try:
+            word = self.factory.words.word_for(message, self.transport.getPeer())
+        except Exception:
+            word = fail()
+        if isinstance(word, Deferred):
+            self._send(answer(message, self.factory.acknowledgement))
+            self._await(word)
+        else:
+            self._send(answer(message, self.factory.acknowledgement, word))
+
+    def readConnectionLost(self) -> None:
+        """The client ended its side: it still gets all it is owed, then the connection is closed."""
+        self._client_ended = True
+        self._ended_by = self._ended_by or "client"
+        # resuming a transport that was read to its end would only report the end again
+        self.transport.unregisterProducer()
+        self._output_full = False
+        self._close_or_read()
+
+    def writeConnectionLost(self) -> None:
+        """Our own side is never closed before the whole connection."""
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """It is over, in whatever way; a reset by the client is an ordinary end."""
+        awaited, self._awaited = self._awaited, None
+        if awaited is not None:
+            awaited.cancel()
+        if not reason.check(ConnectionDone, ConnectionAborted):
+            self._ended_by = "client's reset"
+        self.factory.traffic.ended(self._peer, self._ended_by or "server", self._bytes_in, self._bytes_out)
+        self.factory.connections.discard(self)
+        self.factory.ended()
+
+    def pauseProducing(self) -> None:
+        """The transport's buffer is full: the client does not read as fast as it writes."""
+        self._output_full = True
+        self._close_or_read()
+
+    def resumeProducing(self) -> None:
+        """The transport's buffer has room again."""
+        self._output_full = False
+        self._close_or_read()
+
+    def stopProducing(self) -> None:
+        """The transport is gone; connectionLost follows."""
+
+    def close(self, by: str) -> None:
+        """Close as soon as what was written is on its way, reading nothing more."""
+        self._ended_by = by
+        self.transport.unregisterProducer()
+        self.transport.loseConnection()
+
+    def reset(self, by: str) -> None:
+        """Tell the client that not all it is owed will come."""
+        self._ended_by = by
+        self.transport.abortConnection()
+
+    def _show(self, message: bytes) -> None:
+        traffic = self.factory.traffic
+        if not self.messages:
+            traffic.began(self._peer)
+        self.messages += 1
+        self._bytes_in += len(message)
+        traffic.message(self._peer, message)
+
+    def _send(self, data: bytes) -> None:
+        self._bytes_out += len(data)
+        self.factory.traffic.counters.bytes_out += len(data)
+        self.transport.write(data)
+
+    def _await(self, word: Deferred[bytes]) -> None:
+        self._awaited = word
+        self._close_or_read()
+        word.addCallback(self._word_came).addErrback(self._word_failed)
+
+    def _word_came(self, word: bytes) -> None:
+        self._send(word)
+        self._awaited = None
+        self._close_or_read()
+
+    def _word_failed(self, failure: Failure) -> None:
+        if self._awaited is None:
+            return  # cancelled, as the connection is over
+        self._log.failure("no word for {peer}, it is reset", failure, peer=self._peer)
+        self.reset("server's reset")
+
+    def _close_or_read(self) -> None:
+        if self._client_ended:
+            if self._awaited is None:
+                self.transport.loseConnection()
+        elif self.owes:
+            self.transport.pauseProducing()
+        else:
+            self.transport.resumeProducing()
+
+
+class EchoFactory(ServerFactory):
+    """Makes the connections' protocols and knows which are open.
+
+    `words` is asked for the word of each message, `traffic` is told what happens.
+    """
+
+    noisy = False
+
+    def __init__(self, words: IReplySource, traffic: Traffic, acknowledgement: bytes = ACKNOWLEDGEMENT) -> None:
+        self.words = words
+        self.traffic = traffic
+        self.acknowledgement = acknowledgement
+        self.connections: set[EchoProtocol] = set()
+        self._waiting: list[Deferred[None]] = []
+
+    def buildProtocol(self, addr: IAddress | None) -> EchoProtocol:  # type: ignore[override]  # Twisted binds it to `protocol`
+        """A protocol for a connection that was just accepted."""
+        protocol = EchoProtocol()
+        protocol.factory = self
+        return protocol
+
+    def when_empty(self) -> Deferred[None]:
+        """Fires when no connection is open any more; at once if none is."""
+        waiting: Deferred[None] = Deferred()
+        self._waiting.append(waiting)
+        self.ended()
+        return waiting
+
+    def ended(self) -> None:
+        """A connection is over: tell those who wait for the last."""
+        while self._waiting and not self.connections:
+            self._waiting.pop().callback(None)

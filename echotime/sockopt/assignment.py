@@ -1,0 +1,100 @@
+"""``[tcp:|udp:]NAME=VALUE`` as an option and a value, checked against the catalogue. No socket is touched."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from echotime.sockopt.catalogue import BY_NAME, CATALOGUE
+from echotime.sockopt.forms import Plain, Value
+from echotime.sockopt.option import LEVELS, OnAccept, Option, Target
+
+EXPECTED = "[tcp:|udp:]NAME=VALUE, as in SO_KEEPALIVE=on, or LEVEL:NUMBER=VALUE, as in 1:9=1"
+
+_TRANSPORTS = ("tcp", "udp")
+_BY_KEY = {(option.level_number, option.number): option for option in CATALOGUE}
+_LEVEL_NAMES = {number: name for name, number in LEVELS.items()}
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """An option and the value asked for it; `transport` is where, None for wherever it fits."""
+
+    option: Option
+    value: Value
+    transport: str | None = None
+
+    def fits(self, target: Target) -> bool:
+        """Whether it is meant for such a socket."""
+        return self.transport in {None, target.transport} and self.option.fits(target)
+
+    def __str__(self) -> str:
+        scope = f"{self.transport}:" if self.transport else ""
+        return f"{scope}{self.option.name}={self.option.form.show(self.value)}"
+
+
+def parse(text: str) -> Assignment:
+    """The assignment that `text` asks for.
+
+    Raises ValueError for an unknown name (with the nearest), a value out of its form, a read-only
+    option, or a transport on which the option can have no effect.
+    """
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise ValueError(f"expected {EXPECTED}")
+    scope, colon, rest = name.partition(":")
+    transport = scope.lower() if colon and scope.lower() in _TRANSPORTS else None
+    option = _option(rest if transport else name)
+    if not option.settable:
+        raise ValueError(f"{option.name} is read-only")
+    if transport and transport not in option.transports:
+        raise ValueError(no_effect(option, transport))
+    return Assignment(option, option.form.parse(value), transport)
+
+
+def no_effect(option: Option, transport: str) -> str:
+    """The sentence that says where an option would have an effect instead."""
+    acts = " and ".join(option.transports).upper()
+    return f"{option.name} has no effect on a {transport.upper()} socket; it acts on {acts}"
+
+
+def chosen(assignments: Iterable[Assignment], target: Target) -> tuple[Assignment, ...]:
+    """Those meant for such a socket, in the catalogue's order; of several for one option the last."""
+    last = {_key(each.option): each for each in assignments if each.fits(target)}
+    order = {key: place for place, key in enumerate(_BY_KEY)}
+    return tuple(sorted(last.values(), key=lambda each: order.get(_key(each.option), len(order))))
+
+
+def _key(option: Option) -> tuple[int, int]:
+    return option.level_number, option.number
+
+
+def _option(name: str) -> Option:
+    level, colon, number = name.partition(":")
+    if colon:
+        return _numbered(level, number)
+    plain = name.upper().replace("-", "_")
+    if plain in BY_NAME:
+        return BY_NAME[plain]
+    near = difflib.get_close_matches(plain, BY_NAME, n=1, cutoff=0)
+    raise ValueError(f"unknown option {name!r}; the nearest is {near[0]}")
+
+
+def _numbered(level: str, number: str) -> Option:
+    """The row of a level and number, or one made for them with nothing known of it."""
+    try:
+        key = LEVELS[level.upper()] if level.upper() in LEVELS else int(level), int(number)
+    except ValueError:
+        raise ValueError(f"{level}:{number} is no option by number; expected {EXPECTED}") from None
+    if key in _BY_KEY:
+        return _BY_KEY[key]
+    return Option(
+        level=_LEVEL_NAMES.get(key[0], str(key[0])),
+        name=f"{level}:{number}",
+        number=key[1],
+        form=Plain(),
+        transports=_TRANSPORTS,
+        meaning="An option given by number.",
+        on_accept=OnAccept.SET_AGAIN,
+    )

@@ -1,0 +1,239 @@
+"""The forms an option's value can have: from text, to the kernel's bytes, from those, to text.
+
+A form says what it expects (`expected`), so that an error can. What a value means belongs to the catalogue.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+Value = int | str
+
+_INTEGER = re.compile(r"(-?)(0[xX][0-9a-fA-F]+|[0-9]+)([A-Za-z]*)")
+_ON = frozenset({"on", "yes", "true", "1"})
+_OFF = frozenset({"off", "no", "false", "0"})
+_UNITS: Mapping[str, Mapping[str, float]] = {
+    "": {"": 1},
+    "bytes": {"": 1, "K": 2**10, "M": 2**20, "G": 2**30},
+    "seconds": {"": 1, "ms": 0.001, "s": 1, "m": 60, "min": 60, "h": 3600},
+    "milliseconds": {"": 1, "ms": 1, "s": 1000, "m": 60_000, "min": 60_000, "h": 3_600_000},
+}
+_EXAMPLES = {"bytes": "65536 or 64K", "seconds": "10s or 2m", "milliseconds": "500ms or 10s"}
+
+
+class Form(Protocol):
+    """What every form can do. parse raises ValueError, in words that end with what was expected."""
+
+    @property
+    def expected(self) -> str:
+        """The values parse takes, for an error and for the documentation."""
+
+    @property
+    def size(self) -> int:
+        """How many bytes getsockopt is asked for."""
+
+    def parse(self, text: str) -> Value:
+        """The value that `text` names."""
+
+    def pack(self, value: Value) -> bytes:
+        """What setsockopt is given."""
+
+    def unpack(self, raw: bytes) -> Value:
+        """The value of what getsockopt gave."""
+
+    def show(self, value: Value) -> str:
+        """The value as text, in the form parse takes."""
+
+
+@dataclass(frozen=True)
+class Flag:
+    """A C int that is zero or not."""
+
+    expected: str = "on or off"
+    size: int = 4
+
+    def parse(self, text: str) -> Value:
+        """1 or 0."""
+        if text.lower() in _ON:
+            return 1
+        if text.lower() in _OFF:
+            return 0
+        raise ValueError(f"{text!r} is not a switch; expected {self.expected}")
+
+    def pack(self, value: Value) -> bytes:
+        """A C int."""
+        return struct.pack("=i", value)
+
+    def unpack(self, raw: bytes) -> Value:
+        """1 for every number but 0."""
+        return int(any(raw))
+
+    def show(self, value: Value) -> str:
+        """``on`` or ``off``."""
+        return "on" if value else "off"
+
+
+@dataclass(frozen=True)
+class Integer:
+    """A C int within a range, with a unit and names for some values."""
+
+    low: int
+    high: int
+    unit: str = ""
+    names: Mapping[str, int] = field(default_factory=dict, hash=False)
+    size: int = 4
+
+    @property
+    def expected(self) -> str:
+        """The range, the unit, the names."""
+        text = f"{self.low} to {self.high}" + (f" {self.unit}" if self.unit else "")
+        if self.unit:
+            text += f", as in {_EXAMPLES[self.unit]}"
+        return text + (f", or one of {', '.join(self.names)}" if self.names else "")
+
+    def parse(self, text: str) -> Value:
+        """A whole number of the unit, within the range."""
+        for name, value in self.names.items():
+            if text.lower() == name.lower():
+                return value
+        found = _INTEGER.fullmatch(text)
+        factor = _factor(found[3], self.unit) if found else None
+        if found is None or factor is None:
+            raise ValueError(f"{text!r} is not understood; expected {self.expected}")
+        value = int(found[1] + found[2], 0 if found[2][:2] in {"0x", "0X"} else 10)
+        scaled = round(value * factor, 6)
+        if scaled != int(scaled) or not self.low <= scaled <= self.high:
+            raise ValueError(f"{text!r} is out of range; expected {self.expected}")
+        return int(scaled)
+
+    def pack(self, value: Value) -> bytes:
+        """A C int; values above 2**31-1 keep their 32 bits."""
+        return struct.pack("=I", int(value) & 0xFFFFFFFF)
+
+    def unpack(self, raw: bytes) -> Value:
+        """A signed C int; a shorter answer is an unsigned byte."""
+        return int(struct.unpack("=i", raw)[0]) if len(raw) == struct.calcsize("=i") else int(raw[0])
+
+    def show(self, value: Value) -> str:
+        """The number alone."""
+        return str(value)
+
+
+def _factor(suffix: str, unit: str) -> float | None:
+    units = _UNITS[unit]
+    return units.get(suffix, units.get(suffix.upper()))
+
+
+@dataclass(frozen=True)
+class Linger:
+    """struct linger: ``off`` (value -1) or the seconds a close may wait."""
+
+    expected: str = "off, or 0 to 32767 seconds"
+    size: int = 8
+
+    def parse(self, text: str) -> Value:
+        """-1 for off, else seconds."""
+        if text.lower() == "off":
+            return -1
+        try:
+            return Integer(0, 32767, "seconds").parse(text)
+        except ValueError:
+            raise ValueError(f"{text!r} is not understood; expected {self.expected}") from None
+
+    def pack(self, value: Value) -> bytes:
+        """l_onoff and l_linger."""
+        return struct.pack("=ii", int(value) >= 0, max(int(value), 0))
+
+    def unpack(self, raw: bytes) -> Value:
+        """-1 where l_onoff is 0, else l_linger."""
+        onoff, seconds = struct.unpack("=ii", raw)
+        return int(seconds) if onoff else -1
+
+    def show(self, value: Value) -> str:
+        """``off`` or the seconds."""
+        return "off" if value == -1 else str(value)
+
+
+@dataclass(frozen=True)
+class Device:
+    """The name of a network interface; empty for none."""
+
+    expected: str = "an interface name of at most 15 bytes, such as eth0"
+    size: int = 16
+
+    def parse(self, text: str) -> Value:
+        """The name itself."""
+        if len(text.encode("utf-8", "surrogateescape")) >= self.size or "\0" in text:
+            raise ValueError(f"{text!r} is no interface name; expected {self.expected}")
+        return text
+
+    def pack(self, value: Value) -> bytes:
+        """The name with its NUL."""
+        return str(value).encode("utf-8", "surrogateescape") + b"\0"
+
+    def unpack(self, raw: bytes) -> Value:
+        """The name without what follows its NUL."""
+        return raw.partition(b"\0")[0].decode("utf-8", "backslashreplace")
+
+    def show(self, value: Value) -> str:
+        """The name, or ``none``."""
+        return str(value) or "none"
+
+
+@dataclass(frozen=True)
+class Structure:
+    """A structure of the kernel that is only read: shown as hexadecimal."""
+
+    size: int
+    expected: str = "nothing: it is read-only"
+
+    def parse(self, text: str) -> Value:
+        """Refuses."""
+        raise ValueError(f"{text!r} given; expected {self.expected}")
+
+    def pack(self, value: Value) -> bytes:
+        """The bytes of the hexadecimal text."""
+        return bytes.fromhex(str(value))
+
+    def unpack(self, raw: bytes) -> Value:
+        """Hexadecimal text."""
+        return raw.hex()
+
+    def show(self, value: Value) -> str:
+        """Hexadecimal text."""
+        return str(value)
+
+
+@dataclass(frozen=True)
+class Plain:
+    """The value of an option that is given by number: an int, or bytes as ``hex:``."""
+
+    expected: str = "a number, on, off, a size such as 64K, or bytes such as hex:01000000"
+    size: int = 256
+    _number: Integer = Integer(-(2**31), 2**32 - 1, "bytes", {"on": 1, "off": 0})
+
+    def parse(self, text: str) -> Value:
+        """A number, or the hexadecimal text behind ``hex:``."""
+        kind, colon, digits = text.partition(":")
+        try:
+            if colon and kind.lower() == "hex":
+                return bytes.fromhex(digits).hex()
+            return self._number.parse(text)
+        except ValueError:
+            raise ValueError(f"{text!r} is not understood; expected {self.expected}") from None
+
+    def pack(self, value: Value) -> bytes:
+        """A C int for a number, else the bytes."""
+        return bytes.fromhex(value) if isinstance(value, str) else self._number.pack(value)
+
+    def unpack(self, raw: bytes) -> Value:
+        """A number where the kernel gave a C int, else hexadecimal text."""
+        return int(struct.unpack("=i", raw)[0]) if len(raw) == struct.calcsize("=i") else raw.hex()
+
+    def show(self, value: Value) -> str:
+        """The number, or ``hex:`` and the bytes."""
+        return f"hex:{value}" if isinstance(value, str) else str(value)

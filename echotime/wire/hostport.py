@@ -1,0 +1,39 @@
+"""An address and port as text, both ways. No name is looked up."""
+
+from __future__ import annotations
+
+import re
+
+_MAPPED = "::ffff:"
+_BRACKETED = re.compile(r"\[([^\[\]]*)\](?::([^:]*))?")
+_PORT = re.compile(r"[0-9]{1,5}")
+_HIGHEST_PORT = 65535
+
+
+def joined(host: str, port: int) -> str:
+    """``127.0.0.1:12345`` or ``[::1]:12345``; an IPv4-mapped IPv6 address is shown as the IPv4 it is."""
+    if host.startswith(_MAPPED) and "." in host:
+        host = host[len(_MAPPED) :]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def split(text: str) -> tuple[str | None, str | None]:
+    """Host and port text of ``PORT``, ``HOST``, ``HOST:PORT``, ``[IPv6]`` or ``[IPv6]:PORT``; None where absent.
+
+    Digits alone are a port. Raises ValueError for an IPv6 address without brackets.
+    """
+    if found := _BRACKETED.fullmatch(text):
+        return found[1], found[2]
+    if text.count(":") > 1:
+        raise ValueError("an IPv6 address needs brackets, as in [::1]:12345")
+    host, colon, port = text.partition(":")
+    if colon:
+        return host, port
+    return (None, text) if text.isdigit() else (text, None)
+
+
+def port_number(text: str) -> int:
+    """A port from 0 to 65535. Raises ValueError for anything else."""
+    if not _PORT.fullmatch(text) or int(text) > _HIGHEST_PORT:
+        raise ValueError(f"{text!r} is no port; expected a number from 0 to {_HIGHEST_PORT}")
+    return int(text)

@@ -1,0 +1,37 @@
+"""The UDP answer: a time as four bytes, unsigned and big-endian, and back. No clock is read here."""
+
+from __future__ import annotations
+
+import struct
+from enum import Enum
+
+SIZE = 4
+"""Bytes of an answer."""
+
+MODULUS = 2**32
+"""The answer counts seconds modulo this; from the Unix epoch it wraps at 2106-02-07T06:28:16Z."""
+
+
+class Epoch(Enum):
+    """The moment seconds are counted from; the value is its distance to 1970 in seconds."""
+
+    UNIX = 0
+    """1970-01-01T00:00:00Z, as the seed counts."""
+    RFC868 = 2_208_988_800
+    """1900-01-01T00:00:00Z, the Time Protocol of RFC 868; wraps at 2036-02-07T06:28:16Z."""
+
+
+def pack(seconds: float, epoch: Epoch = Epoch.UNIX) -> bytes:
+    """Four bytes for a Unix time in seconds (seed: ``struct.pack("!I", int(time.time()))``)."""
+    return struct.pack("!I", (int(seconds) + epoch.value) % MODULUS)
+
+
+def unpack(answer: bytes, epoch: Epoch = Epoch.UNIX) -> int:
+    """The Unix time in seconds that four bytes stand for, before any unwrapping past 2106.
+
+    Raises ValueError for an answer of another length.
+    """
+    if len(answer) != SIZE:
+        raise ValueError(f"an answer has {SIZE} bytes, not {len(answer)}")
+    (seconds,) = struct.unpack("!I", answer)
+    return int(seconds) - epoch.value

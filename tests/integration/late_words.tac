@@ -1,0 +1,30 @@
+"""The daemon with a source of words that takes its time, as a person would: for test_echo.py."""
+
+from twisted.application.service import Application
+from twisted.internet import reactor
+from twisted.internet.defer import fail
+from twisted.internet.task import deferLater
+from zope.interface import implementer
+
+from echotime import tap
+from echotime.daemon.settings import Address, Settings
+from echotime.servers.replies import IReplySource
+
+
+@implementer(IReplySource)
+class LateWords:
+    """Late for `slow`, failing for `fail` and `raise`, at once for every other message."""
+
+    def word_for(self, message, peer):
+        if message == b"slow":
+            return deferLater(reactor, 2, lambda: b"late")
+        if message == b"fail":
+            return fail(RuntimeError("no word"))
+        if message == b"raise":
+            raise RuntimeError("no source")
+        return b"now"
+
+
+settings = Settings(tcp=(Address("127.0.0.1", 0),), udp=(Address("127.0.0.1", 0),), drain_seconds=0.5)
+application = Application("echotime")
+tap.daemon(settings, reactor, LateWords()).setServiceParent(application)

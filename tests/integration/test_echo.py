@@ -1,0 +1,182 @@
+"""TCP echo-with-reply, by plain sockets."""
+
+from __future__ import annotations
+
+import select
+import socket
+from pathlib import Path
+
+from tests.integration.peers import (
+    ACKNOWLEDGEMENT,
+    RESET,
+    connect,
+    duplex,
+    one_shot,
+    read_all,
+    read_exactly,
+    sent_by_duplex,
+    split_answers,
+)
+from tests.integration.twistd import LIMIT, DaemonTestCase
+
+LATE_WORDS = Path(__file__).with_name("late_words.tac")
+
+
+class EchoTests(DaemonTestCase):
+    """The wire contract, with the whole daemon behind it."""
+
+    def test_seed_client(self) -> None:
+        """The seed's dialogue: the client says hello, the server's word is ok."""
+        daemon = self.echotime("--reply", "ok")
+        self.assertEqual(one_shot(daemon.address("TCP"), b"hello"), b"hello\nI get it!\nok")
+        self.served(daemon)
+
+    def test_no_word(self) -> None:
+        """Without --reply the acknowledgement is the last that comes."""
+        daemon = self.echotime()
+        self.assertEqual(one_shot(daemon.address("TCP"), b"hello"), b"hello\nI get it!\n")
+
+    def test_acknowledgement(self) -> None:
+        r"""--ack and --reply understand \n, \t and \xNN, and --ack may be empty."""
+        daemon = self.echotime("--ack", r"\tack\x00", "--reply", r"w\\\n")
+        self.assertEqual(one_shot(daemon.address("TCP"), b"m"), b"m\tack\0w\\\n")
+        bare = self.echotime("--ack", "")
+        self.assertEqual(one_shot(bare.address("TCP"), b"m"), b"m")
+
+    def test_message_by_message(self) -> None:
+        """Each message is answered while the connection stays open."""
+        daemon = self.echotime("--reply", "ok")
+        with connect(daemon.address("TCP")) as sock:
+            for message in (b"a", b"\x00\xff", b"x" * 4096):
+                sock.sendall(message)
+                expected = message + ACKNOWLEDGEMENT + b"ok"
+                self.assertEqual(read_exactly(sock, len(expected)), expected)
+
+    def test_nothing_sent(self) -> None:
+        """A client that only half-closes gets an end of file and nothing else."""
+        daemon = self.echotime("--reply", "ok")
+        self.assertEqual(one_shot(daemon.address("TCP"), b""), b"")
+
+    def test_long_message_is_split(self) -> None:
+        """What is longer than 4096 bytes is answered as several messages, none of them longer."""
+        daemon = self.echotime("--reply", "ok")
+        sent = b"0123456789" * 2000
+        messages = split_answers(one_shot(daemon.address("TCP"), sent), ACKNOWLEDGEMENT + b"ok")
+        self.assertEqual(b"".join(messages), sent)
+        self.assertLessEqual(max(map(len, messages)), 4096)
+
+    def test_half_close_loses_nothing(self) -> None:
+        """500 sessions that send and half-close at once get every byte."""
+        daemon = self.echotime("--reply", "ok")
+        address = daemon.address("TCP")
+        for number in range(500):
+            message = b"%010d" % number
+            self.assertEqual(one_shot(address, message), message + ACKNOWLEDGEMENT + b"ok")
+        self.served(daemon)
+
+    def test_fifty_megabytes_both_ways(self) -> None:
+        """50 MB are sent and read at once on one connection, half-closed at the end: no byte is lost."""
+        daemon = self.echotime()
+        total = 50_000_000
+        messages = split_answers(duplex(daemon.address("TCP"), total), ACKNOWLEDGEMENT)
+        self.assertLessEqual(max(map(len, messages)), 4096)
+        # not assertEqual: it would print 50 MB
+        self.assertTrue(b"".join(messages) == sent_by_duplex(total), "the echo differs from what was sent")
+        self.served(daemon)
+
+    def test_late_word(self) -> None:
+        """A word that comes two seconds after the client's end of file arrives; others do not wait for it."""
+        child = self.twistd("-y", str(LATE_WORDS))
+        address = child.address("TCP")
+        with connect(address) as slow:
+            slow.sendall(b"slow")
+            slow.shutdown(socket.SHUT_WR)
+            self.assertEqual(read_exactly(slow, 15), b"slow" + ACKNOWLEDGEMENT)
+            self.assertEqual(one_shot(address, b"fast"), b"fast" + ACKNOWLEDGEMENT + b"now")
+            self.assertEqual(select.select([slow], [], [], 0)[0], [], "the word came before it was given")
+            self.assertEqual(read_all(slow), b"late")
+
+    def test_not_read_while_word_is_awaited(self) -> None:
+        """What a client sends while its word is awaited is the next message, in one piece."""
+        child = self.twistd("-y", str(LATE_WORDS))
+        with connect(child.address("TCP")) as sock:
+            sock.sendall(b"slow")
+            self.assertEqual(read_exactly(sock, 15), b"slow" + ACKNOWLEDGEMENT)
+            for part in (b"one ", b"two ", b"three"):
+                sock.sendall(part)
+            sock.shutdown(socket.SHUT_WR)
+            self.assertEqual(read_all(sock), b"late" + b"one two three" + ACKNOWLEDGEMENT + b"now")
+
+    def test_failing_source_resets(self) -> None:
+        """A client whose word will never come is reset, not sent an ordinary end of file."""
+        child = self.twistd("-y", str(LATE_WORDS))
+        address = child.address("TCP")
+        for message in (b"fail", b"raise"):
+            with connect(address) as sock:
+                sock.sendall(message)
+                sock.shutdown(socket.SHUT_WR)
+                with self.assertRaises(ConnectionResetError):
+                    read_all(sock)
+        self.assertEqual(one_shot(address, b"fast"), b"fast" + ACKNOWLEDGEMENT + b"now")
+
+    def test_client_that_never_reads(self) -> None:
+        """A client that writes and never reads is not read from either: memory stays where it was."""
+        daemon = self.echotime()
+        address = daemon.address("TCP")
+        one_shot(address, b"warm up")
+        before = daemon.resident()
+        with connect(address) as sock:
+            sock.setblocking(False)
+            accepted = 0
+            while select.select([], [sock], [], 0.5)[1] and accepted < 100_000_000:
+                accepted += sock.send(bytes(65536))
+            self.assertLess(accepted, 50_000_000)
+            self.assertLess(daemon.resident() - before, 1_000_000)
+            self.assertEqual(one_shot(address, b"other"), b"other" + ACKNOWLEDGEMENT)
+        self.served(daemon)
+
+    def test_reset_is_an_ordinary_end(self) -> None:
+        """A client that resets costs its own lines in the log and nothing else."""
+        daemon = self.echotime()
+        address = daemon.address("TCP")
+        sock = connect(address)
+        sock.sendall(b"bye")
+        read_exactly(sock, 3 + len(ACKNOWLEDGEMENT))
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+        sock.close()
+        daemon.line("ended by client's reset, 3 bytes in, 14 bytes out")
+        self.assertEqual(one_shot(address, b"next"), b"next" + ACKNOWLEDGEMENT)
+        self.served(daemon)
+
+    def test_many_clients(self) -> None:
+        """200 connections at once are all served."""
+        daemon = self.echotime()
+        address = daemon.address("TCP")
+        clients = [connect(address) for _ in range(200)]
+        for sock in clients:
+            self.addCleanup(sock.close)
+            sock.sendall(b"here")
+        for sock in clients:
+            sock.shutdown(socket.SHUT_WR)
+            self.assertEqual(read_all(sock), b"here" + ACKNOWLEDGEMENT)
+
+    def test_urgent_byte(self) -> None:
+        """SO_OOBINLINE decides whether the urgent byte is part of the stream, and so of the echo."""
+        for value, expected in (("off", b"abcdef"), ("on", b"abcXdef")):
+            address = self.echotime("--sockopt", f"SO_OOBINLINE={value}", "--ack", "").address("TCP")
+            with connect(address) as sock:
+                sock.sendall(b"abc")
+                self.assertEqual(read_exactly(sock, 3), b"abc")
+                sock.send(b"X", socket.MSG_OOB)
+                sock.sendall(b"def")
+                sock.shutdown(socket.SHUT_WR)
+                self.assertEqual(b"abc" + read_all(sock), expected)
+
+    def test_connection_times_out_nowhere(self) -> None:
+        """A slow client that sends a byte at a time gets an answer to each."""
+        daemon = self.echotime("--ack", "!")
+        with connect(daemon.address("TCP")) as sock:
+            sock.settimeout(LIMIT)
+            for byte in b"slowly":
+                sock.sendall(bytes([byte]))
+                self.assertEqual(read_exactly(sock, 2), bytes([byte]) + b"!")

@@ -1,0 +1,1 @@
+"""Tests of one module at a time; the network, where there is any, is loopback port 0."""
