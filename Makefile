@@ -2,7 +2,6 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PORT ?= 12345
-PACKAGES := rdate ncat socat netcat-openbsd
 
 .PHONY: run test trial check coverage wheel docs clean
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
 
@@ -44,7 +44,10 @@ class Listener(Service):
     def stopService(self) -> Deferred[None]:
         """Close the port; connections that it accepted are not touched."""
         super().stopService()
-        return maybeDeferred(self.port.stopListening)
+        if isinstance(self.port, TimePort) and self.port.errors:
+            errors = ", ".join(f"{number} {what}" for what, number in self.port.errors.items())
+            self._log.info("UDP {address}: not received or not sent: {errors}", address=self._address, errors=errors)
+        return maybeDeferred(self.port.stopListening) if self.port.connected else succeed(None)
 
     def _report(self) -> None:
         host = self.port.getHost()

@@ -20,8 +20,13 @@ def adopted(descriptor: int, kind: socket.SocketKind) -> socket.socket:
     """
     wanted = f"descriptor {descriptor}: expected {_KINDS[kind]} socket"
     try:
-        sock = socket.socket(fileno=os.dup(descriptor))
+        duplicate = os.dup(descriptor)
     except OSError as error:
+        raise WrongDescriptor(f"{wanted}, found none: {error.strerror}") from error
+    try:
+        sock = socket.socket(fileno=duplicate)
+    except OSError as error:
+        os.close(duplicate)
         raise WrongDescriptor(f"{wanted}, found none: {error.strerror}") from error
     reason = _unfit(sock, kind)
     if reason:

@@ -10,7 +10,7 @@ from twisted.internet.base import BasePort
 
 from echotime.ports.adopted import adopted
 from echotime.ports.target import settled, target
-from echotime.sockopt.apply import OptionFailed, Reading, apply, apply_late, read
+from echotime.sockopt.apply import Reading, apply, apply_late, read
 from echotime.sockopt.assignment import Assignment, chosen
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ class OptionedPort(BasePort):
     socket: Socket
     _preexistingSocket: Any
     _adopted = False
+    _created: Socket | None = None
 
     def take_options(self, transport: str, asked: Sequence[Assignment]) -> None:
         """Keep of `asked` what fits this port, and what is set where nothing was asked."""
@@ -45,19 +46,21 @@ class OptionedPort(BasePort):
 
     def createInternetSocket(self) -> Socket:
         """A socket with its options set, not bound yet. Raises OSError or OptionFailed."""
-        sock = super().createInternetSocket()
-        try:
-            apply(sock, self._settled)
-        except OptionFailed:
-            sock.close()
-            raise
-        return sock
+        self._created = super().createInternetSocket()
+        apply(self._created, self._settled)
+        return self._created
 
     def startListening(self) -> None:
         """Bind (and listen); on an adopted socket set the options that can still have an effect."""
         if self._preexistingSocket is not None:
             apply_late(self._preexistingSocket, self._settled)
-        super().startListening()  # type: ignore[misc]
+        try:
+            super().startListening()  # type: ignore[misc]
+        except Exception:
+            # Twisted leaves a socket open that it cannot bind or that we cannot set an option on
+            if self._created is not None:
+                self._created.close()
+            raise
 
     def readings(self) -> list[Reading]:
         """What was asked of this socket and what the kernel says, in the order of setting."""

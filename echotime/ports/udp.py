@@ -8,6 +8,7 @@ address that was asked.
 from __future__ import annotations
 
 import errno
+import select
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -40,7 +41,8 @@ class TimePort(OptionedPort, udp.Port):
     over the port's own: SO_REUSEADDR, which is cleared again after bind unless asked for, and IP_PKTINFO
     or IPV6_RECVPKTINFO on a wildcard address. startListening raises CannotListenError or OptionFailed.
 
-    `errors` counts what could not be received or sent, by call and errno name (``send EINVAL``).
+    `errors` counts what could not be received or sent, by call and errno name (``send EINVAL``), and the ICMP
+    errors that IP_RECVERR reports.
     """
 
     batch = 64
@@ -69,20 +71,16 @@ class TimePort(OptionedPort, udp.Port):
 
     def doRead(self) -> Exception | None:
         """Hand at most `batch` datagrams to the protocol. An exception is returned for a socket that is shut."""
-        for _ in range(self.batch):
+        for number in range(self.batch):
             try:
                 datagram, control, _flags, address = self.socket.recvmsg(self.maxPacketSize, _CONTROL_SIZE)
             except OSError as error:
                 if error.errno in _NOTHING_THERE:
-                    return None
+                    return None if number else self._why_nothing()
                 self._count("receive", error)
                 self._empty_error_queue()
-                continue
-            if not address:
-                # shutdown() through another descriptor: it would read as empty datagrams without end
-                self._log.critical("the UDP socket was shut down by another process")
-                return main.CONNECTION_LOST
-            self._deliver(datagram, Sender.of(address, control))
+            else:
+                self._deliver(datagram, Sender.of(address, control))
         return None
 
     def write(self, datagram: bytes, addr: tuple[Any, ...] | None = None) -> None:
@@ -114,14 +112,24 @@ class TimePort(OptionedPort, udp.Port):
         except Exception:
             self._log.failure("a datagram could not be handled")
 
+    def _why_nothing(self) -> Exception | None:
+        """Called to read where nothing is: a bad checksum, or a socket shut down by another, readable for ever."""
+        poll = select.poll()
+        poll.register(self.socket, 0)
+        if any(event & select.POLLHUP for _, event in poll.poll(0)):
+            self._log.critical("the UDP socket was shut down by another process")
+            return main.CONNECTION_LOST
+        return None
+
     def _count(self, call: str, error: OSError) -> None:
         self.errors[f"{call} {errno.errorcode.get(error.errno or 0, error.errno)}"] += 1
 
     def _empty_error_queue(self) -> int:
-        """Discard the ICMP errors that IP_RECVERR collects; how many there were, at most `batch`."""
+        """Count and discard the errors that IP_RECVERR collects; how many there were, at most `batch`."""
         for number in range(self.batch):
             try:
                 self.socket.recvmsg(0, _CONTROL_SIZE, _MSG_ERRQUEUE)
             except OSError:
                 return number
+            self.errors["ICMP error"] += 1
         return self.batch

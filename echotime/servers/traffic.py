@@ -21,7 +21,7 @@ CONNECTION_LINES = 100
 
 @dataclass
 class Counters:
-    """What was served since the start. A connection counts when it is over; bytes out are those handed to the transport."""
+    """What was served since the start. A connection counts when it is over; bytes out are handed to its transport."""
 
     connections: int = 0
     silent: int = 0
@@ -53,7 +53,8 @@ class Traffic:
         self.counters.messages += 1
         self.counters.bytes_in += len(message)
         if self._show_messages and self._message_lines.allows():
-            self._log.info("{peer}: {message}", peer=peer, message=shown(message, SHOWN_BYTES))
+            # not named `message`: Twisted's legacy observers overwrite that field
+            self._log.info("{peer}: {text}", peer=peer, text=shown(message, SHOWN_BYTES))
 
     def ended(self, peer: str, how: str, bytes_in: int, bytes_out: int) -> None:
         """A connection is over; `how` says who ended it."""

@@ -287,7 +287,7 @@ _PRIORITY = _socket(
     _BOTH,
     "The queueing priority of what is sent.",
     on_accept=OnAccept.SET_AGAIN,
-    privilege="CAP_NET_ADMIN for values below 0 and above 6",
+    privilege="CAP_NET_ADMIN (or CAP_NET_RAW since Linux 5.17) for values below 0 and above 6",
 )
 
 CATALOGUE: tuple[Option, ...] = (*_SOCKET_LEVEL, *_TCP_LEVEL, *_IP_LEVEL, *_IPV6_LEVEL, _PRIORITY)

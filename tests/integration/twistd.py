@@ -159,6 +159,12 @@ class DaemonTestCase(SynchronousTestCase):
         self.assertNotIn("Traceback", ended.out + ended.err)
         return ended
 
+    def twistd_in_daemon_mode(self, directory: str, *args: str) -> Ended:
+        """How `twistd` without -n ends, run in a directory; for daemons that fail to start."""
+        command = [*TWISTD[:2], "echotime", *args]
+        ended = subprocess.run(command, cwd=directory, capture_output=True, text=True, timeout=LIMIT, check=False)
+        return Ended(ended.returncode, ended.stdout, ended.stderr)
+
     def served(self, child: Twistd) -> Ended:
         """Stop a daemon that should have nothing to complain of; what it wrote."""
         ended = child.stop()

@@ -1,0 +1,88 @@
+"""The log, as an operator sees it."""
+
+from __future__ import annotations
+
+import re
+import socket
+
+from tests.integration.peers import ACKNOWLEDGEMENT, connect, one_shot, read_exactly
+from tests.integration.twistd import DaemonTestCase
+
+
+class LogTests(DaemonTestCase):
+    """Who connected, what they sent, how it ended; printable, bounded."""
+
+    def test_a_session(self) -> None:
+        """A connection is shown as the seed's server shows it, and at its end the bytes and who ended it."""
+        daemon = self.echotime("--reply", "ok")
+        with connect(daemon.address("TCP")) as sock:
+            peer = f"127.0.0.1:{sock.getsockname()[1]}"
+            sock.sendall(b"hello")
+            read_exactly(sock, 5 + len(ACKNOWLEDGEMENT) + 2)
+        daemon.line(rf"#info\] connection from {peer}$")
+        daemon.line(rf"#info\] {peer}: hello$")
+        daemon.line(rf"#info\] connection from {peer} ended by client, 5 bytes in, 18 bytes out$")
+
+    def test_hostile_bytes(self) -> None:
+        """A message is one line of printable ASCII, whatever it holds."""
+        daemon = self.echotime()
+        one_shot(daemon.address("TCP"), b"\x1b[2J\nfake\r\x00\xff\\x00")
+        daemon.line(r"127\.0\.0\.1:\d+: \\x1b\[2J\\nfake\\r\\x00\\xff\\\\x00$")
+        out = self.served(daemon).out
+        self.assertRegex(out, re.compile(r"\A[ -~\n]*\Z"))
+
+    def test_cut(self) -> None:
+        """A long message is cut at a length that is told."""
+        daemon = self.echotime()
+        one_shot(daemon.address("TCP"), b"x" * 4096)
+        daemon.line(r": x{200}\\\.\.\. \(first 200 of 4096 bytes\)$")
+
+    def flood(self, address: tuple[str, int], messages: int) -> None:
+        """So many messages on one connection."""
+        with connect(address) as sock:
+            for _ in range(messages):
+                sock.sendall(b"m")
+                read_exactly(sock, 1 + len(ACKNOWLEDGEMENT))
+
+    def test_message_lines_are_bounded(self) -> None:
+        """--show-messages N shows N messages a second and says how many it left out."""
+        daemon = self.echotime("--show-messages", "5")
+        self.flood(daemon.address("TCP"), 200)
+        out = self.served(daemon).out
+        shown = len(re.findall(r"127\.0\.0\.1:\d+: m$", out, re.MULTILINE))
+        left_out = sum(map(int, re.findall(r"(\d+) message lines left out", out)))
+        self.assertGreaterEqual(shown, 5)
+        self.assertLess(shown, 100)
+        self.assertEqual(shown + left_out, 200)
+
+    def test_no_messages(self) -> None:
+        """--show-messages 0 shows none, and says nothing of it."""
+        daemon = self.echotime("--show-messages", "0")
+        self.flood(daemon.address("TCP"), 3)
+        out = self.served(daemon).out
+        self.assertIn("connection from", out)
+        self.assertNotIn(": m", out)
+        self.assertNotIn("left out", out)
+
+    def test_connection_lines_are_bounded(self) -> None:
+        """Thousands of connections do not make thousands of lines."""
+        daemon = self.echotime("--show-messages", "0")
+        for _ in range(1000):
+            one_shot(daemon.address("TCP"), b"m")
+        out = self.served(daemon).out
+        left_out = sum(map(int, re.findall(r"(\d+) connection lines left out", out)))
+        self.assertEqual(out.count("connection from") + left_out, 2000)
+        self.assertLess(out.count("connection from"), 1000)
+
+    def test_health_check(self) -> None:
+        """A connection that sends nothing costs no line."""
+        daemon = self.echotime()
+        address = daemon.address("TCP")
+        for _ in range(20):
+            connect(address).close()
+        with connect(address) as sock:
+            sock.shutdown(socket.SHUT_WR)
+            self.assertEqual(sock.recv(1), b"")
+        out = self.served(daemon).out
+        self.assertNotIn("connection from", out)
+        self.assertIn("served 21 connections (21 of them silent), 0 messages", out)

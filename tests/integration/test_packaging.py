@@ -1,0 +1,120 @@
+"""The wheel, the sdist and an editable install, each tried in an empty virtual environment."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import venv
+import zipfile
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+ROOT = Path(__file__).resolve().parents[2]
+_NOT_SOURCE = (
+    ".git",
+    ".venv*",
+    "build",
+    "dist",
+    "*.egg-info",
+    "_trial_temp*",
+    ".*_cache",
+    "__pycache__",
+    "dropin.cache",
+)
+_LIMIT = 240
+_PIP = ["-m", "pip", "--disable-pip-version-check", "--quiet", "install"]
+
+
+def run(*command: str | Path, cwd: str | Path) -> str:
+    """Its output; it must succeed. The environment is the tests' own, less what would lead back to the checkout."""
+    environ = {
+        name: value for name, value in os.environ.items() if name not in {"PYTHONPATH", "COVERAGE_PROCESS_CONFIG"}
+    }
+    ended = subprocess.run(
+        [str(part) for part in command],
+        cwd=cwd,
+        env=environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=_LIMIT,
+        check=False,
+    )
+    assert ended.returncode == 0, f"{command}: {ended.stdout}"
+    return ended.stdout
+
+
+class PackagingTests(SynchronousTestCase):
+    """`twistd echotime` is there from any directory, however it was installed."""
+
+    work: Path
+    source: Path
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        """Build wheel and sdist from a copy, so that the checkout stays as it is."""
+        cls.work = Path(tempfile.mkdtemp(prefix="echotime-packaging-"))
+        cls.source = cls.work / "source"
+        shutil.copytree(ROOT, cls.source, ignore=shutil.ignore_patterns(*_NOT_SOURCE))
+        run(sys.executable, "-m", "build", "--outdir", cls.work / "dist", cls.source, cwd=cls.work)
+
+    @classmethod
+    def tearDownClass(cls) -> None:
+        """Remove all of it."""
+        shutil.rmtree(cls.work)
+
+    def built(self, pattern: str) -> Path:
+        """The one file in dist of that name."""
+        (found,) = (self.work / "dist").glob(pattern)
+        return found
+
+    def assert_installs(self, *what: str | Path) -> None:
+        """Installed alone into an empty environment, the plugin is found from the root directory."""
+        home = Path(self.mktemp()).resolve()
+        venv.create(home, with_pip=True)
+        run(home / "bin" / "python", *_PIP, *what, cwd=home)
+        for directory in ("/", home):
+            help_text = run(home / "bin" / "twistd", "echotime", "--help", cwd=directory)
+            self.assertIn("--sockopt", help_text)
+        self.assertIn("echotime ", run(home / "bin" / "twistd", "echotime", "--version", cwd="/"))
+        run(home / "bin" / "python", "-m", "pip", "--disable-pip-version-check", "check", cwd="/")
+
+    def test_wheel(self) -> None:
+        """The wheel installs."""
+        self.assert_installs(self.built("*.whl"))
+
+    def test_sdist(self) -> None:
+        """The sdist installs."""
+        self.assert_installs(self.built("*.tar.gz"))
+
+    def test_editable(self) -> None:
+        """`pip install -e .` installs."""
+        self.assert_installs("--editable", self.source)
+
+    def test_wheel_contents(self) -> None:
+        """The wheel holds every module of ours and nothing of the tests or of Twisted itself."""
+        names = set(zipfile.ZipFile(self.built("*.whl")).namelist())
+        ours = {str(path.relative_to(ROOT)) for path in (ROOT / "echotime").rglob("*.py")}
+        self.assertEqual(ours - names, set())
+        strangers = {name for name in names if not name.startswith(("echotime/", "echotime-"))}
+        self.assertEqual(strangers, {"twisted/plugins/echotime_plugin.py"})
+        self.assertIn("echotime/py.typed", names)
+
+    def test_sdist_contents(self) -> None:
+        """The sdist holds what a packager needs to run `make test`."""
+        with tarfile.open(self.built("*.tar.gz")) as archive:
+            names = {name.partition("/")[2] for name in archive.getnames()}
+        for path in ("Makefile", "LICENSE", "README.md", "CHANGELOG.md", "setup.cfg", "docs/design.md"):
+            self.assertIn(path, names)
+        tests = {str(path.relative_to(ROOT)) for path in (ROOT / "tests").rglob("*") if path.suffix in {".py", ".tac"}}
+        self.assertEqual(tests - names, set())
+
+    def test_twisted_is_not_shadowed(self) -> None:
+        """twisted/ and twisted/plugins/ have no __init__.py: with one, Twisted or our plugin could not be found."""
+        self.assertFalse((ROOT / "twisted" / "__init__.py").exists())
+        self.assertFalse((ROOT / "twisted" / "plugins" / "__init__.py").exists())

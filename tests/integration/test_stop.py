@@ -1,0 +1,117 @@
+"""SIGTERM and SIGINT: what connections still get, and how long that may take."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import time
+from pathlib import Path
+
+from tests.integration.peers import ACKNOWLEDGEMENT, connect, one_shot, read_all, read_exactly, split_answers
+from tests.integration.twistd import DaemonTestCase
+
+LATE_WORDS = Path(__file__).with_name("late_words.tac")
+
+
+class StopTests(DaemonTestCase):
+    """The daemon ends by the signal it was sent, after its connections."""
+
+    def greeted(self, address: tuple[str, int]) -> socket.socket:
+        """A connection that has had its first answer."""
+        sock = connect(address)
+        self.addCleanup(sock.close)
+        sock.sendall(b"hi")
+        self.assertEqual(read_exactly(sock, 2 + len(ACKNOWLEDGEMENT)), b"hi" + ACKNOWLEDGEMENT)
+        return sock
+
+    def test_idle(self) -> None:
+        """A daemon whose connections are owed nothing ends at once, closing them in order."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            daemon = self.echotime("--drain-seconds", "30")
+            sock = self.greeted(daemon.address("TCP"))
+            began = time.monotonic()
+            daemon.signal(number)
+            self.assertEqual(read_all(sock), b"")
+            ended = daemon.wait()
+            self.assertEqual(ended.status, -number)
+            self.assertIn("ended by server, 2 bytes in", ended.out)
+            self.assertLess(time.monotonic() - began, 10)
+
+    def test_port_is_closed_first(self) -> None:
+        """A stopping daemon accepts nobody, while it still serves those it has."""
+        daemon = self.echotime("--drain-seconds", "20")
+        address = daemon.address("TCP")
+        sock = self.stuck(address)
+        daemon.signal()
+        daemon.line("TCP Port .* Closed")
+        with self.assertRaises(ConnectionRefusedError):
+            connect(address)
+        sock.shutdown(socket.SHUT_WR)
+        self.assertTrue(read_all(sock).endswith(ACKNOWLEDGEMENT))
+        self.assertEqual(daemon.wait().status, -signal.SIGTERM)
+
+    def stuck(self, address: tuple[str, int]) -> socket.socket:
+        """A connection that has sent until nothing more went, and has read nothing."""
+        sock = connect(address)
+        self.addCleanup(sock.close)
+        sock.settimeout(0.3)
+        self.sent = 0
+        try:
+            while True:
+                self.sent += sock.send(b"x" * 65536)
+        except TimeoutError:
+            sock.settimeout(20)
+        return sock
+
+    def test_owed_bytes_arrive(self) -> None:
+        """A client with megabytes coming gets every answer after SIGTERM, also for what still lay in the kernel."""
+        daemon = self.echotime("--drain-seconds", "20")
+        sock = self.stuck(daemon.address("TCP"))
+        daemon.signal()
+        daemon.line("TCP Port .* Closed")
+        sock.shutdown(socket.SHUT_WR)
+        messages = split_answers(read_all(sock), ACKNOWLEDGEMENT)
+        self.assertEqual(sum(map(len, messages)), self.sent)
+        self.assertEqual(daemon.wait().status, -signal.SIGTERM)
+
+    def test_deadline(self) -> None:
+        """A client that does not take what it is owed is reset after --drain-seconds."""
+        daemon = self.echotime("--drain-seconds", "0.5")
+        sock = self.stuck(daemon.address("TCP"))
+        ended = daemon.stop()
+        self.assertIn("ended by server's reset", ended.out)
+        with self.assertRaises(ConnectionResetError):
+            read_all(sock)
+
+    def test_awaited_word(self) -> None:
+        """A client whose word does not come in time is reset, too."""
+        child = self.twistd("-y", str(LATE_WORDS))
+        with connect(child.address("TCP")) as sock:
+            sock.sendall(b"slow")
+            read_exactly(sock, 4 + len(ACKNOWLEDGEMENT))
+            ended = child.stop()
+            with self.assertRaises(ConnectionResetError):
+                read_all(sock)
+        self.assertNotIn("Traceback", ended.out)
+
+    def test_second_signal(self) -> None:
+        """A second signal ends the waiting at once."""
+        for first, second in ((signal.SIGTERM, signal.SIGINT), (signal.SIGINT, signal.SIGINT)):
+            daemon = self.echotime("--drain-seconds", "3600")
+            self.stuck(daemon.address("TCP"))
+            daemon.signal(first)
+            daemon.line("TCP Port .* Closed")
+            daemon.signal(second)
+            ended = daemon.wait()
+            self.assertEqual(ended.status, -first)
+            self.assertNotIn("Traceback", ended.out + ended.err)
+            self.assertIn("ended by server's reset", ended.out)
+
+    def test_rebind_at_once(self) -> None:
+        """SO_REUSEADDR: the next daemon can have the port although old connections are in TIME_WAIT."""
+        daemon = self.echotime()
+        address = daemon.address("TCP")
+        self.greeted(address)
+        self.served(daemon)
+        again = self.twistd("echotime", "--tcp", f"{address[0]}:{address[1]}")
+        self.assertEqual(one_shot(again.address("TCP"), b"hi"), b"hi" + ACKNOWLEDGEMENT)

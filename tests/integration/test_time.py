@@ -1,0 +1,103 @@
+"""UDP time, by plain sockets."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import time
+
+from tests.integration.peers import ask_time
+from tests.integration.twistd import LIMIT, DaemonTestCase, Twistd
+
+
+def spoofed(source_port: int, destination: tuple[str, int], payload: bytes = b"") -> None:
+    """Send a UDP datagram with a source port of one's choice. Raises PermissionError without CAP_NET_RAW."""
+    header = struct.pack("!HHHH", source_port, destination[1], 8 + len(payload), 0)
+    with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_UDP) as sock:
+        sock.sendto(header + payload, (destination[0], 0))
+
+
+class TimeTests(DaemonTestCase):
+    """Any datagram is answered with four bytes."""
+
+    def assert_now(self, answer: bytes) -> None:
+        """Four bytes, big-endian, unsigned, the Unix time of now."""
+        self.assertEqual(len(answer), 4)
+        self.assertLessEqual(abs(struct.unpack("!I", answer)[0] - time.time()), 2)
+
+    def test_any_datagram(self) -> None:
+        """Empty, 1-byte, 8192-byte and 60,000-byte datagrams are all answered with the time."""
+        daemon = self.echotime()
+        for size in (0, 1, 8192, 60_000):
+            self.assert_now(ask_time(daemon.address("UDP"), bytes(size)))
+        self.served(daemon)
+
+    def test_hundred_at_once(self) -> None:
+        """Datagrams that wait together are answered one by one, none left out."""
+        address = self.echotime().address("UDP")
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.settimeout(LIMIT)
+            sock.connect(address)
+            for _ in range(100):
+                sock.send(b"")
+            for _ in range(100):
+                self.assert_now(sock.recv(100))
+
+    def test_answer_leaves_from_the_address_that_was_asked(self) -> None:
+        """On a wildcard address a client that asked 127.0.0.2 hears 127.0.0.2, IPv4 alone or dual-stack."""
+        daemon = self.twistd("echotime", "--udp", "0", "--udp", "[::]:0")
+        for number in (0, 1):
+            port = daemon.address("UDP", number)[1]
+            for host in ("127.0.0.2", "127.0.0.1"):
+                self.assert_now(ask_time((host, port)))
+        self.assert_now(ask_time(("::1", daemon.address("UDP", 1)[1])))
+        self.served(daemon)
+
+    def test_second_daemon_is_refused(self) -> None:
+        """Although the seed's SO_REUSEADDR is set before bind, nobody can bind the port a second time."""
+        host, port = self.echotime().address("UDP")
+        ended = self.refused("--udp", f"{host}:{port}")
+        self.assertEqual(ended.status, 1)
+        self.assertIn(f"cannot listen on UDP {host}:{port}: Address already in use (EADDRINUSE)", ended.err)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as thief:
+            thief.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with self.assertRaises(OSError):
+                thief.bind((host, port))
+
+    def test_reuseaddr_stays_where_it_was_asked_for(self) -> None:
+        """udp:SO_REUSEADDR=on is left on, with a warning, and then a second socket can bind."""
+        daemon = self.twistd("echotime", "--udp", "127.0.0.1:0", "--sockopt", "udp:SO_REUSEADDR=on")
+        address = daemon.address("UDP")
+        daemon.line("SO_REUSEADDR asked on, effective on")
+        daemon.line("any process of any user")
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as second:
+            second.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            second.bind(address)
+
+    def ask_and_go(self, daemon: Twistd, times: int) -> None:
+        """Ask from sockets that are closed before the answer is here, so that it meets an ICMP error."""
+        for _ in range(times):
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+                sock.sendto(b"", daemon.address("UDP"))
+
+    def test_icmp_errors_do_not_stop_it(self) -> None:
+        """With IP_RECVERR on, answers that meet a closed port are counted, and the next client is served."""
+        daemon = self.echotime("--sockopt", "IP_RECVERR=on")
+        for _ in range(20):
+            self.ask_and_go(daemon, 10)
+            self.assert_now(ask_time(daemon.address("UDP")))
+        self.assertIn("ICMP", self.served(daemon).out)
+
+    def test_source_port_zero(self) -> None:
+        """A datagram that cannot be answered costs no traceback and no service."""
+        daemon = self.echotime()
+        address = daemon.address("UDP")
+        try:
+            for _ in range(100):
+                spoofed(0, address)
+        except PermissionError as error:
+            self.skipTest(f"a raw socket is needed to send from port 0: {error}")
+        self.assert_now(ask_time(address))
+        daemon.signal()
+        daemon.line("100 send EINVAL")
+        self.assertNotIn("Traceback", daemon.text())

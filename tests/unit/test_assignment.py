@@ -1,0 +1,88 @@
+"""sockopt/assignment.py."""
+
+import contextlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from echotime.sockopt.assignment import chosen, parse
+from echotime.sockopt.catalogue import BY_NAME
+from echotime.sockopt.option import OnAccept, Target
+
+TCP = Target("tcp", frozenset({4}))
+UDP = Target("udp", frozenset({4}))
+TCP6 = Target("tcp", frozenset({6}))
+
+
+@pytest.mark.parametrize("text", ["SO_KEEPALIVE=on", "so-keepalive=1", "1:9=1", "SOL_SOCKET:9=yes"])
+def test_names(text: str) -> None:
+    """A name in any case, with - for _, or the level and number: all mean the same row."""
+    asked = parse(text)
+    assert asked.option is BY_NAME["SO_KEEPALIVE"]
+    assert asked.value == 1
+    assert asked.transport is None
+
+
+def test_scope() -> None:
+    """tcp: and udp: say where, and are shown again."""
+    asked = parse("udp:IP_TOS=EF")
+    assert str(asked) == "udp:IP_TOS=184"
+    assert asked.fits(UDP)
+    assert not asked.fits(TCP)
+
+
+def test_by_number() -> None:
+    """An option without a row is taken as it is, for every socket, and again on each connection."""
+    asked = parse("6:45=50000")
+    assert asked.option.name == "6:45"
+    assert asked.option.level == "IPPROTO_TCP"
+    assert asked.option.on_accept is OnAccept.SET_AGAIN
+    assert asked.fits(TCP)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("SO_KEEPALIVE", r"expected \[tcp:\|udp:\]NAME=VALUE"),
+        ("=on", r"expected \[tcp:\|udp:\]NAME=VALUE"),
+        ("SO_KEEPALVE=on", "nearest is SO_KEEPALIVE"),
+        ("nodelay=on", "nearest is TCP_NODELAY"),
+        ("SO_KEEPALIVE=maybe", "expected on or off"),
+        ("TCP_INFO=1", "read-only"),
+        ("udp:TCP_NODELAY=on", "no effect on a UDP socket; it acts on TCP"),
+        ("x:1=1", "x:1 is no option by number"),
+        ("sctp:SO_KEEPALIVE=on", "no option by number"),
+    ],
+)
+def test_refused(text: str, reason: str) -> None:
+    """Each fault says what it is."""
+    with pytest.raises(ValueError, match=reason):
+        parse(text)
+
+
+@given(st.text(max_size=30))
+def test_any_text(text: str) -> None:
+    """Any text is an assignment or a ValueError."""
+    with contextlib.suppress(ValueError):
+        parse(text)
+
+
+def test_chosen_fits() -> None:
+    """Of several, those that fit a socket are chosen; IP options for IPv4, IPV6 options for IPv6."""
+    asked = [parse(text) for text in ("SO_BROADCAST=on", "TCP_NODELAY=on", "IP_TTL=9", "IPV6_TCLASS=1")]
+    assert [str(each) for each in chosen(asked, TCP)] == ["TCP_NODELAY=on", "IP_TTL=9"]
+    assert [str(each) for each in chosen(asked, UDP)] == ["SO_BROADCAST=on", "IP_TTL=9"]
+    assert [str(each) for each in chosen(asked, TCP6)] == ["TCP_NODELAY=on", "IPV6_TCLASS=1"]
+
+
+def test_chosen_last() -> None:
+    """Of several for one option the last counts."""
+    asked = [parse(text) for text in ("SO_RCVBUF=1K", "SO_RCVBUF=2K")]
+    assert [str(each) for each in chosen(asked, TCP)] == ["SO_RCVBUF=2048"]
+
+
+def test_chosen_order() -> None:
+    """SO_PRIORITY is set after IP_TOS, which changes it, in whatever order they are asked for."""
+    asked = [parse(text) for text in ("1:99=1", "SO_PRIORITY=3", "IP_TOS=EF")]
+    assert [str(each) for each in chosen(asked, TCP)] == ["IP_TOS=184", "SO_PRIORITY=3", "1:99=1"]

@@ -1,0 +1,266 @@
+"""daemon/ and tap.py: options, services, how a start fails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.application.service import IServiceMaker
+from twisted.internet.error import CannotListenError
+from twisted.internet.task import Clock
+from twisted.plugin import getPlugins
+from twisted.python.usage import UsageError
+from twisted.trial.unittest import SynchronousTestCase
+
+from echotime import tap
+from echotime.daemon import coercions
+from echotime.daemon.failure import StartFailed, cannot_listen
+from echotime.daemon.listeners import Listener
+from echotime.daemon.options import Options
+from echotime.daemon.service import Daemon
+from echotime.daemon.settings import Address, Settings
+from echotime.ports.tcp import EchoPort
+from echotime.ports.udp import TimePort
+from echotime.servers.drain import Drain
+from echotime.servers.echo import EchoFactory
+from echotime.servers.replies import NoWords
+from echotime.servers.time import TimeProtocol
+from echotime.servers.traffic import Counters, Traffic
+from echotime.sockopt.assignment import parse
+from echotime.wire.message import ACKNOWLEDGEMENT
+from echotime.wire.timestamp import Epoch
+
+
+def settings(*args: str) -> Settings:
+    """What a command line means."""
+    options = Options()
+    options.parseOptions(list(args))
+    return options.settings
+
+
+class OptionsTests(SynchronousTestCase):
+    """Options."""
+
+    def test_defaults(self) -> None:
+        """With nothing given both services are on port 12345 of every IPv4 address, as the seed's are."""
+        everywhere = (Address("0.0.0.0", 12345),)
+        self.assertEqual(settings(), Settings(tcp=everywhere, udp=everywhere))
+        self.assertEqual(settings().acknowledgement, ACKNOWLEDGEMENT)
+
+    def test_one_service(self) -> None:
+        """With one of the two given the other is not served."""
+        self.assertEqual(settings("--udp", "7").tcp, ())
+        self.assertEqual(settings("--tcp", "7").udp, ())
+
+    def test_everything(self) -> None:
+        """Every option ends up in the settings."""
+        self.assertEqual(
+            settings(
+                *("--tcp", "[::1]:1", "--tcp", "2", "--udp", "127.0.0.1:3", "--backlog", "5", "--ack", r"\x00"),
+                *("--reply", "ok", "--epoch", "1900", "--show-messages", "0", "--drain-seconds", "0.5"),
+                *("--sockopt", "tcp:SO_KEEPALIVE=on"),
+            ),
+            Settings(
+                tcp=(Address("::1", 1), Address("0.0.0.0", 2)),
+                udp=(Address("127.0.0.1", 3),),
+                backlog=5,
+                asked=(parse("tcp:SO_KEEPALIVE=on"),),
+                acknowledgement=b"\0",
+                reply=b"ok",
+                epoch=Epoch.RFC868,
+                show_messages=0,
+                drain_seconds=0.5,
+            ),
+        )
+
+    def test_empty_texts(self) -> None:
+        """An empty acknowledgement is none; an empty word is a word."""
+        self.assertEqual(settings("--ack", "").acknowledgement, b"")
+        self.assertEqual(settings("--reply", "").reply, b"")
+        self.assertIsNone(settings().reply)
+
+    def faults(self, *args: str) -> list[str]:
+        """The lines of the usage error that a command line is."""
+        return str(self.assertRaises(UsageError, settings, *args)).splitlines()
+
+    def test_all_faults(self) -> None:
+        """All faults are told at once, a line each."""
+        faults = self.faults(
+            "--tcp", "x", "--udp", "70000", "--backlog", "many", "--drain-seconds", "-1", "--epoch", "0"
+        )
+        self.assertEqual(len(faults), 5)
+        for fault, option in zip(faults, ("tcp", "udp", "backlog", "drain-seconds", "epoch"), strict=False):
+            self.assertIn("expected", fault)
+            self.assertTrue(any(fault.startswith(f"--{name} ") for name in (option, "epoch", "drain-seconds")), fault)
+
+    def test_twice(self) -> None:
+        """The same address twice is a fault, port 0 twice is not."""
+        self.assertEqual(self.faults("--tcp", "7", "--tcp", "0.0.0.0:7"), ["--tcp 0.0.0.0:7: given twice"])
+        self.assertEqual(len(settings("--tcp", "0", "--tcp", "0").tcp), 2)
+
+    def test_unserved_option(self) -> None:
+        """A socket option with nothing to act on is a fault."""
+        self.assertEqual(
+            self.faults("--udp", "7", "--sockopt", "TCP_NODELAY=off"),
+            ["--sockopt TCP_NODELAY=off: TCP_NODELAY acts on TCP sockets, and none is served"],
+        )
+        self.assertEqual(
+            self.faults("--sockopt", "IPV6_V6ONLY=on"),
+            ["--sockopt IPV6_V6ONLY=on: IPV6_V6ONLY acts on IPv6 TCP or UDP sockets, and none is served"],
+        )
+        self.assertEqual(len(settings("--tcp", "[::]:7", "--sockopt", "IP_TTL=9").asked), 1)
+
+    def test_other_errors(self) -> None:
+        """getopt's other complaints are left as they are."""
+        self.assertEqual(self.faults("--tcp"), ["option --tcp requires argument"])
+
+    def test_exit_status(self) -> None:
+        """twistd's door ends the process with status 2, where the options raise UsageError."""
+        ended = self.assertRaises(SystemExit, tap.Options().parseOptions, ["--tcp", "x"])
+        self.assertEqual(ended.code, 2)
+
+
+class CoercionTests(SynchronousTestCase):
+    """coercions."""
+
+    def assert_refused(self, coerce: Callable[[str], object], *texts: str) -> None:
+        """Each is refused with what was expected."""
+        for text in texts:
+            self.assertIn("expected", str(self.assertRaises(ValueError, coerce, text)), text)
+
+    def test_address(self) -> None:
+        """Numeric addresses, IPv6 in brackets, a port."""
+        self.assertEqual(coercions.address("0"), Address("0.0.0.0", 0))
+        self.assertEqual(coercions.address("127.0.0.1:65535"), Address("127.0.0.1", 65535))
+        self.assertEqual(str(coercions.address("[fe80::1%lo]:7")), "[fe80::1%lo]:7")
+        self.assert_refused(
+            coercions.address,
+            *("", ":", ":7", "127.0.0.1", "127.0.0.1:", "127.1:7", "[127.0.0.1]:7", "[::1]", "[::1]:", "::1", "[]:7"),
+            *("localhost:7", "1:65536", "-1", "[::1]7"),
+        )
+
+    def test_numbers(self) -> None:
+        """Counts are whole, seconds may have fractions, nothing is negative or endless."""
+        self.assertEqual(coercions.count("0"), 0)
+        self.assertEqual(coercions.seconds("0.5"), 0.5)
+        self.assert_refused(coercions.count, "-1", "1.5", "", "1e3", "²", str(2**31))
+        self.assert_refused(coercions.positive, "0")
+        self.assert_refused(coercions.seconds, "-1", "nan", "inf", "", "5s")
+
+
+class StartTests(SynchronousTestCase):
+    """Listener and Daemon, on ports that really bind but are never polled."""
+
+    def setUp(self) -> None:
+        """A reactor that keeps time and does nothing with sockets."""
+        self.reactor: Any = Clock()
+        for name in ("addReader", "removeReader", "addWriter", "removeWriter"):
+            setattr(self.reactor, name, lambda selectable: None)
+        self.traffic = Traffic(self.reactor)
+        self.factory = EchoFactory(NoWords(), self.traffic)
+        self.on_signal: list[Callable[[], None]] = []
+        self.daemon = Daemon(Drain(self.factory, self.reactor, 5), self.traffic, self.on_signal.append)
+        self.addCleanup(self.stop)
+
+    def stop(self) -> None:
+        """Close what is open."""
+        stopping = self.daemon.stopService()
+        self.reactor.advance(1)
+        self.successResultOf(stopping)
+
+    def listener(self, where: Address) -> Listener:
+        """A TCP listener of the daemon."""
+        port = EchoPort(where.port, self.factory, interface=where.host, reactor=self.reactor)
+        listener = Listener("tcp", where, port)
+        self.daemon.addService(listener)
+        return listener
+
+    def test_start(self) -> None:
+        """privilegedStartService listens, startService does not listen again."""
+        listener = self.listener(Address("127.0.0.1", 0))
+        self.daemon.privilegedStartService()
+        where = listener.port.getHost()
+        self.daemon.startService()
+        self.assertEqual(listener.port.getHost(), where)
+
+    def test_start_without_privileges(self) -> None:
+        """startService alone listens, too."""
+        listener = self.listener(Address("127.0.0.1", 0))
+        self.daemon.startService()
+        self.assertTrue(listener.port.connected)
+
+    def test_all_or_nothing(self) -> None:
+        """When one port cannot be opened those that were are closed again."""
+        first = self.listener(Address("127.0.0.1", 0))
+        self.listener(Address("192.0.2.1", 0))
+        failed = self.assertRaises(StartFailed, self.daemon.privilegedStartService)
+        self.reactor.advance(0)
+        self.assertEqual(failed.code, 1)
+        self.assertFalse(first.port.connected)
+
+    def test_stop_takes_the_next_signal(self) -> None:
+        """The next signal is arranged to end the drain before it begins."""
+        self.stop()
+        self.assertEqual(self.on_signal, [self.daemon._drain.end_now])
+
+    def test_udp_errors_are_told(self) -> None:
+        """What could not be answered is told at the end."""
+        protocol = TimeProtocol(lambda: 0.0, Counters())
+        port = TimePort(0, protocol, interface="127.0.0.1", reactor=self.reactor)
+        self.daemon.addService(Listener("udp", Address("127.0.0.1", 0), port))
+        self.daemon.startService()
+        port.write(b"", ("127.0.0.1", 0))
+        self.assertEqual(port.errors, {"send EINVAL": 1})
+
+
+class FailureTests(SynchronousTestCase):
+    """failure."""
+
+    def test_status(self) -> None:
+        """StartFailed is an Exception for twistd and a SystemExit with status 1 for the interpreter."""
+        failed = StartFailed("reason")
+        self.assertIsInstance(failed, Exception)
+        self.assertIsInstance(failed, SystemExit)
+        self.assertEqual((failed.code, str(failed)), (1, "reason"))
+
+    def test_words(self) -> None:
+        """Address, reason, errno and hint stand in one line."""
+        address = Address("::1", 7)
+        refused = CannotListenError("::1", 7, PermissionError(13, "Permission denied"))
+        self.assertEqual(
+            cannot_listen("TCP", address, refused),
+            "cannot listen on TCP [::1]:7: Permission denied (EACCES): ports below 1024 need CAP_NET_BIND_SERVICE, or root",  # noqa: E501
+        )
+        self.assertEqual(
+            cannot_listen("UDP", address, RuntimeError("SO_X: reason")), "cannot listen on UDP [::1]:7: SO_X: reason"
+        )
+        self.assertEqual(
+            cannot_listen("UDP", address, OSError(5, "I/O error")), "cannot listen on UDP [::1]:7: I/O error (EIO)"
+        )
+
+
+class TapTests(SynchronousTestCase):
+    """tap and the plugin."""
+
+    def test_plugin(self) -> None:
+        """twistd finds one plugin of the name, which leads to tap."""
+        (plugin,) = [each for each in getPlugins(IServiceMaker) if each.tapname == "echotime"]
+        self.assertIs(plugin.options, tap.Options)
+        self.assertIs(plugin.makeService, tap.makeService)
+
+    def test_service(self) -> None:
+        """makeService makes a listener an address and opens nothing."""
+        options = Options()
+        options.parseOptions(["--tcp", "1", "--udp", "2", "--udp", "3", "--reply", "ok"])
+        service = tap.makeService(options)
+        ports = [listener.port for listener in service if isinstance(listener, Listener)]
+        self.assertEqual([type(port) for port in ports], [EchoPort, TimePort, TimePort])
+        self.assertEqual([port.connected for port in ports], [0, 0, 0])
+
+    def test_stop_before_start(self) -> None:
+        """A service that was never started stops without complaint."""
+        options = Options()
+        options.parseOptions(["--tcp", "127.0.0.1:0"])
+        service = tap.daemon(options.settings, Clock())
+        self.patch(service, "_on_signal", lambda act: None)
+        self.successResultOf(service.stopService())

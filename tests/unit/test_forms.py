@@ -1,0 +1,93 @@
+"""sockopt/forms.py."""
+
+import contextlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from echotime.sockopt.catalogue import CATALOGUE
+from echotime.sockopt.forms import Device, Flag, Form, Integer, Linger, Plain, Structure, Value
+
+FORMS = [option.form for option in CATALOGUE] + [Plain()]
+SECONDS = Integer(1, 32767, "seconds")
+MILLISECONDS = Integer(0, 2**31 - 1, "milliseconds")
+BYTES = Integer(0, 2**31 - 1, "bytes")
+
+
+@pytest.mark.parametrize(
+    ("form", "text", "value"),
+    [
+        (Flag(), "on", 1),
+        (Flag(), "No", 0),
+        (SECONDS, "10", 10),
+        (SECONDS, "10s", 10),
+        (SECONDS, "2m", 120),
+        (SECONDS, "1h", 3600),
+        (SECONDS, "5000ms", 5),
+        (MILLISECONDS, "500ms", 500),
+        (MILLISECONDS, "10s", 10_000),
+        (BYTES, "64K", 65536),
+        (BYTES, "64k", 65536),
+        (BYTES, "1M", 2**20),
+        (BYTES, "0x1000", 4096),
+        (Integer(0, 255, "", {"EF": 0xB8}), "ef", 0xB8),
+        (Linger(), "off", -1),
+        (Linger(), "5s", 5),
+        (Device(), "eth0", "eth0"),
+        (Plain(), "on", 1),
+        (Plain(), "-1", -1),
+        (Plain(), "64K", 65536),
+        (Plain(), "hex:00FF", "00ff"),
+    ],
+)
+def test_parse(form: Form, text: str, value: Value) -> None:
+    """Numbers, switches, sizes, times, names and strings are understood."""
+    assert form.parse(text) == value
+
+
+@pytest.mark.parametrize(
+    ("form", "text"),
+    [
+        (Flag(), "2"),
+        (SECONDS, "0"),
+        (SECONDS, "500ms"),
+        (SECONDS, "10K"),
+        (SECONDS, "10.5"),
+        (SECONDS, ""),
+        (SECONDS, "٣"),
+        (BYTES, "-1"),
+        (BYTES, "3G"),
+        (Linger(), "-1"),
+        (Linger(), "on"),
+        (Device(), "x" * 16),
+        (Device(), "a\0b"),
+        (Plain(), "hex:0"),
+        (Plain(), "4G"),
+        (Structure(4), "1"),
+    ],
+)
+def test_refused(form: Form, text: str) -> None:
+    """What is not understood is refused with what was expected."""
+    with pytest.raises(ValueError, match="expected " + form.expected.split(",")[0].replace("(", r"\(")):
+        form.parse(text)
+
+
+@given(st.sampled_from(FORMS), st.text(max_size=12))
+def test_any_text(form: Form, text: str) -> None:
+    """Any text is a value that packs, unpacks and shows as itself, or a ValueError; never another error."""
+    with contextlib.suppress(ValueError):
+        value = form.parse(text)
+        assert form.unpack(form.pack(value)) == value
+        assert form.parse(form.show(value)) == value or form.show(value) in {"none", "-1"}
+
+
+@given(st.sampled_from([SECONDS, MILLISECONDS, BYTES]), st.integers(1, 32767))
+def test_numbers(form: Integer, number: int) -> None:
+    """Every number within the range comes back from the kernel's form as it was written."""
+    assert form.unpack(form.pack(form.parse(str(number)))) == number
+
+
+def test_short_answer() -> None:
+    """Some options give a single byte where an int was asked for."""
+    assert Integer(0, 255).unpack(b"\x07") == 7
