@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import os
 import shutil
 import subprocess
@@ -49,29 +51,24 @@ def run(*command: str | Path, cwd: str | Path) -> str:
     return ended.stdout
 
 
+@functools.cache
+def work() -> Path:
+    """A directory with a copy of the checkout, and wheel and sdist built from it; made once, removed at exit."""
+    directory = Path(tempfile.mkdtemp(prefix="echotime-packaging-"))
+    atexit.register(shutil.rmtree, directory)
+    shutil.copytree(ROOT, directory / "source", ignore=shutil.ignore_patterns(*_NOT_SOURCE))
+    run(sys.executable, "-m", "build", "--outdir", directory / "dist", directory / "source", cwd=directory)
+    return directory
+
+
+def built(pattern: str) -> Path:
+    """The one file that was built under such a name."""
+    (found,) = (work() / "dist").glob(pattern)
+    return found
+
+
 class PackagingTests(SynchronousTestCase):
     """`twistd echotime` is there from any directory, however it was installed."""
-
-    work: Path
-    source: Path
-
-    @classmethod
-    def setUpClass(cls) -> None:
-        """Build wheel and sdist from a copy, so that the checkout stays as it is."""
-        cls.work = Path(tempfile.mkdtemp(prefix="echotime-packaging-"))
-        cls.source = cls.work / "source"
-        shutil.copytree(ROOT, cls.source, ignore=shutil.ignore_patterns(*_NOT_SOURCE))
-        run(sys.executable, "-m", "build", "--outdir", cls.work / "dist", cls.source, cwd=cls.work)
-
-    @classmethod
-    def tearDownClass(cls) -> None:
-        """Remove all of it."""
-        shutil.rmtree(cls.work)
-
-    def built(self, pattern: str) -> Path:
-        """The one file in dist of that name."""
-        (found,) = (self.work / "dist").glob(pattern)
-        return found
 
     def assert_installs(self, *what: str | Path) -> None:
         """Installed alone into an empty environment, the plugin is found from the root directory."""
@@ -86,19 +83,19 @@ class PackagingTests(SynchronousTestCase):
 
     def test_wheel(self) -> None:
         """The wheel installs."""
-        self.assert_installs(self.built("*.whl"))
+        self.assert_installs(built("*.whl"))
 
     def test_sdist(self) -> None:
         """The sdist installs."""
-        self.assert_installs(self.built("*.tar.gz"))
+        self.assert_installs(built("*.tar.gz"))
 
     def test_editable(self) -> None:
         """`pip install -e .` installs."""
-        self.assert_installs("--editable", self.source)
+        self.assert_installs("--editable", work() / "source")
 
     def test_wheel_contents(self) -> None:
         """The wheel holds every module of ours and nothing of the tests or of Twisted itself."""
-        names = set(zipfile.ZipFile(self.built("*.whl")).namelist())
+        names = set(zipfile.ZipFile(built("*.whl")).namelist())
         ours = {str(path.relative_to(ROOT)) for path in (ROOT / "echotime").rglob("*.py")}
         self.assertEqual(ours - names, set())
         strangers = {name for name in names if not name.startswith(("echotime/", "echotime-"))}
@@ -107,7 +104,7 @@ class PackagingTests(SynchronousTestCase):
 
     def test_sdist_contents(self) -> None:
         """The sdist holds what a packager needs to run `make test`."""
-        with tarfile.open(self.built("*.tar.gz")) as archive:
+        with tarfile.open(built("*.tar.gz")) as archive:
             names = {name.partition("/")[2] for name in archive.getnames()}
         for path in ("Makefile", "LICENSE", "README.md", "CHANGELOG.md", "setup.cfg", "docs/design.md"):
             self.assertIn(path, names)
