@@ -14,11 +14,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from twisted.internet import main, udp
-from twisted.internet.interfaces import IHalfCloseableDescriptor
 from twisted.internet.protocol import DatagramProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from echotime.ports.asked_address import Sender
 from echotime.ports.optioned import OptionedPort
@@ -33,7 +31,6 @@ _CONTROL_SIZE = 512
 _MSG_ERRQUEUE = 0x2000
 
 
-@implementer(IHalfCloseableDescriptor)
 class TimePort(OptionedPort, udp.Port):
     """A UDP port for TimeProtocol, or for any DatagramProtocol that answers where it was asked.
 
@@ -102,9 +99,6 @@ class TimePort(OptionedPort, udp.Port):
         self._empty_error_queue()
         if self.connected:
             self.startReading()
-
-    def writeConnectionLost(self, reason: Failure) -> None:
-        """A datagram socket has no write half to lose."""
 
     def _deliver(self, datagram: bytes, sender: Sender) -> None:
         try:

@@ -170,6 +170,18 @@ async def test_udp_defaults(started: Started) -> None:
     assert get(one.socket, "IP_PKTINFO") == 0
 
 
+@pytest_twisted.ensureDeferred
+async def test_udp_reuseaddr_is_set_before_bind(started: Started) -> None:
+    """As the seed's server, it binds where another socket allows that, although its own door is closed after."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as first:
+        first.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        first.bind(("127.0.0.1", 0))
+        number = first.getsockname()[1]
+        started(TimePort(number, Mirror(), interface="127.0.0.1"))
+        with pytest.raises(CannotListenError):
+            TimePort(number, Mirror(), interface="127.0.0.1", asked=options("SO_REUSEADDR=off")).startListening()
+
+
 @pytest.mark.parametrize("make", [EchoPort, TimePort])
 @pytest.mark.parametrize(("text", "error"), [("SO_BINDTODEVICE=none0", OptionFailed), ("IP_TTL=9", CannotListenError)])
 def test_failed_start_leaves_nothing(make: Any, text: str, error: type[Exception]) -> None:
