@@ -21,9 +21,9 @@ from echotime.wire.printable import unescape
 class Options(usage.Options):
     """`settings` holds the result. parseOptions raises UsageError, one line a fault."""
 
-    synopsis = "Usage: twistd [twistd's options] echotime [options]"
+    synopsis = "[options]"
     longdesc = (
-        "Serves TCP echo-with-reply and UDP time. Each may be given several times: --tcp, --udp, --sockopt. "
+        "Serves TCP echo-with-reply and UDP time. --tcp, --udp and --sockopt may be given several times. "
         "With neither --tcp nor --udp both are served on port 12345 of every IPv4 address. "
         "Example: twistd -n echotime --tcp 12345 --udp '[::]:12345' --sockopt tcp:SO_KEEPALIVE=on"
     )

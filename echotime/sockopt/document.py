@@ -16,7 +16,10 @@ _INTRODUCTION = f"""# Socket options
 
 <!-- Made from echotime/sockopt/catalogue.py by `make docs`; edit that. -->
 
-Every option here is set with `--sockopt` on the listening sockets: `{EXPECTED}`.
+Every option here is set on the listening sockets by `--sockopt`:
+
+    {EXPECTED}
+
 Without `tcp:` or `udp:` it goes wherever it can have an effect. After start the log says for each what was asked
 and what `getsockopt` reads back:
 
@@ -44,7 +47,7 @@ def markdown() -> str:
 def _entry(option: Option) -> str:
     facts = [
         f"number {option.number}",
-        " and ".join(option.transports).upper(),
+        " and ".join(each.upper() for each in option.transports),
         f"value: {option.form.expected}" if option.settable else "read-only",
     ]
     if option.settable:
@@ -59,7 +62,8 @@ def _entry(option: Option) -> str:
     if option.trap:
         lines += ["", option.trap]
     if option.danger:
-        lines += ["", f"{option.danger.transport.upper()}: {option.danger.warning}."]
+        value = option.form.show(option.danger.value)
+        lines += ["", f"Warned of at start ({option.danger.transport}:{option.name}={value}): {option.danger.warning}."]
     return "\n".join([*lines, ""])
 
 
