@@ -45,8 +45,8 @@ class Listener(Service):
         """Close the port; connections that it accepted are not touched."""
         super().stopService()
         if isinstance(self.port, TimePort) and self.port.errors:
-            errors = ", ".join(f"{number} {what}" for what, number in self.port.errors.items())
-            self._log.info("UDP {address}: not received or not sent: {errors}", address=self._address, errors=errors)
+            errors = ", ".join(f"{what}: {number}" for what, number in self.port.errors.items())
+            self._log.info("UDP {address}: not received or not sent, {errors}", address=self._address, errors=errors)
         return maybeDeferred(self.port.stopListening) if self.port.connected else succeed(None)
 
     def _report(self) -> None:

@@ -47,7 +47,7 @@ class Daemon(MultiService):
     def _tell(self) -> None:
         self._traffic.flush()
         self._log.info(
-            "served {connections} connections ({silent} of them silent), {messages} messages, {datagrams} datagrams",
+            "served connections: {connections} (silent: {silent}), messages: {messages}, datagrams: {datagrams}",
             **vars(self._traffic.counters),
         )
 

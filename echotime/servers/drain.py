@@ -9,6 +9,7 @@ from __future__ import annotations
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
 
 from echotime.servers.echo import EchoFactory, EchoProtocol
 
@@ -18,6 +19,8 @@ TICK = 0.02
 
 class Drain:
     """Ends the connections of one factory within `seconds`; a listener must not accept any more."""
+
+    _log = Logger()
 
     def __init__(self, factory: EchoFactory, clock: IReactorTime, seconds: float) -> None:
         self._factory = factory
@@ -29,6 +32,13 @@ class Drain:
 
     def start(self) -> Deferred[None]:
         """Begin; fires when the last connection is over."""
+        if self._factory.connections:
+            self._log.info(
+                "stopping, open connections: {connections}; they get what they are owed for at most "
+                "{seconds:g} seconds, and another signal ends them at once",
+                connections=len(self._factory.connections),
+                seconds=self._seconds,
+            )
         self._deadline = self._clock.callLater(self._seconds, self.end_now)
         self._ticking.start(TICK)
         return self._factory.when_empty().addCallback(self._finished)

@@ -76,7 +76,7 @@ class Traffic:
         self._connection_lines.flush()
 
     def _messages_left_out(self, number: int) -> None:
-        self._log.info("{number} message lines left out in the last second", number=number)
+        self._log.info("message lines left out in the last second: {number}", number=number)
 
     def _connections_left_out(self, number: int) -> None:
-        self._log.info("{number} connection lines left out in the last second", number=number)
+        self._log.info("connection lines left out in the last second: {number}", number=number)

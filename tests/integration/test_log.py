@@ -50,7 +50,7 @@ class LogTests(DaemonTestCase):
         self.flood(daemon.address("TCP"), 200)
         out = self.served(daemon).out
         shown = len(re.findall(r"127\.0\.0\.1:\d+: m$", out, re.MULTILINE))
-        left_out = sum(map(int, re.findall(r"(\d+) message lines left out", out)))
+        left_out = sum(map(int, re.findall(r"message lines left out in the last second: (\d+)", out)))
         self.assertGreaterEqual(shown, 5)
         self.assertLess(shown, 100)
         self.assertEqual(shown + left_out, 200)
@@ -70,7 +70,7 @@ class LogTests(DaemonTestCase):
         for _ in range(1000):
             one_shot(daemon.address("TCP"), b"m")
         out = self.served(daemon).out
-        left_out = sum(map(int, re.findall(r"(\d+) connection lines left out", out)))
+        left_out = sum(map(int, re.findall(r"connection lines left out in the last second: (\d+)", out)))
         self.assertEqual(out.count("connection from") + left_out, 2000)
         self.assertLess(out.count("connection from"), 1000)
 
@@ -85,4 +85,4 @@ class LogTests(DaemonTestCase):
             self.assertEqual(sock.recv(1), b"")
         out = self.served(daemon).out
         self.assertNotIn("connection from", out)
-        self.assertIn("served 21 connections (21 of them silent), 0 messages", out)
+        self.assertIn("served connections: 21 (silent: 21), messages: 0", out)

@@ -99,5 +99,5 @@ class TimeTests(DaemonTestCase):
             self.skipTest(f"a raw socket is needed to send from port 0: {error}")
         self.assert_now(ask_time(address))
         daemon.signal()
-        daemon.line("100 send EINVAL")
+        daemon.line("send EINVAL: 100")
         self.assertNotIn("Traceback", daemon.text())

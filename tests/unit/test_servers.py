@@ -153,8 +153,8 @@ class TrafficTests(SynchronousTestCase):
         self.assertEqual(
             self.lines[-2:],
             [
-                f"{CONNECTION_LINES + 2} message lines left out in the last second",
-                "5 connection lines left out in the last second",
+                f"message lines left out in the last second: {CONNECTION_LINES + 2}",
+                "connection lines left out in the last second: 5",
             ],
         )
 
