@@ -12,7 +12,7 @@ from twisted.python.usage import UsageError
 from echotime.daemon import options as daemon_options
 from echotime.daemon.failure import usage_failed
 from echotime.daemon.listeners import Listener
-from echotime.daemon.service import Daemon, next_signal
+from echotime.daemon.service import Daemon, second_signal
 from echotime.daemon.settings import Settings
 from echotime.ports.tcp import EchoPort
 from echotime.ports.udp import TimePort
@@ -51,7 +51,7 @@ def daemon(settings: Settings, reactor: Any, words: IReplySource | None = None) 
     if words is None:
         words = NoWords() if settings.reply is None else FixedWord(settings.reply)
     factory = EchoFactory(words, traffic, settings.acknowledgement)
-    service = Daemon(Drain(factory, reactor, settings.drain_seconds), traffic, next_signal(reactor))
+    service = Daemon(Drain(factory, reactor, settings.drain_seconds), traffic, second_signal(reactor))
     port = partial(EchoPort, backlog=settings.backlog, message_size=MESSAGE_SIZE)
     for address in settings.tcp:
         echo = port(address.port, factory, interface=address.host, asked=settings.asked, reactor=reactor)

@@ -21,7 +21,7 @@ def address(text: str) -> Address:
     try:
         host, port = hostport.split(text)
         if port is None:
-            raise ValueError("the port is missing")
+            raise ValueError(f"'{text}' has no port")
         number = hostport.port_number(port)
         return Address("0.0.0.0" if host is None else _numeric(host, text), number)
     except ValueError as error:
@@ -31,23 +31,24 @@ def address(text: str) -> Address:
 def _numeric(host: str, text: str) -> str:
     fits = isIPv6Address(host) if text.startswith("[") else isIPAddress(host)
     if not fits:
-        raise ValueError(f"{host!r} is no numeric address")
+        raise ValueError(f"'{host}' is no numeric address")
     return host
 
 
 def count(text: str) -> int:
     """A whole number from 0 to 2**31-1."""
-    if not (text.isascii() and text.isdigit()) or int(text) > _MOST:
-        raise ValueError(f"{text!r} is no whole number; expected 0 to {_MOST}")
-    return int(text)
+    return _whole(text, 0)
 
 
 def positive(text: str) -> int:
     """A whole number from 1 to 2**31-1."""
-    number = count(text)
-    if not number:
-        raise ValueError(f"0 is too small; expected 1 to {_MOST}")
-    return number
+    return _whole(text, 1)
+
+
+def _whole(text: str, low: int) -> int:
+    if not (text.isascii() and text.isdigit() and low <= int(text) <= _MOST):
+        raise ValueError(f"'{text}' is not understood; expected a whole number from {low} to {_MOST}")
+    return int(text)
 
 
 def seconds(text: str) -> float:
@@ -57,7 +58,7 @@ def seconds(text: str) -> float:
     except ValueError:
         number = math.nan
     if not 0 <= number <= _MOST:
-        raise ValueError(f"{text!r} is no number of seconds; expected 0 or more, as in 5 or 0.5")
+        raise ValueError(f"'{text}' is no number of seconds; expected 0 or more, as in 5 or 0.5")
     return number
 
 
@@ -65,5 +66,5 @@ def epoch(text: str) -> Epoch:
     """``unix`` or ``1900``."""
     if text.lower() not in _EPOCHS:
         near = difflib.get_close_matches(text.lower(), _EPOCHS, n=1, cutoff=0)
-        raise ValueError(f"{text!r} is no epoch; expected unix or 1900, the nearest is {near[0]}")
+        raise ValueError(f"'{text}' is no epoch; expected unix or 1900, the nearest is {near[0]}")
     return _EPOCHS[text.lower()]

@@ -16,7 +16,7 @@ from echotime.daemon.settings import Address
 
 _log = Logger()
 _HINTS = {
-    errno.EADDRINUSE: "another socket holds the port",
+    errno.EADDRINUSE: "another socket holds the port; one on [::] holds the IPv4 port, too",
     errno.EADDRNOTAVAIL: "this host does not have the address",
     errno.EACCES: "ports below 1024 need CAP_NET_BIND_SERVICE, or root",
 }
@@ -49,6 +49,8 @@ def cannot_listen(transport: str, address: Address, error: Exception) -> str:
         return f"cannot listen on {transport} {address}: {cause}"
     name = errno.errorcode.get(cause.errno or 0, "?")
     hint = f": {_HINTS[cause.errno]}" if cause.errno in _HINTS else ""
+    if cause.errno == errno.EINVAL and address.host.lower().startswith("fe80:") and "%" not in address.host:
+        hint = f": a link-local address needs its interface, as in [{address.host}%eth0]"
     return f"cannot listen on {transport} {address}: {cause.strerror} ({name}){hint}"
 
 

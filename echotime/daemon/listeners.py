@@ -46,12 +46,15 @@ class Listener(Service):
         super().stopService()
         if isinstance(self.port, TimePort) and self.port.errors:
             errors = ", ".join(f"{what}: {number}" for what, number in self.port.errors.items())
-            self._log.info("UDP {address}: not received or not sent, {errors}", address=self._address, errors=errors)
+            self._log.info("{name}: not received or not sent, {errors}", name=self._name(), errors=errors)
         return maybeDeferred(self.port.stopListening) if self.port.connected else succeed(None)
 
-    def _report(self) -> None:
+    def _name(self) -> str:
         host = self.port.getHost()
-        name = f"{self._transport.upper()} {Address(host.host, host.port)}"
+        return f"{self._transport.upper()} {Address(host.host, host.port)}"
+
+    def _report(self) -> None:
+        name = self._name()
         self._log.info("listening on {name}", name=name)
         if isinstance(self.port, EchoPort):
             self._report_backlog(name, self.port)

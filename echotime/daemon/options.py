@@ -80,7 +80,7 @@ class Options(usage.Options):
     def parseArgs(self, *rest: str) -> None:
         """No arguments are taken."""
         if rest:
-            self._faults.append(f"{rest[0]!r} is no option; options begin with --, and what follows it was not read")
+            self._faults.append(f"'{rest[0]}' is no option; options begin with --, and what follows it was not read")
 
     def postOptions(self) -> None:
         """Check everything; keep the result as `settings`."""
@@ -143,8 +143,8 @@ class Options(usage.Options):
         if not isinstance(cause, getopt.GetoptError) or "not recognized" not in cause.msg:
             return str(error)
         names = [name.rstrip("=") for name in self.longOpt]
-        near = difflib.get_close_matches(cause.opt, names, n=1, cutoff=0)
-        return f"unknown option --{cause.opt}; the nearest is --{near[0]}"
+        near = difflib.get_close_matches(cause.opt, names, n=1, cutoff=0.5)
+        return f"unknown option --{cause.opt}" + (f"; the nearest is --{near[0]}" if near else "")
 
 
 def _unserved(asked: Assignment) -> str:

@@ -8,26 +8,26 @@ from typing import Any
 
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorFromThreads
 from twisted.logger import Logger
 
 from echotime.daemon.failure import StartFailed
 from echotime.servers.drain import Drain
 from echotime.servers.traffic import Traffic
 
-OnSignal = Callable[[Callable[[], None]], None]
+OnSecondSignal = Callable[[Callable[[], None]], None]
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Daemon(MultiService):
-    """Its children are the listeners. `on_signal` arranges that the next signal calls a function."""
+    """Its children are the listeners. `on_second_signal` arranges that a function is called."""
 
     _log = Logger()
 
-    def __init__(self, drain: Drain, traffic: Traffic, on_signal: OnSignal) -> None:
+    def __init__(self, drain: Drain, traffic: Traffic, on_second_signal: OnSecondSignal) -> None:
         super().__init__()
         self._drain = drain
         self._traffic = traffic
-        self._on_signal = on_signal
+        self._on_second_signal = on_second_signal
 
     def privilegedStartService(self) -> None:
         """Open every port. If one cannot be, the others are closed again, and StartFailed goes on."""
@@ -37,9 +37,13 @@ class Daemon(MultiService):
             super().stopService()
             raise
 
+    def startService(self) -> None:
+        """From now on a second signal ends the drain that the first begins."""
+        super().startService()
+        self._on_second_signal(self._drain.end_now)
+
     def stopService(self) -> Deferred[Any]:
-        """Close the ports, then drain: fires when the last connection is over. The next signal ends it at once."""
-        self._on_signal(self._drain.end_now)
+        """Close the ports, then drain: fires when the last connection is over."""
         stopping: Deferred[Any] = super().stopService()
         stopping.addCallback(lambda closed: self._drain.start())
         return stopping.addCallback(lambda drained: self._tell())
@@ -47,19 +51,36 @@ class Daemon(MultiService):
     def _tell(self) -> None:
         self._traffic.flush()
         self._log.info(
-            "served connections: {connections} (silent: {silent}), messages: {messages}, datagrams: {datagrams}",
+            "served connections: {connections} (silent: {silent}), messages: {messages}, bytes in: {bytes_in}, "
+            "bytes out: {bytes_out}, datagrams: {datagrams}",
             **vars(self._traffic.counters),
         )
 
 
-def next_signal(reactor: IReactorFromThreads) -> OnSignal:
-    """An OnSignal for a real process: SIGTERM and SIGINT, once Twisted has taken its first."""
+def second_signal(reactor: Any) -> OnSecondSignal:
+    """An OnSecondSignal for a real process, in front of the handlers that Twisted installs.
+
+    The first signal is Twisted's, and makes the second ours within the same handler: however close it
+    follows, Twisted, which would stop a stopped reactor, does not see it.
+    """
 
     def arrange(act: Callable[[], None]) -> None:
-        def handle(number: int, frame: object) -> None:
+        def second(number: int, frame: object) -> None:
             reactor.callFromThread(act)
 
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, handle)
+        def first(number: int, frame: Any) -> None:
+            for each in _SIGNALS:
+                signal.signal(each, second)
+            before[number](number, frame)
+
+        before: dict[int, Any] = {}
+
+        def install() -> None:
+            for number in _SIGNALS:
+                before[number] = signal.getsignal(number)
+                if callable(before[number]):
+                    signal.signal(number, first)
+
+        reactor.callWhenRunning(install)
 
     return arrange

@@ -74,8 +74,8 @@ class TimePort(OptionedPort, udp.Port):
             except OSError as error:
                 if error.errno in _NOTHING_THERE:
                     return None if number else self._why_nothing()
-                self._count("receive", error)
-                self._empty_error_queue()
+                if not self._empty_error_queue():
+                    self._count("receive", error)
             else:
                 self._deliver(datagram, Sender.of(address, control))
         return None
@@ -87,8 +87,8 @@ class TimePort(OptionedPort, udp.Port):
             try:
                 self.socket.sendmsg([datagram], control, 0, addr)
             except OSError as error:
-                self._count("send", error)
                 if not self._empty_error_queue():
+                    self._count("send", error)
                     return
                 # the error was about an earlier answer, and this one has not been tried yet
             else:

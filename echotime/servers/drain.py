@@ -1,7 +1,8 @@
 """The end of the TCP service: every connection gets what it is owed, for a bounded time, and is closed.
 
-A connection that owes nothing and was quiet for a tick is closed; one that is still busy or awaits its
-word goes on until the time is over, and is then reset, so that the client knows that something is missing.
+A connection that is owed nothing and sent nothing for a tick, while it was read from, is closed. One that is
+still busy, does not read, or awaits its word goes on until the time is over, and is then reset, so that the client
+knows that something is missing.
 """
 
 from __future__ import annotations
@@ -26,12 +27,13 @@ class Drain:
         self._factory = factory
         self._clock = clock
         self._seconds = seconds
+        self._hurry = False
         self._seen: dict[EchoProtocol, int] = {}
         self._ticking = LoopingCall(self._tick)
         self._ticking.clock = clock
 
     def start(self) -> Deferred[None]:
-        """Begin; fires when the last connection is over."""
+        """Begin; fires when the last connection is over. After end_now that is at once."""
         if self._factory.connections:
             self._log.info(
                 "stopping, open connections: {connections}; they get what they are owed for at most "
@@ -39,20 +41,25 @@ class Drain:
                 connections=len(self._factory.connections),
                 seconds=self._seconds,
             )
-        self._deadline = self._clock.callLater(self._seconds, self.end_now)
+        self._deadline = self._clock.callLater(0 if self._hurry else self._seconds, self.end_now)
         self._ticking.start(TICK)
         return self._factory.when_empty().addCallback(self._finished)
 
     def end_now(self) -> None:
-        """Do not wait any longer: reset what is still open."""
+        """Do not wait any longer, or not at all: reset what is still open."""
+        self._hurry = True
+        if not self._ticking.running:
+            return
         for connection in list(self._factory.connections):
             connection.reset("server's reset")
 
     def _tick(self) -> None:
         seen, self._seen = self._seen, {}
         for connection in list(self._factory.connections):
+            if connection.owes or connection.closing:
+                continue  # not read from, so what it sent meanwhile is unknown
             self._seen[connection] = connection.messages
-            if not connection.owes and seen.get(connection) == connection.messages:
+            if seen.get(connection) == connection.messages:
                 connection.close("server")
 
     def _finished(self, nothing: None) -> None:

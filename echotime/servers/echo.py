@@ -1,7 +1,7 @@
 """The TCP service: echo, acknowledgement, word; exact at half-close, and never more than one answer ahead.
 
 A connection is read only while no word is awaited from the reply source, the last answers fit the
-transport's buffer, and the client has not ended its side. EchoProtocol._read_or_not is that rule.
+transport's buffer, and the client has not ended its side. EchoProtocol._close_or_read is that rule.
 """
 
 from __future__ import annotations
@@ -48,6 +48,11 @@ class EchoProtocol(Protocol):
     def owes(self) -> bool:
         """Whether the client has something coming that the transport has no room for, or nobody said yet."""
         return self._awaited is not None or self._output_full
+
+    @property
+    def closing(self) -> bool:
+        """Whether nothing more will be read: what is written already is all that the client still gets."""
+        return self._client_ended or self._ended_by != ""
 
     def connectionMade(self) -> None:
         """Begin: from now on this protocol decides when its transport is read."""

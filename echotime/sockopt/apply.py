@@ -56,7 +56,7 @@ def read(sock: socket.socket, assignment: Assignment, *, bound_before: bool = Fa
         return Reading(assignment, "unknown", f"it cannot be read back: {error.strerror}")
     value = option.form.unpack(raw)
     effective = option.form.show(value)
-    if value == assignment.value:
+    if value == assignment.value or raw == option.form.pack(assignment.value):
         return Reading(assignment, effective, "")
     if bound_before and option.moment is not Moment.ANY_TIME:
         return Reading(assignment, effective, f"too late: it must be set {option.moment.value}")

@@ -13,6 +13,7 @@ from echotime.sockopt.option import LEVELS, OnAccept, Option, Target
 EXPECTED = "[tcp:|udp:]NAME=VALUE, as in SO_KEEPALIVE=on, or LEVEL:NUMBER=VALUE, as in 1:9=1"
 
 _TRANSPORTS = ("tcp", "udp")
+_C_INT = 2**31 - 1
 _BY_KEY = {(option.level_number, option.number): option for option in CATALOGUE}
 _LEVEL_NAMES = {number: name for name, number in LEVELS.items()}
 
@@ -77,16 +78,19 @@ def _option(name: str) -> Option:
     plain = name.upper().replace("-", "_")
     if plain in BY_NAME:
         return BY_NAME[plain]
-    near = difflib.get_close_matches(plain, BY_NAME, n=1, cutoff=0)
-    raise ValueError(f"unknown option {name!r}; the nearest is {near[0]}")
+    near = difflib.get_close_matches(plain, BY_NAME, n=1, cutoff=0.5)
+    hint = f"the nearest is {near[0]}" if near else f"expected {EXPECTED}"
+    raise ValueError(f"unknown option '{name}'; {hint}")
 
 
 def _numbered(level: str, number: str) -> Option:
     """The row of a level and number, or one made for them with nothing known of it."""
     try:
-        key = LEVELS[level.upper()] if level.upper() in LEVELS else int(level), int(number)
+        key = LEVELS[level.upper()] if level.upper() in LEVELS else int(level, 0), int(number, 0)
     except ValueError:
         raise ValueError(f"{level}:{number} is no option by number; expected {EXPECTED}") from None
+    if not all(0 <= each <= _C_INT for each in key):
+        raise ValueError(f"{level}:{number} is no option by number; level and number are 0 to {_C_INT}")
     if key in _BY_KEY:
         return _BY_KEY[key]
     return Option(
@@ -96,5 +100,6 @@ def _numbered(level: str, number: str) -> Option:
         form=Plain(),
         transports=_TRANSPORTS,
         meaning="An option given by number.",
+        versions=(4, 6),
         on_accept=OnAccept.SET_AGAIN,
     )

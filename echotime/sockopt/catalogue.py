@@ -23,7 +23,7 @@ _DSCP = {
 _TRAFFIC_CLASS = Integer(0, 255, "", _DSCP)
 _ECN = "on TCP the two ECN bits are the kernel's own and are cleared"
 _DEFAULT = "the default reads back as the number it stands for"
-_DOUBLED = "the kernel doubles it, up to twice "
+_DOUBLED = "the kernel doubles it, between a smallest size and twice "
 
 
 _socket = partial(Option, "SOL_SOCKET")
@@ -181,7 +181,7 @@ _TCP_LEVEL = (
         "Report a connection only when its first bytes are here, or this time has passed.",
         moment=Moment.BEFORE_LISTEN,
         on_accept=OnAccept.LISTENER_ONLY,
-        altered="the kernel rounds it up to a whole number of SYN-ACK retransmissions",
+        altered="the kernel rounds it to a whole number of SYN-ACK retransmissions",
         trap="A probe that connects and sends nothing is accepted only after the time.",
     ),
     _tcp(
@@ -241,7 +241,8 @@ _IP_LEVEL = (
         15,
         Flag(),
         _BOTH,
-        "Bind to an address that this host does not have yet.",
+        "Bind to an address that this host does not have yet, IPv4 or IPv6.",
+        versions=(4, 6),
         moment=Moment.BEFORE_BIND,
     ),
 )

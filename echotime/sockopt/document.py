@@ -16,17 +16,18 @@ _INTRODUCTION = f"""# Socket options
 
 <!-- Made from echotime/sockopt/catalogue.py by `make docs`; edit that. -->
 
-Every option here is set on the listening sockets by `--sockopt`:
+Every option here that is not read-only is set on the listening sockets by `--sockopt`:
 
     {EXPECTED}
 
 Without `tcp:` or `udp:` it goes wherever it can have an effect. After start the log says for each what was asked
 and what `getsockopt` reads back:
 
-    SO_RCVBUF asked 65536, effective 131072: the kernel doubles it, up to twice net.core.rmem_max
+    SO_RCVBUF asked 65536, effective 131072: the kernel doubles it, between a smallest size and twice net.core.rmem_max
 
-An option without a name here is set by its numbers, as in `--sockopt 1:40=1` (SO_RXQ_OVFL); its value is a number,
-`on`, `off`, a size, or bytes as `hex:01000000`. Options are set before bind, because a connection is the kernel's
+An option without a name here is set by its numbers, as in `--sockopt 1:40=1` or `SOL_SOCKET:40=1` (SO_RXQ_OVFL); its
+value is a number, `on`, `off`, a size, or bytes as `hex:01000000`. What options deliver with each datagram (times,
+TTLs, ...) is received by echotime and not used. Options are set before bind, because a connection is the kernel's
 copy of its listener; what Linux leaves out of the copy is set again on each connection. On a socket that was
 passed in already bound, what must be set earlier is not set, and the report says so.
 

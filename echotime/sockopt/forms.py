@@ -62,7 +62,7 @@ class Flag:
             return 1
         if text.lower() in _OFF:
             return 0
-        raise ValueError(f"{text!r} is not a switch; expected {self.expected}")
+        raise ValueError(f"'{text}' is not a switch; expected {self.expected}")
 
     def pack(self, value: Value) -> bytes:
         """A C int."""
@@ -103,11 +103,11 @@ class Integer:
         found = _INTEGER.fullmatch(text)
         factor = _factor(found[3], self.unit) if found else None
         if found is None or factor is None:
-            raise ValueError(f"{text!r} is not understood; expected {self.expected}")
+            raise ValueError(f"'{text}' is not understood; expected {self.expected}")
         value = int(found[1] + found[2], 0 if found[2][:2] in {"0x", "0X"} else 10)
         scaled = round(value * factor, 6)
         if scaled != int(scaled) or not self.low <= scaled <= self.high:
-            raise ValueError(f"{text!r} is out of range; expected {self.expected}")
+            raise ValueError(f"'{text}' is out of range; expected {self.expected}")
         return int(scaled)
 
     def pack(self, value: Value) -> bytes:
@@ -119,8 +119,8 @@ class Integer:
         return int(struct.unpack("=i", raw)[0]) if len(raw) == struct.calcsize("=i") else int(raw[0])
 
     def show(self, value: Value) -> str:
-        """The number alone."""
-        return str(value)
+        """The number; a name for one below 0, which stands for something else."""
+        return next((name for name, known in self.names.items() if known == value and known < 0), str(value))
 
 
 def _factor(suffix: str, unit: str) -> float | None:
@@ -142,7 +142,7 @@ class Linger:
         try:
             return Integer(0, 32767, "seconds").parse(text)
         except ValueError:
-            raise ValueError(f"{text!r} is not understood; expected {self.expected}") from None
+            raise ValueError(f"'{text}' is not understood; expected {self.expected}") from None
 
     def pack(self, value: Value) -> bytes:
         """l_onoff and l_linger."""
@@ -168,7 +168,7 @@ class Device:
     def parse(self, text: str) -> Value:
         """The name itself."""
         if len(text.encode("utf-8", "surrogateescape")) >= self.size or "\0" in text:
-            raise ValueError(f"{text!r} is no interface name; expected {self.expected}")
+            raise ValueError(f"'{text}' is no interface name; expected {self.expected}")
         return text
 
     def pack(self, value: Value) -> bytes:
@@ -193,7 +193,7 @@ class Structure:
 
     def parse(self, text: str) -> Value:
         """Refuses."""
-        raise ValueError(f"{text!r} given; expected {self.expected}")
+        raise ValueError(f"'{text}' given; expected {self.expected}")
 
     def pack(self, value: Value) -> bytes:
         """The bytes of the hexadecimal text."""
@@ -224,7 +224,7 @@ class Plain:
                 return bytes.fromhex(digits).hex()
             return self._number.parse(text)
         except ValueError:
-            raise ValueError(f"{text!r} is not understood; expected {self.expected}") from None
+            raise ValueError(f"'{text}' is not understood; expected {self.expected}") from None
 
     def pack(self, value: Value) -> bytes:
         """A C int for a number, else the bytes."""

@@ -61,6 +61,8 @@ class Option:
     moment: Moment = Moment.ANY_TIME
     on_accept: OnAccept = OnAccept.INHERITED
     settable: bool = True
+    versions: tuple[int, ...] = ()
+    """The IP versions it acts on, where the level does not say so: IP options are for 4, IPV6 options for 6."""
     privilege: str = ""
     altered: str = ""
     """Why getsockopt may give another value than was set."""
@@ -74,5 +76,5 @@ class Option:
 
     def fits(self, target: Target) -> bool:
         """Whether it can have an effect on such a socket."""
-        version = {"IPPROTO_IP": 4, "IPPROTO_IPV6": 6}.get(self.level)
-        return target.transport in self.transports and (version is None or version in target.versions)
+        versions = self.versions or {"IPPROTO_IP": (4,), "IPPROTO_IPV6": (6,)}.get(self.level, (4, 6))
+        return target.transport in self.transports and not target.versions.isdisjoint(versions)

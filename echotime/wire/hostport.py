@@ -35,5 +35,5 @@ def split(text: str) -> tuple[str | None, str | None]:
 def port_number(text: str) -> int:
     """A port from 0 to 65535. Raises ValueError for anything else."""
     if not _PORT.fullmatch(text) or int(text) > _HIGHEST_PORT:
-        raise ValueError(f"{text!r} is no port; expected a number from 0 to {_HIGHEST_PORT}")
+        raise ValueError(f"'{text}' is no port; expected a number from 0 to {_HIGHEST_PORT}")
     return int(text)

@@ -40,7 +40,7 @@ def unescape(text: str) -> bytes:
         found = _ESCAPE.match(text, backslash)
         if found is None:
             raise ValueError(
-                f"{text[backslash : backslash + 4]!r} at character {backslash + 1} is no escape; "
+                f"'{text[backslash : backslash + 4]}' at character {backslash + 1} is no escape; "
                 r"expected \n, \r, \t, \\ or \xNN"
             )
         parts.append(_encode(text[position:backslash]))

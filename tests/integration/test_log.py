@@ -85,4 +85,4 @@ class LogTests(DaemonTestCase):
             self.assertEqual(sock.recv(1), b"")
         out = self.served(daemon).out
         self.assertNotIn("connection from", out)
-        self.assertIn("served connections: 21 (silent: 21), messages: 0", out)
+        self.assertIn("served connections: 21 (silent: 21), messages: 0, bytes in: 0, bytes out: 0, datagrams: 0", out)

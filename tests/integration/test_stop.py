@@ -54,7 +54,7 @@ class StopTests(DaemonTestCase):
         """A connection that has sent until nothing more went, and has read nothing."""
         sock = connect(address)
         self.addCleanup(sock.close)
-        sock.settimeout(0.3)
+        sock.settimeout(0.1)
         self.sent = 0
         try:
             while True:
@@ -73,6 +73,23 @@ class StopTests(DaemonTestCase):
         messages = split_answers(read_all(sock), ACKNOWLEDGEMENT)
         self.assertEqual(sum(map(len, messages)), self.sent)
         self.assertEqual(daemon.wait().status, -signal.SIGTERM)
+
+    def test_slow_readers_lose_nothing(self) -> None:
+        """Clients that begin to read only after SIGTERM get all of it, with small buffers that fill and empty often."""
+        daemon = self.echotime("--drain-seconds", "60", "--sockopt", "SO_SNDBUF=8K")
+        address = daemon.address("TCP")
+        clients = []
+        for _ in range(40):
+            sock = self.stuck(address)
+            sock.shutdown(socket.SHUT_WR)
+            clients.append((sock, self.sent))
+        daemon.signal()
+        daemon.line("stopping, open connections: 40")
+        for sock, sent in clients:
+            messages = split_answers(read_all(sock), ACKNOWLEDGEMENT)
+            self.assertEqual(sum(map(len, messages)), sent)
+        out = daemon.wait().out
+        self.assertEqual(out.count("ended by client,"), 40, "they had ended before the daemon did")
 
     def test_deadline(self) -> None:
         """A client that does not take what it is owed is reset after --drain-seconds."""
@@ -104,6 +121,17 @@ class StopTests(DaemonTestCase):
             daemon.signal(second)
             ended = daemon.wait()
             self.assertEqual(ended.status, -first)
+            self.assertNotIn("Traceback", ended.out + ended.err)
+            self.assertIn("ended by server's reset", ended.out)
+
+    def test_signals_back_to_back(self) -> None:
+        """A second signal counts however close it follows the first."""
+        for _ in range(5):
+            daemon = self.echotime("--drain-seconds", "3600")
+            self.stuck(daemon.address("TCP"))
+            daemon.signal(signal.SIGTERM)
+            daemon.signal(signal.SIGINT)
+            ended = daemon.wait()
             self.assertNotIn("Traceback", ended.out + ended.err)
             self.assertIn("ended by server's reset", ended.out)
 

@@ -53,6 +53,9 @@ def test_by_number() -> None:
         ("udp:TCP_NODELAY=on", "no effect on a UDP socket; it acts on TCP"),
         ("x:1=1", "x:1 is no option by number"),
         ("sctp:SO_KEEPALIVE=on", "no option by number"),
+        ("1:2147483648=1", "level and number are 0 to 2147483647"),
+        ("-1:1=1", "level and number are 0 to"),
+        ("foo=1", r"unknown option 'foo'; expected \["),
     ],
 )
 def test_refused(text: str, reason: str) -> None:
@@ -74,6 +77,13 @@ def test_chosen_fits() -> None:
     assert [str(each) for each in chosen(asked, TCP)] == ["TCP_NODELAY=on", "IP_TTL=9"]
     assert [str(each) for each in chosen(asked, UDP)] == ["SO_BROADCAST=on", "IP_TTL=9"]
     assert [str(each) for each in chosen(asked, TCP6)] == ["TCP_NODELAY=on", "IPV6_TCLASS=1"]
+
+
+def test_versions() -> None:
+    """IP_FREEBIND acts on IPv6, too; of an option without a row nobody knows where it acts."""
+    assert parse("IP_FREEBIND=on").fits(TCP6)
+    assert parse("0:99=1").fits(TCP6)
+    assert not parse("IP_TTL=9").fits(TCP6)
 
 
 def test_chosen_last() -> None:

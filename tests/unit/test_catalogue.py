@@ -107,6 +107,14 @@ def test_altered() -> None:
         assert str(read(sock, asked)).startswith("SO_RCVBUF asked 65536, effective 131072: the kernel doubles it")
 
 
+def test_same_value_in_another_form() -> None:
+    """What reads back as the same bytes was not altered."""
+    with socket.socket() as sock:
+        apply(sock, [parse("1:40=hex:01000000")])
+        assert str(read(sock, parse("1:40=hex:01000000"))) == "1:40 asked hex:01000000, effective 1"
+        assert "asked default, effective 64" in str(read(sock, parse("IP_TTL=default")))
+
+
 def test_unreadable() -> None:
     """An option that cannot be read back says so."""
     with socket.socket() as sock:

@@ -309,7 +309,7 @@ async def test_error_queue(started: Started) -> None:
         sock.settimeout(LIMIT)
         port.write(b"second", sock.getsockname())
         assert sock.recv(100) == b"second"
-    assert port.errors["ICMP error"] == 1
+    assert port.errors == {"ICMP error": 1}
     port.write(b"x", nobody)  # and this one is all that the reactor sees
     while port.errors["ICMP error"] == 1:
         await deferLater(reactor, 0, lambda: None)

@@ -166,6 +166,7 @@ class FakeConnection:
         self.factory = factory
         self.messages = 0
         self.owes = False
+        self.closing = False
         self.done: list[str] = []
         factory.connections.add(self)  # type: ignore[arg-type]
 
@@ -233,7 +234,18 @@ class DrainTests(SynchronousTestCase):
         self.assertNoResult(ended)
         connection.owes = False
         self.ticks(1)
+        self.assertEqual(connection.done, [], "it was not read from yet, so what it sent is unknown")
+        self.ticks(1)
         self.assertEqual(connection.done, ["closed by server"])
+
+    def test_ended_by_client(self) -> None:
+        """A connection whose client has ended its side is left to its last answers."""
+        connection = FakeConnection(self.factory)
+        connection.closing = True
+        self.drain.start()
+        self.ticks(10)
+        self.assertEqual(connection.done, [])
+        connection.end()
 
     def assert_reset(self, act: Callable[[], object]) -> None:
         """What is still owed something is reset by an act, and the drain is over."""
@@ -253,7 +265,18 @@ class DrainTests(SynchronousTestCase):
         """end_now does not wait for the deadline."""
         self.assert_reset(self.drain.end_now)
 
+    def test_end_now_before_start(self) -> None:
+        """A second signal that comes before the drain has begun leaves it no time."""
+        connection = FakeConnection(self.factory)
+        connection.owes = True
+        self.drain.end_now()
+        self.assertEqual(connection.done, [])
+        ended = self.drain.start()
+        self.clock.advance(0)
+        self.assertEqual(connection.done, ["server's reset"])
+        self.successResultOf(ended)
+
     def test_real_protocols(self) -> None:
         """Drain uses nothing of a connection that EchoProtocol does not have."""
-        for name in ("messages", "owes", "close", "reset"):
+        for name in ("messages", "owes", "closing", "close", "reset"):
             self.assertTrue(hasattr(EchoProtocol(), name))
