@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import difflib
-import math
-
-from twisted.internet.abstract import isIPAddress, isIPv6Address
+import ipaddress
+import re
 
 from echotime.daemon.settings import Address
 from echotime.wire import hostport
@@ -14,6 +13,7 @@ from echotime.wire.timestamp import Epoch
 ADDRESS_FORM = "PORT, ADDRESS:PORT or [IPv6]:PORT"
 _EPOCHS = {"unix": Epoch.UNIX, "1900": Epoch.RFC868}
 _MOST = 2**31 - 1
+_SECONDS = re.compile(r"[0-9]{1,10}(\.[0-9]*)?|\.[0-9]+")
 
 
 def address(text: str) -> Address:
@@ -29,10 +29,18 @@ def address(text: str) -> Address:
 
 
 def _numeric(host: str, text: str) -> str:
-    fits = isIPv6Address(host) if text.startswith("[") else isIPAddress(host)
-    if not fits:
-        raise ValueError(f"'{host}' is no numeric address")
-    return host
+    """The address in its one canonical form: the ports know a wildcard address by it."""
+    try:
+        found = ipaddress.ip_address(host)
+    except ValueError:
+        raise ValueError(f"'{host}' is no numeric address") from None
+    if isinstance(found, ipaddress.IPv4Address) == text.startswith("["):
+        raise ValueError(f"'{host}' goes {'without' if text.startswith('[') else 'with'} brackets")
+    if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped:
+        raise ValueError(f"'{host}' is an IPv4 address; give it as {found.ipv4_mapped}")
+    if isinstance(found, ipaddress.IPv6Address) and found.scope_id and not found.is_link_local:
+        raise ValueError(f"'{host}': only a link-local address has an interface")
+    return str(found)
 
 
 def count(text: str) -> int:
@@ -53,13 +61,9 @@ def _whole(text: str, low: int) -> int:
 
 def seconds(text: str) -> float:
     """A number of seconds, not negative, fractions allowed."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not 0 <= number <= _MOST:
+    if not _SECONDS.fullmatch(text) or float(text) > _MOST:
         raise ValueError(f"'{text}' is no number of seconds; expected 0 or more, as in 5 or 0.5")
-    return number
+    return float(text)
 
 
 def epoch(text: str) -> Epoch:

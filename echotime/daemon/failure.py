@@ -13,6 +13,7 @@ from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
 
 from echotime.daemon.settings import Address
+from echotime.wire.printable import harmless
 
 _log = Logger()
 _HINTS = {
@@ -36,6 +37,7 @@ class StartFailed(Exception, SystemExit):
 
 def start_failed(reason: str) -> StartFailed:
     """Say why on standard error and in the log; the exception to raise."""
+    reason = harmless(reason)
     _log.critical("{reason}", reason=reason)
     # sys.stderr is the log by now
     print(f"echotime: {reason}", file=sys.__stderr__, flush=True)

@@ -15,7 +15,7 @@ from echotime.daemon.settings import DEFAULT_PORT, Address, Settings
 from echotime.ports.target import target
 from echotime.sockopt import assignment
 from echotime.sockopt.assignment import Assignment
-from echotime.wire.printable import unescape
+from echotime.wire.printable import harmless, unescape
 
 
 class Options(usage.Options):
@@ -102,7 +102,7 @@ class Options(usage.Options):
             ),
         )
         if self._faults:
-            raise usage.UsageError("\n".join(self._faults))
+            raise usage.UsageError("\n".join(map(harmless, self._faults)))
 
     def _where_given(self, **coerce: Callable[[str], Any]) -> dict[str, Any]:
         """The options that hold a value, as Settings names them; the others keep its default."""

@@ -11,13 +11,20 @@ from collections.abc import Sequence
 from typing import Any
 
 from twisted.internet import tcp
+from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IProtocol, IProtocolFactory, IReactorFDSet
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
+from echotime.ports.hangup import HangupWatch
 from echotime.ports.optioned import OptionedPort
 from echotime.sockopt.apply import OptionFailed, apply
 from echotime.sockopt.assignment import Assignment
+from echotime.sockopt.catalogue import BY_NAME
 from echotime.sockopt.option import OnAccept
+
+_LINGER = BY_NAME["SO_LINGER"]
+_NO_LINGER = _LINGER.form.pack(-1)
 
 
 class EchoConnection(tcp.Server):
@@ -34,7 +41,34 @@ class EchoConnection(tcp.Server):
     ) -> None:
         super().__init__(sock, protocol, client, server, sessionno, reactor)
         self.bufferSize = server.message_size
+        self._port = server
+        self._well = True
         server.set_again(sock)
+
+    def pauseProducing(self) -> None:
+        """Read no more for now; only its end is looked for."""
+        super().pauseProducing()
+        if self.connected:
+            self._port.hangups.add(self)
+
+    def resumeProducing(self) -> None:
+        """Read again."""
+        if self.connected:
+            self._port.hangups.remove(self)
+        super().resumeProducing()
+
+    def connectionLost(self, reason: Failure) -> None:
+        """It is over. Unless all is well the client is told by a reset, where Twisted would send an end of file."""
+        if hasattr(self, "socket"):
+            self._port.hangups.remove(self)
+        self._well = reason.check(ConnectionDone) is not None
+        super().connectionLost(reason)
+
+    def _closeSocket(self, orderly: bool) -> None:
+        if orderly and self._well and self._port.lingers:
+            # close would wait that long, though the socket does not block, and everybody else with it
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+        super()._closeSocket(orderly and self._well)
 
 
 class EchoPort(OptionedPort, tcp.Port):
@@ -62,6 +96,8 @@ class EchoPort(OptionedPort, tcp.Port):
         super().__init__(port, factory, backlog, interface, reactor)
         self.message_size = message_size
         self.take_options("tcp", asked)
+        self.hangups = HangupWatch(self.reactor)
+        self.lingers = any(each.option is _LINGER and each.value not in {-1, 0} for each in self._settled)
         self._again = [each for each in self._settled if each.option.on_accept is OnAccept.SET_AGAIN]
 
     def set_again(self, connection: socket.socket) -> None:

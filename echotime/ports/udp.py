@@ -23,12 +23,12 @@ from echotime.ports.optioned import OptionedPort
 from echotime.sockopt.apply import apply
 from echotime.sockopt.assignment import Assignment
 from echotime.sockopt.catalogue import BY_NAME
+from echotime.sockopt.error_queue import take_errors
 
 _REUSEADDR = BY_NAME["SO_REUSEADDR"]
 _NOTHING_THERE = frozenset({errno.EAGAIN, errno.EWOULDBLOCK})
 _CONTROL_SIZE = 512
 """Room for every control message that the options of the catalogue can add."""
-_MSG_ERRQUEUE = 0x2000
 
 
 class TimePort(OptionedPort, udp.Port):
@@ -109,8 +109,8 @@ class TimePort(OptionedPort, udp.Port):
     def _why_nothing(self) -> Exception | None:
         """Called to read where nothing is: a bad checksum, or a socket shut down by another, readable for ever."""
         poll = select.poll()
-        poll.register(self.socket, 0)
-        if any(event & select.POLLHUP for _, event in poll.poll(0)):
+        poll.register(self.socket, select.POLLRDHUP)
+        if any(event & (select.POLLHUP | select.POLLRDHUP) for _, event in poll.poll(0)):
             self._log.critical("the UDP socket was shut down by another process")
             return main.CONNECTION_LOST
         return None
@@ -120,10 +120,7 @@ class TimePort(OptionedPort, udp.Port):
 
     def _empty_error_queue(self) -> int:
         """Count and discard the errors that IP_RECVERR collects; how many there were, at most `batch`."""
-        for number in range(self.batch):
-            try:
-                self.socket.recvmsg(0, _CONTROL_SIZE, _MSG_ERRQUEUE)
-            except OSError:
-                return number
-            self.errors["ICMP error"] += 1
-        return self.batch
+        number = len(take_errors(self.socket, self.batch))
+        if number:
+            self.errors["ICMP error"] += number
+        return number

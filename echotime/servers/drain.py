@@ -14,8 +14,8 @@ from twisted.logger import Logger
 
 from echotime.servers.echo import EchoFactory, EchoProtocol
 
-TICK = 0.02
-"""Seconds a connection must have been quiet; more than a turn of the reactor, so what had come was read."""
+TICK = 0.25
+"""Seconds a connection must have been quiet: more than most round trips, and more than a turn of the reactor."""
 
 
 class Drain:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ EXPECTED = "[tcp:|udp:]NAME=VALUE, as in SO_KEEPALIVE=on, or LEVEL:NUMBER=VALUE,
 
 _TRANSPORTS = ("tcp", "udp")
 _C_INT = 2**31 - 1
+_NUMBER = re.compile(r"0[xX][0-9a-fA-F]{1,16}|0|[1-9][0-9]{0,19}")
 _BY_KEY = {(option.level_number, option.number): option for option in CATALOGUE}
 _LEVEL_NAMES = {number: name for name, number in LEVELS.items()}
 
@@ -85,11 +87,11 @@ def _option(name: str) -> Option:
 
 def _numbered(level: str, number: str) -> Option:
     """The row of a level and number, or one made for them with nothing known of it."""
-    try:
-        key = LEVELS[level.upper()] if level.upper() in LEVELS else int(level, 0), int(number, 0)
-    except ValueError:
-        raise ValueError(f"{level}:{number} is no option by number; expected {EXPECTED}") from None
-    if not all(0 <= each <= _C_INT for each in key):
+    texts = (str(LEVELS.get(level.upper(), level)), number)
+    if not all(map(_NUMBER.fullmatch, texts)):
+        raise ValueError(f"{level}:{number} is no option by number; expected {EXPECTED}")
+    key = int(texts[0], 0), int(texts[1], 0)
+    if max(key) > _C_INT:
         raise ValueError(f"{level}:{number} is no option by number; level and number are 0 to {_C_INT}")
     if key in _BY_KEY:
         return _BY_KEY[key]

@@ -35,9 +35,11 @@ _BOTH = ("tcp", "udp")
 _UDP = ("udp",)
 _TCP = ("tcp",)
 _ERRORS_TRAP = (
-    "Errors of earlier answers then surface at the next call. A server that takes such an error for its own "
-    "goes deaf after one datagram; echotime reads the error queue, counts and goes on."
+    "On UDP errors of earlier answers then surface at the next call. A server that takes such an error for its own "
+    "goes deaf after one datagram; echotime reads the error queue, counts and goes on. On TCP a single ICMP error ends "
+    "the connection, where it would otherwise be tried on."
 )
+_ERRORS_DANGER = Danger("tcp", 1, "a single ICMP error, which others can forge, ends a connection")
 
 _SOCKET_LEVEL = (
     _socket(
@@ -110,7 +112,8 @@ _SOCKET_LEVEL = (
         Linger(),
         _TCP,
         "What close does with bytes not yet sent: off sends them in the background.",
-        trap="A number of seconds makes only blocking sockets wait; echotime's never block. 0 resets the connection.",
+        trap="A number of seconds makes close itself wait, also on a socket that does not block, and the whole daemon "
+        "with it: echotime switches it off before it closes. 0 resets the connection.",
         danger=Danger("tcp", 0, "every close is a reset, and the client may lose what it has not read yet"),
     ),
     _socket(
@@ -231,8 +234,9 @@ _IP_LEVEL = (
         11,
         Flag(),
         _BOTH,
-        "Report ICMP errors through the socket's error queue.",
+        "Report ICMP errors at once, through the socket's error queue.",
         trap=_ERRORS_TRAP,
+        danger=_ERRORS_DANGER,
     ),
     _ip("IP_RECVTTL", 12, Flag(), _UDP, "Deliver the time to live each datagram arrived with."),
     _ip("IP_RECVTOS", 13, Flag(), _UDP, "Deliver the DSCP and ECN byte each datagram arrived with."),
@@ -256,7 +260,7 @@ _IPV6_LEVEL = (
         "The hop limit of what is sent.",
         altered=_DEFAULT,
     ),
-    _ipv6("IPV6_RECVERR", 25, Flag(), _BOTH, "IP_RECVERR for IPv6.", trap=_ERRORS_TRAP),
+    _ipv6("IPV6_RECVERR", 25, Flag(), _BOTH, "IP_RECVERR for IPv6.", trap=_ERRORS_TRAP, danger=_ERRORS_DANGER),
     _ipv6(
         "IPV6_V6ONLY",
         26,

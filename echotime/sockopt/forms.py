@@ -13,7 +13,7 @@ from typing import Protocol
 
 Value = int | str
 
-_INTEGER = re.compile(r"(-?)(0[xX][0-9a-fA-F]+|[0-9]+)([A-Za-z]*)")
+_INTEGER = re.compile(r"(-?)(0[xX][0-9a-fA-F]{1,8}|[0-9]{1,10})([A-Za-z]*)")
 _ON = frozenset({"on", "yes", "true", "1"})
 _OFF = frozenset({"off", "no", "false", "0"})
 _UNITS: Mapping[str, Mapping[str, float]] = {

@@ -29,6 +29,11 @@ def shown(data: bytes, limit: int) -> str:
     return f"{escape(data[:limit])}\\... (first {limit} of {len(data)} bytes)"
 
 
+def harmless(text: str) -> str:
+    """Text for a person's terminal: characters that are not printable, line ends among them, are escaped."""
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode("ascii") for each in text)
+
+
 def unescape(text: str) -> bytes:
     r"""The bytes that escape made `text` from; characters beyond ASCII count as their UTF-8.
 

@@ -2,7 +2,7 @@
 
 from twisted.application.service import Application
 from twisted.internet import reactor
-from twisted.internet.defer import fail
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.task import deferLater
 from zope.interface import implementer
 
@@ -13,7 +13,7 @@ from echotime.servers.replies import IReplySource
 
 @implementer(IReplySource)
 class LateWords:
-    """Late for `slow`, failing for `fail` and `raise`, at once for every other message."""
+    """Late for `slow`, never for `never`, wrong in some ways for some, at once for every other message."""
 
     def word_for(self, message, peer):
         if message == b"slow":
@@ -22,9 +22,15 @@ class LateWords:
             return fail(RuntimeError("no word"))
         if message == b"raise":
             raise RuntimeError("no source")
+        if message == b"none":
+            return None
+        if message == b"text":
+            return "text"
+        if message == b"never":
+            return Deferred(lambda word: print("word for never cancelled", flush=True))
         return b"now"
 
 
-settings = Settings(tcp=(Address("127.0.0.1", 0),), udp=(Address("127.0.0.1", 0),), drain_seconds=0.5)
+settings = Settings(tcp=(Address("127.0.0.1", 0),), udp=(Address("127.0.0.1", 0),), drain_seconds=4)
 application = Application("echotime")
 tap.daemon(settings, reactor, LateWords()).setServiceParent(application)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import select
 import socket
+import time
 from pathlib import Path
 
 from tests.integration.peers import (
@@ -111,7 +112,7 @@ class EchoTests(DaemonTestCase):
         """A client whose word will never come is reset, not sent an ordinary end of file."""
         child = self.twistd("-y", str(LATE_WORDS))
         address = child.address("TCP")
-        for message in (b"fail", b"raise"):
+        for message in (b"fail", b"raise", b"none", b"text"):
             with connect(address) as sock:
                 sock.sendall(message)
                 sock.shutdown(socket.SHUT_WR)
@@ -146,6 +147,42 @@ class EchoTests(DaemonTestCase):
         sock.close()
         daemon.line("ended by client's reset, 3 bytes in, 14 bytes out")
         self.assertEqual(one_shot(address, b"next"), b"next" + ACKNOWLEDGEMENT)
+        self.served(daemon)
+
+    def test_reset_while_a_word_is_awaited(self) -> None:
+        """A client that resets while nobody reads from it is noticed, before its word comes."""
+        child = self.twistd("-y", str(LATE_WORDS))
+        with connect(child.address("TCP")) as sock:
+            sock.sendall(b"never")
+            read_exactly(sock, 5 + len(ACKNOWLEDGEMENT))
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+        child.line("word for never cancelled")
+        child.line("ended by client's reset, 5 bytes in")
+
+    def test_half_close_while_a_word_is_awaited(self) -> None:
+        """A client that only half-closes meanwhile is not taken for one that is gone."""
+        child = self.twistd("-y", str(LATE_WORDS))
+        with connect(child.address("TCP")) as sock:
+            sock.sendall(b"slow")
+            sock.shutdown(socket.SHUT_WR)
+            self.assertEqual(read_all(sock), b"slow" + ACKNOWLEDGEMENT + b"late")
+
+    def test_linger_freezes_nobody(self) -> None:
+        """With SO_LINGER a close could wait for a client that does not read; nobody else waits with it."""
+        daemon = self.echotime("--sockopt", "SO_LINGER=20")
+        address = daemon.address("TCP")
+        with socket.socket() as sock:
+            sock.settimeout(LIMIT)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            sock.connect(address)
+            sock.sendall(bytes(80_000))
+            sock.shutdown(socket.SHUT_WR)
+            began = time.monotonic()
+            for _ in range(100):
+                one_shot(address, b"other")
+            self.assertLess(time.monotonic() - began, 15)
+            received = read_all(sock)
+        self.assertEqual(sum(map(len, split_answers(received, ACKNOWLEDGEMENT))), 80_000)
         self.served(daemon)
 
     def test_many_clients(self) -> None:

@@ -104,12 +104,26 @@ class StopTests(DaemonTestCase):
         """A client whose word does not come in time is reset, too."""
         child = self.twistd("-y", str(LATE_WORDS))
         with connect(child.address("TCP")) as sock:
-            sock.sendall(b"slow")
-            read_exactly(sock, 4 + len(ACKNOWLEDGEMENT))
+            sock.sendall(b"never")
+            read_exactly(sock, 5 + len(ACKNOWLEDGEMENT))
             ended = child.stop()
             with self.assertRaises(ConnectionResetError):
                 read_all(sock)
         self.assertNotIn("Traceback", ended.out)
+
+    def test_word_during_drain(self) -> None:
+        """What a client sent while its word was awaited is answered, though the daemon stops meanwhile."""
+        child = self.twistd("-y", str(LATE_WORDS))
+        clients = [connect(child.address("TCP")) for _ in range(50)]
+        for sock in clients:
+            self.addCleanup(sock.close)
+            sock.sendall(b"slow")
+        for sock in clients:
+            self.assertEqual(read_exactly(sock, 4 + len(ACKNOWLEDGEMENT)), b"slow" + ACKNOWLEDGEMENT)
+            sock.sendall(b"next")
+        child.signal()
+        for sock in clients:
+            self.assertEqual(read_all(sock), b"late" + b"next" + ACKNOWLEDGEMENT + b"now")
 
     def test_second_signal(self) -> None:
         """A second signal ends the waiting at once."""

@@ -53,6 +53,11 @@ class TimeTests(DaemonTestCase):
         self.assert_now(ask_time(("::1", daemon.address("UDP", 1)[1])))
         self.served(daemon)
 
+    def test_wildcard_by_any_name(self) -> None:
+        """However the wildcard address is written, the answer leaves from the address that was asked."""
+        daemon = self.twistd("echotime", "--udp", "[0:0::0]:0", "--sockopt", "IP_TTL=9")
+        self.assert_now(ask_time(("127.0.0.2", daemon.address("UDP")[1])))
+
     def test_second_daemon_is_refused(self) -> None:
         """Although the seed's SO_REUSEADDR is set before bind, nobody can bind the port a second time."""
         host, port = self.echotime().address("UDP")

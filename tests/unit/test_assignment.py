@@ -54,7 +54,9 @@ def test_by_number() -> None:
         ("x:1=1", "x:1 is no option by number"),
         ("sctp:SO_KEEPALIVE=on", "no option by number"),
         ("1:2147483648=1", "level and number are 0 to 2147483647"),
-        ("-1:1=1", "level and number are 0 to"),
+        ("-1:1=1", "no option by number"),
+        ("1:1_5=1", "no option by number"),
+        ("1:99999999999=1", "level and number are 0 to"),
         ("foo=1", r"unknown option 'foo'; expected \["),
     ],
 )

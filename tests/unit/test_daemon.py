@@ -93,6 +93,11 @@ class OptionsTests(SynchronousTestCase):
             self.assertIn("expected", fault)
             self.assertTrue(any(fault.startswith(f"--{name} ") for name in (option, "epoch", "drain-seconds")), fault)
 
+    def test_control_characters(self) -> None:
+        """What was typed is told harmless, in one line."""
+        (fault,) = self.faults("--tcp", "\x1b[31m\n")
+        self.assertTrue(fault.isprintable(), fault)
+
     def test_twice(self) -> None:
         """The same address twice is a fault, port 0 twice is not."""
         self.assertEqual(self.faults("--tcp", "7", "--tcp", "0.0.0.0:7"), ["--tcp 0.0.0.0:7: given twice"])
@@ -136,8 +141,10 @@ class CoercionTests(SynchronousTestCase):
         self.assert_refused(
             coercions.address,
             *("", ":", ":7", "127.0.0.1", "127.0.0.1:", "127.1:7", "[127.0.0.1]:7", "[::1]", "[::1]:", "::1", "[]:7"),
-            *("localhost:7", "1:65536", "-1", "[::1]7"),
+            *("localhost:7", "1:65536", "-1", "[::1]7", "[::ffff:0.0.0.0]:7", "[::%1]:7", "[::1%lo]:7"),
         )
+        for text in ("[0::]:7", "[0:0:0:0:0:0:0:0]:7", "[::0.0.0.0]:7"):
+            self.assertEqual(coercions.address(text), Address("::", 7))
 
     def test_numbers(self) -> None:
         """Counts are whole, seconds may have fractions, nothing is negative or endless."""
@@ -145,7 +152,7 @@ class CoercionTests(SynchronousTestCase):
         self.assertEqual(coercions.seconds("0.5"), 0.5)
         self.assert_refused(coercions.count, "-1", "1.5", "", "1e3", "²", str(2**31))
         self.assert_refused(coercions.positive, "0")
-        self.assert_refused(coercions.seconds, "-1", "nan", "inf", "", "5s")
+        self.assert_refused(coercions.seconds, "-1", "nan", "inf", "", "5s", "1_0", "1e3", ".")
 
 
 class StartTests(SynchronousTestCase):

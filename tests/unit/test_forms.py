@@ -56,6 +56,7 @@ def test_parse(form: Form, text: str, value: Value) -> None:
         (SECONDS, "10.5"),
         (SECONDS, ""),
         (SECONDS, "٣"),
+        (SECONDS, "9" * 400 + "ms"),
         (BYTES, "-1"),
         (BYTES, "3G"),
         (Linger(), "-1"),

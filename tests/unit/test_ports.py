@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import select
 import socket
+import struct
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -89,6 +91,21 @@ async def started() -> AsyncIterator[Started]:
 def open_descriptors() -> int:
     """How many this process has."""
     return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def port_unreachable(source: int, payload: bytes) -> None:
+    """Send the ICMP error for a datagram that loopback's `source` would have sent to port 9 there."""
+    address = socket.inet_aton("127.0.0.1")
+    udp_header = struct.pack("!HHHH", source, 9, 8 + len(payload), 0)
+    length = 20 + len(udp_header) + len(payload)
+    ip_header = struct.pack("!BBHHHBBH4s4s", 0x45, 0, length, 0, 0, 64, 17, 0, address, address)
+    quoted = ip_header + udp_header + payload
+    words = struct.unpack(f"!{(8 + len(quoted)) // 2}H", struct.pack("!BBHI", 3, 3, 0, 0) + quoted)
+    total = sum(words)
+    total = (total & 0xFFFF) + (total >> 16)
+    checksum = ~(total + (total >> 16)) & 0xFFFF
+    with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as sock:
+        sock.sendto(struct.pack("!BBHI", 3, 3, checksum, 0) + quoted, ("127.0.0.1", 0))
 
 
 def options(*texts: str) -> list[Assignment]:
@@ -317,14 +334,33 @@ async def test_error_queue(started: Started) -> None:
 
 
 @pytest_twisted.ensureDeferred
-async def test_socket_shut_down_by_another(clean_reactor: list[LogEvent]) -> None:
+async def test_error_without_room_in_the_queue(started: Started) -> None:
+    """An ICMP error that finds no room in the error queue is taken, too: left pending it would spin the reactor."""
+    asked = options("IP_RECVERR=on", "SO_RCVBUF=0")
+    port = started(TimePort(0, Mirror(), interface="127.0.0.1", asked=asked))
+    port.stopReading()
+    try:
+        port_unreachable(port.getHost().port, bytes(1400))
+    except PermissionError as error:
+        pytest.skip(f"a raw socket is needed to send an ICMP error: {error}")
+    poll = select.poll()
+    poll.register(port.socket, 0)
+    assert poll.poll(1000), "an error is pending"
+    port.readConnectionLost(None)
+    assert port.errors["ICMP error"] == 1
+    assert poll.poll(0) == []
+
+
+@pytest.mark.parametrize("how", [socket.SHUT_RD, socket.SHUT_RDWR])
+@pytest_twisted.ensureDeferred
+async def test_socket_shut_down_by_another(clean_reactor: list[LogEvent], how: int) -> None:
     """A UDP socket that another process shuts down ends the port, instead of reading nothing without end."""
     with bound(socket.SOCK_DGRAM) as given:
         port = TimePort.adopt(given.fileno(), Mirror())
         port.startListening()
         port.stopReading()
         with pytest.raises(OSError, match="not connected"):
-            given.shutdown(socket.SHUT_RDWR)
+            given.shutdown(how)
         assert port.doRead() is not None
         assert [event["log_format"] for event in clean_reactor] == ["the UDP socket was shut down by another process"]
         clean_reactor.clear()

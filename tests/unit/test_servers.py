@@ -230,7 +230,7 @@ class DrainTests(SynchronousTestCase):
         connection = FakeConnection(self.factory)
         connection.owes = True
         ended = self.drain.start()
-        self.ticks(100)
+        self.ticks(15)
         self.assertNoResult(ended)
         connection.owes = False
         self.ticks(1)
