@@ -6,7 +6,7 @@ PORT ?= 12345
 .PHONY: run test trial check coverage wheel docs clean
 
 # one stamp for each set of extras; a changed requirement installs again
-$(VENV)/.test: setup.cfg pyproject.toml
+$(VENV)/.test: setup.cfg pyproject.toml $(wildcard echotime/locale/*/LC_MESSAGES/*.po)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
 	touch $@

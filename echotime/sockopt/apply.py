@@ -7,6 +7,7 @@ import os
 import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
+from gettext import gettext as _
 
 from echotime.sockopt.assignment import Assignment
 from echotime.sockopt.option import Moment, Option
@@ -75,7 +76,8 @@ def _reason(option: Option, error: OSError) -> str:
     name = errno.errorcode.get(error.errno or 0, "?")
     reason = f"{os.strerror(error.errno or 0)} ({name})"
     if error.errno in _REFUSED and option.privilege:
-        return f"{reason}; needs {option.privilege}"
+        return _("{reason}; needs {privilege}").format(reason=reason, privilege=option.privilege)
     if error.errno == errno.ENODEV:
-        return f"{reason}; the interfaces here are {', '.join(name for _, name in socket.if_nameindex())}"
+        names = ", ".join(name for _index, name in socket.if_nameindex())
+        return _("{reason}; the interfaces here are {names}").format(reason=reason, names=names)
     return reason

@@ -6,12 +6,13 @@ import difflib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from gettext import gettext as _
 
 from echotime.sockopt.catalogue import BY_NAME, CATALOGUE
-from echotime.sockopt.forms import Plain, Value
+from echotime.sockopt.forms import N_, Plain, Value
 from echotime.sockopt.option import LEVELS, OnAccept, Option, Target
 
-EXPECTED = "[tcp:|udp:]NAME=VALUE, as in SO_KEEPALIVE=on, or LEVEL:NUMBER=VALUE, as in 1:9=1"
+EXPECTED = N_("[tcp:|udp:]NAME=VALUE, as in SO_KEEPALIVE=on, or LEVEL:NUMBER=VALUE, as in 1:9=1")
 
 _TRANSPORTS = ("tcp", "udp")
 _C_INT = 2**31 - 1
@@ -45,12 +46,12 @@ def parse(text: str) -> Assignment:
     """
     name, equals, value = text.partition("=")
     if not equals or not name:
-        raise ValueError(f"expected {EXPECTED}")
+        raise ValueError(_("expected {form}").format(form=_(EXPECTED)))
     scope, colon, rest = name.partition(":")
     transport = scope.lower() if colon and scope.lower() in _TRANSPORTS else None
     option = _option(rest if transport else name)
     if not option.settable:
-        raise ValueError(f"{option.name} is read-only")
+        raise ValueError(_("{name} is read-only").format(name=option.name))
     if transport and transport not in option.transports:
         raise ValueError(no_effect(option, transport))
     return Assignment(option, option.form.parse(value), transport)
@@ -58,8 +59,9 @@ def parse(text: str) -> Assignment:
 
 def no_effect(option: Option, transport: str) -> str:
     """The sentence that says where an option would have an effect instead."""
-    acts = " and ".join(option.transports).upper()
-    return f"{option.name} has no effect on a {transport.upper()} socket; it acts on {acts}"
+    return _("{name} has no effect on a {transport} socket; it acts on {others}").format(
+        name=option.name, transport=transport.upper(), others=", ".join(option.transports).upper()
+    )
 
 
 def chosen(assignments: Iterable[Assignment], target: Target) -> tuple[Assignment, ...]:
@@ -81,18 +83,27 @@ def _option(name: str) -> Option:
     if plain in BY_NAME:
         return BY_NAME[plain]
     near = difflib.get_close_matches(plain, BY_NAME, n=1, cutoff=0.5)
-    hint = f"the nearest is {near[0]}" if near else f"expected {EXPECTED}"
-    raise ValueError(f"unknown option '{name}'; {hint}")
+    if near:
+        raise ValueError(_("unknown option '{name}'; the nearest is {near}").format(name=name, near=near[0]))
+    raise ValueError(_("unknown option '{name}'; expected {form}").format(name=name, form=_(EXPECTED)))
 
 
 def _numbered(level: str, number: str) -> Option:
     """The row of a level and number, or one made for them with nothing known of it."""
     texts = (str(LEVELS.get(level.upper(), level)), number)
     if not all(map(_NUMBER.fullmatch, texts)):
-        raise ValueError(f"{level}:{number} is no option by number; expected {EXPECTED}")
+        raise ValueError(
+            _("{level}:{number} is no option by number; expected {form}").format(
+                level=level, number=number, form=_(EXPECTED)
+            )
+        )
     key = int(texts[0], 0), int(texts[1], 0)
     if max(key) > _C_INT:
-        raise ValueError(f"{level}:{number} is no option by number; level and number are 0 to {_C_INT}")
+        raise ValueError(
+            _("{level}:{number} is no option by number; level and number are 0 to {most}").format(
+                level=level, number=number, most=_C_INT
+            )
+        )
     if key in _BY_KEY:
         return _BY_KEY[key]
     return Option(

@@ -9,6 +9,7 @@ import re
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from gettext import gettext as _
 from typing import Protocol
 
 Value = int | str
@@ -22,7 +23,23 @@ _UNITS: Mapping[str, Mapping[str, float]] = {
     "seconds": {"": 1, "ms": 0.001, "s": 1, "m": 60, "min": 60, "h": 3600},
     "milliseconds": {"": 1, "ms": 1, "s": 1000, "m": 60_000, "min": 60_000, "h": 3_600_000},
 }
-_EXAMPLES = {"bytes": "65536 or 64K", "seconds": "10s or 2m", "milliseconds": "500ms or 10s"}
+
+
+def N_(message: str) -> str:  # noqa: N802 - gettext's customary name for it
+    """Mark a message for translation where it is used."""
+    return message
+
+
+_RANGES = {
+    "": N_("{low} to {high}"),
+    "bytes": N_("{low} to {high} bytes, as in 65536 or 64K"),
+    "seconds": N_("{low} to {high} seconds, as in 10s or 2m"),
+    "milliseconds": N_("{low} to {high} milliseconds, as in 500ms or 10s"),
+}
+
+
+def _fault(template: str, text: str, form: Form) -> ValueError:
+    return ValueError(_(template).format(text=text, expected=_(form.expected)))
 
 
 class Form(Protocol):
@@ -53,7 +70,7 @@ class Form(Protocol):
 class Flag:
     """A C int that is zero or not."""
 
-    expected: str = "on or off"
+    expected: str = N_("on or off")
     size: int = 4
 
     def parse(self, text: str) -> Value:
@@ -62,7 +79,7 @@ class Flag:
             return 1
         if text.lower() in _OFF:
             return 0
-        raise ValueError(f"'{text}' is not a switch; expected {self.expected}")
+        raise _fault(N_("'{text}' is not a switch; expected {expected}"), text, self)
 
     def pack(self, value: Value) -> bytes:
         """A C int."""
@@ -90,10 +107,8 @@ class Integer:
     @property
     def expected(self) -> str:
         """The range, the unit, the names."""
-        text = f"{self.low} to {self.high}" + (f" {self.unit}" if self.unit else "")
-        if self.unit:
-            text += f", as in {_EXAMPLES[self.unit]}"
-        return text + (f", or one of {', '.join(self.names)}" if self.names else "")
+        text = _(_RANGES[self.unit]).format(low=self.low, high=self.high)
+        return text + (_(", or one of {names}").format(names=", ".join(self.names)) if self.names else "")
 
     def parse(self, text: str) -> Value:
         """A whole number of the unit, within the range."""
@@ -103,11 +118,11 @@ class Integer:
         found = _INTEGER.fullmatch(text)
         factor = _factor(found[3], self.unit) if found else None
         if found is None or factor is None:
-            raise ValueError(f"'{text}' is not understood; expected {self.expected}")
+            raise _fault(N_("'{text}' is not understood; expected {expected}"), text, self)
         value = int(found[1] + found[2], 0 if found[2][:2] in {"0x", "0X"} else 10)
         scaled = round(value * factor, 6)
         if scaled != int(scaled) or not self.low <= scaled <= self.high:
-            raise ValueError(f"'{text}' is out of range; expected {self.expected}")
+            raise _fault(N_("'{text}' is out of range; expected {expected}"), text, self)
         return int(scaled)
 
     def pack(self, value: Value) -> bytes:
@@ -132,7 +147,7 @@ def _factor(suffix: str, unit: str) -> float | None:
 class Linger:
     """struct linger: ``off`` (value -1) or the seconds a close may wait."""
 
-    expected: str = "off, or 0 to 32767 seconds"
+    expected: str = N_("off, or 0 to 32767 seconds")
     size: int = 8
 
     def parse(self, text: str) -> Value:
@@ -142,7 +157,7 @@ class Linger:
         try:
             return Integer(0, 32767, "seconds").parse(text)
         except ValueError:
-            raise ValueError(f"'{text}' is not understood; expected {self.expected}") from None
+            raise _fault(N_("'{text}' is not understood; expected {expected}"), text, self) from None
 
     def pack(self, value: Value) -> bytes:
         """l_onoff and l_linger."""
@@ -162,13 +177,13 @@ class Linger:
 class Device:
     """The name of a network interface; empty for none."""
 
-    expected: str = "an interface name of at most 15 bytes, such as eth0"
+    expected: str = N_("an interface name of at most 15 bytes, such as eth0")
     size: int = 16
 
     def parse(self, text: str) -> Value:
         """The name itself."""
         if len(text.encode("utf-8", "surrogateescape")) >= self.size or "\0" in text:
-            raise ValueError(f"'{text}' is no interface name; expected {self.expected}")
+            raise _fault(N_("'{text}' is no interface name; expected {expected}"), text, self)
         return text
 
     def pack(self, value: Value) -> bytes:
@@ -189,11 +204,11 @@ class Structure:
     """A structure of the kernel that is only read: shown as hexadecimal."""
 
     size: int
-    expected: str = "nothing: it is read-only"
+    expected: str = N_("nothing: it is read-only")
 
     def parse(self, text: str) -> Value:
         """Refuses."""
-        raise ValueError(f"'{text}' given; expected {self.expected}")
+        raise _fault(N_("'{text}' given; expected {expected}"), text, self)
 
     def pack(self, value: Value) -> bytes:
         """The bytes of the hexadecimal text."""
@@ -212,7 +227,7 @@ class Structure:
 class Plain:
     """The value of an option that is given by number: an int, or bytes as ``hex:``."""
 
-    expected: str = "a number, on, off, a size such as 64K, or bytes such as hex:01000000"
+    expected: str = N_("a number, on, off, a size such as 64K, or bytes such as hex:01000000")
     size: int = 256
     _number: Integer = Integer(-(2**31), 2**32 - 1, "bytes", {"on": 1, "off": 0})
 
@@ -224,7 +239,7 @@ class Plain:
                 return bytes.fromhex(digits).hex()
             return self._number.parse(text)
         except ValueError:
-            raise ValueError(f"'{text}' is not understood; expected {self.expected}") from None
+            raise _fault(N_("'{text}' is not understood; expected {expected}"), text, self) from None
 
     def pack(self, value: Value) -> bytes:
         """A C int for a number, else the bytes."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from gettext import gettext as _
 
 _MAPPED = "::ffff:"
 _BRACKETED = re.compile(r"\[([^\[\]]*)\](?::([^:]*))?")
@@ -25,7 +26,7 @@ def split(text: str) -> tuple[str | None, str | None]:
     if found := _BRACKETED.fullmatch(text):
         return found[1], found[2]
     if text.count(":") > 1:
-        raise ValueError("an IPv6 address needs brackets, as in [::1]:12345")
+        raise ValueError(_("an IPv6 address needs brackets, as in [::1]:12345"))
     host, colon, port = text.partition(":")
     if colon:
         return host, port
@@ -35,5 +36,7 @@ def split(text: str) -> tuple[str | None, str | None]:
 def port_number(text: str) -> int:
     """A port from 0 to 65535. Raises ValueError for anything else."""
     if not _PORT.fullmatch(text) or int(text) > _HIGHEST_PORT:
-        raise ValueError(f"'{text}' is no port; expected a number from 0 to {_HIGHEST_PORT}")
+        raise ValueError(
+            _("'{text}' is no port; expected a number from 0 to {highest}").format(text=text, highest=_HIGHEST_PORT)
+        )
     return int(text)

@@ -6,7 +6,9 @@ Rule 2: nothing is dropped or replaced: ``unescape(escape(data)) == data`` for a
 
 from __future__ import annotations
 
+import codecs
 import re
+from gettext import gettext as _
 
 _NAMED = {ord("\\"): "\\\\", ord("\n"): "\\n", ord("\r"): "\\r", ord("\t"): "\\t"}
 _ESCAPED = [_NAMED.get(byte) or (chr(byte) if 0x20 <= byte <= 0x7E else f"\\x{byte:02x}") for byte in range(256)]
@@ -31,7 +33,27 @@ def shown(data: bytes, limit: int) -> str:
 
 def harmless(text: str) -> str:
     """Text for a person's terminal: characters that are not printable, line ends among them, are escaped."""
-    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode("ascii") for each in text)
+    return "".join(map(_visible, text))
+
+
+def _visible(character: str) -> str:
+    return character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
+
+
+class TerminalText:
+    r"""A stream of a peer's bytes as text for a terminal: decoded, line ends and tabs kept, all else escaped.
+
+    Escaped are bytes that the encoding has no character for and characters that are not printable: control
+    characters, which could move the cursor or worse, and those that change the direction of writing.
+    """
+
+    def __init__(self, encoding: str = "utf-8") -> None:
+        self._decoder = codecs.getincrementaldecoder(encoding)("backslashreplace")
+
+    def feed(self, data: bytes, final: bool = False) -> str:
+        """The text of some more bytes; a character that is not whole yet is kept for the next time."""
+        text = self._decoder.decode(data, final)
+        return "".join(each if each in "\n\t" else _visible(each) for each in text)
 
 
 def unescape(text: str) -> bytes:
@@ -45,8 +67,9 @@ def unescape(text: str) -> bytes:
         found = _ESCAPE.match(text, backslash)
         if found is None:
             raise ValueError(
-                f"'{text[backslash : backslash + 4]}' at character {backslash + 1} is no escape; "
-                r"expected \n, \r, \t, \\ or \xNN"
+                _(r"'{text}' at character {place} is no escape; expected \n, \r, \t, \\ or \xNN").format(
+                    text=text[backslash : backslash + 4], place=backslash + 1
+                )
             )
         parts.append(_encode(text[position:backslash]))
         parts.append(bytes.fromhex(found[1]) if found[1] else _MEANING[found[2]])

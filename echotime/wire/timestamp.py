@@ -26,6 +26,14 @@ def pack(seconds: float, epoch: Epoch = Epoch.UNIX) -> bytes:
     return struct.pack("!I", (int(seconds) + epoch.value) % MODULUS)
 
 
+def unwrapped(seconds: int, near: float) -> int:
+    """Of all the times that the same four bytes stand for, the one nearest to `near` (Unix time, seconds).
+
+    Right as long as `near` is less than 68 years off, whatever the year (as RFC 5905 does for NTP's eras).
+    """
+    return seconds + round((near - seconds) / MODULUS) * MODULUS
+
+
 def unpack(answer: bytes, epoch: Epoch = Epoch.UNIX) -> int:
     """The Unix time in seconds that four bytes stand for, before any unwrapping past 2106.
 

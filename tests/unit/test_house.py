@@ -14,6 +14,9 @@ MAY_IMPORT = {
     "sockopt": set(),
     "ports": {"sockopt"},
     "servers": {"wire"},
+    "clients": {"wire", "sockopt"},
+    "command": {"wire", "sockopt", "clients"},
+    "locale": set(),
     "daemon": {"wire", "sockopt", "ports", "servers"},
     "tap": {"wire", "sockopt", "ports", "servers", "daemon"},
 }

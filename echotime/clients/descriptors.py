@@ -1,0 +1,105 @@
+"""Standard input and output in the reactor: streamed, with constant memory, and without O_NONBLOCK.
+
+That flag would belong to the open file, so to whoever shares the terminal or pipe, and outlive us. A
+descriptor that poll calls ready does not block for a read, nor for a write of at most PIPE_BUF bytes.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import stat
+from collections.abc import Callable
+
+from twisted.internet.abstract import FileDescriptor
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone
+from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
+from twisted.python.failure import Failure
+
+_READ_SIZE = 65536
+
+
+class Input(FileDescriptor):
+    """A push producer that reads a descriptor; `received` gets what comes, `ended` is called after it."""
+
+    def __init__(
+        self, descriptor: int, received: Callable[[bytes], object], ended: Callable[[], object], reactor: object
+    ) -> None:
+        super().__init__(reactor)  # type: ignore[arg-type]
+        self._descriptor = descriptor
+        self._received = received
+        self._ended = ended
+        self.connected = 1
+
+    def fileno(self) -> int:
+        """The descriptor."""
+        return self._descriptor
+
+    def doRead(self) -> Exception | None:
+        """Read once."""
+        try:
+            data = os.read(self._descriptor, _READ_SIZE)
+        except OSError:
+            return CONNECTION_LOST
+        if not data:
+            return CONNECTION_DONE
+        self._received(data)
+        return None
+
+    def readConnectionLost(self, reason: Failure) -> None:
+        """The end of the input."""
+        self.connectionLost(reason)
+
+    def connectionLost(self, reason: Failure) -> None:
+        """There is no more to read. The descriptor stays open: it is not ours."""
+        super().connectionLost(reason)
+        self._ended()
+
+
+class Output(FileDescriptor):
+    """A consumer that writes a descriptor; `broken` is called when nobody reads it any more (EPIPE)."""
+
+    def __init__(self, descriptor: int, broken: Callable[[], object], reactor: object) -> None:
+        super().__init__(reactor)  # type: ignore[arg-type]
+        self._descriptor = descriptor
+        self._broken = broken
+        self._finished: Deferred[None] = Deferred()
+        self._is_file = stat.S_ISREG(os.fstat(descriptor).st_mode)
+        self.connected = 1
+
+    def fileno(self) -> int:
+        """The descriptor."""
+        return self._descriptor
+
+    def write(self, data: bytes) -> None:
+        """Write a regular file now, as it is always ready; anything else when it is."""
+        if self._is_file:
+            view = memoryview(data)
+            while view:
+                view = view[os.write(self._descriptor, view) :]
+        else:
+            super().write(data)
+
+    def writeSomeData(self, data: bytes) -> int | Exception:
+        """Write at most what cannot block."""
+        try:
+            return os.write(self._descriptor, memoryview(data)[: select.PIPE_BUF])
+        except BlockingIOError:
+            return 0
+        except OSError:
+            return CONNECTION_LOST
+
+    def finish(self) -> Deferred[None]:
+        """Fires when all is written, or nobody reads any more."""
+        if self.connected:
+            self.unregisterProducer()
+            self.loseConnection()
+        return self._finished
+
+    def connectionLost(self, reason: Failure) -> None:
+        """Nobody reads any more, or all is written and it was asked to end. The descriptor stays open."""
+        super().connectionLost(reason)
+        if not reason.check(ConnectionDone):
+            self._broken()
+        self._finished.callback(None)

@@ -1,0 +1,45 @@
+"""A host's numeric addresses, by the system's resolver; numeric hosts without asking it."""
+
+from __future__ import annotations
+
+import socket
+from typing import NamedTuple
+
+from twisted.internet.threads import deferToThread
+
+from echotime.clients.status import ClientFailed, Status
+
+
+class Endpoint(NamedTuple):
+    """One address of a host: family, and the socket address with scope and all."""
+
+    family: socket.AddressFamily
+    host: str
+    port: int
+
+
+async def endpoints(host: str, port: int, kind: socket.SocketKind) -> list[Endpoint]:
+    """All addresses in the resolver's order. Raises ClientFailed with NAME_NOT_FOUND."""
+    try:
+        found = _numeric(host, port, kind)
+    except socket.gaierror:
+        try:
+            found = await deferToThread(socket.getaddrinfo, host, port, type=kind)
+        except (OSError, UnicodeError) as error:
+            detail = error.strerror if isinstance(error, OSError) else str(error)
+            raise ClientFailed(Status.NAME_NOT_FOUND, detail or "") from None
+    # one address may stand there several times, once for each protocol
+    unique = dict.fromkeys(Endpoint(family, _with_scope(address), port) for family, _, _, _, address in found)
+    return [each for each in unique if each.family in {socket.AF_INET, socket.AF_INET6}]
+
+
+def _numeric(host: str, port: int, kind: socket.SocketKind) -> list[tuple]:  # type: ignore[type-arg]
+    try:
+        return list(socket.getaddrinfo(host, port, type=kind, flags=socket.AI_NUMERICHOST))
+    except UnicodeError:
+        raise socket.gaierror from None
+
+
+def _with_scope(address: tuple) -> str:  # type: ignore[type-arg]
+    """A link-local address needs its interface to be of any use."""
+    return str(socket.getnameinfo(address, socket.NI_NUMERICHOST | socket.NI_NUMERICSERV)[0])

@@ -1,0 +1,1 @@
+"""`echotime ...`: one module a subcommand, on argparse. All that a person reads is said here, through gettext."""

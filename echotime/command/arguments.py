@@ -1,0 +1,162 @@
+"""Arguments that several subcommands take, and texts of the command line as values."""
+
+from __future__ import annotations
+
+import argparse
+import codecs
+import ipaddress
+import math
+import sys
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
+
+from echotime.command.language import gettext as _
+from echotime.sockopt import assignment
+from echotime.wire import hostport
+from echotime.wire.message import ACKNOWLEDGEMENT
+from echotime.wire.printable import unescape
+
+DEFAULT_PORT = 12345
+T = TypeVar("T")
+
+
+class Server(NamedTuple):
+    """Whom to talk to."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return hostport.joined(self.host, self.port)
+
+
+def server(text: str) -> Server:
+    """HOST, HOST:PORT, an IPv6 address with or without brackets, [IPv6]:PORT. Raises ValueError."""
+    if _is_ipv6(text):
+        return Server(text, DEFAULT_PORT)
+    host, port = hostport.split(text)
+    if host is None and port is not None:
+        raise ValueError(_("{text} is a port without a host; expected HOST or HOST:PORT").format(text=text))
+    if not host:
+        raise ValueError(_("the host is missing; expected HOST or HOST:PORT"))
+    if text.startswith("[") and not _is_ipv6(host):
+        raise ValueError(_("{host} is no IPv6 address").format(host=host))
+    return Server(host, DEFAULT_PORT if port is None else hostport.port_number(port))
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        return ipaddress.ip_address(text).version == 6
+    except ValueError:
+        return False
+
+
+def coerced(coerce: Callable[[str], T]) -> Callable[[str], T]:
+    """For argparse's type=, which drops what a ValueError says."""
+
+    def convert(text: str) -> T:
+        try:
+            return coerce(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return convert
+
+
+def seconds(text: str) -> float:
+    """More than no seconds, fractions allowed. Raises ValueError."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 < number < 2**31:
+        raise ValueError(_("{text!r} is no time; expected seconds above 0, as in 5 or 0.5").format(text=text))
+    return number
+
+
+def positive(text: str) -> int:
+    """A whole number from 1 on. Raises ValueError."""
+    if not (text.isascii() and text.isdigit() and 0 < int(text) < 2**31):
+        raise ValueError(_("{text!r} is no number; expected a whole number from 1 on").format(text=text))
+    return int(text)
+
+
+def encoding(text: str) -> str:
+    """The name of a character encoding. Raises ValueError."""
+    try:
+        return codecs.lookup(text).name
+    except LookupError:
+        raise ValueError(
+            _("{text!r} is no encoding; expected one such as utf-8 or gb18030").format(text=text)
+        ) from None
+
+
+def add_server(parser: Any, *, optional: bool = False) -> None:
+    """HOST[:PORT]."""
+    parser.add_argument(
+        "server",
+        metavar="HOST[:PORT]",
+        type=coerced(server),
+        nargs="?" if optional else None,
+        help=_("the server; port 12345 unless given"),
+    )
+
+
+def ask_for_server(args: argparse.Namespace, prompt: str) -> None:
+    """Ask the person at the terminal for a missing server, as the seed's clients do; a usage error without one."""
+    if args.server is not None:
+        return
+    if not sys.stdin.isatty():
+        args.usage_error(_("the host is missing; expected HOST or HOST:PORT"))
+    try:
+        args.server = server(prompted(prompt))
+    except ValueError as error:
+        args.usage_error(str(error))
+
+
+def prompted(prompt: str) -> str:
+    """What a person answers."""
+    # not input(): it would write the prompt to standard output, which is for what comes back
+    print(prompt, end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().rstrip("\n")
+
+
+def add_sockopt(parser: Any) -> None:
+    """--sockopt."""
+    parser.add_argument(
+        "--sockopt",
+        metavar="NAME=VALUE",
+        type=coerced(assignment.parse),
+        action="append",
+        default=[],
+        help=_("set a socket option before connecting; repeatable"),
+    )
+
+
+def add_contract(parser: Any) -> None:
+    """--ack and --reply: what the server is expected to add."""
+    parser.add_argument(
+        "--ack",
+        metavar="TEXT",
+        type=coerced(unescape),
+        default=ACKNOWLEDGEMENT,
+        help=_(r"the acknowledgement that the server sends; \n \t \xNN are understood"),
+    )
+    parser.add_argument(
+        "--reply",
+        metavar="TEXT",
+        type=coerced(unescape),
+        default=b"",
+        help=_("the word that the server sends after it"),
+    )
+
+
+def add_encoding(parser: Any) -> None:
+    """--encoding."""
+    parser.add_argument(
+        "--encoding",
+        metavar="NAME",
+        type=coerced(encoding),
+        default="utf-8",
+        help=_("the encoding of the message and of what is shown (the seed's programs use cp936)"),
+    )

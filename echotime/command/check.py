@@ -1,0 +1,205 @@
+"""`echotime check`: one line and an exit status for monitoring, by the monitoring-plugins convention.
+
+See https://www.monitoring-plugins.org/doc/guidelines.html: status 0 ok, 1 warning, 2 critical, 3 unknown, and
+performance data behind a bar.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+from pathlib import Path
+from typing import Any
+
+from echotime.clients.repeated import Outcome, Session, repeat
+from echotime.clients.status import ClientFailed
+from echotime.clients.time import TimeClient, reading
+from echotime.command import arguments
+from echotime.command.language import gettext as _
+from echotime.command.report import reason
+from echotime.command.textfile import Metric, write
+from echotime.command.time import EPOCHS
+from echotime.wire.printable import harmless
+
+_MESSAGE_BYTES = 20_000
+"""More than one message, so that how they are put together is checked, too."""
+
+
+class State(IntEnum):
+    """The exit statuses, in the order of what is worse, but for UNKNOWN."""
+
+    OK = 0
+    WARNING = 1
+    CRITICAL = 2
+    UNKNOWN = 3
+
+
+NAMES = ("tcp", "udp", "offset")
+"""What thresholds are for: the seconds of an echo session, of a time answer, and the clock's offset."""
+
+
+@dataclass
+class Result:
+    """What was found: a sentence for each service, figures, and the worst state."""
+
+    warn: Mapping[str, float]
+    critical: Mapping[str, float]
+    state: State = State.OK
+    sentences: list[str] = field(default_factory=list)
+    figures: dict[str, float] = field(default_factory=dict)
+    up: dict[str, bool] = field(default_factory=dict)
+
+    def fail(self, service: str, sentence: str) -> None:
+        """A service that does not do what it should is critical."""
+        self.state = State.CRITICAL
+        self.up[service] = False
+        self.sentences.append(sentence)
+
+    def measured(self, name: str, seconds: float) -> None:
+        """Hold a figure against its thresholds."""
+        self.figures[name] = seconds
+        for state, limits in ((State.WARNING, self.warn), (State.CRITICAL, self.critical)):
+            if abs(seconds) > limits.get(name, float("inf")):
+                self.state = max(self.state, state)
+
+    def line(self) -> str:
+        """The one line."""
+        data = " ".join(
+            f"{name}={value:.6f}s;{self.warn.get(name, '')};{self.critical.get(name, '')}"
+            for name, value in self.figures.items()
+        )
+        text = f"ECHOTIME {self.state.name} - {'; '.join(self.sentences)}"
+        return f"{text} | {data}" if data else text
+
+
+def _threshold(text: str) -> tuple[str, float]:
+    name, equals, value = text.partition("=")
+    if name not in NAMES or not equals:
+        raise ValueError(
+            _("{text!r} is not understood; expected NAME=SECONDS, NAME one of {names}").format(
+                text=text, names=", ".join(NAMES)
+            )
+        )
+    return name, arguments.seconds(value)
+
+
+def add_parser(commands: Any) -> None:
+    """Add the subcommand."""
+    parser = commands.add_parser(
+        "check",
+        help=_("check both services, for monitoring"),
+        description=_(
+            "Check that TCP echo is exact, half-close included, and that UDP gives the time; print one line with "
+            "performance data. The exit status is 0 ok, 1 warning, 2 critical, 3 unknown."
+        ),
+        epilog=_("Example: echotime check -w offset=2 -c offset=10 -c tcp=0.5 127.0.0.1:12345"),
+    )
+    arguments.add_server(parser)
+    parser.add_argument("--tcp", action="store_true", help=_("check TCP; with neither --tcp nor --udp both"))
+    parser.add_argument("--udp", action="store_true", help=_("check UDP"))
+    threshold = arguments.coerced(_threshold)
+    for flags, state in ((("-w", "--warning"), _("warning")), (("-c", "--critical"), _("critical"))):
+        parser.add_argument(
+            *flags,
+            metavar="NAME=SECONDS",
+            type=threshold,
+            action="append",
+            default=[],
+            help=_("{state} above so much; NAME is tcp, udp or offset; repeatable").format(state=state),
+        )
+    parser.add_argument(
+        "--timeout",
+        metavar="SECONDS",
+        type=arguments.coerced(arguments.seconds),
+        default=10.0,
+        help=_("how long to wait for each service (default 10)"),
+    )
+    parser.add_argument("--epoch", choices=sorted(EPOCHS), default="unix", help=_("where the server counts from"))
+    arguments.add_contract(parser)
+    parser.add_argument(
+        "--textfile", metavar="PATH", type=Path, help=_("write the result for node_exporter's textfile collector, too")
+    )
+    arguments.add_sockopt(parser)
+    parser.set_defaults(run=run, usage_error=parser.error)
+
+
+async def run(reactor: Any, args: argparse.Namespace) -> int:
+    """Carry it out; the exit status."""
+    result = Result(dict(args.warning), dict(args.critical))
+    both = args.tcp == args.udp
+    if args.tcp or both:
+        await _tcp(reactor, args, result)
+    if args.udp or both:
+        await _udp(reactor, args, result)
+    if args.textfile is not None:
+        try:
+            write(args.textfile, _metrics(args, result))
+        except OSError as error:
+            result.state = State.UNKNOWN
+            result.sentences.append(f"{args.textfile}: {error.strerror}")
+    print(harmless(result.line()))
+    return result.state
+
+
+async def _tcp(reactor: Any, args: argparse.Namespace, result: Result) -> None:
+    # no line ends in it, so that the acknowledgement cannot be taken for echo
+    message = os.urandom(_MESSAGE_BYTES // 2).hex().encode()
+    session = Session(
+        reactor, args.server.host, args.server.port, message, args.ack, args.reply, args.timeout, args.sockopt
+    )
+    outcome: Outcome = await repeat(session, 1, 1)
+    if outcome.exact:
+        result.up["tcp"] = True
+        result.measured("tcp", outcome.times[0])
+        result.sentences.append(_("TCP echo exact in {ms:.3f} ms").format(ms=outcome.times[0] * 1000))
+    elif outcome.failed is not None:
+        result.fail("tcp", _("TCP echo: {reason}").format(reason=reason(outcome.failed)))
+    else:
+        result.fail("tcp", _("TCP echo not exact: bytes lost or wrong: {lost}").format(lost=outcome.bytes_lost))
+
+
+async def _udp(reactor: Any, args: argparse.Namespace, result: Result) -> None:
+    tries = 3
+    client = TimeClient(reactor, args.server.host, args.server.port, tries, args.timeout / tries, args.sockopt)
+    try:
+        _endpoint, answer = await client.ask()
+    except ClientFailed as failed:
+        result.fail("udp", _("UDP time: {reason}").format(reason=reason(failed)))
+        return
+    try:
+        found = reading(answer, EPOCHS[args.epoch])
+    except ValueError:
+        result.fail("udp", _("UDP time: bad reply, {size} bytes").format(size=len(answer.datagram)))
+        return
+    result.up["udp"] = True
+    result.measured("udp", answer.round_trip)
+    # within what whole seconds leave uncertain the clocks agree
+    offset = found.offset if abs(found.offset) > found.uncertainty else 0.0
+    result.measured("offset", offset)
+    result.sentences.append(
+        _("UDP time in {ms:.3f} ms, offset {offset:+.1f} s").format(ms=answer.round_trip * 1000, offset=offset)
+    )
+
+
+def _metrics(args: argparse.Namespace, result: Result) -> list[Metric]:
+    server = str(args.server)
+    up = [
+        Metric(
+            "echotime_check_up", "Whether a service did exactly what it should.", value, server=server, service=service
+        )
+        for service, value in result.up.items()
+    ]
+    times = {
+        "tcp": "echotime_check_tcp_seconds",
+        "udp": "echotime_check_udp_seconds",
+        "offset": "echotime_check_offset_seconds",
+    }
+    helps = {
+        "tcp": "Time of an echo session from connect to the end of file.",
+        "udp": "Round trip of a time answer.",
+        "offset": "Offset of the server's clock, 0 within what whole seconds leave uncertain.",
+    }
+    return up + [Metric(times[name], helps[name], value, server=server) for name, value in result.figures.items()]

@@ -1,0 +1,69 @@
+"""The console script `echotime`: the parser of all subcommands, and the reactor for those that need one."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import echotime
+from echotime.command import check, ping, send, time
+from echotime.command.broken_pipe import end_by_broken_pipe
+from echotime.command.language import gettext as _
+from echotime.command.report import say
+
+COMMANDS = (send, time, ping, check)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of the whole command line."""
+    whole = argparse.ArgumentParser(
+        prog="echotime", description=_("Tools for echotime, a TCP echo-with-reply and UDP time server.")
+    )
+    whole.add_argument("--version", action="version", version=f"echotime {echotime.__version__}")
+    commands = whole.add_subparsers(metavar=_("COMMAND"), required=True)
+    for module in COMMANDS:
+        module.add_parser(commands)
+    return whole
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Parse, run, and end the process with the subcommand's exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        # a character that the terminal's encoding lacks must not end us
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    try:
+        _run(_parsed(sys.argv[1:] if argv is None else argv))
+    except BrokenPipeError:
+        end_by_broken_pipe()
+
+
+def _parsed(argv: Sequence[str]) -> argparse.Namespace:
+    try:
+        return parser().parse_args(argv)
+    except SystemExit as ended:
+        if ended.code and argv[:1] == ["check"]:
+            # to a monitoring system 2 means that the server is down
+            raise SystemExit(int(check.State.UNKNOWN)) from None
+        raise
+
+
+def _run(args: argparse.Namespace) -> None:
+    from twisted.internet.task import react
+
+    async def guarded(reactor: Any) -> None:
+        # as curl and nc do; a subcommand that has something to say at the end takes the signal itself
+        reactor.callWhenRunning(signal.signal, signal.SIGINT, signal.SIG_DFL)
+        try:
+            status = await args.run(reactor, args)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            end_by_broken_pipe()
+        except Exception as error:  # a traceback shown to a user helps nobody
+            say(f"echotime: {type(error).__name__}: {error}")
+            status = 1
+        raise SystemExit(int(status))
+
+    react(guarded)

@@ -1,0 +1,139 @@
+"""`echotime ping`: probe after probe, as ping(8) does, with the summary at the end or at Ctrl-C."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import socket
+from typing import Any
+
+from echotime.clients.lookup import endpoints
+from echotime.clients.ping import Came, PingSession, Prober, Summary
+from echotime.clients.probers import ConnectProber, TcpProber, UdpProber
+from echotime.clients.statistics import figures, histogram, spread
+from echotime.clients.status import ClientFailed, Status
+from echotime.command import arguments
+from echotime.command.language import gettext as _
+from echotime.command.report import reason, say_failed
+
+
+def add_parser(commands: Any) -> None:
+    """Add the subcommand."""
+    parser = commands.add_parser(
+        "ping",
+        help=_("probe a server again and again"),
+        description=_(
+            "Send a probe each second, show a line for each answer, and a summary at the end or at Ctrl-C. "
+            "The exit status is 0 if there was an answer, 1 if there was none."
+        ),
+        epilog=_("Example: echotime ping -c 5 --histogram 127.0.0.1:12345"),
+    )
+    arguments.add_server(parser)
+    way = parser.add_mutually_exclusive_group()
+    way.add_argument(
+        "--tcp", dest="way", action="store_const", const="tcp", help=_("over one connection (the default)")
+    )
+    way.add_argument("--connect", dest="way", action="store_const", const="connect", help=_("a connection each"))
+    way.add_argument("--udp", dest="way", action="store_const", const="udp", help=_("asking for the time"))
+    positive, seconds = arguments.coerced(arguments.positive), arguments.coerced(arguments.seconds)
+    parser.add_argument("-c", "--count", metavar="N", type=positive, help=_("end after so many probes"))
+    parser.add_argument("-i", "--interval", metavar="SECONDS", type=seconds, default=1.0, help=_("between probes"))
+    parser.add_argument("-w", "--deadline", metavar="SECONDS", type=seconds, help=_("end after so long"))
+    parser.add_argument(
+        "-W", "--timeout", metavar="SECONDS", type=seconds, default=2.0, help=_("when an answer counts as lost")
+    )
+    parser.add_argument("-q", "--quiet", action="store_true", help=_("the summary alone"))
+    parser.add_argument("--histogram", action="store_true", help=_("draw how the times are spread"))
+    parser.add_argument("--json", action="store_true", help=_("the summary as JSON, and nothing else"))
+    arguments.add_sockopt(parser)
+    parser.set_defaults(run=run, way="tcp", usage_error=parser.error)
+
+
+async def run(reactor: Any, args: argparse.Namespace) -> int:
+    """Carry it out; the exit status."""
+    kind = socket.SOCK_DGRAM if args.way == "udp" else socket.SOCK_STREAM
+    try:
+        found = await endpoints(args.server.host, args.server.port, kind)
+    except ClientFailed as failed:
+        return say_failed(args.server, failed)
+    lines = _Lines(args)
+    session = PingSession(reactor, lines, count=args.count, interval=args.interval, timeout=args.timeout)
+
+    def prober(session: PingSession) -> Prober:
+        if args.way == "udp":
+            return UdpProber(session, reactor, found[0], args.sockopt)
+        make = TcpProber if args.way == "tcp" else ConnectProber
+        return make(session, reactor, args.server.host, args.server.port, args.sockopt, args.timeout)
+
+    reactor.callWhenRunning(signal.signal, signal.SIGINT, lambda number, frame: reactor.callFromThread(session.stop))
+    summary = await session.start(prober, args.deadline)
+    _show(args, summary)
+    return Status.OK if summary.received else Status.FAILED
+
+
+class _Lines:
+    """A line for each answer, unless they are not wanted."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        self._server = args.server
+        self._show = not (args.quiet or args.json)
+        self._marks = {
+            Came.REPLY: "",
+            Came.DUPLICATE: _(" (duplicate)"),
+            Came.LATE: _(" (late)"),
+            Came.WRONG: _(" (wrong)"),
+        }
+
+    def came(self, sequence: int, what: Came, seconds: float, detail: str) -> None:
+        """An answer."""
+        text = _("from {server}: seq={sequence} time={ms:.3f} ms{mark}").format(
+            server=self._server, sequence=sequence, ms=seconds * 1000, mark=self._marks[what]
+        )
+        self._print(f"{text} {detail}".rstrip())
+
+    def failed(self, sequence: int, failed: ClientFailed) -> None:
+        """A probe without a future."""
+        self._print(
+            _("{server}: seq={sequence}: {reason}").format(
+                server=self._server, sequence=sequence, reason=reason(failed)
+            )
+        )
+
+    def lost(self, sequence: int) -> None:
+        """A probe without an answer in time."""
+        self._print(_("{server}: seq={sequence}: no answer").format(server=self._server, sequence=sequence))
+
+    def _print(self, line: str) -> None:
+        if self._show:
+            print(line, flush=True)
+
+
+def _show(args: argparse.Namespace, summary: Summary) -> None:
+    if args.json:
+        print(json.dumps(_as_json(args, summary)))
+        return
+    print(_("--- {server} echotime ping statistics ---").format(server=args.server))
+    print(
+        _("probes: {sent}, answers: {received}, loss: {loss:.1f}%, time {seconds:.1f} s").format(
+            sent=summary.sent, received=summary.received, loss=summary.loss, seconds=summary.seconds
+        )
+    )
+    if summary.duplicates or summary.late or summary.wrong or summary.errors:
+        print(
+            _("duplicates: {duplicates}, late: {late}, wrong: {wrong}, errors: {errors}").format(
+                duplicates=summary.duplicates, late=summary.late, wrong=summary.wrong, errors=summary.errors
+            )
+        )
+    if summary.times:
+        print(spread(summary.times))
+        if args.histogram:
+            print("\n".join(histogram(summary.times)))
+
+
+def _as_json(args: argparse.Namespace, summary: Summary) -> dict[str, Any]:
+    whole: dict[str, Any] = {"server": str(args.server), "way": args.way, "loss_percent": summary.loss}
+    whole |= {name: value for name, value in vars(summary).items() if name != "times"}
+    if summary.times:
+        whole["round_trip_ms"] = figures(summary.times)._asdict()
+    return whole

@@ -1,0 +1,51 @@
+"""Figures in the text format of Prometheus, for node_exporter's textfile collector. Written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+_READABLE = 0o644
+
+
+class Metric:
+    """A gauge with labels."""
+
+    def __init__(self, name: str, explanation: str, value: float, **labels: str) -> None:
+        self.name = name
+        self.explanation = explanation
+        self.value = value
+        self.labels = labels
+
+    def __str__(self) -> str:
+        labels = ",".join(f'{name}="{_escaped(value)}"' for name, value in self.labels.items())
+        return f"{self.name}{{{labels}}} {float(self.value):.9g}"
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+
+
+def text(metrics: Sequence[Metric]) -> str:
+    """All of them, those of one name together, as the format asks for."""
+    lines = []
+    for name in dict.fromkeys(each.name for each in metrics):
+        same = [each for each in metrics if each.name == name]
+        lines += [f"# HELP {name} {same[0].explanation}", f"# TYPE {name} gauge", *map(str, same)]
+    return "\n".join([*lines, ""])
+
+
+def write(path: Path, metrics: Sequence[Metric]) -> None:
+    """Replace the file in one step: a reader sees the old one or the new one. Raises OSError."""
+    # the collector reads *.prom only, so not the unfinished file
+    descriptor, unfinished = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+            os.fchmod(stream.fileno(), _READABLE)
+            stream.write(text(metrics))
+        Path(unfinished).replace(path)
+    except OSError:
+        Path(unfinished).unlink(missing_ok=True)
+        raise

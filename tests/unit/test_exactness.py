@@ -1,0 +1,94 @@
+"""wire/exactness.py, against the contract's own rule for making answers."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from echotime.wire.exactness import Exactness, Verdict
+from echotime.wire.message import MESSAGE_SIZE, answer
+
+ACK = b"\nI get it!\n"
+# few different bytes, so that echo looks like trailers and trailers like echo
+TRICKY = st.binary(max_size=6).map(lambda data: bytes(b"ab\n"[each % 3] for each in data))
+MESSAGES = st.lists(TRICKY.filter(bool), max_size=6)
+
+
+def judge(sent: bytes, received: bytes, acknowledgement: bytes = ACK, word: bytes = b"", pieces: int = 1000) -> Verdict:
+    """The verdict on an answer that comes in pieces."""
+    exactness = Exactness(acknowledgement, word)
+    exactness.sent(sent)
+    for start in range(0, len(received), pieces):
+        exactness.received(received[start : start + pieces])
+    return exactness.ended()
+
+
+@given(MESSAGES, TRICKY, TRICKY, st.integers(1, 9))
+def test_every_split_is_right(messages: list[bytes], acknowledgement: bytes, word: bytes, pieces: int) -> None:
+    """Whatever the server took for a message, its answers are found exact, in pieces of any size."""
+    received = b"".join(answer(message, acknowledgement, word) for message in messages)
+    assert judge(b"".join(messages), received, acknowledgement, word, pieces).exact
+
+
+def splits(data: bytes) -> list[list[bytes]]:
+    """Every way to cut some bytes into messages."""
+    if not data:
+        return [[]]
+    return [[data[:size], *rest] for size in range(1, len(data) + 1) for rest in splits(data[size:])]
+
+
+@given(TRICKY, TRICKY, st.binary(max_size=14).map(lambda data: bytes(b"ab\n"[each % 3] for each in data)))
+def test_nothing_else_is_right(sent: bytes, acknowledgement: bytes, received: bytes) -> None:
+    """An answer is exact if and only if some split makes it, as trying all of them shows."""
+    possible = {b"".join(answer(each, acknowledgement) for each in split) for split in splits(sent)}
+    verdict = judge(sent, received, acknowledgement, pieces=1)
+    assert verdict.exact == (received in possible)
+    if not verdict.exact:
+        assert verdict.wrong_at is not None
+        assert verdict.wrong_at <= len(received)
+        assert verdict.lost > 0
+        good = received[: verdict.wrong_at]
+        assert any(each.startswith(good) for each in possible), "up to there it could have been right"
+        if verdict.wrong_at < len(received):
+            through = received[: verdict.wrong_at + 1]
+            assert not any(each.startswith(through) for each in possible), "from there on it could not"
+
+
+@pytest.mark.parametrize(
+    ("received", "wrong_at", "expected", "found"),
+    [
+        (b"", 0, b"h", b""),
+        (b"hel", 3, b"l", b""),
+        (b"hello\nI get it!", 15, b"\n", b""),
+        (b"hexlo" + ACK, 2, b"l", b"x"),
+        (b"hello" + ACK + b"ok", 16, b"", b"o"),
+        (b"hello\nI got it!\n", 9, b"e", b"o"),
+    ],
+)
+def test_first_wrong_offset(received: bytes, wrong_at: int, expected: bytes, found: bytes) -> None:
+    """The first wrong offset is named, with what was expected and what came."""
+    verdict = judge(b"hello", received)
+    assert verdict.wrong_at == wrong_at
+    assert verdict.found == found
+    assert verdict.expected == expected
+
+
+def test_message_size() -> None:
+    """A message of more than 4096 bytes is no message."""
+    sent = b"x" * (MESSAGE_SIZE + 1)
+    assert judge(sent, sent[:-1] + ACK + b"x" + ACK).exact
+    verdict = judge(sent, sent + ACK)
+    assert verdict.wrong_at == MESSAGE_SIZE
+    assert verdict.expected == b"\n"
+
+
+def test_long_stream_is_forgotten() -> None:
+    """Memory does not grow with the stream."""
+    exactness = Exactness()
+    for _ in range(500):
+        exactness.sent(b"m" * MESSAGE_SIZE)
+        exactness.received(answer(b"m" * MESSAGE_SIZE))
+    assert len(exactness._sent._bytes) + len(exactness._answer._bytes) < 300_000
+    assert exactness.ended().exact
+    assert exactness.sent_bytes == 500 * MESSAGE_SIZE
