@@ -47,9 +47,9 @@ class Input(FileDescriptor):
         self._received(data)
         return None
 
-    def readConnectionLost(self, reason: Failure) -> None:
-        """The end of the input."""
-        self.connectionLost(reason)
+    def stopProducing(self) -> None:
+        """Whoever wanted it is gone: read no more, and do not call that its end."""
+        self.stopReading()
 
     def connectionLost(self, reason: Failure) -> None:
         """There is no more to read. The descriptor stays open: it is not ours."""

@@ -1,0 +1,78 @@
+"""`echotime check`."""
+
+from __future__ import annotations
+
+import struct
+import time
+from pathlib import Path
+
+from tests.integration.peers import read_all
+from tests.integration.tools import ToolTestCase
+
+
+class CheckTests(ToolTestCase):
+    """`echotime check`."""
+
+    def setUp(self) -> None:
+        """A daemon with both services on one port number, as the tool expects."""
+        super().setUp()
+        host, port = self.echotime().address("TCP")
+        self.server = f"{host}:{port}"
+        self.twistd("echotime", "--udp", self.server).address("UDP")
+
+    def test_ok(self) -> None:
+        """One line with performance data, status 0."""
+        ended = self.tool("check", self.server)
+        self.assertEqual(ended.returncode, 0, ended.stdout)
+        self.assertRegex(
+            ended.stdout.decode(),
+            r"^ECHOTIME OK - TCP echo exact in [\d.]+ ms; UDP time in [\d.]+ ms, offset [+-]0\.0 s "
+            r"\| tcp=[\d.]+s;; udp=[\d.]+s;; offset=0\.0+s;;\n$",
+        )
+
+    def test_thresholds(self) -> None:
+        """Above -w it is a warning, above -c critical."""
+        warned = self.tool("check", "--tcp", "-w", "tcp=0.000001", "-c", "tcp=100", self.server)
+        self.assertEqual(warned.returncode, 1)
+        self.assertRegex(warned.stdout, rb"^ECHOTIME WARNING - .*;1e-06;100\.0\n$")
+        critical = self.tool("check", "--udp", "-w", "udp=0.000001", "-c", "udp=0.000002", self.server)
+        self.assertEqual(critical.returncode, 2)
+
+    def test_critical(self) -> None:
+        """A service that is down, not exact, or does not give the time is critical."""
+        ended = self.tool("check", "--timeout", "1", self.closed_port())
+        self.assertEqual(ended.returncode, 2)
+        self.assertIn(b"ECHOTIME CRITICAL - TCP echo: connection error! refused", ended.stdout)
+        cut = self.tcp_server(lambda connection: connection.sendall(read_all(connection)[:100]))
+        self.assertIn(b"TCP echo not exact", self.tool("check", "--tcp", cut).stdout)
+        daytime = self.udp_server(lambda sock, datagram, peer: sock.sendto(b"Sunday", peer))
+        self.assertIn(b"UDP time: bad reply, 6 bytes", self.tool("check", "--udp", daytime).stdout)
+
+    def test_offset(self) -> None:
+        """A clock that is off is found, and held against its thresholds."""
+        off = self.udp_server(lambda sock, datagram, peer: sock.sendto(struct.pack("!I", int(time.time()) - 100), peer))
+        ended = self.tool("check", "--udp", "-w", "offset=2", "-c", "offset=50", off)
+        self.assertEqual(ended.returncode, 2)
+        self.assertRegex(ended.stdout, rb"offset -(99|100)\.\d s")
+
+    def test_unknown(self) -> None:
+        """A fault of the command line is unknown, not critical."""
+        for args in ([], ["--bogus", self.server], ["-w", "rtt=1", self.server]):
+            self.assertEqual(self.tool("check", *args).returncode, 3)
+
+    def test_textfile(self) -> None:
+        """--textfile replaces the file in one step, readable for the collector."""
+        directory = Path(self.mktemp())
+        directory.mkdir(parents=True)
+        path = directory / "echotime.prom"
+        path.write_text("old\n", encoding="ascii")
+        self.assertEqual(self.tool("check", "--textfile", str(path), self.server).returncode, 0)
+        text = path.read_text(encoding="ascii")
+        self.assertIn(f'echotime_check_up{{server="{self.server}",service="tcp"}} 1\n', text)
+        self.assertEqual(text.count("# TYPE"), 4)
+        self.assertEqual(
+            (path.stat().st_mode & 0o777, [each.name for each in directory.iterdir()]), (0o644, [path.name])
+        )
+        ended = self.tool("check", "--textfile", str(directory / "none" / "x.prom"), self.server)
+        self.assertEqual(ended.returncode, 3)
+        self.assertIn(b"No such file or directory", ended.stdout)

@@ -1,0 +1,90 @@
+"""`echotime ping`."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import socket
+
+from tests.integration.tools import ToolTestCase
+from tests.integration.twistd import LIMIT
+
+Peer = tuple[str, int]
+
+
+class PingTests(ToolTestCase):
+    """`echotime ping`."""
+
+    def test_ways(self) -> None:
+        """Each way shows a line an answer and the summary."""
+        daemon = self.echotime("--reply", "ok")
+        for way, transport in (("--tcp", "TCP"), ("--connect", "TCP"), ("--udp", "UDP")):
+            server = "{}:{}".format(*daemon.address(transport))
+            ended = self.tool("ping", way, "-c", "3", "-i", "0.01", server)
+            self.assertEqual(ended.returncode, 0, ended.stderr)
+            lines = ended.stdout.decode().splitlines()
+            for number in (1, 2, 3):
+                self.assertRegex(lines[number - 1], rf"^from {server}: seq={number} time=\d+\.\d{{3}} ms$")
+            self.assertEqual(lines[3], f"--- {server} echotime ping statistics ---")
+            self.assertRegex(lines[4], r"^probes: 3, answers: 3, loss: 0\.0%, time ")
+            self.assertRegex(lines[5], r"^min/avg/max/mdev/p50/p99 = [\d./]+ ms$")
+
+    def test_interrupt(self) -> None:
+        """Ctrl-C ends it with the summary, as the end that it is."""
+        child = self.start("ping", "-i", "0.05", "{}:{}".format(*self.echotime().address("TCP")))
+        assert child.stdout is not None
+        self.assertRegex(child.stdout.readline(), rb"seq=1 ")
+        child.send_signal(signal.SIGINT)
+        rest = child.stdout.read()
+        self.assertIn(b"echotime ping statistics", rest)
+        self.assertEqual(child.wait(LIMIT), 0)
+
+    def test_json_and_histogram(self) -> None:
+        """--json is one object and nothing else; --histogram draws bars whose counts are the answers."""
+        server = "{}:{}".format(*self.echotime().address("UDP"))
+        ended = self.tool("ping", "--udp", "--json", "-c", "5", "-i", "0.01", server)
+        summary = json.loads(ended.stdout)
+        self.assertEqual((summary["sent"], summary["received"], summary["loss_percent"]), (5, 5, 0))
+        self.assertLessEqual(summary["round_trip_ms"]["min"], summary["round_trip_ms"]["p99"])
+        drawn = self.tool("ping", "--udp", "-q", "--histogram", "-c", "20", "-i", "0.005", server).stdout.decode()
+        self.assertEqual(sum(map(int, re.findall(r"\|#* *\s(\d+)$", drawn, re.MULTILINE))), 20, drawn)
+
+    def test_bad_answers(self) -> None:
+        """Duplicates, late and wrong answers are counted apart."""
+        turn: list[int] = []
+
+        def answer(sock: socket.socket, datagram: bytes, peer: Peer) -> None:
+            turn.append(1)
+            if len(turn) == 1:
+                sock.sendto(bytes(4), peer)
+                sock.sendto(bytes(4), peer)
+            elif len(turn) == 2:
+                sock.sendto(bytes(5), peer)
+            elif len(turn) == 3:
+                late.append(peer)
+            else:
+                sock.sendto(bytes(4), late.pop())
+
+        late: list[Peer] = []
+        ended = self.tool("ping", "--udp", "-c", "4", "-i", "0.3", "-W", "0.2", self.udp_server(answer))
+        text = ended.stdout.decode()
+        self.assertIn("seq=1 time=", text)
+        self.assertRegex(text, r"seq=1 .* \(duplicate\)\n")
+        self.assertRegex(text, r"seq=2 .* \(wrong\) 5 bytes: ")
+        self.assertRegex(text, r"seq=3 .* \(late\)\n")
+        self.assertIn("seq=4: no answer", text)
+        self.assertIn("probes: 4, answers: 1, loss: 75.0%", text)
+        self.assertIn("duplicates: 1, late: 1, wrong: 1, errors: 0", text)
+
+    def test_nobody(self) -> None:
+        """Without an answer the status is 1; refusals and a deadline are told."""
+        for way in ("--tcp", "--connect", "--udp"):
+            ended = self.tool("ping", way, "-c", "2", "-i", "0.01", self.closed_port())
+            self.assertEqual(ended.returncode, 1)
+            self.assertIn(b"connection error! refused", ended.stdout)
+        silent = self.udp_server(lambda sock, datagram, peer: None)
+        ended = self.tool("ping", "--udp", "-w", "0.3", "-i", "0.1", silent)
+        self.assertEqual(ended.returncode, 1)
+        self.assertIn(b"loss: 100.0%", ended.stdout)
+        self.assertEqual(self.tool("ping", "nowhere.invalid").returncode, 6)
