@@ -41,6 +41,7 @@ wheel: $(VENV)/.test
 
 docs: $(VENV)/.test
 	$(BIN)/python -m echotime.sockopt.document > docs/socket-options.md
+	$(BIN)/python -m echotime.manual docs/man
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info _trial_temp* .coverage* twisted/plugins/dropin.cache

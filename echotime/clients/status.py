@@ -55,6 +55,8 @@ class ClientFailed(Exception):
             return reason
         if isinstance(reason, error.TimeoutError | error.TCPTimedOutError):
             return cls(Status.TIMED_OUT)
+        if isinstance(reason, error.ConnectionRefusedError):
+            return cls(Status.REFUSED)
         number = getattr(reason, "osError", None) or getattr(reason, "errno", None)
         if isinstance(number, int):
             return cls.from_errno(number)

@@ -27,6 +27,7 @@ _NOT_SOURCE = (
     ".*_cache",
     "__pycache__",
     "dropin.cache",
+    "*.mo",
 )
 _LIMIT = 240
 _PIP = ["-m", "pip", "--disable-pip-version-check", "--quiet", "install"]
@@ -79,6 +80,8 @@ class PackagingTests(SynchronousTestCase):
             help_text = run(home / "bin" / "twistd", "echotime", "--help", cwd=directory)
             self.assertIn("--sockopt", help_text)
         self.assertIn("echotime ", run(home / "bin" / "twistd", "echotime", "--version", cwd="/"))
+        chinese = run("env", "LC_ALL=zh_CN.UTF-8", home / "bin" / "echotime", "--help", cwd="/")
+        self.assertIn("显示本帮助并退出", chinese)
         run(home / "bin" / "python", "-m", "pip", "--disable-pip-version-check", "check", cwd="/")
 
     def test_wheel(self) -> None:
@@ -101,6 +104,9 @@ class PackagingTests(SynchronousTestCase):
         strangers = {name for name in names if not name.startswith(("echotime/", "echotime-"))}
         self.assertEqual(strangers, {"twisted/plugins/echotime_plugin.py"})
         self.assertIn("echotime/py.typed", names)
+        self.assertIn("echotime/locale/zh_CN/LC_MESSAGES/echotime.mo", names)
+        for page in ("man1/echotime.1", "man8/twistd-echotime.8"):
+            self.assertTrue(any(name.endswith(f".data/data/share/man/{page}") for name in names), page)
 
     def test_sdist_contents(self) -> None:
         """The sdist holds what a packager needs to run `make test`."""

@@ -17,6 +17,7 @@ MAY_IMPORT = {
     "clients": {"wire", "sockopt"},
     "command": {"wire", "sockopt", "clients"},
     "locale": set(),
+    "manual": {"daemon", "command"},
     "daemon": {"wire", "sockopt", "ports", "servers"},
     "tap": {"wire", "sockopt", "ports", "servers", "daemon"},
 }

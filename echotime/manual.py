@@ -1,0 +1,132 @@
+"""The man pages echotime(1) and twistd-echotime(8), made from the parsers: ``python -m echotime.manual docs/man``.
+
+What an option does is said once, where it is declared; here is what no option says. See man-pages(7), man(7).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from echotime.command.main import parser as tool_parser
+from echotime.daemon.options import Options
+
+_DATE = "2026-11-22"
+_STATUSES = (
+    ("0", "It worked out."),
+    ("1", "Wrong bytes, or a failure that has no number of its own; ping: no answer at all."),
+    ("2", "The command line is wrong."),
+    ("3", "Connection refused."),
+    ("4", "Timed out."),
+    ("5", "The connection was reset."),
+    ("6", "Name not found."),
+    ("7", "No answer."),
+)
+_FILES = {"echotime.1": "tools", "twistd-echotime.8": "daemon"}
+
+
+def _escaped(text: str) -> str:
+    """Plain text as roff: what roff would read as its own is marked."""
+    text = text.replace("\\", "\\e").replace("-", "\\-")
+    return re.sub(r"^([.'])", r"\\&\1", text, flags=re.MULTILINE)
+
+
+def _head(name: str, section: int, what: str) -> list[str]:
+    return [
+        '.\\" Made from the parsers by make docs; edit those.',
+        f'.TH {name.upper()} {section} {_DATE} echotime "echotime manual"',
+        ".SH NAME",
+        f"{_escaped(name)} \\- {_escaped(what)}",
+    ]
+
+
+def _entry(term: str, text: str) -> list[str]:
+    return [".TP", f".B {_escaped(term)}", _escaped(text)]
+
+
+def tools() -> str:
+    """echotime(1)."""
+    whole = tool_parser()
+    lines = _head("echotime", 1, "talk to an echo-with-reply and time server")
+    lines += [".SH SYNOPSIS", ".B echotime", r"\fICOMMAND\fR [\fIOPTIONS\fR]", ".SH DESCRIPTION"]
+    lines += [_escaped(str(whole.description)), ".SH COMMANDS"]
+    for name, command in _subcommands(whole).items():
+        lines += [f".SS echotime {name}", *_usage(command), ".PP", _escaped(str(command.description))]
+        for action in command._actions:
+            if action.help and action.dest != "help":
+                lines += _entry(_term(action), action.help % {"default": action.default})
+        lines += [".PP", _escaped(str(command.epilog))]
+    lines += [".SH EXIT STATUS", "Of send and time:"]
+    for status, meaning in _STATUSES:
+        lines += _entry(status, meaning)
+    lines += [".PP", _escaped("check follows the monitoring plugins: 0 ok, 1 warning, 2 critical, 3 unknown.")]
+    lines += [".SH ENVIRONMENT", *_entry("LANGUAGE, LC_ALL, LC_MESSAGES, LANG", "The language of all messages.")]
+    return "\n".join([*lines, ".SH SEE ALSO", ".BR twistd\\-echotime (8),", ".BR nc (1),", ".BR socket (7)", ""])
+
+
+def _subcommands(whole: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    (action,) = (each for each in whole._actions if isinstance(each, argparse._SubParsersAction))
+    return dict(action.choices)
+
+
+def _usage(command: argparse.ArgumentParser) -> list[str]:
+    text = " ".join(command.format_usage().removeprefix("usage: ").split())
+    return [".B " + _escaped(text)]
+
+
+def _term(action: argparse.Action) -> str:
+    value = action.metavar or (f"{{{','.join(map(str, action.choices))}}}" if action.choices else "")
+    names = ", ".join(action.option_strings)
+    takes = action.nargs != 0
+    return f"{names} {value}".strip() if takes else names
+
+
+def daemon() -> str:
+    """twistd-echotime(8)."""
+    options = Options()
+    lines = _head("twistd-echotime", 8, "TCP echo-with-reply and UDP time server")
+    lines += [".SH SYNOPSIS", ".B twistd", r"[\fITWISTD OPTIONS\fR] \fBechotime\fR [\fIOPTIONS\fR]", ".SH DESCRIPTION"]
+    lines += [_escaped(options.longdesc), ".SH OPTIONS"]
+    for name, text in _daemon_options(options):
+        lines += _entry(f"--{name}", text)
+    lines += [".SH SIGNALS", *_entry("SIGTERM, SIGINT", _SIGNALS), ".SH EXIT STATUS"]
+    lines += _entry("0", "--help or --version.")
+    lines += _entry("1", "It could not start; one line on standard error says why.")
+    lines += _entry("2", "The command line is wrong; standard error has a line for each faulty value.")
+    return "\n".join([*lines, ".SH SEE ALSO", ".BR echotime (1),", ".BR twistd (1),", ".BR socket (7)", ""])
+
+
+_SIGNALS = (
+    "Close the ports, give connections what they are owed for at most --drain-seconds, and end by the signal. "
+    "A second one ends at once."
+)
+
+
+def _daemon_options(options: Options) -> Iterable[tuple[str, str]]:
+    """Names with what they take, and texts, in alphabetical order; usage.Options keeps them in two places."""
+    found = {
+        f"{row[0]} VALUE": f"{row[3]}" + (f" [default: {row[2]}]" if row[2] else "") for row in options.optParameters
+    }
+    for name in ("tcp", "udp", "sockopt", "version"):
+        method = getattr(options, f"opt_{name}")
+        found[f"{name} VALUE" if name != "version" else name] = method.__doc__
+    return sorted(found.items())
+
+
+def main() -> None:
+    """Write both pages into the directory that is named."""
+    directory = Path(sys.argv[1])
+    for name, page in _FILES.items():
+        (directory / name).write_text(globals()[page](), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    if os.environ.get("LC_ALL") != "C.UTF-8":
+        # the pages are English, in whatever language they are made
+        english = {**os.environ, "LC_ALL": "C.UTF-8", "LANGUAGE": ""}
+        os.execve(sys.executable, [sys.executable, "-m", "echotime.manual", *sys.argv[1:]], english)
+    main()
