@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import shutil
 import subprocess
@@ -121,6 +122,7 @@ def read(path: Path) -> Catalog:
         return read_po(source, abort_invalid=True)
 
 
+@functools.cache
 def messages() -> set[str]:
     """Every message that the source marks."""
     found = extract_from_dir(PACKAGE, method_map=[("**.py", "python")], keywords={"_": None, "N_": None})

@@ -59,10 +59,10 @@ def test_imports_go_down(path: Path) -> None:
 def test_no_circles() -> None:
     """The modules of a room can be put in an order in which each imports earlier ones only."""
     names = {str(path.relative_to(ROOT).with_suffix("")).replace("/", "."): path for path in MODULES}
-    left = {
-        name: {each for each in names if any(f"{found}.".startswith(f"{each}.") for found in imported(path))} - {name}
-        for name, path in names.items()
-    }
+    left = {}
+    for name, path in names.items():
+        found = [f"{each}." for each in imported(path)]
+        left[name] = {each for each in names if any(one.startswith(f"{each}.") for one in found)} - {name}
     while ready := [name for name, needs in left.items() if not needs & left.keys()]:
         for name in ready:
             del left[name]
