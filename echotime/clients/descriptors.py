@@ -6,6 +6,7 @@ descriptor that poll calls ready does not block for a read, nor for a write of a
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import stat
@@ -58,12 +59,12 @@ class Input(FileDescriptor):
 
 
 class Output(FileDescriptor):
-    """A consumer that writes a descriptor; `broken` is called when nobody reads it any more (EPIPE)."""
+    """A consumer that writes a descriptor; `failed` is called once with what keeps it from doing so."""
 
-    def __init__(self, descriptor: int, broken: Callable[[], object], reactor: object) -> None:
+    def __init__(self, descriptor: int, failed: Callable[[OSError], object], reactor: object) -> None:
         super().__init__(reactor)  # type: ignore[arg-type]
         self._descriptor = descriptor
-        self._broken = broken
+        self._failed = failed
         self._finished: Deferred[None] = Deferred()
         self._is_file = stat.S_ISREG(os.fstat(descriptor).st_mode)
         self.connected = 1
@@ -74,12 +75,15 @@ class Output(FileDescriptor):
 
     def write(self, data: bytes) -> None:
         """Write a regular file now, as it is always ready; anything else when it is."""
-        if self._is_file:
-            view = memoryview(data)
-            while view:
-                view = view[os.write(self._descriptor, view) :]
-        else:
+        if not self._is_file:
             super().write(data)
+            return
+        view = memoryview(data)
+        try:
+            while view and self.connected:
+                view = view[os.write(self._descriptor, view) :]
+        except OSError as error:
+            self._fail(error)
 
     def writeSomeData(self, data: bytes) -> int | Exception:
         """Write at most what cannot block."""
@@ -87,19 +91,28 @@ class Output(FileDescriptor):
             return os.write(self._descriptor, memoryview(data)[: select.PIPE_BUF])
         except BlockingIOError:
             return 0
-        except OSError:
-            return CONNECTION_LOST
+        except OSError as error:
+            self._fail(error)
+            return 0
 
     def finish(self) -> Deferred[None]:
-        """Fires when all is written, or nobody reads any more."""
+        """Fires when all is written, or cannot be."""
         if self.connected:
             self.unregisterProducer()
             self.loseConnection()
         return self._finished
 
     def connectionLost(self, reason: Failure) -> None:
-        """Nobody reads any more, or all is written and it was asked to end. The descriptor stays open."""
+        """All is written and it was asked to end, or the other end was closed. The descriptor stays open."""
+        if self._finished.called:
+            return
         super().connectionLost(reason)
         if not reason.check(ConnectionDone):
-            self._broken()
+            self._failed(BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)))
+        self._finished.callback(None)
+
+    def _fail(self, error: OSError) -> None:
+        self.connected = 0
+        self.stopWriting()
+        self._failed(error)
         self._finished.callback(None)

@@ -10,9 +10,9 @@ from typing import Any
 
 import echotime
 from echotime.command import check, ping, send, time
-from echotime.command.broken_pipe import end_by_broken_pipe
 from echotime.command.language import gettext as _
 from echotime.command.report import say
+from echotime.command.streams import complete_streams, end_by_broken_pipe
 
 COMMANDS = (send, time, ping, check)
 
@@ -31,9 +31,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse, run, and end the process with the subcommand's exit status."""
-    for stream in (sys.stdout, sys.stderr):
-        # a character that the terminal's encoding lacks must not end us
-        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    complete_streams()
     try:
         _run(_parsed(sys.argv[1:] if argv is None else argv))
     except BrokenPipeError:

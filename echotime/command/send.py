@@ -9,19 +9,15 @@ from typing import Any
 from echotime.clients.descriptors import Input, Output
 from echotime.clients.dial import dial
 from echotime.clients.echo import EchoClient
-from echotime.clients.repeated import Outcome, Session, repeat
-from echotime.clients.statistics import spread
 from echotime.clients.status import ClientFailed, Status
 from echotime.command import arguments
-from echotime.command.broken_pipe import end_by_broken_pipe
 from echotime.command.inactivity import Inactivity
 from echotime.command.language import gettext as _
-from echotime.command.report import reason, say, say_failed
+from echotime.command.report import say, say_failed
+from echotime.command.send_repeatedly import CONNECT_SECONDS, send_repeatedly
+from echotime.command.streams import end_by_broken_pipe
 from echotime.wire.exactness import Exactness, Verdict
 from echotime.wire.printable import TerminalText, escape
-
-_CONNECT_SECONDS = 30.0
-_LARGEST_REPEATED = 2**24
 
 
 def add_parser(commands: Any) -> None:
@@ -72,7 +68,7 @@ async def run(reactor: Any, args: argparse.Namespace) -> int:
     _ask_for_missing(args)
     try:
         if args.repeat is not None:
-            return await _many(reactor, args)
+            return await send_repeatedly(reactor, args)
         return await _Dialogue(reactor, args).run()
     except ClientFailed as failed:
         return say_failed(args.server, failed)
@@ -99,7 +95,6 @@ class _Dialogue:
         self._reactor = reactor
         self._args = args
         self._exactness = Exactness(args.ack, args.reply) if args.verify else None
-        self._broken = False
 
     async def run(self) -> int:
         """Connect, send, receive; the exit status."""
@@ -112,7 +107,7 @@ class _Dialogue:
             args.server.port,
             lambda: EchoClient(output, self._exactness, watch.moved),
             args.sockopt,
-            args.timeout or _CONNECT_SECONDS,
+            args.timeout or CONNECT_SECONDS,
         )
         self._client = client
         watch.begin(lambda: client.give_up(ClientFailed(Status.TIMED_OUT)))
@@ -129,7 +124,13 @@ class _Dialogue:
     def _output(self) -> Any:
         if sys.stdout.isatty() and not self._args.raw:
             return _Terminal(self._args.encoding)
-        return Output(sys.stdout.fileno(), end_by_broken_pipe, self._reactor)
+        return Output(sys.stdout.fileno(), self._cannot_write, self._reactor)
+
+    def _cannot_write(self, error: OSError) -> None:
+        if isinstance(error, BrokenPipeError):
+            end_by_broken_pipe()
+        text = _("standard output: {reason}").format(reason=error.strerror)
+        self._client.give_up(ClientFailed(Status.FAILED, text))
 
     def _send(self) -> None:
         if self._args.message is not None:
@@ -184,42 +185,3 @@ class _Terminal:
         """Show what is left of a broken character."""
         sys.stdout.write(self._text.feed(b"", final=True))
         sys.stdout.flush()
-
-
-async def _many(reactor: Any, args: argparse.Namespace) -> int:
-    message = args.message
-    if message is None:
-        message = sys.stdin.buffer.read(_LARGEST_REPEATED + 1)
-        if len(message) > _LARGEST_REPEATED:
-            args.usage_error(_("a message that is repeated may have 16 MiB at most"))
-    if not message:
-        args.usage_error(_("with --repeat a message is needed"))
-    timeout = args.timeout or _CONNECT_SECONDS
-    session = Session(reactor, args.server.host, args.server.port, message, args.ack, args.reply, timeout, args.sockopt)
-    outcome = await repeat(session, args.repeat, args.parallel)
-    print(_summary(args.repeat, outcome))
-    return _worst(args.repeat, outcome)
-
-
-def _summary(sessions: int, outcome: Outcome) -> str:
-    lines = [
-        _("sessions: {sessions}, exact: {exact}, bytes lost: {lost}").format(
-            sessions=sessions, exact=outcome.exact, lost=outcome.bytes_lost
-        )
-    ]
-    if outcome.failures:
-        counts = ", ".join(
-            f"{reason(ClientFailed(status))}: {number}" for status, number in sorted(outcome.failures.items()) if number
-        )
-        if counts:
-            lines.append(_("failures by kind: {counts}").format(counts=counts))
-    if outcome.times:
-        lines.append(_("times of exact sessions: {spread}").format(spread=spread(outcome.times)))
-    return "\n".join(lines)
-
-
-def _worst(sessions: int, outcome: Outcome) -> int:
-    if outcome.exact == sessions:
-        return Status.OK
-    kinds = [status for status, number in outcome.failures.items() if number]
-    return kinds[0] if len(kinds) == 1 else Status.FAILED

@@ -247,6 +247,24 @@ class FailureTests(ToolTestCase):
         self.assertEqual(ended.returncode, 1)
         self.assertIn(b"sessions: 5, exact: 0, bytes lost: 10\n", ended.stdout)
 
+    def test_full_output(self) -> None:
+        """When what comes back cannot be written it says so, with status 1."""
+        server = self.tcp_server(lambda connection: connection.sendall(connection.recv(100)))
+        with Path("/dev/full").open("wb") as full:
+            command = SendTests.command("send", "--quiet", server, "hello")
+            ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, check=False, timeout=LIMIT)
+        self.assertEqual(ended.returncode, 1)
+        self.assertRegex(ended.stderr, rb"^echotime: \S+: standard output: [^\n]+\n$")
+
+    def test_closed_streams(self) -> None:
+        """Streams that were closed before it began are no reason for a traceback."""
+        server = self.tcp_server(lambda connection: connection.sendall(connection.recv(100)))
+        for closed in ("<&-", ">&-", "2>&-", "<&- >&- 2>&-"):
+            command = ["sh", "-c", f'exec "$0" "$@" {closed}', *SendTests.command("send", server, "hello")]
+            ended = subprocess.run(command, capture_output=True, check=False, timeout=LIMIT)
+            self.assertEqual(ended.returncode, 0, ended.stderr)
+            self.assertNotIn(b"Traceback", ended.stderr)
+
     def test_output_to_file(self) -> None:
         """Standard output may be a file."""
         path = Path(self.mktemp())

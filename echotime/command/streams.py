@@ -1,0 +1,27 @@
+"""Standard input, output and error: all three there, and the end of a program whose output nobody reads any more."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+
+def complete_streams() -> None:
+    """Open /dev/null for those that were closed when the program was started, and let no character end it."""
+    for descriptor, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        if getattr(sys, name) is None:
+            opened = os.open(os.devnull, os.O_RDWR)
+            if opened != descriptor:
+                os.dup2(opened, descriptor)
+                os.close(opened)
+            setattr(sys, name, os.fdopen(descriptor, mode, encoding="utf-8"))
+    for stream in (sys.stdout, sys.stderr):
+        # a character that the terminal's encoding lacks is escaped
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+
+
+def end_by_broken_pipe() -> None:
+    """End as programs do whose output nobody reads any more: by SIGPIPE, in silence."""
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    os.kill(os.getpid(), signal.SIGPIPE)
