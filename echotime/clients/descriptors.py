@@ -66,6 +66,7 @@ class Output(FileDescriptor):
         self._descriptor = descriptor
         self._failed = failed
         self._finished: Deferred[None] = Deferred()
+        self._unwritten = 0
         self._is_file = stat.S_ISREG(os.fstat(descriptor).st_mode)
         self.connected = 1
 
@@ -76,6 +77,7 @@ class Output(FileDescriptor):
     def write(self, data: bytes) -> None:
         """Write a regular file now, as it is always ready; anything else when it is."""
         if not self._is_file:
+            self._unwritten += len(data)
             super().write(data)
             return
         view = memoryview(data)
@@ -88,18 +90,24 @@ class Output(FileDescriptor):
     def writeSomeData(self, data: bytes) -> int | Exception:
         """Write at most what cannot block."""
         try:
-            return os.write(self._descriptor, memoryview(data)[: select.PIPE_BUF])
+            written = os.write(self._descriptor, memoryview(data)[: select.PIPE_BUF])
         except BlockingIOError:
             return 0
         except OSError as error:
             self._fail(error)
             return 0
+        self._unwritten -= written
+        return written
 
     def finish(self) -> Deferred[None]:
         """Fires when all is written, or cannot be."""
         if self.connected:
             self.unregisterProducer()
-            self.loseConnection()
+            if self._unwritten:
+                self.loseConnection()
+            else:
+                # whoever has read all of it may be gone, which is no failure
+                self.connectionLost(Failure(CONNECTION_DONE))
         return self._finished
 
     def connectionLost(self, reason: Failure) -> None:
