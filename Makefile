@@ -40,7 +40,7 @@ wheel: $(VENV)/.test
 	$(BIN)/python -m build --outdir dist .
 
 docs: $(VENV)/.test
-	$(BIN)/python -m echotime.sockopt.document > docs/socket-options.md
+	$(BIN)/python -m echotime.sockopt.document > docs/.new && mv docs/.new docs/socket-options.md
 	$(BIN)/python -m echotime.manual docs/man
 
 clean:
