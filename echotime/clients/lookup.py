@@ -9,6 +9,8 @@ from twisted.internet.threads import deferToThread
 
 from echotime.clients.status import ClientFailed, Status
 
+_UNSPECIFIED = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+
 
 class Endpoint(NamedTuple):
     """One address of a host: family, and the socket address with scope and all."""
@@ -29,7 +31,7 @@ async def endpoints(host: str, port: int, kind: socket.SocketKind) -> list[Endpo
             detail = error.strerror if isinstance(error, OSError) else str(error)
             raise ClientFailed(Status.NAME_NOT_FOUND, detail or "") from None
     # one address may stand there several times, once for each protocol
-    unique = dict.fromkeys(Endpoint(family, _with_scope(address), port) for family, _, _, _, address in found)
+    unique = dict.fromkeys(Endpoint(family, _host(address), port) for family, _, _, _, address in found)
     return [each for each in unique if each.family in {socket.AF_INET, socket.AF_INET6}]
 
 
@@ -40,6 +42,7 @@ def _numeric(host: str, port: int, kind: socket.SocketKind) -> list[tuple]:  # t
         raise socket.gaierror from None
 
 
-def _with_scope(address: tuple) -> str:  # type: ignore[type-arg]
-    """A link-local address needs its interface to be of any use."""
-    return str(socket.getnameinfo(address, socket.NI_NUMERICHOST | socket.NI_NUMERICSERV)[0])
+def _host(address: tuple) -> str:  # type: ignore[type-arg]
+    """With its interface, which a link-local address needs; loopback for none, as Linux has it."""
+    host = str(socket.getnameinfo(address, socket.NI_NUMERICHOST | socket.NI_NUMERICSERV)[0])
+    return _UNSPECIFIED.get(host, host)

@@ -5,6 +5,7 @@ PingSession counts and keeps time; a prober (probers.py) knows how one probe is 
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
@@ -70,8 +71,8 @@ class Watcher(Protocol):
         """A probe whose time is over."""
 
 
-_KEPT = 512
-"""How many lost probes' late answers are still recognised."""
+_KEPT = min(512, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4)
+"""Of how many probes a late or second answer is still recognised; each may keep a socket."""
 
 
 class PingSession:

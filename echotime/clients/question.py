@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from typing import Protocol as TypingProtocol
 
 from twisted.internet import udp
+from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import DatagramProtocol
 from twisted.python.failure import Failure
 
@@ -64,6 +65,8 @@ class Question(DatagramProtocol):
             self._port.socket.sendto(datagram, (self.endpoint.host, self.endpoint.port))
         except OptionFailed as failed:
             raise ClientFailed(Status.FAILED, str(failed)) from failed
+        except CannotListenError as error:
+            raise ClientFailed.from_errno(error.socketError.errno or 0) from error
         except OSError as error:
             self.close()
             raise ClientFailed.from_errno(error.errno or 0) from error

@@ -30,9 +30,8 @@ class Outcome:
 
     exact: int = 0
     bytes_lost: int = 0
-    failures: Counter[Status] = field(default_factory=Counter)
-    failed: ClientFailed | None = None
-    """The last failure of those that ended a session."""
+    failures: Counter[ClientFailed] = field(default_factory=Counter)
+    """Why sessions were not exact; FAILED without a detail is for wrong bytes."""
     times: list[float] = field(default_factory=list)
 
 
@@ -56,15 +55,16 @@ class Session:
         try:
             await self._talk(exactness)
         except ClientFailed as failed:
-            outcome.failures[failed.status] += 1
-            outcome.failed = failed
+            outcome.failures[failed] += 1
+            outcome.bytes_lost += exactness.ended().lost
+            return
         verdict = exactness.ended()
-        if exactness.sent_bytes and verdict.exact:
+        if verdict.exact:
             outcome.exact += 1
             outcome.times.append(time.monotonic() - began)
-        elif exactness.sent_bytes:
+        else:
             outcome.bytes_lost += verdict.lost
-            outcome.failures[Status.FAILED] += verdict.found != b""
+            outcome.failures[ClientFailed(Status.FAILED)] += 1
 
     async def _talk(self, exactness: Exactness) -> None:
         client = await dial(

@@ -40,6 +40,14 @@ class ClientFailed(Exception):
         self.status = status
         self.detail = detail
 
+    def __eq__(self, other: object) -> bool:
+        """Alike for whoever counts failures."""
+        return isinstance(other, ClientFailed) and self.args == other.args
+
+    def __hash__(self) -> int:
+        """As alike as __eq__ says."""
+        return hash(self.args)
+
     @classmethod
     def from_errno(cls, number: int) -> ClientFailed:
         """For an error of a system call."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from echotime.clients.repeated import Outcome, Session, repeat
-from echotime.clients.status import ClientFailed
+from echotime.clients.status import ClientFailed, Status
 from echotime.clients.time import TimeClient, reading
 from echotime.command import arguments
 from echotime.command.language import gettext as _
@@ -155,10 +155,12 @@ async def _tcp(reactor: Any, args: argparse.Namespace, result: Result) -> None:
         result.up["tcp"] = True
         result.measured("tcp", outcome.times[0])
         result.sentences.append(_("TCP echo exact in {ms:.3f} ms").format(ms=outcome.times[0] * 1000))
-    elif outcome.failed is not None:
-        result.fail("tcp", _("TCP echo: {reason}").format(reason=reason(outcome.failed)))
-    else:
+        return
+    (failed,) = outcome.failures
+    if failed == ClientFailed(Status.FAILED):
         result.fail("tcp", _("TCP echo not exact: bytes lost or wrong: {lost}").format(lost=outcome.bytes_lost))
+    else:
+        result.fail("tcp", _("TCP echo: {reason}").format(reason=reason(failed)))
 
 
 async def _udp(reactor: Any, args: argparse.Namespace, result: Result) -> None:

@@ -8,6 +8,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from twisted.internet.defer import Deferred
+
 import echotime
 from echotime.command import check, ping, send, time
 from echotime.command.language import gettext as _
@@ -53,15 +55,23 @@ def _run(args: argparse.Namespace) -> None:
 
     async def guarded(reactor: Any) -> None:
         # as curl and nc do; a subcommand that has something to say at the end takes the signal itself
-        reactor.callWhenRunning(signal.signal, signal.SIGINT, signal.SIG_DFL)
+        await _running(reactor)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
         try:
             status = await args.run(reactor, args)
             sys.stdout.flush()
         except BrokenPipeError:
             end_by_broken_pipe()
         except Exception as error:  # a traceback shown to a user helps nobody
-            say(f"echotime: {type(error).__name__}: {error}")
+            say(f"echotime: {error or type(error).__name__}")
             status = 1
         raise SystemExit(int(status))
 
     react(guarded)
+
+
+def _running(reactor: Any) -> Deferred[None]:
+    """Fires when the reactor has all it needs for itself: its signal handlers, and the descriptors for them."""
+    started: Deferred[None] = Deferred()
+    reactor.callWhenRunning(started.callback, None)
+    return started

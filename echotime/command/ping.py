@@ -66,7 +66,7 @@ async def run(reactor: Any, args: argparse.Namespace) -> int:
         make = TcpProber if args.way == "tcp" else ConnectProber
         return make(session, reactor, args.server.host, args.server.port, args.sockopt, args.timeout)
 
-    reactor.callWhenRunning(signal.signal, signal.SIGINT, lambda number, frame: reactor.callFromThread(session.stop))
+    signal.signal(signal.SIGINT, lambda number, frame: reactor.callFromThread(session.stop))
     summary = await session.start(prober, args.deadline)
     _show(args, summary)
     return Status.OK if summary.received else Status.FAILED

@@ -8,7 +8,7 @@ from typing import Any
 
 from echotime.clients.repeated import Outcome, Session, repeat
 from echotime.clients.statistics import spread
-from echotime.clients.status import ClientFailed, Status
+from echotime.clients.status import Status
 from echotime.command.language import gettext as _
 from echotime.command.report import reason
 
@@ -40,11 +40,8 @@ def _summary(sessions: int, outcome: Outcome) -> str:
         )
     ]
     if outcome.failures:
-        counts = ", ".join(
-            f"{reason(ClientFailed(status))}: {number}" for status, number in sorted(outcome.failures.items()) if number
-        )
-        if counts:
-            lines.append(_("failures by kind: {counts}").format(counts=counts))
+        counts = ", ".join(f"{reason(failed)}: {number}" for failed, number in outcome.failures.most_common())
+        lines.append(_("failures by kind: {counts}").format(counts=counts))
     if outcome.times:
         lines.append(_("times of exact sessions: {spread}").format(spread=spread(outcome.times)))
     return "\n".join(lines)
@@ -53,5 +50,5 @@ def _summary(sessions: int, outcome: Outcome) -> str:
 def _worst(sessions: int, outcome: Outcome) -> int:
     if outcome.exact == sessions:
         return Status.OK
-    kinds = [status for status, number in outcome.failures.items() if number]
-    return kinds[0] if len(kinds) == 1 else Status.FAILED
+    kinds = {failed.status for failed in outcome.failures}
+    return kinds.pop() if len(kinds) == 1 else Status.FAILED

@@ -6,8 +6,9 @@ import json
 import re
 import signal
 import socket
+import subprocess
 
-from tests.integration.tools import ToolTestCase
+from tests.integration.tools import TOOL, ToolTestCase, environment
 from tests.integration.twistd import LIMIT
 
 Peer = tuple[str, int]
@@ -76,6 +77,17 @@ class PingTests(ToolTestCase):
         self.assertIn("seq=4: no answer", text)
         self.assertIn("probes: 4, answers: 1, loss: 75.0%", text)
         self.assertIn("duplicates: 1, late: 1, wrong: 1, errors: 0", text)
+
+    def test_few_descriptors(self) -> None:
+        """The sockets that wait for late answers do not use up what there is."""
+        self.need("prlimit")
+        server = "{}:{}".format(*self.echotime().address("UDP"))
+        command = [*TOOL, "ping", "--udp", "-q", "-c", "200", "-i", "0.001", server]
+        ended = subprocess.run(
+            ["prlimit", "--nofile=64", *command], capture_output=True, check=False, timeout=LIMIT, env=environment({})
+        )
+        self.assertEqual((ended.returncode, ended.stderr), (0, b""))
+        self.assertIn(b"probes: 200, answers: 200, loss: 0.0%", ended.stdout)
 
     def test_nobody(self) -> None:
         """Without an answer the status is 1; refusals and a deadline are told."""

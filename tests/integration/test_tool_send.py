@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 
 from tests.integration.peers import ACKNOWLEDGEMENT, RESET
-from tests.integration.tools import CHINESE, TOOL, ToolTestCase
+from tests.integration.tools import CHINESE, TOOL, ToolTestCase, environment
 from tests.integration.twistd import LIMIT
 
 
@@ -65,7 +65,7 @@ class SendTests(ToolTestCase):
         _, status, usage = os.wait4(child.pid, 0)
         child.returncode = os.waitstatus_to_exitcode(status)
         self.assertEqual((child.returncode, compare.returncode, differs), (0, 0, b""))
-        self.assertLess(usage.ru_maxrss, 60_000)
+        self.assertLess(usage.ru_maxrss, 120_000)
 
     @staticmethod
     def command(*args: str) -> list[str]:
@@ -269,6 +269,17 @@ class FailureTests(ToolTestCase):
             ended = subprocess.run(command, capture_output=True, check=False, timeout=LIMIT)
             self.assertEqual(ended.returncode, 0, ended.stderr)
             self.assertNotIn(b"Traceback", ended.stderr)
+
+    def test_few_descriptors(self) -> None:
+        """More sessions at once than descriptors are told for what they are."""
+        self.need("prlimit")
+        server = "{}:{}".format(*self.echotime().address("TCP"))
+        command = SendTests.command("send", "--repeat", "300", "--parallel", "200", server, "hello")
+        ended = subprocess.run(
+            ["prlimit", "--nofile=64", *command], capture_output=True, check=False, timeout=LIMIT, env=environment({})
+        )
+        self.assertEqual((ended.returncode, ended.stderr), (1, b""))
+        self.assertRegex(ended.stdout, rb"failures by kind: Too many open files \(EMFILE\): \d+\n")
 
     def test_output_to_file(self) -> None:
         """Standard output may be a file."""
