@@ -15,22 +15,31 @@ from collections.abc import Callable
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
-from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
+from twisted.internet.main import CONNECTION_DONE
 from twisted.python.failure import Failure
 
 _READ_SIZE = 65536
 
 
 class Input(FileDescriptor):
-    """A push producer that reads a descriptor; `received` gets what comes, `ended` is called after it."""
+    """A push producer that reads a descriptor; `received` gets what comes, `ended` is called after it.
+
+    `failed` is called instead where it cannot be read.
+    """
 
     def __init__(
-        self, descriptor: int, received: Callable[[bytes], object], ended: Callable[[], object], reactor: object
+        self,
+        descriptor: int,
+        received: Callable[[bytes], object],
+        ended: Callable[[], object],
+        failed: Callable[[OSError], object],
+        reactor: object,
     ) -> None:
         super().__init__(reactor)  # type: ignore[arg-type]
         self._descriptor = descriptor
         self._received = received
         self._ended = ended
+        self._failed = failed
         self.connected = 1
 
     def fileno(self) -> int:
@@ -41,8 +50,10 @@ class Input(FileDescriptor):
         """Read once."""
         try:
             data = os.read(self._descriptor, _READ_SIZE)
-        except OSError:
-            return CONNECTION_LOST
+        except OSError as error:
+            self.stopReading()
+            self._failed(error)
+            return None
         if not data:
             return CONNECTION_DONE
         self._received(data)

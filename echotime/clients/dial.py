@@ -38,7 +38,12 @@ class DialFactory(ClientFactory):
 
     def __init__(self, make: Callable[[], Dialed]) -> None:
         self._make = make
-        self.connected: Deferred[Any] = Deferred()
+        self.connector: IConnector | None = None
+        self.connected: Deferred[Any] = Deferred(self._cancel)
+
+    def _cancel(self, connected: Deferred[Any]) -> None:
+        if self.connector is not None:
+            self.connector.disconnect()
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol:
         """The protocol, now that there is a connection."""
@@ -48,7 +53,8 @@ class DialFactory(ClientFactory):
 
     def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:
         """No connection."""
-        self.connected.errback(ClientFailed.from_failure(reason))
+        if not self.connected.called:
+            self.connected.errback(ClientFailed.from_failure(reason))
 
 
 class OptionedClient(tcp.Client):
@@ -95,6 +101,7 @@ def _dial_one(
     factory = DialFactory(make)
     connector = OptionedConnector(endpoint.host, endpoint.port, factory, timeout, None, reactor)
     connector.assignments = for_client("tcp", endpoint, asked)
+    factory.connector = connector
     try:
         connector.connect()
     except OptionFailed as failed:

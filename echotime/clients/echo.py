@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import struct
 from collections.abc import Callable
 from typing import Protocol as TypingProtocol
 
@@ -16,6 +18,9 @@ from zope.interface import implementer
 from echotime.clients.dial import Dialed
 from echotime.clients.status import ClientFailed
 from echotime.wire.exactness import Exactness
+
+_BYTES_ACKED = struct.Struct("=120xQ")
+"""struct tcp_info up to tcpi_bytes_acked."""
 
 
 class Sink(TypingProtocol):
@@ -34,7 +39,9 @@ class EchoClient(Dialed):
 
     def __init__(self, sink: Sink, exactness: Exactness | None = None, moved: Callable[[], object] = bool) -> None:
         self.ended: Deferred[None] = Deferred()
+        self.sent_bytes = 0
         self.received_bytes = 0
+        self.paused = False
         self._sink = sink
         self._exactness = exactness
         self._moved = moved
@@ -43,6 +50,7 @@ class EchoClient(Dialed):
 
     def send(self, data: bytes) -> None:
         """Send some more."""
+        self.sent_bytes += len(data)
         if self._exactness is not None:
             self._exactness.sent(data)
         self._moved()
@@ -55,6 +63,11 @@ class EchoClient(Dialed):
         self.transport.registerProducer(source, True)  # type: ignore[union-attr]
         source.startReading()
 
+    def acknowledged(self) -> int:
+        """How many bytes the server's system has taken so far (tcpi_bytes_acked; Linux 4.2)."""
+        raw = self.transport.getHandle().getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _BYTES_ACKED.size)  # type: ignore[union-attr]
+        return int(_BYTES_ACKED.unpack(raw)[0])
+
     def half_close(self) -> None:
         """Nothing more will be sent: once all is on its way the server sees the end of file."""
         self._stop_source()
@@ -62,15 +75,17 @@ class EchoClient(Dialed):
 
     def give_up(self, failed: ClientFailed) -> None:
         """Reset the connection; `ended` fails with that."""
-        self._failed = failed
+        self._failed = self._failed or failed
         self.transport.abortConnection()  # type: ignore[union-attr]
 
     def pauseProducing(self) -> None:
         """Whoever gets what comes back cannot take more: read no more."""
+        self.paused = True
         self.transport.pauseProducing()  # type: ignore[union-attr]
 
     def resumeProducing(self) -> None:
         """It can again."""
+        self.paused = False
         self.transport.resumeProducing()  # type: ignore[union-attr]
 
     def stopProducing(self) -> None:

@@ -70,6 +70,9 @@ class Watcher(Protocol):
     def lost(self, sequence: int) -> None:
         """A probe whose time is over."""
 
+    def broke(self, reason: ClientFailed | None) -> None:
+        """The connection that all probes need is over."""
+
 
 _KEPT = min(512, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4)
 """Of how many probes a late or second answer is still recognised; each may keep a socket."""
@@ -105,6 +108,7 @@ class PingSession:
         for call in (self._next, self._deadline, *self._open.values()):
             if call is not None and call.active():
                 call.cancel()
+        self._open.clear()
         self._prober.close()
         self.summary.seconds = self._reactor.seconds() - self._began
         self._ended.callback(self.summary)
@@ -132,6 +136,12 @@ class PingSession:
         self.summary.errors += 1
         self._watcher.failed(sequence, reason)
         self._close(sequence, Came.LATE)
+
+    def broke(self, reason: ClientFailed | None) -> None:
+        """For the prober: no more probes can be sent; None where the server ended it in order."""
+        self.summary.errors += 1
+        self._watcher.broke(reason)
+        self.stop()
 
     def _what(self, sequence: int) -> Came:
         if sequence in self._open:

@@ -86,13 +86,12 @@ class TcpProber:
         self._sent: dict[int, float] = {}
         self._unread = b""
         self._connection: EchoClient | None = None
-        self._dialing = Deferred.fromCoroutine(
-            dial(reactor, host, port, lambda: EchoClient(self), asked, timeout)
-        ).addCallbacks(self._connected, self._not_connected)
+        self._dial = lambda: dial(reactor, host, port, lambda: EchoClient(self), asked, timeout)
+        self._dialing: Deferred[None] | None = None
 
     def _connected(self, connection: EchoClient) -> None:
         self._connection = connection
-        connection.ended.addCallbacks(lambda nothing: self._lost(ClientFailed(Status.RESET)), self._lost_with)
+        connection.ended.addCallbacks(lambda nothing: self._lost(None), self._lost_with)
         for sequence in list(self._sent):
             self.probe(sequence)
 
@@ -103,17 +102,17 @@ class TcpProber:
     def _lost_with(self, reason: Failure) -> None:
         self._lost(ClientFailed.from_failure(reason))
 
-    def _lost(self, reason: ClientFailed) -> None:
-        self._failed = reason
+    def _lost(self, reason: ClientFailed | None) -> None:
         self._connection = None
-        for sequence in list(self._sent):
-            self._session.failed(sequence, reason)
-        self._session.stop()
+        self._session.broke(reason)
 
     def probe(self, sequence: int) -> None:
         """Send a message with the number in it; before there is a connection, as soon as there is."""
         self._sent[sequence] = time.monotonic()
-        if self._connection is not None:
+        if self._dialing is None:
+            dialing = Deferred.fromCoroutine(self._dial())
+            self._dialing = dialing.addCallbacks(self._connected, self._not_connected)
+        elif self._connection is not None:
             self._connection.send(self._prefix + str(sequence).encode() + self._suffix)
 
     def forget(self, sequence: int) -> None:
@@ -122,7 +121,8 @@ class TcpProber:
 
     def close(self) -> None:
         """Close the connection."""
-        self._dialing.cancel()
+        if self._dialing is not None:
+            self._dialing.cancel()
         if self._connection is not None:
             connection, self._connection = self._connection, None
             connection.ended.addErrback(lambda reason: None)

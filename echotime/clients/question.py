@@ -22,6 +22,7 @@ from echotime.sockopt.assignment import Assignment
 from echotime.sockopt.catalogue import BY_NAME
 from echotime.sockopt.error_queue import take_errors
 
+_LARGEST = 65535
 _MOST = 64
 """Datagrams or errors taken in one call."""
 
@@ -55,6 +56,7 @@ class Question(DatagramProtocol):
     def __init__(self, reactor: Any, endpoint: Endpoint, asker: Asker, asked: Sequence[Assignment] = ()) -> None:
         self.endpoint = endpoint
         self._asker = asker
+        self._closed = False
         self._port = _QuestionPort(endpoint, self, asked, reactor)
 
     def ask(self, datagram: bytes = b"") -> None:
@@ -72,12 +74,15 @@ class Question(DatagramProtocol):
             raise ClientFailed.from_errno(error.errno or 0) from error
 
     def close(self) -> None:
-        """Close the socket."""
+        """Close the socket; nothing that still lies in it is told."""
+        self._closed = True
         if self._port.connected:
             self._port.stopListening()
 
     def datagramReceived(self, datagram: bytes, addr: Any) -> None:
         """An answer, or something that a stranger sent."""
+        if self._closed:
+            return
         if tuple(addr[:2]) == (self.endpoint.host, self.endpoint.port):
             self._asker.answered(self, Answer(datagram, time.monotonic() - self._sent_at, time.time()))
         else:
@@ -85,7 +90,8 @@ class Question(DatagramProtocol):
 
     def failed(self, number: int) -> None:
         """An error of the network."""
-        self._asker.failed(self, number)
+        if not self._closed:
+            self._asker.failed(self, number)
 
 
 class _QuestionPort(udp.Port):
@@ -93,7 +99,7 @@ class _QuestionPort(udp.Port):
 
     def __init__(self, endpoint: Endpoint, question: Question, asked: Sequence[Assignment], reactor: Any) -> None:
         ipv6 = endpoint.family == socket.AF_INET6
-        super().__init__(0, question, "::" if ipv6 else "0.0.0.0", reactor=reactor)
+        super().__init__(0, question, "::" if ipv6 else "0.0.0.0", _LARGEST, reactor)
         recverr = Assignment(BY_NAME["IPV6_RECVERR" if ipv6 else "IP_RECVERR"], 1)
         self._assignments = (recverr, *for_client("udp", endpoint, asked))
 

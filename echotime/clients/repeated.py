@@ -17,11 +17,18 @@ from echotime.sockopt.assignment import Assignment
 from echotime.wire.exactness import Exactness
 
 
-class _Nowhere:
-    """A sink for bytes that are only checked."""
+class _Checked:
+    """A sink for bytes that are only checked; it ends the session at the first wrong one."""
+
+    client: EchoClient
+
+    def __init__(self, exactness: Exactness) -> None:
+        self._exactness = exactness
 
     def write(self, data: bytes) -> None:
-        """Drop it."""
+        """They were checked already."""
+        if not self._exactness.possible:
+            self.client.give_up(ClientFailed(Status.FAILED))
 
 
 @dataclass
@@ -67,9 +74,11 @@ class Session:
             outcome.failures[ClientFailed(Status.FAILED)] += 1
 
     async def _talk(self, exactness: Exactness) -> None:
+        sink = _Checked(exactness)
         client = await dial(
-            self.reactor, self.host, self.port, lambda: EchoClient(_Nowhere(), exactness), self.asked, self.timeout
+            self.reactor, self.host, self.port, lambda: EchoClient(sink, exactness), self.asked, self.timeout
         )
+        sink.client = client
         late = self.reactor.callLater(self.timeout, client.give_up, ClientFailed(Status.TIMED_OUT))
         client.send(self.message)
         client.half_close()

@@ -42,7 +42,7 @@ def reading(answer: Answer, epoch: Epoch) -> Reading:
 
 @dataclass
 class TimeClient:
-    """Asks one host, at most `tries` times, waiting `timeout` seconds each time.
+    """Asks one host, at most `tries` times, waiting `timeout` seconds each time for all of its addresses together.
 
     `strangers` are the addresses that answered although they were not asked.
     """
@@ -57,23 +57,24 @@ class TimeClient:
 
     async def ask(self) -> tuple[Endpoint, Answer]:
         """Who answered, and what. Raises ClientFailed: REFUSED if all addresses refused, else NO_ANSWER."""
-        failed = ClientFailed(Status.NO_ANSWER)
+        failures: list[ClientFailed] = []
         found = await endpoints(self.host, self.port, socket.SOCK_DGRAM)
         for _ in range(self.tries):
+            failures = []
             for endpoint in found:
                 try:
-                    return endpoint, await self._ask_once(endpoint)
+                    return endpoint, await self._ask_once(endpoint, self.timeout / len(found))
                 except ClientFailed as reason:
-                    failed = reason
-            if failed.status is not Status.NO_ANSWER:
+                    failures.append(reason)
+            if all(each.status is not Status.NO_ANSWER for each in failures):
                 break
-        raise failed
+        raise next((each for each in failures if each.status is Status.NO_ANSWER), failures[-1])
 
-    async def _ask_once(self, endpoint: Endpoint) -> Answer:
+    async def _ask_once(self, endpoint: Endpoint, seconds: float) -> Answer:
         self._waiting: Deferred[Answer] = Deferred()
         question = Question(self.reactor, endpoint, self, self.asked)
         question.ask()
-        timeout = self.reactor.callLater(self.timeout, self._end, ClientFailed(Status.NO_ANSWER))
+        timeout = self.reactor.callLater(seconds, self._end, ClientFailed(Status.NO_ANSWER))
         try:
             return await self._waiting
         finally:

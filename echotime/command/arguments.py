@@ -17,6 +17,7 @@ from echotime.wire.message import ACKNOWLEDGEMENT
 from echotime.wire.printable import unescape
 
 DEFAULT_PORT = 12345
+_DIGITS = 10
 T = TypeVar("T")
 
 
@@ -41,7 +42,10 @@ def server(text: str) -> Server:
         raise ValueError(_("the host is missing; expected HOST or HOST:PORT"))
     if text.startswith("[") and not _is_ipv6(host):
         raise ValueError(_("{host} is no IPv6 address").format(host=host))
-    return Server(host, DEFAULT_PORT if port is None else hostport.port_number(port))
+    number = DEFAULT_PORT if port is None else hostport.port_number(port)
+    if not number:
+        raise ValueError(_("port 0 is nobody's; expected 1 to 65535"))
+    return Server(host, number)
 
 
 def _is_ipv6(text: str) -> bool:
@@ -76,7 +80,7 @@ def seconds(text: str) -> float:
 
 def positive(text: str) -> int:
     """A whole number from 1 on. Raises ValueError."""
-    if not (text.isascii() and text.isdigit() and 0 < int(text) < 2**31):
+    if not (text.isascii() and text.isdigit() and len(text) <= _DIGITS and 0 < int(text) < 2**31):
         raise ValueError(_("{text!r} is no number; expected a whole number from 1 on").format(text=text))
     return int(text)
 
@@ -84,8 +88,11 @@ def positive(text: str) -> int:
 def encoding(text: str) -> str:
     """The name of a character encoding. Raises ValueError."""
     try:
+        # some names are of codecs that are no encodings, or that cannot do without an error
+        "a".encode(text, "surrogateescape")
+        codecs.getincrementaldecoder(text)("backslashreplace").decode(b"a\xff", True)
         return codecs.lookup(text).name
-    except LookupError:
+    except Exception:
         raise ValueError(
             _("{text!r} is no encoding; expected one such as utf-8 or gb18030").format(text=text)
         ) from None

@@ -20,6 +20,7 @@ from echotime.clients.time import TimeClient, reading
 from echotime.command import arguments
 from echotime.command.language import gettext as _
 from echotime.command.report import reason
+from echotime.command.streams import output_failed
 from echotime.command.textfile import Metric, write
 from echotime.command.time import EPOCHS
 from echotime.wire.printable import harmless
@@ -123,7 +124,7 @@ def add_parser(commands: Any) -> None:
         "--textfile", metavar="PATH", type=Path, help=_("write the result for node_exporter's textfile collector, too")
     )
     arguments.add_sockopt(parser)
-    parser.set_defaults(run=run, usage_error=parser.error)
+    parser.set_defaults(run=run, usage_error=parser.error, failed_status=int(State.UNKNOWN))
 
 
 async def run(reactor: Any, args: argparse.Namespace) -> int:
@@ -138,9 +139,13 @@ async def run(reactor: Any, args: argparse.Namespace) -> int:
         try:
             write(args.textfile, _metrics(args, result))
         except OSError as error:
-            result.state = State.UNKNOWN
+            if result.state is not State.CRITICAL:
+                result.state = State.UNKNOWN
             result.sentences.append(f"{args.textfile}: {error.strerror}")
-    print(harmless(result.line()))
+    try:
+        print(harmless(result.line()), flush=True)
+    except OSError as error:
+        output_failed(error, State.UNKNOWN)
     return result.state
 
 

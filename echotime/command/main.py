@@ -11,10 +11,11 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 import echotime
+from echotime.clients.status import Status
 from echotime.command import check, ping, send, time
 from echotime.command.language import gettext as _
 from echotime.command.report import say
-from echotime.command.streams import complete_streams, end_by_broken_pipe
+from echotime.command.streams import complete_streams, output_failed
 
 COMMANDS = (send, time, ping, check)
 
@@ -24,7 +25,13 @@ def parser() -> argparse.ArgumentParser:
     whole = argparse.ArgumentParser(
         prog="echotime", description=_("Tools for echotime, a TCP echo-with-reply and UDP time server.")
     )
-    whole.add_argument("--version", action="version", version=f"echotime {echotime.__version__}")
+    whole.add_argument(
+        "--version",
+        action="version",
+        version=f"echotime {echotime.__version__}",
+        help=_("show program's version number and exit"),
+    )
+    whole.set_defaults(failed_status=int(Status.FAILED))
     commands = whole.add_subparsers(metavar=_("COMMAND"), required=True)
     for module in COMMANDS:
         module.add_parser(commands)
@@ -36,8 +43,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     complete_streams()
     try:
         _run(_parsed(sys.argv[1:] if argv is None else argv))
-    except BrokenPipeError:
-        end_by_broken_pipe()
+    except OSError as error:
+        output_failed(error)
 
 
 def _parsed(argv: Sequence[str]) -> argparse.Namespace:
@@ -54,17 +61,18 @@ def _run(args: argparse.Namespace) -> None:
     from twisted.internet.task import react
 
     async def guarded(reactor: Any) -> None:
-        # as curl and nc do; a subcommand that has something to say at the end takes the signal itself
         await _running(reactor)
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        # as curl and nc do; a subcommand that has something to say at the end takes the signals itself
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)
         try:
             status = await args.run(reactor, args)
             sys.stdout.flush()
-        except BrokenPipeError:
-            end_by_broken_pipe()
+        except OSError as error:
+            output_failed(error)
         except Exception as error:  # a traceback shown to a user helps nobody
             say(f"echotime: {error or type(error).__name__}")
-            status = 1
+            status = args.failed_status
         raise SystemExit(int(status))
 
     react(guarded)

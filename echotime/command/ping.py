@@ -8,14 +8,16 @@ import signal
 import socket
 from typing import Any
 
-from echotime.clients.lookup import endpoints
+from echotime.clients.lookup import Endpoint, endpoints
 from echotime.clients.ping import Came, PingSession, Prober, Summary
 from echotime.clients.probers import ConnectProber, TcpProber, UdpProber
 from echotime.clients.statistics import figures, histogram, spread
 from echotime.clients.status import ClientFailed, Status
+from echotime.clients.time import TimeClient
 from echotime.command import arguments
 from echotime.command.language import gettext as _
 from echotime.command.report import reason, say_failed
+from echotime.command.streams import show
 
 
 def add_parser(commands: Any) -> None:
@@ -57,19 +59,34 @@ async def run(reactor: Any, args: argparse.Namespace) -> int:
         found = await endpoints(args.server.host, args.server.port, kind)
     except ClientFailed as failed:
         return say_failed(args.server, failed)
+    endpoint = found[0]
+    if args.way == "udp" and len(found) > 1:
+        endpoint = await _answering(reactor, args, endpoint)
     lines = _Lines(args)
     session = PingSession(reactor, lines, count=args.count, interval=args.interval, timeout=args.timeout)
 
     def prober(session: PingSession) -> Prober:
         if args.way == "udp":
-            return UdpProber(session, reactor, found[0], args.sockopt)
+            return UdpProber(session, reactor, endpoint, args.sockopt)
         make = TcpProber if args.way == "tcp" else ConnectProber
         return make(session, reactor, args.server.host, args.server.port, args.sockopt, args.timeout)
 
-    signal.signal(signal.SIGINT, lambda number, frame: reactor.callFromThread(session.stop))
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, frame: reactor.callFromThread(session.stop))
     summary = await session.start(prober, args.deadline)
     _show(args, summary)
     return Status.OK if summary.received else Status.FAILED
+
+
+async def _answering(reactor: Any, args: argparse.Namespace, first: Endpoint) -> Endpoint:
+    """Of several addresses the one that answers; if none does, the first."""
+    try:
+        endpoint, _answer = await TimeClient(
+            reactor, args.server.host, args.server.port, 1, args.timeout, args.sockopt
+        ).ask()
+    except ClientFailed:
+        return first
+    return endpoint
 
 
 class _Lines:
@@ -104,9 +121,16 @@ class _Lines:
         """A probe without an answer in time."""
         self._print(_("{server}: seq={sequence}: no answer").format(server=self._server, sequence=sequence))
 
+    def broke(self, failed: ClientFailed | None) -> None:
+        """No more probes can be sent."""
+        if failed is None:
+            self._print(_("{server}: the server ended the connection").format(server=self._server))
+        else:
+            self._print(_("{server}: {reason}").format(server=self._server, reason=reason(failed)))
+
     def _print(self, line: str) -> None:
         if self._show:
-            print(line, flush=True)
+            show(line)
 
 
 def _show(args: argparse.Namespace, summary: Summary) -> None:

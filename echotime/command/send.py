@@ -15,7 +15,7 @@ from echotime.command.inactivity import Inactivity
 from echotime.command.language import gettext as _
 from echotime.command.report import say, say_failed
 from echotime.command.send_repeatedly import CONNECT_SECONDS, send_repeatedly
-from echotime.command.streams import end_by_broken_pipe
+from echotime.command.streams import output_failed
 from echotime.wire.exactness import Exactness, Verdict
 from echotime.wire.printable import TerminalText, escape
 
@@ -41,7 +41,7 @@ def add_parser(commands: Any) -> None:
         "--timeout",
         metavar="SECONDS",
         type=arguments.coerced(arguments.seconds),
-        help=_("give up when nothing was sent or received for so long"),
+        help=_("give up when nothing was sent or received for so long; with --repeat: what a session may take"),
     )
     parser.add_argument(
         "--repeat",
@@ -53,7 +53,6 @@ def add_parser(commands: Any) -> None:
         "--parallel",
         metavar="M",
         type=arguments.coerced(arguments.positive),
-        default=1,
         help=_("with --repeat: so many at the same time"),
     )
     arguments.add_encoding(parser)
@@ -65,6 +64,10 @@ def add_parser(commands: Any) -> None:
 
 async def run(reactor: Any, args: argparse.Namespace) -> int:
     """Carry it out; the exit status."""
+    if args.repeat is not None and (args.keep_open or args.raw):
+        args.usage_error(_("--repeat goes with neither --keep-open nor --raw"))
+    if args.repeat is None and args.parallel is not None:
+        args.usage_error(_("--parallel goes with --repeat"))
     _ask_for_missing(args)
     try:
         if args.repeat is not None:
@@ -95,6 +98,8 @@ class _Dialogue:
         self._reactor = reactor
         self._args = args
         self._exactness = Exactness(args.ack, args.reply) if args.verify else None
+        self._all_sent = False
+        self._taken = 0
 
     async def run(self) -> int:
         """Connect, send, receive; the exit status."""
@@ -110,7 +115,7 @@ class _Dialogue:
             args.timeout or CONNECT_SECONDS,
         )
         self._client = client
-        watch.begin(lambda: client.give_up(ClientFailed(Status.TIMED_OUT)))
+        watch.begin(lambda: self._nothing_moved(watch))
         if isinstance(output, Output):
             output.registerProducer(client, True)
         self._send()
@@ -121,6 +126,15 @@ class _Dialogue:
             await output.finish()
         return self._status()
 
+    def _nothing_moved(self, watch: Inactivity) -> None:
+        """Give up, unless it is standard output that waits, or the server has taken what was sent before."""
+        taken = self._client.acknowledged()
+        if self._client.paused or taken > self._taken:
+            self._taken = taken
+            watch.begin(lambda: self._nothing_moved(watch))
+        else:
+            self._client.give_up(ClientFailed(Status.TIMED_OUT))
+
     def _output(self) -> Any:
         if sys.stdout.isatty() and not self._args.raw:
             return _Terminal(self._args.encoding)
@@ -128,7 +142,7 @@ class _Dialogue:
 
     def _cannot_write(self, error: OSError) -> None:
         if isinstance(error, BrokenPipeError):
-            end_by_broken_pipe()
+            output_failed(error)
         text = _("standard output: {reason}").format(reason=error.strerror)
         self._client.give_up(ClientFailed(Status.FAILED, text))
 
@@ -138,10 +152,15 @@ class _Dialogue:
                 self._client.send(self._args.message)
             self._sent()
             return
-        source = Input(sys.stdin.fileno(), self._client.send, self._sent, self._reactor)
+        source = Input(sys.stdin.fileno(), self._client.send, self._sent, self._cannot_read, self._reactor)
         self._client.feed(source)
 
+    def _cannot_read(self, error: OSError) -> None:
+        text = _("standard input: {reason}").format(reason=error.strerror)
+        self._client.give_up(ClientFailed(Status.FAILED, text))
+
     def _sent(self) -> None:
+        self._all_sent = True
         if not self._args.keep_open:
             self._client.half_close()
         if not self._args.quiet:
@@ -150,7 +169,9 @@ class _Dialogue:
     def _status(self) -> int:
         if self._exactness is not None:
             return _judged(self._args.server, self._exactness.ended())
-        if self._args.message and not self._client.received_bytes:
+        if not self._all_sent:
+            raise ClientFailed(Status.FAILED, _("the server ended before all was sent"))
+        if self._client.sent_bytes and not self._client.received_bytes:
             raise ClientFailed(Status.NO_ANSWER)
         return Status.OK
 

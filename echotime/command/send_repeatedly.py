@@ -28,7 +28,7 @@ async def send_repeatedly(reactor: Any, args: argparse.Namespace) -> int:
         args.usage_error(_("with --repeat a message is needed"))
     timeout = args.timeout or CONNECT_SECONDS
     session = Session(reactor, args.server.host, args.server.port, message, args.ack, args.reply, timeout, args.sockopt)
-    outcome = await repeat(session, args.repeat, args.parallel)
+    outcome = await repeat(session, args.repeat, args.parallel or 1)
     print(_summary(args.repeat, outcome))
     return _worst(args.repeat, outcome)
 

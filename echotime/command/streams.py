@@ -21,7 +21,19 @@ def complete_streams() -> None:
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
 
 
-def end_by_broken_pipe() -> None:
-    """End as programs do whose output nobody reads any more: by SIGPIPE, in silence."""
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    os.kill(os.getpid(), signal.SIGPIPE)
+def output_failed(error: OSError, status: int = 1) -> None:
+    """End, as standard output cannot be written: in silence by SIGPIPE where nobody reads it, else with a line."""
+    if isinstance(error, BrokenPipeError):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGPIPE)
+    print(f"echotime: {error.strerror or error}", file=sys.stderr, flush=True)
+    # nothing that is buffered can be written, so nothing may try to
+    os._exit(status)
+
+
+def show(text: str) -> None:
+    """Print a line now. For what runs in the reactor, which would only log a failure."""
+    try:
+        print(text, flush=True)
+    except OSError as error:
+        output_failed(error)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 _READABLE = 0o644
@@ -38,7 +41,13 @@ def text(metrics: Sequence[Metric]) -> str:
 
 
 def write(path: Path, metrics: Sequence[Metric]) -> None:
-    """Replace the file in one step: a reader sees the old one or the new one. Raises OSError."""
+    """Replace the file in one step: a reader sees the old one or the new one. Raises OSError.
+
+    Only a regular file is replaced: never a device such as /dev/null, nor what a link leads to.
+    """
+    with suppress(FileNotFoundError):
+        if not stat.S_ISREG(path.lstat().st_mode):
+            raise OSError(errno.EINVAL, "not a regular file")
     # the collector reads *.prom only, so not the unfinished file
     descriptor, unfinished = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     try:

@@ -7,7 +7,8 @@ acknowledgement as its message makes it two. Memory is bounded by what is under 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import heapq
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from echotime.wire.message import ACKNOWLEDGEMENT, MESSAGE_SIZE
@@ -50,17 +51,8 @@ class Exactness:
         self._sent = _Window()
         self._answer = _Window()
         self._splits = {_Split(0, 0, 0)}
+        self.sent_bytes = 0
         self._furthest = Verdict(None, 0)
-
-    @property
-    def sent_bytes(self) -> int:
-        """How many bytes were sent."""
-        return self._sent.end
-
-    @property
-    def received_bytes(self) -> int:
-        """How many bytes came back."""
-        return self._answer.end
 
     @property
     def possible(self) -> bool:
@@ -69,12 +61,14 @@ class Exactness:
 
     def sent(self, data: bytes) -> None:
         """Bytes on their way to the server."""
-        self._sent.append(data)
+        self.sent_bytes += len(data)
+        if self._splits:
+            self._sent.append(data)
 
     def received(self, data: bytes) -> None:
-        """Bytes that came back."""
-        self._answer.append(data)
+        """Bytes that came back. What follows the first wrong one is not kept."""
         if self._splits:
+            self._answer.append(data)
             # a trailer that began and is not whole yet cannot be told from echo
             self._follow(self._answer.end - max(len(self._trailer) - 1, 0))
 
@@ -95,16 +89,14 @@ class Exactness:
         return split.position - split.messages * len(self._trailer)
 
     def _follow(self, limit: int) -> None:
-        """Take every split as far as `limit`, the first place that cannot be decided yet."""
-        open_, done = set(self._splits), set()
-        while open_:
-            split = min(open_)
-            open_.remove(split)
-            if split.position >= limit:
-                done.add(split)
-            else:
-                open_.update(self._steps(split, limit))
-        self._splits = _pruned(done)
+        """Take every split as far as `limit`, the first place that cannot be decided yet; in the answer's order."""
+        found = _Shortest()
+        for split in self._splits:
+            found.add(split)
+        while (first := found.first()) is not None and first.position < limit:
+            for split in self._steps(found.take(), limit):
+                found.add(split)
+        self._splits = set(found.splits())
         if self._splits:
             self._sent.forget(min(map(self._echoed, self._splits)))
             self._answer.forget(min(each.position for each in self._splits))
@@ -159,12 +151,42 @@ def _common(one: bytes, other: bytes) -> int:
     return min(len(one), len(other))
 
 
-def _pruned(splits: set[_Split]) -> set[_Split]:
-    """Of those that differ in nothing but the last message's length the shortest can do all that the others can."""
-    best: dict[tuple[int, int, bool], _Split] = {}
-    for each in sorted(splits):
-        best.setdefault((each.position, each.messages, bool(each.length)), each)
-    return set(best.values())
+class _Shortest:
+    """Splits in the answer's order.
+
+    Of those that differ in nothing but the last message's length the shortest is kept: it can do all the others can.
+    """
+
+    def __init__(self) -> None:
+        self._best: dict[tuple[int, int, bool], _Split] = {}
+        self._order: list[_Split] = []
+
+    def add(self, split: _Split) -> None:
+        """One more; it is dropped where a shorter one is there."""
+        known = self._best.get(_key(split))
+        if known is None or split.length < known.length:
+            self._best[_key(split)] = split
+            heapq.heappush(self._order, split)
+
+    def first(self) -> _Split | None:
+        """The one that is least far, None if there is none."""
+        while self._order and self._best.get(_key(self._order[0])) != self._order[0]:
+            heapq.heappop(self._order)  # a shorter one took its place
+        return self._order[0] if self._order else None
+
+    def take(self) -> _Split:
+        """The one that is least far, which is gone from here then."""
+        split = heapq.heappop(self._order)
+        del self._best[_key(split)]
+        return split
+
+    def splits(self) -> Iterable[_Split]:
+        """All of them."""
+        return self._best.values()
+
+
+def _key(split: _Split) -> tuple[int, int, bool]:
+    return split.position, split.messages, bool(split.length)
 
 
 class _Window:

@@ -28,7 +28,8 @@ def shown(data: bytes, limit: int) -> str:
     """
     if len(data) <= limit:
         return escape(data)
-    return f"{escape(data[:limit])}\\... (first {limit} of {len(data)} bytes)"
+    cut = _("first {limit} of {size} bytes").format(limit=limit, size=len(data))
+    return f"{escape(data[:limit])}\\... ({cut})"
 
 
 def harmless(text: str) -> str:

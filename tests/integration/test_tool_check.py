@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import struct
+import threading
 import time
 from pathlib import Path
 
 from tests.integration.peers import read_all
 from tests.integration.tools import ToolTestCase
+from tests.integration.twistd import LIMIT
 
 
 class CheckTests(ToolTestCase):
@@ -59,6 +63,25 @@ class CheckTests(ToolTestCase):
         """A fault of the command line is unknown, not critical."""
         for args in ([], ["--bogus", self.server], ["-w", "rtt=1", self.server]):
             self.assertEqual(self.tool("check", *args).returncode, 3)
+
+    def test_ended_by_signal(self) -> None:
+        """A check that is ended is not ok."""
+        asked = threading.Event()
+        child = self.start("check", "--udp", self.udp_server(lambda sock, datagram, peer: asked.set()))
+        self.assertTrue(asked.wait(LIMIT))
+        child.terminate()
+        self.assertEqual(child.wait(LIMIT), -signal.SIGTERM)
+
+    def test_textfile_on_no_file(self) -> None:
+        """What is no regular file is not replaced, and a service that is down stays critical all the same."""
+        path = Path(self.mktemp())
+        path.parent.mkdir(parents=True, exist_ok=True)
+        os.mkfifo(path)
+        ended = self.tool("check", "--textfile", str(path), self.server)
+        self.assertEqual(ended.returncode, 3)
+        self.assertIn(b"not a regular file", ended.stdout)
+        self.assertTrue(path.is_fifo())
+        self.assertEqual(self.tool("check", "--textfile", str(path), self.closed_port()).returncode, 2)
 
     def test_textfile(self) -> None:
         """--textfile replaces the file in one step, readable for the collector."""

@@ -78,6 +78,46 @@ class PingTests(ToolTestCase):
         self.assertIn("probes: 4, answers: 1, loss: 75.0%", text)
         self.assertIn("duplicates: 1, late: 1, wrong: 1, errors: 0", text)
 
+    def test_many_answers_at_once(self) -> None:
+        """Answers that still lie in the socket when it is over are no reason for a traceback."""
+
+        def thrice(sock: socket.socket, datagram: bytes, peer: Peer) -> None:
+            for _ in range(3):
+                sock.sendto(bytes(4), peer)
+
+        ended = self.tool("ping", "--udp", "-c", "1", self.udp_server(thrice))
+        self.assertEqual((ended.returncode, ended.stderr), (0, b""))
+
+    def test_server_ends(self) -> None:
+        """A connection that the server ends between two probes ends it, and is told."""
+        server = self.tcp_server(lambda connection: connection.sendall(connection.recv(100)))
+        ended = self.tool("ping", "-c", "4", "-i", "0.1", server)
+        self.assertIn(f"{server}: the server ended the connection\n".encode(), ended.stdout)
+        self.assertIn(b"errors: 1", ended.stdout)
+
+    def test_wrong_option(self) -> None:
+        """A socket option that cannot be set is told."""
+        for way in ("--tcp", "--connect", "--udp"):
+            ended = self.tool("ping", way, "-c", "1", "--sockopt", "SO_BINDTODEVICE=none0", self.closed_port())
+            self.assertEqual((ended.returncode, ended.stderr), (1, b""))
+            self.assertIn(b"SO_BINDTODEVICE=none0: No such device", ended.stdout)
+
+    def test_several_addresses(self) -> None:
+        """Of a name's addresses the one that answers is asked."""
+        port = self.echotime().address("UDP")[1]
+        ended = self.tool("ping", "--udp", "-c", "1", f"localhost:{port}")
+        self.assertEqual(ended.returncode, 0, ended.stdout)
+
+    def test_broken_pipe(self) -> None:
+        """When nobody reads its lines it ends by SIGPIPE, in silence."""
+        child = self.start("ping", "-i", "0.01", "{}:{}".format(*self.echotime().address("TCP")))
+        assert child.stdout is not None
+        assert child.stderr is not None
+        child.stdout.readline()
+        child.stdout.close()
+        self.assertEqual(child.wait(LIMIT), -signal.SIGPIPE)
+        self.assertEqual(child.stderr.read(), b"")
+
     def test_few_descriptors(self) -> None:
         """The sockets that wait for late answers do not use up what there is."""
         self.need("prlimit")

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
-from pathlib import Path
 
-from tests.integration.peers import ACKNOWLEDGEMENT, RESET
-from tests.integration.tools import CHINESE, TOOL, ToolTestCase, environment
+from tests.integration.peers import ACKNOWLEDGEMENT
+from tests.integration.tools import CHINESE, ToolTestCase
 from tests.integration.twistd import LIMIT
 
 
@@ -66,11 +64,6 @@ class SendTests(ToolTestCase):
         child.returncode = os.waitstatus_to_exitcode(status)
         self.assertEqual((child.returncode, compare.returncode, differs), (0, 0, b""))
         self.assertLess(usage.ru_maxrss, 120_000)
-
-    @staticmethod
-    def command(*args: str) -> list[str]:
-        """The tool's command line, for a shell."""
-        return [*TOOL, *args]
 
     def test_verify(self) -> None:
         """--verify is content with an exact answer, and names the first wrong offset of another."""
@@ -160,138 +153,3 @@ class SendTests(ToolTestCase):
         self.assertTrue(shown.endswith(rb"x\x1b[31mred\x07\xff"), shown)
         raw = self.at_terminal("send", "--raw", server, "x", typed=[])
         self.assertTrue(raw.endswith(b"x\x1b[31mred\x07\xff"), raw)
-
-
-class FailureTests(ToolTestCase):
-    """Each kind of failure has its exit status, and one clear line."""
-
-    def assert_fails(self, status: int, text: str, *args: str) -> None:
-        """One line on standard error but for that of sending, and the status."""
-        ended = self.tool("send", "--quiet", *args)
-        self.assertEqual((ended.returncode, ended.stderr.count(b"\n")), (status, 1), ended.stderr)
-        self.assertIn(text.encode(), ended.stderr)
-
-    def test_refused(self) -> None:
-        """3: nobody listens."""
-        self.assert_fails(3, "connection error! refused", self.closed_port(), "x")
-
-    def test_timed_out(self) -> None:
-        """4: a server that accepts and says nothing."""
-        server = self.tcp_server(lambda connection: (connection.recv(100), connection.recv(100)))
-        self.assert_fails(4, "timed out", "--keep-open", "--timeout", "0.3", server, "x")
-
-    def test_reset(self) -> None:
-        """5: a server that resets."""
-
-        def reset(connection: socket.socket) -> None:
-            connection.recv(1)
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
-
-        self.assert_fails(5, "reset by the server", self.tcp_server(reset), "xx")
-
-    def test_name(self) -> None:
-        """6: a name that is not there (RFC 6761)."""
-        self.assert_fails(6, "name not found", "nowhere.invalid", "x")
-
-    def test_no_answer(self) -> None:
-        """7: a server that ends without a word."""
-        self.assert_fails(7, "no answer", self.tcp_server(lambda connection: connection.recv(100)), "x")
-
-    def test_usage(self) -> None:
-        """2: faults of the command line."""
-        for args in (
-            ["host:99999", "x"],
-            ["12345", "x"],
-            ["[1.2.3.4]:1", "x"],
-            ["::1:2:x", "x"],
-            ["--timeout", "0", "h", "x"],
-        ):
-            ended = self.tool("send", *args)
-            self.assertEqual(ended.returncode, 2, ended.stderr)
-        self.assertEqual(self.tool("send").returncode, 2)
-        self.assertEqual(self.tool("nothing").returncode, 2)
-
-    def test_cut(self) -> None:
-        """--verify tells an answer that ends early."""
-        server = self.tcp_server(lambda connection: connection.sendall(connection.recv(100)[:3]))
-        self.assert_fails(
-            1, "wrong at offset 3 of the answer: expected 'l', found the end of file", "--verify", server, "hello"
-        )
-
-    def test_early_end(self) -> None:
-        """A server that ends in the middle of a long message is a reset, not an endless wait."""
-        server = self.tcp_server(lambda connection: connection.recv(10))
-        ended = self.tool("send", "--quiet", server, stdin=bytes(50_000_000))
-        self.assertEqual(ended.returncode, 5, ended.stderr)
-
-    def test_other_echo_servers(self) -> None:
-        """With --ack '' a plain echo, as socat serves it, is exact; ncat's is what it is."""
-        self.need("socat")
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        socat = subprocess.Popen(
-            ["socat", "-t", "5", f"TCP-LISTEN:{port},bind=127.0.0.1,reuseaddr", "EXEC:cat"], stderr=subprocess.PIPE
-        )
-        self.addCleanup(socat.wait, LIMIT)
-        self.addCleanup(socat.kill)
-        assert socat.stderr is not None
-        self.addCleanup(socat.stderr.close)
-        status = 3
-        for _ in range(50):  # until it listens
-            ended = self.tool("send", "--quiet", "--verify", "--ack", "", f"127.0.0.1:{port}", "hello")
-            status = ended.returncode
-            if status != 3:
-                break
-        self.assertEqual((status, ended.stdout), (0, b"hello"), ended.stderr)
-
-    def test_repeat_counts_losses(self) -> None:
-        """--repeat counts what a server loses."""
-        server = self.tcp_server(lambda connection: connection.sendall(connection.recv(100)[:3]))
-        ended = self.tool("send", "--repeat", "5", "--ack", "", server, "hello")
-        self.assertEqual(ended.returncode, 1)
-        self.assertIn(b"sessions: 5, exact: 0, bytes lost: 10\n", ended.stdout)
-
-    def test_full_output(self) -> None:
-        """When what comes back cannot be written it says so, with status 1."""
-        server = self.tcp_server(lambda connection: connection.sendall(connection.recv(100)))
-        with Path("/dev/full").open("wb") as full:
-            command = SendTests.command("send", "--quiet", server, "hello")
-            ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, check=False, timeout=LIMIT)
-        self.assertEqual(ended.returncode, 1)
-        self.assertRegex(ended.stderr, rb"^echotime: \S+: standard output: [^\n]+\n$")
-
-    def test_closed_streams(self) -> None:
-        """Streams that were closed before it began are no reason for a traceback."""
-        server = self.tcp_server(lambda connection: connection.sendall(connection.recv(100)))
-        for closed in ("<&-", ">&-", "2>&-", "<&- >&- 2>&-"):
-            command = ["sh", "-c", f'exec "$0" "$@" {closed}', *SendTests.command("send", server, "hello")]
-            ended = subprocess.run(command, capture_output=True, check=False, timeout=LIMIT)
-            self.assertEqual(ended.returncode, 0, ended.stderr)
-            self.assertNotIn(b"Traceback", ended.stderr)
-
-    def test_few_descriptors(self) -> None:
-        """More sessions at once than descriptors are told for what they are."""
-        self.need("prlimit")
-        server = "{}:{}".format(*self.echotime().address("TCP"))
-        command = SendTests.command("send", "--repeat", "300", "--parallel", "200", server, "hello")
-        ended = subprocess.run(
-            ["prlimit", "--nofile=64", *command], capture_output=True, check=False, timeout=LIMIT, env=environment({})
-        )
-        self.assertEqual((ended.returncode, ended.stderr), (1, b""))
-        self.assertRegex(ended.stdout, rb"failures by kind: Too many open files \(EMFILE\): \d+\n")
-
-    def test_output_to_file(self) -> None:
-        """Standard output may be a file."""
-        path = Path(self.mktemp())
-        path.parent.mkdir(parents=True, exist_ok=True)
-        server = self.tcp_server(lambda connection: connection.sendall(connection.recv(100)))
-        with path.open("wb") as out:
-            ended = subprocess.run(
-                SendTests.command("send", "--quiet", server, "hello"),
-                stdout=out,
-                stdin=subprocess.DEVNULL,
-                check=False,
-                timeout=LIMIT,
-            )
-        self.assertEqual((ended.returncode, path.read_bytes()), (0, b"hello"))

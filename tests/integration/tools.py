@@ -14,7 +14,7 @@ from contextlib import suppress
 
 from tests.integration.twistd import LIMIT, DaemonTestCase
 
-TOOL = [sys.executable, "-c", "from echotime.command.main import main; main()"]
+TOOL = [sys.executable, "-c", "from echotime.command.entry import main; main()"]
 ENGLISH = {"LC_ALL": "C.UTF-8", "LANGUAGE": ""}
 CHINESE = {"LC_ALL": "zh_CN.UTF-8", "LANGUAGE": ""}
 
@@ -37,6 +37,11 @@ class ToolTestCase(DaemonTestCase):
         self.assertNotIn(b"Traceback", ended.stderr)
         self.assertNotIn(b"Unhandled", ended.stderr)
         return ended
+
+    @staticmethod
+    def command(*args: str) -> list[str]:
+        """The tool's command line, for a shell."""
+        return [*TOOL, *args]
 
     def start(self, *args: str) -> subprocess.Popen[bytes]:
         """A running `echotime ARGS` with pipes."""

@@ -59,6 +59,10 @@ class Probes:
         """Keep it."""
         self.seen.append((sequence, "lost"))
 
+    def broke(self, reason: ClientFailed | None) -> None:
+        """Keep it."""
+        self.seen.append(("broke", reason))
+
 
 class PingTests(SynchronousTestCase):
     """PingSession."""
@@ -123,6 +127,14 @@ class PingTests(SynchronousTestCase):
         self.session.failed(1, ClientFailed(Status.REFUSED))
         found = self.summary()
         self.assertEqual((found.errors, found.received), (1, 0))
+
+    def test_broke(self) -> None:
+        """A connection that is over ends it, and is told also between two probes."""
+        self.start()
+        self.session.came(1, 0.1, right=True)
+        self.session.broke(None)
+        self.assertEqual(self.probes.seen[-1], ("broke", None))
+        self.assertEqual(self.summary().errors, 1)
 
     def test_deadline(self) -> None:
         """Without a count the deadline ends it."""

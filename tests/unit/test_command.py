@@ -100,7 +100,7 @@ def test_textfile(tmp_path: Path) -> None:
     assert text(metrics) == expected
     write(tmp_path / "x.prom", metrics)
     assert (tmp_path / "x.prom").read_text(encoding="utf-8") == expected
-    with pytest.raises(OSError, match="directory"):
+    with pytest.raises(OSError, match="regular file"):
         write(tmp_path, metrics)
     assert [each.name for each in tmp_path.iterdir()] == ["x.prom"], "no unfinished file is left"
 

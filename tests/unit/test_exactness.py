@@ -74,6 +74,25 @@ def test_first_wrong_offset(received: bytes, wrong_at: int, expected: bytes, fou
     assert verdict.expected == expected
 
 
+def test_ambiguous_message() -> None:
+    """A message that is made of acknowledgements has many splits; they are followed in reasonable time."""
+    sent = ACK * 150
+    assert judge(sent, sent + ACK).exact
+    assert not judge(sent, sent + ACK[:-1]).exact
+
+
+def test_garbage_is_not_kept() -> None:
+    """After the first wrong byte nothing more is remembered, and it is still known where that was."""
+    exactness = Exactness()
+    exactness.sent(b"hello")
+    for _ in range(100):
+        exactness.received(b"G" * 65536)
+        exactness.sent(b"H" * 65536)
+    assert not exactness.possible
+    assert len(exactness._answer._bytes) + len(exactness._sent._bytes) < 200_000
+    assert exactness.ended().wrong_at == 0
+
+
 def test_message_size() -> None:
     """A message of more than 4096 bytes is no message."""
     sent = b"x" * (MESSAGE_SIZE + 1)

@@ -1,0 +1,224 @@
+"""`echotime send` where something goes wrong."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import threading
+from pathlib import Path
+
+from tests.integration.peers import RESET
+from tests.integration.tools import ToolTestCase, environment
+from tests.integration.twistd import LIMIT
+
+
+class FailureTests(ToolTestCase):
+    """Each kind of failure has its exit status, and one clear line."""
+
+    def assert_fails(self, status: int, text: str, *args: str) -> None:
+        """One line on standard error but for that of sending, and the status."""
+        ended = self.tool("send", "--quiet", *args)
+        self.assertEqual((ended.returncode, ended.stderr.count(b"\n")), (status, 1), ended.stderr)
+        self.assertIn(text.encode(), ended.stderr)
+
+    def test_refused(self) -> None:
+        """3: nobody listens."""
+        self.assert_fails(3, "connection error! refused", self.closed_port(), "x")
+
+    def test_timed_out(self) -> None:
+        """4: a server that accepts and says nothing."""
+        server = self.tcp_server(lambda connection: (connection.recv(100), connection.recv(100)))
+        self.assert_fails(4, "timed out", "--keep-open", "--timeout", "0.3", server, "x")
+
+    def test_reset(self) -> None:
+        """5: a server that resets."""
+
+        def reset(connection: socket.socket) -> None:
+            connection.recv(1)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+
+        self.assert_fails(5, "reset by the server", self.tcp_server(reset), "xx")
+
+    def test_name(self) -> None:
+        """6: a name that is not there (RFC 6761)."""
+        self.assert_fails(6, "name not found", "nowhere.invalid", "x")
+
+    def test_no_answer(self) -> None:
+        """7: a server that ends without a word."""
+        server = self.tcp_server(lambda connection: connection.recv(100))
+        self.assert_fails(7, "no answer", server, "x")
+        self.assertEqual(self.tool("send", server, stdin=b"x").returncode, 7)
+
+    def test_usage(self) -> None:
+        """2: faults of the command line."""
+        for args in (
+            ["host:99999", "x"],
+            ["12345", "x"],
+            ["[1.2.3.4]:1", "x"],
+            ["::1:2:x", "x"],
+            ["--timeout", "0", "h", "x"],
+        ):
+            ended = self.tool("send", *args)
+            self.assertEqual(ended.returncode, 2, ended.stderr)
+        for args in (["--parallel", "2"], ["--repeat", "1", "--raw"], ["--repeat", "9" * 5000]):
+            self.assertEqual(self.tool("send", *args, "host", "x").returncode, 2)
+        for name in ("punycode", "idna", "hex", "rot13", "undefined", "nothing"):
+            self.assertEqual(self.tool("send", "--encoding", name, "host", "x").returncode, 2, name)
+        self.assertEqual(self.tool("send").returncode, 2)
+        self.assertEqual(self.tool("nothing").returncode, 2)
+
+    def test_cut(self) -> None:
+        """--verify tells an answer that ends early."""
+        server = self.tcp_server(lambda connection: connection.sendall(connection.recv(100)[:3]))
+        self.assert_fails(
+            1, "wrong at offset 3 of the answer: expected 'l', found the end of file", "--verify", server, "hello"
+        )
+
+    def test_early_end(self) -> None:
+        """A server that ends in the middle of a long message is a reset, not an endless wait."""
+        server = self.tcp_server(lambda connection: connection.recv(10))
+        ended = self.tool("send", "--quiet", server, stdin=bytes(50_000_000))
+        self.assertEqual(ended.returncode, 5, ended.stderr)
+
+    def test_other_echo_servers(self) -> None:
+        """With --ack '' a plain echo, as socat serves it, is exact; ncat's is what it is."""
+        self.need("socat")
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        socat = subprocess.Popen(
+            ["socat", "-t", "5", f"TCP-LISTEN:{port},bind=127.0.0.1,reuseaddr", "EXEC:cat"], stderr=subprocess.PIPE
+        )
+        self.addCleanup(socat.wait, LIMIT)
+        self.addCleanup(socat.kill)
+        assert socat.stderr is not None
+        self.addCleanup(socat.stderr.close)
+        status = 3
+        for _ in range(50):  # until it listens
+            ended = self.tool("send", "--quiet", "--verify", "--ack", "", f"127.0.0.1:{port}", "hello")
+            status = ended.returncode
+            if status != 3:
+                break
+        self.assertEqual((status, ended.stdout), (0, b"hello"), ended.stderr)
+
+    def test_repeat_counts_losses(self) -> None:
+        """--repeat counts what a server loses."""
+        server = self.tcp_server(lambda connection: connection.sendall(connection.recv(100)[:3]))
+        ended = self.tool("send", "--repeat", "5", "--ack", "", server, "hello")
+        self.assertEqual(ended.returncode, 1)
+        self.assertIn(b"sessions: 5, exact: 0, bytes lost: 10\n", ended.stdout)
+
+    def test_full_output(self) -> None:
+        """When what comes back cannot be written it says so, with status 1."""
+        server = self.tcp_server(lambda connection: connection.sendall(connection.recv(100)))
+        with Path("/dev/full").open("wb") as full:
+            command = self.command("send", "--quiet", server, "hello")
+            ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, check=False, timeout=LIMIT)
+        self.assertEqual(ended.returncode, 1)
+        self.assertRegex(ended.stderr, rb"^echotime: \S+: standard output: [^\n]+\n$")
+
+    def test_closed_streams(self) -> None:
+        """Streams that were closed before it began are no reason for a traceback."""
+        server = self.tcp_server(lambda connection: connection.sendall(connection.recv(100)))
+        for closed in ("<&-", ">&-", "2>&-", "<&- >&- 2>&-"):
+            command = ["sh", "-c", f'exec "$0" "$@" {closed}', *self.command("send", server, "hello")]
+            ended = subprocess.run(command, capture_output=True, check=False, timeout=LIMIT)
+            self.assertEqual(ended.returncode, 0, ended.stderr)
+            self.assertNotIn(b"Traceback", ended.stderr)
+
+    def test_answer_without_end(self) -> None:
+        """An exact answer without an end of file is not exact: the session is not over."""
+
+        def keep(connection: socket.socket) -> None:
+            connection.sendall(connection.recv(100))
+            connection.recv(1)
+            connection.recv(1)
+            self.released.wait(LIMIT)
+
+        self.released = threading.Event()
+        server = self.tcp_server(keep)
+        self.addCleanup(self.released.set)
+        ended = self.tool("send", "--repeat", "1", "--timeout", "0.5", "--ack", "", server, "hello")
+        self.assertEqual(ended.returncode, 4, ended.stdout)
+        self.assertIn(b"exact: 0", ended.stdout)
+
+    def test_endless_garbage(self) -> None:
+        """A session ends at the first wrong byte of a server that never stops."""
+
+        def garbage(connection: socket.socket) -> None:
+            while True:
+                connection.sendall(b"G" * 65536)
+
+        ended = self.tool("send", "--repeat", "1", self.tcp_server(garbage), "hello")
+        self.assertEqual(ended.returncode, 1)
+        self.assertIn(b"failures by kind: wrong bytes: 1\n", ended.stdout)
+
+    def test_ended_before_all_was_sent(self) -> None:
+        """A server that says it is done before we are has not had all of it."""
+
+        def early(connection: socket.socket) -> None:
+            connection.sendall(connection.recv(1))
+            connection.shutdown(socket.SHUT_WR)
+            while connection.recv(65536):
+                pass
+
+        child = self.start("send", "--quiet", self.tcp_server(early))
+        assert child.stdin is not None
+        assert child.stderr is not None
+        child.stdin.write(b"hello")
+        child.stdin.flush()
+        self.assertEqual(child.wait(LIMIT), 1)
+        self.assertIn(b"the server ended before all was sent", child.stderr.read())
+
+    def test_slow_reader_of_output(self) -> None:
+        """--timeout does not count while standard output is what waits."""
+        server = self.tcp_server(lambda connection: (connection.sendall(bytes(10_000_000)), connection.recv(100)))
+        child = self.start("send", "--quiet", "--timeout", "0.3", server, "hello")
+        with self.assertRaises(subprocess.TimeoutExpired):
+            child.wait(1.5)
+        out, err = child.communicate(timeout=LIMIT)
+        self.assertEqual((child.returncode, len(out)), (0, 10_000_000), err)
+
+    def test_ended_by_signal(self) -> None:
+        """SIGTERM and Ctrl-C end it, also at a prompt, and not with status 0."""
+        child = self.start("send", "--keep-open", self.server_that_waits(), "hello")
+        assert child.stderr is not None
+        self.assertEqual(child.stderr.readline(), b"Sending is done.\n")
+        child.terminate()
+        self.assertEqual(child.wait(LIMIT), -signal.SIGTERM)
+        shown = self.at_terminal("send", typed=[(b"input the server ip:", b"\x03")])
+        self.assertEqual(self.status, -signal.SIGINT, shown)
+
+    def server_that_waits(self) -> str:
+        """HOST:PORT of a server that reads and says nothing until the test is over."""
+        released = threading.Event()
+        server = self.tcp_server(lambda connection: released.wait(LIMIT))
+        self.addCleanup(released.set)
+        return server
+
+    def test_few_descriptors(self) -> None:
+        """More sessions at once than descriptors are told for what they are."""
+        self.need("prlimit")
+        server = "{}:{}".format(*self.echotime().address("TCP"))
+        command = self.command("send", "--repeat", "300", "--parallel", "200", server, "hello")
+        ended = subprocess.run(
+            ["prlimit", "--nofile=64", *command], capture_output=True, check=False, timeout=LIMIT, env=environment({})
+        )
+        self.assertEqual((ended.returncode, ended.stderr), (1, b""))
+        self.assertRegex(ended.stdout, rb"failures by kind: Too many open files \(EMFILE\): \d+\n")
+
+    def test_output_to_file(self) -> None:
+        """Standard output may be a file."""
+        path = Path(self.mktemp())
+        path.parent.mkdir(parents=True, exist_ok=True)
+        server = self.tcp_server(lambda connection: connection.sendall(connection.recv(100)))
+        with path.open("wb") as out:
+            ended = subprocess.run(
+                self.command("send", "--quiet", server, "hello"),
+                stdout=out,
+                stdin=subprocess.DEVNULL,
+                check=False,
+                timeout=LIMIT,
+            )
+        self.assertEqual((ended.returncode, path.read_bytes()), (0, b"hello"))
