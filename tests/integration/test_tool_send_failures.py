@@ -173,8 +173,12 @@ class FailureTests(ToolTestCase):
 
     def test_slow_reader_of_output(self) -> None:
         """--timeout does not count while standard output is what waits."""
-        server = self.tcp_server(lambda connection: (connection.sendall(bytes(10_000_000)), connection.recv(100)))
-        child = self.start("send", "--quiet", "--timeout", "0.3", server, "hello")
+
+        def much(connection: socket.socket) -> None:
+            connection.sendall(bytes(10_000_000))
+            connection.recv(100)
+
+        child = self.start("send", "--quiet", "--timeout", "0.3", self.tcp_server(much), "hello")
         with self.assertRaises(subprocess.TimeoutExpired):
             child.wait(1.5)
         out, err = child.communicate(timeout=LIMIT)

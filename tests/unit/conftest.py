@@ -1,0 +1,26 @@
+"""Fixtures of the unit tests."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest_twisted
+from twisted.internet.defer import maybeDeferred
+
+from tests.unit.loopback import Started
+
+
+@pytest_twisted.async_yield_fixture()
+async def started() -> AsyncIterator[Started]:
+    """Starts ports, and stops them after the test."""
+    ports: list[Any] = []
+
+    def start(port: Any) -> Any:
+        port.startListening()
+        ports.append(port)
+        return port
+
+    yield start
+    for port in ports:
+        await maybeDeferred(port.stopListening)

@@ -1,0 +1,116 @@
+"""Protocols, clients and sockets for the tests of ports/."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.protocol import DatagramProtocol, Protocol, ServerFactory
+
+from echotime.sockopt.assignment import Assignment, parse
+from echotime.sockopt.catalogue import BY_NAME
+
+LIMIT = 10
+
+
+class Sizes(Protocol):
+    """Keeps the sizes of what it is given, and the last transport."""
+
+    def dataReceived(self, data: bytes) -> None:
+        """Note it; at the end of the message tell whoever waits."""
+        factory = self.factory
+        assert isinstance(factory, SizesFactory)
+        factory.sizes.append(len(data))
+        factory.connection = self.transport
+        if sum(factory.sizes) >= factory.expected:
+            factory.done.callback(None)
+
+
+class SizesFactory(ServerFactory):
+    """Makes Sizes."""
+
+    noisy = False
+    protocol = Sizes
+
+    def __init__(self, expected: int) -> None:
+        self.expected = expected
+        self.sizes: list[int] = []
+        self.connection: Any = None
+        self.done: Deferred[None] = Deferred()
+
+
+class Mirror(DatagramProtocol):
+    """Sends every datagram back, or fails at it."""
+
+    noisy = False
+
+    def datagramReceived(self, datagram: bytes, addr: Any) -> None:
+        """Answer."""
+        if datagram == b"fail":
+            raise ValueError("cannot be handled")
+        assert self.transport is not None
+        self.transport.write(datagram, addr)
+
+
+Started = Callable[[Any], Any]
+"""Starts a port that is stopped after the test."""
+
+
+def open_descriptors() -> int:
+    """How many this process has."""
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def port_unreachable(source: int, payload: bytes) -> None:
+    """Send the ICMP error for a datagram that loopback's `source` would have sent to port 9 there."""
+    address = socket.inet_aton("127.0.0.1")
+    udp_header = struct.pack("!HHHH", source, 9, 8 + len(payload), 0)
+    length = 20 + len(udp_header) + len(payload)
+    ip_header = struct.pack("!BBHHHBBH4s4s", 0x45, 0, length, 0, 0, 64, 17, 0, address, address)
+    quoted = ip_header + udp_header + payload
+    words = struct.unpack(f"!{(8 + len(quoted)) // 2}H", struct.pack("!BBHI", 3, 3, 0, 0) + quoted)
+    total = sum(words)
+    total = (total & 0xFFFF) + (total >> 16)
+    checksum = ~(total + (total >> 16)) & 0xFFFF
+    with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as sock:
+        sock.sendto(struct.pack("!BBHI", 3, 3, checksum, 0) + quoted, ("127.0.0.1", 0))
+
+
+def options(*texts: str) -> list[Assignment]:
+    """Assignments of a command line."""
+    return [parse(text) for text in texts]
+
+
+def get(sock: socket.socket, name: str) -> int:
+    """An option's value on a socket."""
+    option = BY_NAME[name]
+    return sock.getsockopt(option.level_number, option.number)
+
+
+def deliver(address: tuple[str, int], data: bytes) -> None:
+    """Send over TCP and close."""
+    with socket.create_connection(address, timeout=LIMIT) as sock:
+        sock.sendall(data)
+        sock.recv(1)
+
+
+def ask(address: tuple[str, int], datagram: bytes = b"x") -> bytes:
+    """Ask over UDP, hearing only the address that was asked."""
+    with socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.settimeout(LIMIT)
+        sock.connect(address)
+        sock.send(datagram)
+        return sock.recv(100)
+
+
+def bound(kind: socket.SocketKind, *, listen: bool = True) -> socket.socket:
+    """A blocking socket on loopback, as a service manager could pass it."""
+    sock = socket.socket(socket.AF_INET, kind)
+    sock.bind(("127.0.0.1", 0))
+    if kind == socket.SOCK_STREAM and listen:
+        sock.listen()
+    return sock

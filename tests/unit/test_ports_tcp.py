@@ -1,0 +1,76 @@
+"""ports/tcp.py: real sockets on loopback, in the reactor of the tests."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import pytest_twisted
+from twisted.internet.error import CannotListenError
+from twisted.internet.threads import deferToThread
+
+from echotime.ports.tcp import EchoPort
+from echotime.ports.udp import TimePort
+from echotime.sockopt.apply import OptionFailed
+from tests.unit.loopback import (
+    Mirror,
+    SizesFactory,
+    Started,
+    deliver,
+    get,
+    open_descriptors,
+    options,
+)
+
+
+@pytest_twisted.ensureDeferred
+async def test_messages_have_at_most_4096_bytes(started: Started) -> None:
+    """An accepted connection is read 4096 bytes at a time, and has its options."""
+    factory = SizesFactory(100_000)
+    port = started(EchoPort(0, factory, interface="127.0.0.1", asked=options("SO_PRIORITY=5", "tcp:SO_KEEPALIVE=on")))
+    client = deferToThread(deliver, ("127.0.0.1", port.getHost().port), bytes(100_000))
+    await factory.done
+    handle = factory.connection.getHandle()
+    assert max(factory.sizes) == 4096
+    assert get(handle, "SO_PRIORITY") == 5, "not inherited, so it is set again"
+    assert get(handle, "SO_KEEPALIVE") == 1
+    assert get(handle, "TCP_NODELAY") == 1
+    factory.connection.loseConnection()
+    await client
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_fails_on_connections_is_left_out(started: Started) -> None:
+    """An option that the listener takes and connections refuse does not keep clients out."""
+    factory = SizesFactory(2)
+    # TCP_FASTOPEN: EINVAL on an accepted connection
+    port = started(EchoPort(0, factory, interface="127.0.0.1", asked=options("6:23=5")))
+    client = deferToThread(deliver, ("127.0.0.1", port.getHost().port), b"hi")
+    await factory.done
+    assert port._again == []
+    factory.connection.loseConnection()
+    await client
+
+
+@pytest_twisted.ensureDeferred
+async def test_tcp_defaults(started: Started) -> None:
+    """SO_REUSEADDR and TCP_NODELAY are on unless asked off; [::] serves both IP versions unless asked not to."""
+    port = started(EchoPort(0, SizesFactory(1), interface="::"))
+    assert (get(port.socket, "SO_REUSEADDR"), get(port.socket, "TCP_NODELAY")) == (1, 1)
+    assert get(port.socket, "IPV6_V6ONLY") == 0
+    asked = options("TCP_NODELAY=off", "SO_REUSEADDR=off", "IPV6_V6ONLY=on", "udp:IP_TTL=9", "SO_BROADCAST=on")
+    other = started(EchoPort(0, SizesFactory(1), interface="::", asked=asked))
+    assert (get(other.socket, "SO_REUSEADDR"), get(other.socket, "TCP_NODELAY")) == (0, 0)
+    assert get(other.socket, "IPV6_V6ONLY") == 1
+    assert [str(each.asked) for each in other.readings()] == ["SO_REUSEADDR=off", "TCP_NODELAY=off", "IPV6_V6ONLY=on"]
+
+
+@pytest.mark.parametrize("make", [EchoPort, TimePort])
+@pytest.mark.parametrize(("text", "error"), [("SO_BINDTODEVICE=none0", OptionFailed), ("IP_TTL=9", CannotListenError)])
+def test_failed_start_leaves_nothing(make: Any, text: str, error: type[Exception]) -> None:
+    """A port whose option or bind fails raises, and keeps no descriptor."""
+    descriptors = open_descriptors()
+    port = make(0, SizesFactory(1) if make is EchoPort else Mirror(), interface="192.0.2.1", asked=options(text))
+    with pytest.raises(error):
+        port.startListening()
+    assert open_descriptors() <= descriptors

@@ -1,0 +1,147 @@
+"""ports/udp.py and asked_address.py: real sockets on loopback."""
+
+from __future__ import annotations
+
+import select
+import socket
+
+import pytest
+import pytest_twisted
+from twisted.internet import reactor
+from twisted.internet.error import CannotListenError
+from twisted.internet.task import deferLater
+from twisted.internet.threads import deferToThread
+from twisted.logger import LogEvent
+
+from echotime.ports.asked_address import Sender
+from echotime.ports.udp import TimePort
+from tests.unit.loopback import (
+    LIMIT,
+    Mirror,
+    Started,
+    ask,
+    bound,
+    get,
+    options,
+    port_unreachable,
+)
+
+
+@pytest_twisted.ensureDeferred
+async def test_udp_defaults(started: Started) -> None:
+    """SO_REUSEADDR is off again after bind; wildcard addresses have their packet info on, others do not."""
+    any4, any6, one = (started(TimePort(0, Mirror(), interface=host)) for host in ("0.0.0.0", "::", "127.0.0.1"))
+    assert [get(port.socket, "SO_REUSEADDR") for port in (any4, any6, one)] == [0, 0, 0]
+    assert get(any4.socket, "IP_PKTINFO") == 1
+    assert get(any6.socket, "IPV6_RECVPKTINFO") == 1
+    assert get(one.socket, "IP_PKTINFO") == 0
+
+
+@pytest_twisted.ensureDeferred
+async def test_udp_reuseaddr_is_set_before_bind(started: Started) -> None:
+    """As the seed's server, it binds where another socket allows that, although its own door is closed after."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as first:
+        first.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        first.bind(("127.0.0.1", 0))
+        number = first.getsockname()[1]
+        started(TimePort(number, Mirror(), interface="127.0.0.1"))
+        with pytest.raises(CannotListenError):
+            TimePort(number, Mirror(), interface="127.0.0.1", asked=options("SO_REUSEADDR=off")).startListening()
+
+
+@pytest_twisted.ensureDeferred
+async def test_answers_leave_from_where_they_were_asked(started: Started) -> None:
+    """On wildcard addresses, IPv4 and dual-stack, a connected client hears the address that it asked."""
+    for host, asked in (("0.0.0.0", "127.0.0.3"), ("::", "127.0.0.3"), ("::", "::1"), ("127.0.0.1", "127.0.0.1")):
+        port = started(TimePort(0, Mirror(), interface=host))
+        assert await deferToThread(ask, (asked, port.getHost().port)) == b"x"
+
+
+def test_multicast_is_no_source() -> None:
+    """An answer to a multicast address leaves from the route's; one to a link-local address keeps its link."""
+    level, kind = socket.IPPROTO_IPV6, 50
+    group, local = bytes.fromhex("ff02" + "0" * 28), bytes.fromhex("fe80" + "0" * 28)
+    assert Sender.of(("::1", 7), [(level, kind, group + b"\1\0\0\0")]).control == ()
+    assert Sender.of(("::1", 7), [(level, kind, local + b"\1\0\0\0")]).control == ((level, kind, local + b"\1\0\0\0"),)
+    assert Sender.of(("::1", 7), [(socket.SOL_SOCKET, 29, b"")]) == ("::1", 7)
+
+
+@pytest_twisted.ensureDeferred
+async def test_one_call_reads_a_batch(started: Started) -> None:
+    """However many datagrams wait, and however short they are, doRead handles 64 and gives way."""
+    port = started(TimePort(0, Mirror(), interface="127.0.0.1"))
+    port.stopReading()
+    received: list[bytes] = []
+    port.protocol.datagramReceived = lambda datagram, addr: received.append(datagram)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        for _ in range(100):
+            sock.sendto(b"", port.socket.getsockname())
+    port.doRead()
+    assert len(received) == 64
+    port.doRead()
+    assert len(received) == 100
+
+
+@pytest_twisted.ensureDeferred
+async def test_unsendable(started: Started) -> None:
+    """An answer to port 0, an unroutable or an impossible address is counted, and raises nothing."""
+    port = started(TimePort(0, Mirror(), interface="127.0.0.1"))
+    for address in (("127.0.0.1", 0), ("192.0.2.1", 7), ("255.255.255.255", 7)):
+        port.write(b"x", address)
+    assert sum(port.errors.values()) == 3, port.errors
+    assert port.errors["send EINVAL"] >= 1
+    assert await deferToThread(ask, port.socket.getsockname()) == b"x"
+
+
+@pytest_twisted.ensureDeferred
+async def test_error_queue(started: Started) -> None:
+    """ICMP errors that IP_RECVERR reports neither close the port nor take an answer's place."""
+    port = started(TimePort(0, Mirror(), interface="127.0.0.1", asked=options("IP_RECVERR=on")))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as gone:
+        gone.bind(("127.0.0.1", 0))
+        nobody = gone.getsockname()
+    port.write(b"x", nobody)  # its ICMP error is pending when the next answer is sent
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        sock.settimeout(LIMIT)
+        port.write(b"second", sock.getsockname())
+        assert sock.recv(100) == b"second"
+    assert port.errors == {"ICMP error": 1}
+    port.write(b"x", nobody)  # and this one is all that the reactor sees
+    while port.errors["ICMP error"] == 1:
+        await deferLater(reactor, 0, lambda: None)
+    assert await deferToThread(ask, port.socket.getsockname()) == b"x"
+
+
+@pytest_twisted.ensureDeferred
+async def test_error_without_room_in_the_queue(started: Started) -> None:
+    """An ICMP error that finds no room in the error queue is taken, too: left pending it would spin the reactor."""
+    asked = options("IP_RECVERR=on", "SO_RCVBUF=0")
+    port = started(TimePort(0, Mirror(), interface="127.0.0.1", asked=asked))
+    port.stopReading()
+    try:
+        port_unreachable(port.getHost().port, bytes(1400))
+    except PermissionError as error:
+        pytest.skip(f"a raw socket is needed to send an ICMP error: {error}")
+    poll = select.poll()
+    poll.register(port.socket, 0)
+    assert poll.poll(1000), "an error is pending"
+    port.readConnectionLost(None)
+    assert port.errors["ICMP error"] == 1
+    assert poll.poll(0) == []
+
+
+@pytest.mark.parametrize("how", [socket.SHUT_RD, socket.SHUT_RDWR])
+@pytest_twisted.ensureDeferred
+async def test_socket_shut_down_by_another(clean_reactor: list[LogEvent], how: int) -> None:
+    """A UDP socket that another process shuts down ends the port, instead of reading nothing without end."""
+    with bound(socket.SOCK_DGRAM) as given:
+        port = TimePort.adopt(given.fileno(), Mirror())
+        port.startListening()
+        port.stopReading()
+        with pytest.raises(OSError, match="not connected"):
+            given.shutdown(how)
+        assert port.doRead() is not None
+        assert [event["log_format"] for event in clean_reactor] == ["the UDP socket was shut down by another process"]
+        clean_reactor.clear()
+        await port.stopListening()
