@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib  # not `suppress` itself: trial takes a module attribute of that name for its own
 import re
 import signal
 import subprocess
-from contextlib import suppress
 from pathlib import Path
 
 from tests.integration.peers import ACKNOWLEDGEMENT
@@ -64,7 +64,7 @@ class SendTests(ToolTestCase):
         while compare.poll() is None:
             # not ru_maxrss, which begins with what the tests themselves had when they forked
             peak = max(peak, self.peak_memory(child.pid))
-            with suppress(subprocess.TimeoutExpired):
+            with contextlib.suppress(subprocess.TimeoutExpired):
                 compare.wait(0.2)
         _, differs = compare.communicate(timeout=LIMIT)
         self.assertEqual((child.wait(LIMIT), compare.returncode, differs), (0, 0, b""))
