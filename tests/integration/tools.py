@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pty
-import signal
 import socket
 import subprocess
 import sys
@@ -117,25 +116,38 @@ class ToolTestCase(DaemonTestCase):
 
     def at_terminal(self, *args: str, typed: list[tuple[bytes, bytes]], language: dict[str, str] = ENGLISH) -> bytes:
         """All that a terminal shows while `echotime ARGS` runs on it; each answer is typed after its prompt."""
-        pid, terminal = pty.fork()
-        if pid == 0:
-            os.execve(TOOL[0], [*TOOL, *args], environment(language))
-        shown = b""
-        waiting = list(typed)
-        timer = threading.Timer(LIMIT, os.kill, (pid, signal.SIGKILL))
+        self.need("setsid")
+        terminal, other_side = pty.openpty()
+        # setsid makes it the controlling terminal, where Ctrl-C is a signal
+        child = subprocess.Popen(
+            ["setsid", "-c", *TOOL, *args],
+            stdin=other_side,
+            stdout=other_side,
+            stderr=other_side,
+            env=environment(language),
+        )
+        os.close(other_side)
+        timer = threading.Timer(LIMIT, child.kill)
         timer.start()
         try:
-            while True:
-                try:
-                    part = os.read(terminal, 65536)
-                except OSError:  # EIO: the other side is closed
-                    part = b""
-                if not part:
-                    return shown
-                shown += part
-                if waiting and waiting[0][0] in shown:
-                    os.write(terminal, waiting.pop(0)[1] + b"\n")
+            shown = self._typed(terminal, typed)
         finally:
             timer.cancel()
             os.close(terminal)
-            self.status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+            self.status = child.wait(LIMIT)
+        return shown
+
+    @staticmethod
+    def _typed(terminal: int, typed: list[tuple[bytes, bytes]]) -> bytes:
+        shown = b""
+        waiting = list(typed)
+        while True:
+            try:
+                part = os.read(terminal, 65536)
+            except OSError:  # EIO: the other side is closed
+                part = b""
+            if not part:
+                return shown
+            shown += part
+            if waiting and waiting[0][0] in shown:
+                os.write(terminal, waiting.pop(0)[1] + b"\n")
