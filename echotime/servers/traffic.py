@@ -6,6 +6,7 @@ A connection is announced with its first message, so that a health check, which 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from gettext import gettext as _
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -46,7 +47,8 @@ class Traffic:
     def began(self, peer: str) -> None:
         """The first message of a connection is here."""
         if self._connection_lines.allows():
-            self._log.info("connection from {peer}", peer=peer)
+            # translated where an application has chosen a language, as an operator's terminal may; the daemon has none
+            self._log.info(_("connection from {peer}"), peer=peer)
 
     def message(self, peer: str, message: bytes) -> None:
         """A message is here."""

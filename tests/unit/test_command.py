@@ -171,6 +171,7 @@ def test_seed_words() -> None:
     """Where the seed has a wording, it is the seed's."""
     said = {str(entry.id): str(entry.string) for entry in read(CATALOGUES[0])}
     for message, wording in {
+        "connection from {peer}": "连接来自: {peer}",
         "input the server ip:": "输入服务器ip:",
         "input the server address:": "输入服务器地址:",
         "input the message to send:": "输入要发送的信息:",
