@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 
 from echotime.clients.lookup import Endpoint, endpoints
 from echotime.clients.status import ClientFailed, Status
-from echotime.sockopt.apply import OptionFailed, apply
+from echotime.sockopt.apply import OptionFailed, apply_or_close
 from echotime.sockopt.assignment import Assignment, chosen
 from echotime.sockopt.option import Target
 
@@ -62,13 +62,7 @@ class OptionedClient(tcp.Client):
 
     def createInternetSocket(self) -> socket.socket:
         """A socket with its options set, not connected yet. Raises OSError or OptionFailed."""
-        sock: socket.socket = super().createInternetSocket()
-        try:
-            apply(sock, self.connector.assignments)
-        except OptionFailed:
-            sock.close()
-            raise
-        return sock
+        return apply_or_close(super().createInternetSocket(), self.connector.assignments)
 
 
 class OptionedConnector(tcp.Connector):

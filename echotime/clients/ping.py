@@ -163,7 +163,7 @@ class PingSession:
 
     def _close(self, sequence: int, later: Came) -> None:
         """A probe is over; remember what a further answer to it would be."""
-        self._over[sequence] = Came.REPLY if later is Came.REPLY else Came.LATE
+        self._over[sequence] = later
         if len(self._over) > _KEPT:
             oldest = next(iter(self._over))
             del self._over[oldest]

@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 from echotime.clients.dial import for_client
 from echotime.clients.lookup import Endpoint
 from echotime.clients.status import ClientFailed, Status
-from echotime.sockopt.apply import OptionFailed, apply
+from echotime.sockopt.apply import OptionFailed, apply_or_close
 from echotime.sockopt.assignment import Assignment
 from echotime.sockopt.catalogue import BY_NAME
 from echotime.sockopt.error_queue import take_errors
@@ -105,13 +105,7 @@ class _QuestionPort(udp.Port):
 
     def createInternetSocket(self) -> socket.socket:
         """A socket with its options set. Raises OSError or OptionFailed."""
-        sock: socket.socket = super().createInternetSocket()
-        try:
-            apply(sock, self._assignments)
-        except OptionFailed:
-            sock.close()
-            raise
-        return sock
+        return apply_or_close(super().createInternetSocket(), self._assignments)
 
     def doRead(self) -> None:
         """Take what there is, answers and errors."""

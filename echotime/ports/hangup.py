@@ -34,12 +34,13 @@ class HangupWatch:
             self._looking.start(INTERVAL, now=False)
 
     def remove(self, connection: Connection) -> None:
-        """It is read from again, or over."""
+        """It is read from again, or over. Looking ends by itself: pauses are many and short under back-pressure."""
         self._paused.pop(connection.fileno(), None)
-        if self._looking.running and not self._paused:
-            self._looking.stop()
 
     def _look(self) -> None:
+        if not self._paused:
+            self._looking.stop()
+            return
         poll = select.poll()
         for descriptor in self._paused:
             poll.register(descriptor, 0)

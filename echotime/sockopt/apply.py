@@ -43,6 +43,16 @@ def apply(sock: socket.socket, assignments: Iterable[Assignment]) -> None:
             raise OptionFailed(f"{each}: {_reason(option, error)}") from error
 
 
+def apply_or_close(sock: socket.socket, assignments: Iterable[Assignment]) -> socket.socket:
+    """The socket with them set; if one is refused it is closed, and OptionFailed goes on."""
+    try:
+        apply(sock, assignments)
+    except OptionFailed:
+        sock.close()
+        raise
+    return sock
+
+
 def apply_late(sock: socket.socket, assignments: Iterable[Assignment]) -> None:
     """On a socket that is bound already: set what can still have an effect. Raises OptionFailed."""
     apply(sock, (each for each in assignments if each.option.moment is Moment.ANY_TIME))
