@@ -11,8 +11,8 @@ from echotime.daemon.failure import cannot_listen, start_failed
 from echotime.daemon.settings import Address
 from echotime.ports.tcp import EchoPort
 from echotime.ports.udp import TimePort
-from echotime.sockopt.accept_queue import accept_queue
 from echotime.sockopt.apply import OptionFailed, warning
+from echotime.sockopt.tcp_info import tcp_info
 
 
 class Listener(Service):
@@ -64,7 +64,7 @@ class Listener(Service):
                 self._log.warn("{name}: {asked}: {danger}", name=name, asked=str(reading.asked), danger=danger)
 
     def _report_backlog(self, name: str, port: EchoPort) -> None:
-        limit = accept_queue(port.socket).limit
+        limit = tcp_info(port.socket).limit
         if port.backlog is not None and limit < port.backlog:
             self._log.warn(
                 "{name}: backlog asked {asked}, effective {limit}: net.core.somaxconn bounds it",

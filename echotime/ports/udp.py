@@ -23,6 +23,7 @@ from echotime.ports.optioned import OptionedPort
 from echotime.sockopt.apply import apply
 from echotime.sockopt.assignment import Assignment
 from echotime.sockopt.catalogue import BY_NAME
+from echotime.sockopt.errno_name import errno_name
 from echotime.sockopt.error_queue import take_errors
 
 _REUSEADDR = BY_NAME["SO_REUSEADDR"]
@@ -116,7 +117,7 @@ class TimePort(OptionedPort, udp.Port):
         return None
 
     def _count(self, call: str, error: OSError) -> None:
-        self.errors[f"{call} {errno.errorcode.get(error.errno or 0, error.errno)}"] += 1
+        self.errors[f"{call} {errno_name(error)}"] += 1
 
     def _empty_error_queue(self) -> int:
         """Count and discard the errors that IP_RECVERR collects; how many there were, at most `batch`."""

@@ -10,13 +10,20 @@ from dataclasses import dataclass
 from gettext import gettext as _
 
 from echotime.sockopt.assignment import Assignment
-from echotime.sockopt.option import Moment, Option
+from echotime.sockopt.errno_name import errno_name
+from echotime.sockopt.forms import Value
+from echotime.sockopt.option import Moment, Option, Readable
 
+UNKNOWN = "unknown"
 _REFUSED = frozenset({errno.EPERM, errno.EACCES})
 
 
 class OptionFailed(Exception):
     """The kernel refused an option; says which, why, and which privilege it would take."""
+
+    def __init__(self, asked: Assignment, reason: str) -> None:
+        super().__init__(f"{asked}: {reason}")
+        self.reason = reason
 
 
 @dataclass(frozen=True)
@@ -40,7 +47,7 @@ def apply(sock: socket.socket, assignments: Iterable[Assignment]) -> None:
         try:
             sock.setsockopt(option.level_number, option.number, option.form.pack(each.value))
         except OSError as error:
-            raise OptionFailed(f"{each}: {_reason(option, error)}") from error
+            raise OptionFailed(each, _reason(option, error)) from error
 
 
 def apply_or_close(sock: socket.socket, assignments: Iterable[Assignment]) -> socket.socket:
@@ -54,39 +61,45 @@ def apply_or_close(sock: socket.socket, assignments: Iterable[Assignment]) -> so
 
 
 def apply_late(sock: socket.socket, assignments: Iterable[Assignment]) -> None:
-    """On a socket that is bound already: set what can still have an effect. Raises OptionFailed."""
-    apply(sock, (each for each in assignments if each.option.moment is Moment.ANY_TIME))
+    """On a socket that is bound, and may listen, already: set what can still have an effect. Raises OptionFailed."""
+    apply(sock, (each for each in assignments if each.option.moment is not Moment.BEFORE_BIND))
 
 
 def read(sock: socket.socket, assignment: Assignment, *, bound_before: bool = False) -> Reading:
     """What the kernel says about one assignment; `bound_before` if the socket came to us bound."""
     option = assignment.option
+    if option.readable is Readable.NO:
+        return Reading(assignment, UNKNOWN, f"it {option.readable.value}")
     try:
-        raw = sock.getsockopt(option.level_number, option.number, option.form.size)
+        value = value_of(sock, option)
     except OSError as error:
-        return Reading(assignment, "unknown", f"it cannot be read back: {error.strerror}")
-    value = option.form.unpack(raw)
+        return Reading(assignment, UNKNOWN, f"it cannot be read back: {error.strerror}")
     effective = option.form.show(value)
-    if value == assignment.value or raw == option.form.pack(assignment.value):
+    if value == assignment.value or option.form.pack(value) == option.form.pack(assignment.value):
         return Reading(assignment, effective, "")
-    if bound_before and option.moment is not Moment.ANY_TIME:
+    if bound_before and option.moment is Moment.BEFORE_BIND:
         return Reading(assignment, effective, f"too late: it must be set {option.moment.value}")
-    return Reading(assignment, effective, option.altered or "the kernel altered it")
+    return Reading(assignment, effective, option.altered.why if option.altered else "the kernel altered it")
+
+
+def value_of(sock: socket.socket, option: Option) -> Value:
+    """What getsockopt gives. Raises OSError."""
+    number = option.number if option.read_number is None else option.read_number
+    return option.form.unpack(sock.getsockopt(option.level_number, number, option.form.size))
 
 
 def warning(assignment: Assignment, transport: str) -> str:
     """What has to be said about a dangerous value, empty for all others."""
     danger = assignment.option.danger
-    if danger and (danger.transport, danger.value) == (transport, assignment.value):
+    if danger and transport in danger.transports and assignment.value in danger.values:
         return danger.warning
     return ""
 
 
 def _reason(option: Option, error: OSError) -> str:
-    name = errno.errorcode.get(error.errno or 0, "?")
-    reason = f"{os.strerror(error.errno or 0)} ({name})"
+    reason = f"{os.strerror(error.errno or 0)} ({errno_name(error)})"
     if error.errno in _REFUSED and option.privilege:
-        return _("{reason}; needs {privilege}").format(reason=reason, privilege=option.privilege)
+        return _("{reason}; needs {privilege}").format(reason=reason, privilege=option.privilege.needs)
     if error.errno == errno.ENODEV:
         names = ", ".join(name for _index, name in socket.if_nameindex())
         return _("{reason}; the interfaces here are {names}").format(reason=reason, names=names)

@@ -8,16 +8,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from gettext import gettext as _
 
-from echotime.sockopt.catalogue import BY_NAME, CATALOGUE
+from echotime.sockopt.catalogue import BY_KEY, BY_NAME
 from echotime.sockopt.forms import N_, Plain, Value
-from echotime.sockopt.option import LEVELS, OnAccept, Option, Target
+from echotime.sockopt.option import BOTH, LEVELS, OnAccept, Option, Target
 
 EXPECTED = N_("[tcp:|udp:]NAME=VALUE, as in SO_KEEPALIVE=on, or LEVEL:NUMBER=VALUE, as in 1:9=1")
 
-_TRANSPORTS = ("tcp", "udp")
 _C_INT = 2**31 - 1
 _NUMBER = re.compile(r"0[xX][0-9a-fA-F]{1,16}|0|[1-9][0-9]{0,19}")
-_BY_KEY = {(option.level_number, option.number): option for option in CATALOGUE}
 _LEVEL_NAMES = {number: name for name, number in LEVELS.items()}
 
 
@@ -48,8 +46,8 @@ def parse(text: str) -> Assignment:
     if not equals or not name:
         raise ValueError(_("expected {form}").format(form=_(EXPECTED)))
     scope, colon, rest = name.partition(":")
-    transport = scope.lower() if colon and scope.lower() in _TRANSPORTS else None
-    option = _option(rest if transport else name)
+    transport = scope.lower() if colon and scope.lower() in BOTH else None
+    option = named(rest if transport else name)
     if not option.settable:
         raise ValueError(_("{name} is read-only").format(name=option.name))
     if transport and transport not in option.transports:
@@ -67,7 +65,7 @@ def no_effect(option: Option, transport: str) -> str:
 def chosen(assignments: Iterable[Assignment], target: Target) -> tuple[Assignment, ...]:
     """Those meant for such a socket, in the catalogue's order; of several for one option the last."""
     last = {_key(each.option): each for each in assignments if each.fits(target)}
-    order = {key: place for place, key in enumerate(_BY_KEY)}
+    order = {key: place for place, key in enumerate(BY_KEY)}
     return tuple(sorted(last.values(), key=lambda each: order.get(_key(each.option), len(order))))
 
 
@@ -75,7 +73,8 @@ def _key(option: Option) -> tuple[int, int]:
     return option.level_number, option.number
 
 
-def _option(name: str) -> Option:
+def named(name: str) -> Option:
+    """The option of a name, in any case, with - or _, or of LEVEL:NUMBER. Raises ValueError with the nearest."""
     level, colon, number = name.partition(":")
     if colon:
         return _numbered(level, number)
@@ -104,14 +103,14 @@ def _numbered(level: str, number: str) -> Option:
                 level=level, number=number, most=_C_INT
             )
         )
-    if key in _BY_KEY:
-        return _BY_KEY[key]
+    if key in BY_KEY:
+        return BY_KEY[key]
     return Option(
         level=_LEVEL_NAMES.get(key[0], str(key[0])),
         name=f"{level}:{number}",
         number=key[1],
         form=Plain(),
-        transports=_TRANSPORTS,
+        transports=BOTH,
         meaning="An option given by number.",
         versions=(4, 6),
         on_accept=OnAccept.SET_AGAIN,

@@ -1,21 +1,32 @@
-"""The catalogue: one row an option, data only. Numbers are Linux's (x86, arm), measured on Linux 6.18.
+"""The catalogue: one row an option, in chapters by purpose. The rows themselves are in rows/, a module a chapter.
 
-What is here drives the command line, the checks, the moment of setting, the start report and
-docs/socket-options.md. The rows stand in a module a level.
+What is here drives the command line, the checks, the moment of setting, the start report, the tools
+`echotime sockopts` and `echotime explain`, and docs/socket-options.md.
 """
 
 from __future__ import annotations
 
-from echotime.sockopt import ip_rows, ipv6_rows, socket_rows, tcp_rows
-from echotime.sockopt.option import Option
+from typing import NamedTuple
 
-CATALOGUE: tuple[Option, ...] = (
-    *socket_rows.ROWS,
-    *tcp_rows.ROWS,
-    *ip_rows.ROWS,
-    *ipv6_rows.ROWS,
-    socket_rows.PRIORITY,
+from echotime.sockopt.option import Option
+from echotime.sockopt.rows import accepting, addresses, delivered, endings, inspection, marking, memory, reach, sending
+
+
+class Chapter(NamedTuple):
+    """The options of one purpose."""
+
+    title: str
+    introduction: str
+    rows: tuple[Option, ...]
+
+
+CHAPTERS = tuple(
+    Chapter(module.TITLE, module.INTRODUCTION, module.ROWS)
+    for module in (addresses, accepting, endings, memory, sending, marking, reach, delivered, inspection)
 )
+
+CATALOGUE: tuple[Option, ...] = tuple(option for chapter in CHAPTERS for option in chapter.rows)
 """Every option known by name, in the order in which they are set."""
 
 BY_NAME = {option.name: option for option in CATALOGUE}
+BY_KEY = {(option.level_number, option.number): option for option in CATALOGUE}

@@ -2,70 +2,91 @@
 
 from __future__ import annotations
 
-from echotime.sockopt.assignment import EXPECTED
-from echotime.sockopt.catalogue import CATALOGUE
-from echotime.sockopt.option import LEVELS, Option
+from collections.abc import Iterator
 
-_TITLES = {
-    "SOL_SOCKET": "Every socket",
-    "IPPROTO_TCP": "TCP",
-    "IPPROTO_IP": "IPv4",
-    "IPPROTO_IPV6": "IPv6",
-}
+from echotime.sockopt.assignment import EXPECTED
+from echotime.sockopt.catalogue import CATALOGUE, CHAPTERS, Chapter
+from echotime.sockopt.option import Option, Readable
+
 _INTRODUCTION = f"""# Socket options
 
-<!-- Made from echotime/sockopt/catalogue.py by `make docs`; edit that. -->
+<!-- Made from echotime/sockopt/rows/ by `make docs`; edit those. -->
 
-Every option here that is not read-only is set on the listening sockets by `--sockopt`:
+{len(CATALOGUE)} options are known by name, and {sum(option.settable for option in CATALOGUE)} of them can be set:
+by `--sockopt`, on the daemon's listening sockets and on the sockets of the tools.
 
     {EXPECTED}
 
-Without `tcp:` or `udp:` it goes wherever it can have an effect. After start the log says for each what was asked
-and what `getsockopt` reads back:
+Without `tcp:` or `udp:` an option goes wherever it can have an effect. After start the daemon's log says for each what
+was asked and what `getsockopt` reads back:
 
     SO_RCVBUF asked 65536, effective 131072: the kernel doubles it, between a smallest size and twice net.core.rmem_max
 
-An option without a name here is set by its numbers, as in `--sockopt 1:40=1` or `SOL_SOCKET:40=1` (SO_RXQ_OVFL); its
-value is a number, `on`, `off`, a size, or bytes as `hex:01000000`. What options deliver with each datagram (times,
-TTLs, ...) is received by echotime and not used. Options are set before bind, because a connection is the kernel's
-copy of its listener; what Linux leaves out of the copy is set again on each connection. On a socket that was
-passed in already bound, what must be set earlier is not set, and the report says so.
+Three commands go with this page: `--sockopt help` lists the names; `echotime sockopts` shows what each option is here
+and now, and with `--set` what the kernel makes of a value; `echotime explain NAME` shows on real sockets what it does.
 
-Set without being asked for, and overruled by asking: SO_REUSEADDR (on UDP cleared again right after bind) and
+An option without a name here is set by its numbers, as in `--sockopt 1:11=1` or `SOL_SOCKET:11=1` (SO_NO_CHECK); its
+value is a number, `on`, `off`, a size, or bytes as `hex:01000000`. Levels and numbers are Linux's on x86 and arm.
+
+**When.** The daemon sets options before bind, because a connection is the kernel's copy of its listener; what Linux
+leaves out of the copy is set again on each connection. On a socket that was passed in already bound, what must be set
+before bind is not set, and the report says so.
+
+**Set without being asked for**, and overruled by asking: SO_REUSEADDR (on UDP cleared again right after bind) and
 TCP_NODELAY; on a wildcard address IP_PKTINFO or IPV6_RECVPKTINFO for UDP; on `[::]` IPV6_V6ONLY off.
+
+**No effect.** The kernel takes many options on sockets where nothing comes of them. Such a socket is not among those
+that an option acts on in the tables below, and echotime does not set it there.
 """
 
 
 def markdown() -> str:
     """The whole document."""
-    parts = [_INTRODUCTION]
-    for level, title in _TITLES.items():
-        rows = [option for option in CATALOGUE if option.level == level]
-        parts.append(f"## {title} ({level}, level {LEVELS[level]})\n\n" + "\n".join(map(_entry, rows)))
-    return "\n".join(parts)
+    return "\n".join([_INTRODUCTION, *map(_chapter, CHAPTERS)])
 
 
-def _entry(option: Option) -> str:
-    facts = [
-        f"number {option.number}",
-        " and ".join(each.upper() for each in option.transports),
-        f"value: {option.form.expected}" if option.settable else "read-only",
-    ]
-    if option.settable:
-        facts.append(f"set {option.moment.value}")
-        if "tcp" in option.transports:
-            facts.append(f"on accepted connections: {option.on_accept.value}")
-    if option.privilege:
-        facts.append(f"needs {option.privilege}")
-    lines = [f"### {option.name}", "", option.meaning, "", *(f"- {fact}" for fact in facts)]
-    if option.altered:
-        lines.append(f"- reads back differently: {option.altered}")
-    if option.trap:
-        lines += ["", option.trap]
-    if option.danger:
-        value = option.form.show(option.danger.value)
-        lines += ["", f"Warned of at start ({option.danger.transport}:{option.name}={value}): {option.danger.warning}."]
+def _chapter(chapter: Chapter) -> str:
+    lines = [f"## {chapter.title}", "", chapter.introduction, ""]
+    lines += ["| option | meaning | value | acts on | set | on accept |", "|---|---|---|---|---|---|"]
+    lines += map(_row, chapter.rows)
+    for option in chapter.rows:
+        if words := " ".join(filter(None, _words(option))):
+            lines += ["", f"**`{option.name}`** {words}"]
     return "\n".join([*lines, ""])
+
+
+def _row(option: Option) -> str:
+    cells = [
+        f"`{option.name}` {option.level} {option.number}",
+        option.meaning,
+        option.form.expected if option.settable else "read-only",
+        ", ".join(option.transports or {place.transport: None for place in option.places}).upper(),
+        option.moment.value if option.settable else "",
+        option.on_accept.value if option.settable and "tcp" in option.transports else "",
+    ]
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+
+
+def _words(option: Option) -> Iterator[str]:
+    yield option.use
+    yield option.trap
+    if option.altered:
+        yield f"Reads back differently: {option.altered.why}."
+    if option.privilege:
+        yield f"Needs {option.privilege.needs}."
+    if option.readable is not Readable.YES:
+        yield f"It {option.readable.value}."
+    if option.danger:
+        yield f"Warned of at start ({'/'.join(option.danger.transports)}): {option.danger.warning}."
+    if names := ", ".join(_elsewhere(option)):
+        yield f"Elsewhere: {names}."
+
+
+def _elsewhere(option: Option) -> Iterator[str]:
+    if option.elsewhere.systemd:
+        yield f"systemd.socket `{option.elsewhere.systemd}`"
+    if option.elsewhere.socat:
+        yield f"socat `{option.elsewhere.socat}`"
 
 
 if __name__ == "__main__":

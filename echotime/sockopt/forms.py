@@ -1,6 +1,7 @@
 """The forms an option's value can have: from text, to the kernel's bytes, from those, to text.
 
 A form says what it expects (`expected`), so that an error can. What a value means belongs to the catalogue.
+Here are the numbers; those that the kernel takes as structures or texts are in structures.py.
 """
 
 from __future__ import annotations
@@ -14,7 +15,10 @@ from typing import Protocol
 
 Value = int | str
 
-_INTEGER = re.compile(r"(-?)(0[xX][0-9a-fA-F]{1,8}|[0-9]{1,10})([A-Za-z]*)")
+_INT = 4
+_LONG = 8
+
+_INTEGER = re.compile(r"(-?)(0[xX][0-9a-fA-F]{1,16}|[0-9]{1,20})([A-Za-z]*)")
 _ON = frozenset({"on", "yes", "true", "1"})
 _OFF = frozenset({"off", "no", "false", "0"})
 _UNITS: Mapping[str, Mapping[str, float]] = {
@@ -22,6 +26,7 @@ _UNITS: Mapping[str, Mapping[str, float]] = {
     "bytes": {"": 1, "K": 2**10, "M": 2**20, "G": 2**30},
     "seconds": {"": 1, "ms": 0.001, "s": 1, "m": 60, "min": 60, "h": 3600},
     "milliseconds": {"": 1, "ms": 1, "s": 1000, "m": 60_000, "min": 60_000, "h": 3_600_000},
+    "microseconds": {"": 1, "us": 1, "ms": 1000, "s": 1_000_000},
 }
 
 
@@ -35,10 +40,12 @@ _RANGES = {
     "bytes": N_("{low} to {high} bytes, as in 65536 or 64K"),
     "seconds": N_("{low} to {high} seconds, as in 10s or 2m"),
     "milliseconds": N_("{low} to {high} milliseconds, as in 500ms or 10s"),
+    "microseconds": N_("{low} to {high} microseconds, as in 20000 or 20ms"),
 }
 
 
-def _fault(template: str, text: str, form: Form) -> ValueError:
+def fault(template: str, text: str, form: Form) -> ValueError:
+    """What parse raises: the template filled in with the text and with what was expected."""
     return ValueError(_(template).format(text=text, expected=_(form.expected)))
 
 
@@ -79,7 +86,7 @@ class Flag:
             return 1
         if text.lower() in _OFF:
             return 0
-        raise _fault(N_("'{text}' is not a switch; expected {expected}"), text, self)
+        raise fault(N_("'{text}' is not a switch; expected {expected}"), text, self)
 
     def pack(self, value: Value) -> bytes:
         """A C int."""
@@ -96,7 +103,7 @@ class Flag:
 
 @dataclass(frozen=True)
 class Integer:
-    """A C int within a range, with a unit and names for some values."""
+    """A C integer within a range, with a unit and names for some values; unsigned where it has 8 bytes."""
 
     low: int
     high: int
@@ -118,109 +125,62 @@ class Integer:
         found = _INTEGER.fullmatch(text)
         factor = _factor(found[3], self.unit) if found else None
         if found is None or factor is None:
-            raise _fault(N_("'{text}' is not understood; expected {expected}"), text, self)
+            raise fault(N_("'{text}' is not understood; expected {expected}"), text, self)
         value = int(found[1] + found[2], 0 if found[2][:2] in {"0x", "0X"} else 10)
         scaled = round(value * factor, 6)
         if scaled != int(scaled) or not self.low <= scaled <= self.high:
-            raise _fault(N_("'{text}' is out of range; expected {expected}"), text, self)
+            raise fault(N_("'{text}' is out of range; expected {expected}"), text, self)
         return int(scaled)
 
     def pack(self, value: Value) -> bytes:
-        """A C int; values above 2**31-1 keep their 32 bits."""
-        return struct.pack("=I", int(value) & 0xFFFFFFFF)
+        """The bytes of a C integer; of 4, values above 2**31-1 keep their 32 bits."""
+        return struct.pack("=Q", value) if self.size == _LONG else struct.pack("=I", int(value) & 0xFFFFFFFF)
 
     def unpack(self, raw: bytes) -> Value:
-        """A signed C int; a shorter answer is an unsigned byte."""
-        return int(struct.unpack("=i", raw)[0]) if len(raw) == struct.calcsize("=i") else int(raw[0])
+        """A signed C int, or an unsigned long; a shorter answer is an unsigned byte."""
+        return int(struct.unpack("=Q" if len(raw) == _LONG else "=i", raw)[0]) if len(raw) >= _INT else int(raw[0])
 
     def show(self, value: Value) -> str:
-        """The number; a name for one below 0, which stands for something else."""
-        return next((name for name, known in self.names.items() if known == value and known < 0), str(value))
+        """The number; a name for one outside the range, which stands for something else."""
+        outside = not self.low <= int(value) <= self.high
+        return next((name for name, known in self.names.items() if known == value and outside), str(value))
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A C int that stands for one of a few things."""
+
+    names: Mapping[str, int] = field(hash=False)
+    size: int = _INT
+
+    @property
+    def expected(self) -> str:
+        """The names."""
+        return _("one of {names}").format(names=", ".join(self.names))
+
+    def parse(self, text: str) -> Value:
+        """The number of a name, or a number that has one."""
+        for name, value in self.names.items():
+            if text.lower() in {name, str(value)}:
+                return value
+        raise fault(N_("'{text}' is not understood; expected {expected}"), text, self)
+
+    def pack(self, value: Value) -> bytes:
+        """A C int."""
+        return struct.pack("=i", value)
+
+    def unpack(self, raw: bytes) -> Value:
+        """The C int."""
+        return int(struct.unpack("=i", raw)[0])
+
+    def show(self, value: Value) -> str:
+        """The name, or the number where there is none."""
+        return next((name for name, known in self.names.items() if known == value), str(value))
 
 
 def _factor(suffix: str, unit: str) -> float | None:
     units = _UNITS[unit]
     return units.get(suffix, units.get(suffix.upper()))
-
-
-@dataclass(frozen=True)
-class Linger:
-    """struct linger: ``off`` (value -1) or the seconds a close may wait."""
-
-    expected: str = N_("off, or 0 to 32767 seconds")
-    size: int = 8
-
-    def parse(self, text: str) -> Value:
-        """-1 for off, else seconds."""
-        if text.lower() == "off":
-            return -1
-        try:
-            return Integer(0, 32767, "seconds").parse(text)
-        except ValueError:
-            raise _fault(N_("'{text}' is not understood; expected {expected}"), text, self) from None
-
-    def pack(self, value: Value) -> bytes:
-        """l_onoff and l_linger."""
-        return struct.pack("=ii", int(value) >= 0, max(int(value), 0))
-
-    def unpack(self, raw: bytes) -> Value:
-        """-1 where l_onoff is 0, else l_linger."""
-        onoff, seconds = struct.unpack("=ii", raw)
-        return int(seconds) if onoff else -1
-
-    def show(self, value: Value) -> str:
-        """``off`` or the seconds."""
-        return "off" if value == -1 else str(value)
-
-
-@dataclass(frozen=True)
-class Device:
-    """The name of a network interface; empty for none."""
-
-    expected: str = N_("an interface name of at most 15 bytes, such as eth0")
-    size: int = 16
-
-    def parse(self, text: str) -> Value:
-        """The name itself."""
-        if len(text.encode("utf-8", "surrogateescape")) >= self.size or "\0" in text:
-            raise _fault(N_("'{text}' is no interface name; expected {expected}"), text, self)
-        return text
-
-    def pack(self, value: Value) -> bytes:
-        """The name with its NUL."""
-        return str(value).encode("utf-8", "surrogateescape") + b"\0"
-
-    def unpack(self, raw: bytes) -> Value:
-        """The name without what follows its NUL."""
-        return raw.partition(b"\0")[0].decode("utf-8", "backslashreplace")
-
-    def show(self, value: Value) -> str:
-        """The name, or ``none``."""
-        return str(value) or "none"
-
-
-@dataclass(frozen=True)
-class Structure:
-    """A structure of the kernel that is only read: shown as hexadecimal."""
-
-    size: int
-    expected: str = N_("nothing: it is read-only")
-
-    def parse(self, text: str) -> Value:
-        """Refuses."""
-        raise _fault(N_("'{text}' given; expected {expected}"), text, self)
-
-    def pack(self, value: Value) -> bytes:
-        """The bytes of the hexadecimal text."""
-        return bytes.fromhex(str(value))
-
-    def unpack(self, raw: bytes) -> Value:
-        """Hexadecimal text."""
-        return raw.hex()
-
-    def show(self, value: Value) -> str:
-        """Hexadecimal text."""
-        return str(value)
 
 
 @dataclass(frozen=True)
@@ -239,7 +199,7 @@ class Plain:
                 return bytes.fromhex(digits).hex()
             return self._number.parse(text)
         except ValueError:
-            raise _fault(N_("'{text}' is not understood; expected {expected}"), text, self) from None
+            raise fault(N_("'{text}' is not understood; expected {expected}"), text, self) from None
 
     def pack(self, value: Value) -> bytes:
         """A C int for a number, else the bytes."""
@@ -247,7 +207,7 @@ class Plain:
 
     def unpack(self, raw: bytes) -> Value:
         """A number where the kernel gave a C int, else hexadecimal text."""
-        return int(struct.unpack("=i", raw)[0]) if len(raw) == struct.calcsize("=i") else raw.hex()
+        return int(struct.unpack("=i", raw)[0]) if len(raw) == _INT else raw.hex()
 
     def show(self, value: Value) -> str:
         """The number, or ``hex:`` and the bytes."""

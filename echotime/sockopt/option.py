@@ -1,33 +1,64 @@
-"""What the catalogue's rows are made of: an option, when it must be set, what becomes of it on accept.
+"""What the catalogue's rows are made of: an option, where and when it is set, what the kernel makes of it.
 
-Data types only; the rows are in catalogue.py, the system calls in apply.py.
+Data types only; the rows are in rows/, the system calls in apply.py.
 """
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass
 from enum import Enum
 
-from echotime.sockopt.forms import Form, Value
+from echotime.sockopt.forms import N_, Form, Value
 
 LEVELS = {"SOL_SOCKET": 1, "IPPROTO_IP": 0, "IPPROTO_TCP": 6, "IPPROTO_UDP": 17, "IPPROTO_IPV6": 41}
 """The levels of setsockopt(2) by name, as Linux numbers them."""
+
+BOTH = ("tcp", "udp")
+UDP = ("udp",)
+TCP = ("tcp",)
+
+
+class Place(Enum):
+    """A kind of socket as the kernel tells them apart; the value says it in words."""
+
+    LISTENER = N_("TCP listener")
+    CONNECTION = N_("connection")
+    UDP = N_("UDP")
+
+    @property
+    def transport(self) -> str:
+        """``tcp`` or ``udp``."""
+        return "udp" if self is Place.UDP else "tcp"
+
+
+EVERYWHERE = tuple(Place)
+ON_TCP = (Place.LISTENER, Place.CONNECTION)
 
 
 class Moment(Enum):
     """Up to when setting an option has an effect; the value says it in words."""
 
-    BEFORE_BIND = "before bind"
-    BEFORE_LISTEN = "before listen"
-    ANY_TIME = "at any time"
+    BEFORE_BIND = N_("before bind")
+    BEFORE_CONNECTION = N_("before the connection; on a listener it holds for those to come")
+    ANY_TIME = N_("at any time")
 
 
 class OnAccept(Enum):
     """What becomes of a listener's option on the connections it accepts, on Linux."""
 
-    INHERITED = "inherited"
-    LISTENER_ONLY = "not inherited: it concerns the listener"
-    SET_AGAIN = "not inherited: echotime sets it on each connection"
+    INHERITED = N_("inherited")
+    REDUCED = N_("inherited, less what TCP's own options take")
+    LISTENER_ONLY = N_("not inherited: it concerns the listener")
+    SET_AGAIN = N_("not inherited: echotime sets it on each connection")
+
+
+class Readable(Enum):
+    """What getsockopt does; the value says it in words."""
+
+    YES = N_("can be read")
+    NO = N_("cannot be read back")
+    ONCE = N_("is gone once it was read, so it is left alone on sockets in use")
 
 
 @dataclass(frozen=True)
@@ -40,11 +71,37 @@ class Target:
 
 @dataclass(frozen=True)
 class Danger:
-    """A value that does on purpose what most do not want; `warning` is said at every start."""
+    """Values that do on purpose what most do not want; `warning` is said at every start."""
 
-    transport: str
-    value: Value
+    transports: tuple[str, ...]
+    values: Container[Value]
     warning: str
+
+
+@dataclass(frozen=True)
+class Altered:
+    """Why getsockopt may give another value than was set, and a value that shows it on `transport`."""
+
+    why: str
+    example: str
+    transport: str = "tcp"
+
+
+@dataclass(frozen=True)
+class Privilege:
+    """What it takes to set `example`, where `before` was set before."""
+
+    needs: str
+    example: str
+    before: str = ""
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """What others call it: a directive of systemd.socket(5), an address option of socat(1); empty for none."""
+
+    systemd: str = ""
+    socat: str = ""
 
 
 @dataclass(frozen=True)
@@ -56,25 +113,44 @@ class Option:
     number: int
     form: Form
     transports: tuple[str, ...]
-    """Where it has an effect; elsewhere the kernel refuses it or takes it and ignores it."""
+    """Where it has an effect."""
     meaning: str
+    use: str = ""
+    """When one sets it."""
+    trap: str = ""
+    """What goes wrong with it."""
+    example: str = "on"
+    """A value to try it with, which is not the default."""
     moment: Moment = Moment.ANY_TIME
     on_accept: OnAccept = OnAccept.INHERITED
     settable: bool = True
+    places: tuple[Place, ...] = EVERYWHERE
+    """Where the kernel takes it (a read-only one: gives it), with an effect or without."""
+    readable: Readable = Readable.YES
+    read_number: int | None = None
+    """The number to read it by, where that is another."""
     versions: tuple[int, ...] = ()
     """The IP versions it acts on, where the level does not say so: IP options are for 4, IPV6 options for 6."""
-    privilege: str = ""
-    altered: str = ""
-    """Why getsockopt may give another value than was set."""
-    trap: str = ""
+    privilege: Privilege | None = None
+    altered: Altered | None = None
     danger: Danger | None = None
+    elsewhere: Elsewhere = Elsewhere()
 
     @property
     def level_number(self) -> int:
         """The level as setsockopt wants it."""
         return LEVELS[self.level] if self.level in LEVELS else int(self.level)
 
+    @property
+    def ignored(self) -> tuple[Place, ...]:
+        """Where the kernel takes it and nothing comes of it."""
+        return tuple(place for place in self.places if self.settable and place.transport not in self.transports)
+
+    @property
+    def ip_versions(self) -> tuple[int, ...]:
+        """The IP versions it acts on."""
+        return self.versions or {"IPPROTO_IP": (4,), "IPPROTO_IPV6": (6,)}.get(self.level, (4, 6))
+
     def fits(self, target: Target) -> bool:
         """Whether it can have an effect on such a socket."""
-        versions = self.versions or {"IPPROTO_IP": (4,), "IPPROTO_IPV6": (6,)}.get(self.level, (4, 6))
-        return target.transport in self.transports and not target.versions.isdisjoint(versions)
+        return target.transport in self.transports and not target.versions.isdisjoint(self.ip_versions)

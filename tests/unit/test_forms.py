@@ -1,17 +1,23 @@
 """sockopt/forms.py."""
 
 import contextlib
+import socket
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from echotime.sockopt.catalogue import CATALOGUE
-from echotime.sockopt.forms import Device, Flag, Form, Integer, Linger, Plain, Structure, Value
+from echotime.sockopt.forms import Choice, Flag, Form, Integer, Plain, Value
+from echotime.sockopt.rows.parts import DEVICE
+from echotime.sockopt.structures import Address, Group, Interval, Linger, Structure
 
 FORMS = [option.form for option in CATALOGUE] + [Plain()]
 SECONDS = Integer(1, 32767, "seconds")
 MILLISECONDS = Integer(0, 2**31 - 1, "milliseconds")
+GROUP = Group(socket.AF_INET, "a multicast group")
+GROUP6 = Group(socket.AF_INET6, "a multicast group")
+CHOICE = Choice({"dont": 0, "do": 2})
 BYTES = Integer(0, 2**31 - 1, "bytes")
 
 
@@ -34,7 +40,18 @@ BYTES = Integer(0, 2**31 - 1, "bytes")
         (Integer(0, 255, "", {"EF": 0xB8}), "ef", 0xB8),
         (Linger(), "off", -1),
         (Linger(), "5s", 5),
-        (Device(), "eth0", "eth0"),
+        (DEVICE, "eth0", "eth0"),
+        (Integer(0, 2**28, "microseconds"), "20ms", 20_000),
+        (Integer(0, 2**63 - 1, "bytes", {"unlimited": 2**64 - 1}, size=8), "unlimited", 2**64 - 1),
+        (Integer(0, 2**63 - 1, "bytes", size=8), "8G", 2**33),
+        (CHOICE, "Do", 2),
+        (CHOICE, "0", 0),
+        (Interval(), "3s", 3_000_000),
+        (Interval(), "1.5", 1_500_000),
+        (Interval(), "500ms", 500_000),
+        (Address(), "127.0.0.1", "127.0.0.1"),
+        (GROUP, "239.1.2.3%lo", "239.1.2.3%lo"),
+        (GROUP6, "FF02::0:1", "ff02::1"),
         (Plain(), "on", 1),
         (Plain(), "-1", -1),
         (Plain(), "64K", 65536),
@@ -61,8 +78,21 @@ def test_parse(form: Form, text: str, value: Value) -> None:
         (BYTES, "3G"),
         (Linger(), "-1"),
         (Linger(), "on"),
-        (Device(), "x" * 16),
-        (Device(), "a\0b"),
+        (DEVICE, "x" * 16),
+        (DEVICE, "a\0b"),
+        (CHOICE, "3"),
+        (CHOICE, ""),
+        (Interval(), "-1s"),
+        (Interval(), "1e3"),
+        (Interval(), "9999999999s"),
+        (Address(), "127.1"),
+        (Address(), "::1"),
+        (Address(), "a\0b"),
+        (GROUP, "10.0.0.1"),
+        (GROUP, "239.1.2.3%"),
+        (GROUP, "ff02::1"),
+        (GROUP6, "2001:db8::1"),
+        (GROUP6, "ff02::1%a\0"),
         (Plain(), "hex:0"),
         (Plain(), "4G"),
         (Structure(4), "1"),

@@ -1,0 +1,25 @@
+"""The names that --sockopt takes, for `--sockopt help`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from gettext import gettext as _
+
+from echotime.sockopt.assignment import EXPECTED
+from echotime.sockopt.catalogue import CHAPTERS
+from echotime.sockopt.forms import N_
+
+_INTRODUCTION = N_("--sockopt {form}; repeatable. `echotime sockopts NAME` tells all about one.")
+
+
+def lines() -> Iterator[str]:
+    """Every option that can be set: its name, the values it takes, what it means."""
+    yield _(_INTRODUCTION).format(form=_(EXPECTED))
+    for chapter in CHAPTERS:
+        settable = [option for option in chapter.rows if option.settable]
+        if settable:
+            yield f"\n{chapter.title}"
+        for option in settable:
+            where = "/".join(option.transports)
+            yield f"  {option.name:<20}{where:<9}{_(option.meaning)}"
+            yield f"  {'':<29}{option.name}={option.example} ({_(option.form.expected)})"

@@ -1,0 +1,146 @@
+"""Which addresses and ports are bound, and who may share them."""
+
+from __future__ import annotations
+
+from echotime.sockopt.forms import N_, Integer
+from echotime.sockopt.option import BOTH, UDP, Altered, Danger, Elsewhere, Moment, Option, Place, Privilege
+from echotime.sockopt.rows.parts import (
+    DEVICE,
+    DEVICE_NEEDS,
+    FLAG,
+    LATE_OPTION,
+    MAY_TRANSPARENT,
+    ON,
+    TRANSPARENT_DANGER,
+    Every,
+    ipv4_option,
+    ipv6_option,
+    socket_option,
+)
+
+TITLE = "Addresses and ports"
+INTRODUCTION = "Which address, port and interface a socket is bound to, and who may share them."
+
+_FREE = "It is for services that start before their address is there: VRRP, boot order, an interface yet to come."
+_TRANSPARENT = "For a transparent proxy, together with a policy route or TPROXY rule that brings the packets here."
+
+ROWS: tuple[Option, ...] = (
+    socket_option(
+        "SO_REUSEADDR",
+        2,
+        FLAG,
+        BOTH,
+        meaning=N_("Bind although connections of an earlier server on the port are still in TIME_WAIT."),
+        use=N_("On every TCP server that is to be started again at once."),
+        trap=N_(
+            "The earlier server must have set it as well, and two that listen are never allowed. On UDP it means "
+            "something else: every process that sets it, of any user, may bind the same port and take our datagrams; "
+            "echotime sets it before bind, as the seed does, and clears it right after, unless it is asked for."
+        ),
+        moment=Moment.BEFORE_BIND,
+        danger=Danger(UDP, ON, "any process of any user that sets it too may bind this port and take our datagrams"),
+        elsewhere=Elsewhere(socat="so-reuseaddr"),
+    ),
+    socket_option(
+        "SO_REUSEPORT",
+        15,
+        FLAG,
+        BOTH,
+        meaning="Several sockets of one user share a port; the kernel spreads connections or senders over them.",
+        use="To run one daemon a processor, or the new one beside the old while it is replaced.",
+        trap="All that share must set it, before bind. One that listens and does not accept still gets its share.",
+        moment=Moment.BEFORE_BIND,
+        danger=Danger(BOTH, ON, "a second daemon of the same user starts on this port instead of failing"),
+        elsewhere=Elsewhere("ReusePort=", "so-reuseport"),
+    ),
+    socket_option(
+        "SO_BINDTODEVICE",
+        25,
+        DEVICE,
+        BOTH,
+        meaning=N_("Receive and send through one network interface only."),
+        use=N_("To serve one side of a host, whatever addresses it has, or inside a VRF."),
+        trap=N_(
+            "The interface must exist at start. Bound to another, 127.0.0.1 is refused, and the host's own connections "
+            "to the interface's address still come in."
+        ),
+        example="lo",
+        privilege=Privilege(DEVICE_NEEDS, example="", before="lo"),
+        elsewhere=Elsewhere("BindToDevice=", "so-bindtodevice"),
+    ),
+    socket_option(
+        "SO_BINDTOIFINDEX",
+        62,
+        Integer(0, 2**31 - 1),
+        BOTH,
+        meaning="SO_BINDTODEVICE by the interface's index; 0 for none.",
+        use="Where the interface may be renamed.",
+        trap="An interface that is made anew has another index, and an index that nobody has is taken in silence.",
+        example="1",
+        privilege=Privilege(DEVICE_NEEDS, example="0", before="1"),
+        danger=Danger(BOTH, Every(but=(0,)), "nothing comes in once the interface of this index is gone"),
+    ),
+    ipv6_option(
+        "IPV6_V6ONLY",
+        26,
+        FLAG,
+        BOTH,
+        meaning="Serve IPv6 only; off, a socket on [::] serves IPv4 as well.",
+        use="On, beside a second socket for IPv4 on the same port.",
+        trap="Off by default on [::], whatever the system's net.ipv6.bindv6only says. After bind it is refused "
+        "(EINVAL). IPv4 peers appear as ::ffff:192.0.2.1.",
+        moment=Moment.BEFORE_BIND,
+        places=(Place.LISTENER, Place.UDP),
+        altered=Altered("a socket bound to an IPv6 address other than [::] speaks IPv6 only", example="off"),
+        elsewhere=Elsewhere("BindIPv6Only=", "ipv6-v6only"),
+    ),
+    ipv4_option(
+        "IP_FREEBIND",
+        15,
+        FLAG,
+        BOTH,
+        meaning="Bind to an address that this host does not have yet, IPv4 or IPv6.",
+        use=_FREE,
+        trap=LATE_OPTION,
+        moment=Moment.BEFORE_BIND,
+        versions=(4, 6),
+        elsewhere=Elsewhere("FreeBind=", "ip-freebind"),
+    ),
+    ipv6_option(
+        "IPV6_FREEBIND",
+        78,
+        FLAG,
+        BOTH,
+        meaning="Bind to an IPv6 address that this host does not have yet.",
+        use=_FREE,
+        trap=LATE_OPTION,
+        moment=Moment.BEFORE_BIND,
+        elsewhere=Elsewhere("FreeBind="),
+    ),
+    ipv4_option(
+        "IP_TRANSPARENT",
+        19,
+        FLAG,
+        BOTH,
+        meaning="Bind to, and take connections for, addresses that are not this host's.",
+        use=_TRANSPARENT,
+        trap=LATE_OPTION,
+        moment=Moment.BEFORE_BIND,
+        privilege=Privilege(MAY_TRANSPARENT, example="on"),
+        danger=TRANSPARENT_DANGER,
+        elsewhere=Elsewhere("Transparent=", "ip-transparent"),
+    ),
+    ipv6_option(
+        "IPV6_TRANSPARENT",
+        75,
+        FLAG,
+        BOTH,
+        meaning="IP_TRANSPARENT for IPv6.",
+        use=_TRANSPARENT,
+        trap=LATE_OPTION,
+        moment=Moment.BEFORE_BIND,
+        privilege=Privilege(MAY_TRANSPARENT, example="on"),
+        danger=TRANSPARENT_DANGER,
+        elsewhere=Elsewhere("Transparent="),
+    ),
+)

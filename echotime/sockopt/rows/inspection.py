@@ -1,0 +1,108 @@
+"""What can only be read."""
+
+from __future__ import annotations
+
+import struct
+
+from echotime.sockopt import tcp_info
+from echotime.sockopt.forms import Choice, Integer
+from echotime.sockopt.option import BOTH, Elsewhere, Option, Place, Readable
+from echotime.sockopt.rows.parts import ipv4_option, socket_option, tcp_option
+from echotime.sockopt.structures import Structure
+
+TITLE = "What can only be read"
+INTRODUCTION = "What the kernel tells about a socket."
+
+_ANY = Integer(-(2**31), 2**31 - 1)
+_MEMORY = ["rmem", "rcvbuf", "wmem", "sndbuf", "forward", "wqueued", "options", "backlog", "drops"]
+
+
+def _memory(raw: bytes) -> str:
+    """The counters of SO_MEMINFO by name; bytes, and at the end datagrams dropped."""
+    return ", ".join(f"{name} {number}" for name, number in zip(_MEMORY, struct.unpack("=9I", raw), strict=True))
+
+
+def _connection(raw: bytes) -> str:
+    return str(tcp_info.unpack(raw))
+
+
+ROWS: tuple[Option, ...] = (
+    tcp_option(
+        "TCP_INFO",
+        11,
+        Structure(256, _connection),
+        meaning="The kernel's view of a connection; on a listener, how many connections wait and how many may.",
+        settable=False,
+        elsewhere=Elsewhere(socat="tcp-info"),
+    ),
+    socket_option(
+        "SO_MEMINFO",
+        55,
+        Structure(36, _memory),
+        BOTH,
+        meaning="Nine counters of the socket's memory; the last is the number of datagrams dropped.",
+        settable=False,
+    ),
+    ipv4_option(
+        "IP_MTU",
+        14,
+        _ANY,
+        BOTH,
+        meaning="The path MTU that is known for a connected socket.",
+        settable=False,
+        places=(Place.CONNECTION,),
+    ),
+    socket_option(
+        "SO_ERROR",
+        4,
+        _ANY,
+        BOTH,
+        meaning="The error that waits to be reported, as an errno; 0 for none.",
+        settable=False,
+        readable=Readable.ONCE,
+        elsewhere=Elsewhere(socat="so-error"),
+    ),
+    socket_option(
+        "SO_COOKIE",
+        57,
+        Integer(0, 2**64 - 1, size=8),
+        BOTH,
+        meaning="A number that no other socket has until the next boot; ss -e and eBPF show the same.",
+        settable=False,
+    ),
+    socket_option(
+        "SO_ACCEPTCONN",
+        30,
+        Choice({"no": 0, "yes": 1}),
+        BOTH,
+        meaning="Whether the socket listens.",
+        settable=False,
+        elsewhere=Elsewhere(socat="so-acceptconn"),
+    ),
+    socket_option(
+        "SO_TYPE",
+        3,
+        Choice({"stream": 1, "datagram": 2}),
+        BOTH,
+        meaning="The type that socket was called with.",
+        settable=False,
+        elsewhere=Elsewhere(socat="so-type"),
+    ),
+    socket_option(
+        "SO_DOMAIN",
+        39,
+        Choice({"inet": 2, "inet6": 10}),
+        BOTH,
+        meaning="The address family that socket was called with.",
+        settable=False,
+    ),
+    socket_option(
+        "SO_PROTOCOL",
+        38,
+        Choice({"tcp": 6, "udp": 17}),
+        BOTH,
+        meaning="The protocol of the socket.",
+        settable=False,
+        elsewhere=Elsewhere(socat="so-protocol"),
+    ),
+)

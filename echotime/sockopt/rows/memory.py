@@ -1,0 +1,138 @@
+"""Buffers, windows and rates."""
+
+from __future__ import annotations
+
+from echotime.sockopt.forms import Integer
+from echotime.sockopt.option import (
+    BOTH,
+    TCP,
+    Altered,
+    Danger,
+    Elsewhere,
+    Moment,
+    Option,
+    Privilege,
+)
+from echotime.sockopt.rows.parts import BYTES, Every, socket_option, tcp_option
+
+TITLE = "Buffers, windows and rates"
+INTRODUCTION = "How much the kernel keeps for a socket, and how fast it sends."
+
+_ADMIN = "CAP_NET_ADMIN"
+_DOUBLED = "the kernel doubles it, between a smallest size and twice "
+_FORCE_DANGER = Danger(
+    BOTH, Every(), "every connection may take as much of the kernel's memory, past the system's bound"
+)
+_ANY_LIMIT = "the kernel doubles it, and holds it against no bound"
+
+ROWS: tuple[Option, ...] = (
+    socket_option(
+        "SO_SNDBUF",
+        7,
+        BYTES,
+        BOTH,
+        meaning="The send buffer of each socket.",
+        use="To bound what a client that does not read may cost.",
+        trap="Unset, TCP lets it grow to some megabytes for a client that does not read; set, it bounds that.",
+        example="64K",
+        altered=Altered(_DOUBLED + "net.core.wmem_max", example="64K"),
+        elsewhere=Elsewhere("SendBuffer=", "so-sndbuf"),
+    ),
+    socket_option(
+        "SO_RCVBUF",
+        8,
+        BYTES,
+        BOTH,
+        meaning="The receive buffer of each socket.",
+        use="On UDP, larger where bursts are dropped (SO_MEMINFO counts them); on TCP, smaller to bound memory.",
+        trap="Setting it ends TCP's automatic tuning, and the window scale is settled by the SYN: set later it "
+        "bounds less than it says. A datagram takes far more of it than its bytes.",
+        example="64K",
+        moment=Moment.BEFORE_CONNECTION,
+        altered=Altered(_DOUBLED + "net.core.rmem_max", example="64K"),
+        elsewhere=Elsewhere("ReceiveBuffer=", "so-rcvbuf"),
+    ),
+    socket_option(
+        "SO_SNDBUFFORCE",
+        32,
+        BYTES,
+        BOTH,
+        meaning="SO_SNDBUF without its upper bound.",
+        use="Where net.core.wmem_max cannot be raised.",
+        trap="It is read as SO_SNDBUF.",
+        example="64K",
+        read_number=7,
+        privilege=Privilege(_ADMIN, example="64K"),
+        altered=Altered(_ANY_LIMIT, example="64K"),
+        danger=_FORCE_DANGER,
+    ),
+    socket_option(
+        "SO_RCVBUFFORCE",
+        33,
+        BYTES,
+        BOTH,
+        meaning="SO_RCVBUF without its upper bound.",
+        use="Where net.core.rmem_max cannot be raised.",
+        trap="It is read as SO_RCVBUF.",
+        example="64K",
+        moment=Moment.BEFORE_CONNECTION,
+        read_number=8,
+        privilege=Privilege(_ADMIN, example="64K"),
+        altered=Altered(_ANY_LIMIT, example="64K"),
+        danger=_FORCE_DANGER,
+    ),
+    socket_option(
+        "SO_RCVLOWAT",
+        18,
+        Integer(0, 2**31 - 1, "bytes"),
+        TCP,
+        meaning="How many bytes must be there before poll and a blocking recv report any.",
+        use="Where messages have a known size and fewer bytes are not worth a wakeup.",
+        trap="A message shorter than this stays unanswered until more comes: an echo appears to hang.",
+        example="5",
+        altered=Altered("0 means 1, and half of the largest receive buffer is the most", example="0"),
+        danger=Danger(TCP, Every(but=(0, 1)), "a message shorter than this waits until more bytes have come"),
+        elsewhere=Elsewhere(socat="so-rcvlowat"),
+    ),
+    socket_option(
+        "SO_SNDLOWAT",
+        19,
+        Integer(1, 1),
+        (),
+        meaning="Always 1 on Linux, which refuses to set it (ENOPROTOOPT).",
+        settable=False,
+        elsewhere=Elsewhere(socat="so-sndlowat"),
+    ),
+    tcp_option(
+        "TCP_NOTSENT_LOWAT",
+        25,
+        BYTES,
+        meaning="How many bytes not yet sent make a socket not writable; 0: net.ipv4.tcp_notsent_lowat.",
+        use="To feel a slow client early, and to keep late words from queueing behind old bytes.",
+        trap="Far below what a round trip carries it costs throughput.",
+        example="16K",
+    ),
+    tcp_option(
+        "TCP_WINDOW_CLAMP",
+        10,
+        BYTES,
+        meaning="The largest receive window that is offered.",
+        use="To make a slow receiver on purpose.",
+        trap="Throughput cannot pass one window a round trip.",
+        example="60000",
+        moment=Moment.BEFORE_CONNECTION,
+        altered=Altered("the kernel raises it to half of the smallest receive buffer", example="1"),
+        danger=Danger(TCP, Every(but=(0,)), "no client can send faster than one such window a round trip"),
+        elsewhere=Elsewhere(socat="tcp-window-clamp"),
+    ),
+    socket_option(
+        "SO_MAX_PACING_RATE",
+        47,
+        Integer(0, 2**63 - 1, "bytes", {"unlimited": 2**64 - 1}, size=8),
+        BOTH,
+        meaning="The most bytes a second that a connection sends.",
+        use="To be a slow server on purpose, or a polite one.",
+        trap="TCP keeps it by itself, after its first ten segments; UDP only where the interface's queue is fq.",
+        example="1M",
+    ),
+)

@@ -1,0 +1,145 @@
+"""Where packets may go: routes, broadcast, multicast."""
+
+from __future__ import annotations
+
+import socket
+
+from echotime.sockopt.forms import N_, Integer
+from echotime.sockopt.option import BOTH, UDP, Altered, Danger, Elsewhere, Option, Place, Readable
+from echotime.sockopt.rows.parts import DEFAULT, FLAG, HOPS, Every, ipv4_option, ipv6_option, socket_option
+from echotime.sockopt.structures import Address, Group
+
+TITLE = "Routes, broadcast and multicast"
+INTRODUCTION = "How far packets go, and who is asked at once."
+
+_ON_UDP = (Place.UDP,)
+_NOT_HERE = "A responder that answers each sender alone has no use for it."
+_UNICAST = Danger(UDP, Every(), "nothing comes of it: answers go to one sender each")
+_GROUP_USE = "To be found by clients that do not know the address, as in service discovery."
+_GROUP_TRAP = "Every member answers each question; one sent with a forged sender is answered by all of them to it."
+_GROUP_DANGER = Danger(UDP, Every(), "questions to the group are answered, by every member of it")
+
+ROWS: tuple[Option, ...] = (
+    socket_option(
+        "SO_DONTROUTE",
+        5,
+        FLAG,
+        BOTH,
+        meaning=N_("Send to directly attached networks only, never through a gateway."),
+        use=N_("To answer neighbours only."),
+        trap=N_("A client behind a gateway gets no answer: TCP times out, UDP answers fail with ENETUNREACH."),
+        elsewhere=Elsewhere(socat="so-dontroute"),
+    ),
+    socket_option(
+        "SO_BROADCAST",
+        6,
+        FLAG,
+        UDP,
+        meaning=N_("Allow sending to a broadcast address; without it such a send fails with EACCES."),
+        use=N_("In clients that ask everybody on a network."),
+        trap=N_("Receiving broadcasts needs no option."),
+        elsewhere=Elsewhere("Broadcast=", "so-broadcast"),
+    ),
+    ipv4_option(
+        "IP_ADD_MEMBERSHIP",
+        35,
+        Group(socket.AF_INET, N_("a multicast group such as 239.1.2.3 or 239.1.2.3%eth0")),
+        UDP,
+        meaning="Join a multicast group: its datagrams are received too.",
+        use=_GROUP_USE,
+        trap=_GROUP_TRAP,
+        example="239.1.2.3%lo",
+        places=_ON_UDP,
+        readable=Readable.NO,
+        danger=_GROUP_DANGER,
+        elsewhere=Elsewhere(socat="ip-add-membership"),
+    ),
+    ipv6_option(
+        "IPV6_JOIN_GROUP",
+        20,
+        Group(socket.AF_INET6, N_("a multicast group such as ff02::1234%eth0")),
+        UDP,
+        meaning="IP_ADD_MEMBERSHIP for IPv6.",
+        use=_GROUP_USE,
+        trap=_GROUP_TRAP,
+        example="ff02::1234%lo",
+        places=_ON_UDP,
+        readable=Readable.NO,
+        danger=_GROUP_DANGER,
+        elsewhere=Elsewhere(socat="ipv6-join-group"),
+    ),
+    ipv4_option(
+        "IP_MULTICAST_ALL",
+        49,
+        FLAG,
+        UDP,
+        meaning="Receive on a wildcard address what groups get that others of this host have joined.",
+        use="Off, to receive one's own groups only.",
+        trap="On by default.",
+        example="off",
+        danger=Danger(UDP, (0,), "questions to groups that others joined are no longer answered"),
+    ),
+    ipv4_option(
+        "IP_MULTICAST_IF",
+        32,
+        Address(),
+        UDP,
+        meaning="The interface by which multicast is sent.",
+        use="In senders on hosts with several interfaces.",
+        trap=_NOT_HERE,
+        example="127.0.0.1",
+        places=_ON_UDP,
+        danger=_UNICAST,
+        elsewhere=Elsewhere(socat="ip-multicast-if"),
+    ),
+    ipv4_option(
+        "IP_MULTICAST_TTL",
+        33,
+        Integer(0, 255, "", {"default": -1}),
+        UDP,
+        meaning="The time to live of multicast that is sent; 1, the default, stays on the network.",
+        use="In senders whose groups are routed.",
+        trap=_NOT_HERE,
+        example="5",
+        places=_ON_UDP,
+        altered=Altered(DEFAULT, example="default", transport="udp"),
+        danger=_UNICAST,
+        elsewhere=Elsewhere(socat="ip-multicast-ttl"),
+    ),
+    ipv6_option(
+        "IPV6_MULTICAST_HOPS",
+        18,
+        HOPS,
+        UDP,
+        meaning="The hop limit of multicast that is sent.",
+        use="In senders whose groups are routed.",
+        trap=_NOT_HERE,
+        example="5",
+        places=_ON_UDP,
+        altered=Altered(DEFAULT, example="default", transport="udp"),
+        danger=_UNICAST,
+    ),
+    ipv4_option(
+        "IP_MULTICAST_LOOP",
+        34,
+        FLAG,
+        UDP,
+        meaning="Members on this host receive what it sends to a group, too.",
+        use="Off, not to hear oneself.",
+        trap=_NOT_HERE,
+        example="off",
+        danger=_UNICAST,
+        elsewhere=Elsewhere(socat="ip-multicast-loop"),
+    ),
+    ipv6_option(
+        "IPV6_MULTICAST_LOOP",
+        19,
+        FLAG,
+        UDP,
+        meaning="IP_MULTICAST_LOOP for IPv6.",
+        use="Off, not to hear oneself.",
+        trap=_NOT_HERE,
+        example="off",
+        danger=_UNICAST,
+    ),
+)

@@ -1,0 +1,76 @@
+"""When bytes are sent, and in what order they are read."""
+
+from __future__ import annotations
+
+from echotime.sockopt.forms import N_, Integer
+from echotime.sockopt.option import TCP, Altered, Danger, Elsewhere, OnAccept, Option
+from echotime.sockopt.rows.parts import FLAG, ON, Every, socket_option, tcp_option
+from echotime.sockopt.structures import Name
+
+TITLE = "When bytes are sent"
+INTRODUCTION = "Delays that TCP makes or avoids, and the one byte that overtakes others."
+
+ROWS: tuple[Option, ...] = (
+    tcp_option(
+        "TCP_NODELAY",
+        1,
+        FLAG,
+        meaning="Send small segments at once instead of waiting for an acknowledgement (Nagle's algorithm).",
+        use="On every server that answers in more than one write.",
+        trap="On by default. Off, an answer written in several pieces takes 40 ms longer.",
+        elsewhere=Elsewhere("NoDelay=", "tcp-nodelay"),
+    ),
+    tcp_option(
+        "TCP_CORK",
+        3,
+        FLAG,
+        meaning="Send full segments only; a shorter rest is held until it is switched off, or for 200 ms.",
+        use="Around several writes that belong together, on then off.",
+        trap="Left on, as one that a listener hands down is, each answer's last bytes are 200 ms late.",
+        danger=Danger(TCP, ON, "each answer is held back for 200 ms"),
+        elsewhere=Elsewhere(socat="tcp-cork"),
+    ),
+    tcp_option(
+        "TCP_QUICKACK",
+        12,
+        FLAG,
+        meaning="Acknowledge at once instead of waiting for data that could carry the acknowledgement.",
+        use="Right before a receive, where the peer still has Nagle's algorithm on.",
+        trap="It does not stay: the kernel sets it anew as the connection goes on.",
+        example="off",
+        on_accept=OnAccept.SET_AGAIN,
+        altered=Altered("the kernel does not keep it", example="off"),
+        danger=Danger(TCP, Every(), "it does not stay; the kernel sets it anew as a connection goes on"),
+        elsewhere=Elsewhere(socat="tcp-quickack"),
+    ),
+    tcp_option(
+        "TCP_CONGESTION",
+        13,
+        Name(N_("the name of a congestion control algorithm, such as cubic")),
+        meaning="The congestion control algorithm.",
+        use="To try another than net.ipv4.tcp_congestion_control names.",
+        trap="The kernel must have it (net.ipv4.tcp_available_congestion_control); those not in "
+        "net.ipv4.tcp_allowed_congestion_control take CAP_NET_ADMIN.",
+        example="reno",
+        elsewhere=Elsewhere("TCPCongestion="),
+    ),
+    tcp_option(
+        "TCP_TX_DELAY",
+        37,
+        Integer(0, 2**28 - 1, "microseconds"),
+        meaning="Delay all that is sent by so much.",
+        use="To be a far-away server on purpose.",
+        trap="Only where the interface's queue is fq; on loopback nothing comes of it.",
+        example="20ms",
+    ),
+    socket_option(
+        "SO_OOBINLINE",
+        10,
+        FLAG,
+        TCP,
+        meaning=N_("Keep TCP's urgent byte in the stream."),
+        use=N_("Wherever every byte that a client sends has to be answered."),
+        trap=N_("Off, the urgent byte is not part of what is read: abc, urgent X, def comes back as abcdef."),
+        elsewhere=Elsewhere(socat="so-oobinline"),
+    ),
+)

@@ -1,0 +1,69 @@
+"""Sockets on loopback to try things on, all of them closed together."""
+
+from __future__ import annotations
+
+import socket
+from contextlib import ExitStack
+from types import TracebackType
+
+from echotime.sockopt.option import Place
+
+LIMIT = 1.0
+"""Seconds after which a connection is given up, and a call of a client."""
+
+_LOOPBACK = {4: (socket.AF_INET, "127.0.0.1"), 6: (socket.AF_INET6, "::1")}
+
+
+class Scratch:
+    """Opens sockets of one IP version, and closes them at the end of its `with`. All of it may raise OSError."""
+
+    def __init__(self, version: int = 4) -> None:
+        self.family, self.host = _LOOPBACK[version]
+        self._opened = ExitStack()
+
+    def __enter__(self) -> Scratch:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._opened.close()
+
+    def open(self, transport: str) -> socket.socket:
+        """A new one, not bound."""
+        kind = socket.SOCK_STREAM if transport == "tcp" else socket.SOCK_DGRAM
+        sock = self._opened.enter_context(socket.socket(self.family, kind))
+        sock.settimeout(LIMIT)
+        return sock
+
+    def bind(self, sock: socket.socket, backlog: int = 16) -> socket.socket:
+        """Bind it to a port of the system's choice, and listen on it if it is TCP's."""
+        sock.bind((self.host, 0))
+        if sock.type == socket.SOCK_STREAM:
+            sock.listen(backlog)
+        return sock
+
+    def client(self, server: socket.socket) -> socket.socket:
+        """A TCP or UDP socket that is connected to it."""
+        sock = self.open("tcp" if server.type == socket.SOCK_STREAM else "udp")
+        sock.connect(server.getsockname()[:2])
+        return sock
+
+    def accept(self, listener: socket.socket) -> socket.socket:
+        """The next connection. It blocks as long as its listener does."""
+        connection, _address = listener.accept()
+        connection.settimeout(listener.gettimeout())
+        return self._opened.enter_context(connection)
+
+    def pair(self, listener: socket.socket | None = None) -> tuple[socket.socket, socket.socket]:
+        """A connection: the client's side, which has sent a byte, and the server's, which has not read it."""
+        listener = listener or self.bind(self.open("tcp"))
+        client = self.client(listener)
+        client.send(b"x")  # where accept is deferred it waits for that
+        return client, self.accept(listener)
+
+    def one(self, place: Place) -> socket.socket:
+        """A socket of this kind, ready for use and with every option as it comes."""
+        if place is Place.CONNECTION:
+            return self.pair()[1]
+        return self.bind(self.open(place.transport))

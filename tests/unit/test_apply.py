@@ -1,0 +1,205 @@
+"""sockopt/apply.py, tcp_info.py, errno_name.py and trial.py, on real sockets."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import socket
+
+import pytest
+
+from echotime.sockopt.apply import OptionFailed, apply, apply_late, read, warning
+from echotime.sockopt.assignment import parse
+from echotime.sockopt.catalogue import BY_NAME
+from echotime.sockopt.errno_name import errno_name
+from echotime.sockopt.option import Place
+from echotime.sockopt.scratch import Scratch
+from echotime.sockopt.tcp_info import tcp_info
+from echotime.sockopt.trial import Outcome, outcomes, shown_values
+
+
+def test_too_late() -> None:
+    """What must be set before bind is left alone on a socket that is bound, and says so."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        asked = parse("SO_REUSEADDR=on")
+        apply_late(sock, [asked])
+        assert str(read(sock, asked, bound_before=True)) == (
+            "SO_REUSEADDR asked on, effective off: too late: it must be set before bind"
+        )
+
+
+def test_altered() -> None:
+    """The kernel's doubling is told, as the start report tells it."""
+    with socket.socket() as sock:
+        asked = parse("SO_RCVBUF=65536")
+        apply(sock, [asked])
+        assert str(read(sock, asked)).startswith("SO_RCVBUF asked 65536, effective 131072: the kernel doubles it")
+
+
+def test_same_value_in_another_form() -> None:
+    """What reads back as the same bytes was not altered."""
+    with socket.socket() as sock:
+        apply(sock, [parse("1:11=hex:01000000")])
+        assert str(read(sock, parse("1:11=hex:01000000"))) == "1:11 asked hex:01000000, effective 1"
+        assert "asked default, effective 64" in str(read(sock, parse("IP_TTL=default")))
+
+
+def test_unreadable() -> None:
+    """An option that cannot be read back says so, by name and by number."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        assert str(read(sock, parse("IP_ADD_MEMBERSHIP=239.1.2.3"))) == (
+            "IP_ADD_MEMBERSHIP asked 239.1.2.3, effective unknown: it cannot be read back"
+        )
+        assert "effective unknown: it cannot be read back: Protocol not available" in str(read(sock, parse("0:36=1")))
+
+
+def test_read_by_another_number() -> None:
+    """SO_RCVBUFFORCE is read as SO_RCVBUF."""
+    with socket.socket() as sock:
+        apply(sock, [parse("SO_RCVBUF=64K")])
+        assert "effective 131072" in str(read(sock, parse("SO_RCVBUFFORCE=64K")))
+
+
+def test_refused() -> None:
+    """What the kernel refuses names the option, the reason and the errno."""
+    with (
+        socket.socket() as sock,
+        pytest.raises(OptionFailed, match=r"^1:999=1: Protocol not available \(ENOPROTOOPT\)$"),
+    ):
+        apply(sock, [parse("1:999=1")])
+
+
+@pytest.mark.parametrize("text", ["SO_BINDTODEVICE=none0", "IP_ADD_MEMBERSHIP=239.1.2.3%none0"])
+def test_unknown_interface(text: str) -> None:
+    """A missing interface names those that are there."""
+    with (
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock,
+        pytest.raises(OptionFailed, match=r"ENODEV\); the interfaces here are .*\blo\b"),
+    ):
+        apply(sock, [parse(text)])
+
+
+def test_joined() -> None:
+    """A group that was joined on loopback is heard there."""
+    with Scratch() as scratch:
+        member, sender = scratch.open("udp"), scratch.open("udp")
+        apply(member, [parse("IP_ADD_MEMBERSHIP=239.1.2.3%lo")])
+        member.bind(("239.1.2.3", 0))
+        apply(sender, [parse("IP_MULTICAST_IF=127.0.0.1")])
+        sender.sendto(b"hello", member.getsockname())
+        assert member.recv(100) == b"hello"
+
+
+def test_dangers() -> None:
+    """Only the dangerous values on the dangerous transport warn."""
+    assert "take our datagrams" in warning(parse("SO_REUSEADDR=on"), "udp")
+    assert warning(parse("SO_REUSEADDR=on"), "tcp") == ""
+    assert warning(parse("SO_REUSEADDR=off"), "udp") == ""
+    assert "reset" in warning(parse("SO_LINGER=0"), "tcp")
+    assert warning(parse("SO_LINGER=5"), "tcp") == ""
+    assert warning(parse("SO_RCVLOWAT=1"), "tcp") == ""
+    assert "waits until more bytes" in warning(parse("SO_RCVLOWAT=2"), "tcp")
+    assert "do not block" in warning(parse("SO_RCVTIMEO=1s"), "udp")
+
+
+def test_tcp_info() -> None:
+    """A listener's queue, a connection's state, and one that nobody has connected."""
+    with Scratch() as scratch:
+        listener = scratch.bind(scratch.open("tcp"), 7)
+        client = scratch.client(listener)
+        assert (tcp_info(listener).waiting, tcp_info(listener).limit) == (1, 7)
+        assert str(tcp_info(listener)) == "LISTEN, 1 waiting, limit 7"
+        assert str(tcp_info(scratch.open("tcp"))) == "CLOSE"
+        info = tcp_info(client)
+        assert (info.state, info.probes, info.total_retransmits) == ("ESTABLISHED", 0, 0)
+        assert info.window > 0 < info.rtt < 1000
+        client.shutdown(socket.SHUT_WR)
+        connection = scratch.accept(listener)
+        assert connection.recv(1) == b""
+        assert tcp_info(connection).state == "CLOSE_WAIT"
+
+
+def test_unsent_is_unacknowledged() -> None:
+    """Segments that the other side cannot take in are told."""
+    with Scratch() as scratch:
+        client, connection = scratch.pair()
+        connection.setblocking(False)
+        for _ in range(1000):
+            with contextlib.suppress(BlockingIOError):
+                connection.send(bytes(65536))
+        assert tcp_info(connection).unacked > 0
+        assert client.recv(1) == b"\0"
+
+
+def test_errno_names() -> None:
+    """The names of the man pages, also where others share the number."""
+    assert errno_name(OSError(errno.EOPNOTSUPP, "")) == "EOPNOTSUPP"
+    assert errno_name(OSError(errno.EWOULDBLOCK, "")) == "EAGAIN"
+    assert errno_name(OSError(errno.EINVAL, "")) == "EINVAL"
+    assert errno_name(OSError(99999, "")) == "99999"
+    assert errno_name(TimeoutError()) == "ETIMEDOUT"
+
+
+def told(text: str) -> dict[Place, Outcome]:
+    """The outcomes of a value, by place."""
+    return {each.place: each for each in outcomes(parse(text))}
+
+
+def test_outcomes() -> None:
+    """Effective, inherited, altered, without effect, refused: each is told where it is so."""
+    found = told("TCP_DEFER_ACCEPT=5s")
+    assert found[Place.LISTENER].effective == "7"
+    assert found[Place.LISTENER].differs
+    assert (found[Place.CONNECTION].effective, found[Place.CONNECTION].differs) == ("0", True)
+    assert found[Place.UDP].refused
+    found = told("SO_KEEPALIVE=on")
+    assert [each.differs for each in found.values()] == [False] * 3
+    assert found[Place.CONNECTION].remark == "inherited"
+    assert found[Place.UDP].remark == "taken, and nothing comes of it"
+
+
+def test_outcomes_of_a_transport() -> None:
+    """With tcp: or udp: it is tried there alone."""
+    assert list(told("udp:IP_TTL=9")) == [Place.UDP]
+    assert list(told("tcp:IP_TTL=9")) == [Place.LISTENER, Place.CONNECTION]
+
+
+def test_no_connection() -> None:
+    """An option with which no connection comes says so; nothing hangs."""
+    assert told("IP_MINTTL=255")[Place.CONNECTION].remark == "no connection: ETIMEDOUT"
+
+
+def test_shown_values() -> None:
+    """A value for each kind that has it, an error's name where the kernel gives one, none for what cannot be read."""
+    assert shown_values(BY_NAME["SO_TYPE"]) == {
+        Place.LISTENER: "stream",
+        Place.CONNECTION: "stream",
+        Place.UDP: "datagram",
+    }
+    assert list(shown_values(BY_NAME["IP_MTU"])) == [Place.CONNECTION]
+    assert shown_values(BY_NAME["IP_ADD_MEMBERSHIP"]) == {}
+
+
+def test_saved_syn() -> None:
+    """The SYN's headers are kept where it was asked for, and are gone once they were read."""
+    row = BY_NAME["TCP_SAVED_SYN"]
+    with Scratch() as scratch:
+        listener = scratch.open("tcp")
+        apply(listener, [parse("TCP_SAVE_SYN=on")])
+        connection = scratch.pair(scratch.bind(listener))[1]
+        headers = [connection.getsockopt(row.level_number, row.number, row.form.size) for _ in range(2)]
+        assert headers[0][0] >> 4 == 4, "an IPv4 header"
+        assert headers[1] == b""
+
+
+def test_error_is_gone_once_read() -> None:
+    """Reading SO_ERROR clears it, as its row says."""
+    row = BY_NAME["SO_ERROR"]
+    with Scratch() as scratch:
+        closed = scratch.bind(scratch.open("udp"))
+        client = scratch.client(closed)
+        closed.close()
+        client.send(b"x")
+        read_twice = [client.getsockopt(row.level_number, row.number) for _ in range(2)]
+        assert read_twice == [errno.ECONNREFUSED, 0]
