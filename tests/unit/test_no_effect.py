@@ -1,0 +1,220 @@
+"""Every row that the kernel takes where nothing comes of it, each shown to be so: sockopt/ `Option.ignored`."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from echotime.demonstrations.script import outcome
+from echotime.sockopt.apply import apply
+from echotime.sockopt.assignment import parse
+from echotime.sockopt.catalogue import BY_NAME, CATALOGUE
+from echotime.sockopt.option import Option
+from echotime.sockopt.scratch import Scratch
+
+Experiment = Callable[[Scratch, Option, bool], object]
+"""What is seen with the option set, or not; without an effect it is the same."""
+
+
+def control_messages(scratch: Scratch, option: Option, is_set: bool) -> object:
+    """The kinds of control messages that come with bytes on a connection."""
+    client, connection = scratch.pair()
+    if is_set:
+        apply(connection, [parse(f"{option.name}=on")])
+    client.send(b"more")
+    return [(level, kind) for level, kind, _ in connection.recvmsg(100, 500)[1]]
+
+
+def multicast(scratch: Scratch, option: Option, is_set: bool) -> object:
+    """What connecting to a group gives."""
+    sock = scratch.open("tcp")
+    if is_set:
+        apply(sock, [parse(f"{option.name}=off")])
+    return outcome(sock.connect, ("239.1.2.3" if scratch.family == socket.AF_INET else "ff02::1234", 9))
+
+
+def broadcast(scratch: Scratch, option: Option, is_set: bool) -> object:
+    """What connecting to a broadcast address gives."""
+    sock = scratch.open("tcp")
+    if is_set:
+        apply(sock, [parse("SO_BROADCAST=on")])
+    return outcome(sock.connect, ("127.255.255.255", 9))
+
+
+def hops(scratch: Scratch, option: Option, is_set: bool) -> object:
+    """Whether a datagram with fewer hops left is received."""
+    server = scratch.open("udp")
+    if is_set:
+        apply(server, [parse(f"{option.name}=255")])
+    client = scratch.client(scratch.bind(server))
+    client.send(b"hello")
+    return outcome(server.recv, 100)
+
+
+def low_water(scratch: Scratch, option: Option, is_set: bool) -> object:
+    """Whether a short datagram is received at once."""
+    server = scratch.open("udp")
+    if is_set:
+        apply(server, [parse("SO_RCVLOWAT=100")])
+    scratch.client(scratch.bind(server)).send(b"hello")
+    server.setblocking(False)
+    return outcome(server.recv, 100)
+
+
+def lingering(scratch: Scratch, option: Option, is_set: bool) -> object:
+    """Whether close takes its time, or takes back what was sent."""
+    server = scratch.bind(scratch.open("udp"))
+    client = scratch.client(server)
+    if is_set:
+        apply(client, [parse("SO_LINGER=5")])
+    client.send(b"hello")
+    began = time.monotonic()
+    client.close()
+    return time.monotonic() - began < 4, server.recv(100)
+
+
+def urgent(scratch: Scratch, option: Option, is_set: bool) -> object:
+    """Whether there are urgent bytes at all."""
+    client = scratch.client(scratch.bind(scratch.open("udp")))
+    if is_set:
+        apply(client, [parse("SO_OOBINLINE=on")])
+    return outcome(client.send, b"x", socket.MSG_OOB)
+
+
+def timers(scratch: Scratch, option: Option, is_set: bool) -> object:
+    """The timer that runs on a connected UDP socket, by the system's table; 00 for none."""
+    client = scratch.client(scratch.bind(scratch.open("udp")))
+    if is_set:
+        apply(client, [parse("SO_KEEPALIVE=on")])
+    inode = str(Path(f"/proc/self/fd/{client.fileno()}").readlink()).strip("socket:[]")
+    lines = Path("/proc/net/udp").read_text(encoding="ascii").splitlines()
+    return [line.split()[5] for line in lines if inode in line.split()]
+
+
+EXPERIMENTS: dict[tuple[str, str], Experiment] = {
+    **{
+        (name, "tcp"): control_messages
+        for name in (
+            *("IP_PKTINFO", "IPV6_RECVPKTINFO", "IP_RECVTTL", "IPV6_RECVHOPLIMIT"),
+            *("IP_RECVTOS", "IPV6_RECVTCLASS", "SO_RXQ_OVFL"),
+        )
+    },
+    **{(name, "tcp"): multicast for name in ("IP_MULTICAST_ALL", "IP_MULTICAST_LOOP", "IPV6_MULTICAST_LOOP")},
+    ("SO_BROADCAST", "tcp"): broadcast,
+    ("IP_MINTTL", "udp"): hops,
+    ("IPV6_MINHOPCOUNT", "udp"): hops,
+    ("SO_RCVLOWAT", "udp"): low_water,
+    ("SO_LINGER", "udp"): lingering,
+    ("SO_OOBINLINE", "udp"): urgent,
+    ("SO_KEEPALIVE", "udp"): timers,
+}
+
+
+def test_every_claim_has_its_experiment() -> None:
+    """No row says without one that nothing comes of it, and no experiment is about a row that does not."""
+    claims = {(option.name, place.transport) for option in CATALOGUE for place in option.ignored}
+    assert claims == set(EXPERIMENTS)
+
+
+@pytest.mark.parametrize("claim", EXPERIMENTS, ids="-".join)
+def test_no_effect(claim: tuple[str, str]) -> None:
+    """What is seen with the option on is what is seen without it."""
+    option = BY_NAME[claim[0]]
+    seen = []
+    for is_set in (False, True):
+        with Scratch(min(option.ip_versions)) as scratch:
+            seen.append(EXPERIMENTS[claim](scratch, option, is_set))
+    assert seen[0] == seen[1]
+    assert seen[0] not in (None, [None])
+
+
+DELIVERED = {
+    "IP_PKTINFO": (0, 8),
+    "IPV6_RECVPKTINFO": (41, 50),
+    "IP_RECVTTL": (0, 2),
+    "IPV6_RECVHOPLIMIT": (41, 52),
+    "IP_RECVTOS": (0, 1),
+    "IPV6_RECVTCLASS": (41, 67),
+    "SO_TIMESTAMP": (1, 29),
+    "SO_TIMESTAMPNS": (1, 35),
+}
+
+
+@pytest.mark.parametrize("name", DELIVERED)
+def test_delivered(name: str) -> None:
+    """Where it acts, on UDP, the same is delivered: the experiments above could have seen it."""
+    option = BY_NAME[name]
+    with Scratch(min(option.ip_versions)) as scratch:
+        server = scratch.open("udp")
+        apply(server, [parse(f"{name}=on")])
+        scratch.client(scratch.bind(server)).send(b"x")
+        assert [(level, kind) for level, kind, _ in server.recvmsg(100, 500)[1]] == [DELIVERED[name]]
+
+
+def test_dropped_are_counted() -> None:
+    """SO_RXQ_OVFL tells drops with a datagram that comes after them."""
+    with Scratch() as scratch:
+        server = scratch.open("udp")
+        apply(server, [parse("SO_RXQ_OVFL=on"), parse("SO_RCVBUF=4096")])
+        client = scratch.client(scratch.bind(server))
+        for _ in range(100):
+            client.send(b"x")
+        server.setblocking(False)
+        for _ in range(100):
+            outcome(server.recv, 1)
+        client.send(b"x")
+        ((level, kind, dropped),) = server.recvmsg(100, 500)[1]
+        assert (level, kind) == (1, 40)
+        assert int.from_bytes(dropped, "little") > 50
+
+
+def test_timestamps_switch_each_other_off() -> None:
+    """Of the two the last counts."""
+    with Scratch() as scratch:
+        server = scratch.open("udp")
+        apply(server, [parse("SO_TIMESTAMP=on"), parse("SO_TIMESTAMPNS=on")])
+        assert [server.getsockopt(1, BY_NAME[name].number) for name in ("SO_TIMESTAMP", "SO_TIMESTAMPNS")] == [0, 1]
+
+
+def test_time_limits_of_sockets_that_do_not_block() -> None:
+    """SO_RCVTIMEO: nothing comes of it on them."""
+    with Scratch() as scratch:
+        server = scratch.bind(scratch.open("udp"))
+        server.setblocking(False)
+        apply(server, [parse("SO_RCVTIMEO=5s")])
+        began = time.monotonic()
+        assert outcome(server.recv, 1) == "nothing"
+        assert time.monotonic() - began < 4
+
+
+def test_segment_size_of_a_connection() -> None:
+    """TCP_MAXSEG: on a connection that is established it is taken, and nothing comes of it."""
+    row = BY_NAME["TCP_MAXSEG"]
+    with Scratch() as scratch:
+        connection = scratch.pair()[1]
+        before = connection.getsockopt(row.level_number, row.number)
+        apply(connection, [parse("TCP_MAXSEG=500")])
+        assert connection.getsockopt(row.level_number, row.number) == before
+
+
+@pytest.mark.parametrize("name", ["IP_FREEBIND", "IPV6_FREEBIND"])
+def test_free_bind(name: str) -> None:
+    """Before bind any address will do; without it, it must be this host's."""
+    option = BY_NAME[name]
+    address = ("192.0.2.77", 0) if option.ip_versions == (4, 6) else ("2001:db8::77", 0)
+    with Scratch(min(option.ip_versions)) as scratch:
+        assert outcome(scratch.open("udp").bind, address) == "EADDRNOTAVAIL"
+        free = scratch.open("udp")
+        apply(free, [parse(f"{name}=on")])
+        assert outcome(free.bind, address) == "ok"
+
+
+def test_v6only_after_bind() -> None:
+    """IPV6_V6ONLY is refused after bind, as its row says."""
+    with Scratch(6) as scratch:
+        sock = scratch.bind(scratch.open("udp"))
+        assert outcome(sock.setsockopt, socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1) == "EINVAL"
