@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
 from echotime.command.language import gettext as _
-from echotime.sockopt import assignment
+from echotime.sockopt import assignment, listing
 from echotime.wire import hostport
 from echotime.wire.message import ACKNOWLEDGEMENT
 from echotime.wire.printable import unescape
@@ -128,15 +128,22 @@ def prompted(prompt: str) -> str:
     return sys.stdin.readline().rstrip("\n")
 
 
+def _sockopt(text: str) -> assignment.Assignment:
+    if text.lower() == "help":
+        print("\n".join(listing.lines()))
+        raise SystemExit(0)
+    return assignment.parse(text)
+
+
 def add_sockopt(parser: Any) -> None:
     """--sockopt."""
     parser.add_argument(
         "--sockopt",
         metavar="NAME=VALUE",
-        type=coerced(assignment.parse),
+        type=coerced(_sockopt),
         action="append",
         default=[],
-        help=_("set a socket option before connecting; repeatable"),
+        help=_("set a socket option before connecting; repeatable; help lists them"),
     )
 
 

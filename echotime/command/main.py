@@ -12,12 +12,12 @@ from twisted.internet.defer import Deferred
 
 import echotime
 from echotime.clients.status import Status
-from echotime.command import check, ping, send, time
+from echotime.command import check, explain, ping, send, sockopts, time
 from echotime.command.language import gettext as _
 from echotime.command.report import say
 from echotime.command.streams import complete_streams, output_failed
 
-COMMANDS = (send, time, ping, check)
+COMMANDS = (send, time, ping, check, sockopts, explain)
 
 
 def parser() -> argparse.ArgumentParser:

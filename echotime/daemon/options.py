@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import difflib
 import getopt
+import os
+import sys
 from collections.abc import Callable, Iterable
 from typing import Any, NoReturn
 
@@ -13,7 +15,7 @@ import echotime
 from echotime.daemon import coercions
 from echotime.daemon.settings import DEFAULT_PORT, Address, Settings
 from echotime.ports.target import target
-from echotime.sockopt import assignment
+from echotime.sockopt import assignment, listing
 from echotime.sockopt.assignment import Assignment
 from echotime.wire.printable import harmless, unescape
 
@@ -62,13 +64,14 @@ class Options(usage.Options):
         self._given["udp"].append(text)
 
     def opt_sockopt(self, text: str) -> None:
-        """Set a socket option: [tcp:|udp:]NAME=VALUE, or LEVEL:NUMBER=VALUE for one without a name here."""
+        """Set a socket option: [tcp:|udp:]NAME=VALUE, or LEVEL:NUMBER=VALUE for one without a name; help lists them."""
+        if text.lower() == "help":
+            _print_and_end(listing.lines())
         self._given["sockopt"].append(text)
 
     def opt_version(self) -> NoReturn:
         """Print the version and end."""
-        print(f"echotime {echotime.__version__}")
-        raise SystemExit(0)
+        _print_and_end([f"echotime {echotime.__version__}"])
 
     def parseOptions(self, options: Iterable[str] | None = None) -> None:
         """As usage.Options, with the nearest name for an unknown one."""
@@ -145,6 +148,15 @@ class Options(usage.Options):
         names = [name.rstrip("=") for name in self.longOpt]
         near = difflib.get_close_matches(cause.opt, names, n=1, cutoff=0.5)
         return f"unknown option --{cause.opt}" + (f"; the nearest is --{near[0]}" if near else "")
+
+
+def _print_and_end(lines: Iterable[str]) -> NoReturn:
+    try:
+        print("\n".join(lines), flush=True)
+    except BrokenPipeError:
+        # nobody reads on, as under head; Python would try once more at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    raise SystemExit(0)
 
 
 def _unserved(asked: Assignment) -> str:

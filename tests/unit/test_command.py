@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import re
 import shutil
 import subprocess
@@ -20,13 +21,18 @@ from twisted.internet.task import Clock
 from echotime.clients.status import Status
 from echotime.command import arguments
 from echotime.command.arguments import Server
+from echotime.command.columns import padded, width, wrapped
 from echotime.command.inactivity import Inactivity
+from echotime.command.option_facts import facts, record
 from echotime.command.textfile import Metric, text, write
 from echotime.locale.build import compile_catalogues
+from echotime.sockopt.catalogue import CATALOGUE
+from echotime.sockopt.option import Option
+from echotime.sockopt.trial import shown_values
 from echotime.wire.printable import TerminalText
 
 PACKAGE = Path(__file__).parents[2] / "echotime"
-CATALOGUES = sorted((PACKAGE / "locale").glob("*/LC_MESSAGES/echotime.po"))
+TRANSLATIONS = sorted((PACKAGE / "locale").glob("*/LC_MESSAGES/echotime.po"))
 
 
 @pytest.mark.parametrize(
@@ -105,6 +111,32 @@ def test_textfile(tmp_path: Path) -> None:
     assert [each.name for each in tmp_path.iterdir()] == ["x.prom"], "no unfinished file is left"
 
 
+@pytest.mark.parametrize("option", CATALOGUE, ids=lambda option: option.name)
+def test_facts(option: Option) -> None:
+    """All about every option can be told, in lines that fit a terminal, and as a record."""
+    values = shown_values(option)
+    lines = list(facts(option, values))
+    told = " ".join(" ".join(lines).split())
+    for each in (option.name, option.meaning, option.use, option.trap, *values.values()):
+        assert each in told
+    assert all(width(line) <= 80 for line in lines)
+    assert json.loads(json.dumps(record(option, values)))["meaning"] == option.meaning
+
+
+def test_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wide characters count twice, a line may end before each, and none begins with punctuation."""
+    monkeypatch.setenv("COLUMNS", "60")
+    assert padded("值", 4) + "|" == "值  |"
+    assert padded("value", 4) == "value ", "one space at least"
+    text = "只向直接相连的网络发送。" * 10
+    lines = list(wrapped(text, "  A ", "    "))
+    assert "".join(line.strip() for line in lines) == "A " + text
+    assert all(50 < width(line) <= 60 for line in lines[:-1])
+    assert not [line for line in lines if line.strip().startswith("。")]
+    assert list(wrapped("one two", "> ")) == ["> one two"]
+    assert list(wrapped("", "> ")) == []
+
+
 def test_terminal_text() -> None:
     """Characters may come in pieces; control characters and what cannot be decoded are escaped."""
     shown = TerminalText()
@@ -138,11 +170,11 @@ def fields(message: str) -> set[str]:
 
 def test_there_is_chinese() -> None:
     """One catalogue at least is there to be tested."""
-    assert [path.parts[-3] for path in CATALOGUES] == ["zh_CN"]
+    assert [path.parts[-3] for path in TRANSLATIONS] == ["zh_CN"]
     assert len(messages()) > 100
 
 
-@pytest.mark.parametrize("path", CATALOGUES, ids=lambda path: path.parts[-3])
+@pytest.mark.parametrize("path", TRANSLATIONS, ids=lambda path: path.parts[-3])
 def test_catalogue_is_complete(path: Path) -> None:
     """Every message of the source is translated, with the same places to fill in, and nothing else is there."""
     catalogue = read(path)
@@ -155,7 +187,7 @@ def test_catalogue_is_complete(path: Path) -> None:
             assert known, f"{entry.id!r} is said nowhere"
 
 
-@pytest.mark.parametrize("path", CATALOGUES, ids=lambda path: path.parts[-3])
+@pytest.mark.parametrize("path", TRANSLATIONS, ids=lambda path: path.parts[-3])
 def test_build(path: Path, tmp_path: Path) -> None:
     """The package build makes a .mo that says the same."""
     copy = tmp_path / path.relative_to(PACKAGE / "locale")
@@ -169,7 +201,7 @@ def test_build(path: Path, tmp_path: Path) -> None:
 
 def test_seed_words() -> None:
     """Where the seed has a wording, it is the seed's."""
-    said = {str(entry.id): str(entry.string) for entry in read(CATALOGUES[0])}
+    said = {str(entry.id): str(entry.string) for entry in read(TRANSLATIONS[0])}
     for message, wording in {
         "connection from {peer}": "连接来自: {peer}",
         "input the server ip:": "输入服务器ip:",

@@ -1,0 +1,45 @@
+"""Text in columns of a terminal, where a Chinese character takes two."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import unicodedata
+from collections.abc import Iterator
+
+_NARROWEST = 60
+_WIDE = frozenset({"F", "W"})
+
+
+def width(text: str) -> int:
+    """How many columns it takes."""
+    return len(text) + sum(unicodedata.east_asian_width(each) in _WIDE for each in text)
+
+
+def padded(text: str, columns: int) -> str:
+    """With as many spaces as it takes to fill the column, and one at least."""
+    return text + " " * max(columns - width(text), 1)
+
+
+def wrapped(text: str, first: str = "", rest: str = "") -> Iterator[str]:
+    """Lines that fit the terminal, the first and the others with these beginnings; nothing where there is no text."""
+    most = max(shutil.get_terminal_size().columns, _NARROWEST)
+    line = first
+    for word in _words(text.lstrip()):
+        if line.strip() and width(line + word.rstrip()) > most:
+            yield line.rstrip()
+            line = rest
+        line += word
+    if text:
+        yield line.rstrip()
+
+
+def _words(text: str) -> Iterator[str]:
+    """Where a line may end: after a space, and before each wide character that is no punctuation."""
+    for word in re.findall(r"\S*\s*", text):
+        start = 0
+        for place, character in enumerate(word):
+            if unicodedata.east_asian_width(character) in _WIDE and unicodedata.category(character)[0] != "P":
+                yield word[start:place]
+                start = place
+        yield word[start:]

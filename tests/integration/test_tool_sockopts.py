@@ -1,0 +1,162 @@
+"""`echotime sockopts`."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import subprocess
+from typing import Any
+
+from echotime.sockopt.catalogue import BY_NAME, CATALOGUE
+from tests.integration.tools import CHINESE, ToolTestCase
+
+_LOST = "setpriv", "--bounding-set", "-all", "--inh-caps", "-all"
+
+
+class SockoptsTests(ToolTestCase):
+    """It needs no server: all happens on sockets of its own."""
+
+    def out(self, *args: str, status: int = 0) -> str:
+        """What `echotime sockopts ARGS` writes to standard output."""
+        ended = self.tool("sockopts", *args)
+        self.assertEqual(ended.returncode, status, ended.stderr)
+        return ended.stdout.decode()
+
+    def records(self, *args: str) -> dict[str, dict[str, Any]]:
+        """The records of --json by name."""
+        return {record["name"]: record for record in json.loads(self.out("--json", *args))}
+
+    def names(self, *args: str) -> set[str]:
+        """The names in the table."""
+        return set(re.findall(r"^([A-Z][A-Z0-9]+_[A-Z0-9_]+) ", self.out(*args), re.M))
+
+    def test_table(self) -> None:
+        """Every option has a line, with what it is on each kind of socket, settable or not, and its meaning."""
+        table = self.out()
+        self.assertEqual(self.names(), {option.name for option in CATALOGUE})
+        self.assertRegex(table, r"NAME +LEVEL +TCP listener +connection +UDP +SET +MEANING\n")
+        self.assertRegex(table, r"SO_ACCEPTCONN +SOL_SOCKET 30 +yes +no +no +no +Whether the socket listens\.\n")
+        self.assertRegex(table, r"TCP_KEEPCNT +IPPROTO_TCP 6 +9 +9 +- +yes +How many")
+        self.assertRegex(table, r"TCP_INFO +IPPROTO_TCP 11 +LISTEN… +ESTABLISHED… +- +no ")
+
+    def test_seed(self) -> None:
+        """The seed's question, which SO_ names this Python knows, is answered in full."""
+        known = {name for name in dir(socket) if re.fullmatch(r"SO_(?!VM_)[A-Z_]+", name)}
+        self.assertLessEqual(known, set(re.findall(r"SO_[A-Z_]+", self.out())))
+
+    def test_filters(self) -> None:
+        """--tcp, --udp and --settable leave out what does not fit; --tcp and --udp together are either."""
+        self.assertIn("TCP_NODELAY", self.names("--tcp"))
+        self.assertNotIn("SO_BROADCAST", self.names("--tcp"))
+        self.assertNotIn("TCP_NODELAY", self.names("--udp"))
+        self.assertEqual(self.names("--tcp", "--udp"), self.names("--tcp") | self.names("--udp"))
+        settable = {option.name for option in CATALOGUE if option.settable}
+        self.assertEqual(self.names("--settable"), settable)
+        self.assertNotIn("UDP ", self.out("--tcp").splitlines()[0])
+
+    def test_names(self) -> None:
+        """All about some: by name in any case, or by number, with a row or without."""
+        text = self.out("so-rcvbuf", "1:9", "1:11")
+        self.assertIn("SO_RCVBUF (SOL_SOCKET 8): The receive buffer of each socket.", text)
+        self.assertRegex(text, r"elsewhere +Python socket.SO_RCVBUF, systemd.socket ReceiveBuffer=, socat")
+        self.assertIn("Shown by: echotime explain SO_RCVBUF", text)
+        self.assertIn("SO_KEEPALIVE (SOL_SOCKET 9)", text)
+        self.assertRegex(text, r"1:11 \(SOL_SOCKET 11\)")
+
+    def test_json(self) -> None:
+        """The same for programs."""
+        records = self.records()
+        self.assertEqual(set(records), {option.name for option in CATALOGUE})
+        row = records["TCP_NODELAY"]
+        self.assertEqual((row["level"], row["number"], row["python"]), ("IPPROTO_TCP", 1, "socket.TCP_NODELAY"))
+        self.assertEqual(row["values"], {"listener": "off", "connection": "off"})
+        self.assertEqual(row["taken_by"], ["listener", "connection"])
+        self.assertIsNone(records["SO_MEMINFO"]["python"])
+        self.assertEqual(list(self.records("--udp", "SO_BROADCAST", "TCP_NODELAY")), ["SO_BROADCAST"])
+
+    def test_set(self) -> None:
+        """A value that is tried shows asked, effective and inherited."""
+        lines = self.out("--set", "SO_RCVBUF=64K").splitlines()
+        self.assertEqual(lines[0], "SO_RCVBUF, asked 65536")
+        self.assertRegex(lines[1], "^  TCP listener  effective 131072: the kernel doubles it, between")
+        self.assertEqual(lines[2], "  connection    effective 131072: inherited")
+        self.assertRegex(lines[3], "^  UDP           effective 131072: the kernel doubles it")
+        record = self.records("--set", "TCP_DEFER_ACCEPT=5s", "--set", "udp:IP_TTL=9")
+        self.assertEqual(record["TCP_DEFER_ACCEPT"]["outcomes"]["listener"]["effective"], "7")
+        self.assertEqual(record["TCP_DEFER_ACCEPT"]["outcomes"]["connection"]["effective"], "0")
+        self.assertTrue(record["TCP_DEFER_ACCEPT"]["outcomes"]["connection"]["differs"])
+        self.assertEqual(list(record["IP_TTL"]["outcomes"]), ["udp"])
+
+    def test_set_by_number(self) -> None:
+        """One without a row is tried, too."""
+        self.assertRegex(self.out("--set", "1:11=1"), r"1:11, asked 1\n  TCP listener  effective 1\n")
+
+    def test_warned(self) -> None:
+        """What the daemon would warn of is said here."""
+        ended = self.tool("sockopts", "--set", "SO_LINGER=0")
+        self.assertEqual(
+            ended.stderr,
+            b"warning: tcp:SO_LINGER=0: every close is a reset, and the client may lose what it has not read yet\n",
+        )
+
+    def test_refused(self) -> None:
+        """A value that the kernel refuses is status 1 with the reason; one not for this kind is none."""
+        text = self.out("--set", "SO_BINDTODEVICE=none0", status=1)
+        self.assertRegex(text, r"TCP listener  refused: No such device \(ENODEV\); the interfaces here are .*\blo\b")
+        self.assertIn("UDP           not for this kind: Protocol not available", self.out("--set", "TCP_CORK=on"))
+
+    def test_without_privileges(self) -> None:
+        """A value that takes privileges says which."""
+        self.need("setpriv")
+        ended = subprocess.run(
+            [*_LOST, *self.command("sockopts", "--set", "SO_MARK=1")], capture_output=True, timeout=60, check=False
+        )
+        self.assertEqual(ended.returncode, 1, ended.stderr)
+        self.assertIn(b"refused: Operation not permitted (EPERM); needs CAP_NET_ADMIN", ended.stdout)
+
+    def test_differs(self) -> None:
+        """Every option is tried; those are left that the kernel alters or that connections do not inherit."""
+        text = self.out("--differs")
+        found = set(re.findall(r"^(\w+), asked", text, re.M))
+        self.assertLessEqual({"SO_RCVBUF", "TCP_DEFER_ACCEPT", "SO_PRIORITY", "TCP_MAXSEG", "TCP_QUICKACK"}, found)
+        self.assertFalse(found & {"SO_KEEPALIVE", "IP_TTL", "TCP_NODELAY"})
+        self.assertEqual(self.out("--differs", "--set", "SO_KEEPALIVE=on"), "")
+
+    def test_usage(self) -> None:
+        """Faults of the command line are status 2, with the nearest name."""
+        for args, part in (
+            (["SO_RCVBUFF"], b"the nearest is SO_RCVBUF"),
+            (["--set", "SO_RCVBUF"], b"expected [tcp:|udp:]NAME=VALUE"),
+            (["--set", "TCP_INFO=1"], b"TCP_INFO is read-only"),
+            (["--set", "IP_TTL=300"], b"out of range; expected 1 to 255"),
+            (["--set", "IP_TTL=3", "IP_TTL"], b"NAME and --set do not go together"),
+        ):
+            ended = self.tool("sockopts", *args)
+            self.assertEqual(ended.returncode, 2)
+            self.assertIn(part, ended.stderr)
+
+    def test_help_of_the_other_tools(self) -> None:
+        """--sockopt help lists the names."""
+        ended = self.tool("send", "--sockopt", "help")
+        self.assertEqual(ended.returncode, 0)
+        for name in BY_NAME:
+            self.assertEqual(f"\n  {name} ".encode() in ended.stdout, BY_NAME[name].settable)
+
+    def test_nobody_reads(self) -> None:
+        """It ends quietly where its output is not read to the end."""
+        pipe = subprocess.Popen([*self.command("sockopts", "--json")], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        assert pipe.stdout is not None
+        pipe.stdout.close()
+        _, said = pipe.communicate(timeout=60)
+        self.assertEqual(said, b"")
+
+    def test_chinese(self) -> None:
+        """The seed's six options are explained in Chinese."""
+        six = ["SO_BINDTODEVICE", "SO_BROADCAST", "SO_DONTROUTE", "SO_KEEPALIVE", "SO_OOBINLINE", "SO_REUSEADDR"]
+        text = self.tool("sockopts", *six, language=CHINESE).stdout.decode()
+        for name in six:
+            option = BY_NAME[name]
+            for english in (option.meaning, option.use, option.trap):
+                self.assertNotIn(english, " ".join(text.split()))
+        self.assertIn("网络接口", text)
