@@ -30,6 +30,9 @@ def _is_trial(item: object) -> bool:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Trial's tests first: a waiting one runs the reactor itself, which pytest-twisted keeps running once started."""
     items.sort(key=lambda item: not _is_trial(item))
+    # what is there before the first test is no test's litter, and costs each one's collection 15 ms
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(tryfirst=True)
