@@ -88,6 +88,7 @@ class TcpProber:
         self._connection: EchoClient | None = None
         self._dial = lambda: dial(reactor, host, port, lambda: EchoClient(self), asked, timeout)
         self._dialing: Deferred[None] | None = None
+        self._closed = False
 
     def _connected(self, connection: EchoClient) -> None:
         self._connection = connection
@@ -103,8 +104,9 @@ class TcpProber:
         self._lost(ClientFailed.from_failure(reason))
 
     def _lost(self, reason: ClientFailed | None) -> None:
-        self._connection = None
-        self._session.broke(reason)
+        if not self._closed:
+            self._connection = None
+            self._session.broke(reason)
 
     def probe(self, sequence: int) -> None:
         """Send a message with the number in it; before there is a connection, as soon as there is."""
@@ -121,11 +123,11 @@ class TcpProber:
 
     def close(self) -> None:
         """Close the connection."""
+        self._closed = True
         if self._dialing is not None:
             self._dialing.cancel()
         if self._connection is not None:
             connection, self._connection = self._connection, None
-            connection.ended.addErrback(lambda reason: None)
             connection.give_up(ClientFailed(Status.OK))
 
     def write(self, data: bytes) -> None:

@@ -30,6 +30,7 @@ class PingTests(ToolTestCase):
             self.assertEqual(lines[3], f"--- {server} echotime ping statistics ---")
             self.assertRegex(lines[4], r"^probes: 3, answers: 3, loss: 0\.0%, time ")
             self.assertRegex(lines[5], r"^min/avg/max/mdev/p50/p99 = [\d./]+ ms$")
+            self.assertEqual(lines[6:], [], "nothing after the summary")
 
     def test_interrupt(self) -> None:
         """Ctrl-C ends it with the summary, as the end that it is."""
