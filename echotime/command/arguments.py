@@ -147,6 +147,18 @@ def add_sockopt(parser: Any) -> None:
     )
 
 
+def check_sockopt(args: argparse.Namespace) -> None:
+    """A usage error for a socket option that none of the subcommand's transports would use."""
+    transports = args.transports(args)
+    for asked in args.sockopt:
+        useful = [each for each in transports if each in asked.option.transports and asked.transport in {None, each}]
+        if asked.transport and asked.transport not in transports:
+            used = ", ".join(transports).upper()
+            args.usage_error(_("{asked}: what is used here is {used}").format(asked=asked, used=used))
+        if not useful:
+            args.usage_error(assignment.no_effect(asked.option, transports[0]))
+
+
 def add_contract(parser: Any) -> None:
     """--ack and --reply: what the server is expected to add."""
     parser.add_argument(

@@ -23,6 +23,7 @@ from echotime.command.report import reason
 from echotime.command.streams import output_failed
 from echotime.command.textfile import Metric, write
 from echotime.command.time import EPOCHS
+from echotime.sockopt.option import BOTH
 from echotime.wire.printable import harmless
 
 _MESSAGE_BYTES = 20_000
@@ -124,7 +125,12 @@ def add_parser(commands: Any) -> None:
         "--textfile", metavar="PATH", type=Path, help=_("write the result for node_exporter's textfile collector, too")
     )
     arguments.add_sockopt(parser)
-    parser.set_defaults(run=run, usage_error=parser.error, failed_status=int(State.UNKNOWN))
+    parser.set_defaults(
+        run=run,
+        usage_error=parser.error,
+        failed_status=int(State.UNKNOWN),
+        transports=lambda args: [name for name in BOTH if getattr(args, name) or args.tcp is args.udp],
+    )
 
 
 async def run(reactor: Any, args: argparse.Namespace) -> int:

@@ -37,10 +37,10 @@ def add_parser(commands: Any) -> None:
         epilog=_("Example: echotime explain SO_OOBINLINE"),
     )
     parser.add_argument(
-        "subject",
+        "subjects",
         metavar="NAME",
         type=arguments.coerced(_subject),
-        nargs="?",
+        nargs="*",
         help=_("an option, server, client or backlog; without it, a list of what can be shown"),
     )
     parser.set_defaults(run=run, usage_error=parser.error)
@@ -58,16 +58,24 @@ def _subject(text: str) -> Option | Topic:
 
 async def run(reactor: Any, args: argparse.Namespace) -> int:
     """Carry it out; the exit status is 1 if something was not as described."""
-    if args.subject is None:
+    if not args.subjects:
         return _list()
-    if isinstance(args.subject, Topic):
-        show(_topic(args.subject))
-        return _played(args.subject.demonstration)
-    option: Option = args.subject
+    statuses = []
+    for number, subject in enumerate(args.subjects):
+        if number:
+            show("")
+        statuses.append(_explained(subject))
+    return max(statuses)
+
+
+def _explained(option: Option | Topic) -> int:
+    if isinstance(option, Topic):
+        show(_topic(option))
+        return _played(option.demonstration)
     show("\n".join(facts(option, shown_values(option))))
     if option.name in DEMONSTRATIONS:
         return _played(DEMONSTRATIONS[option.name])
-    return _tried(option) if option.settable else Status.OK
+    return _tried(option) if option.settable and option.known else Status.OK
 
 
 def _list() -> int:

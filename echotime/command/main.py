@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 
 import echotime
 from echotime.clients.status import Status
-from echotime.command import check, explain, ping, send, sockopts, time
+from echotime.command import arguments, check, explain, ping, send, sockopts, time
 from echotime.command.language import gettext as _
 from echotime.command.report import say
 from echotime.command.streams import complete_streams, output_failed
@@ -49,12 +49,15 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _parsed(argv: Sequence[str]) -> argparse.Namespace:
     try:
-        return parser().parse_args(argv)
+        args = parser().parse_args(argv)
+        if "transports" in args:
+            arguments.check_sockopt(args)
     except SystemExit as ended:
         if ended.code and argv[:1] == ["check"]:
             # to a monitoring system 2 means that the server is down
             raise SystemExit(int(check.State.UNKNOWN)) from None
         raise
+    return args
 
 
 def _run(args: argparse.Namespace) -> None:

@@ -22,7 +22,7 @@ def facts(option: Option, values: Mapping[Place, str]) -> Iterator[str]:
 
 def _labelled(option: Option, values: Mapping[Place, str]) -> Iterator[tuple[str, str]]:
     yield _("value"), _(option.form.expected)
-    if option.settable:
+    if option.settable and option.known:
         yield _("as in"), f"--sockopt {option.name}={option.example}"
         yield _("set"), _(option.moment.value)
         yield _("taken by"), _places(option.places)
@@ -60,6 +60,13 @@ def python_name(option: Option) -> str:
     return f"socket.{option.name}" if hasattr(socket, option.name) else ""
 
 
+def _value(option: Option) -> dict[str, Any]:
+    """The values it takes: the kind of form, and what bounds it."""
+    form = option.form
+    bounds = {name: getattr(form, name) for name in ("low", "high", "unit", "names", "size") if hasattr(form, name)}
+    return {"form": type(form).__name__.lower(), **bounds}
+
+
 def record(option: Option, values: Mapping[Place, str]) -> dict[str, Any]:
     """The same for --json."""
     return {
@@ -68,7 +75,7 @@ def record(option: Option, values: Mapping[Place, str]) -> dict[str, Any]:
         "level_number": option.level_number,
         "number": option.number,
         "python": python_name(option) or None,
-        "value": option.form.expected,
+        "value": _value(option),
         "settable": option.settable,
         "acts_on": list(option.transports),
         "taken_by": [place.name.lower() for place in option.places] if option.settable else [],

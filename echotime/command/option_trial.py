@@ -38,8 +38,11 @@ def warnings(asked: Assignment, found: Sequence[Outcome]) -> Iterator[str]:
 
 
 def failed(asked: Assignment, found: Sequence[Outcome]) -> bool:
-    """Whether it was refused where the kernel otherwise takes it."""
-    return any(each.refused and each.place in asked.option.places for each in found)
+    """Whether it was refused where the kernel otherwise takes it, or everywhere."""
+    refused = [each for each in found if each.refused]
+    return len(refused) == len(found) or (
+        asked.option.known and any(each.place in asked.option.places for each in refused)
+    )
 
 
 def record(asked: Assignment, found: Sequence[Outcome]) -> dict[str, Any]:
@@ -52,6 +55,7 @@ def record(asked: Assignment, found: Sequence[Outcome]) -> dict[str, Any]:
                 "effective": each.effective or None,
                 "remark": each.remark or None,
                 "refused": each.refused,
+                "for_this_kind": each.place in asked.option.places,
                 "differs": each.differs,
                 "warning": warning(asked, each.place.transport) or None,
             }

@@ -49,7 +49,12 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--histogram", action="store_true", help=_("draw how the times are spread"))
     parser.add_argument("--json", action="store_true", help=_("the summary as JSON, and nothing else"))
     arguments.add_sockopt(parser)
-    parser.set_defaults(run=run, way="tcp", usage_error=parser.error)
+    parser.set_defaults(
+        run=run,
+        way="tcp",
+        usage_error=parser.error,
+        transports=lambda args: ["udp" if args.way == "udp" else "tcp"],
+    )
 
 
 async def run(reactor: Any, args: argparse.Namespace) -> int:

@@ -59,7 +59,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--raw", action="store_true", help=_("write what comes back as it is, on a terminal too"))
     parser.add_argument("-q", "--quiet", action="store_true", help=_("do not say that sending is done"))
     arguments.add_sockopt(parser)
-    parser.set_defaults(run=run, usage_error=parser.error)
+    parser.set_defaults(run=run, usage_error=parser.error, transports=lambda args: ["tcp"])
 
 
 async def run(reactor: Any, args: argparse.Namespace) -> int:

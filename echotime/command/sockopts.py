@@ -8,6 +8,7 @@ import platform
 import re
 import socket
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from echotime.clients.status import Status
@@ -79,6 +80,9 @@ async def run(reactor: Any, args: argparse.Namespace) -> int:
     if args.asked or args.differs:
         return _try(args)
     chosen = [option for option in args.options or CATALOGUE if _wanted(args, option)]
+    if not chosen:
+        say(_("echotime: none of these fits --tcp, --udp or --settable"))
+        return Status.OK
     values = {option: shown_values(option) for option in chosen}
     if args.json:
         print(json.dumps([record(option, values[option]) for option in chosen], indent=1))
@@ -111,7 +115,7 @@ def _lines(places: Iterable[Place], values: Mapping[Option, Mapping[Place, str]]
     for chapter in CHAPTERS:
         rows = [option for option in chapter.rows if option in values]
         if rows:
-            yield f"\n{chapter.title}"
+            yield f"\n{_(chapter.title)}"
         for option in rows:
             cells = [_brief(values[option].get(place, "-")) for place in places]
             settable = _("yes") if option.settable else _("no")
@@ -148,8 +152,8 @@ def _python() -> Iterator[str]:
 
 
 def _try(args: argparse.Namespace) -> int:
-    given = args.asked or [_example(option) for option in args.options or CATALOGUE if option.settable]
-    tried = [(asked, outcomes(asked)) for asked in given if _wanted(args, asked.option)]
+    given = args.asked or [_example(option) for option in args.options or CATALOGUE if _may_try(args, option)]
+    tried = [(asked, outcomes(_where_wanted(args, asked))) for asked in given]
     if args.differs:
         tried = [(asked, found) for asked, found in tried if any(each.differs for each in found)]
     if args.json:
@@ -160,6 +164,17 @@ def _try(args: argparse.Namespace) -> int:
             for warning in option_trial.warnings(asked, found) if args.asked else ():
                 say(warning)
     return Status.FAILED if any(option_trial.failed(asked, found) for asked, found in tried) else Status.OK
+
+
+def _may_try(args: argparse.Namespace, option: Option) -> bool:
+    return option.settable and option.known and _wanted(args, option)
+
+
+def _where_wanted(args: argparse.Namespace, asked: Assignment) -> Assignment:
+    """With one of --tcp and --udp it is tried there alone."""
+    if asked.transport or args.tcp is args.udp:
+        return asked
+    return replace(asked, transport="tcp" if args.tcp else "udp")
 
 
 def _example(option: Option) -> Assignment:

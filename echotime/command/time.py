@@ -56,7 +56,7 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument("-q", "--quiet", action="store_true", help=_("the time alone"))
     arguments.add_sockopt(parser)
-    parser.set_defaults(run=run, usage_error=parser.error)
+    parser.set_defaults(run=run, usage_error=parser.error, transports=lambda args: ["udp"])
 
 
 async def run(reactor: Any, args: argparse.Namespace) -> int:

@@ -48,7 +48,8 @@ TOPICS: Mapping[str, Topic] = {
         "Larger than the number of clients that come at once while the server is busy. It may be changed by listening "
         "again.",
         "net.core.somaxconn bounds it in silence. A client whose connection waits is connected already, and does not "
-        "know that nobody has accepted it; one that finds no room tries again after a second, and then ever later.",
+        "know that nobody has accepted it; one that finds no room sends its SYN again, each second at first, then ever "
+        "later.",
         accepting.backlog,
     ),
     "server": Topic(

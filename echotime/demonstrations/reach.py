@@ -53,18 +53,15 @@ def dont_route() -> Iterator[Line]:
         routed = outcome(scratch.open("udp").connect, _FAR) == "ok"
     if not routed:
         yield Unshown(f"this host has no route to {_FAR[0]} anyway: SO_DONTROUTE has nothing to forbid")
-    for value, expected in ((0, "ok" if routed else "ENETUNREACH"), (1, "ENETUNREACH")):
+    for value, expected in ((0, "ok"), (1, "ENETUNREACH")):
         yield Phase(f"SO_DONTROUTE={value}")
         with Scratch() as scratch:
             far, near = scratch.open("udp"), scratch.open("udp")
             for sock in (far, near):
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_DONTROUTE, value)
-            yield Act(
-                CLIENT,
-                f"UDP connect to {_FAR[0]}, behind a gateway",
-                outcome(far.connect, _FAR),
-                expected=expected,
-            )
+            if routed:
+                call = f"UDP connect to {_FAR[0]}, behind a gateway"
+                yield Act(CLIENT, call, outcome(far.connect, _FAR), expected=expected)
             server = scratch.bind(scratch.open("udp"))
             near.sendto(b"hello", server.getsockname())
             yield Act(SERVER, "recv(100) of what it sent to 127.0.0.1", outcome(server.recv, 100), expected="b'hello'")

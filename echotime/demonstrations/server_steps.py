@@ -75,7 +75,8 @@ def _create_and_bind(scratch: Scratch, transport: str) -> Generator[Line, None, 
             OTHER_ORDER,
             "another socket's bind to this port",
             outcome(second.bind, sock.getsockname()),
-            expected="EADDRINUSE",
+            "" if tcp else "set on both, SO_REUSEADDR would let it: see echotime explain SO_REUSEADDR",
+            "EADDRINUSE",
         )
     return sock
 
@@ -88,7 +89,7 @@ def _without_reuse() -> Iterator[Line]:
                     LEFT_OUT,
                     "bind, soon after an earlier server ended",
                     line.result,
-                    "its connections are in TIME_WAIT, for a minute",
+                    "its connections are in TIME_WAIT, for a minute; set after bind it comes too late",
                     line.expected,
                 )
 
@@ -103,7 +104,8 @@ def _listen(scratch: Scratch, listener: socket.socket) -> Iterator[Line]:
             LEFT_OUT,
             "bind: listen chooses a port, on every address",
             chosen,
-            expected=judged(chosen, chosen.startswith("('0.0.0.0', "), "('0.0.0.0', PORT)"),
+            "the loopback address was given by bind alone",
+            judged(chosen, chosen.startswith("('0.0.0.0', "), "('0.0.0.0', PORT)"),
         )
         yield Act(OTHER_ORDER, "bind after listen", outcome(unbound.bind, (scratch.host, 0)), expected="EINVAL")
     listener.listen(1)

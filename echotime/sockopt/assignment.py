@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
 from gettext import gettext as _
@@ -13,6 +14,8 @@ from echotime.sockopt.forms import N_, Plain, Value
 from echotime.sockopt.option import BOTH, LEVELS, OnAccept, Option, Target
 
 EXPECTED = N_("[tcp:|udp:]NAME=VALUE, as in SO_KEEPALIVE=on, or LEVEL:NUMBER=VALUE, as in 1:9=1")
+
+EXPECTED_NAME = N_("a name as in SO_KEEPALIVE, or LEVEL:NUMBER as in 1:9")
 
 _C_INT = 2**31 - 1
 _NUMBER = re.compile(r"0[xX][0-9a-fA-F]{1,16}|0|[1-9][0-9]{0,19}")
@@ -52,7 +55,10 @@ def parse(text: str) -> Assignment:
         raise ValueError(_("{name} is read-only").format(name=option.name))
     if transport and transport not in option.transports:
         raise ValueError(no_effect(option, transport))
-    return Assignment(option, option.form.parse(value), transport)
+    try:
+        return Assignment(option, option.form.parse(value), transport)
+    except ValueError as fault:
+        raise ValueError(f"{option.name}: {fault}") from None
 
 
 def no_effect(option: Option, transport: str) -> str:
@@ -81,10 +87,20 @@ def named(name: str) -> Option:
     plain = name.upper().replace("-", "_")
     if plain in BY_NAME:
         return BY_NAME[plain]
+    if number := _by_python(plain):
+        raise ValueError(_("{name} is known by number only: {number}").format(name=plain, number=number))
     near = difflib.get_close_matches(plain, BY_NAME, n=1, cutoff=0.5)
     if near:
         raise ValueError(_("unknown option '{name}'; the nearest is {near}").format(name=name, near=near[0]))
-    raise ValueError(_("unknown option '{name}'; expected {form}").format(name=name, form=_(EXPECTED)))
+    raise ValueError(_("unknown option '{name}'; expected {form}").format(name=name, form=_(EXPECTED_NAME)))
+
+
+def _by_python(name: str) -> str:
+    """LEVEL:NUMBER of an option that has no row, and that this Python has a name for; else empty."""
+    prefix, underscore, _rest = name.partition("_")
+    level = {"SO": "SOL_SOCKET", "IP": "IPPROTO_IP", "IPV6": "IPPROTO_IPV6", "TCP": "IPPROTO_TCP"}.get(prefix)
+    number = getattr(socket, name, None)
+    return f"{level}:{number}" if level and underscore and isinstance(number, int) else ""
 
 
 def _numbered(level: str, number: str) -> Option:
@@ -114,4 +130,5 @@ def _numbered(level: str, number: str) -> Option:
         meaning="An option given by number.",
         versions=(4, 6),
         on_accept=OnAccept.SET_AGAIN,
+        known=False,
     )

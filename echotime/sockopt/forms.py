@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import struct
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from gettext import gettext as _
@@ -109,7 +110,8 @@ class Integer:
     high: int
     unit: str = ""
     names: Mapping[str, int] = field(default_factory=dict, hash=False)
-    size: int = 4
+    size: int = _INT
+    signed: bool = True
 
     @property
     def expected(self) -> str:
@@ -137,8 +139,8 @@ class Integer:
         return struct.pack("=Q", value) if self.size == _LONG else struct.pack("=I", int(value) & 0xFFFFFFFF)
 
     def unpack(self, raw: bytes) -> Value:
-        """A signed C int, or an unsigned long; a shorter answer is an unsigned byte."""
-        return int(struct.unpack("=Q" if len(raw) == _LONG else "=i", raw)[0]) if len(raw) >= _INT else int(raw[0])
+        """A C int, or an unsigned long; a shorter answer is an unsigned byte."""
+        return int.from_bytes(raw, sys.byteorder, signed=self.signed and len(raw) == _INT)
 
     def show(self, value: Value) -> str:
         """The number; a name for one outside the range, which stands for something else."""

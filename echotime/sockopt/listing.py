@@ -18,7 +18,7 @@ def lines() -> Iterator[str]:
     for chapter in CHAPTERS:
         settable = [option for option in chapter.rows if option.settable]
         if settable:
-            yield f"\n{chapter.title}"
+            yield f"\n{_(chapter.title)}"
         for option in settable:
             where = "/".join(option.transports)
             yield f"  {option.name:<20}{where:<9}{_(option.meaning)}"

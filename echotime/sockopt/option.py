@@ -135,6 +135,8 @@ class Option:
     altered: Altered | None = None
     danger: Danger | None = None
     elsewhere: Elsewhere = Elsewhere()
+    known: bool = True
+    """False for one that is given by number: nothing is known of it."""
 
     @property
     def level_number(self) -> int:

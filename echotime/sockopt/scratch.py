@@ -2,26 +2,47 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 from contextlib import ExitStack
+from gettext import gettext as _
 from types import TracebackType
 
+from echotime.sockopt.errno_name import errno_name
 from echotime.sockopt.option import Place
 
 LIMIT = 1.0
 """Seconds after which a connection is given up, and a call of a client."""
 
+_ABSENT = frozenset({errno.EADDRNOTAVAIL, errno.ENETUNREACH, errno.EAFNOSUPPORT})
 _LOOPBACK = {4: (socket.AF_INET, "127.0.0.1"), 6: (socket.AF_INET6, "::1")}
 
 
+class NoLoopback(OSError):
+    """There is none of an IP version, or it is down."""
+
+
 class Scratch:
-    """Opens sockets of one IP version, and closes them at the end of its `with`. All of it may raise OSError."""
+    """Opens sockets of one IP version, and closes them at the end of its `with`.
+
+    All of it may raise OSError, and the beginning NoLoopback.
+    """
 
     def __init__(self, version: int = 4) -> None:
         self.family, self.host = _LOOPBACK[version]
+        self._version = version
         self._opened = ExitStack()
 
     def __enter__(self) -> Scratch:
+        try:
+            with socket.socket(self.family, socket.SOCK_DGRAM) as probe:
+                probe.bind((self.host, 0))
+                probe.connect(probe.getsockname())
+        except OSError as error:
+            if error.errno not in _ABSENT:
+                raise
+            text = _("this host has no IPv{version} loopback ({error})")
+            raise NoLoopback(error.errno, text.format(version=self._version, error=errno_name(error))) from error
         return self
 
     def __exit__(

@@ -20,7 +20,7 @@ _NOT_UNDERSTOOD = N_("'{text}' is not understood; expected {expected}")
 class Linger:
     """struct linger: ``off`` (value -1) or the seconds a close may wait."""
 
-    expected: str = N_("off, or 0 to 32767 seconds")
+    expected: str = N_("off, or 0 to 2147483647 seconds")
     size: int = 8
 
     def parse(self, text: str) -> Value:
@@ -28,7 +28,7 @@ class Linger:
         if text.lower() == "off":
             return -1
         try:
-            return Integer(0, 32767, "seconds").parse(text)
+            return Integer(0, _MOST_SECONDS, "seconds").parse(text)
         except ValueError:
             raise fault(_NOT_UNDERSTOOD, text, self) from None
 

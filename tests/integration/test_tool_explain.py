@@ -50,6 +50,11 @@ class ExplainTests(ToolTestCase):
         self.assertRegex(text, r"left out +the server's listen: connect +ECONNREFUSED\n")
         self.assertRegex(text, r"client +its state, by TCP_INFO +ESTABLISHED\n")
 
+    def test_several(self) -> None:
+        """More than one name is explained one after the other."""
+        text = self.told("SO_TYPE", "backlog")
+        self.assertLess(text.index("SO_TYPE (SOL_SOCKET 3)"), text.index("The number that listen takes"))
+
     def test_list(self) -> None:
         """Without a name: what there is."""
         text = self.told()

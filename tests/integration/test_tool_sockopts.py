@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import socket
 import subprocess
@@ -71,6 +72,7 @@ class SockoptsTests(ToolTestCase):
         row = records["TCP_NODELAY"]
         self.assertEqual((row["level"], row["number"], row["python"]), ("IPPROTO_TCP", 1, "socket.TCP_NODELAY"))
         self.assertEqual(row["values"], {"listener": "off", "connection": "off"})
+        self.assertEqual(records["TCP_KEEPCNT"]["value"]["high"], 127)
         self.assertEqual(row["taken_by"], ["listener", "connection"])
         self.assertIsNone(records["SO_MEMINFO"]["python"])
         self.assertEqual(list(self.records("--udp", "SO_BROADCAST", "TCP_NODELAY")), ["SO_BROADCAST"])
@@ -95,10 +97,38 @@ class SockoptsTests(ToolTestCase):
     def test_warned(self) -> None:
         """What the daemon would warn of is said here."""
         ended = self.tool("sockopts", "--set", "SO_LINGER=0")
-        self.assertEqual(
-            ended.stderr,
-            b"warning: tcp:SO_LINGER=0: every close is a reset, and the client may lose what it has not read yet\n",
+        said = b"warning: tcp:SO_LINGER=0: with 0 every close is a reset, and the client may lose what it has not read"
+        self.assertEqual(ended.stderr, said + b" yet\n")
+
+    def test_filtered_trial(self) -> None:
+        """With one of --tcp and --udp a value is tried there alone; where nothing took it the status is 1."""
+        self.assertEqual(len(self.out("--udp", "--set", "IP_TTL=9").splitlines()), 2)
+        self.assertEqual(len(self.out("--tcp", "--set", "IP_TTL=9").splitlines()), 3)
+        self.out("--udp", "--set", "TCP_NODELAY=on", status=1)
+        self.assertIn("effective 1400", self.out("--set", "17:103=1400"))
+        ended = self.tool("sockopts", "--udp", "TCP_NODELAY")
+        self.assertEqual((ended.returncode, ended.stdout), (0, b""))
+        self.assertIn(b"none of these fits", ended.stderr)
+
+    def test_without_loopback(self) -> None:
+        """A host whose loopback is down is told so, and the status is 1."""
+        self.need("unshare")
+        if os.geteuid() != 0:
+            self.skipTest("needs root to make a network without loopback")
+        for args, part in (
+            (["sockopts", "--set", "SO_KEEPALIVE=on"], b"refused: this host has no IPv4 loopback (ENETUNREACH)"),
+            (["explain", "IPV6_TCLASS"], b"refused: this host has no IPv6 loopback (E"),
+            (["explain", "SO_OOBINLINE"], b"this host has no IPv4 loopback (ENETUNREACH)"),
+        ):
+            code = ["unshare", "-n", *self.command(*args)]
+            ended = subprocess.run(code, capture_output=True, timeout=60, check=False)
+            self.assertEqual(ended.returncode, 1, ended.stderr)
+            self.assertIn(part, ended.stdout)
+        ended = subprocess.run(
+            ["unshare", "-n", *self.command("sockopts", "SO_TYPE")], capture_output=True, timeout=60, check=False
         )
+        self.assertEqual(ended.returncode, 0)
+        self.assertIn(b"UDP: no IPv4", ended.stdout)
 
     def test_refused(self) -> None:
         """A value that the kernel refuses is status 1 with the reason; one not for this kind is none."""
@@ -142,6 +172,20 @@ class SockoptsTests(ToolTestCase):
         self.assertEqual(ended.returncode, 0)
         for name in BY_NAME:
             self.assertEqual(f"\n  {name} ".encode() in ended.stdout, BY_NAME[name].settable)
+
+    def test_options_of_another_transport(self) -> None:
+        """A tool refuses an option that could have no effect on its sockets."""
+        for args, part in (
+            (["send", "--sockopt", "SO_BROADCAST=on", "127.0.0.1", "x"], b"SO_BROADCAST has no effect on a TCP socket"),
+            (["send", "--sockopt", "udp:SO_RCVBUF=1K", "127.0.0.1", "x"], b"what is used here is TCP"),
+            (["time", "--sockopt", "TCP_NODELAY=on", "127.0.0.1"], b"TCP_NODELAY has no effect on a UDP socket"),
+            (["ping", "--udp", "--sockopt", "tcp:IP_TTL=1", "127.0.0.1"], b"what is used here is UDP"),
+        ):
+            ended = self.tool(*args)
+            self.assertEqual(ended.returncode, 2)
+            self.assertIn(part, ended.stderr)
+        ended = self.tool("check", "--udp", "--sockopt", "TCP_NODELAY=on", "127.0.0.1")
+        self.assertEqual(ended.returncode, 3, "to a monitoring system 2 would mean that the server is down")
 
     def test_nobody_reads(self) -> None:
         """It ends quietly where its output is not read to the end."""

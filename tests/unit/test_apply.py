@@ -153,6 +153,9 @@ def test_outcomes() -> None:
     assert found[Place.LISTENER].differs
     assert (found[Place.CONNECTION].effective, found[Place.CONNECTION].differs) == ("0", True)
     assert found[Place.UDP].refused
+    assert told("SO_PRIORITY=5")[Place.CONNECTION].remark.startswith("not inherited: echotime sets it")
+    assert told("1:1=0")[Place.CONNECTION].remark == "inherited", "whatever is known of it, what is seen counts"
+    assert told("TCP_QUICKACK=off")[Place.CONNECTION].remark.startswith("not inherited")
     found = told("SO_KEEPALIVE=on")
     assert [each.differs for each in found.values()] == [False] * 3
     assert found[Place.CONNECTION].remark == "inherited"
@@ -177,7 +180,9 @@ def test_shown_values() -> None:
         Place.CONNECTION: "stream",
         Place.UDP: "datagram",
     }
-    assert list(shown_values(BY_NAME["IP_MTU"])) == [Place.CONNECTION]
+    assert shown_values(BY_NAME["IP_MTU"])[Place.LISTENER] == "ENOTCONN"
+    assert list(shown_values(BY_NAME["TCP_NODELAY"])) == [Place.LISTENER, Place.CONNECTION]
+    assert shown_values(BY_NAME["IPV6_V6ONLY"])[Place.UDP] == "off", "as it is before bind"
     assert shown_values(BY_NAME["IP_ADD_MEMBERSHIP"]) == {}
 
 

@@ -57,7 +57,9 @@ def test_by_number() -> None:
         ("-1:1=1", "no option by number"),
         ("1:1_5=1", "no option by number"),
         ("1:99999999999=1", "level and number are 0 to"),
-        ("foo=1", r"unknown option 'foo'; expected \["),
+        ("foo=1", "unknown option 'foo'; expected a name as in SO_KEEPALIVE"),
+        ("SO_DEBUG=1", "SO_DEBUG is known by number only: SOL_SOCKET:1"),
+        ("IP_TTL=300", "IP_TTL: '300' is out of range; expected 1 to 255"),
     ],
 )
 def test_refused(text: str, reason: str) -> None:

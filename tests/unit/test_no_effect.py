@@ -37,6 +37,18 @@ def multicast(scratch: Scratch, option: Option, is_set: bool) -> object:
     return outcome(sock.connect, ("239.1.2.3" if scratch.family == socket.AF_INET else "ff02::1234", 9))
 
 
+def large(scratch: Scratch, option: Option, is_set: bool) -> object:
+    """Whether more than any MTU comes through a connection."""
+    client, connection = scratch.pair()
+    if is_set:
+        apply(client, [parse(f"{option.name}=on")])
+    client.sendall(bytes(200_000))
+    left = 200_001  # pair() has sent a byte
+    while left:
+        left -= len(connection.recv(left))
+    return left
+
+
 def broadcast(scratch: Scratch, option: Option, is_set: bool) -> object:
     """What connecting to a broadcast address gives."""
     sock = scratch.open("tcp")
@@ -105,6 +117,7 @@ EXPERIMENTS: dict[tuple[str, str], Experiment] = {
     },
     **{(name, "tcp"): multicast for name in ("IP_MULTICAST_ALL", "IP_MULTICAST_LOOP", "IPV6_MULTICAST_LOOP")},
     ("SO_BROADCAST", "tcp"): broadcast,
+    ("IPV6_DONTFRAG", "tcp"): large,
     ("IP_MINTTL", "udp"): hops,
     ("IPV6_MINHOPCOUNT", "udp"): hops,
     ("SO_RCVLOWAT", "udp"): low_water,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from echotime.sockopt.forms import Choice, Integer
+from echotime.sockopt.forms import N_, Choice, Integer
 from echotime.sockopt.option import TCP, Altered, Danger, Elsewhere, Moment, OnAccept, Option, Place, Readable
 from echotime.sockopt.rows.parts import Every, ipv4_option, ipv6_option, tcp_option
 from echotime.sockopt.structures import Structure
 
-TITLE = "Incoming connections"
+TITLE = N_("Incoming connections")
 INTRODUCTION = "What happens between a client's SYN and accept. How many may wait is listen's backlog, not an option."
 
 _GTSM_USE = "255 admits direct neighbours only, as packets from farther away have lost hops (RFC 5082)."
@@ -44,9 +44,10 @@ ROWS: tuple[Option, ...] = (
         "TCP_SYNCNT",
         7,
         Integer(1, 127),
-        meaning="How often a SYN is sent again before connect gives up; on a listener, how often a SYN-ACK is.",
-        use="To learn sooner that nobody answers: each attempt takes twice as long as the one before.",
-        trap="1 is given up after three seconds, which a slow path may take.",
+        meaning="How long connect tries, in SYNs sent again at doubling intervals; on a listener SYN-ACKs.",
+        use="To learn sooner that nobody answers: 1 is three seconds, 2 seven, 6, the default, two minutes.",
+        trap="Since Linux 6.5 more SYNs go out in that time, as the first come every second "
+        "(net.ipv4.tcp_syn_linear_timeouts).",
         example="3",
         moment=Moment.BEFORE_CONNECTION,
         elsewhere=Elsewhere(socat="tcp-syncnt"),

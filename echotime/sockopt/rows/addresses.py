@@ -18,11 +18,15 @@ from echotime.sockopt.rows.parts import (
     socket_option,
 )
 
-TITLE = "Addresses and ports"
+TITLE = N_("Addresses and ports")
 INTRODUCTION = "Which address, port and interface a socket is bound to, and who may share them."
 
 _FREE = "It is for services that start before their address is there: VRRP, boot order, an interface yet to come."
 _TRANSPARENT = "For a transparent proxy, together with a policy route or TPROXY rule that brings the packets here."
+
+_ROUTED = (
+    "What is routed here is taken from the moment it is set; to bind to such an address it must be set before bind."
+)
 
 ROWS: tuple[Option, ...] = (
     socket_option(
@@ -48,7 +52,8 @@ ROWS: tuple[Option, ...] = (
         BOTH,
         meaning="Several sockets of one user share a port; the kernel spreads connections or senders over them.",
         use="To run one daemon a processor, or the new one beside the old while it is replaced.",
-        trap="All that share must set it, before bind. One that listens and does not accept still gets its share.",
+        trap="All that share must set it, before bind. One that listens and does not accept still "
+        "gets its share, and what waits in its queue is reset when it closes.",
         moment=Moment.BEFORE_BIND,
         danger=Danger(BOTH, ON, "a second daemon of the same user starts on this port instead of failing"),
         elsewhere=Elsewhere("ReusePort=", "so-reuseport"),
@@ -87,8 +92,8 @@ ROWS: tuple[Option, ...] = (
         BOTH,
         meaning="Serve IPv6 only; off, a socket on [::] serves IPv4 as well.",
         use="On, beside a second socket for IPv4 on the same port.",
-        trap="Off by default on [::], whatever the system's net.ipv6.bindv6only says. After bind it is refused "
-        "(EINVAL). IPv4 peers appear as ::ffff:192.0.2.1.",
+        trap="The daemon has it off on [::], whatever the system's net.ipv6.bindv6only says. After bind it is refused "
+        "(EINVAL). Off, IPv4 peers appear as ::ffff:192.0.2.1.",
         moment=Moment.BEFORE_BIND,
         places=(Place.LISTENER, Place.UDP),
         altered=Altered("a socket bound to an IPv6 address other than [::] speaks IPv6 only", example="off"),
@@ -124,8 +129,7 @@ ROWS: tuple[Option, ...] = (
         BOTH,
         meaning="Bind to, and take connections for, addresses that are not this host's.",
         use=_TRANSPARENT,
-        trap=LATE_OPTION,
-        moment=Moment.BEFORE_BIND,
+        trap=_ROUTED,
         privilege=Privilege(MAY_TRANSPARENT, example="on"),
         danger=TRANSPARENT_DANGER,
         elsewhere=Elsewhere("Transparent=", "ip-transparent"),
@@ -137,8 +141,7 @@ ROWS: tuple[Option, ...] = (
         BOTH,
         meaning="IP_TRANSPARENT for IPv6.",
         use=_TRANSPARENT,
-        trap=LATE_OPTION,
-        moment=Moment.BEFORE_BIND,
+        trap=_ROUTED,
         privilege=Privilege(MAY_TRANSPARENT, example="on"),
         danger=TRANSPARENT_DANGER,
         elsewhere=Elsewhere("Transparent="),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from echotime.sockopt.forms import N_
 from echotime.sockopt.option import BOTH, UDP, Elsewhere, Option
 from echotime.sockopt.rows.parts import ERRORS_DANGER, ERRORS_TRAP, FLAG, ipv4_option, ipv6_option, socket_option
 
-TITLE = "What is told with each datagram"
+TITLE = N_("What is told with each datagram")
 INTRODUCTION = (
     "Control messages of recvmsg(2). The time service receives them; it uses the address that was asked and "
     "the error queue, and nothing else."
@@ -25,7 +26,7 @@ ROWS: tuple[Option, ...] = (
         UDP,
         meaning="Deliver with each datagram the address it was sent to.",
         use=_PKTINFO_USE,
-        trap="On by default on a wildcard address: only so does an answer leave from the address that was asked.",
+        trap="Without it an answer leaves from an address of the route's choice. The daemon has it on there.",
         elsewhere=Elsewhere("PassPacketInfo=", "ip-pktinfo"),
     ),
     ipv6_option(
@@ -35,7 +36,7 @@ ROWS: tuple[Option, ...] = (
         UDP,
         meaning="IP_PKTINFO for IPv6.",
         use=_PKTINFO_USE,
-        trap="On by default on [::]: only so does an answer leave from the address that was asked.",
+        trap="Without it an answer leaves from an address of the route's choice. The daemon has it on there.",
         elsewhere=Elsewhere("PassPacketInfo=", "ipv6-recvpktinfo"),
     ),
     ipv4_option(

@@ -7,7 +7,7 @@ from echotime.sockopt.option import BOTH, TCP, Altered, Danger, Elsewhere, Optio
 from echotime.sockopt.rows.parts import FLAG, Every, socket_option, tcp_option
 from echotime.sockopt.structures import Interval, Linger
 
-TITLE = "Dead peers and the end of a connection"
+TITLE = N_("Dead peers and the end of a connection")
 INTRODUCTION = "How long a connection outlives its peer, and what close does."
 
 _SECONDS = Integer(1, 32767, "seconds")
@@ -62,8 +62,8 @@ ROWS: tuple[Option, ...] = (
         Integer(0, 2**31 - 1, "milliseconds"),
         meaning="How long sent bytes may stay unacknowledged before the connection is ended; 0: the system's default.",
         use="Where a dead peer must be noticed while there is something to send, of which keepalive knows nothing.",
-        trap="It is looked at when a retransmission is due, so the end comes later than it says. With keepalive it "
-        "takes the place of TCP_KEEPCNT.",
+        trap="Retransmissions end with it, so the end may come some tenths of a second later. With keepalive it takes "
+        "the place of TCP_KEEPCNT.",
         example="10s",
     ),
     socket_option(
@@ -76,7 +76,7 @@ ROWS: tuple[Option, ...] = (
         trap="A number of seconds makes close itself wait, also on a socket that does not block, and the whole daemon "
         "with it: echotime switches it off before it closes. 0 resets the connection.",
         example="5s",
-        danger=Danger(TCP, (0,), "every close is a reset, and the client may lose what it has not read yet"),
+        danger=Danger(TCP, (0,), "with 0 every close is a reset, and the client may lose what it has not read yet"),
         elsewhere=Elsewhere(socat="so-linger"),
     ),
     tcp_option(

@@ -5,12 +5,12 @@ from __future__ import annotations
 import struct
 
 from echotime.sockopt import tcp_info
-from echotime.sockopt.forms import Choice, Integer
+from echotime.sockopt.forms import N_, Choice, Integer
 from echotime.sockopt.option import BOTH, Elsewhere, Option, Place, Readable
 from echotime.sockopt.rows.parts import ipv4_option, socket_option, tcp_option
 from echotime.sockopt.structures import Structure
 
-TITLE = "What can only be read"
+TITLE = N_("What can only be read")
 INTRODUCTION = "What the kernel tells about a socket."
 
 _ANY = Integer(-(2**31), 2**31 - 1)
@@ -67,7 +67,7 @@ ROWS: tuple[Option, ...] = (
         57,
         Integer(0, 2**64 - 1, size=8),
         BOTH,
-        meaning="A number that no other socket has until the next boot; ss -e and eBPF show the same.",
+        meaning="A number that no other socket has until the next boot; eBPF and, in hexadecimal, ss -e show the same.",
         settable=False,
     ),
     socket_option(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from echotime.sockopt.forms import Choice, Integer
-from echotime.sockopt.option import BOTH, Altered, Danger, Elsewhere, OnAccept, Option, Privilege
+from echotime.sockopt.forms import N_, Choice, Integer
+from echotime.sockopt.option import BOTH, UDP, Altered, Danger, Elsewhere, OnAccept, Option, Privilege
 from echotime.sockopt.rows.parts import (
     DEFAULT,
     ECN,
@@ -16,7 +16,7 @@ from echotime.sockopt.rows.parts import (
     socket_option,
 )
 
-TITLE = "What packets carry"
+TITLE = N_("What packets carry")
 INTRODUCTION = "Fields of the IP header, and the marks by which this host's own queues and routes choose."
 
 _DSCP_USE = "To ask the network for a class of service, or to see whether it re-marks."
@@ -46,7 +46,7 @@ ROWS: tuple[Option, ...] = (
         trap="Networks of others clear or change it.",
         example="EF",
         altered=Altered(ECN, example="255"),
-        elsewhere=Elsewhere("IPTOS=", "ipv6-tclass"),
+        elsewhere=Elsewhere(socat="ipv6-tclass"),
     ),
     socket_option(
         "SO_PRIORITY",
@@ -66,7 +66,7 @@ ROWS: tuple[Option, ...] = (
     socket_option(
         "SO_MARK",
         36,
-        Integer(-(2**31), 2**32 - 1),
+        Integer(0, 2**32 - 1, signed=False),
         BOTH,
         meaning="The mark by which routing rules and netfilter know what is sent.",
         use="To send answers by another routing table (ip rule fwmark).",
@@ -114,10 +114,10 @@ ROWS: tuple[Option, ...] = (
         "IPV6_DONTFRAG",
         62,
         FLAG,
-        BOTH,
+        UDP,
         meaning="Do not fragment what this host sends; routers never do in IPv6.",
         use="To find out a path's MTU.",
         trap="A datagram larger than the path's MTU is dropped, or refused (EMSGSIZE).",
-        danger=Danger(BOTH, ON, "what is larger than the path's MTU is lost instead of fragmented"),
+        danger=Danger(UDP, ON, "what is larger than the path's MTU is lost instead of fragmented"),
     ),
 )

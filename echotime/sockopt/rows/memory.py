@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from echotime.sockopt.forms import Integer
+from echotime.sockopt.forms import N_, Integer
 from echotime.sockopt.option import (
     BOTH,
     TCP,
@@ -15,7 +15,7 @@ from echotime.sockopt.option import (
 )
 from echotime.sockopt.rows.parts import BYTES, Every, socket_option, tcp_option
 
-TITLE = "Buffers, windows and rates"
+TITLE = N_("Buffers, windows and rates")
 INTRODUCTION = "How much the kernel keeps for a socket, and how fast it sends."
 
 _ADMIN = "CAP_NET_ADMIN"

@@ -34,6 +34,7 @@ _DSCP = {
     **{f"CS{n}": n << 5 for n in range(8)},
     **{f"AF{c}{d}": (c << 5) | (d << 3) for c in (1, 2, 3, 4) for d in (1, 2, 3)},
     "EF": 0xB8,
+    "LE": 0x04,
     "lowdelay": 0x10,
     "throughput": 0x08,
     "reliability": 0x04,

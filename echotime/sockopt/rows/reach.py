@@ -9,7 +9,7 @@ from echotime.sockopt.option import BOTH, UDP, Altered, Danger, Elsewhere, Optio
 from echotime.sockopt.rows.parts import DEFAULT, FLAG, HOPS, Every, ipv4_option, ipv6_option, socket_option
 from echotime.sockopt.structures import Address, Group
 
-TITLE = "Routes, broadcast and multicast"
+TITLE = N_("Routes, broadcast and multicast")
 INTRODUCTION = "How far packets go, and who is asked at once."
 
 _ON_UDP = (Place.UDP,)
@@ -75,7 +75,7 @@ ROWS: tuple[Option, ...] = (
         UDP,
         meaning="Receive on a wildcard address what groups get that others of this host have joined.",
         use="Off, to receive one's own groups only.",
-        trap="On by default.",
+        trap="On unless it is switched off, so a wildcard address hears groups that nobody joined on it.",
         example="off",
         danger=Danger(UDP, (0,), "questions to groups that others joined are no longer answered"),
     ),

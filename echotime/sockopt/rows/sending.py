@@ -7,7 +7,7 @@ from echotime.sockopt.option import TCP, Altered, Danger, Elsewhere, OnAccept, O
 from echotime.sockopt.rows.parts import FLAG, ON, Every, socket_option, tcp_option
 from echotime.sockopt.structures import Name
 
-TITLE = "When bytes are sent"
+TITLE = N_("When bytes are sent")
 INTRODUCTION = "Delays that TCP makes or avoids, and the one byte that overtakes others."
 
 ROWS: tuple[Option, ...] = (
@@ -17,7 +17,7 @@ ROWS: tuple[Option, ...] = (
         FLAG,
         meaning="Send small segments at once instead of waiting for an acknowledgement (Nagle's algorithm).",
         use="On every server that answers in more than one write.",
-        trap="On by default. Off, an answer written in several pieces takes 40 ms longer.",
+        trap="The daemon has it on, Linux off. Off, an answer written in several pieces takes 40 ms longer.",
         elsewhere=Elsewhere("NoDelay=", "tcp-nodelay"),
     ),
     tcp_option(
