@@ -18,7 +18,11 @@ from echotime.daemon.options import Options
 _DATE = "2026-11-22"
 _STATUSES = (
     ("0", "It worked out."),
-    ("1", "Wrong bytes, or a failure that has no number of its own; ping: no answer at all."),
+    (
+        "1",
+        "Wrong bytes, or a failure that has no number of its own; ping: no answer at all; sockopts: a value "
+        "was refused; explain: something was not as described.",
+    ),
     ("2", "The command line is wrong."),
     ("3", "Connection refused."),
     ("4", "Timed out."),
@@ -26,6 +30,7 @@ _STATUSES = (
     ("6", "Name not found."),
     ("7", "No answer."),
 )
+_SEE_SOCKETS = (".BR socket (7),", ".BR tcp (7),", ".BR udp (7),", ".BR ip (7),", ".BR ipv6 (7)")
 _FILES = {"echotime.1": "tools", "twistd-echotime.8": "daemon"}
 
 
@@ -65,7 +70,9 @@ def tools() -> str:
         lines += _entry(status, meaning)
     lines += [".PP", _escaped("check follows the monitoring plugins: 0 ok, 1 warning, 2 critical, 3 unknown.")]
     lines += [".SH ENVIRONMENT", *_entry("LANGUAGE, LC_ALL, LC_MESSAGES, LANG", "The language of all messages.")]
-    return "\n".join([*lines, ".SH SEE ALSO", ".BR twistd\\-echotime (8),", ".BR nc (1),", ".BR socket (7)", ""])
+    return "\n".join(
+        [*lines, ".SH SEE ALSO", ".BR twistd\\-echotime (8),", ".BR nc (1),", ".BR ss (8),", *_SEE_SOCKETS, ""]
+    )
 
 
 def _subcommands(whole: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
@@ -97,7 +104,7 @@ def daemon() -> str:
     lines += _entry("0", "--help or --version.")
     lines += _entry("1", "It could not start; one line on standard error says why.")
     lines += _entry("2", "The command line is wrong; standard error has a line for each faulty value.")
-    return "\n".join([*lines, ".SH SEE ALSO", ".BR echotime (1),", ".BR twistd (1),", ".BR socket (7)", ""])
+    return "\n".join([*lines, ".SH SEE ALSO", ".BR echotime (1),", ".BR twistd (1),", *_SEE_SOCKETS, ""])
 
 
 _SIGNALS = (
