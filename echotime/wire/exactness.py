@@ -99,7 +99,8 @@ class Exactness:
         self._splits = set(found.splits())
         if self._splits:
             self._sent.forget(min(map(self._echoed, self._splits)))
-            self._answer.forget(min(each.position for each in self._splits))
+            # where a dead end looks back for a trailer that broke off
+            self._answer.forget(min(each.position for each in self._splits) - len(self._trailer))
 
     def _steps(self, split: _Split, limit: int) -> Iterator[_Split]:
         """Follow the echo up to the next trailer or the limit; there it is the trailer, or echo that looks like it."""
@@ -119,8 +120,8 @@ class Exactness:
             yield _Split(end, split.messages, split.length + same)
 
     def _dead_end(self, split: _Split, at: int) -> None:
-        """A split whose echo ends at `at`; it may have got further by a trailer that breaks off."""
-        start = max(split.position + (not split.length), at - len(self._trailer) + 1)
+        """A split whose echo ends at `at`; it may have got further by a trailer that breaks off, begun before even."""
+        start = max(split.position - split.length + 1, at - len(self._trailer) + 1)
         for place in range(start, at + 1):
             came = self._answer.read(place, place + len(self._trailer))
             self._note(split, place, _common(came, self._trailer))
