@@ -22,10 +22,10 @@ def test_too_late() -> None:
     """What must be set before bind is left alone on a socket that is bound, and says so."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
-        asked = parse("SO_REUSEADDR=on")
+        asked = parse("IP_FREEBIND=on")
         apply_late(sock, [asked])
         assert str(read(sock, asked, bound_before=True)) == (
-            "SO_REUSEADDR asked on, effective off: too late: it must be set before bind"
+            "IP_FREEBIND asked on, effective off: too late: it must be set before bind"
         )
 
 

@@ -33,13 +33,13 @@ async def test_adopted_tcp(started: Started) -> None:
     """An EchoPort on a listening descriptor serves it, sets what still can be set, and says what came too late."""
     factory = SizesFactory(2)
     with bound(socket.SOCK_STREAM) as given:
-        asked = options("SO_KEEPALIVE=on", "SO_REUSEPORT=on")
+        asked = options("SO_KEEPALIVE=on", "IP_FREEBIND=on")
         port = started(EchoPort.adopt(given.fileno(), factory, asked=asked))
         address = given.getsockname()
     assert not port.socket.getblocking()
     assert (get(port.socket, "SO_KEEPALIVE"), get(port.socket, "TCP_NODELAY")) == (1, 1)
     assert [str(each) for each in port.readings()] == [
-        "SO_REUSEPORT asked on, effective off: too late: it must be set before bind",
+        "IP_FREEBIND asked on, effective off: too late: it must be set before bind",
         "SO_KEEPALIVE asked on, effective on",
     ]
     client = deferToThread(deliver, address, b"hi")

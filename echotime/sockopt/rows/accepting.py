@@ -10,7 +10,7 @@ from echotime.sockopt.structures import Structure
 TITLE = N_("Incoming connections")
 INTRODUCTION = "What happens between a client's SYN and accept. How many may wait is listen's backlog, not an option."
 
-_GTSM_USE = "255 admits direct neighbours only, as packets from farther away have lost hops (RFC 5082)."
+_GTSM_USE = "255 admits direct neighbours only, and of them those that send with 255; most send 64 (RFC 5082)."
 _GTSM_TRAP = "It holds for TCP alone; a UDP socket takes it and receives everything."
 
 ROWS: tuple[Option, ...] = (
@@ -34,7 +34,7 @@ ROWS: tuple[Option, ...] = (
         Integer(0, 2**31 - 1),
         meaning="How many connections may bring data with their SYN before the handshake is done; 0: none (RFC 7413).",
         use="To save returning clients a round trip.",
-        trap="Nothing comes of it unless net.ipv4.tcp_fastopen allows servers (bit 2).",
+        trap="Nothing comes of it unless net.ipv4.tcp_fastopen allows servers (value 2).",
         example="5",
         places=(Place.LISTENER,),
         on_accept=OnAccept.LISTENER_ONLY,

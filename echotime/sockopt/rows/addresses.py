@@ -37,11 +37,11 @@ ROWS: tuple[Option, ...] = (
         meaning=N_("Bind although connections of an earlier server on the port are still in TIME_WAIT."),
         use=N_("On every TCP server that is to be started again at once."),
         trap=N_(
-            "The earlier server must have set it as well, and two that listen are never allowed. On UDP it means "
-            "something else: every process that sets it, of any user, may bind the same port and take our datagrams; "
-            "echotime sets it before bind, as the seed does, and clears it right after, unless it is asked for."
+            "It must be set before bind, the earlier server must have set it as well, and two that listen are never "
+            "allowed. On UDP it means something else: every process that sets it, of any user, may bind the same port "
+            "and take our datagrams; echotime sets it before bind, as the seed does, and clears it right after, unless "
+            "it is asked for."
         ),
-        moment=Moment.BEFORE_BIND,
         danger=Danger(UDP, ON, "any process of any user that sets it too may bind this port and take our datagrams"),
         elsewhere=Elsewhere(socat="so-reuseaddr"),
     ),
@@ -52,9 +52,8 @@ ROWS: tuple[Option, ...] = (
         BOTH,
         meaning="Several sockets of one user share a port; the kernel spreads connections or senders over them.",
         use="To run one daemon a processor, or the new one beside the old while it is replaced.",
-        trap="All that share must set it, before bind. One that listens and does not accept still "
-        "gets its share, and what waits in its queue is reset when it closes.",
-        moment=Moment.BEFORE_BIND,
+        trap="Who joins must set it before bind; who is there already, at any time. One that listens and does not "
+        "accept still gets its share, and what waits in its queue is reset when it closes.",
         danger=Danger(BOTH, ON, "a second daemon of the same user starts on this port instead of failing"),
         elsewhere=Elsewhere("ReusePort=", "so-reuseport"),
     ),
@@ -118,8 +117,7 @@ ROWS: tuple[Option, ...] = (
         BOTH,
         meaning="Bind to an IPv6 address that this host does not have yet.",
         use=_FREE,
-        trap=LATE_OPTION,
-        moment=Moment.BEFORE_BIND,
+        trap="To bind to such an address it must be set before bind; set later it lets answers leave from one.",
         elsewhere=Elsewhere("FreeBind="),
     ),
     ipv4_option(
@@ -127,9 +125,10 @@ ROWS: tuple[Option, ...] = (
         19,
         FLAG,
         BOTH,
-        meaning="Bind to, and take connections for, addresses that are not this host's.",
+        meaning="Bind to, and take connections for, addresses that are not this host's, IPv4 or IPv6.",
         use=_TRANSPARENT,
         trap=_ROUTED,
+        versions=(4, 6),
         privilege=Privilege(MAY_TRANSPARENT, example="on"),
         danger=TRANSPARENT_DANGER,
         elsewhere=Elsewhere("Transparent=", "ip-transparent"),

@@ -102,7 +102,7 @@ ROWS: tuple[Option, ...] = (
         40,
         FLAG,
         UDP,
-        meaning="Deliver how many datagrams were dropped on this socket for want of room.",
+        meaning="Deliver how many datagrams were dropped on this socket, mostly for want of room; once any was.",
         use="To notice drops with the next datagram; SO_MEMINFO tells the same without one.",
     ),
     ipv4_option(

@@ -42,7 +42,8 @@ ROWS: tuple[Option, ...] = (
         _SECONDS,
         meaning="The time between keepalive probes.",
         use="Together with TCP_KEEPCNT, to settle how soon a dead peer is given up.",
-        trap="A dead peer is noticed after TCP_KEEPIDLE + TCP_KEEPINTVL x TCP_KEEPCNT.",
+        trap="A dead peer is noticed after TCP_KEEPIDLE + TCP_KEEPINTVL x TCP_KEEPCNT, and not by keepalive while sent "
+        "bytes are unacknowledged.",
         example="5s",
         elsewhere=Elsewhere("KeepAliveIntervalSec=", "tcp-keepintvl"),
     ),
@@ -62,9 +63,10 @@ ROWS: tuple[Option, ...] = (
         Integer(0, 2**31 - 1, "milliseconds"),
         meaning="How long sent bytes may stay unacknowledged before the connection is ended; 0: the system's default.",
         use="Where a dead peer must be noticed while there is something to send, of which keepalive knows nothing.",
-        trap="Retransmissions end with it, so the end may come some tenths of a second later. With keepalive it takes "
-        "the place of TCP_KEEPCNT.",
+        trap="It counts from the first retransmission, so the end comes some tenths of a second later. With keepalive "
+        "it takes the place of TCP_KEEPCNT. A client that lives and does not read is cut off, too.",
         example="10s",
+        danger=Danger(TCP, Every(but=(0,)), "a client that does not read for so long is cut off"),
     ),
     socket_option(
         "SO_LINGER",
@@ -76,7 +78,7 @@ ROWS: tuple[Option, ...] = (
         trap="A number of seconds makes close itself wait, also on a socket that does not block, and the whole daemon "
         "with it: echotime switches it off before it closes. 0 resets the connection.",
         example="5s",
-        danger=Danger(TCP, (0,), "with 0 every close is a reset, and the client may lose what it has not read yet"),
+        danger=Danger(TCP, (0,), "with 0 every close is a reset, and what has not arrived yet may be lost"),
         elsewhere=Elsewhere(socat="so-linger"),
     ),
     tcp_option(
@@ -85,7 +87,7 @@ ROWS: tuple[Option, ...] = (
         Integer(1, 120, "seconds", {"default": 0, "none": -1}),
         meaning="How long a closed connection waits in FIN_WAIT2 for the peer's end of file.",
         use="Shorter where many clients never close.",
-        trap="Bytes of the peer that come later are answered with a reset.",
+        trap="Bytes of the peer that come after close are answered with a reset in any case; none: no wait.",
         example="30s",
         altered=Altered("the default reads back as net.ipv4.tcp_fin_timeout", example="default"),
         elsewhere=Elsewhere(socat="tcp-linger2"),

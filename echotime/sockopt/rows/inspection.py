@@ -51,6 +51,7 @@ ROWS: tuple[Option, ...] = (
         meaning="The path MTU that is known for a connected socket.",
         settable=False,
         places=(Place.CONNECTION,),
+        elsewhere=Elsewhere(socat="ip-mtu"),
     ),
     socket_option(
         "SO_ERROR",

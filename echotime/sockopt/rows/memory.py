@@ -9,7 +9,6 @@ from echotime.sockopt.option import (
     Altered,
     Danger,
     Elsewhere,
-    Moment,
     Option,
     Privilege,
 )
@@ -23,7 +22,7 @@ _DOUBLED = "the kernel doubles it, between a smallest size and twice "
 _FORCE_DANGER = Danger(
     BOTH, Every(), "every connection may take as much of the kernel's memory, past the system's bound"
 )
-_ANY_LIMIT = "the kernel doubles it, and holds it against no bound"
+_ANY_LIMIT = "the kernel doubles it, and there is no upper bound"
 
 ROWS: tuple[Option, ...] = (
     socket_option(
@@ -45,10 +44,9 @@ ROWS: tuple[Option, ...] = (
         BOTH,
         meaning="The receive buffer of each socket.",
         use="On UDP, larger where bursts are dropped (SO_MEMINFO counts them); on TCP, smaller to bound memory.",
-        trap="Setting it ends TCP's automatic tuning, and the window scale is settled by the SYN: set later it "
-        "bounds less than it says. A datagram takes far more of it than its bytes.",
+        trap="Setting it ends TCP's automatic tuning, and the window scale is settled by the SYN: set on a "
+        "connection it bounds less than it says. A small datagram takes far more of it than its bytes.",
         example="64K",
-        moment=Moment.BEFORE_CONNECTION,
         altered=Altered(_DOUBLED + "net.core.rmem_max", example="64K"),
         elsewhere=Elsewhere("ReceiveBuffer=", "so-rcvbuf"),
     ),
@@ -75,7 +73,6 @@ ROWS: tuple[Option, ...] = (
         use="Where net.core.rmem_max cannot be raised.",
         trap="It is read as SO_RCVBUF.",
         example="64K",
-        moment=Moment.BEFORE_CONNECTION,
         read_number=8,
         privilege=Privilege(_ADMIN, example="64K"),
         altered=Altered(_ANY_LIMIT, example="64K"),
@@ -90,7 +87,7 @@ ROWS: tuple[Option, ...] = (
         use="Where messages have a known size and fewer bytes are not worth a wakeup.",
         trap="A message shorter than this stays unanswered until more comes: an echo appears to hang.",
         example="5",
-        altered=Altered("0 means 1, and half of the largest receive buffer is the most", example="0"),
+        altered=Altered("0 means 1, and half of the receive buffer it may have is the most", example="0"),
         danger=Danger(TCP, Every(but=(0, 1)), "a message shorter than this waits until more bytes have come"),
         elsewhere=Elsewhere(socat="so-rcvlowat"),
     ),
@@ -118,11 +115,11 @@ ROWS: tuple[Option, ...] = (
         BYTES,
         meaning="The largest receive window that is offered.",
         use="To make a slow receiver on purpose.",
-        trap="Throughput cannot pass one window a round trip.",
+        trap="Set before the connection it bounds the window scale and small messages; once bulk data arrives, the "
+        "kernel's tuning of the buffer raises it again. 0 is refused on sockets that listen or are connected.",
         example="60000",
-        moment=Moment.BEFORE_CONNECTION,
         altered=Altered("the kernel raises it to half of the smallest receive buffer", example="1"),
-        danger=Danger(TCP, Every(but=(0,)), "no client can send faster than one such window a round trip"),
+        danger=Danger(TCP, Every(but=(0,)), "a small window bounds what a client can send in a round trip"),
         elsewhere=Elsewhere(socat="tcp-window-clamp"),
     ),
     socket_option(
@@ -132,7 +129,8 @@ ROWS: tuple[Option, ...] = (
         BOTH,
         meaning="The most bytes a second that a connection sends.",
         use="To be a slow server on purpose, or a polite one.",
-        trap="TCP keeps it by itself, after its first ten segments; UDP only where the interface's queue is fq.",
+        trap="TCP keeps it by itself, but for its first ten segments, which on loopback are 640 KB; UDP only where the "
+        "interface's queue is fq. 0 bounds nothing.",
         example="1M",
     ),
 )

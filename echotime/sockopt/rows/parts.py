@@ -48,8 +48,8 @@ MAY_TRANSPARENT = "CAP_NET_RAW or CAP_NET_ADMIN"
 TRANSPARENT_DANGER = Danger(BOTH, ON, "it also serves addresses that are not this host's, if they are routed here")
 ERRORS_TRAP = (
     "On UDP errors of earlier answers then surface at the next call. A server that takes such an error for its own "
-    "goes deaf after one datagram; echotime reads the error queue, counts and goes on. On TCP a single ICMP error ends "
-    "the connection, where it would otherwise be tried on."
+    "goes deaf after one datagram; echotime reads the error queue, counts and goes on. On TCP the next call fails "
+    "once, on which a server mostly drops a connection that would have recovered."
 )
-ERRORS_DANGER = Danger(TCP, ON, "a single ICMP error, which others can forge, ends a connection")
+ERRORS_DANGER = Danger(TCP, ON, "a single ICMP error ends a connection; who knows its sequence numbers can forge one")
 LATE_OPTION = "Set later it is taken, and nothing comes of it."

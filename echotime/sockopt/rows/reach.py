@@ -16,7 +16,10 @@ _ON_UDP = (Place.UDP,)
 _NOT_HERE = "A responder that answers each sender alone has no use for it."
 _UNICAST = Danger(UDP, Every(), "nothing comes of it: answers go to one sender each")
 _GROUP_USE = "To be found by clients that do not know the address, as in service discovery."
-_GROUP_TRAP = "Every member answers each question; one sent with a forged sender is answered by all of them to it."
+_GROUP_TRAP = (
+    "Every member answers each question; one sent with a forged sender is answered by all of them to it. Nothing is "
+    "heard on a socket that is bound to an address of its own."
+)
 _GROUP_DANGER = Danger(UDP, Every(), "questions to the group are answered, by every member of it")
 
 ROWS: tuple[Option, ...] = (
@@ -25,9 +28,13 @@ ROWS: tuple[Option, ...] = (
         5,
         FLAG,
         BOTH,
+        versions=(4,),
         meaning=N_("Send to directly attached networks only, never through a gateway."),
         use=N_("To answer neighbours only."),
-        trap=N_("A client behind a gateway gets no answer: TCP times out, UDP answers fail with ENETUNREACH."),
+        trap=N_(
+            "A client behind a gateway gets no answer: TCP times out, UDP answers fail with ENETUNREACH. IPv6 takes "
+            "it, and nothing comes of it."
+        ),
         elsewhere=Elsewhere(socat="so-dontroute"),
     ),
     socket_option(

@@ -17,17 +17,18 @@ ROWS: tuple[Option, ...] = (
         FLAG,
         meaning="Send small segments at once instead of waiting for an acknowledgement (Nagle's algorithm).",
         use="On every server that answers in more than one write.",
-        trap="The daemon has it on, Linux off. Off, an answer written in several pieces takes 40 ms longer.",
+        trap="The daemon has it on, Linux off. Off, an answer in several writes takes 40 ms and a round trip longer.",
         elsewhere=Elsewhere("NoDelay=", "tcp-nodelay"),
     ),
     tcp_option(
         "TCP_CORK",
         3,
         FLAG,
-        meaning="Send full segments only; a shorter rest is held until it is switched off, or for 200 ms.",
+        meaning="Send full segments only; a shorter rest is held until it is switched off, or for 200 ms and more.",
         use="Around several writes that belong together, on then off.",
-        trap="Left on, as one that a listener hands down is, each answer's last bytes are 200 ms late.",
-        danger=Danger(TCP, ON, "each answer is held back for 200 ms"),
+        trap="Left on, as one that a listener hands down is, each answer's last bytes are 200 ms late, more where the "
+        "round trip is long.",
+        danger=Danger(TCP, ON, "each answer is held back for 200 ms or more"),
         elsewhere=Elsewhere(socat="tcp-cork"),
     ),
     tcp_option(
