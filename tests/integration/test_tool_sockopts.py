@@ -97,8 +97,8 @@ class SockoptsTests(ToolTestCase):
     def test_warned(self) -> None:
         """What the daemon would warn of is said here."""
         ended = self.tool("sockopts", "--set", "SO_LINGER=0")
-        said = b"warning: tcp:SO_LINGER=0: with 0 every close is a reset, and the client may lose what it has not read"
-        self.assertEqual(ended.stderr, said + b" yet\n")
+        said = b"warning: tcp:SO_LINGER=0: with 0 every close is a reset, and what has not arrived yet may be"
+        self.assertEqual(ended.stderr, said + b" lost\n")
 
     def test_filtered_trial(self) -> None:
         """With one of --tcp and --udp a value is tried there alone; where nothing took it the status is 1."""
