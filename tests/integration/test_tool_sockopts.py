@@ -97,6 +97,9 @@ class SockoptsTests(ToolTestCase):
     def test_warned(self) -> None:
         """What the daemon would warn of is said here."""
         ended = self.tool("sockopts", "--set", "SO_LINGER=0")
+        record = self.records("--set", "SO_LINGER=0")["SO_LINGER"]["outcomes"]
+        self.assertIn("reset", record["listener"]["warning"])
+        self.assertIsNone(record["udp"]["warning"])
         said = b"warning: tcp:SO_LINGER=0: with 0 every close is a reset, and what has not arrived yet may be"
         self.assertEqual(ended.stderr, said + b" lost\n")
 
@@ -152,6 +155,10 @@ class SockoptsTests(ToolTestCase):
         self.assertLessEqual({"SO_RCVBUF", "TCP_DEFER_ACCEPT", "SO_PRIORITY", "TCP_MAXSEG", "TCP_QUICKACK"}, found)
         self.assertFalse(found & {"SO_KEEPALIVE", "IP_TTL", "TCP_NODELAY"})
         self.assertEqual(self.out("--differs", "--set", "SO_KEEPALIVE=on"), "")
+        self.assertEqual(
+            re.findall(r"^(\w+), asked", self.out("--differs", "SO_RCVBUF", "IP_TTL"), re.M), ["SO_RCVBUF"]
+        )
+        self.assertEqual(self.tool("sockopts", "--differs").stderr, b"", "examples are not warned of")
 
     def test_usage(self) -> None:
         """Faults of the command line are status 2, with the nearest name."""

@@ -8,7 +8,7 @@ import socket
 
 import pytest
 
-from echotime.sockopt.apply import OptionFailed, apply, apply_late, read, warning
+from echotime.sockopt.apply import OptionFailed, apply, apply_late, read, value_of, warning
 from echotime.sockopt.assignment import parse
 from echotime.sockopt.catalogue import BY_NAME
 from echotime.sockopt.errno_name import errno_name
@@ -29,11 +29,13 @@ def test_too_late() -> None:
         )
 
 
-def test_altered() -> None:
-    """The kernel's doubling is told, as the start report tells it."""
+@pytest.mark.parametrize("bound_before", [False, True])
+def test_altered(bound_before: bool) -> None:
+    """The kernel's doubling is told, as the start report tells it; on a socket that came bound, too."""
     with socket.socket() as sock:
         asked = parse("SO_RCVBUF=65536")
         apply(sock, [asked])
+        assert "the kernel doubles it" in read(sock, asked, bound_before=bound_before).remark
         assert str(read(sock, asked)).startswith("SO_RCVBUF asked 65536, effective 131072: the kernel doubles it")
 
 
@@ -168,9 +170,16 @@ def test_outcomes_of_a_transport() -> None:
     assert list(told("tcp:IP_TTL=9")) == [Place.LISTENER, Place.CONNECTION]
 
 
+def test_outcomes_where_it_is_refused() -> None:
+    """Where the listener refuses it there is no connection to look at."""
+    assert list(told("SO_BINDTODEVICE=none0")) == [Place.LISTENER, Place.UDP]
+    assert told("IP_ADD_MEMBERSHIP=239.1.2.3%lo")[Place.UDP] == Outcome(Place.UDP, "", "it cannot be read back")
+
+
 def test_no_connection() -> None:
     """An option with which no connection comes says so; nothing hangs."""
-    assert told("IP_MINTTL=255")[Place.CONNECTION].remark == "no connection: ETIMEDOUT"
+    outcome = told("IP_MINTTL=255")[Place.CONNECTION]
+    assert (outcome.remark, outcome.differs) == ("no connection: ETIMEDOUT", True)
 
 
 def test_shown_values() -> None:
@@ -180,10 +189,26 @@ def test_shown_values() -> None:
         Place.CONNECTION: "stream",
         Place.UDP: "datagram",
     }
+    assert list(shown_values(BY_NAME["SO_PROTOCOL"]).values()) == ["tcp", "tcp", "udp"]
+    with Scratch(6) as scratch:
+        assert BY_NAME["SO_DOMAIN"].form.show(value_of(scratch.open("udp"), BY_NAME["SO_DOMAIN"])) == "inet6"
     assert shown_values(BY_NAME["IP_MTU"])[Place.LISTENER] == "ENOTCONN"
     assert list(shown_values(BY_NAME["TCP_NODELAY"])) == [Place.LISTENER, Place.CONNECTION]
     assert shown_values(BY_NAME["IPV6_V6ONLY"])[Place.UDP] == "off", "as it is before bind"
     assert shown_values(BY_NAME["IP_ADD_MEMBERSHIP"]) == {}
+
+
+def test_memory() -> None:
+    """SO_MEMINFO's counters stand under their names: the buffers are those that their own options tell."""
+    row = BY_NAME["SO_MEMINFO"]
+    with Scratch() as scratch:
+        sock = scratch.bind(scratch.open("udp"))
+        scratch.client(sock).send(bytes(100))
+        shown = row.form.show(value_of(sock, row))
+        sizes = [sock.getsockopt(socket.SOL_SOCKET, each) for each in (socket.SO_RCVBUF, socket.SO_SNDBUF)]
+    assert f"rcvbuf {sizes[0]}, wmem 0, sndbuf {sizes[1]}," in shown
+    assert not shown.startswith("rmem 0,")
+    assert shown.endswith("drops 0")
 
 
 def test_saved_syn() -> None:

@@ -20,9 +20,10 @@ from echotime.sockopt import document, listing
 from echotime.sockopt.apply import OptionFailed, apply, read, value_of
 from echotime.sockopt.assignment import Assignment, parse
 from echotime.sockopt.catalogue import BY_KEY, BY_NAME, CATALOGUE, CHAPTERS
-from echotime.sockopt.forms import Choice, Integer
+from echotime.sockopt.forms import Choice, Flag, Integer
 from echotime.sockopt.option import Moment, OnAccept, Option, Place, Readable
 from echotime.sockopt.scratch import Scratch
+from echotime.sockopt.structures import Linger
 
 ROOT = Path(__file__).parents[2]
 SETTABLE = [option for option in CATALOGUE if option.settable]
@@ -259,6 +260,19 @@ def test_every_sentence(option: Option) -> None:
         assert not text or re.fullmatch(r"[A-Z0-9].*[.]", text), text
     assert option.meaning
     assert option.use or not option.settable
+
+
+@rows([option for option in CATALOGUE if option.danger])
+def test_dangers(option: Option) -> None:
+    """What is warned of can be asked for: a value of the row's form, on a transport that it acts on."""
+    assert option.danger
+    assert set(option.danger.transports) <= set(option.transports)
+    values = [option.form.parse(option.example)]
+    if isinstance(option.form, Integer | Choice):
+        values += known(option)
+    if isinstance(option.form, Flag | Linger):
+        values += [0, 1]
+    assert any(value in option.danger.values for value in values)
 
 
 def test_names_and_numbers_are_unique() -> None:

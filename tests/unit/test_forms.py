@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from echotime.sockopt.catalogue import CATALOGUE
 from echotime.sockopt.forms import Choice, Flag, Form, Integer, Plain, Value
-from echotime.sockopt.rows.parts import DEVICE
+from echotime.sockopt.rows.parts import DEVICE, TRAFFIC_CLASS
 from echotime.sockopt.structures import Address, Group, Interval, Linger, Structure
 
 FORMS = [option.form for option in CATALOGUE] + [Plain()]
@@ -52,6 +52,10 @@ BYTES = Integer(0, 2**31 - 1, "bytes")
         (Address(), "127.0.0.1", "127.0.0.1"),
         (GROUP, "239.1.2.3%lo", "239.1.2.3%lo"),
         (GROUP6, "FF02::0:1", "ff02::1"),
+        (BYTES, "0X1000", 4096),
+        (TRAFFIC_CLASS, "AF41", 0x88),
+        (TRAFFIC_CLASS, "cs6", 0xC0),
+        (TRAFFIC_CLASS, "reliability", 0x04),
         (Plain(), "on", 1),
         (Plain(), "-1", -1),
         (Plain(), "64K", 65536),
@@ -71,6 +75,7 @@ def test_parse(form: Form, text: str, value: Value) -> None:
         (SECONDS, "500ms"),
         (SECONDS, "10K"),
         (SECONDS, "10.5"),
+        (SECONDS, "1500ms"),
         (SECONDS, ""),
         (SECONDS, "٣"),
         (SECONDS, "9" * 400 + "ms"),
