@@ -92,6 +92,10 @@ def _join(sock: socket.socket, first: socket.socket) -> None:
     sock.listen(_CONNECTIONS)
 
 
+def _accept(scratch: Scratch, listener: socket.socket) -> None:
+    scratch.accept(listener)
+
+
 def _spread(scratch: Scratch, listeners: list[socket.socket]) -> Iterator[Line]:
     for _ in range(_CONNECTIONS):
         scratch.client(listeners[0])
@@ -99,7 +103,7 @@ def _spread(scratch: Scratch, listeners: list[socket.socket]) -> Iterator[Line]:
     came = []
     for listener in listeners:
         listener.setblocking(False)
-        came.append(sum(outcome(scratch.accept, listener) != "nothing" for _ in range(_CONNECTIONS)))
+        came.append(sum(outcome(_accept, scratch, listener) == "ok" for _ in range(_CONNECTIONS)))
     shares = " ".join(map(str, came))
     well = sum(came) == _CONNECTIONS > max(came)
     yield Act(

@@ -58,7 +58,10 @@ class Interval:
         found = re.fullmatch(r"([0-9]{1,10}(?:\.[0-9]{1,6})?)(s|ms|)", text)
         if found is None or float(found[1]) > _MOST_SECONDS:
             raise fault(_NOT_UNDERSTOOD, text, self)
-        return round(float(found[1]) * (1000 if found[2] == "ms" else 1_000_000))
+        microseconds = round(float(found[1]) * (1000 if found[2] == "ms" else 1_000_000), 3)
+        if microseconds != int(microseconds):
+            raise fault(_NOT_UNDERSTOOD, text, self)
+        return int(microseconds)
 
     def pack(self, value: Value) -> bytes:
         """tv_sec and tv_usec."""

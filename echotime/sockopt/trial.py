@@ -74,7 +74,7 @@ def shown_values(option: Option) -> Mapping[Place, str]:
 
 
 def _version(option: Option) -> int:
-    return min(option.ip_versions)
+    return 6 if option.level == "IPPROTO_IPV6" else min(option.ip_versions)
 
 
 def _shown(scratch: Scratch, option: Option, place: Place) -> str | None:

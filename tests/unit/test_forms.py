@@ -89,6 +89,7 @@ def test_parse(form: Form, text: str, value: Value) -> None:
         (CHOICE, ""),
         (Interval(), "-1s"),
         (Interval(), "1e3"),
+        (Interval(), "0.0001ms"),
         (Interval(), "9999999999s"),
         (Address(), "127.1"),
         (Address(), "::1"),
