@@ -64,8 +64,8 @@ def tools() -> str:
         for action in command._actions:
             if action.help and action.dest != "help":
                 lines += _entry(_term(action), action.help % {"default": action.default})
-        lines += [".PP", _escaped(str(command.epilog))]
-    lines += [".SH EXIT STATUS", "Of send and time:"]
+        lines += [".PP", *_as_it_stands(str(command.epilog))]
+    lines += [".SH EXIT STATUS", "Of send, time and control:"]
     for status, meaning in _STATUSES:
         lines += _entry(status, meaning)
     lines += [".PP", _escaped("check follows the monitoring plugins: 0 ok, 1 warning, 2 critical, 3 unknown.")]
@@ -73,6 +73,11 @@ def tools() -> str:
     return "\n".join(
         [*lines, ".SH SEE ALSO", ".BR twistd\\-echotime (8),", ".BR nc (1),", ".BR ss (8),", *_SEE_SOCKETS, ""]
     )
+
+
+def _as_it_stands(text: str) -> list[str]:
+    """Text of several lines keeps them; of one, it is filled."""
+    return [".nf", _escaped(text), ".fi"] if "\n" in text else [_escaped(text)]
 
 
 def _subcommands(whole: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:

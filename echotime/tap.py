@@ -10,10 +10,15 @@ from typing import Any
 from twisted.python.usage import UsageError
 
 from echotime.daemon import options as daemon_options
+from echotime.daemon.control import ControlSocket, admission
 from echotime.daemon.failure import usage_failed
 from echotime.daemon.listeners import Listener
+from echotime.daemon.operator import seat
+from echotime.daemon.overview import Overview
 from echotime.daemon.service import Daemon, second_signal
 from echotime.daemon.settings import Settings
+from echotime.desk.control import ControlFactory
+from echotime.desk.questions import Desk, Limits
 from echotime.ports.tcp import EchoPort
 from echotime.ports.udp import TimePort
 from echotime.servers.drain import Drain
@@ -48,10 +53,11 @@ def daemon(settings: Settings, reactor: Any, words: IReplySource | None = None) 
     `words` is a source of words of one's own, in place of the one that the settings name.
     """
     traffic = Traffic(reactor, settings.show_messages)
+    desk = _desk(settings, reactor) if settings.asks else None
     if words is None:
-        words = NoWords() if settings.reply is None else FixedWord(settings.reply)
+        words = desk or (NoWords() if settings.reply is None else FixedWord(settings.reply))
     factory = EchoFactory(words, traffic, settings.acknowledgement)
-    service = Daemon(Drain(factory, reactor, settings.drain_seconds), traffic, second_signal(reactor))
+    service = Daemon(Drain(factory, reactor, settings.drain_seconds), traffic, second_signal(reactor), desk)
     port = partial(EchoPort, backlog=settings.backlog, message_size=MESSAGE_SIZE)
     for address in settings.tcp:
         echo = port(address.port, factory, interface=address.host, asked=settings.asked, reactor=reactor)
@@ -65,4 +71,21 @@ def daemon(settings: Settings, reactor: Any, words: IReplySource | None = None) 
                 TimePort(address.port, answer, interface=address.host, asked=settings.asked, reactor=reactor),
             )
         )
+    if desk is not None and settings.control is not None:
+        overview = Overview(factory, [each for each in service if isinstance(each, Listener)])
+        admits = admission(settings.control_group)
+        operators = ControlFactory(desk, overview, traffic, reactor, admits, settings.encoding)
+        service.addService(ControlSocket(settings.control, settings.control_group, operators, reactor))
+    if desk is not None and settings.operator:
+        service.addService(seat(desk, traffic, reactor, settings.encoding, log_here=settings.log_here))
     return service
+
+
+def _desk(settings: Settings, reactor: Any) -> Desk:
+    limits = Limits(
+        settings.max_questions,
+        settings.max_questions_per_source,
+        settings.reply_deadline,
+        settings.wait_for_operator,
+    )
+    return Desk(reactor, settings.reply or b"", limits)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import codecs
 import ipaddress
 import math
 import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
-from echotime.command.language import gettext as _
+from echotime.locale.language import gettext as _
 from echotime.sockopt import assignment, listing
 from echotime.wire import hostport
+from echotime.wire.encoding import encoding
 from echotime.wire.message import ACKNOWLEDGEMENT
 from echotime.wire.printable import unescape
 
@@ -83,19 +83,6 @@ def positive(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= _DIGITS and 0 < int(text) < 2**31):
         raise ValueError(_("{text!r} is no number; expected a whole number from 1 on").format(text=text))
     return int(text)
-
-
-def encoding(text: str) -> str:
-    """The name of a character encoding. Raises ValueError."""
-    try:
-        # some names are of codecs that are no encodings, or that cannot do without an error
-        "a".encode(text, "surrogateescape")
-        codecs.getincrementaldecoder(text)("backslashreplace").decode(b"a\xff", True)
-        return codecs.lookup(text).name
-    except Exception:
-        raise ValueError(
-            _("{text!r} is no encoding; expected one such as utf-8 or gb18030").format(text=text)
-        ) from None
 
 
 def add_server(parser: Any, *, optional: bool = False) -> None:

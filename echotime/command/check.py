@@ -18,11 +18,11 @@ from echotime.clients.repeated import Outcome, Session, repeat
 from echotime.clients.status import ClientFailed, Status
 from echotime.clients.time import TimeClient, reading
 from echotime.command import arguments
-from echotime.command.language import gettext as _
 from echotime.command.report import reason
 from echotime.command.streams import output_failed
 from echotime.command.textfile import Metric, write
 from echotime.command.time import EPOCHS
+from echotime.locale.language import gettext as _
 from echotime.sockopt.option import BOTH
 from echotime.wire.printable import harmless
 

@@ -7,18 +7,15 @@ import shutil
 import unicodedata
 from collections.abc import Iterator
 
+from echotime.wire.printable import columns
+
 _NARROWEST = 60
 _WIDE = frozenset({"F", "W"})
 
 
-def width(text: str) -> int:
-    """How many columns it takes."""
-    return len(text) + sum(unicodedata.east_asian_width(each) in _WIDE for each in text)
-
-
-def padded(text: str, columns: int) -> str:
+def padded(text: str, width: int) -> str:
     """With as many spaces as it takes to fill the column, and one at least."""
-    return text + " " * max(columns - width(text), 1)
+    return text + " " * max(width - columns(text), 1)
 
 
 def wrapped(text: str, first: str = "", rest: str = "") -> Iterator[str]:
@@ -26,7 +23,7 @@ def wrapped(text: str, first: str = "", rest: str = "") -> Iterator[str]:
     most = max(shutil.get_terminal_size().columns, _NARROWEST)
     line = first
     for word in _words(text.lstrip()):
-        if line.strip() and width(line + word.rstrip()) > most:
+        if line.strip() and columns(line + word.rstrip()) > most:
             yield line.rstrip()
             line = rest
         line += word

@@ -10,12 +10,12 @@ from typing import Any
 from echotime.clients.status import Status
 from echotime.command import arguments, option_trial
 from echotime.command.columns import padded, wrapped
-from echotime.command.language import gettext as _
 from echotime.command.option_facts import facts
 from echotime.command.report import say
 from echotime.command.streams import show
 from echotime.demonstrations.index import DEMONSTRATIONS, TOPICS, Topic
 from echotime.demonstrations.script import Act, Demonstration, Line, Phase, Unshown
+from echotime.locale.language import gettext as _
 from echotime.sockopt import assignment
 from echotime.sockopt.assignment import Assignment
 from echotime.sockopt.option import Option

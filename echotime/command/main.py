@@ -12,12 +12,12 @@ from twisted.internet.defer import Deferred
 
 import echotime
 from echotime.clients.status import Status
-from echotime.command import arguments, check, explain, ping, send, sockopts, time
-from echotime.command.language import gettext as _
+from echotime.command import arguments, check, control, explain, ping, send, sockopts, time
 from echotime.command.report import say
 from echotime.command.streams import complete_streams, output_failed
+from echotime.locale.language import gettext as _
 
-COMMANDS = (send, time, ping, check, sockopts, explain)
+COMMANDS = (send, time, ping, check, sockopts, explain, control)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -42,7 +42,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Parse, run, and end the process with the subcommand's exit status."""
     complete_streams()
     try:
-        _run(_parsed(sys.argv[1:] if argv is None else argv))
+        args = _parsed(sys.argv[1:] if argv is None else argv)
+        if "alone" in args:
+            raise SystemExit(int(args.alone(args)))
+        _run(args)
     except OSError as error:
         output_failed(error)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from echotime.command.columns import padded, wrapped
-from echotime.command.language import gettext as _
+from echotime.locale.language import gettext as _
 from echotime.sockopt.option import Option, Place, Readable
 
 _LABEL = 14
@@ -21,7 +21,7 @@ def facts(option: Option, values: Mapping[Place, str]) -> Iterator[str]:
 
 
 def _labelled(option: Option, values: Mapping[Place, str]) -> Iterator[tuple[str, str]]:
-    yield _("value"), _(option.form.expected)
+    yield _("value"), _(option.form.expected) if option.settable else _("read-only")
     if option.settable and option.known:
         yield _("as in"), f"--sockopt {option.name}={option.example}"
         yield _("set"), _(option.moment.value)

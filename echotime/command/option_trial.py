@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from echotime.command.columns import padded
-from echotime.command.language import gettext as _
+from echotime.locale.language import gettext as _
 from echotime.sockopt.apply import warning
 from echotime.sockopt.assignment import Assignment
 from echotime.sockopt.option import BOTH

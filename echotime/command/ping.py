@@ -15,9 +15,9 @@ from echotime.clients.statistics import figures, histogram, spread
 from echotime.clients.status import ClientFailed, Status
 from echotime.clients.time import TimeClient
 from echotime.command import arguments
-from echotime.command.language import gettext as _
 from echotime.command.report import reason, say_failed
 from echotime.command.streams import show
+from echotime.locale.language import gettext as _
 
 
 def add_parser(commands: Any) -> None:

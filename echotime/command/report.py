@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from echotime.clients.status import ClientFailed, Status
-from echotime.command.language import gettext as _
+from echotime.locale.language import gettext as _
 
 
 def say(text: str) -> None:

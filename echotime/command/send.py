@@ -6,16 +6,16 @@ import argparse
 import sys
 from typing import Any
 
-from echotime.clients.descriptors import Input, Output
 from echotime.clients.dial import dial
 from echotime.clients.echo import EchoClient
 from echotime.clients.status import ClientFailed, Status
 from echotime.command import arguments
 from echotime.command.inactivity import Inactivity
-from echotime.command.language import gettext as _
 from echotime.command.report import say, say_failed
 from echotime.command.send_repeatedly import CONNECT_SECONDS, send_repeatedly
 from echotime.command.streams import output_failed
+from echotime.locale.language import gettext as _
+from echotime.streams.descriptors import Input, Output
 from echotime.wire.exactness import Exactness, Verdict
 from echotime.wire.printable import TerminalText, escape
 

@@ -9,8 +9,8 @@ from typing import Any
 from echotime.clients.repeated import Outcome, Session, repeat
 from echotime.clients.statistics import spread
 from echotime.clients.status import Status
-from echotime.command.language import gettext as _
 from echotime.command.report import reason
+from echotime.locale.language import gettext as _
 
 CONNECT_SECONDS = 30.0
 """How long connecting may take where no --timeout says so."""

@@ -14,10 +14,10 @@ from typing import Any
 from echotime.clients.status import Status
 from echotime.command import arguments, option_trial
 from echotime.command.columns import padded
-from echotime.command.language import gettext as _
 from echotime.command.option_facts import facts, python_name, record
 from echotime.command.report import say
 from echotime.demonstrations.index import DEMONSTRATIONS
+from echotime.locale.language import gettext as _
 from echotime.sockopt import assignment
 from echotime.sockopt.assignment import Assignment
 from echotime.sockopt.catalogue import BY_KEY, CATALOGUE, CHAPTERS

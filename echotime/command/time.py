@@ -11,8 +11,8 @@ from echotime.clients.question import Answer
 from echotime.clients.status import ClientFailed, Status
 from echotime.clients.time import Reading, TimeClient, reading
 from echotime.command import arguments
-from echotime.command.language import gettext as _
 from echotime.command.report import say, say_failed
+from echotime.locale.language import gettext as _
 from echotime.wire.printable import shown
 from echotime.wire.recognition import Kind, recognised
 from echotime.wire.timestamp import Epoch

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import grp
 import ipaddress
+import os
 import re
+from collections.abc import Mapping
+from pathlib import Path
 
 from echotime.daemon.settings import Address
 from echotime.wire import hostport
@@ -13,6 +17,8 @@ from echotime.wire.timestamp import Epoch
 ADDRESS_FORM = "PORT, ADDRESS:PORT or [IPv6]:PORT"
 _EPOCHS = {"unix": Epoch.UNIX, "1900": Epoch.RFC868}
 _MOST = 2**31 - 1
+_LONGEST_PATH = 107
+"""sun_path of unix(7), without its NUL."""
 _SECONDS = re.compile(r"[0-9]{1,10}(\.[0-9]*)?|\.[0-9]+")
 
 
@@ -64,6 +70,38 @@ def seconds(text: str) -> float:
     if not _SECONDS.fullmatch(text) or float(text) > _MOST:
         raise ValueError(f"'{text}' is no number of seconds; expected 0 or more, as in 5 or 0.5")
     return float(text)
+
+
+def deadline(text: str) -> float:
+    """As seconds, but more than none."""
+    found = seconds(text)
+    if not found:
+        raise ValueError(f"'{text}' leaves no time; expected more than 0 seconds, as in 30 or 0.5")
+    return found
+
+
+def socket_path(text: str) -> str:
+    """Where a Unix socket can be, made absolute: twistd changes its directory."""
+    path = os.path.abspath(text)  # noqa: PTH100 - resolve() would follow links
+    if not text or len(os.fsencode(path)) > _LONGEST_PATH:
+        raise ValueError(f"'{text}' is no path of a Unix socket; expected 1 to {_LONGEST_PATH} bytes")
+    if not Path(path).parent.is_dir():
+        raise ValueError(f"there is no directory '{Path(path).parent}'")
+    return path
+
+
+def runtime_socket(environment: Mapping[str, str]) -> str | None:
+    """The control socket of a daemon that systemd runs with RuntimeDirectory= (systemd.exec(5)); else None."""
+    directory = environment.get("RUNTIME_DIRECTORY", "").partition(":")[0]
+    return f"{directory}/control" if directory and "INVOCATION_ID" in environment else None
+
+
+def group(text: str) -> int:
+    """A group's number, by name or number."""
+    try:
+        return int(text) if text.isascii() and text.isdigit() else grp.getgrnam(text).gr_gid
+    except KeyError:
+        raise ValueError(f"there is no group '{text}'; expected the name or number of one") from None
 
 
 def epoch(text: str) -> Epoch:

@@ -21,7 +21,7 @@ class Listener(Service):
     _log = Logger()
 
     def __init__(self, transport: str, address: Address, port: EchoPort | TimePort) -> None:
-        self._transport = transport
+        self.transport = transport
         self._address = address
         self.port = port
 
@@ -33,7 +33,7 @@ class Listener(Service):
         try:
             self.port.startListening()
         except (CannotListenError, OptionFailed, OSError) as error:
-            raise start_failed(cannot_listen(self._transport.upper(), self._address, error)) from error
+            raise start_failed(cannot_listen(self.transport.upper(), self._address, error)) from error
         self._report()
 
     def startService(self) -> None:
@@ -46,21 +46,23 @@ class Listener(Service):
         super().stopService()
         if isinstance(self.port, TimePort) and self.port.errors:
             errors = ", ".join(f"{what}: {number}" for what, number in self.port.errors.items())
-            self._log.info("{name}: not received or not sent, {errors}", name=self._name(), errors=errors)
+            self._log.info("{name}: not received or not sent, {errors}", name=self.where, errors=errors)
         return maybeDeferred(self.port.stopListening) if self.port.connected else succeed(None)
 
-    def _name(self) -> str:
+    @property
+    def where(self) -> str:
+        """Transport and address, as the log has them."""
         host = self.port.getHost()
-        return f"{self._transport.upper()} {Address(host.host, host.port)}"
+        return f"{self.transport.upper()} {Address(host.host, host.port)}"
 
     def _report(self) -> None:
-        name = self._name()
+        name = self.where
         self._log.info("listening on {name}", name=name)
         if isinstance(self.port, EchoPort):
             self._report_backlog(name, self.port)
         for reading in self.port.readings():
             self._log.info("{name}: {reading}", name=name, reading=str(reading))
-            if danger := warning(reading.asked, self._transport):
+            if danger := warning(reading.asked, self.transport):
                 self._log.warn("{name}: {asked}: {danger}", name=name, asked=str(reading.asked), danger=danger)
 
     def _report_backlog(self, name: str, port: EchoPort) -> None:

@@ -17,6 +17,7 @@ from echotime.daemon.settings import DEFAULT_PORT, Address, Settings
 from echotime.ports.target import target
 from echotime.sockopt import assignment, listing
 from echotime.sockopt.assignment import Assignment
+from echotime.wire.encoding import encoding
 from echotime.wire.printable import harmless, unescape
 
 
@@ -29,6 +30,10 @@ class Options(usage.Options):
         "With neither --tcp nor --udp both are served on port 12345 of every IPv4 address. "
         "Example: twistd -n echotime --tcp 12345 --udp '[::]:12345' --sockopt tcp:SO_KEEPALIVE=on"
     )
+    optFlags = [
+        ["operator", None, "Ask for the words on this terminal, or take them from standard input, one a line."],
+        ["wait-for-operator", None, "Let questions wait though no operator is there."],
+    ]
     optParameters = [
         ["backlog", None, "1024", "How many connections may wait to be accepted."],
         [
@@ -43,6 +48,22 @@ class Options(usage.Options):
             None,
             r"A fixed word after each acknowledgement; \n \t \xNN are understood. [default: none]",
         ],
+        [
+            "reply-deadline",
+            None,
+            None,
+            "How many seconds a word is awaited from an operator; then --reply, or none. [default: for ever]",
+        ],
+        [
+            "control",
+            None,
+            None,
+            "A Unix socket for `echotime control`, mode 0600. [default: control in systemd's $RUNTIME_DIRECTORY]",
+        ],
+        ["control-group", None, None, "A group whose members may use it, too: mode 0660."],
+        ["max-questions", None, "1000", "How many messages may wait for an operator's word."],
+        ["max-questions-per-source", None, "10", "How many of them from one address."],
+        ["encoding", None, "utf-8", "How an operator's words are encoded, and messages decoded to be shown."],
         ["epoch", None, "unix", "Where UDP counts seconds from: unix, or 1900 as RFC 868 does."],
         ["show-messages", None, "100", "The most messages a second that are shown in the log; 0 shows none."],
         ["drain-seconds", None, "5", "How long a stop waits for connections to receive what they are owed."],
@@ -96,16 +117,41 @@ class Options(usage.Options):
             udp=udp,
             asked=self._assignments(tcp, udp),
             reply=self._one("reply", unescape),
+            operator=bool(self["operator"]),
+            log_here=self._log_here(),
+            wait_for_operator=bool(self["wait-for-operator"]),
+            control=self._one("control", coercions.socket_path) or coercions.runtime_socket(os.environ),
+            control_group=self._one("control-group", coercions.group),
             **self._where_given(
                 backlog=coercions.positive,
                 ack=unescape,
                 epoch=coercions.epoch,
+                reply_deadline=coercions.deadline,
+                max_questions=coercions.positive,
+                max_questions_per_source=coercions.positive,
+                encoding=encoding,
                 show_messages=coercions.count,
                 drain_seconds=coercions.seconds,
             ),
         )
+        self._check_operator(self.settings)
         if self._faults:
             raise usage.UsageError("\n".join(map(harmless, self._faults)))
+
+    def _log_here(self) -> bool:
+        """Whether twistd's log goes to standard output."""
+        twistd: Any = self.parent or {}
+        return twistd.get("logfile") in {None, "-"} and not twistd.get("syslog")
+
+    def _check_operator(self, settings: Settings) -> None:
+        """Options that only make sense with an operator, and an operator with nowhere to sit."""
+        if self["operator"] and self.parent is not None and not self.parent["nodaemon"]:
+            self._faults.append("--operator: in the background there is no terminal; expected twistd -n")
+        for name in ("wait-for-operator", "reply-deadline"):
+            if self[name] and not settings.asks:
+                self._faults.append(f"--{name}: nobody can answer; expected --operator or --control, too")
+        if settings.control_group is not None and settings.control is None:
+            self._faults.append("--control-group: there is no control socket; expected --control, too")
 
     def _where_given(self, **coerce: Callable[[str], Any]) -> dict[str, Any]:
         """The options that hold a value, as Settings names them; the others keep its default."""
@@ -153,9 +199,12 @@ class Options(usage.Options):
 def _print_and_end(lines: Iterable[str]) -> NoReturn:
     try:
         print("\n".join(lines), flush=True)
-    except BrokenPipeError:
-        # nobody reads on, as under head; Python would try once more at its end
+    except OSError as error:
+        # Python would try once more at its end
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):  # nobody reads on, as under head
+            print(f"echotime: standard output: {error.strerror}", file=sys.stderr)
+            raise SystemExit(1) from None
     raise SystemExit(0)
 
 

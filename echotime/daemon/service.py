@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from echotime.daemon.failure import StartFailed
+from echotime.desk.questions import Desk
 from echotime.servers.drain import Drain
 from echotime.servers.traffic import Traffic
 
@@ -23,10 +24,13 @@ class Daemon(MultiService):
 
     _log = Logger()
 
-    def __init__(self, drain: Drain, traffic: Traffic, on_second_signal: OnSecondSignal) -> None:
+    def __init__(
+        self, drain: Drain, traffic: Traffic, on_second_signal: OnSecondSignal, desk: Desk | None = None
+    ) -> None:
         super().__init__()
         self._drain = drain
         self._traffic = traffic
+        self._desk = desk
         self._on_second_signal = on_second_signal
 
     def privilegedStartService(self) -> None:
@@ -38,12 +42,18 @@ class Daemon(MultiService):
             raise
 
     def startService(self) -> None:
-        """From now on a second signal ends the drain that the first begins."""
-        super().startService()
+        """From now on a second signal ends the drain that the first begins. What cannot start undoes what has."""
+        try:
+            super().startService()
+        except StartFailed:
+            super().stopService()
+            raise
         self._on_second_signal(self._drain.end_now)
 
     def stopService(self) -> Deferred[Any]:
         """Close the ports, then drain: fires when the last connection is over."""
+        if self._desk is not None:
+            self._desk.stop()
         stopping: Deferred[Any] = super().stopService()
         stopping.addCallback(lambda closed: self._drain.start())
         return stopping.addCallback(lambda drained: self._tell())
@@ -55,6 +65,13 @@ class Daemon(MultiService):
             "bytes out: {bytes_out}, datagrams: {datagrams}",
             **vars(self._traffic.counters),
         )
+        if self._desk is not None:
+            self._log.info(
+                "questions: {asked}, answered: {answered}, expired: {expired}, abandoned: {abandoned}, "
+                "given up: {given_up}; not asked: {unattended} unattended, {beyond_limit} beyond the limit, "
+                "{stopped} while stopping",
+                **vars(self._desk.counters),
+            )
 
 
 def second_signal(reactor: Any) -> OnSecondSignal:

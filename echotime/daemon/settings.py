@@ -33,6 +33,22 @@ class Settings:
     asked: tuple[Assignment, ...] = ()
     acknowledgement: bytes = ACKNOWLEDGEMENT
     reply: bytes | None = None
+    operator: bool = False
+    wait_for_operator: bool = False
+    reply_deadline: float | None = None
+    max_questions: int = 1000
+    max_questions_per_source: int = 10
+    encoding: str = "utf-8"
+    log_here: bool = True
+    """Whether twistd's log goes to standard output."""
+    control: str | None = None
+    control_group: int | None = None
+
+    @property
+    def asks(self) -> bool:
+        """Whether there can be an operator."""
+        return self.operator or self.control is not None
+
     epoch: Epoch = Epoch.UNIX
     show_messages: int = 100
     drain_seconds: float = 5.0

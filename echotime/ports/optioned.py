@@ -28,7 +28,8 @@ class OptionedPort(BasePort):
 
     def take_options(self, transport: str, asked: Sequence[Assignment]) -> None:
         """Keep of `asked` what fits this port, and what is set where nothing was asked."""
-        self._asked = chosen(asked, target(transport, self.interface))
+        self.kind = target(transport, self.interface)
+        self._asked = chosen(asked, self.kind)
         self._settled = settled(transport, self.interface, asked)
 
     @classmethod
@@ -61,6 +62,18 @@ class OptionedPort(BasePort):
             if self._created is not None:
                 self._created.close()
             raise
+
+    def change(self, asked: Assignment) -> Reading:
+        """Set an option on the live socket, and for what it accepts from now on. Raises OptionFailed.
+
+        What only bind looks at is the caller's to refuse.
+        """
+        apply(self.socket, [asked])
+        self._asked, self._settled = (
+            (*(each for each in options if each.option != asked.option), asked)
+            for options in (self._asked, self._settled)
+        )
+        return read(self.socket, asked)
 
     def readings(self) -> list[Reading]:
         """What was asked of this socket and what the kernel says, in the order of setting."""

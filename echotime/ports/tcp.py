@@ -18,13 +18,18 @@ from twisted.python.failure import Failure
 
 from echotime.ports.hangup import HangupWatch
 from echotime.ports.optioned import OptionedPort
-from echotime.sockopt.apply import OptionFailed, apply
+from echotime.sockopt.apply import OptionFailed, Reading, apply, read
 from echotime.sockopt.assignment import Assignment
 from echotime.sockopt.catalogue import BY_NAME
 from echotime.sockopt.option import OnAccept
 
 _LINGER = BY_NAME["SO_LINGER"]
 _NO_LINGER = _LINGER.form.pack(-1)
+
+
+def _waits(asked: Assignment) -> bool:
+    """Whether a close would wait with it."""
+    return asked.option is _LINGER and asked.value not in {-1, 0}
 
 
 class EchoConnection(tcp.Server):
@@ -43,6 +48,11 @@ class EchoConnection(tcp.Server):
         self.bufferSize = server.message_size
         self._port = server
         self._well = True
+        self._lingers = server.lingers
+        self.asked: tuple[Assignment, ...] = tuple(
+            each for each in server._asked if each.option.on_accept is not OnAccept.LISTENER_ONLY
+        )
+        """What was asked for it, by its port or since."""
         server.set_again(sock)
 
     def pauseProducing(self) -> None:
@@ -64,8 +74,16 @@ class EchoConnection(tcp.Server):
         self._well = reason.check(ConnectionDone) is not None
         super().connectionLost(reason)
 
+    def change(self, asked: Assignment) -> Reading:
+        """Set an option on this connection. Raises OptionFailed."""
+        apply(self.socket, [asked])
+        self.asked = (*(each for each in self.asked if each.option != asked.option), asked)
+        if asked.option is _LINGER:
+            self._lingers = _waits(asked)
+        return read(self.socket, asked)
+
     def _closeSocket(self, orderly: bool) -> None:
-        if orderly and self._well and self._port.lingers:
+        if orderly and self._well and self._lingers:
             # close would wait that long, though the socket does not block, and everybody else with it
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
         super()._closeSocket(orderly and self._well)
@@ -97,7 +115,22 @@ class EchoPort(OptionedPort, tcp.Port):
         self.message_size = message_size
         self.take_options("tcp", asked)
         self.hangups = HangupWatch(self.reactor)
-        self.lingers = any(each.option is _LINGER and each.value not in {-1, 0} for each in self._settled)
+        self._look_through()
+
+    def change(self, asked: Assignment) -> Reading:
+        """As for every port, and what connections are given from now on."""
+        reading = super().change(asked)
+        self._look_through()
+        return reading
+
+    def listen_again(self, backlog: int) -> None:
+        """Change how many connections may wait to be accepted, while it serves."""
+        self.socket.listen(backlog)
+        self.backlog = backlog
+
+    def _look_through(self) -> None:
+        """What of the options concerns the connections."""
+        self.lingers = any(map(_waits, self._settled))
         self._again = [each for each in self._settled if each.option.on_accept is OnAccept.SET_AGAIN]
 
     def set_again(self, connection: socket.socket) -> None:

@@ -35,10 +35,12 @@ class EchoProtocol(Protocol):
     factory: EchoFactory
     _log = Logger()
 
-    def __init__(self) -> None:
+    def __init__(self, number: int = 0) -> None:
+        self.number = number
+        """Which connection of the factory's it is, from 1 on."""
         self.messages = 0
-        self._bytes_in = 0
-        self._bytes_out = 0
+        self.bytes_in = 0
+        self.bytes_out = 0
         self._awaited: Deferred[bytes] | None = None
         self._output_full = False
         self._client_ended = False
@@ -50,6 +52,11 @@ class EchoProtocol(Protocol):
         return self._awaited is not None or self._output_full
 
     @property
+    def waiting(self) -> bool:
+        """Whether a word is awaited."""
+        return self._awaited is not None
+
+    @property
     def closing(self) -> bool:
         """Whether nothing more will be read: what is written already is all that the client still gets."""
         return self._client_ended or self._ended_by != ""
@@ -57,7 +64,8 @@ class EchoProtocol(Protocol):
     def connectionMade(self) -> None:
         """Begin: from now on this protocol decides when its transport is read."""
         peer = self.transport.getPeer()
-        self._peer = hostport.joined(peer.host, peer.port)
+        self.peer = hostport.joined(peer.host, peer.port)
+        self.since = self.factory.traffic.clock.seconds()
         self.factory.connections.add(self)
         self.transport.registerProducer(self, True)
 
@@ -93,7 +101,7 @@ class EchoProtocol(Protocol):
             awaited.cancel()
         if not reason.check(ConnectionDone, ConnectionAborted):
             self._ended_by = "client's reset"
-        self.factory.traffic.ended(self._peer, self._ended_by or "server", self._bytes_in, self._bytes_out)
+        self.factory.traffic.ended(self.peer, self._ended_by or "server", self.bytes_in, self.bytes_out)
         self.factory.connections.discard(self)
         self.factory.ended()
 
@@ -124,13 +132,13 @@ class EchoProtocol(Protocol):
     def _show(self, message: bytes) -> None:
         traffic = self.factory.traffic
         if not self.messages:
-            traffic.began(self._peer)
+            traffic.began(self.peer)
         self.messages += 1
-        self._bytes_in += len(message)
-        traffic.message(self._peer, message)
+        self.bytes_in += len(message)
+        traffic.message(self.peer, message)
 
     def _send(self, data: bytes) -> None:
-        self._bytes_out += len(data)
+        self.bytes_out += len(data)
         self.factory.traffic.counters.bytes_out += len(data)
         self.transport.write(data)
 
@@ -147,7 +155,7 @@ class EchoProtocol(Protocol):
     def _word_failed(self, failure: Failure) -> None:
         if self._awaited is None:
             return  # cancelled, as the connection is over
-        self._log.failure("no word for {peer}, it is reset", failure, peer=self._peer)
+        self._log.failure("no word for {peer}, it is reset", failure, peer=self.peer)
         self.reset("server's reset")
 
     def _close_or_read(self) -> None:
@@ -173,11 +181,13 @@ class EchoFactory(ServerFactory):
         self.traffic = traffic
         self.acknowledgement = acknowledgement
         self.connections: set[EchoProtocol] = set()
+        self._number = 0
         self._waiting: list[Deferred[None]] = []
 
     def buildProtocol(self, addr: IAddress | None) -> EchoProtocol:  # type: ignore[override]  # Twisted binds it to `protocol`
         """A protocol for a connection that was just accepted."""
-        protocol = EchoProtocol()
+        self._number += 1
+        protocol = EchoProtocol(self._number)
         protocol.factory = self
         return protocol
 

@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import codecs
 import re
+import unicodedata
 from gettext import gettext as _
 
+_WIDE = frozenset({"F", "W"})
+_MARKED = "echotime.marked"
+_SURROGATES, _BYTE = 0xDC00, 0xFF
 _NAMED = {ord("\\"): "\\\\", ord("\n"): "\\n", ord("\r"): "\\r", ord("\t"): "\\t"}
 _ESCAPED = [_NAMED.get(byte) or (chr(byte) if 0x20 <= byte <= 0x7E else f"\\x{byte:02x}") for byte in range(256)]
 _ESCAPE = re.compile(r"\\(?:x([0-9a-fA-F]{2})|([\\nrt]))")
@@ -28,8 +32,11 @@ def shown(data: bytes, limit: int) -> str:
     """
     if len(data) <= limit:
         return escape(data)
-    cut = _("first {limit} of {size} bytes").format(limit=limit, size=len(data))
-    return f"{escape(data[:limit])}\\... ({cut})"
+    return f"{escape(data[:limit])}\\... ({_cut(limit, len(data))})"
+
+
+def _cut(limit: int, size: int) -> str:
+    return _("first {limit} of {size} bytes").format(limit=limit, size=size)
 
 
 def harmless(text: str) -> str:
@@ -39,6 +46,39 @@ def harmless(text: str) -> str:
 
 def _visible(character: str) -> str:
     return character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
+
+
+def columns(text: str) -> int:
+    """How many columns of a terminal it takes; a Chinese character takes two."""
+    return len(text) + sum(unicodedata.east_asian_width(each) in _WIDE for each in text)
+
+
+def shown_as(data: bytes, limit: int, encoding: str, size: int | None = None) -> str:
+    r"""As shown, but decoded: characters of the encoding that are printable are themselves, all else is escaped.
+
+    `size` is how many bytes there were, if `data` is only their beginning.
+    """
+    size = len(data) if size is None else size
+    try:
+        text = codecs.getincrementaldecoder(encoding)(_MARKED).decode(data[:limit], size <= limit)
+    except UnicodeError:  # some, as utf-16 without its mark, cannot do with an error
+        return shown(data, limit)
+    whole = "".join(_NAMED.get(ord(each)) or _unmarked(each) for each in text)
+    return whole if size <= limit else f"{whole}\\... ({_cut(limit, size)})"
+
+
+def _mark(error: UnicodeError) -> tuple[str, int]:
+    """Bytes that cannot be decoded as lone surrogates, which no decoder makes, to be told from backslashes."""
+    assert isinstance(error, UnicodeDecodeError)
+    return "".join(chr(_SURROGATES + byte) for byte in error.object[error.start : error.end]), error.end
+
+
+def _unmarked(character: str) -> str:
+    byte = ord(character) - _SURROGATES
+    return f"\\x{byte:02x}" if 0 <= byte <= _BYTE else _visible(character)
+
+
+codecs.register_error(_MARKED, _mark)
 
 
 class TerminalText:
@@ -57,10 +97,10 @@ class TerminalText:
         return "".join(each if each in "\n\t" else _visible(each) for each in text)
 
 
-def unescape(text: str) -> bytes:
-    r"""The bytes that escape made `text` from; characters beyond ASCII count as their UTF-8.
+def unescape(text: str, encoding: str = "utf-8") -> bytes:
+    r"""The bytes that escape made `text` from; characters beyond ASCII are encoded.
 
-    Raises ValueError naming the place of a backslash that begins none of ``\\ \n \r \t \xNN``.
+    Raises UnicodeEncodeError, or ValueError naming the place of a backslash that begins none of ``\\ \n \r \t \xNN``.
     """
     parts = []
     position = 0
@@ -72,12 +112,12 @@ def unescape(text: str) -> bytes:
                     text=text[backslash : backslash + 4], place=backslash + 1
                 )
             )
-        parts.append(_encode(text[position:backslash]))
+        parts.append(_encode(text[position:backslash], encoding))
         parts.append(bytes.fromhex(found[1]) if found[1] else _MEANING[found[2]])
         position = found.end()
-    return b"".join([*parts, _encode(text[position:])])
+    return b"".join([*parts, _encode(text[position:], encoding)])
 
 
-def _encode(text: str) -> bytes:
+def _encode(text: str, encoding: str) -> bytes:
     # a command line's undecodable bytes arrive as surrogates: give them back as they were typed
-    return text.encode("utf-8", "surrogateescape")
+    return text.encode(encoding, "surrogateescape")

@@ -21,7 +21,7 @@ from twisted.internet.task import Clock
 from echotime.clients.status import Status
 from echotime.command import arguments
 from echotime.command.arguments import Server
-from echotime.command.columns import padded, width, wrapped
+from echotime.command.columns import padded, wrapped
 from echotime.command.inactivity import Inactivity
 from echotime.command.option_facts import facts, record
 from echotime.command.textfile import Metric, text, write
@@ -29,7 +29,7 @@ from echotime.locale.build import compile_catalogues
 from echotime.sockopt.catalogue import CATALOGUE
 from echotime.sockopt.option import Option
 from echotime.sockopt.trial import shown_values
-from echotime.wire.printable import TerminalText
+from echotime.wire.printable import TerminalText, columns
 
 PACKAGE = Path(__file__).parents[2] / "echotime"
 TRANSLATIONS = sorted((PACKAGE / "locale").glob("*/LC_MESSAGES/echotime.po"))
@@ -119,7 +119,7 @@ def test_facts(option: Option) -> None:
     told = " ".join(" ".join(lines).split())
     for each in (option.name, option.meaning, option.use, option.trap, *values.values()):
         assert each in told
-    assert all(width(line) <= 80 for line in lines)
+    assert all(columns(line) <= 80 for line in lines)
     assert json.loads(json.dumps(record(option, values)))["meaning"] == option.meaning
 
 
@@ -131,7 +131,7 @@ def test_columns(monkeypatch: pytest.MonkeyPatch) -> None:
     text = "只向直接相连的网络发送。" * 10
     lines = list(wrapped(text, "  A ", "    "))
     assert "".join(line.strip() for line in lines) == "A " + text
-    assert all(50 < width(line) <= 60 for line in lines[:-1])
+    assert all(50 < columns(line) <= 60 for line in lines[:-1])
     assert not [line for line in lines if line.strip().startswith("。")]
     assert list(wrapped("one two", "> ")) == ["> one two"]
     assert list(wrapped("", "> ")) == []

@@ -16,11 +16,13 @@ MAY_IMPORT = {
     "servers": {"wire"},
     "clients": {"wire", "sockopt"},
     "demonstrations": {"sockopt"},
-    "command": {"wire", "sockopt", "clients", "demonstrations"},
+    "streams": set(),
+    "desk": {"wire", "servers", "streams"},
+    "command": {"wire", "sockopt", "clients", "demonstrations", "streams", "desk", "locale"},
     "locale": set(),
     "manual": {"daemon", "command"},
-    "daemon": {"wire", "sockopt", "ports", "servers"},
-    "tap": {"wire", "sockopt", "ports", "servers", "daemon"},
+    "daemon": {"wire", "sockopt", "ports", "servers", "desk", "locale"},
+    "tap": {"wire", "sockopt", "ports", "servers", "desk", "daemon"},
 }
 STANDARD_LIBRARY_ONLY = {"wire", "sockopt", "demonstrations"}
 MODULES = sorted((ROOT / "echotime").rglob("*.py"))

@@ -12,6 +12,7 @@ from twisted.internet.threads import deferToThread
 from echotime.ports.tcp import EchoPort
 from echotime.ports.udp import TimePort
 from echotime.sockopt.apply import OptionFailed
+from echotime.sockopt.tcp_info import tcp_info
 from tests.unit.loopback import (
     Mirror,
     SizesFactory,
@@ -74,3 +75,32 @@ def test_failed_start_leaves_nothing(make: Any, text: str, error: type[Exception
     with pytest.raises(error):
         port.startListening()
     assert open_descriptors() <= descriptors
+
+
+@pytest_twisted.ensureDeferred
+async def test_change(started: Started) -> None:
+    """An option that is changed on a live port is read back, and holds for connections to come."""
+    factory = SizesFactory(2)
+    port = started(EchoPort(0, factory, interface="127.0.0.1", asked=options("SO_PRIORITY=2")))
+    (keepalive, priority) = options("SO_KEEPALIVE=on", "SO_PRIORITY=4")
+    assert str(port.change(keepalive)) == "SO_KEEPALIVE asked on, effective on"
+    port.change(priority)
+    assert [str(each.asked) for each in port.readings()] == ["SO_KEEPALIVE=on", "SO_PRIORITY=4"]
+    client = deferToThread(deliver, ("127.0.0.1", port.getHost().port), b"hi")
+    await factory.done
+    connection = factory.connection
+    assert (get(connection.socket, "SO_KEEPALIVE"), get(connection.socket, "SO_PRIORITY")) == (1, 4)
+    (off,) = options("SO_KEEPALIVE=off")
+    assert str(connection.change(off)) == "SO_KEEPALIVE asked off, effective off"
+    assert get(port.socket, "SO_KEEPALIVE") == 1, "that was the connection's alone"
+    connection.loseConnection()
+    await client
+
+
+@pytest_twisted.ensureDeferred
+async def test_listen_again(started: Started) -> None:
+    """How many connections may wait is changed while it listens."""
+    port = started(EchoPort(0, SizesFactory(1), interface="127.0.0.1", backlog=7))
+    assert tcp_info(port.socket).limit == 7
+    port.listen_again(9)
+    assert (tcp_info(port.socket).limit, port.backlog) == (9, 9)

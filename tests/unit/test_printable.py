@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from echotime.wire.printable import escape, shown, unescape
+from echotime.wire.printable import columns, escape, shown, shown_as, unescape
 
 PRINTABLE = re.compile(r"[ -~]*")
 
@@ -57,3 +57,41 @@ def test_no_escape(text: str) -> None:
     """A backslash that begins no escape is an error that names the place and what was expected."""
     with pytest.raises(ValueError, match=rf"at character {text.index(chr(92)) + 1} .*expected \\n"):
         unescape(text)
+
+
+@pytest.mark.parametrize(
+    ("data", "encoding", "text"),
+    [
+        ("你好".encode(), "utf-8", "你好"),
+        ("你好".encode("cp936"), "cp936", "你好"),
+        (b"a\\\n\r\t\x1b[2J", "utf-8", r"a\\\n\r\t\x1b[2J"),
+        (b"\xff\\xff", "utf-8", r"\xff\\xff"),
+        ("\u202e\u200b".encode(), "utf-8", r"\u202e\u200b"),
+        (b"\x81 ", "cp936", r"\x81 "),
+        ("你".encode("utf-16-le"), "utf-16-le", "你"),
+    ],
+)
+def test_shown_as(data: bytes, encoding: str, text: str) -> None:
+    """Characters are themselves, all else is escaped, and bytes can be told from backslashes."""
+    assert shown_as(data, 100, encoding) == text
+
+
+def test_shown_as_cut() -> None:
+    """What is cut is marked as cut, never within a character; the whole size is told where only a part is there."""
+    assert shown_as("你好".encode(), 4, "utf-8") == r"你\... (first 4 of 6 bytes)"
+    assert shown_as(b"abc", 2, "utf-8", 4000) == r"ab\... (first 2 of 4000 bytes)"
+    assert shown_as(b"abc", 3, "utf-8", 3) == "abc"
+
+
+@given(
+    st.binary(max_size=40), st.sampled_from(["utf-8", "cp936", "gb18030", "latin-1", "utf-16", "shift_jis", "ascii"])
+)
+def test_shown_as_is_harmless(data: bytes, encoding: str) -> None:
+    """Whatever the bytes and the encoding: one line of printable characters."""
+    text = shown_as(data, 30, encoding)
+    assert text.isprintable()
+
+
+def test_columns() -> None:
+    """A Chinese character takes two columns."""
+    assert columns("a你b") == 4

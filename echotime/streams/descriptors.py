@@ -85,6 +85,11 @@ class Output(FileDescriptor):
         """The descriptor."""
         return self._descriptor
 
+    @property
+    def unwritten(self) -> int:
+        """Bytes that nobody has taken yet."""
+        return self._unwritten
+
     def write(self, data: bytes) -> None:
         """Write a regular file now, as it is always ready; anything else when it is."""
         if not self._is_file:

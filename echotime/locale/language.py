@@ -6,7 +6,7 @@ import gettext as _gettext
 from pathlib import Path
 
 DOMAIN = "echotime"
-DIRECTORY = Path(__file__).resolve().parents[1] / "locale"
+DIRECTORY = Path(__file__).resolve().parent
 
 # the rooms below and argparse ask gettext's current domain for their own words: they stand in our catalogues, too
 _gettext.bindtextdomain(DOMAIN, str(DIRECTORY))

@@ -1,0 +1,208 @@
+"""What is said on the control socket: typed commands of AMP (twisted.protocols.amp), known to both of its ends.
+
+A list comes in pages, as a value of AMP has at most 65535 bytes: `after` is the number (or the count) of the last
+row that is known, `more` whether there are others.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from twisted.protocols.amp import AmpList, Argument, Boolean, Command, Float, Integer, ListOf, String, Unicode
+
+PAGE = 50
+SENT_BYTES = 500
+"""The most bytes of a message that are sent to an operator."""
+
+Arguments = list[tuple[bytes, Argument]]
+_PAGED: Arguments = [(b"after", Integer())]
+
+
+class Refused(Exception):
+    """What was asked for cannot be done; says why."""
+
+
+class _Refusable(Command):
+    errors = {Refused: b"REFUSED"}
+
+
+def _rows(*columns: tuple[bytes, Argument]) -> Arguments:
+    return [(b"rows", AmpList(list(columns))), (b"more", Boolean())]
+
+
+_READINGS = _rows(
+    (b"where", Unicode()),
+    (b"name", Unicode()),
+    (b"asked", Unicode()),
+    (b"effective", Unicode()),
+    (b"remark", Unicode()),
+)
+
+
+class Hello(_Refusable):
+    """The first: who is there, and by what name the operator is known."""
+
+    response: ClassVar[Arguments] = [
+        (b"version", Unicode()),
+        (b"encoding", Unicode()),
+        (b"name", Unicode()),
+    ]
+
+
+class Status(_Refusable):
+    """The daemon in a few figures; `seconds` is how long it runs."""
+
+    response: ClassVar[Arguments] = [
+        (b"version", Unicode()),
+        (b"pid", Integer()),
+        (b"seconds", Float()),
+        (b"listening", ListOf(Unicode())),
+        (b"connections", Integer()),
+        (b"questions", Integer()),
+        (b"operators", Integer()),
+    ]
+
+
+class Connections(_Refusable):
+    """Open connections by number. `rtt` is milliseconds, `age` seconds; `unsent` bytes not taken yet."""
+
+    arguments: ClassVar[Arguments] = _PAGED
+    response: ClassVar[Arguments] = _rows(
+        (b"number", Integer()),
+        (b"peer", Unicode()),
+        (b"age", Float()),
+        (b"bytes_in", Integer()),
+        (b"bytes_out", Integer()),
+        (b"messages", Integer()),
+        (b"waiting", Boolean()),
+        (b"rtt", Float()),
+        (b"retransmits", Integer()),
+        (b"unsent", Integer()),
+    )
+
+
+class Questions(_Refusable):
+    """Messages that wait for a word; the message's first bytes, and how many it has."""
+
+    arguments: ClassVar[Arguments] = _PAGED
+    response: ClassVar[Arguments] = _rows(
+        (b"number", Integer()),
+        (b"peer", Unicode()),
+        (b"message", String()),
+        (b"size", Integer()),
+        (b"age", Float()),
+    )
+
+
+class Answer(_Refusable):
+    """The word for one question. Refused if it is not waiting any more: says who was faster."""
+
+    arguments: ClassVar[Arguments] = [(b"number", Integer()), (b"word", String())]
+    response: ClassVar[Arguments] = [(b"peer", Unicode())]
+
+
+class AnswerNext(_Refusable):
+    """The word for the oldest question. Refused if none waits."""
+
+    arguments: ClassVar[Arguments] = [(b"word", String())]
+    response: ClassVar[Arguments] = [(b"number", Integer()), (b"peer", Unicode())]
+
+
+class AnswerAll(_Refusable):
+    """The same word for all that wait now."""
+
+    arguments: ClassVar[Arguments] = [(b"word", String())]
+    response: ClassVar[Arguments] = [(b"count", Integer())]
+
+
+class Watch(_Refusable):
+    """Be there, as an operator, and be told what happens; or not any more."""
+
+    arguments: ClassVar[Arguments] = [(b"on", Boolean())]
+
+
+class Sockopts(_Refusable):
+    """Socket options of ``tcp``, ``udp`` or a connection: those that were set, those named, or ``all``."""
+
+    arguments: ClassVar[Arguments] = [(b"target", Unicode()), (b"names", ListOf(Unicode())), *_PAGED]
+    response: ClassVar[Arguments] = _READINGS
+
+
+class SetOption(_Refusable):
+    """Set an option on live sockets: ``NAME=VALUE``. Refused, with when it could be set, if that is too late."""
+
+    arguments: ClassVar[Arguments] = [(b"target", Unicode()), (b"assignment", Unicode())]
+    response: ClassVar[Arguments] = _READINGS
+
+
+class Backlog(_Refusable):
+    """How many connections wait to be accepted, and how many may; with `limit` after listening again with it."""
+
+    arguments: ClassVar[Arguments] = [(b"limit", Integer(optional=True))]
+    response: ClassVar[Arguments] = _rows((b"where", Unicode()), (b"waiting", Integer()), (b"limit", Integer()))
+
+
+class End(_Refusable):
+    """End a connection: in order, or by a reset."""
+
+    arguments: ClassVar[Arguments] = [(b"number", Integer()), (b"orderly", Boolean())]
+    response: ClassVar[Arguments] = [(b"peer", Unicode())]
+
+
+class Counters(_Refusable):
+    """What was served since the start."""
+
+    response: ClassVar[Arguments] = _rows((b"name", Unicode()), (b"value", Integer()))
+
+
+class _Pushed(Command):
+    requiresAnswer = False  # noqa: N815 - AMP's name
+
+
+class Asked(_Pushed):
+    """Pushed to whoever watches: a question came."""
+
+    arguments: ClassVar[Arguments] = [
+        (b"number", Integer()),
+        (b"peer", Unicode()),
+        (b"message", String()),
+        (b"size", Integer()),
+    ]
+
+
+class SettledNow(_Pushed):
+    """Pushed: a question is answered or gone; `how` says by whom or why."""
+
+    arguments: ClassVar[Arguments] = [(b"number", Integer()), (b"peer", Unicode()), (b"how", Unicode())]
+
+
+class Began(_Pushed):
+    """Pushed: a connection sent its first message."""
+
+    arguments: ClassVar[Arguments] = [(b"peer", Unicode())]
+
+
+class Said(_Pushed):
+    """Pushed: a message came. If it is due a word, Asked follows."""
+
+    arguments: ClassVar[Arguments] = [(b"peer", Unicode()), (b"message", String()), (b"size", Integer())]
+
+
+class Over(_Pushed):
+    """Pushed: a connection ended."""
+
+    arguments: ClassVar[Arguments] = [
+        (b"peer", Unicode()),
+        (b"how", Unicode()),
+        (b"bytes_in", Integer()),
+        (b"bytes_out", Integer()),
+    ]
+
+
+class LeftOut(_Pushed):
+    """Pushed: so many events of a second were not."""
+
+    arguments: ClassVar[Arguments] = [(b"count", Integer())]
+
+
+PUSHED: tuple[type[Command], ...] = (Asked, SettledNow, Began, Said, Over, LeftOut)

@@ -1,0 +1,308 @@
+"""The daemon's end of the control socket: one protocol an operator, who asks, answers and may watch."""
+
+from __future__ import annotations
+
+import pwd
+import socket
+import struct
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.protocol import ServerFactory, connectionDone
+from twisted.logger import Logger
+from twisted.protocols import amp
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+import echotime
+from echotime.desk import commands
+from echotime.desk.commands import PAGE, SENT_BYTES, Refused
+from echotime.desk.overview import Rows
+from echotime.desk.questions import Desk, IOperator, Question, Settled
+from echotime.servers.line_limit import LineLimit
+from echotime.servers.traffic import ITrafficWatcher, Traffic
+
+EVENTS = 100
+"""The most events about connections and messages a second that one who watches is told."""
+_UNSENT, _UNSENT_EACH = 2**20, 2**10
+"""Bytes that may wait for an operator to read them, and those for each question that may wait."""
+_ROWS = 300
+_KEYS = 32
+"""The most keys of a command; each value is at most 65535 bytes."""
+_CREDENTIALS = struct.Struct("=iII")
+
+
+@implementer(IOperator, ITrafficWatcher)
+class ControlProtocol(amp.AMP):
+    """One operator. What is not understood ends the connection, and nothing else."""
+
+    factory: ControlFactory
+    transport: Any
+    _log = Logger()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._watching = False
+        self._full = False
+
+    def makeConnection(self, transport: Any) -> None:
+        """Let in whoever may come; without the line that AMP logs for each."""
+        pid, uid, gid = _CREDENTIALS.unpack(
+            transport.getHandle().getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+        )
+        self._name = f"{_user(uid)} (pid {pid})"
+        amp.BinaryBoxProtocol.makeConnection(self, transport)
+        if not self.factory.admits(uid, gid):
+            self._log.warn("control: {name} is not admitted", name=self._name)
+            transport.abortConnection()
+            return
+        self._events = LineLimit(EVENTS, self.factory.clock, self._left_out)
+        transport.registerProducer(self, True)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """The operator is gone, in whatever way."""
+        self._watch(False)
+        amp.BinaryBoxProtocol.connectionLost(self, reason)
+        self.transport = None
+
+    def dataReceived(self, data: bytes) -> None:
+        """Bytes that are no AMP end the connection."""
+        try:
+            super().dataReceived(data)
+        except Exception as error:
+            self._drop(error)
+        if len(self._currentBox or ()) > _KEYS:
+            self._drop(ValueError("a command without an end"))
+
+    def dispatchCommand(self, box: Any) -> Any:
+        """A command with wrong arguments is refused, like anything else that cannot be done."""
+        return super().dispatchCommand(box).addErrback(self._wrong)
+
+    def unhandledError(self, failure: Failure) -> None:
+        """What AMP does not know what to do with."""
+        self._drop(failure.value)
+
+    def _wrong(self, failure: Failure) -> Any:
+        if failure.check(amp.RemoteAmpError):
+            return failure
+        self._log.info("control: {name}: a faulty command, {error}", name=self._name, error=repr(failure.value))
+        raise amp.RemoteAmpError(b"REFUSED", "the command has faulty arguments")
+
+    def _drop(self, error: BaseException | None) -> None:
+        self._log.info("control: {name} is dropped: {error}", name=self._name, error=repr(error))
+        if self.transport is not None:
+            self.transport.abortConnection()
+
+    def pauseProducing(self) -> None:
+        """The operator does not read what is told: nothing more is taken from it, and no events are told."""
+        self._full = True
+        self.transport.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """It does again."""
+        self._full = False
+        self.transport.resumeProducing()
+
+    def stopProducing(self) -> None:
+        """The transport is gone."""
+
+    @commands.Hello.responder
+    def hello(self) -> dict[str, Any]:
+        """Who is who."""
+        return {"version": echotime.__version__, "encoding": self.factory.encoding, "name": self._name}
+
+    @commands.Status.responder
+    def status(self) -> dict[str, Any]:
+        """A few figures."""
+        desk = self.factory.desk
+        return {
+            **self.factory.overview.status(),
+            "version": echotime.__version__,
+            "questions": len(desk.questions),
+            "operators": desk.operators,
+        }
+
+    @commands.Connections.responder
+    def connections(self, after: int) -> dict[str, Any]:
+        """A page of them."""
+        rows, more = self.factory.overview.connections(after)
+        return {"rows": rows, "more": more}
+
+    @commands.Questions.responder
+    def questions(self, after: int) -> dict[str, Any]:
+        """A page of them, the oldest first."""
+        waiting = [each for each in self.factory.desk.questions if each.number > after]
+        now = self.factory.clock.seconds()
+        rows = [
+            {
+                "number": each.number,
+                "peer": each.peer,
+                "message": each.message[:SENT_BYTES],
+                "size": len(each.message),
+                "age": now - each.since,
+            }
+            for each in waiting[:PAGE]
+        ]
+        return {"rows": rows, "more": len(waiting) > PAGE}
+
+    @commands.Answer.responder
+    def answer(self, number: int, word: bytes) -> dict[str, Any]:
+        """A word for one."""
+        return {"peer": self._answered(number, word)}
+
+    @commands.AnswerNext.responder
+    def answer_next(self, word: bytes) -> dict[str, Any]:
+        """A word for the oldest."""
+        for question in self.factory.desk.questions[:1]:
+            return {"number": question.number, "peer": self._answered(question.number, word)}
+        raise Refused("no question waits")
+
+    @commands.AnswerAll.responder
+    def answer_all(self, word: bytes) -> dict[str, Any]:
+        """A word for all that wait now."""
+        count = 0
+        for question in self.factory.desk.questions:
+            with suppress(Refused):  # one may have ended by another's answer
+                self._answered(question.number, word)
+                count += 1
+        return {"count": count}
+
+    def _answered(self, number: int, word: bytes) -> str:
+        try:
+            return self.factory.desk.answer(number, word, self._name).peer
+        except Settled as settled:
+            raise Refused(f"question {number}: {settled}") from None
+
+    @commands.Watch.responder
+    def watch(self, on: bool) -> dict[str, Any]:
+        """Be there, or not."""
+        self._watch(on)
+        return {}
+
+    def _watch(self, on: bool) -> None:
+        if on is self._watching:
+            return
+        self._watching = on
+        watchers = self.factory.traffic.watchers
+        if on:
+            watchers.append(self)
+            self.factory.desk.join(self)
+        else:
+            watchers.remove(self)
+            self.factory.desk.leave(self)
+
+    @commands.Sockopts.responder
+    def sockopts(self, target: str, names: list[str], after: int) -> dict[str, Any]:
+        """A page of options."""
+        return _page(self.factory.overview.sockopts(target, names), after)
+
+    @commands.SetOption.responder
+    def set_option(self, target: str, assignment: str) -> dict[str, Any]:
+        """Set one."""
+        rows = self.factory.overview.set_option(target, assignment)
+        self._log.info("control: {name} set {target} {what}", name=self._name, target=target, what=assignment)
+        return _whole(rows)
+
+    @commands.Backlog.responder
+    def backlog(self, limit: int | None = None) -> dict[str, Any]:
+        """Queues, and their limit."""
+        return _whole(self.factory.overview.backlog(limit))
+
+    @commands.End.responder
+    def end(self, number: int, orderly: bool) -> dict[str, Any]:
+        """End a connection."""
+        return {"peer": self.factory.overview.end(number, orderly)}
+
+    @commands.Counters.responder
+    def counters(self) -> dict[str, Any]:
+        """What was served, and what became of questions."""
+        desk = vars(self.factory.desk.counters)
+        questions = [{"name": f"questions_{name}", "value": value} for name, value in desk.items()]
+        return _whole([*self.factory.overview.counters(), *questions])
+
+    def asked(self, question: Question) -> None:
+        """Push a question. Who lets that pile up is no operator."""
+        if self._unsent() > _UNSENT + self.factory.desk.limits.most * _UNSENT_EACH:
+            self._drop(BlockingIOError("it does not read what it watches"))
+            return
+        self.callRemote(
+            commands.Asked,
+            number=question.number,
+            peer=question.peer,
+            message=question.message[:SENT_BYTES],
+            size=len(question.message),
+        )
+
+    def settled(self, question: Question, how: str) -> None:
+        """Push what became of one."""
+        if self._unsent() <= _UNSENT:
+            self.callRemote(commands.SettledNow, number=question.number, peer=question.peer, how=how)
+
+    def began(self, peer: str) -> None:
+        """Push a connection's beginning."""
+        self._push(commands.Began, peer=peer)
+
+    def message(self, peer: str, message: bytes) -> None:
+        """Push a message."""
+        self._push(commands.Said, peer=peer, message=message[:SENT_BYTES], size=len(message))
+
+    def ended(self, peer: str, how: str, bytes_in: int, bytes_out: int) -> None:
+        """Push a connection's end."""
+        self._push(commands.Over, peer=peer, how=how, bytes_in=bytes_in, bytes_out=bytes_out)
+
+    def _unsent(self) -> int:
+        return len(self.transport.dataBuffer) + int(self.transport._tempDataLen)
+
+    def _push(self, command: type[amp.Command], **event: Any) -> None:
+        if not self._full and self._events.allows():
+            self.callRemote(command, **event)
+
+    def _left_out(self, count: int) -> None:
+        if self._watching and not self._full:
+            self.callRemote(commands.LeftOut, count=count)
+
+
+class ControlFactory(ServerFactory):
+    """Makes ControlProtocols. `admits` says whether a uid and gid may come; `overview` is an IOverview."""
+
+    noisy = False
+
+    def __init__(
+        self,
+        desk: Desk,
+        overview: Any,
+        traffic: Traffic,
+        clock: IReactorTime,
+        admits: Callable[[int, int], bool],
+        encoding: str = "utf-8",
+    ) -> None:
+        self.desk = desk
+        self.overview = overview
+        self.traffic = traffic
+        self.clock = clock
+        self.admits = admits
+        self.encoding = encoding
+
+    def buildProtocol(self, addr: Any) -> ControlProtocol:  # type: ignore[override]  # Twisted binds it to `protocol`
+        """A protocol for one operator."""
+        protocol = ControlProtocol()
+        protocol.factory = self
+        return protocol
+
+
+def _page(rows: Rows, after: int) -> dict[str, Any]:
+    return {"rows": rows[after : after + PAGE], "more": len(rows) > after + PAGE}
+
+
+def _whole(rows: Rows) -> dict[str, Any]:
+    """Of what there is never much: a row is well below 200 bytes."""
+    return {"rows": rows[:_ROWS], "more": False}
+
+
+def _user(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
