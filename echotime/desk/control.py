@@ -14,18 +14,15 @@ from twisted.internet.protocol import ServerFactory, connectionDone
 from twisted.logger import Logger
 from twisted.protocols import amp
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
 import echotime
 from echotime.desk import commands
 from echotime.desk.commands import PAGE, SENT_BYTES, Refused
 from echotime.desk.overview import Rows
-from echotime.desk.questions import Desk, IOperator, Question, Settled
-from echotime.servers.line_limit import LineLimit
-from echotime.servers.traffic import ITrafficWatcher, Traffic
+from echotime.desk.questions import Desk, Settled
+from echotime.desk.watcher import Watcher
+from echotime.servers.traffic import Traffic
 
-EVENTS = 100
-"""The most events about connections and messages a second that one who watches is told."""
 _UNSENT, _UNSENT_EACH = 2**20, 2**10
 """Bytes that may wait for an operator to read them, and those for each question that may wait."""
 _ROWS = 300
@@ -34,7 +31,6 @@ _KEYS = 32
 _CREDENTIALS = struct.Struct("=iII")
 
 
-@implementer(IOperator, ITrafficWatcher)
 class ControlProtocol(amp.AMP):
     """One operator. What is not understood ends the connection, and nothing else."""
 
@@ -44,8 +40,7 @@ class ControlProtocol(amp.AMP):
 
     def __init__(self) -> None:
         super().__init__()
-        self._watching = False
-        self._full = False
+        self._watcher: Watcher | None = None
 
     def makeConnection(self, transport: Any) -> None:
         """Let in whoever may come; without the line that AMP logs for each."""
@@ -58,7 +53,6 @@ class ControlProtocol(amp.AMP):
             self._log.warn("control: {name} is not admitted", name=self._name)
             transport.abortConnection()
             return
-        self._events = LineLimit(EVENTS, self.factory.clock, self._left_out)
         transport.registerProducer(self, True)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
@@ -72,9 +66,9 @@ class ControlProtocol(amp.AMP):
         try:
             super().dataReceived(data)
         except Exception as error:
-            self._drop(error)
+            self.drop(error)
         if len(self._currentBox or ()) > _KEYS:
-            self._drop(ValueError("a command without an end"))
+            self.drop(ValueError("a command without an end"))
 
     def dispatchCommand(self, box: Any) -> Any:
         """A command with wrong arguments is refused, like anything else that cannot be done."""
@@ -82,7 +76,7 @@ class ControlProtocol(amp.AMP):
 
     def unhandledError(self, failure: Failure) -> None:
         """What AMP does not know what to do with."""
-        self._drop(failure.value)
+        self.drop(failure.value)
 
     def _wrong(self, failure: Failure) -> Any:
         if failure.check(amp.RemoteAmpError):
@@ -90,19 +84,22 @@ class ControlProtocol(amp.AMP):
         self._log.info("control: {name}: a faulty command, {error}", name=self._name, error=repr(failure.value))
         raise amp.RemoteAmpError(b"REFUSED", "the command has faulty arguments")
 
-    def _drop(self, error: BaseException | None) -> None:
+    def drop(self, error: BaseException | None) -> None:
+        """End it; the log says why."""
         self._log.info("control: {name} is dropped: {error}", name=self._name, error=repr(error))
         if self.transport is not None:
             self.transport.abortConnection()
 
     def pauseProducing(self) -> None:
         """The operator does not read what is told: nothing more is taken from it, and no events are told."""
-        self._full = True
+        if self._watcher is not None:
+            self._watcher.full = True
         self.transport.pauseProducing()
 
     def resumeProducing(self) -> None:
         """It does again."""
-        self._full = False
+        if self._watcher is not None:
+            self._watcher.full = False
         self.transport.resumeProducing()
 
     def stopProducing(self) -> None:
@@ -182,16 +179,15 @@ class ControlProtocol(amp.AMP):
         return {}
 
     def _watch(self, on: bool) -> None:
-        if on is self._watching:
-            return
-        self._watching = on
-        watchers = self.factory.traffic.watchers
-        if on:
-            watchers.append(self)
-            self.factory.desk.join(self)
-        else:
-            watchers.remove(self)
-            self.factory.desk.leave(self)
+        desk, watchers = self.factory.desk, self.factory.traffic.watchers
+        before, self._watcher = self._watcher, self._watcher if on else None
+        if on and before is None:
+            self._watcher = Watcher(self, self.factory.clock, _UNSENT + desk.limits.most * _UNSENT_EACH)
+            watchers.append(self._watcher)
+            desk.join(self._watcher)
+        elif not on and before is not None:
+            watchers.remove(before)
+            desk.leave(before)
 
     @commands.Sockopts.responder
     def sockopts(self, target: str, names: list[str], after: int) -> dict[str, Any]:
@@ -221,47 +217,6 @@ class ControlProtocol(amp.AMP):
         desk = vars(self.factory.desk.counters)
         questions = [{"name": f"questions_{name}", "value": value} for name, value in desk.items()]
         return _whole([*self.factory.overview.counters(), *questions])
-
-    def asked(self, question: Question) -> None:
-        """Push a question. Who lets that pile up is no operator."""
-        if self._unsent() > _UNSENT + self.factory.desk.limits.most * _UNSENT_EACH:
-            self._drop(BlockingIOError("it does not read what it watches"))
-            return
-        self.callRemote(
-            commands.Asked,
-            number=question.number,
-            peer=question.peer,
-            message=question.message[:SENT_BYTES],
-            size=len(question.message),
-        )
-
-    def settled(self, question: Question, how: str) -> None:
-        """Push what became of one."""
-        if self._unsent() <= _UNSENT:
-            self.callRemote(commands.SettledNow, number=question.number, peer=question.peer, how=how)
-
-    def began(self, peer: str) -> None:
-        """Push a connection's beginning."""
-        self._push(commands.Began, peer=peer)
-
-    def message(self, peer: str, message: bytes) -> None:
-        """Push a message."""
-        self._push(commands.Said, peer=peer, message=message[:SENT_BYTES], size=len(message))
-
-    def ended(self, peer: str, how: str, bytes_in: int, bytes_out: int) -> None:
-        """Push a connection's end."""
-        self._push(commands.Over, peer=peer, how=how, bytes_in=bytes_in, bytes_out=bytes_out)
-
-    def _unsent(self) -> int:
-        return len(self.transport.dataBuffer) + int(self.transport._tempDataLen)
-
-    def _push(self, command: type[amp.Command], **event: Any) -> None:
-        if not self._full and self._events.allows():
-            self.callRemote(command, **event)
-
-    def _left_out(self, count: int) -> None:
-        if self._watching and not self._full:
-            self.callRemote(commands.LeftOut, count=count)
 
 
 class ControlFactory(ServerFactory):

@@ -15,6 +15,7 @@ from echotime.desk.control import ControlFactory, ControlProtocol
 from echotime.desk.line_editor import LineEditor
 from echotime.desk.pipe import PipeOperator
 from echotime.desk.questions import Desk, IOperator, Limits, Question, Settled
+from echotime.desk.watcher import Watcher
 from echotime.desk.words import WordRefused, word_of
 from echotime.servers.traffic import Traffic
 
@@ -281,7 +282,7 @@ def test_watcher_that_does_not_read(size: int, dropped: bool) -> None:
     protocol.transport = Unread(size)
     protocol._name = "somebody"
     protocol.boxSender = protocol
-    protocol.asked(Question(1, "192.0.2.1:1", b"x" * 4096, 0.0))
+    Watcher(protocol, Clock(), 2 * 2**20).asked(Question(1, "192.0.2.1:1", b"x" * 4096, 0.0))
     assert protocol.transport.aborted == dropped
     assert (b"x" * 500 in protocol.transport.written) != dropped
     assert b"x" * 501 not in protocol.transport.written
