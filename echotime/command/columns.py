@@ -7,10 +7,9 @@ import shutil
 import unicodedata
 from collections.abc import Iterator
 
-from echotime.wire.printable import columns
+from echotime.wire.printable import columns, is_wide
 
 _NARROWEST = 60
-_WIDE = frozenset({"F", "W"})
 
 
 def padded(text: str, width: int) -> str:
@@ -36,7 +35,7 @@ def _words(text: str) -> Iterator[str]:
     for word in re.findall(r"\S*\s*", text):
         start = 0
         for place, character in enumerate(word):
-            if unicodedata.east_asian_width(character) in _WIDE and unicodedata.category(character)[0] != "P":
+            if is_wide(character) and unicodedata.category(character)[0] != "P":
                 yield word[start:place]
                 start = place
         yield word[start:]

@@ -15,7 +15,7 @@ from twisted.protocols import amp
 
 from echotime.command.columns import padded
 from echotime.command.control_connection import Lost
-from echotime.command.control_verbs import VERBS, Misspoken, Session, Verb, say, verb
+from echotime.command.control_verbs import VERBS, Misspoken, Session, Verb, answer, say, verb
 from echotime.command.report import say as complain
 from echotime.command.streams import output_failed
 from echotime.desk import commands
@@ -110,7 +110,7 @@ class Prompt:
                 line = self._screen.ask(_("word: "))
                 try:
                     # a word that was begun for one question is not given to another
-                    say(self._session, f"answer {target or next(iter(self._waiting), 'next')} {line}")
+                    answer(self._session, f"{target or next(iter(self._waiting), 'next')} {line}")
                 except (Misspoken, Refused) as fault:
                     self._session.tell({"error": str(fault)}, [str(fault)])
         except EOFError:
@@ -147,12 +147,8 @@ class Prompt:
 
     def _said(self, line: str) -> bool:
         """Carry a line out; False for quit."""
-        name, _space, rest = line.lstrip().partition(" ")
         try:
-            found = verb(name.strip(), self._verbs)
-            if found is self._verbs["quit"]:
-                return False
-            found.run(self._session, rest if found is self._verbs["answer"] else rest.strip())
+            return say(self._session, line, self._verbs) is not self._verbs["quit"]
         except (Misspoken, Refused) as fault:
             self._fault(str(fault))
         return True

@@ -225,11 +225,13 @@ VERBS = {
 """watch, help and quit are the prompt's own."""
 
 
-def say(session: Session, line: str) -> None:
-    """Carry out one command. Raises Misspoken, commands.Refused or Lost."""
+def say(session: Session, line: str, known: dict[str, Verb]) -> Verb:
+    """Carry out one command; which it was. Raises Misspoken, commands.Refused or Lost."""
     name, _space, rest = line.lstrip().partition(" ")
-    found = verb(name.strip(), VERBS)
+    found = verb(name.strip(), known)
+    # of a word every blank counts
     found.run(session, rest if found is VERBS["answer"] else rest.strip())
+    return found
 
 
 def verb(name: str, known: dict[str, Verb]) -> Verb:

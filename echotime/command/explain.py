@@ -17,7 +17,6 @@ from echotime.demonstrations.index import DEMONSTRATIONS, TOPICS, Topic
 from echotime.demonstrations.script import Act, Demonstration, Line, Phase, Unshown
 from echotime.locale.language import gettext as _
 from echotime.sockopt import assignment
-from echotime.sockopt.assignment import Assignment
 from echotime.sockopt.option import Option
 from echotime.sockopt.trial import outcomes, shown_values
 
@@ -89,7 +88,7 @@ def _topic(topic: Topic) -> str:
 
 
 def _tried(option: Option) -> int:
-    asked = Assignment(option, option.form.parse(option.example))
+    asked = assignment.example(option)
     found = outcomes(asked)
     show("\n" + _("On loopback, now, with an example:"))
     show("\n".join(option_trial.lines(asked, found)))

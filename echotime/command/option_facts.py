@@ -49,10 +49,7 @@ def _places(places: tuple[Place, ...]) -> str:
 def _elsewhere(option: Option) -> Iterator[str]:
     if python := python_name(option):
         yield f"Python {python}"
-    if option.elsewhere.systemd:
-        yield f"systemd.socket {option.elsewhere.systemd}"
-    if option.elsewhere.socat:
-        yield f"socat {option.elsewhere.socat}"
+    yield from map(" ".join, option.elsewhere.names())
 
 
 def python_name(option: Option) -> str:

@@ -152,7 +152,7 @@ def _python() -> Iterator[str]:
 
 
 def _try(args: argparse.Namespace) -> int:
-    given = args.asked or [_example(option) for option in args.options or CATALOGUE if _may_try(args, option)]
+    given = args.asked or [assignment.example(option) for option in args.options or CATALOGUE if _may_try(args, option)]
     tried = [(asked, outcomes(_where_wanted(args, asked))) for asked in given]
     if args.differs:
         tried = [(asked, found) for asked, found in tried if any(each.differs for each in found)]
@@ -175,7 +175,3 @@ def _where_wanted(args: argparse.Namespace, asked: Assignment) -> Assignment:
     if asked.transport or args.tcp is args.udp:
         return asked
     return replace(asked, transport="tcp" if args.tcp else "udp")
-
-
-def _example(option: Option) -> Assignment:
-    return Assignment(option, option.form.parse(option.example))

@@ -13,6 +13,7 @@ from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
 
 from echotime.daemon.settings import Address
+from echotime.sockopt.errno_name import errno_name
 from echotime.wire.printable import harmless
 
 _log = Logger()
@@ -49,11 +50,10 @@ def cannot_listen(transport: str, address: Address, error: Exception) -> str:
     cause = error.socketError if isinstance(error, CannotListenError) else error
     if not isinstance(cause, OSError):
         return f"cannot listen on {transport} {address}: {cause}"
-    name = errno.errorcode.get(cause.errno or 0, "?")
     hint = f": {_HINTS[cause.errno]}" if cause.errno in _HINTS else ""
     if cause.errno == errno.EINVAL and address.host.lower().startswith("fe80:") and "%" not in address.host:
         hint = f": a link-local address needs its interface, as in [{address.host}%eth0]"
-    return f"cannot listen on {transport} {address}: {cause.strerror} ({name}){hint}"
+    return f"cannot listen on {transport} {address}: {cause.strerror} ({errno_name(cause)}){hint}"
 
 
 def usage_failed(faults: str) -> NoReturn:

@@ -180,14 +180,15 @@ class ControlProtocol(amp.AMP):
 
     def _watch(self, on: bool) -> None:
         desk, watchers = self.factory.desk, self.factory.traffic.watchers
-        before, self._watcher = self._watcher, self._watcher if on else None
-        if on and before is None:
+        watcher = self._watcher
+        if on and watcher is None:
             self._watcher = Watcher(self, self.factory.clock, _UNSENT + desk.limits.most * _UNSENT_EACH)
             watchers.append(self._watcher)
             desk.join(self._watcher)
-        elif not on and before is not None:
-            watchers.remove(before)
-            desk.leave(before)
+        elif not on and watcher is not None:
+            self._watcher = None
+            watchers.remove(watcher)
+            desk.leave(watcher)
 
     @commands.Sockopts.responder
     def sockopts(self, target: str, names: list[str], after: int) -> dict[str, Any]:

@@ -33,7 +33,7 @@ _FLUSH = 200
 
 @implementer(IOperator, ITrafficWatcher)
 class TerminalOperator:
-    """Asks one question at a time, the oldest first. `screen` is the terminal, `descriptor` where it is typed on."""
+    """Asks one question at a time, the oldest first. `screen` and `keyboard` are its terminal."""
 
     def __init__(
         self,
@@ -79,8 +79,7 @@ class TerminalOperator:
             return
         self.editor.ask("")
         self._input.stopReading()
-        if self._looking is not None and self._looking.active():
-            self._looking.cancel()
+        self._look_no_more()
         signal.signal(signal.SIGCONT, self._before)
         self._flush()
         self._modes.unguard()
@@ -176,10 +175,13 @@ class TerminalOperator:
             if self._modes.foreground:
                 self.editor.aside("")
 
-    def _read_or_not(self) -> None:
-        """In the background the terminal is the shell's, and whoever reads it there is stopped, all of the daemon."""
+    def _look_no_more(self) -> None:
         if self._looking is not None and self._looking.active():
             self._looking.cancel()
+
+    def _read_or_not(self) -> None:
+        """In the background the terminal is the shell's, and whoever reads it there is stopped, all of the daemon."""
+        self._look_no_more()
         if self._modes is not None and self._modes.foreground:
             self._modes.take()
             self._input.startReading()

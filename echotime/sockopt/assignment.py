@@ -61,6 +61,11 @@ def parse(text: str) -> Assignment:
         raise ValueError(f"{option.name}: {fault}") from None
 
 
+def example(option: Option) -> Assignment:
+    """The value that its row has to try it with."""
+    return Assignment(option, option.form.parse(option.example))
+
+
 def no_effect(option: Option, transport: str) -> str:
     """The sentence that says where an option would have an effect instead."""
     return _("{name} has no effect on a {transport} socket; it acts on {others}").format(

@@ -78,15 +78,8 @@ def _words(option: Option) -> Iterator[str]:
         yield f"It {option.readable.value}."
     if option.danger:
         yield f"Warned of at start ({'/'.join(option.danger.transports)}): {option.danger.warning}."
-    if names := ", ".join(_elsewhere(option)):
+    if names := ", ".join(f"{who} `{name}`" for who, name in option.elsewhere.names()):
         yield f"Elsewhere: {names}."
-
-
-def _elsewhere(option: Option) -> Iterator[str]:
-    if option.elsewhere.systemd:
-        yield f"systemd.socket `{option.elsewhere.systemd}`"
-    if option.elsewhere.socat:
-        yield f"socat `{option.elsewhere.socat}`"
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ Data types only; the rows are in rows/, the system calls in apply.py.
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from enum import Enum
 
@@ -102,6 +102,12 @@ class Elsewhere:
 
     systemd: str = ""
     socat: str = ""
+
+    def names(self) -> Iterator[tuple[str, str]]:
+        """Who calls it what."""
+        for who, name in (("systemd.socket", self.systemd), ("socat", self.socat)):
+            if name:
+                yield who, name
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,12 @@ def _visible(character: str) -> str:
 
 def columns(text: str) -> int:
     """How many columns of a terminal it takes; a Chinese character takes two."""
-    return len(text) + sum(unicodedata.east_asian_width(each) in _WIDE for each in text)
+    return len(text) + sum(map(is_wide, text))
+
+
+def is_wide(character: str) -> bool:
+    """Whether it takes two columns."""
+    return unicodedata.east_asian_width(character) in _WIDE
 
 
 def shown_as(data: bytes, limit: int, encoding: str, size: int | None = None) -> str:
