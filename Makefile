@@ -3,7 +3,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PORT ?= 12345
 
-.PHONY: run test trial check coverage wheel docs clean
+.PHONY: run test trial check coverage bench wheel docs clean
 
 # one stamp for each set of extras; a changed requirement installs again
 $(VENV)/.test: setup.cfg pyproject.toml $(wildcard echotime/locale/*/LC_MESSAGES/*.po)
@@ -13,6 +13,10 @@ $(VENV)/.test: setup.cfg pyproject.toml $(wildcard echotime/locale/*/LC_MESSAGES
 
 $(VENV)/.lint: $(VENV)/.test
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,lint]'
+	touch $@
+
+$(VENV)/.bench: $(VENV)/.test
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,bench]'
 	touch $@
 
 run: $(VENV)/.test
@@ -34,6 +38,10 @@ coverage: $(VENV)/.test
 	PYTHONPATH=$(CURDIR)/tests/_cover $(BIN)/coverage run -m pytest
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
+
+bench: $(VENV)/.bench
+	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks.beside
 
 wheel: $(VENV)/.test
 	rm -rf build

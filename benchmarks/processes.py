@@ -1,0 +1,62 @@
+"""Starting servers and loads, each on a CPU of its own, and ending them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+_CPUS = sorted(os.sched_getaffinity(0))
+SERVER_CPU, LOAD_CPU = _CPUS[0], _CPUS[-1]
+"""The same one where there is only one."""
+_DESCRIPTORS = 20_000
+_SECONDS_TO_END = 10
+
+
+def allow_many_sockets() -> str:
+    """Raise the limit of open descriptors, for all that is started from here; why not, if it cannot be."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < _DESCRIPTORS:
+        most = hard if hard == resource.RLIM_INFINITY else max(hard, _DESCRIPTORS)
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (_DESCRIPTORS, most))
+        except (OSError, ValueError) as error:
+            return f"{hard} open descriptors are allowed, {_DESCRIPTORS} are needed: {error}"
+    return ""
+
+
+@contextlib.contextmanager
+def on_cpu(number: int) -> Iterator[None]:
+    """What is started meanwhile runs on this CPU only, from its first moment and with all its threads."""
+    os.sched_setaffinity(0, {number})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, _CPUS)
+
+
+@contextlib.contextmanager
+def server_process(command: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A server whose output goes to a file. It leads a process group, which ends with it."""
+    with log.open("wb") as output, on_cpu(SERVER_CPU):
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        yield process
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
+        try:
+            process.wait(_SECONDS_TO_END)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()

@@ -1,0 +1,111 @@
+"""The results as tables that a person reads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from benchmarks.bars import OURS, judged
+from benchmarks.results import Outcome, Results
+
+_NONE = "-"
+_PERCENTILES = ("p50", "p99", "p999")
+
+
+def text(results: Results) -> str:
+    """All tables, one below the other."""
+    return "\n".join(_lines(results)) + "\n"
+
+
+def _lines(results: Results) -> Iterator[str]:
+    yield ", ".join(f"{name} {value}" for name, value in results.made_with.items())
+    yield f"medians of {results.rounds} rounds of {results.seconds:g} s, all servers in turn in each round"
+    if working := results.working:
+        yield from _titled("Work per second of server CPU time")
+        yield from _table(results, working, _work, [each.workload.unit for each in working])
+        if any(outcome.median(OURS, "per_cpu_second") for outcome in working):
+            yield from _titled(f"{OURS} / other")
+            yield from _table(results, working, _ratio(results))
+        yield from _titled("How far apart the rounds are: (most - least) / median")
+        yield from _table(results, working, _spread)
+    if timed := [each for each in working if each.workload.has_latency]:
+        yield from _titled("Latency in microseconds: median / 99 % / 99.9 %")
+        yield from _table(results, timed, _latency)
+    if idle := results.idle:
+        yield from _titled(f"{idle.workload.what}: growth of VmRSS for each, and share of a CPU that all take")
+        yield from _table(results, [idle], _idle)
+    if bars := list(judged(results)):
+        yield from _titled("Bars")
+        width = max(len(each.asked) for each in bars)
+        for each in bars:
+            verdict = f"reached, {each.margin:.0%} to spare" if each.reached else f"missed by {-each.margin:.0%}"
+            yield f"{each.workload:12}{each.asked:{width}}  {each.found:5.2f}  {verdict}"
+    yield from _notes(results)
+
+
+def _titled(title: str) -> Iterator[str]:
+    yield ""
+    yield title
+
+
+def _table(
+    results: Results, outcomes: Sequence[Outcome], cell: Callable[[Outcome, str], str], units: Sequence[str] = ()
+) -> Iterator[str]:
+    rows = [["", *(each.workload.name for each in outcomes)]]
+    if units:
+        rows.append(["", *units])
+    for server in results.servers:
+        cells = [cell(outcome, server.name) for outcome in outcomes]
+        if any(each != _NONE for each in cells):
+            rows.append([server.name + ("*" if server.note else ""), *cells])
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for name, *cells in rows:
+        yield "  ".join(
+            [name.ljust(widths[0]), *(each.rjust(width) for each, width in zip(cells, widths[1:], strict=True))]
+        )
+
+
+def _work(outcome: Outcome, server: str) -> str:
+    work = outcome.median(server, "per_cpu_second")
+    return _NONE if work is None else f"{work / outcome.workload.scale:.1f}"
+
+
+def _spread(outcome: Outcome, server: str) -> str:
+    work = outcome.median(server, "per_cpu_second")
+    if not work:
+        return _NONE
+    rounds = [each["per_cpu_second"] for each in outcome.rounds[server]]
+    return f"{(max(rounds) - min(rounds)) / work:.0%}"
+
+
+def _ratio(results: Results) -> Callable[[Outcome, str], str]:
+    def cell(outcome: Outcome, server: str) -> str:
+        ours, theirs = (outcome.median(each, "per_cpu_second") for each in (OURS, server))
+        return _NONE if server == OURS or not ours or not theirs else f"{ours / theirs:.2f}"
+
+    return cell
+
+
+def _latency(outcome: Outcome, server: str) -> str:
+    found = [outcome.median(server, each) for each in _PERCENTILES]
+    return " / ".join(_NONE if each is None else f"{each:.0f}" for each in found) if found[0] else _NONE
+
+
+def _idle(outcome: Outcome, server: str) -> str:
+    memory, share = (outcome.median(server, each) for each in ("rss_per_connection", "cpu_share"))
+    return _NONE if memory is None or share is None else f"{memory / 1024:.2f} KB  {share:.2%}"
+
+
+def _notes(results: Results) -> Iterator[str]:
+    names: dict[str, list[str]] = {}
+    for server in results.servers:
+        names.setdefault(server.note, []).append(server.name)
+    notes = [f"*{', '.join(those)}: {note}" for note, those in names.items() if note]
+    notes += [f"without {name}: {reason}" for name, reason in results.left_out.items()]
+    notes += [
+        f"{name} failed at {outcome.workload.name}: {reason}"
+        for outcome in results.outcomes
+        for name, reason in outcome.failures.items()
+    ]
+    if notes:
+        yield ""
+        yield from notes

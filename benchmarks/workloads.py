@@ -1,0 +1,45 @@
+"""The workloads: which load makes each, with how many at a time, and what is counted.
+
+Answers to datagrams are in order only on each socket, and no more questions are under way than a receive buffer of the
+default size holds; that is why the load of udp-32 has four sockets.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What is asked of every server.
+
+    `load` names the program, and `number` is its own to understand; tables show work divided by `scale`.
+    """
+
+    name: str
+    kind: str
+    load: str
+    number: int
+    unit: str
+    what: str
+    scale: float = 1000
+    has_latency: bool = True
+    idles: bool = False
+
+
+WORKLOADS = (
+    Workload("echo-1", "tcp", "echo", 1, "k echoes", "100 bytes there and back, on one connection"),
+    Workload("echo-50", "tcp", "echo", 50, "k echoes", "the same on 50 connections at once"),
+    Workload("echo-500", "tcp", "echo", 500, "k echoes", "the same on 500 connections at once"),
+    Workload(
+        "stream-64k", "tcp", "stream", 8, "MB", "64 KB blocks on 8 connections, read meanwhile", 1, has_latency=False
+    ),
+    Workload(
+        "sessions", "tcp", "sessions", 20, "k sessions", "connect, send, shut down, read to the end; 20 at a time"
+    ),
+    Workload("udp-1", "udp", "udp", 1, "k answers", "datagrams from 8 sockets, one outstanding on each"),
+    Workload("udp-32", "udp", "udp", 32, "k answers", "datagrams from 4 sockets, 32 outstanding on each"),
+    Workload(
+        "idle-10000", "tcp", "echo", 10_000, "KB", "10000 connections that say nothing", has_latency=False, idles=True
+    ),
+)
