@@ -58,6 +58,6 @@ def seat(desk: Desk, traffic: Traffic, reactor: Any, encoding: str, *, log_here:
     screen = sys.stdout
     screen.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     operator = TerminalOperator(desk, screen, sys.stdin, reactor, encoding, seated)
-    traffic.watchers.append(operator)
+    traffic.watch(operator)
     sys.stdout = Aside(screen, operator)
     return OperatorSeat(operator)

@@ -179,15 +179,15 @@ class ControlProtocol(amp.AMP):
         return {}
 
     def _watch(self, on: bool) -> None:
-        desk, watchers = self.factory.desk, self.factory.traffic.watchers
+        desk, traffic = self.factory.desk, self.factory.traffic
         watcher = self._watcher
         if on and watcher is None:
             self._watcher = Watcher(self, self.factory.clock, _UNSENT + desk.limits.most * _UNSENT_EACH)
-            watchers.append(self._watcher)
+            traffic.watch(self._watcher)
             desk.join(self._watcher)
         elif not on and watcher is not None:
             self._watcher = None
-            watchers.remove(watcher)
+            traffic.unwatch(watcher)
             desk.leave(watcher)
 
     @commands.Sockopts.responder

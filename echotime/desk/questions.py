@@ -93,6 +93,7 @@ class _Waiting:
 class Desk:
     """A source of words that asks whoever is there. `fallback` is the word where nobody gives one."""
 
+    always = None
     _log = Logger()
 
     def __init__(self, clock: IReactorTime, fallback: bytes = b"", limits: Limits = Limits()) -> None:

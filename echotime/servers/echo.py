@@ -6,6 +6,8 @@ transport's buffer, and the client has not ended its side. EchoProtocol._close_o
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.error import ConnectionAborted, ConnectionDone
 from twisted.internet.interfaces import IAddress, IConsumer, IHalfCloseableProtocol, IPushProducer, ITCPTransport
@@ -15,9 +17,9 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from echotime.servers.replies import IReplySource
-from echotime.servers.traffic import Traffic
+from echotime.servers.traffic import Counters, Traffic
 from echotime.wire import hostport
-from echotime.wire.message import ACKNOWLEDGEMENT, answer
+from echotime.wire import message as wire
 
 
 class IEchoTransport(ITCPTransport, IConsumer, IPushProducer):
@@ -40,11 +42,22 @@ class EchoProtocol(Protocol):
         """Which connection of the factory's it is, from 1 on."""
         self.messages = 0
         self.bytes_in = 0
-        self.bytes_out = 0
+        self._words = 0
         self._awaited: Deferred[bytes] | None = None
         self._output_full = False
         self._client_ended = False
         self._ended_by = ""
+
+    @property
+    def peer(self) -> str:
+        """The client as ``host:port``."""
+        peer = self.transport.getPeer()
+        return hostport.joined(peer.host, peer.port)
+
+    @property
+    def bytes_out(self) -> int:
+        """Bytes that were handed to the transport; all but words that were asked for follow from what came in."""
+        return self.bytes_in + self.messages * len(self.factory.after_each) + self._words
 
     @property
     def owes(self) -> bool:
@@ -63,24 +76,41 @@ class EchoProtocol(Protocol):
 
     def connectionMade(self) -> None:
         """Begin: from now on this protocol decides when its transport is read."""
-        peer = self.transport.getPeer()
-        self.peer = hostport.joined(peer.host, peer.port)
         self.since = self.factory.traffic.clock.seconds()
         self.factory.connections.add(self)
         self.transport.registerProducer(self, True)
 
     def dataReceived(self, message: bytes) -> None:
         """Answer one message; with the word if it is known at once, else without it for now."""
-        self._show(message)
+        factory = self.factory
+        traffic = factory.traffic
+        self.messages += 1
+        self.bytes_in += len(message)
+        if traffic.attentive or self.messages == 1:
+            self._show(message)
+        else:
+            traffic.unnoticed += 1
+        if factory.asks:
+            self._ask(message)
+        else:
+            self.transport.write(message + factory.after_each)
+
+    def _show(self, message: bytes) -> None:
+        if self.messages == 1:
+            self.factory.traffic.began(self)
+        self.factory.traffic.message(self, message)
+
+    def _ask(self, message: bytes) -> None:
         try:
             word = self.factory.words.word_for(message, self.transport.getPeer())
         except Exception:
             word = fail()
         if isinstance(word, Deferred):
-            self._send(answer(message, self.factory.acknowledgement))
+            self.transport.write(message + self.factory.after_each)
             self._await(word)
         else:
-            self._send(answer(message, self.factory.acknowledgement, word))
+            self.transport.write(wire.answer(message, self.factory.after_each, word))
+            self._words += len(word)
 
     def readConnectionLost(self) -> None:
         """The client ended its side: it still gets all it is owed, then the connection is closed."""
@@ -99,10 +129,10 @@ class EchoProtocol(Protocol):
         awaited, self._awaited = self._awaited, None
         if awaited is not None:
             awaited.cancel()
-        if not reason.check(ConnectionDone, ConnectionAborted):
+        if not isinstance(reason.value, (ConnectionDone, ConnectionAborted)):
             self._ended_by = "client's reset"
-        self.factory.traffic.ended(self.peer, self._ended_by or "server", self.bytes_in, self.bytes_out)
         self.factory.connections.discard(self)
+        self.factory.traffic.ended(self, self._ended_by or "server")
         self.factory.ended()
 
     def pauseProducing(self) -> None:
@@ -129,26 +159,14 @@ class EchoProtocol(Protocol):
         self._ended_by = by
         self.transport.abortConnection()
 
-    def _show(self, message: bytes) -> None:
-        traffic = self.factory.traffic
-        if not self.messages:
-            traffic.began(self.peer)
-        self.messages += 1
-        self.bytes_in += len(message)
-        traffic.message(self.peer, message)
-
-    def _send(self, data: bytes) -> None:
-        self.bytes_out += len(data)
-        self.factory.traffic.counters.bytes_out += len(data)
-        self.transport.write(data)
-
     def _await(self, word: Deferred[bytes]) -> None:
         self._awaited = word
         self._close_or_read()
         word.addCallback(self._word_came).addErrback(self._word_failed)
 
     def _word_came(self, word: bytes) -> None:
-        self._send(word)
+        self.transport.write(word)
+        self._words += len(word)
         self._awaited = None
         self._close_or_read()
 
@@ -176,10 +194,13 @@ class EchoFactory(ServerFactory):
 
     noisy = False
 
-    def __init__(self, words: IReplySource, traffic: Traffic, acknowledgement: bytes = ACKNOWLEDGEMENT) -> None:
+    def __init__(self, words: IReplySource, traffic: Traffic, acknowledgement: bytes = wire.ACKNOWLEDGEMENT) -> None:
         self.words = words
         self.traffic = traffic
-        self.acknowledgement = acknowledgement
+        self.asks = words.always is None
+        """Whether each message's word has to be asked for."""
+        self.after_each = wire.answer(b"", acknowledgement, words.always or b"")
+        """What follows every echo at once."""
         self.connections: set[EchoProtocol] = set()
         self._number = 0
         self._waiting: list[Deferred[None]] = []
@@ -190,6 +211,13 @@ class EchoFactory(ServerFactory):
         protocol = EchoProtocol(self._number)
         protocol.factory = self
         return protocol
+
+    def counters(self) -> Counters:
+        """What was served, open connections included."""
+        counters = replace(self.traffic.counters)
+        for each in self.connections:
+            counters.add(each)
+        return counters
 
     def when_empty(self) -> Deferred[None]:
         """Fires when no connection is open any more; at once if none is."""

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress
-from zope.interface import Interface, implementer
+from zope.interface import Attribute, Interface, implementer
 
 
 class IReplySource(Interface):
     """Whoever decides what is said to a client after its message: nobody, a fixed word, a person."""
+
+    always = Attribute(
+        "The word (bytes) for every message, where it is always the same; then nobody is asked. None if not."
+    )
 
     def word_for(message: bytes, peer: IAddress) -> bytes | Deferred[bytes]:
         """The word for one message (at most 4096 bytes) of one connection: now, or later by a Deferred.
@@ -23,6 +27,8 @@ class IReplySource(Interface):
 class NoWords:
     """No word is ever due."""
 
+    always = b""
+
     def word_for(self, message: bytes, peer: IAddress) -> bytes:
         """Nothing, at once."""
         return b""
@@ -33,8 +39,8 @@ class FixedWord:
     """The same word for every message."""
 
     def __init__(self, word: bytes) -> None:
-        self._word = word
+        self.always = word
 
     def word_for(self, message: bytes, peer: IAddress) -> bytes:
         """The word, at once."""
-        return self._word
+        return self.always

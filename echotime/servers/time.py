@@ -15,6 +15,8 @@ class TimeProtocol(DatagramProtocol):
     """Answers whoever asks; `clock` gives the Unix time in seconds (time.time)."""
 
     noisy = False
+    apart: frozenset[int] = frozenset()
+    """Lengths of datagrams to look at one by one (ports.one_answer.IOneAnswer)."""
 
     def __init__(
         self, clock: Callable[[], float], counters: Counters, epoch: timestamp.Epoch = timestamp.Epoch.UNIX
@@ -23,8 +25,12 @@ class TimeProtocol(DatagramProtocol):
         self._counters = counters
         self._epoch = epoch
 
+    def answer_to(self, number: int) -> bytes:
+        """The answer to so many datagrams; what they hold does not matter."""
+        self._counters.datagrams += number
+        return timestamp.pack(self._clock(), self._epoch)
+
     def datagramReceived(self, datagram: bytes, addr: Any) -> None:
-        """Answer; what the datagram holds does not matter."""
-        self._counters.datagrams += 1
+        """Answer one."""
         assert self.transport is not None
-        self.transport.write(timestamp.pack(self._clock(), self._epoch), addr)
+        self.transport.write(self.answer_to(1), addr)

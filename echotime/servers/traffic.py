@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from gettext import gettext as _
-from typing import Any
+from typing import Any, Protocol
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -24,7 +24,10 @@ CONNECTION_LINES = 100
 
 @dataclass
 class Counters:
-    """What was served since the start. A connection counts when it is over; bytes out are handed to its transport."""
+    """What was served since the start. A connection counts, with all that it did, when it is over.
+
+    Bytes out are those handed to its transport.
+    """
 
     connections: int = 0
     silent: int = 0
@@ -33,6 +36,12 @@ class Counters:
     bytes_in: int = 0
     bytes_out: int = 0
     datagrams: int = 0
+
+    def add(self, talker: Talker) -> None:
+        """Count what one connection did."""
+        self.messages += talker.messages
+        self.bytes_in += talker.bytes_in
+        self.bytes_out += talker.bytes_out
 
 
 class ITrafficWatcher(Interface):
@@ -48,11 +57,29 @@ class ITrafficWatcher(Interface):
         """A connection is over; `how` says who ended it."""
 
 
+class Talker(Protocol):
+    """What Traffic needs to know of a connection. `peer` is asked for when it is shown, which is seldom."""
+
+    messages: int
+    bytes_in: int
+
+    @property
+    def bytes_out(self) -> int:
+        """Handed to its transport."""
+
+    @property
+    def peer(self) -> str:
+        """The client as ``host:port``."""
+
+
 class Traffic:
     """Counts and shows what happens; `messages` is the most message lines a second, 0 for none.
 
-    `watchers` (ITrafficWatcher) are told, too. While one of them shows what comes in where the log goes, `arrivals` is
+    Watchers (ITrafficWatcher) are told, too. While one of them shows what comes in where the log goes, `arrivals` is
     off, and the log does not.
+
+    While `attentive` is off, messages need not be told but only counted, in `unnoticed`: whoever serves hundreds of
+    thousands a second looks there first.
     """
 
     _log = Logger()
@@ -60,53 +87,75 @@ class Traffic:
     def __init__(self, clock: IReactorTime, messages: int = 100) -> None:
         self.clock = clock
         self.counters = Counters()
-        self.watchers: list[Any] = []
         self.arrivals = True
-        self._show_messages = messages > 0
-        self._message_lines = LineLimit(messages, clock, self._messages_left_out)
+        self.unnoticed = 0
+        self._watchers: list[Any] = []
+        self._message_lines = LineLimit(messages, clock, self._messages_left_out) if messages else None
         self._connection_lines = LineLimit(CONNECTION_LINES, clock, self._connections_left_out)
 
-    def began(self, peer: str) -> None:
+        self._attend()
+
+    def watch(self, watcher: Any) -> None:
+        """Tell one more (ITrafficWatcher)."""
+        self._watchers.append(watcher)
+        self._attend()
+
+    def unwatch(self, watcher: Any) -> None:
+        """Tell one less."""
+        self._watchers.remove(watcher)
+        self._attend()
+
+    def _attend(self) -> None:
+        lines = self._message_lines
+        self.attentive = bool(self._watchers) or not (lines is None or lines.closed)
+
+    def began(self, talker: Talker) -> None:
         """The first message of a connection is here."""
-        for watcher in self.watchers:
-            watcher.began(peer)
+        for watcher in self._watchers:
+            watcher.began(talker.peer)
         if self.arrivals and self._connection_lines.allows():
             # translated where an application has chosen a language, as an operator's terminal may; the daemon has none
-            self._log.info(_("connection from {peer}"), peer=peer)
+            self._log.info(_("connection from {peer}"), peer=talker.peer)
 
-    def message(self, peer: str, message: bytes) -> None:
+    def message(self, talker: Talker, message: bytes) -> None:
         """A message is here."""
-        self.counters.messages += 1
-        self.counters.bytes_in += len(message)
-        for watcher in self.watchers:
-            watcher.message(peer, message)
-        if self.arrivals and self._show_messages and self._message_lines.allows():
-            # not named `message`: Twisted's legacy observers overwrite that field
-            self._log.info("{peer}: {text}", peer=peer, text=shown(message, SHOWN_BYTES))
+        for watcher in self._watchers:
+            watcher.message(talker.peer, message)
+        if self.arrivals and self._message_lines is not None:
+            if self._message_lines.allows():
+                # not named `message`: Twisted's legacy observers overwrite that field
+                self._log.info("{peer}: {text}", peer=talker.peer, text=shown(message, SHOWN_BYTES))
+            self._attend()
 
-    def ended(self, peer: str, how: str, bytes_in: int, bytes_out: int) -> None:
+    def ended(self, talker: Talker, how: str) -> None:
         """A connection is over; `how` says who ended it."""
-        for watcher in self.watchers:
-            watcher.ended(peer, how, bytes_in, bytes_out)
+        for watcher in self._watchers:
+            watcher.ended(talker.peer, how, talker.bytes_in, talker.bytes_out)
         self.counters.connections += 1
-        if not bytes_in:
+        self.counters.add(talker)
+        if not talker.messages:
             self.counters.silent += 1
         elif self._connection_lines.allows():
             self._log.info(
                 "connection from {peer} ended by {how}, {bytes_in} bytes in, {bytes_out} bytes out",
-                peer=peer,
+                peer=talker.peer,
                 how=how,
-                bytes_in=bytes_in,
-                bytes_out=bytes_out,
+                bytes_in=talker.bytes_in,
+                bytes_out=talker.bytes_out,
             )
 
     def flush(self) -> None:
         """Report what was left out of the log so far; for the end of the daemon."""
-        self._message_lines.flush()
+        if self._message_lines is not None:
+            self._message_lines.flush()
         self._connection_lines.flush()
 
     def _messages_left_out(self, number: int) -> None:
-        self._log.info("message lines left out in the last second: {number}", number=number)
+        number, self.unnoticed = number + self.unnoticed, 0
+        if number:
+            self._log.info("message lines left out in the last second: {number}", number=number)
+        self._attend()
 
     def _connections_left_out(self, number: int) -> None:
-        self._log.info("connection lines left out in the last second: {number}", number=number)
+        if number:
+            self._log.info("connection lines left out in the last second: {number}", number=number)

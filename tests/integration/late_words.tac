@@ -1,5 +1,7 @@
 """The daemon with a source of words that takes its time, as a person would: for test_echo.py."""
 
+import os
+
 from twisted.application.service import Application
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, fail
@@ -7,13 +9,15 @@ from twisted.internet.task import deferLater
 from zope.interface import implementer
 
 from echotime import tap
-from echotime.daemon.settings import Address, Settings
+from echotime.daemon.settings import Address, Settings, Transport
 from echotime.servers.replies import IReplySource
 
 
 @implementer(IReplySource)
 class LateWords:
     """Late for `slow`, never for `never`, wrong in some ways for some, at once for every other message."""
+
+    always = None
 
     def word_for(self, message, peer):
         if message == b"slow":
@@ -31,6 +35,8 @@ class LateWords:
         return b"now"
 
 
-settings = Settings(tcp=(Address("127.0.0.1", 0),), udp=(Address("127.0.0.1", 0),), drain_seconds=4)
+anywhere = (Address("127.0.0.1", 0),)
+transport = Transport(os.environ.get("ECHOTIME_TRANSPORT", "fast"))
+settings = Settings(tcp=anywhere, udp=anywhere, drain_seconds=4, transport=transport)
 application = Application("echotime")
 tap.daemon(settings, reactor, LateWords()).setServiceParent(application)

@@ -25,6 +25,8 @@ PEER = IPv4Address("TCP", "127.0.0.1", 1945)
 class Asked:
     """A source that keeps its questions for the test to answer."""
 
+    always = None
+
     def __init__(self) -> None:
         self.messages: list[bytes] = []
         self.words: list[Deferred[bytes]] = []
@@ -200,7 +202,11 @@ class EndTests(EchoTestCase):
         super().setUp()
         self.connect(NoWords())
         self.ends: list[tuple[object, ...]] = []
-        self.patch(self.factory.traffic, "ended", lambda *end: self.ends.append(end))
+        self.patch(self.factory.traffic, "ended", self.note)
+
+    def note(self, talker: EchoProtocol, how: str) -> None:
+        """An end, and what was served until then."""
+        self.ends.append((talker.peer, how, talker.bytes_in, talker.bytes_out))
 
     def test_open_connections(self) -> None:
         """The factory knows which connections are open, and tells when there is none."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from twisted.internet.task import Clock
@@ -100,7 +101,17 @@ class LineLimitTests(SynchronousTestCase):
         self.allowed(3)
         self.limit.flush()
         self.clock.advance(1)
-        self.assertEqual(self.reports, [1])
+        self.assertEqual(self.reports, [1, 0])
+
+
+@dataclass
+class Said:
+    """As much of an EchoProtocol as Traffic sees."""
+
+    messages: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    peer: str = "peer:1"
 
 
 class TrafficTests(SynchronousTestCase):
@@ -122,9 +133,10 @@ class TrafficTests(SynchronousTestCase):
     def test_lines(self) -> None:
         """The lines of a session."""
         traffic = Traffic(self.clock)
-        traffic.began("peer:1")
-        traffic.message("peer:1", b"{hello}\n")
-        traffic.ended("peer:1", "client", 8, 19)
+        talker = Said(1, 8, 19)
+        traffic.began(talker)
+        traffic.message(talker, b"{hello}\n")
+        traffic.ended(talker, "client")
         self.assertEqual(
             self.lines,
             [
@@ -133,12 +145,12 @@ class TrafficTests(SynchronousTestCase):
                 "connection from peer:1 ended by client, 8 bytes in, 19 bytes out",
             ],
         )
-        self.assertEqual(traffic.counters, Counters(connections=1, messages=1, bytes_in=8))
+        self.assertEqual(traffic.counters, Counters(connections=1, messages=1, bytes_in=8, bytes_out=19))
 
     def test_silent(self) -> None:
         """A connection without a message is counted and not logged."""
         traffic = Traffic(self.clock)
-        traffic.ended("peer:1", "client", 0, 0)
+        traffic.ended(Said(), "client")
         self.assertEqual(self.lines, [])
         self.assertEqual(traffic.counters, Counters(connections=1, silent=1))
 
@@ -146,8 +158,8 @@ class TrafficTests(SynchronousTestCase):
         """Both kinds of lines have their own limit and their own report."""
         traffic = Traffic(self.clock, 3)
         for _ in range(CONNECTION_LINES + 5):
-            traffic.began("peer:1")
-            traffic.message("peer:1", b"m")
+            traffic.began(Said())
+            traffic.message(Said(), b"m")
         self.assertEqual(len(self.lines), CONNECTION_LINES + 3)
         traffic.flush()
         self.assertEqual(
