@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from twisted.python.usage import UsageError
+from zope.interface import classImplements
 
 from echotime.daemon import options as daemon_options
 from echotime.daemon.control import ControlSocket, admission
@@ -16,17 +17,20 @@ from echotime.daemon.listeners import Listener
 from echotime.daemon.operator import seat
 from echotime.daemon.overview import Overview
 from echotime.daemon.service import Daemon, second_signal
-from echotime.daemon.settings import Settings
+from echotime.daemon.settings import Settings, Transport
 from echotime.desk.control import ControlFactory
 from echotime.desk.questions import Desk, Limits
-from echotime.ports.tcp import EchoPort
-from echotime.ports.udp import TimePort
+from echotime.ports.choice import tcp_port, udp_port
+from echotime.ports.one_answer import IOneAnswer
 from echotime.servers.drain import Drain
 from echotime.servers.echo import EchoFactory
 from echotime.servers.replies import FixedWord, IReplySource, NoWords
 from echotime.servers.time import TimeProtocol
 from echotime.servers.traffic import Traffic
 from echotime.wire.message import MESSAGE_SIZE
+
+# said here, as servers know nothing of ports
+classImplements(TimeProtocol, IOneAnswer)
 
 
 class Options(daemon_options.Options):
@@ -58,19 +62,15 @@ def daemon(settings: Settings, reactor: Any, words: IReplySource | None = None) 
         words = desk or (NoWords() if settings.reply is None else FixedWord(settings.reply))
     factory = EchoFactory(words, traffic, settings.acknowledgement)
     service = Daemon(Drain(factory, reactor, settings.drain_seconds), traffic, second_signal(reactor), desk)
-    port = partial(EchoPort, backlog=settings.backlog, message_size=MESSAGE_SIZE)
-    for address in settings.tcp:
-        echo = port(address.port, factory, interface=address.host, asked=settings.asked, reactor=reactor)
-        service.addService(Listener("tcp", address, echo))
-    for address in settings.udp:
-        answer = TimeProtocol(time.time, traffic.counters, settings.epoch)
-        service.addService(
-            Listener(
-                "udp",
-                address,
-                TimePort(address.port, answer, interface=address.host, asked=settings.asked, reactor=reactor),
-            )
-        )
+    fast = settings.transport is Transport.FAST
+    common: dict[str, Any] = {"asked": settings.asked, "reactor": reactor}
+    for where in settings.tcp:
+        connections = partial(tcp_port(fast=fast), backlog=settings.backlog, message_size=MESSAGE_SIZE)
+        service.addService(Listener("tcp", where, connections(where.port, factory, interface=where.host, **common)))
+    for where in settings.udp:
+        answers = TimeProtocol(time.time, traffic.counters, settings.epoch)
+        datagrams = udp_port(fast=fast)(where.port, answers, interface=where.host, **common)
+        service.addService(Listener("udp", where, datagrams))
     if desk is not None and settings.control is not None:
         overview = Overview(factory, [each for each in service if isinstance(each, Listener)])
         admits = admission(settings.control_group)

@@ -9,12 +9,14 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TypeVar
 
-from echotime.daemon.settings import Address
+from echotime.daemon.settings import Address, Transport
 from echotime.wire import hostport
 from echotime.wire.timestamp import Epoch
 
 ADDRESS_FORM = "PORT, ADDRESS:PORT or [IPv6]:PORT"
+_Choice = TypeVar("_Choice")
 _EPOCHS = {"unix": Epoch.UNIX, "1900": Epoch.RFC868}
 _MOST = 2**31 - 1
 _LONGEST_PATH = 107
@@ -106,7 +108,16 @@ def group(text: str) -> int:
 
 def epoch(text: str) -> Epoch:
     """``unix`` or ``1900``."""
-    if text.lower() not in _EPOCHS:
-        near = difflib.get_close_matches(text.lower(), _EPOCHS, n=1, cutoff=0)
-        raise ValueError(f"'{text}' is no epoch; expected unix or 1900, the nearest is {near[0]}")
-    return _EPOCHS[text.lower()]
+    return _one_of(text, "epoch", _EPOCHS)
+
+
+def transport(text: str) -> Transport:
+    """``fast`` or ``stock``."""
+    return _one_of(text, "transport", {each.value: each for each in Transport})
+
+
+def _one_of(text: str, what: str, choices: Mapping[str, _Choice]) -> _Choice:
+    if text.lower() not in choices:
+        near = difflib.get_close_matches(text.lower(), choices, n=1, cutoff=0)
+        raise ValueError(f"'{text}' is no {what}; expected {' or '.join(choices)}, the nearest is {near[0]}")
+    return choices[text.lower()]

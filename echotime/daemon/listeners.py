@@ -44,10 +44,17 @@ class Listener(Service):
     def stopService(self) -> Deferred[None]:
         """Close the port; connections that it accepted are not touched."""
         super().stopService()
-        if isinstance(self.port, TimePort) and self.port.errors:
-            errors = ", ".join(f"{what}: {number}" for what, number in self.port.errors.items())
-            self._log.info("{name}: not received or not sent, {errors}", name=self.where, errors=errors)
+        if errors := self.errors():
+            listed = ", ".join(f"{what}: {number}" for what, number in errors.items())
+            self._log.info("{name}: not received or not sent, {errors}", name=self.where, errors=listed)
         return maybeDeferred(self.port.stopListening) if self.port.connected else succeed(None)
+
+    def errors(self) -> dict[str, int]:
+        """What went wrong with datagrams, and how often."""
+        if not isinstance(self.port, TimePort) or not self.port.connected:
+            return {}
+        dropped = {"dropped by the kernel": self.port.dropped} if self.port.dropped else {}
+        return {**self.port.errors, **dropped}
 
     @property
     def where(self) -> str:
@@ -58,6 +65,7 @@ class Listener(Service):
     def _report(self) -> None:
         name = self.where
         self._log.info("listening on {name}", name=name)
+        self._log.info("{name}: served by {path}", name=name, path=self.port.path)
         if isinstance(self.port, EchoPort):
             self._report_backlog(name, self.port)
         for reading in self.port.readings():

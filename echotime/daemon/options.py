@@ -65,6 +65,12 @@ class Options(usage.Options):
         ["max-questions-per-source", None, "10", "How many of them from one address."],
         ["encoding", None, "utf-8", "How an operator's words are encoded, and messages decoded to be shown."],
         ["epoch", None, "unix", "Where UDP counts seconds from: unix, or 1900 as RFC 868 does."],
+        [
+            "transport",
+            None,
+            "fast",
+            "How connections and datagrams are served: fast, or stock as Twisted does, for comparison.",
+        ],
         ["show-messages", None, "100", "The most messages a second that are shown in the log; 0 shows none."],
         ["drain-seconds", None, "5", "How long a stop waits for connections to receive what they are owed."],
     ]
@@ -126,6 +132,7 @@ class Options(usage.Options):
                 backlog=coercions.positive,
                 ack=unescape,
                 epoch=coercions.epoch,
+                transport=coercions.transport,
                 reply_deadline=coercions.deadline,
                 max_questions=coercions.positive,
                 max_questions_per_source=coercions.positive,

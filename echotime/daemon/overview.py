@@ -121,10 +121,9 @@ class Overview:
 
     def counters(self) -> Rows:
         """What was served, and what went wrong with datagrams."""
-        rows = [{"name": name, "value": value} for name, value in vars(self._factory.traffic.counters).items()]
+        rows = [{"name": name, "value": value} for name, value in vars(self._factory.counters()).items()]
         for listener in self._listeners:
-            errors = getattr(listener.port, "errors", {})
-            rows += [{"name": f"{listener.where}: {what}", "value": value} for what, value in errors.items()]
+            rows += [{"name": f"{listener.where}: {what}", "value": value} for what, value in listener.errors().items()]
         return rows
 
     def _numbered(self, number: int) -> EchoProtocol:

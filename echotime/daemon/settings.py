@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 from typing import NamedTuple
 
 from echotime.sockopt.assignment import Assignment
@@ -11,6 +12,15 @@ from echotime.wire.message import ACKNOWLEDGEMENT
 from echotime.wire.timestamp import Epoch
 
 DEFAULT_PORT = 12345
+
+
+class Transport(Enum):
+    """How connections and datagrams are served."""
+
+    FAST = "fast"
+    """By our own poller and many datagrams a call, where the system has what that takes."""
+    STOCK = "stock"
+    """By Twisted's own transports, and one datagram a call."""
 
 
 class Address(NamedTuple):
@@ -50,5 +60,6 @@ class Settings:
         return self.operator or self.control is not None
 
     epoch: Epoch = Epoch.UNIX
+    transport: Transport = Transport.FAST
     show_messages: int = 100
     drain_seconds: float = 5.0

@@ -13,10 +13,13 @@ from typing import Any
 
 from echotime.sockopt.catalogue import BY_NAME
 
+CONTROL_SIZE = 512
+"""Room for every control message that the options of the catalogue can add to a datagram."""
+
 ControlMessage = tuple[int, int, bytes]
 
-_IP_PKTINFO = BY_NAME["IP_PKTINFO"].number
-_IPV6_PKTINFO = 50
+IP_PKTINFO = BY_NAME["IP_PKTINFO"].number
+IPV6_PKTINFO = 50
 """What IPV6_RECVPKTINFO delivers; Python's constant of that name is missing on some builds."""
 _IN_PKTINFO = struct.Struct("=I4s4s")
 _IN6_PKTINFO = struct.Struct("=16sI")
@@ -33,9 +36,9 @@ class Sender(tuple[Any, ...]):
         """The source and what recvmsg's control messages say about the address that was asked."""
         sender = cls(address)
         for level, kind, data in received:
-            if level == socket.IPPROTO_IP and kind == _IP_PKTINFO:
+            if level == socket.IPPROTO_IP and kind == IP_PKTINFO:
                 sender.control = (_ipv4(data),)
-            elif level == socket.IPPROTO_IPV6 and kind == _IPV6_PKTINFO:
+            elif level == socket.IPPROTO_IPV6 and kind == IPV6_PKTINFO:
                 sender.control = _ipv6(data)
         return sender
 
@@ -43,7 +46,7 @@ class Sender(tuple[Any, ...]):
 def _ipv4(data: bytes) -> ControlMessage:
     # the kernel names the local address also where a broadcast address was asked; the way back is the route's
     _, local, _ = _IN_PKTINFO.unpack(data)
-    return socket.IPPROTO_IP, _IP_PKTINFO, _IN_PKTINFO.pack(0, local, _NO_ADDRESS)
+    return socket.IPPROTO_IP, IP_PKTINFO, _IN_PKTINFO.pack(0, local, _NO_ADDRESS)
 
 
 def _ipv6(data: bytes) -> tuple[ControlMessage, ...]:
@@ -51,4 +54,4 @@ def _ipv6(data: bytes) -> tuple[ControlMessage, ...]:
     if asked[0] == 0xFF:  # multicast: no source address
         return ()
     link_local = asked[0] == 0xFE and asked[1] & 0xC0 == 0x80
-    return ((socket.IPPROTO_IPV6, _IPV6_PKTINFO, _IN6_PKTINFO.pack(asked, interface if link_local else 0)),)
+    return ((socket.IPPROTO_IPV6, IPV6_PKTINFO, _IN6_PKTINFO.pack(asked, interface if link_local else 0)),)

@@ -18,18 +18,17 @@ from twisted.internet.protocol import DatagramProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from echotime.ports.asked_address import Sender
+from echotime.ports.asked_address import CONTROL_SIZE, Sender
 from echotime.ports.optioned import OptionedPort
 from echotime.sockopt.apply import apply
 from echotime.sockopt.assignment import Assignment
 from echotime.sockopt.catalogue import BY_NAME
 from echotime.sockopt.errno_name import errno_name
 from echotime.sockopt.error_queue import take_errors
+from echotime.sockopt.meminfo import dropped
 
 _REUSEADDR = BY_NAME["SO_REUSEADDR"]
 _NOTHING_THERE = frozenset({errno.EAGAIN, errno.EWOULDBLOCK})
-_CONTROL_SIZE = 512
-"""Room for every control message that the options of the catalogue can add."""
 
 
 class TimePort(OptionedPort, udp.Port):
@@ -43,6 +42,8 @@ class TimePort(OptionedPort, udp.Port):
     errors that IP_RECVERR reports.
     """
 
+    path = "recvmsg and sendmsg, one datagram a call"
+    """How datagrams are served, for the log."""
     batch = 64
     """Datagrams read in one call, so that everybody else in the process gets a turn."""
     _log = Logger()
@@ -71,12 +72,11 @@ class TimePort(OptionedPort, udp.Port):
         """Hand at most `batch` datagrams to the protocol. An exception is returned for a socket that is shut."""
         for number in range(self.batch):
             try:
-                datagram, control, _flags, address = self.socket.recvmsg(self.maxPacketSize, _CONTROL_SIZE)
+                datagram, control, _flags, address = self.socket.recvmsg(self.maxPacketSize, CONTROL_SIZE)
             except OSError as error:
                 if error.errno in _NOTHING_THERE:
                     return None if number else self._why_nothing()
-                if not self._empty_error_queue():
-                    self._count("receive", error)
+                self._not_received(error)
             else:
                 self._deliver(datagram, Sender.of(address, control))
         return None
@@ -94,6 +94,14 @@ class TimePort(OptionedPort, udp.Port):
                 # the error was about an earlier answer, and this one has not been tried yet
             else:
                 return
+
+    @property
+    def dropped(self) -> int:
+        """How many datagrams the kernel threw away, mostly as the receive buffer was full; 0 if it does not tell."""
+        try:
+            return dropped(self.socket)
+        except OSError:
+            return 0
 
     def readConnectionLost(self, reason: Failure) -> None:
         """What the reactor calls when it sees only an error pending: take it off the queue and go on reading."""
@@ -115,6 +123,10 @@ class TimePort(OptionedPort, udp.Port):
             self._log.critical("the UDP socket was shut down by another process")
             return main.CONNECTION_LOST
         return None
+
+    def _not_received(self, error: OSError) -> None:
+        if not self._empty_error_queue():
+            self._count("receive", error)
 
     def _count(self, call: str, error: OSError) -> None:
         self.errors[f"{call} {errno_name(error)}"] += 1

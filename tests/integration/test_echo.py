@@ -5,7 +5,6 @@ from __future__ import annotations
 import select
 import socket
 import time
-from pathlib import Path
 
 from tests.integration.peers import (
     ACKNOWLEDGEMENT,
@@ -19,8 +18,6 @@ from tests.integration.peers import (
     split_answers,
 )
 from tests.integration.twistd import LIMIT, DaemonTestCase
-
-LATE_WORDS = Path(__file__).with_name("late_words.tac")
 
 
 class EchoTests(DaemonTestCase):
@@ -87,7 +84,7 @@ class EchoTests(DaemonTestCase):
 
     def test_late_word(self) -> None:
         """A word that comes two seconds after the client's end of file arrives; others do not wait for it."""
-        child = self.twistd("-y", str(LATE_WORDS))
+        child = self.late_words()
         address = child.address("TCP")
         with connect(address) as slow:
             slow.sendall(b"slow")
@@ -99,7 +96,7 @@ class EchoTests(DaemonTestCase):
 
     def test_not_read_while_word_is_awaited(self) -> None:
         """What a client sends while its word is awaited is the next message, in one piece."""
-        child = self.twistd("-y", str(LATE_WORDS))
+        child = self.late_words()
         with connect(child.address("TCP")) as sock:
             sock.sendall(b"slow")
             self.assertEqual(read_exactly(sock, 15), b"slow" + ACKNOWLEDGEMENT)
@@ -110,7 +107,7 @@ class EchoTests(DaemonTestCase):
 
     def test_failing_source_resets(self) -> None:
         """A client whose word will never come is reset, not sent an ordinary end of file."""
-        child = self.twistd("-y", str(LATE_WORDS))
+        child = self.late_words()
         address = child.address("TCP")
         for message in (b"fail", b"raise", b"none", b"text"):
             with connect(address) as sock:
@@ -151,7 +148,7 @@ class EchoTests(DaemonTestCase):
 
     def test_reset_while_a_word_is_awaited(self) -> None:
         """A client that resets while nobody reads from it is noticed, before its word comes."""
-        child = self.twistd("-y", str(LATE_WORDS))
+        child = self.late_words()
         with connect(child.address("TCP")) as sock:
             sock.sendall(b"never")
             read_exactly(sock, 5 + len(ACKNOWLEDGEMENT))
@@ -161,7 +158,7 @@ class EchoTests(DaemonTestCase):
 
     def test_half_close_while_a_word_is_awaited(self) -> None:
         """A client that only half-closes meanwhile is not taken for one that is gone."""
-        child = self.twistd("-y", str(LATE_WORDS))
+        child = self.late_words()
         with connect(child.address("TCP")) as sock:
             sock.sendall(b"slow")
             sock.shutdown(socket.SHUT_WR)
@@ -217,3 +214,9 @@ class EchoTests(DaemonTestCase):
             for byte in b"slowly":
                 sock.sendall(bytes([byte]))
                 self.assertEqual(read_exactly(sock, 2), bytes([byte]) + b"!")
+
+
+class StockEchoTests(EchoTests):
+    """The same on Twisted's own transports."""
+
+    options = ("--transport", "stock")

@@ -5,12 +5,9 @@ from __future__ import annotations
 import signal
 import socket
 import time
-from pathlib import Path
 
 from tests.integration.peers import ACKNOWLEDGEMENT, connect, one_shot, read_all, read_exactly, split_answers
 from tests.integration.twistd import DaemonTestCase
-
-LATE_WORDS = Path(__file__).with_name("late_words.tac")
 
 
 class StopTests(DaemonTestCase):
@@ -102,7 +99,7 @@ class StopTests(DaemonTestCase):
 
     def test_awaited_word(self) -> None:
         """A client whose word does not come in time is reset, too."""
-        child = self.twistd("-y", str(LATE_WORDS))
+        child = self.late_words()
         with connect(child.address("TCP")) as sock:
             sock.sendall(b"never")
             read_exactly(sock, 5 + len(ACKNOWLEDGEMENT))
@@ -113,7 +110,7 @@ class StopTests(DaemonTestCase):
 
     def test_word_during_drain(self) -> None:
         """What a client sent while its word was awaited is answered, though the daemon stops meanwhile."""
-        child = self.twistd("-y", str(LATE_WORDS))
+        child = self.late_words()
         clients = [connect(child.address("TCP")) for _ in range(50)]
         for sock in clients:
             self.addCleanup(sock.close)
@@ -157,3 +154,9 @@ class StopTests(DaemonTestCase):
         self.served(daemon)
         again = self.twistd("echotime", "--tcp", f"{address[0]}:{address[1]}")
         self.assertEqual(one_shot(again.address("TCP"), b"hi"), b"hi" + ACKNOWLEDGEMENT)
+
+
+class StockStopTests(StopTests):
+    """The same on Twisted's own transports."""
+
+    options = ("--transport", "stock")

@@ -20,6 +20,21 @@ def spoofed(source_port: int, destination: tuple[str, int], payload: bytes = b""
 class TimeTests(DaemonTestCase):
     """Any datagram is answered with four bytes."""
 
+    options: tuple[str, ...] = ()
+    """Of every daemon of these tests."""
+    paths = "served by recvmmsg and sendmmsg, 64 datagrams a call", "served by a poller of its own"
+
+    def twistd(self, *args: str, prefix: tuple[str, ...] = ()) -> Twistd:
+        """A daemon with these options added."""
+        return super().twistd(*args, *self.options, prefix=prefix)
+
+    def test_log_says_how_it_serves(self) -> None:
+        """Once for datagrams and once for connections."""
+        daemon = self.echotime()
+        for transport, path in zip(("UDP", "TCP"), self.paths, strict=True):
+            daemon.line(rf"{transport} 127\.0\.0\.1:\d+: {path}")
+        self.served(daemon)
+
     def assert_now(self, answer: bytes) -> None:
         """Four bytes, big-endian, unsigned, the Unix time of now."""
         self.assertEqual(len(answer), 4)
@@ -106,3 +121,10 @@ class TimeTests(DaemonTestCase):
         daemon.signal()
         daemon.line("send EINVAL: 100")
         self.assertNotIn("Traceback", daemon.text())
+
+
+class StockTimeTests(TimeTests):
+    """The same, one datagram a call."""
+
+    options = ("--transport", "stock")
+    paths = "served by recvmsg and sendmsg, one datagram a call", "served by Twisted's transport"

@@ -143,6 +143,9 @@ class Twistd:
 class DaemonTestCase(SynchronousTestCase):
     """Tests that start daemons; each is ended, even when the test fails."""
 
+    options: tuple[str, ...] = ()
+    """What every daemon is started with, besides what its test says."""
+
     def twistd(self, *args: str, prefix: tuple[str, ...] = ()) -> Twistd:
         """A child `twistd -n` with arguments of any kind."""
         child = Twistd(*args, prefix=prefix)
@@ -151,7 +154,13 @@ class DaemonTestCase(SynchronousTestCase):
 
     def echotime(self, *args: str) -> Twistd:
         """A daemon on loopback port 0, TCP and UDP, with these options added."""
-        return self.twistd("echotime", "--tcp", "127.0.0.1:0", "--udp", "127.0.0.1:0", *args)
+        return self.twistd("echotime", "--tcp", "127.0.0.1:0", "--udp", "127.0.0.1:0", *self.options, *args)
+
+    def late_words(self) -> Twistd:
+        """The daemon with words that take their time, on the same transport."""
+        transport = self.options[-1] if self.options else "fast"
+        prefix = ("env", f"ECHOTIME_TRANSPORT={transport}")
+        return self.twistd("-y", str(Path(__file__).with_name("late_words.tac")), prefix=prefix)
 
     def refused(self, *args: str, prefix: tuple[str, ...] = ()) -> Ended:
         """How a daemon ends that cannot or must not start; never with a traceback."""

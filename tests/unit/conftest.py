@@ -5,10 +5,21 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any
 
+import pytest
 import pytest_twisted
 from twisted.internet.defer import maybeDeferred
 
+from echotime.ports.polled import PolledPort
+from echotime.ports.stock import StockPort
+from echotime.ports.tcp import EchoPort
 from tests.unit.loopback import Started
+
+
+@pytest.fixture(params=[StockPort, PolledPort])
+def kind(request: pytest.FixtureRequest) -> type[EchoPort]:
+    """Each kind of TCP port."""
+    found: type[EchoPort] = request.param
+    return found
 
 
 @pytest_twisted.async_yield_fixture()

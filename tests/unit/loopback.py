@@ -6,11 +6,15 @@ import socket
 import struct
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import DatagramProtocol, Protocol, ServerFactory
+from zope.interface import implementer
 
+from echotime.ports.batched import BatchedPort
+from echotime.ports.one_answer import IOneAnswer
+from echotime.ports.udp import TimePort
 from echotime.sockopt.assignment import Assignment, parse
 from echotime.sockopt.catalogue import BY_NAME
 
@@ -44,18 +48,69 @@ class SizesFactory(ServerFactory):
 
 
 class Mirror(DatagramProtocol):
-    """Sends every datagram back, or fails at it."""
+    """Sends every datagram back, or fails at it; `singly` and `together` are the numbers of what it was given."""
 
     noisy = False
 
+    def __init__(self) -> None:
+        self.singly = 0
+        self.together: list[int] = []
+
+    @property
+    def given(self) -> int:
+        """All of them."""
+        return self.singly + sum(self.together)
+
     def datagramReceived(self, datagram: bytes, addr: Any) -> None:
         """Answer."""
+        self.singly += 1
         if datagram == b"fail":
             raise ValueError("cannot be handled")
         assert self.transport is not None
         self.transport.write(datagram, addr)
 
 
+@implementer(IOneAnswer)
+class Short(Mirror):
+    """Sends what is short back, one by one; all else gets the answer ``x``."""
+
+    apart = frozenset(range(17))
+
+    def answer_to(self, number: int) -> bytes:
+        """The answer to what is not short."""
+        self.together.append(number)
+        return b"x"
+
+    def datagramReceived(self, datagram: bytes, addr: Any) -> None:
+        """Answer."""
+        super().datagramReceived(datagram if len(datagram) in self.apart else b"x", addr)
+
+
+class Constant(Short):
+    """Answers everybody ``x``."""
+
+    apart = frozenset()
+
+
+class Served(NamedTuple):
+    """A kind of UDP port, and what it serves; each sends ``x`` back."""
+
+    port: type[TimePort]
+    protocol: type[Mirror]
+    work: int
+    """The most datagrams of a call."""
+
+    def on(self, interface: str = "127.0.0.1", number: int = 0, **how: Any) -> TimePort:
+        """One that is not listening yet."""
+        return self.port(number, self.protocol(), interface=interface, **how)
+
+
+_MANY = BatchedPort.turn
+SERVED = {
+    "portable": Served(TimePort, Mirror, TimePort.batch),
+    "batched, one by one": Served(BatchedPort, Short, _MANY),
+    "batched, together": Served(BatchedPort, Constant, _MANY),
+}
 Started = Callable[[Any], Any]
 """Starts a port that is stopped after the test."""
 
@@ -78,6 +133,15 @@ def port_unreachable(source: int, payload: bytes) -> None:
     checksum = ~(total + (total >> 16)) & 0xFFFF
     with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as sock:
         sock.sendto(struct.pack("!BBHI", 3, 3, checksum, 0) + quoted, ("127.0.0.1", 0))
+
+
+def spoofed(source: tuple[str, int], destination: tuple[str, int], payload: bytes = b"x") -> None:
+    """Send a datagram that claims to come from `source`, over IPv4. Raises PermissionError without CAP_NET_RAW."""
+    datagram = struct.pack("!HHHH", source[1], destination[1], 8 + len(payload), 0) + payload
+    addresses = socket.inet_aton(source[0]), socket.inet_aton(destination[0])
+    header = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(datagram), 0, 0, 64, socket.IPPROTO_UDP, 0, *addresses)
+    with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW) as sock:
+        sock.sendto(header + datagram, (destination[0], 0))
 
 
 def options(*texts: str) -> list[Assignment]:

@@ -11,6 +11,7 @@ from twisted.internet.task import Clock
 from twisted.plugin import getPlugins
 from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
 
 from echotime import tap
 from echotime.daemon import coercions
@@ -18,8 +19,11 @@ from echotime.daemon.failure import StartFailed, cannot_listen
 from echotime.daemon.listeners import Listener
 from echotime.daemon.options import Options
 from echotime.daemon.service import Daemon
-from echotime.daemon.settings import Address, Settings
-from echotime.ports.tcp import EchoPort
+from echotime.daemon.settings import Address, Settings, Transport
+from echotime.ports.batched import BatchedPort
+from echotime.ports.one_answer import IOneAnswer
+from echotime.ports.polled import PolledPort
+from echotime.ports.stock import StockPort
 from echotime.ports.udp import TimePort
 from echotime.servers.drain import Drain
 from echotime.servers.echo import EchoFactory
@@ -58,7 +62,7 @@ class OptionsTests(SynchronousTestCase):
             settings(
                 *("--tcp", "[::1]:1", "--tcp", "2", "--udp", "127.0.0.1:3", "--backlog", "5", "--ack", r"\x00"),
                 *("--reply", "ok", "--epoch", "1900", "--show-messages", "0", "--drain-seconds", "0.5"),
-                *("--sockopt", "tcp:SO_KEEPALIVE=on"),
+                *("--sockopt", "tcp:SO_KEEPALIVE=on", "--transport", "Stock"),
             ),
             Settings(
                 tcp=(Address("::1", 1), Address("0.0.0.0", 2)),
@@ -68,6 +72,7 @@ class OptionsTests(SynchronousTestCase):
                 acknowledgement=b"\0",
                 reply=b"ok",
                 epoch=Epoch.RFC868,
+                transport=Transport.STOCK,
                 show_messages=0,
                 drain_seconds=0.5,
             ),
@@ -177,7 +182,7 @@ class StartTests(SynchronousTestCase):
 
     def listener(self, where: Address) -> Listener:
         """A TCP listener of the daemon."""
-        port = EchoPort(where.port, self.factory, interface=where.host, reactor=self.reactor)
+        port = PolledPort(where.port, self.factory, interface=where.host, reactor=self.reactor)
         listener = Listener("tcp", where, port)
         self.daemon.addService(listener)
         return listener
@@ -261,8 +266,21 @@ class TapTests(SynchronousTestCase):
         options.parseOptions(["--tcp", "1", "--udp", "2", "--udp", "3", "--reply", "ok"])
         service = tap.makeService(options)
         ports = [listener.port for listener in service if isinstance(listener, Listener)]
-        self.assertEqual([type(port) for port in ports], [EchoPort, TimePort, TimePort])
+        self.assertEqual([type(port) for port in ports], [PolledPort, BatchedPort, BatchedPort])
         self.assertEqual([port.connected for port in ports], [0, 0, 0])
+
+    def test_stock(self) -> None:
+        """--transport stock makes listeners on Twisted's own transports."""
+        options = Options()
+        options.parseOptions(["--tcp", "1", "--udp", "2", "--transport", "stock"])
+        ports = [listener.port for listener in tap.makeService(options) if isinstance(listener, Listener)]
+        self.assertEqual([type(port) for port in ports], [StockPort, TimePort])
+
+    def test_one_answer(self) -> None:
+        """The time protocol is one whose answer depends on the moment alone."""
+        protocol = TimeProtocol(lambda: 7.9, Counters())
+        verifyObject(IOneAnswer, protocol)
+        self.assertEqual(protocol.answer_to(3), b"\0\0\0\7")
 
     def test_stop_before_start(self) -> None:
         """A service that was never started stops without complaint."""

@@ -1,4 +1,4 @@
-"""ports/udp.py and asked_address.py: real sockets on loopback."""
+"""ports/udp.py, batched.py and asked_address.py: real sockets on loopback, the same for both ports."""
 
 from __future__ import annotations
 
@@ -13,11 +13,14 @@ from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 from twisted.logger import LogEvent
 
+from echotime.daemon.listeners import Listener
+from echotime.daemon.settings import Address
 from echotime.ports.asked_address import Sender
-from echotime.ports.udp import TimePort
+from echotime.sockopt import meminfo
 from tests.unit.loopback import (
     LIMIT,
-    Mirror,
+    SERVED,
+    Served,
     Started,
     ask,
     bound,
@@ -27,10 +30,17 @@ from tests.unit.loopback import (
 )
 
 
+@pytest.fixture(params=[*SERVED.values()], ids=[*SERVED])
+def served(request: pytest.FixtureRequest) -> Served:
+    """Each kind of UDP port."""
+    kind: Served = request.param
+    return kind
+
+
 @pytest_twisted.ensureDeferred
-async def test_udp_defaults(started: Started) -> None:
+async def test_udp_defaults(started: Started, served: Served) -> None:
     """SO_REUSEADDR is off again after bind; wildcard addresses have their packet info on, others do not."""
-    any4, any6, one = (started(TimePort(0, Mirror(), interface=host)) for host in ("0.0.0.0", "::", "127.0.0.1"))
+    any4, any6, one = (started(served.on(host)) for host in ("0.0.0.0", "::", "127.0.0.1"))
     assert [get(port.socket, "SO_REUSEADDR") for port in (any4, any6, one)] == [0, 0, 0]
     assert get(any4.socket, "IP_PKTINFO") == 1
     assert get(any6.socket, "IPV6_RECVPKTINFO") == 1
@@ -38,22 +48,22 @@ async def test_udp_defaults(started: Started) -> None:
 
 
 @pytest_twisted.ensureDeferred
-async def test_udp_reuseaddr_is_set_before_bind(started: Started) -> None:
+async def test_udp_reuseaddr_is_set_before_bind(started: Started, served: Served) -> None:
     """As the seed's server, it binds where another socket allows that, although its own door is closed after."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as first:
         first.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         first.bind(("127.0.0.1", 0))
         number = first.getsockname()[1]
-        started(TimePort(number, Mirror(), interface="127.0.0.1"))
+        started(served.on(number=number))
         with pytest.raises(CannotListenError):
-            TimePort(number, Mirror(), interface="127.0.0.1", asked=options("SO_REUSEADDR=off")).startListening()
+            served.on(number=number, asked=options("SO_REUSEADDR=off")).startListening()
 
 
 @pytest_twisted.ensureDeferred
-async def test_answers_leave_from_where_they_were_asked(started: Started) -> None:
+async def test_answers_leave_from_where_they_were_asked(started: Started, served: Served) -> None:
     """On wildcard addresses, IPv4 and dual-stack, a connected client hears the address that it asked."""
     for host, asked in (("0.0.0.0", "127.0.0.3"), ("::", "127.0.0.3"), ("::", "::1"), ("127.0.0.1", "127.0.0.1")):
-        port = started(TimePort(0, Mirror(), interface=host))
+        port = started(served.on(host))
         assert await deferToThread(ask, (asked, port.getHost().port)) == b"x"
 
 
@@ -67,25 +77,47 @@ def test_multicast_is_no_source() -> None:
 
 
 @pytest_twisted.ensureDeferred
-async def test_one_call_reads_a_batch(started: Started) -> None:
-    """However many datagrams wait, and however short they are, doRead handles 64 and gives way."""
-    port = started(TimePort(0, Mirror(), interface="127.0.0.1"))
+async def test_one_call_does_bounded_work(started: Started, served: Served) -> None:
+    """However many datagrams wait, and however short they are, doRead handles so many and gives way."""
+    port = started(served.on(asked=options("SO_RCVBUF=1000000")))
     port.stopReading()
-    received: list[bytes] = []
-    port.protocol.datagramReceived = lambda datagram, addr: received.append(datagram)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        for _ in range(served.work + 50):
+            sock.sendto(b"", port.socket.getsockname())
+        port.doRead()
+        assert port.protocol.given == served.work
+        port.doRead()
+        assert port.protocol.given == served.work + 50
+
+
+@pytest_twisted.ensureDeferred
+async def test_dropped(started: Started, served: Served) -> None:
+    """What finds the receive buffer full is counted, and an operator and the log are told."""
+    port = started(served.on(asked=options("SO_RCVBUF=0")))
+    listener = Listener("udp", Address("127.0.0.1", 0), port)
+    assert (port.dropped, listener.errors()) == (0, {})
+    port.stopReading()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         for _ in range(100):
             sock.sendto(b"", port.socket.getsockname())
     port.doRead()
-    assert len(received) == 64
-    port.doRead()
-    assert len(received) == 100
+    assert 0 < port.protocol.given < 100
+    assert port.dropped == 100 - port.protocol.given
+    assert listener.errors() == {"dropped by the kernel": port.dropped}
 
 
 @pytest_twisted.ensureDeferred
-async def test_unsendable(started: Started) -> None:
+async def test_dropped_where_nobody_counts(started: Started, served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kernel before 4.12 does not tell what it dropped, which must not keep a daemon from stopping."""
+    monkeypatch.setattr(meminfo, "NUMBER", 9999)
+    port = started(served.on())
+    assert Listener("udp", Address("127.0.0.1", 0), port).errors() == {}
+
+
+@pytest_twisted.ensureDeferred
+async def test_unsendable(started: Started, served: Served) -> None:
     """An answer to port 0, an unroutable or an impossible address is counted, and raises nothing."""
-    port = started(TimePort(0, Mirror(), interface="127.0.0.1"))
+    port = started(served.on())
     for address in (("127.0.0.1", 0), ("192.0.2.1", 7), ("255.255.255.255", 7)):
         port.write(b"x", address)
     assert sum(port.errors.values()) == 3, port.errors
@@ -94,9 +126,9 @@ async def test_unsendable(started: Started) -> None:
 
 
 @pytest_twisted.ensureDeferred
-async def test_error_queue(started: Started) -> None:
+async def test_error_queue(started: Started, served: Served) -> None:
     """ICMP errors that IP_RECVERR reports neither close the port nor take an answer's place."""
-    port = started(TimePort(0, Mirror(), interface="127.0.0.1", asked=options("IP_RECVERR=on")))
+    port = started(served.on(asked=options("IP_RECVERR=on")))
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as gone:
         gone.bind(("127.0.0.1", 0))
         nobody = gone.getsockname()
@@ -114,10 +146,10 @@ async def test_error_queue(started: Started) -> None:
 
 
 @pytest_twisted.ensureDeferred
-async def test_error_without_room_in_the_queue(started: Started) -> None:
+async def test_error_without_room_in_the_queue(started: Started, served: Served) -> None:
     """An ICMP error that finds no room in the error queue is taken, too: left pending it would spin the reactor."""
     asked = options("IP_RECVERR=on", "SO_RCVBUF=0")
-    port = started(TimePort(0, Mirror(), interface="127.0.0.1", asked=asked))
+    port = started(served.on(asked=asked))
     port.stopReading()
     try:
         port_unreachable(port.getHost().port, bytes(1400))
@@ -133,10 +165,10 @@ async def test_error_without_room_in_the_queue(started: Started) -> None:
 
 @pytest.mark.parametrize("how", [socket.SHUT_RD, socket.SHUT_RDWR])
 @pytest_twisted.ensureDeferred
-async def test_socket_shut_down_by_another(clean_reactor: list[LogEvent], how: int) -> None:
+async def test_socket_shut_down_by_another(clean_reactor: list[LogEvent], served: Served, how: int) -> None:
     """A UDP socket that another process shuts down ends the port, instead of reading nothing without end."""
     with bound(socket.SOCK_DGRAM) as given:
-        port = TimePort.adopt(given.fileno(), Mirror())
+        port = served.port.adopt(given.fileno(), served.protocol())
         port.startListening()
         port.stopReading()
         with pytest.raises(OSError, match="not connected"):

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import struct
-
-from echotime.sockopt import tcp_info
+from echotime.sockopt import meminfo, tcp_info
 from echotime.sockopt.forms import N_, Choice, Integer
 from echotime.sockopt.option import BOTH, Elsewhere, Option, Place, Readable
 from echotime.sockopt.rows.parts import ipv4_option, socket_option, tcp_option
@@ -14,12 +12,10 @@ TITLE = N_("What can only be read")
 INTRODUCTION = "What the kernel tells about a socket."
 
 _ANY = Integer(-(2**31), 2**31 - 1)
-_MEMORY = ["rmem", "rcvbuf", "wmem", "sndbuf", "forward", "wqueued", "options", "backlog", "drops"]
 
 
 def _memory(raw: bytes) -> str:
-    """The counters of SO_MEMINFO by name; bytes, and at the end datagrams dropped."""
-    return ", ".join(f"{name} {number}" for name, number in zip(_MEMORY, struct.unpack("=9I", raw), strict=True))
+    return ", ".join(f"{name} {number}" for name, number in meminfo.unpack(raw).items())
 
 
 def _connection(raw: bytes) -> str:
@@ -37,8 +33,8 @@ ROWS: tuple[Option, ...] = (
     ),
     socket_option(
         "SO_MEMINFO",
-        55,
-        Structure(36, _memory),
+        meminfo.NUMBER,
+        Structure(meminfo.SIZE, _memory),
         BOTH,
         meaning="Nine counters of the socket's memory; the last is the number of datagrams dropped.",
         settable=False,

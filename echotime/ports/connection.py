@@ -1,0 +1,49 @@
+"""Connection, what our TCP ports accept: it knows its options, and closes so that the client can tell how it ended."""
+
+from __future__ import annotations
+
+import socket
+
+from twisted.internet import tcp
+from twisted.internet.error import ConnectionDone
+from twisted.python.failure import Failure
+
+from echotime.sockopt.apply import Reading, apply, read
+from echotime.sockopt.assignment import Assignment
+from echotime.sockopt.catalogue import BY_NAME
+
+_LINGER = BY_NAME["SO_LINGER"]
+_NO_LINGER = _LINGER.form.pack(-1)
+
+
+def waits(asked: Assignment) -> bool:
+    """Whether a close would wait with it."""
+    return asked.option is _LINGER and asked.value not in {-1, 0}
+
+
+class Connection(tcp.Server):
+    """An accepted connection; the class it is mixed into sets `asked`, what was asked for it, and `lingers`."""
+
+    asked: tuple[Assignment, ...]
+    """What was asked for it, by its port or since."""
+    lingers: bool
+    """Whether a close would wait."""
+
+    def change(self, asked: Assignment) -> Reading:
+        """Set an option on this connection. Raises OptionFailed."""
+        apply(self.socket, [asked])
+        self.asked = (*(each for each in self.asked if each.option != asked.option), asked)
+        if asked.option is _LINGER:
+            self.lingers = waits(asked)
+        return read(self.socket, asked)
+
+    def close_socket(self, reason: Failure) -> None:
+        """Unless all is well the client is told by a reset, where Twisted would send an end of file."""
+        if not isinstance(reason.value, ConnectionDone):
+            super()._closeSocket(False)
+            return
+        if self.lingers:
+            # close would wait that long, though the socket does not block, and everybody else with it
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+        # without Twisted's shutdown before it, as nobody else has this descriptor; the kernel does the same for both
+        self.socket.close()

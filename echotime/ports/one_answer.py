@@ -1,0 +1,17 @@
+"""What a port asks a protocol that gives everybody the same answer."""
+
+from __future__ import annotations
+
+from zope.interface import Attribute, Interface
+
+
+class IOneAnswer(Interface):
+    """A datagram protocol whose answer depends on the moment alone, so a port can answer many datagrams at once."""
+
+    apart = Attribute(
+        "The lengths (frozenset of int, at most 16) of datagrams that have to be handed over one by one. "
+        "Longer ones may be handed over with them, cut to 17 bytes."
+    )
+
+    def answer_to(number: int) -> bytes:
+        """The answer to so many datagrams that are here now; they count as served."""

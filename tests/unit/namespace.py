@@ -1,0 +1,56 @@
+"""A network namespace of its own, for tests that need interfaces and routes."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import subprocess
+import threading
+from collections.abc import Callable
+from typing import TypeVar
+
+import pytest
+
+_CLONE_NEWNET = 0x40000000
+_INTERFACES = (
+    "ip link set lo up",
+    "ip link add here type veth peer name there",
+    "sysctl -qw net.ipv6.conf.there.disable_ipv6=1",
+    "ip link set here up",
+    "ip link set there up",
+    "ip address add 10.9.0.1/24 dev here",
+    "ip -6 address add fe80::1/64 dev here nodad",
+    "ip -6 address add fd09::1/64 dev here nodad",
+)
+Result = TypeVar("Result")
+
+
+def in_namespace(run: Callable[[], Result]) -> Result:
+    """What `run` gives in a namespace with the interfaces `here`, at fe80::1, fd09::1 and 10.9.0.1, and `there`.
+
+    The namespace is that of a thread, and gone with it. Skips the test where it cannot be made.
+    """
+    if os.geteuid() != 0 or not shutil.which("ip"):
+        pytest.skip("a network namespace takes root and ip(8)")
+    results: list[Result] = []
+    failures: list[BaseException] = []
+
+    def thread() -> None:
+        try:
+            if ctypes.CDLL(None, use_errno=True).unshare(_CLONE_NEWNET):
+                pytest.skip(f"no network namespace: {os.strerror(ctypes.get_errno())}")
+            for command in _INTERFACES:
+                done = subprocess.run(command.split(), capture_output=True, text=True, check=False)
+                if done.returncode:
+                    pytest.skip(f"{command}: {done.stderr.strip()}")
+            results.append(run())
+        except BaseException as failure:
+            failures.append(failure)
+
+    inside = threading.Thread(target=thread)
+    inside.start()
+    inside.join()
+    for failure in failures:
+        raise failure
+    return results[0]

@@ -1,0 +1,106 @@
+"""ports/batched.py and its protocol and reactor: failing, stopping, watching, and the path that is told."""
+
+from __future__ import annotations
+
+import pytest
+from twisted.logger import LogEvent
+
+from echotime.ports.batched import BatchedPort
+from echotime.ports.mmsg import Batch
+from echotime.ports.udp import TimePort
+from tests.unit.asking import answered, client, heard, listening
+from tests.unit.loopback import SERVED, Constant, options
+
+TOGETHER = SERVED["batched, together"]
+
+
+def test_watched_again() -> None:
+    """While many answers leave nobody watches the port; afterwards it is watched, unless it was stopped."""
+    watched = []
+
+    class Watching(Constant):
+        def answer_to(self, number: int) -> bytes:
+            watched.append(port in port.reactor.getReaders())
+            return super().answer_to(number)
+
+    with listening(TOGETHER._replace(protocol=Watching), "127.0.0.1") as port, client() as sock:
+        for number in (1, 64):
+            for _ in range(number):
+                sock.sendto(b"x", port.socket.getsockname())
+            port._size = port.batch
+            port.doRead()
+            assert port in port.reactor.getReaders()
+        assert watched == [True, False]
+
+
+def test_protocol_that_fails(clean_reactor: list[LogEvent]) -> None:
+    """No exception of a protocol leaves the port, which the reactor would close for it."""
+
+    class Failing(Constant):
+        def answer_to(self, number: int) -> bytes:
+            raise ValueError("no answer")
+
+    with listening(TOGETHER._replace(protocol=Failing), "127.0.0.1") as port, client() as sock:
+        sock.sendto(b"x", port.socket.getsockname())
+        assert port.doRead() is None
+    assert [event["log_format"] for event in clean_reactor] == ["a datagram could not be handled"]
+    clean_reactor.clear()
+
+
+def test_protocol_that_stops_its_port() -> None:
+    """A port may be stopped by what it hands over."""
+
+    class Stopping(Constant):
+        def answer_to(self, number: int) -> bytes:
+            port.stopListening()
+            return super().answer_to(number)
+
+    with listening(TOGETHER._replace(protocol=Stopping), "127.0.0.1") as port, client() as sock:
+        for _ in range(40):
+            sock.sendto(b"x", port.socket.getsockname())
+        assert port.doRead() is None
+        assert len(heard(sock)) == 40
+        port.reactor.advance(0)
+        assert not port.connected
+        assert port not in port.reactor.getReaders()
+
+
+@pytest.mark.parametrize("works", [False, True])
+def test_path(monkeypatch: pytest.MonkeyPatch, works: bool) -> None:
+    """Without the calls it serves as the portable port does, and says so."""
+    monkeypatch.setattr(Batch, "works", lambda batch, descriptor: works)
+    with listening(TOGETHER, "127.0.0.1") as port:
+        assert (port.path == TimePort.path) is not works
+        assert ("64 datagrams a call" in port.path) is works
+        assert answered(port, port.socket.getsockname()) == b"x"
+        assert port.protocol.singly == (not works)
+        port.change(options("SO_PRIORITY=0")[0])
+        assert answered(port, port.socket.getsockname()) == b"x"
+    assert BatchedPort.path == TimePort.path
+
+
+def test_batches_grow_under_load() -> None:
+    """Who asks alone is answered before the next is taken; where many wait, a call takes twice as many as the last."""
+    together: list[int] = []
+
+    class Counting(Constant):
+        def answer_to(self, number: int) -> bytes:
+            together.append(number)
+            return super().answer_to(number)
+
+    with listening(TOGETHER._replace(protocol=Counting), "127.0.0.1") as port, client() as sock:
+        port._size = 1
+        for _ in range(300):
+            sock.sendto(b"x", port.socket.getsockname())
+        port.doRead()
+        assert together == [1, 2, 4, 8, 16, 32, 64, 64, 64, 1]
+        together.clear()
+        port.doRead()
+        assert sum(together) == 44
+        for _ in range(8):
+            port.doRead()
+        together.clear()
+        for _ in range(3):
+            sock.sendto(b"x", port.socket.getsockname())
+        port.doRead()
+        assert together == [1, 2]

@@ -1,0 +1,167 @@
+"""ports/mmsg.py: the calls' structures, and what is there where the calls are not."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import shutil
+import socket
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from echotime.ports import mmsg
+from echotime.ports.asked_address import CONTROL_SIZE
+from echotime.ports.udp import TimePort
+from tests.unit.asking import answered, listening
+from tests.unit.loopback import SERVED, bound
+
+PROGRAM = r"""
+#define _GNU_SOURCE
+#include <stdio.h>
+#include <stddef.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <netinet/in.h>
+#define SIZE(type) printf("%zu ", sizeof(type))
+#define PLACE(type, field) printf("%zu ", offsetof(type, field))
+int main(void)
+{
+    SIZE(struct iovec); PLACE(struct iovec, iov_len);
+    SIZE(struct msghdr); PLACE(struct msghdr, msg_namelen); PLACE(struct msghdr, msg_iov);
+    PLACE(struct msghdr, msg_iovlen); PLACE(struct msghdr, msg_control); PLACE(struct msghdr, msg_controllen);
+    PLACE(struct msghdr, msg_flags);
+    SIZE(struct mmsghdr); PLACE(struct mmsghdr, msg_len);
+    SIZE(struct cmsghdr); PLACE(struct cmsghdr, cmsg_level); PLACE(struct cmsghdr, cmsg_type);
+    SIZE(struct sockaddr_in); SIZE(struct sockaddr_in6);
+    PLACE(struct sockaddr_in6, sin6_scope_id); PLACE(struct sockaddr_in6, sin6_addr);
+    printf("%zu %zu ", CMSG_SPACE(sizeof(struct in_pktinfo)), CMSG_SPACE(sizeof(struct in6_pktinfo)));
+    PLACE(struct in_pktinfo, ipi_ifindex); PLACE(struct in6_pktinfo, ipi6_ifindex);
+    printf("%d %d", MSG_DONTWAIT | MSG_TRUNC, IPV6_PKTINFO);
+}
+"""
+
+
+def places(structure: Any, *fields: str) -> list[int]:
+    """A structure's size, and where some fields are."""
+    return [ctypes.sizeof(structure), *(getattr(structure, field).offset for field in fields)]
+
+
+@pytest.mark.skipif(not mmsg.available(), reason="these calls are Linux's, and known with words of eight bytes")
+def test_structures(tmp_path: Path) -> None:
+    """Sizes and places are those of the system's own headers."""
+    if not (compiler := shutil.which("cc") or shutil.which("gcc")):
+        pytest.skip("a C compiler is needed to know the system's structures")
+    source, program = tmp_path / "sizes.c", tmp_path / "sizes"
+    source.write_text(PROGRAM, encoding="ascii")
+    made = subprocess.run([compiler, "-o", program, source], capture_output=True, text=True, check=False)
+    if made.returncode:
+        pytest.skip(f"the C compiler has no headers: {made.stderr}")
+    of_system = subprocess.run([program], capture_output=True, text=True, check=True).stdout
+    header = ("name_size", "pieces", "number_of_pieces", "control", "control_size", "flags")
+    ipv4, ipv6 = mmsg._FAMILIES[socket.AF_INET], mmsg._FAMILIES[socket.AF_INET6]
+    batches = [mmsg.Batch(1, family, asked_address=True) for family in (socket.AF_INET, socket.AF_INET6)]
+    ours = [
+        *places(mmsg._Piece, "size"),
+        *places(mmsg._Header, *header),
+        *places(mmsg._Message, "length"),
+        *(mmsg._CONTROL.size, mmsg._WORD, mmsg._WORD + 4),
+        *(ipv4.name_size, ipv6.name_size, 24, 8),
+        *(each._asked_size for each in batches),
+        *(ipv4.interface_at, ipv6.interface_at),
+        *(mmsg._MSG_DONTWAIT | mmsg._MSG_TRUNC, ipv6.kind),
+    ]
+    assert ours == [int(each) for each in of_system.split()]
+
+
+class Refusing:
+    """A C library, or a filter of system calls, that gives every call this error."""
+
+    def __init__(self, *names: str, number: int) -> None:
+        def refuse(*_args: Any) -> int:
+            ctypes.set_errno(number)
+            return -1
+
+        for name in names:
+            setattr(self, name, refuse)
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *_args: 0
+
+
+@pytest.mark.parametrize("call", ["recvmmsg", "sendmmsg"])
+@pytest.mark.parametrize(("number", "works"), [(errno.ENOSYS, False), (errno.EPERM, False), (errno.ECONNREFUSED, True)])
+def test_calls_that_are_refused(monkeypatch: pytest.MonkeyPatch, call: str, number: int, works: bool) -> None:
+    """Where one of them is missing or forbidden, the port serves as the portable one does."""
+    batch = mmsg.Batch(4, socket.AF_INET, asked_address=False)
+    with bound(socket.SOCK_DGRAM) as sock, monkeypatch.context() as patch:
+        assert batch.works(sock.fileno())
+        patch.setattr(mmsg, "_LIBC", Refusing(call, number=number))
+        assert batch.works(sock.fileno()) is works
+        if not works:
+            with listening(SERVED["batched, together"], "127.0.0.1") as port:
+                assert port.path == TimePort.path
+                assert answered(port, port.socket.getsockname()) == b"x"
+
+
+def test_nothing_stale() -> None:
+    """A batch tells nothing of an earlier, larger one: lengths, sources, control messages."""
+    batch = mmsg.Batch(4, socket.AF_INET, asked_address=True)
+    assert len(batch._controls) == 4 * CONTROL_SIZE
+    with bound(socket.SOCK_DGRAM) as sock, bound(socket.SOCK_DGRAM) as first, bound(socket.SOCK_DGRAM) as second:
+        sock.setsockopt(socket.IPPROTO_IP, 8, 1)
+        for each in (first, first, second):
+            each.sendto(b"long", sock.getsockname())
+        assert batch.receive(sock.fileno(), batch.size) == 3
+        sources = [sender for _, sender in batch.datagrams(3)]
+        assert sources == [first.getsockname()] * 2 + [second.getsockname()]
+        assert all(each.control for each in sources)
+        sock.setsockopt(socket.IPPROTO_IP, 8, 0)
+        second.sendto(b"-", sock.getsockname())
+        assert batch.receive(sock.fileno(), batch.size) == 1
+        assert not batch.alike(1, frozenset())
+        [(datagram, sender)] = batch.datagrams(1)
+        assert (datagram, sender, sender.control) == (b"-", second.getsockname(), ())
+        sock.setsockopt(socket.SOL_SOCKET, 29, 1)  # SO_TIMESTAMP, which is as long as the address that was asked
+        second.sendto(b"-", sock.getsockname())
+        assert batch.receive(sock.fileno(), batch.size) == 1
+        assert not batch.alike(1, frozenset())
+        sock.setsockopt(socket.SOL_SOCKET, 29, 0)
+        sock.setsockopt(socket.IPPROTO_IP, 8, 1)
+        second.sendto(b"-", sock.getsockname())
+        assert batch.receive(sock.fileno(), batch.size) == 1
+        # what is not there has no length
+        assert batch.alike(1, frozenset({0, 4}))
+        with pytest.raises(BlockingIOError):
+            batch.receive(sock.fileno(), batch.size)
+
+
+def test_sources() -> None:
+    """A source is named as the socket module names it, IPv6 with its scope."""
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
+        sock.bind(("::", 0))
+        for family, host in ((socket.AF_INET6, "::1"), (socket.AF_INET, "127.0.0.1")):
+            with socket.socket(family, socket.SOCK_DGRAM) as asking:
+                asking.connect((host, sock.getsockname()[1]))
+                asking.send(b"1")
+                asking.send(b"2")
+                batch = mmsg.Batch(1, socket.AF_INET6, asked_address=False)
+                assert batch.receive(sock.fileno(), batch.size) == 1
+                assert [tuple(each) for _, each in batch.datagrams(1)] == [sock.recvmsg(1)[3]]
+
+
+@pytest.mark.parametrize(("family", "host", "option"), [(socket.AF_INET, "127.0.0.1", 8), (socket.AF_INET6, "::1", 49)])
+def test_no_interface(family: socket.AddressFamily, host: str, option: int) -> None:
+    """What is sent leaves by the route's interface, not by the one where the question came in."""
+    batch = mmsg.Batch(2, family, asked_address=True)
+    with socket.socket(family, socket.SOCK_DGRAM) as sock:
+        sock.bind((host, 0))
+        sock.setsockopt(socket.IPPROTO_IP if family == socket.AF_INET else socket.IPPROTO_IPV6, option, 1)
+        for _ in range(2):
+            sock.sendto(b"x", sock.getsockname())
+        assert batch.receive(sock.fileno(), batch.size) == 2
+        assert list(batch._interfaces) == [socket.if_nametoindex("lo")] * 2
+        assert batch.alike(2, frozenset())
+        assert list(batch._interfaces) == [0, 0]

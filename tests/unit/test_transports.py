@@ -1,0 +1,497 @@
+"""ports/polled.py and ports/stock.py: what Twisted promises of a transport holds for both, event by event."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
+from twisted.internet.interfaces import IHalfCloseableProtocol, IPullProducer, IPushProducer
+from twisted.internet.protocol import Protocol, ServerFactory, connectionDone
+from twisted.logger import LogEvent
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from echotime.ports.polled import PolledPort
+from echotime.ports.stock import StockPort
+from echotime.ports.tcp import EchoPort
+from tests.unit.loopback import options
+from tests.unit.stepping import SteppingReactor, connected, received, reset, stepping
+
+LARGE = bytes(range(256)) * 40_000
+"""More than the buffers of both ends hold."""
+
+
+@implementer(IHalfCloseableProtocol)
+class Noting(Protocol):
+    """Notes what it is told, and does what its factory's `acts` say."""
+
+    factory: Notes
+    transport: Any
+
+    def connectionMade(self) -> None:
+        """It begins."""
+        self.factory.connections.append(self)
+        self._happens("made")
+
+    def dataReceived(self, data: bytes) -> None:
+        """A message."""
+        self._happens("data", data)
+
+    def readConnectionLost(self) -> None:
+        """The client's end."""
+        self._happens("read lost")
+
+    def writeConnectionLost(self) -> None:
+        """Our own."""
+        self._happens("write lost")
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """All over."""
+        self._happens("lost", reason.type)
+
+    def _happens(self, *what: object) -> None:
+        self.factory.noted.append(what)
+        act = self.factory.acts.get(str(what[0]))
+        if act is not None:
+            act(self)
+
+
+class Notes(ServerFactory):
+    """Makes Noting."""
+
+    noisy = False
+    protocol = Noting  # type: ignore[assignment]  # its factory is of this class
+
+    def __init__(self) -> None:
+        self.noted: list[tuple[object, ...]] = []
+        self.acts: dict[str, Any] = {}
+        self.connections: list[Noting] = []
+
+    @property
+    def transport(self) -> Any:
+        """That of the last connection."""
+        return self.connections[-1].transport
+
+    def happened(self, what: str) -> int:
+        """How often."""
+        return sum(each[0] == what for each in self.noted)
+
+
+class Bench:
+    """A port of one kind in a reactor of its own."""
+
+    def __init__(self, kind: type[EchoPort], reactor: SteppingReactor, interface: str = "127.0.0.1") -> None:
+        self.reactor = reactor
+        self.factory = Notes()
+        self.kind = kind
+        self.port: Any = kind(0, self.factory, interface=interface, reactor=reactor)
+        self.port.startListening()
+
+    def made(self, number: int = 1) -> Any:
+        """The transport, once so many connections began."""
+        self.reactor.until(lambda: self.factory.happened("made") == number)
+        return self.factory.transport
+
+    def read(self, sock: socket.socket, size: int) -> bytes:
+        """So many bytes."""
+        found = bytearray()
+
+        def enough() -> bool:
+            found.extend(received(sock, size - len(found)) or b"")
+            return len(found) >= size
+
+        self.reactor.until(enough)
+        return bytes(found)
+
+    def read_all(self, sock: socket.socket) -> bytes:
+        """All until the end of file."""
+        found: list[bytes] = []
+
+        def ended() -> bool:
+            piece = received(sock)
+            found.append(piece or b"")
+            return piece == b""
+
+        self.reactor.until(ended)
+        return b"".join(found)
+
+    def over(self) -> None:
+        """The end of the last connection, after which nothing is left of any."""
+        self.reactor.until(lambda: self.factory.happened("lost") == len(self.factory.connections))
+        self.reactor.step(3)
+        assert self.factory.happened("lost") == len(self.factory.connections), "told twice"
+        if isinstance(self.port, PolledPort):
+            poller = self.port.poller
+            assert not any((poller._known, poller._reads, poller._writes, poller._told, poller._changed))
+
+
+@pytest.fixture
+def bench(kind: type[EchoPort]) -> Iterator[Bench]:
+    """One, for each kind."""
+    with stepping() as reactor:
+        yield Bench(kind, reactor)
+
+
+def test_half_close(bench: Bench) -> None:
+    """The client's end is told once; what is written after it arrives, then the server's own end."""
+    bench.factory.acts["data"] = lambda one: one.transport.write(b"first ")
+    with connected(bench.port) as sock:
+        sock.send(b"hello")
+        sock.shutdown(socket.SHUT_WR)
+        bench.reactor.until(lambda: bench.factory.happened("read lost"))
+        bench.reactor.step(5)
+        bench.factory.transport.write(b"second")
+        bench.factory.transport.loseConnection()
+        assert bench.read_all(sock) == b"first second"
+        bench.over()
+    assert [each[0] for each in bench.factory.noted] == ["made", "data", "read lost", "lost"]
+    assert bench.factory.noted[-1] == ("lost", ConnectionDone)
+
+
+def test_lose_connection_with_pending_data(bench: Bench) -> None:
+    """All that was written before and after loseConnection arrives before the end, however slowly it is read."""
+
+    def act(one: Noting) -> None:
+        assert one.transport is not None
+        one.transport.write(LARGE)
+        one.transport.loseConnection()
+        one.transport.write(b"after")
+
+    bench.factory.acts["data"] = act
+    with connected(bench.port, 65536) as sock:
+        sock.send(b"x")
+        bench.made()
+        bench.reactor.step(10)
+        assert bench.factory.happened("lost") == 0
+        assert bench.read_all(sock) == LARGE + b"after"
+        bench.over()
+
+
+@pytest.mark.parametrize("when", ["made", "data", "read lost"])
+def test_lose_connection_at_once(bench: Bench, when: str) -> None:
+    """A protocol may end its connection in any of its methods; connectionLost comes later, and once."""
+    order: list[str] = []
+
+    def act(one: Noting) -> None:
+        assert one.transport is not None
+        one.transport.loseConnection()
+        order.append("called")
+
+    bench.factory.acts[when] = act
+    bench.factory.acts["lost"] = lambda one: order.append("lost")
+    with connected(bench.port) as sock:
+        sock.send(b"x")
+        sock.shutdown(socket.SHUT_WR)
+        bench.made()
+        bench.over()
+    assert order == ["called", "lost"]
+
+
+def test_abort(bench: Bench) -> None:
+    """abortConnection throws away what is pending; the client is reset, and nothing more is read."""
+    bench.factory.acts["data"] = lambda one: (one.transport.write(LARGE), one.transport.abortConnection())
+    with connected(bench.port, 65536) as sock:
+        sock.send(b"x" * 5000)
+        bench.made()
+        bench.over()
+        with pytest.raises(ConnectionResetError):
+            bench.read_all(sock)
+    assert bench.factory.noted[-1] == ("lost", ConnectionAborted)
+    assert bench.factory.happened("data") == 1
+
+
+def test_reset_while_read(bench: Bench) -> None:
+    """A reset is a lost connection."""
+    with connected(bench.port) as sock:
+        bench.made()
+        reset(sock)
+        bench.over()
+    assert bench.factory.noted[-1] == ("lost", ConnectionLost)
+
+
+def test_reset_while_paused(bench: Bench) -> None:
+    """A connection that is not read from is known to be reset all the same: at once, or within a second."""
+    bench.factory.acts["made"] = lambda one: one.transport.pauseProducing()
+    with connected(bench.port) as sock:
+        sock.send(b"unread")
+        bench.made()
+        bench.reactor.step(3)
+        assert bench.factory.happened("data") == 0
+        reset(sock)
+        bench.reactor.step(3)
+        if bench.kind is StockPort:
+            bench.reactor.clock.advance(1)
+        bench.over()
+    assert bench.factory.noted[-1] == ("lost", ConnectionLost)
+
+
+def test_pause_and_resume(bench: Bench) -> None:
+    """What comes while reading is paused is read when it is resumed, and a pause within a message's own call holds."""
+    bench.factory.acts["data"] = lambda one: one.transport.pauseProducing()
+    with connected(bench.port) as sock:
+        sock.send(b"one")
+        bench.reactor.until(lambda: bench.factory.happened("data"))
+        sock.send(b"two ")
+        sock.send(b"three")
+        sock.shutdown(socket.SHUT_WR)
+        bench.reactor.step(5)
+        assert bench.factory.happened("data") == 1
+        bench.factory.transport.resumeProducing()
+        bench.reactor.until(lambda: bench.factory.happened("data") == 2)
+        assert bench.factory.noted[-1] == ("data", b"two three")
+        bench.reactor.step(5)
+        assert bench.factory.happened("read lost") == 0
+        bench.factory.transport.resumeProducing()
+        bench.reactor.until(lambda: bench.factory.happened("read lost"))
+        bench.factory.transport.loseConnection()
+        bench.over()
+
+
+@implementer(IPushProducer)
+class Pushing:
+    """Writes as much as it may."""
+
+    def __init__(self, transport: Any) -> None:
+        self.transport = transport
+        self.said: list[str] = []
+        transport.registerProducer(self, True)
+
+    def pauseProducing(self) -> None:
+        """Too much is written."""
+        self.said.append("pause")
+
+    def resumeProducing(self) -> None:
+        """There is room."""
+        self.said.append("resume")
+
+    def stopProducing(self) -> None:
+        """Nobody is there."""
+        self.said.append("stop")
+
+
+def test_push_producer(bench: Bench) -> None:
+    """It is paused when more is buffered than one message, resumed when all has left, stopped at the end."""
+    with connected(bench.port, 65536) as sock:
+        producer = Pushing(bench.made())
+        producer.transport.write(b"little")
+        assert producer.said == []
+        producer.transport.write(LARGE)
+        assert producer.said == ["pause"]
+        assert bench.read(sock, len(LARGE) + 6) == b"little" + LARGE
+        bench.reactor.until(lambda: producer.said == ["pause", "resume"])
+        producer.transport.write(b"more")
+        assert bench.read(sock, 4) == b"more"
+        reset(sock)
+        bench.over()
+        assert producer.said == ["pause", "resume", "stop"]
+
+
+@implementer(IPullProducer)
+class Pulled:
+    """Writes a piece each time it is asked, and then ends."""
+
+    def __init__(self, transport: Any) -> None:
+        self.transport = transport
+        self.left = [b"one ", b"two ", b"three"]
+        transport.registerProducer(self, False)
+
+    def resumeProducing(self) -> None:
+        """Asked."""
+        self.transport.write(self.left.pop(0))
+        if not self.left:
+            self.transport.unregisterProducer()
+            self.transport.loseConnection()
+
+    def stopProducing(self) -> None:
+        """Nobody is there."""
+
+
+def test_pull_producer(bench: Bench) -> None:
+    """It is asked again each time that what it wrote has left."""
+    with connected(bench.port) as sock:
+        Pulled(bench.made())
+        assert bench.read_all(sock) == b"one two three"
+        bench.over()
+
+
+def test_a_registered_producer_keeps_it_open(bench: Bench) -> None:
+    """loseConnection waits for a paused producer, as Twisted's does, and ends with unregisterProducer."""
+    with connected(bench.port, 65536) as sock:
+        producer = Pushing(bench.made())
+        producer.transport.write(LARGE)
+        producer.transport.loseConnection()
+        assert bench.read(sock, len(LARGE)) == LARGE
+        bench.reactor.until(lambda: "resume" in producer.said)
+        producer.transport.unregisterProducer()
+        assert bench.read_all(sock) == b""
+        bench.over()
+
+
+def test_lose_write_connection(bench: Bench) -> None:
+    """The server may end its own side first; it is told when that is done, and what it writes after is dropped."""
+    with connected(bench.port, 65536) as sock:
+        transport = bench.made()
+        transport.write(LARGE)
+        transport.loseWriteConnection()
+        assert bench.read_all(sock) == LARGE
+        bench.reactor.until(lambda: bench.factory.happened("write lost"))
+        transport.write(b"dropped")
+        sock.send(b"still read")
+        bench.reactor.until(lambda: bench.factory.happened("data"))
+        assert received(sock) == b""
+        transport.loseConnection()
+        bench.over()
+
+
+@pytest.mark.parametrize("when", ["made", "data", "read lost"])
+def test_failing_protocol(bench: Bench, when: str, clean_reactor: list[LogEvent]) -> None:
+    """An exception of one protocol ends its connection by a reset, and no other."""
+
+    def fail(one: Noting) -> None:
+        raise ZeroDivisionError
+
+    with connected(bench.port) as other:
+        other_transport = bench.made()
+        bench.factory.acts[when] = fail
+        with connected(bench.port) as sock:
+            sock.send(b"x")
+            sock.shutdown(socket.SHUT_WR)
+            bench.made(2)
+            bench.reactor.step(5)
+        if when == "made" and bench.kind is StockPort:
+            bench.factory.transport.abortConnection()  # Twisted leaves it open
+        bench.factory.acts.clear()
+        bench.reactor.until(lambda: bench.factory.happened("lost") == 1)
+        assert "ZeroDivisionError" in str(clean_reactor)
+        clean_reactor.clear()
+        other.send(b"still there")
+        bench.reactor.until(lambda: bench.factory.noted[-1] == ("data", b"still there"))
+        other_transport.abortConnection()
+        bench.over()
+
+
+def test_no_protocol(bench: Bench) -> None:
+    """A factory may refuse: the client sees the end, and the next one is served."""
+    built = bench.factory.buildProtocol
+    bench.factory.buildProtocol = lambda addr: None  # type: ignore[method-assign]
+    with connected(bench.port) as sock:
+        assert bench.read_all(sock) == b""
+    bench.factory.buildProtocol = built  # type: ignore[method-assign]
+    with connected(bench.port) as sock:
+        bench.made()
+        reset(sock)
+        bench.over()
+
+
+def test_writing_outside_of_a_read(bench: Bench) -> None:
+    """What is written at any time, in pieces or sequences, arrives in order; text is refused."""
+    with connected(bench.port, 65536) as sock:
+        transport = bench.made()
+        transport.write(b"a")
+        transport.writeSequence([b"b", b"c"])
+        transport.write(LARGE)
+        transport.writeSequence([b"d", b""])
+        transport.write(b"")
+        transport.write(b"e")
+        assert bench.read(sock, len(LARGE) + 5) == b"abc" + LARGE + b"de"
+        with pytest.raises(TypeError):
+            transport.write("text")
+        transport.loseConnection()
+        assert bench.read_all(sock) == b""
+        bench.over()
+        transport.write(b"too late")
+        transport.loseConnection()
+        transport.abortConnection()
+
+
+def test_write_to_a_reset_connection(bench: Bench) -> None:
+    """write calls nothing back, even if the client is gone; the end is told by the next turn."""
+    bench.factory.acts["made"] = lambda one: one.transport.pauseProducing()
+    with connected(bench.port) as sock:
+        transport = bench.made()
+        reset(sock)
+        transport.write(b"x")
+        transport.write(b"y")
+        assert bench.factory.happened("lost") == 0
+        bench.over()
+    assert bench.factory.noted[-1] == ("lost", ConnectionLost)
+
+
+def test_out_of_band_data(bench: Bench) -> None:
+    """An urgent byte is no message and holds nothing up: what was sent before and after it is read."""
+    with connected(bench.port) as sock:
+        bench.made()
+        sock.send(b"before")
+        sock.send(b"!", socket.MSG_OOB)
+        sock.send(b"after")
+        bench.reactor.until(lambda: bench.factory.noted[-1] == ("data", b"after"))
+        assert [each for each in bench.factory.noted if each[0] == "data"] == [("data", b"before"), ("data", b"after")]
+        sock.send(b"!", socket.MSG_OOB)
+        bench.reactor.step(3)
+        reset(sock)
+        bench.over()
+
+
+def test_addresses(bench: Bench) -> None:
+    """Both ends' addresses, and the names that stand in log lines."""
+    with connected(bench.port) as sock:
+        transport = bench.made()
+        assert (transport.getPeer().host, transport.getPeer().port) == sock.getsockname()
+        assert (transport.getHost().host, transport.getHost().port) == sock.getpeername()
+        assert "Noting" in transport.logPrefix()
+        assert "127.0.0.1" in transport.logPrefix()
+        assert repr(transport)
+        reset(sock)
+        bench.over()
+
+
+def test_ipv6(bench: Bench) -> None:
+    """On IPv6 the client's address is one of that kind."""
+    other = Bench(bench.kind, bench.reactor, "::1")
+    other.factory.acts["data"] = lambda one: one.transport.loseConnection()
+    with socket.socket(socket.AF_INET6) as sock:
+        sock.connect(("::1", other.port.getHost().port))
+        sock.setblocking(False)
+        transport = other.made()
+        assert (transport.getPeer().host, transport.getPeer().port) == sock.getsockname()[:2]
+        sock.send(b"x")
+        assert other.read_all(sock) == b""
+        other.over()
+
+
+def test_lingering_close_does_not_wait(bench: Bench) -> None:
+    """SO_LINGER with a time would hold up the whole process at close: it is taken off before."""
+    bench.port.change(*options("SO_LINGER=30"))
+    with connected(bench.port, 65536) as sock:
+        transport = bench.made()
+        transport.write(LARGE[:100_000])
+        transport.loseConnection()
+        bench.over()  # would take 30 seconds
+        assert len(bench.read_all(sock)) == 100_000
+
+
+def test_stopping_keeps_connections(bench: Bench) -> None:
+    """A port that stops listening leaves its connections open, and nothing behind when the last has ended."""
+    with connected(bench.port) as sock:
+        transport = bench.made()
+        bench.port.stopListening()
+        bench.reactor.step(3)
+        assert not bench.port.connected
+        sock.send(b"still there")
+        bench.reactor.until(lambda: bench.factory.noted[-1] == ("data", b"still there"))
+        transport.loseConnection()
+        assert bench.read_all(sock) == b""
+        bench.over()
+    assert bench.reactor.getReaders() == [bench.reactor.waker]
+
+
+def test_end_of_the_reactor(bench: Bench) -> None:
+    """When the reactor ends, so do the connections."""
+    with connected(bench.port), connected(bench.port):
+        bench.made(2)
+        bench.reactor.disconnectAll()
+        bench.over()
+    assert bench.factory.happened("lost") == 2
