@@ -61,31 +61,31 @@ class Poller(_PollLikeMixin, _DisconnectSelectableMixin):
 
     def addReader(self, reader: Any) -> None:
         """Look for something to read."""
-        number = reader.fileno()
-        if number not in self._reads:
-            self._reads.add(number)
-            self._change(number, reader)
+        self._add(self._reads, reader)
 
     def removeReader(self, reader: Any) -> None:
         """Look for it no more."""
-        number = reader.fileno()
-        if number in self._reads:
-            self._reads.remove(number)
-            self._change(number, reader)
+        self._remove(self._reads, reader)
 
     def addWriter(self, writer: Any) -> None:
         """Look for room to write."""
-        number = writer.fileno()
-        if number not in self._writes:
-            self._writes.add(number)
-            self._change(number, writer)
+        self._add(self._writes, writer)
 
     def removeWriter(self, writer: Any) -> None:
         """Look for it no more."""
-        number = writer.fileno()
-        if number in self._writes:
-            self._writes.remove(number)
-            self._change(number, writer)
+        self._remove(self._writes, writer)
+
+    def _add(self, those: set[int], connection: Any) -> None:
+        number = connection.fileno()
+        if number not in those:
+            those.add(number)
+            self._change(number, connection)
+
+    def _remove(self, those: set[int], connection: Any) -> None:
+        number = connection.fileno()
+        if number in those:
+            those.remove(number)
+            self._change(number, connection)
 
     def forget(self, connection: Connection) -> None:
         """It is over; its descriptor is still open."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
@@ -13,6 +13,8 @@ from echotime.ports.polled import PolledPort
 from echotime.ports.stock import StockPort
 from echotime.ports.tcp import EchoPort
 from tests.unit.loopback import Started
+from tests.unit.noting import Bench
+from tests.unit.stepping import stepping
 
 
 @pytest.fixture(params=[StockPort, PolledPort])
@@ -35,3 +37,10 @@ async def started() -> AsyncIterator[Started]:
     yield start
     for port in ports:
         await maybeDeferred(port.stopListening)
+
+
+@pytest.fixture
+def bench(kind: type[EchoPort]) -> Iterator[Bench]:
+    """One, for each kind."""
+    with stepping() as reactor:
+        yield Bench(kind, reactor)

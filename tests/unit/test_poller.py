@@ -15,8 +15,8 @@ from zope.interface.verify import verifyObject
 from echotime.ports.polled import PolledPort
 from echotime.ports.poller import Poller
 from tests.unit.loopback import open_descriptors
+from tests.unit.noting import Bench
 from tests.unit.stepping import connected, received, stepping
-from tests.unit.test_transports import Bench
 
 
 @pytest.fixture

@@ -3,136 +3,15 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
-from typing import Any
 
 import pytest
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
-from twisted.internet.interfaces import IHalfCloseableProtocol, IPullProducer, IPushProducer
-from twisted.internet.protocol import Protocol, ServerFactory, connectionDone
 from twisted.logger import LogEvent
-from twisted.python.failure import Failure
-from zope.interface import implementer
 
-from echotime.ports.polled import PolledPort
 from echotime.ports.stock import StockPort
-from echotime.ports.tcp import EchoPort
 from tests.unit.loopback import options
-from tests.unit.stepping import SteppingReactor, connected, received, reset, stepping
-
-LARGE = bytes(range(256)) * 40_000
-"""More than the buffers of both ends hold."""
-
-
-@implementer(IHalfCloseableProtocol)
-class Noting(Protocol):
-    """Notes what it is told, and does what its factory's `acts` say."""
-
-    factory: Notes
-    transport: Any
-
-    def connectionMade(self) -> None:
-        """It begins."""
-        self.factory.connections.append(self)
-        self._happens("made")
-
-    def dataReceived(self, data: bytes) -> None:
-        """A message."""
-        self._happens("data", data)
-
-    def readConnectionLost(self) -> None:
-        """The client's end."""
-        self._happens("read lost")
-
-    def writeConnectionLost(self) -> None:
-        """Our own."""
-        self._happens("write lost")
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """All over."""
-        self._happens("lost", reason.type)
-
-    def _happens(self, *what: object) -> None:
-        self.factory.noted.append(what)
-        act = self.factory.acts.get(str(what[0]))
-        if act is not None:
-            act(self)
-
-
-class Notes(ServerFactory):
-    """Makes Noting."""
-
-    noisy = False
-    protocol = Noting  # type: ignore[assignment]  # its factory is of this class
-
-    def __init__(self) -> None:
-        self.noted: list[tuple[object, ...]] = []
-        self.acts: dict[str, Any] = {}
-        self.connections: list[Noting] = []
-
-    @property
-    def transport(self) -> Any:
-        """That of the last connection."""
-        return self.connections[-1].transport
-
-    def happened(self, what: str) -> int:
-        """How often."""
-        return sum(each[0] == what for each in self.noted)
-
-
-class Bench:
-    """A port of one kind in a reactor of its own."""
-
-    def __init__(self, kind: type[EchoPort], reactor: SteppingReactor, interface: str = "127.0.0.1") -> None:
-        self.reactor = reactor
-        self.factory = Notes()
-        self.kind = kind
-        self.port: Any = kind(0, self.factory, interface=interface, reactor=reactor)
-        self.port.startListening()
-
-    def made(self, number: int = 1) -> Any:
-        """The transport, once so many connections began."""
-        self.reactor.until(lambda: self.factory.happened("made") == number)
-        return self.factory.transport
-
-    def read(self, sock: socket.socket, size: int) -> bytes:
-        """So many bytes."""
-        found = bytearray()
-
-        def enough() -> bool:
-            found.extend(received(sock, size - len(found)) or b"")
-            return len(found) >= size
-
-        self.reactor.until(enough)
-        return bytes(found)
-
-    def read_all(self, sock: socket.socket) -> bytes:
-        """All until the end of file."""
-        found: list[bytes] = []
-
-        def ended() -> bool:
-            piece = received(sock)
-            found.append(piece or b"")
-            return piece == b""
-
-        self.reactor.until(ended)
-        return b"".join(found)
-
-    def over(self) -> None:
-        """The end of the last connection, after which nothing is left of any."""
-        self.reactor.until(lambda: self.factory.happened("lost") == len(self.factory.connections))
-        self.reactor.step(3)
-        assert self.factory.happened("lost") == len(self.factory.connections), "told twice"
-        if isinstance(self.port, PolledPort):
-            poller = self.port.poller
-            assert not any((poller._known, poller._reads, poller._writes, poller._told, poller._changed))
-
-
-@pytest.fixture
-def bench(kind: type[EchoPort]) -> Iterator[Bench]:
-    """One, for each kind."""
-    with stepping() as reactor:
-        yield Bench(kind, reactor)
+from tests.unit.noting import LARGE, Bench, Noting
+from tests.unit.stepping import connected, reset
 
 
 def test_half_close(bench: Bench) -> None:
@@ -250,102 +129,6 @@ def test_pause_and_resume(bench: Bench) -> None:
         bench.over()
 
 
-@implementer(IPushProducer)
-class Pushing:
-    """Writes as much as it may."""
-
-    def __init__(self, transport: Any) -> None:
-        self.transport = transport
-        self.said: list[str] = []
-        transport.registerProducer(self, True)
-
-    def pauseProducing(self) -> None:
-        """Too much is written."""
-        self.said.append("pause")
-
-    def resumeProducing(self) -> None:
-        """There is room."""
-        self.said.append("resume")
-
-    def stopProducing(self) -> None:
-        """Nobody is there."""
-        self.said.append("stop")
-
-
-def test_push_producer(bench: Bench) -> None:
-    """It is paused when more is buffered than one message, resumed when all has left, stopped at the end."""
-    with connected(bench.port, 65536) as sock:
-        producer = Pushing(bench.made())
-        producer.transport.write(b"little")
-        assert producer.said == []
-        producer.transport.write(LARGE)
-        assert producer.said == ["pause"]
-        assert bench.read(sock, len(LARGE) + 6) == b"little" + LARGE
-        bench.reactor.until(lambda: producer.said == ["pause", "resume"])
-        producer.transport.write(b"more")
-        assert bench.read(sock, 4) == b"more"
-        reset(sock)
-        bench.over()
-        assert producer.said == ["pause", "resume", "stop"]
-
-
-@implementer(IPullProducer)
-class Pulled:
-    """Writes a piece each time it is asked, and then ends."""
-
-    def __init__(self, transport: Any) -> None:
-        self.transport = transport
-        self.left = [b"one ", b"two ", b"three"]
-        transport.registerProducer(self, False)
-
-    def resumeProducing(self) -> None:
-        """Asked."""
-        self.transport.write(self.left.pop(0))
-        if not self.left:
-            self.transport.unregisterProducer()
-            self.transport.loseConnection()
-
-    def stopProducing(self) -> None:
-        """Nobody is there."""
-
-
-def test_pull_producer(bench: Bench) -> None:
-    """It is asked again each time that what it wrote has left."""
-    with connected(bench.port) as sock:
-        Pulled(bench.made())
-        assert bench.read_all(sock) == b"one two three"
-        bench.over()
-
-
-def test_a_registered_producer_keeps_it_open(bench: Bench) -> None:
-    """loseConnection waits for a paused producer, as Twisted's does, and ends with unregisterProducer."""
-    with connected(bench.port, 65536) as sock:
-        producer = Pushing(bench.made())
-        producer.transport.write(LARGE)
-        producer.transport.loseConnection()
-        assert bench.read(sock, len(LARGE)) == LARGE
-        bench.reactor.until(lambda: "resume" in producer.said)
-        producer.transport.unregisterProducer()
-        assert bench.read_all(sock) == b""
-        bench.over()
-
-
-def test_lose_write_connection(bench: Bench) -> None:
-    """The server may end its own side first; it is told when that is done, and what it writes after is dropped."""
-    with connected(bench.port, 65536) as sock:
-        transport = bench.made()
-        transport.write(LARGE)
-        transport.loseWriteConnection()
-        assert bench.read_all(sock) == LARGE
-        bench.reactor.until(lambda: bench.factory.happened("write lost"))
-        transport.write(b"dropped")
-        sock.send(b"still read")
-        bench.reactor.until(lambda: bench.factory.happened("data"))
-        assert received(sock) == b""
-        transport.loseConnection()
-        bench.over()
-
-
 @pytest.mark.parametrize("when", ["made", "data", "read lost"])
 def test_failing_protocol(bench: Bench, when: str, clean_reactor: list[LogEvent]) -> None:
     """An exception of one protocol ends its connection by a reset, and no other."""
@@ -384,40 +167,6 @@ def test_no_protocol(bench: Bench) -> None:
         bench.made()
         reset(sock)
         bench.over()
-
-
-def test_writing_outside_of_a_read(bench: Bench) -> None:
-    """What is written at any time, in pieces or sequences, arrives in order; text is refused."""
-    with connected(bench.port, 65536) as sock:
-        transport = bench.made()
-        transport.write(b"a")
-        transport.writeSequence([b"b", b"c"])
-        transport.write(LARGE)
-        transport.writeSequence([b"d", b""])
-        transport.write(b"")
-        transport.write(b"e")
-        assert bench.read(sock, len(LARGE) + 5) == b"abc" + LARGE + b"de"
-        with pytest.raises(TypeError):
-            transport.write("text")
-        transport.loseConnection()
-        assert bench.read_all(sock) == b""
-        bench.over()
-        transport.write(b"too late")
-        transport.loseConnection()
-        transport.abortConnection()
-
-
-def test_write_to_a_reset_connection(bench: Bench) -> None:
-    """write calls nothing back, even if the client is gone; the end is told by the next turn."""
-    bench.factory.acts["made"] = lambda one: one.transport.pauseProducing()
-    with connected(bench.port) as sock:
-        transport = bench.made()
-        reset(sock)
-        transport.write(b"x")
-        transport.write(b"y")
-        assert bench.factory.happened("lost") == 0
-        bench.over()
-    assert bench.factory.noted[-1] == ("lost", ConnectionLost)
 
 
 def test_out_of_band_data(bench: Bench) -> None:

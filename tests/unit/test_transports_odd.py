@@ -21,8 +21,9 @@ from echotime.ports.polled import PolledPort
 from echotime.ports.poller import Poller
 from echotime.ports.stock import StockPort
 from tests.unit.loopback import open_descriptors
+from tests.unit.noting import LARGE, Bench, Noting
 from tests.unit.stepping import connected, received, reset, stepping
-from tests.unit.test_transports import LARGE, Bench, Noting, Pushing
+from tests.unit.test_transports_writing import Pushing
 
 
 @pytest.fixture(params=[StockPort, PolledPort])
