@@ -29,6 +29,9 @@ from echotime.servers.time import TimeProtocol
 from echotime.servers.traffic import Traffic
 from echotime.wire.message import MESSAGE_SIZE
 
+_LOWEST_PORT = 1024
+"""Below are the ports of services that may answer, as RFC 6335 has them; who asks the time asks from a higher one."""
+
 # said here, as servers know nothing of ports
 classImplements(TimeProtocol, IOneAnswer)
 
@@ -69,7 +72,8 @@ def daemon(settings: Settings, reactor: Any, words: IReplySource | None = None) 
         service.addService(Listener("tcp", where, connections(where.port, factory, interface=where.host, **common)))
     for where in settings.udp:
         answers = TimeProtocol(time.time, traffic.counters, settings.epoch)
-        datagrams = udp_port(fast=fast)(where.port, answers, interface=where.host, **common)
+        lowest = 1 if settings.answer_low_ports else _LOWEST_PORT
+        datagrams = udp_port(fast=fast)(where.port, answers, interface=where.host, lowest_port=lowest, **common)
         service.addService(Listener("udp", where, datagrams))
     if desk is not None and settings.control is not None:
         overview = Overview(factory, [each for each in service if isinstance(each, Listener)])

@@ -68,6 +68,9 @@ class Listener(Service):
         self._log.info("{name}: served by {path}", name=name, path=self.port.path)
         if isinstance(self.port, EchoPort):
             self._report_backlog(name, self.port)
+        elif self.port.lowest_port:
+            lowest = self.port.lowest_port
+            self._log.info("{name}: datagrams from ports below {lowest} are dropped", name=name, lowest=lowest)
         for reading in self.port.readings():
             self._log.info("{name}: {reading}", name=name, reading=str(reading))
             if danger := warning(reading.asked, self.transport):

@@ -32,6 +32,11 @@ class Options(usage.Options):
     )
     optFlags = [
         ["operator", None, "Ask for the words on this terminal, or take them from standard input, one a line."],
+        [
+            "answer-low-ports",
+            None,
+            "Answer datagrams from ports below 1024, too, where other services might answer back.",
+        ],
         ["wait-for-operator", None, "Let questions wait though no operator is there."],
     ]
     optParameters = [
@@ -124,6 +129,7 @@ class Options(usage.Options):
             asked=self._assignments(tcp, udp),
             reply=self._one("reply", unescape),
             operator=bool(self["operator"]),
+            answer_low_ports=bool(self["answer-low-ports"]),
             log_here=self._log_here(),
             wait_for_operator=bool(self["wait-for-operator"]),
             control=self._one("control", coercions.socket_path) or coercions.runtime_socket(os.environ),

@@ -62,7 +62,7 @@ class Daemon(MultiService):
         self._traffic.flush()
         self._log.info(
             "served connections: {connections} (silent: {silent}), messages: {messages}, bytes in: {bytes_in}, "
-            "bytes out: {bytes_out}, datagrams: {datagrams}",
+            "bytes out: {bytes_out}, datagrams: {datagrams} (ignored as looping: {looping})",
             **vars(self._traffic.counters),
         )
         if self._desk is not None:

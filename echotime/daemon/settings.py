@@ -60,6 +60,8 @@ class Settings:
         return self.operator or self.control is not None
 
     epoch: Epoch = Epoch.UNIX
+    answer_low_ports: bool = False
+    """Whether datagrams from ports below 1024 are answered."""
     transport: Transport = Transport.FAST
     show_messages: int = 100
     drain_seconds: float = 5.0

@@ -55,3 +55,13 @@ def _ipv6(data: bytes) -> tuple[ControlMessage, ...]:
         return ()
     link_local = asked[0] == 0xFE and asked[1] & 0xC0 == 0x80
     return ((socket.IPPROTO_IPV6, IPV6_PKTINFO, _IN6_PKTINFO.pack(asked, interface if link_local else 0)),)
+
+
+def is_ours(address: tuple[Any, ...], family: int) -> bool:
+    """Whether a socket address is one of this host's: whether a socket could be bound there."""
+    with socket.socket(family, socket.SOCK_DGRAM) as trial:
+        try:
+            trial.bind((address[0], 0, *address[2:]))
+        except OSError:
+            return False
+    return True

@@ -26,6 +26,7 @@ class BatchedPort(TimePort):
     def startListening(self) -> None:
         """As the parent's; then see whether there are these calls."""
         super().startListening()
+        self._own_port = socket.htons(self.getHost().port)
         if self._prepare():
             self.path = f"recvmmsg and sendmmsg, {self.batch} datagrams a call"
 
@@ -42,7 +43,8 @@ class BatchedPort(TimePort):
         options = [BY_NAME[name] for name in names]
         told = any(self.socket.getsockopt(each.level_number, each.number) for each in options)
         batch = Batch(self.batch, self.addressFamily, asked_address=told)
-        self._batch = batch if batch.works(self.fileno()) else None
+        # without the filter each source port has to be looked at
+        self._batch = batch if batch.works(self.fileno()) and (self.filtered or not self.lowest_port) else None
         return self._batch is not None
 
     def doRead(self) -> Exception | None:
@@ -82,7 +84,7 @@ class BatchedPort(TimePort):
         return None
 
     def _serve(self, batch: Batch, number: int) -> None:
-        if batch.alike(number, self.protocol.apart):
+        if self._ordinary(batch, number):
             try:
                 answer = self.protocol.answer_to(number)
             except Exception:
@@ -92,6 +94,14 @@ class BatchedPort(TimePort):
             return
         for datagram, sender in batch.datagrams(number):
             self._deliver(datagram, sender)
+
+    def _ordinary(self, batch: Batch, number: int) -> bool:
+        """Whether nothing has to be looked at in any of so many datagrams."""
+        ports = batch.ports(number)
+        apart = self.protocol.ports_apart
+        if self._own_port in ports or (apart and not frozenset(map(socket.ntohs, ports)).isdisjoint(apart)):
+            return False
+        return batch.alike(number, self.protocol.apart)
 
     def _answer(self, batch: Batch, number: int, answer: bytes) -> None:
         """Send; what cannot be sent is counted, and the rest goes on."""

@@ -137,6 +137,7 @@ class Batch:
         at = _Message.length.offset
         self._lengths = _column(self._received, "I", at, _MESSAGE)
         self._control_sizes = _column(self._received, "Q", _Header.control_size.offset, _MESSAGE)
+        self._ports = _column(self._names, "H", 2, self._family.name_size)
         self._kinds = _column(self._controls, "Q", _WORD, CONTROL_SIZE)
         kind = struct.pack("=ii", self._family.level, self._family.kind)
         self._kind = int.from_bytes(kind, sys.byteorder)
@@ -157,6 +158,10 @@ class Batch:
         """Take what is there, at most so many datagrams; how many. Raises OSError, BlockingIOError for nothing."""
         self._received[:] = self._fresh  # the kernel has overwritten the sizes
         return _done(_LIBC.recvmmsg(descriptor, self._received_at, most, _MSG_DONTWAIT | _MSG_TRUNC, None))
+
+    def ports(self, number: int) -> list[int]:
+        """The source ports of so many, as they are on the wire: big-endian."""
+        return self._ports[:number].tolist()
 
     def alike(self, number: int, apart: frozenset[int]) -> bool:
         """Whether so many may be given one answer: none has a length in `apart`, or an asked address to think about.

@@ -13,5 +13,7 @@ class IOneAnswer(Interface):
         "Longer ones may be handed over with them, cut to 17 bytes."
     )
 
+    ports_apart = Attribute("The source ports (int) of datagrams that have to be handed over; a live collection.")
+
     def answer_to(number: int) -> bytes:
         """The answer to so many datagrams that are here now; they count as served."""

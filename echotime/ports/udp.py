@@ -11,6 +11,7 @@ import errno
 import select
 from collections import Counter
 from collections.abc import Sequence
+from socket import socket as Socket
 from typing import Any
 
 from twisted.internet import main, udp
@@ -18,7 +19,8 @@ from twisted.internet.protocol import DatagramProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from echotime.ports.asked_address import CONTROL_SIZE, Sender
+from echotime.ports import port_filter
+from echotime.ports.asked_address import CONTROL_SIZE, Sender, is_ours
 from echotime.ports.optioned import OptionedPort
 from echotime.sockopt.apply import apply
 from echotime.sockopt.assignment import Assignment
@@ -38,8 +40,11 @@ class TimePort(OptionedPort, udp.Port):
     over the port's own: SO_REUSEADDR, which is cleared again after bind unless asked for, and IP_PKTINFO
     or IPV6_RECVPKTINFO on a wildcard address. startListening raises CannotListenError or OptionFailed.
 
-    `errors` counts what could not be received or sent, by call and errno name (``send EINVAL``), and the ICMP
-    errors that IP_RECVERR reports.
+    Datagrams from ports below `lowest_port` are dropped in the kernel, and those from the port's own address are not
+    answered.
+
+    `errors` counts what could not be received or sent, by call and errno name (``send EINVAL``), the ICMP errors that
+    IP_RECVERR reports, and what was not answered for where it came from.
     """
 
     path = "recvmsg and sendmsg, one datagram a call"
@@ -56,14 +61,40 @@ class TimePort(OptionedPort, udp.Port):
         interface: str = "",
         asked: Sequence[Assignment] = (),
         datagram_size: int = 8192,
+        lowest_port: int = 1024,
         reactor: Any = None,
     ) -> None:
         super().__init__(port, protocol, interface, datagram_size, reactor)
         self.errors: Counter[str] = Counter()
+        self.lowest_port = lowest_port
+        self.filtered = False
+        """Whether the kernel drops what comes from lower ports; if not, it is done here."""
         self.take_options("udp", asked)
+
+    def createInternetSocket(self) -> Socket:
+        """As every port of ours, with the filter for source ports."""
+        sock = super().createInternetSocket()
+        self._filter(sock)
+        return sock
+
+    def _filter(self, sock: Socket) -> None:
+        if not self.lowest_port:
+            return
+        try:
+            port_filter.attach(sock, self.lowest_port)
+        except OSError as error:
+            self._log.warn(
+                "datagrams from ports below {port} cannot be dropped by the kernel: {reason}; it is done later",
+                port=self.lowest_port,
+                reason=errno_name(error),
+            )
+        else:
+            self.filtered = True
 
     def startListening(self) -> None:
         """Bind, then close the door that SO_REUSEADDR leaves open: others could bind our port with it."""
+        if self._preexistingSocket is not None:
+            self._filter(self._preexistingSocket)
         super().startListening()
         if all(each.option is not _REUSEADDR for each in self._asked):
             apply(self.socket, [Assignment(_REUSEADDR, 0)])
@@ -110,10 +141,21 @@ class TimePort(OptionedPort, udp.Port):
             self.startReading()
 
     def _deliver(self, datagram: bytes, sender: Sender) -> None:
+        if reason := self._unanswerable(sender):
+            self.errors[reason] += 1
+            return
         try:
             self.protocol.datagramReceived(datagram, sender)
         except Exception:
             self._log.failure("a datagram could not be handled")
+
+    def _unanswerable(self, sender: Sender) -> str:
+        """Why nobody there gets an answer; empty for the ordinary."""
+        if sender[1] < self.lowest_port:
+            return "from a low port"
+        if sender[1] == self._realPortNumber and is_ours(sender, self.addressFamily):
+            return "from our own address"
+        return ""
 
     def _why_nothing(self) -> Exception | None:
         """Called to read where nothing is: a bad checksum, or a socket shut down by another, readable for ever."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from twisted.internet.protocol import DatagramProtocol
 
+from echotime.servers.loop_guard import LoopGuard
 from echotime.servers.traffic import Counters
 from echotime.wire import timestamp
 
@@ -15,8 +16,8 @@ class TimeProtocol(DatagramProtocol):
     """Answers whoever asks; `clock` gives the Unix time in seconds (time.time)."""
 
     noisy = False
-    apart: frozenset[int] = frozenset()
-    """Lengths of datagrams to look at one by one (ports.one_answer.IOneAnswer)."""
+    apart = frozenset({timestamp.SIZE})
+    """Lengths of datagrams to look at one by one (ports.one_answer.IOneAnswer): those of answers."""
 
     def __init__(
         self, clock: Callable[[], float], counters: Counters, epoch: timestamp.Epoch = timestamp.Epoch.UNIX
@@ -24,6 +25,12 @@ class TimeProtocol(DatagramProtocol):
         self._clock = clock
         self._counters = counters
         self._epoch = epoch
+        self._guard = LoopGuard(clock)
+
+    @property
+    def ports_apart(self) -> Collection[int]:
+        """The ports of those that have sent what looks like answers."""
+        return self._guard.ports
 
     def answer_to(self, number: int) -> bytes:
         """The answer to so many datagrams; what they hold does not matter."""
@@ -31,6 +38,9 @@ class TimeProtocol(DatagramProtocol):
         return timestamp.pack(self._clock(), self._epoch)
 
     def datagramReceived(self, datagram: bytes, addr: Any) -> None:
-        """Answer one."""
+        """Answer one, unless it is to be ignored as a part of a loop."""
         assert self.transport is not None
-        self.transport.write(self.answer_to(1), addr)
+        if self._guard.answers(datagram, addr[:2]):
+            self.transport.write(self.answer_to(1), addr)
+        else:
+            self._counters.looping += 1

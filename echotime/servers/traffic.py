@@ -36,6 +36,8 @@ class Counters:
     bytes_in: int = 0
     bytes_out: int = 0
     datagrams: int = 0
+    looping: int = 0
+    """Datagrams that were ignored, as they looked like answers, one after the other."""
 
     def add(self, talker: Talker) -> None:
         """Count what one connection did."""

@@ -75,6 +75,7 @@ class Short(Mirror):
     """Sends what is short back, one by one; all else gets the answer ``x``."""
 
     apart = frozenset(range(17))
+    ports_apart: frozenset[int] = frozenset()
 
     def answer_to(self, number: int) -> bytes:
         """The answer to what is not short."""
@@ -90,6 +91,7 @@ class Constant(Short):
     """Answers everybody ``x``."""
 
     apart = frozenset()
+    ports_apart: frozenset[int] = frozenset()
 
 
 class Served(NamedTuple):

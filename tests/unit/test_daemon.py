@@ -62,7 +62,7 @@ class OptionsTests(SynchronousTestCase):
             settings(
                 *("--tcp", "[::1]:1", "--tcp", "2", "--udp", "127.0.0.1:3", "--backlog", "5", "--ack", r"\x00"),
                 *("--reply", "ok", "--epoch", "1900", "--show-messages", "0", "--drain-seconds", "0.5"),
-                *("--sockopt", "tcp:SO_KEEPALIVE=on", "--transport", "Stock"),
+                *("--sockopt", "tcp:SO_KEEPALIVE=on", "--transport", "Stock", "--answer-low-ports"),
             ),
             Settings(
                 tcp=(Address("::1", 1), Address("0.0.0.0", 2)),
@@ -72,6 +72,7 @@ class OptionsTests(SynchronousTestCase):
                 acknowledgement=b"\0",
                 reply=b"ok",
                 epoch=Epoch.RFC868,
+                answer_low_ports=True,
                 transport=Transport.STOCK,
                 show_messages=0,
                 drain_seconds=0.5,

@@ -1,0 +1,37 @@
+"""A classic BPF program that lets the kernel drop datagrams by their source port. See socket(7) SO_ATTACH_FILTER.
+
+Nobody who asks the time sends from port 0, to which no answer can go, and hardly anybody from a port below 1024, where
+others answer: echo (7), daytime (13), chargen (19), time (37), DNS (53), NTP (123). A forged datagram from one of
+those would begin a loop.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import socket
+import struct
+
+_SO_ATTACH_FILTER = 26
+_INSTRUCTION = struct.Struct("=HBBI")
+_LOAD_HALF_WORD, _JUMP_IF_NOT_LESS, _RETURN = 0x28, 0x35, 0x06
+_ALL = 0x40000
+"""More bytes than a datagram has."""
+
+
+def program(lowest: int) -> bytes:
+    """Takes what comes from port `lowest` or a higher one; a UDP socket's filter sees the UDP header first."""
+    instructions = [
+        (_LOAD_HALF_WORD, 0, 0, 0),  # the source port
+        (_JUMP_IF_NOT_LESS, 1, 0, lowest),
+        (_RETURN, 0, 0, 0),
+        (_RETURN, 0, 0, _ALL),
+    ]
+    return b"".join(_INSTRUCTION.pack(*each) for each in instructions)
+
+
+def attach(sock: socket.socket, lowest: int) -> None:
+    """Drop from now on what comes from a lower port. Takes no privilege on UDP. Raises OSError."""
+    filtering = program(lowest)
+    kept = ctypes.create_string_buffer(filtering, len(filtering))
+    wanted = struct.pack("@HP", len(filtering) // _INSTRUCTION.size, ctypes.addressof(kept))
+    sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, wanted)

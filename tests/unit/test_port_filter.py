@@ -1,0 +1,100 @@
+"""ports/port_filter.py, and what UDP ports do about where a datagram comes from."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+from twisted.logger import LogEvent
+
+from echotime.ports import port_filter
+from echotime.ports.asked_address import is_ours
+from tests.unit.asking import client, heard, listening
+from tests.unit.loopback import SERVED, Served
+
+
+@pytest.fixture(params=SERVED)
+def served(request: pytest.FixtureRequest) -> Served:
+    """Each kind of UDP port."""
+    return SERVED[request.param]
+
+
+def from_port(number: int, to: tuple[str, int]) -> socket.socket:
+    """A question from a low port."""
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        sock.bind(("127.0.0.5", number))
+    except PermissionError as error:
+        sock.close()
+        pytest.skip(f"a low port cannot be had: {error}")
+    sock.sendto(b"x", to)
+    return sock
+
+
+def test_low_ports_are_dropped_by_the_kernel(served: Served) -> None:
+    """What comes from a port below the limit is dropped and counted there; what comes from the limit on is answered."""
+    with listening(served, "127.0.0.1", lowest_port=1000) as port, client() as sock:
+        address = port.socket.getsockname()
+        with from_port(999, address) as low, from_port(1000, address) as lowest:
+            sock.sendto(b"x", address)
+            port.doRead()
+            assert (heard(low), len(heard(lowest)), len(heard(sock))) == ([], 1, 1)
+        assert (port.dropped, dict(port.errors)) == (1, {})
+
+
+def test_ipv6(served: Served) -> None:
+    """The same on IPv6."""
+    with listening(served, "::1", lowest_port=65535) as port, client(host="::1") as sock:
+        sock.sendto(b"x", port.socket.getsockname())
+        port.doRead()
+        assert (heard(sock), port.dropped) == ([], 1)
+
+
+def test_without_the_filter(served: Served, monkeypatch: pytest.MonkeyPatch, clean_reactor: list[LogEvent]) -> None:
+    """Where the kernel takes no filter, that is told, and each datagram is looked at."""
+
+    def refused(sock: socket.socket, lowest: int) -> None:
+        raise PermissionError(1, "no")
+
+    monkeypatch.setattr(port_filter, "attach", refused)
+    with listening(served, "127.0.0.1", lowest_port=1000) as port, client() as sock:
+        assert not port.filtered
+        address = port.socket.getsockname()
+        with from_port(999, address) as low:
+            sock.sendto(b"x", address)
+            port.doRead()
+            port.doRead()
+            assert (heard(low), len(heard(sock))) == ([], 1)
+        assert dict(port.errors) == {"from a low port": 1}
+
+
+def test_our_own_port(served: Served) -> None:
+    """A datagram from the port's own number is not answered if its address is the host's."""
+    with listening(served, "0.0.0.0") as port, client() as sock:
+        number = port.getHost().port
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+            # the port's own address is taken, so another socket of the host stands for it
+            port._realPortNumber = sock.getsockname()[1]
+            if hasattr(port, "_own_port"):
+                port._own_port = socket.htons(port._realPortNumber)
+            other.bind(("127.0.0.1", 0))
+            for each in (sock, other):
+                each.sendto(b"x", ("127.0.0.1", number))
+            port.doRead()
+            assert (heard(sock), len(heard(other))) == ([], 1)
+        assert dict(port.errors) == {"from our own address": 1}
+
+
+def test_is_ours() -> None:
+    """Addresses that a socket can be bound to are the host's."""
+    assert is_ours(("127.0.0.9", 12345), socket.AF_INET)
+    assert is_ours(("::1", 12345, 0, 0), socket.AF_INET6)
+    assert is_ours(("::ffff:127.0.0.1", 12345, 0, 0), socket.AF_INET6)
+    assert not is_ours(("192.0.2.1", 12345), socket.AF_INET)
+
+
+def test_program() -> None:
+    """Four instructions of classic BPF: load the source port, compare, drop, take."""
+    assert port_filter.program(1024).hex(" ", 8) == (
+        "2800000000000000 3500010000040000 0600000000000000 0600000000000400"
+    )
