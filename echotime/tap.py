@@ -72,9 +72,12 @@ def daemon(settings: Settings, reactor: Any, words: IReplySource | None = None) 
         service.addService(Listener("tcp", where, connections(where.port, factory, interface=where.host, **common)))
     for where in settings.udp:
         answers = TimeProtocol(time.time, traffic.counters, settings.epoch)
-        lowest = 1 if settings.answer_low_ports else _LOWEST_PORT
-        datagrams = udp_port(fast=fast)(where.port, answers, interface=where.host, lowest_port=lowest, **common)
-        service.addService(Listener("udp", where, datagrams))
+        datagrams = partial(
+            udp_port(fast=fast),
+            lowest_port=1 if settings.answer_low_ports else _LOWEST_PORT,
+            answer_broadcast=settings.answer_broadcast,
+        )
+        service.addService(Listener("udp", where, datagrams(where.port, answers, interface=where.host, **common)))
     if desk is not None and settings.control is not None:
         overview = Overview(factory, [each for each in service if isinstance(each, Listener)])
         admits = admission(settings.control_group)

@@ -37,6 +37,7 @@ class Options(usage.Options):
             None,
             "Answer datagrams from ports below 1024, too, where other services might answer back.",
         ],
+        ["answer-broadcast", None, "Answer datagrams that were sent to a broadcast or multicast address."],
         ["wait-for-operator", None, "Let questions wait though no operator is there."],
     ]
     optParameters = [
@@ -130,6 +131,7 @@ class Options(usage.Options):
             reply=self._one("reply", unescape),
             operator=bool(self["operator"]),
             answer_low_ports=bool(self["answer-low-ports"]),
+            answer_broadcast=bool(self["answer-broadcast"]),
             log_here=self._log_here(),
             wait_for_operator=bool(self["wait-for-operator"]),
             control=self._one("control", coercions.socket_path) or coercions.runtime_socket(os.environ),

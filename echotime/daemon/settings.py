@@ -62,6 +62,8 @@ class Settings:
     epoch: Epoch = Epoch.UNIX
     answer_low_ports: bool = False
     """Whether datagrams from ports below 1024 are answered."""
+    answer_broadcast: bool = False
+    """Whether datagrams to a broadcast or multicast address are answered."""
     transport: Transport = Transport.FAST
     show_messages: int = 100
     drain_seconds: float = 5.0

@@ -24,12 +24,16 @@ IPV6_PKTINFO = 50
 _IN_PKTINFO = struct.Struct("=I4s4s")
 _IN6_PKTINFO = struct.Struct("=16sI")
 _NO_ADDRESS = bytes(4)
+_MULTICAST = 0xFF
+"""The first byte of such IPv6 addresses."""
 
 
 class Sender(tuple[Any, ...]):
     """A datagram's source as the socket module gives it, with the control messages for its answer."""
 
     control: tuple[ControlMessage, ...] = ()
+    asked_many = False
+    """Whether it asked a broadcast or multicast address, where that is told."""
 
     @classmethod
     def of(cls, address: tuple[Any, ...], received: Iterable[ControlMessage]) -> Sender:
@@ -38,8 +42,11 @@ class Sender(tuple[Any, ...]):
         for level, kind, data in received:
             if level == socket.IPPROTO_IP and kind == IP_PKTINFO:
                 sender.control = (_ipv4(data),)
+                _, local, asked = _IN_PKTINFO.unpack(data)
+                sender.asked_many = local != asked
             elif level == socket.IPPROTO_IPV6 and kind == IPV6_PKTINFO:
                 sender.control = _ipv6(data)
+                sender.asked_many = data[0] == _MULTICAST
         return sender
 
 
@@ -51,7 +58,7 @@ def _ipv4(data: bytes) -> ControlMessage:
 
 def _ipv6(data: bytes) -> tuple[ControlMessage, ...]:
     asked, interface = _IN6_PKTINFO.unpack(data)
-    if asked[0] == 0xFF:  # multicast: no source address
+    if asked[0] == _MULTICAST:  # no source address
         return ()
     link_local = asked[0] == 0xFE and asked[1] & 0xC0 == 0x80
     return ((socket.IPPROTO_IPV6, IPV6_PKTINFO, _IN6_PKTINFO.pack(asked, interface if link_local else 0)),)

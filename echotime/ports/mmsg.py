@@ -142,6 +142,7 @@ class Batch:
         kind = struct.pack("=ii", self._family.level, self._family.kind)
         self._kind = int.from_bytes(kind, sys.byteorder)
         self._interfaces = _column(self._controls, "I", _CONTROL.size + self._family.interface_at, CONTROL_SIZE)
+        self._locals, self._asked = (_column(self._controls, "I", _CONTROL.size + at, CONTROL_SIZE) for at in (4, 8))
         self._first_bytes = _column(self._controls, "B", _CONTROL.size, CONTROL_SIZE)
         self._no_interfaces = memoryview(bytes(4 * self.size)).cast("I")
 
@@ -175,10 +176,16 @@ class Batch:
                 return False
             if self._kinds[:number].tolist().count(self._kind) != number:
                 return False
-            if self._family.level == socket.IPPROTO_IPV6 and max(self._first_bytes[:number]) >= _NO_PLAIN_SOURCE:
+            if self._asked_many(number):
                 return False
             self._interfaces[:number] = self._no_interfaces[:number]
         return True
+
+    def _asked_many(self, number: int) -> bool:
+        """Whether one asked a broadcast or multicast address; on IPv6 a link-local one has to be thought about, too."""
+        if self._family.level == socket.IPPROTO_IPV6:
+            return max(self._first_bytes[:number]) >= _NO_PLAIN_SOURCE
+        return self._locals[:number].tolist() != self._asked[:number].tolist()
 
     def send(self, descriptor: int, first: int, number: int, answer: bytes) -> int:
         """Give so many, from `first` on, one answer; how many were sent, at least one. Raises OSError."""

@@ -41,7 +41,7 @@ class TimePort(OptionedPort, udp.Port):
     or IPV6_RECVPKTINFO on a wildcard address. startListening raises CannotListenError or OptionFailed.
 
     Datagrams from ports below `lowest_port` are dropped in the kernel, and those from the port's own address are not
-    answered.
+    answered; nor are those to a broadcast or multicast address, unless `answer_broadcast`.
 
     `errors` counts what could not be received or sent, by call and errno name (``send EINVAL``), the ICMP errors that
     IP_RECVERR reports, and what was not answered for where it came from.
@@ -62,11 +62,13 @@ class TimePort(OptionedPort, udp.Port):
         asked: Sequence[Assignment] = (),
         datagram_size: int = 8192,
         lowest_port: int = 1024,
+        answer_broadcast: bool = False,
         reactor: Any = None,
     ) -> None:
         super().__init__(port, protocol, interface, datagram_size, reactor)
         self.errors: Counter[str] = Counter()
         self.lowest_port = lowest_port
+        self._answer_broadcast = answer_broadcast
         self.filtered = False
         """Whether the kernel drops what comes from lower ports; if not, it is done here."""
         self.take_options("udp", asked)
@@ -155,6 +157,8 @@ class TimePort(OptionedPort, udp.Port):
             return "from a low port"
         if sender[1] == self._realPortNumber and is_ours(sender, self.addressFamily):
             return "from our own address"
+        if sender.asked_many and not self._answer_broadcast:
+            return "to a broadcast or multicast address"
         return ""
 
     def _why_nothing(self) -> Exception | None:

@@ -50,7 +50,7 @@ def test_link_local_and_multicast() -> None:
 
     def answers() -> tuple[bytes, list[tuple[bytes, Any]], Mirror]:
         index = socket.if_nametoindex("here")
-        with listening(TOGETHER, "::") as port, client(host="::") as sock:
+        with listening(TOGETHER, "::", answer_broadcast=True) as port, client(host="::") as sock:
             number = port.getHost().port
             one = answered(port, ("fe80::1", number, 0, index))
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, index)

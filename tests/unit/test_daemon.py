@@ -62,7 +62,14 @@ class OptionsTests(SynchronousTestCase):
             settings(
                 *("--tcp", "[::1]:1", "--tcp", "2", "--udp", "127.0.0.1:3", "--backlog", "5", "--ack", r"\x00"),
                 *("--reply", "ok", "--epoch", "1900", "--show-messages", "0", "--drain-seconds", "0.5"),
-                *("--sockopt", "tcp:SO_KEEPALIVE=on", "--transport", "Stock", "--answer-low-ports"),
+                *(
+                    "--sockopt",
+                    "tcp:SO_KEEPALIVE=on",
+                    "--transport",
+                    "Stock",
+                    "--answer-low-ports",
+                    "--answer-broadcast",
+                ),
             ),
             Settings(
                 tcp=(Address("::1", 1), Address("0.0.0.0", 2)),
@@ -73,6 +80,7 @@ class OptionsTests(SynchronousTestCase):
                 reply=b"ok",
                 epoch=Epoch.RFC868,
                 answer_low_ports=True,
+                answer_broadcast=True,
                 transport=Transport.STOCK,
                 show_messages=0,
                 drain_seconds=0.5,

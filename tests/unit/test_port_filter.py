@@ -85,6 +85,24 @@ def test_our_own_port(served: Served) -> None:
         assert dict(port.errors) == {"from our own address": 1}
 
 
+@pytest.mark.parametrize("asked", ["127.255.255.255", "224.0.0.1"])
+@pytest.mark.parametrize("answers", [False, True])
+def test_broadcast(served: Served, asked: str, answers: bool) -> None:
+    """What was sent to everybody is answered only if that is asked for; what came with it to one is in any case."""
+    with listening(served, "0.0.0.0", answer_broadcast=answers) as port, client() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+        sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton("127.0.0.1"))
+        number = port.getHost().port
+        for host in ("127.0.0.1", asked, "127.0.0.3"):
+            sock.sendto(b"x", (host, number))
+        port._size = port.batch
+        port.doRead()
+        found = heard(sock)
+        assert len(found) == (3 if answers else 2)
+        assert {host for _, host in found} == {"127.0.0.1", "127.0.0.3"}
+        assert dict(port.errors) == ({} if answers else {"to a broadcast or multicast address": 1})
+
+
 def test_is_ours() -> None:
     """Addresses that a socket can be bound to are the host's."""
     assert is_ours(("127.0.0.9", 12345), socket.AF_INET)
