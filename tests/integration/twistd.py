@@ -17,9 +17,10 @@ from typing import IO, NamedTuple
 from twisted.trial.unittest import SynchronousTestCase
 
 TWISTD = [sys.executable, str(Path(sysconfig.get_path("scripts")) / "twistd"), "-n", "--pidfile="]
-# a shell that runs the tests in the background ignores it, as all it starts then would
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# a shell that runs the tests in the background ignores these, as all it starts then would
+for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGQUIT, signal.SIG_DFL)):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, handler)
 LIMIT = 20.0
 """Seconds after which a test gives up waiting for anything."""
 
