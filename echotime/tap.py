@@ -22,6 +22,7 @@ from echotime.desk.control import ControlFactory
 from echotime.desk.questions import Desk, Limits
 from echotime.ports.choice import tcp_port, udp_port
 from echotime.ports.one_answer import IOneAnswer
+from echotime.servers.access import Access
 from echotime.servers.drain import Drain
 from echotime.servers.echo import EchoFactory
 from echotime.servers.replies import FixedWord, IReplySource, NoWords
@@ -63,7 +64,8 @@ def daemon(settings: Settings, reactor: Any, words: IReplySource | None = None) 
     desk = _desk(settings, reactor) if settings.asks else None
     if words is None:
         words = desk or (NoWords() if settings.reply is None else FixedWord(settings.reply))
-    factory = EchoFactory(words, traffic, settings.acknowledgement)
+    access = Access(settings.allow, settings.deny)
+    factory = EchoFactory(words, traffic, settings.acknowledgement, access)
     service = Daemon(Drain(factory, reactor, settings.drain_seconds), traffic, second_signal(reactor), desk)
     fast = settings.transport is Transport.FAST
     common: dict[str, Any] = {"asked": settings.asked, "reactor": reactor}
@@ -71,7 +73,7 @@ def daemon(settings: Settings, reactor: Any, words: IReplySource | None = None) 
         connections = partial(tcp_port(fast=fast), backlog=settings.backlog, message_size=MESSAGE_SIZE)
         service.addService(Listener("tcp", where, connections(where.port, factory, interface=where.host, **common)))
     for where in settings.udp:
-        answers = TimeProtocol(time.time, traffic.counters, settings.epoch)
+        answers = TimeProtocol(time.time, traffic.counters, settings.epoch, access)
         datagrams = partial(
             udp_port(fast=fast),
             lowest_port=1 if settings.answer_low_ports else _LOWEST_PORT,

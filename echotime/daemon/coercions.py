@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from echotime.daemon.settings import Address, Transport
+from echotime.servers.access import Network
 from echotime.wire import hostport
 from echotime.wire.timestamp import Epoch
 
@@ -104,6 +105,19 @@ def group(text: str) -> int:
         return int(text) if text.isascii() and text.isdigit() else grp.getgrnam(text).gr_gid
     except KeyError:
         raise ValueError(f"there is no group '{text}'; expected the name or number of one") from None
+
+
+def network(text: str) -> Network:
+    """``192.0.2.0/24``, ``2001:db8::/32``, or one address."""
+    expected = "expected a network as in 192.0.2.0/24 or 2001:db8::/32, or an address"
+    try:
+        found = ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        raise ValueError(f"'{text}' is no network; {expected}") from None
+    address = ipaddress.ip_address(text.partition("/")[0])
+    if address != found.network_address:
+        raise ValueError(f"'{text}' names an address within a network; {expected}, the nearest is {found}")
+    return found
 
 
 def epoch(text: str) -> Epoch:

@@ -15,6 +15,7 @@ import echotime
 from echotime.daemon import coercions
 from echotime.daemon.settings import DEFAULT_PORT, Address, Settings
 from echotime.ports.target import target
+from echotime.servers.access import Network
 from echotime.sockopt import assignment, listing
 from echotime.sockopt.assignment import Assignment
 from echotime.wire.encoding import encoding
@@ -26,7 +27,7 @@ class Options(usage.Options):
 
     synopsis = "[options]"
     longdesc = (
-        "Serves TCP echo-with-reply and UDP time. --tcp, --udp and --sockopt may be given several times. "
+        "Serves TCP echo-with-reply and UDP time. --tcp, --udp, --sockopt, --allow, --deny may be repeated. "
         "With neither --tcp nor --udp both are served on port 12345 of every IPv4 address. "
         "Example: twistd -n echotime --tcp 12345 --udp '[::]:12345' --sockopt tcp:SO_KEEPALIVE=on"
     )
@@ -85,7 +86,7 @@ class Options(usage.Options):
 
     def __init__(self) -> None:
         super().__init__()
-        self._given: dict[str, list[str]] = {"tcp": [], "udp": [], "sockopt": []}
+        self._given: dict[str, list[str]] = {"tcp": [], "udp": [], "sockopt": [], "allow": [], "deny": []}
         self._faults: list[str] = []
 
     def opt_tcp(self, text: str) -> None:
@@ -101,6 +102,14 @@ class Options(usage.Options):
         if text.lower() == "help":
             _print_and_end(listing.lines())
         self._given["sockopt"].append(text)
+
+    def opt_allow(self, text: str) -> None:
+        """Serve this network, and nobody who is not allowed; NET/BITS or an address. The most specific decides."""
+        self._given["allow"].append(text)
+
+    def opt_deny(self, text: str) -> None:
+        """Do not serve this network; in the forms of --allow."""
+        self._given["deny"].append(text)
 
     def opt_version(self) -> NoReturn:
         """Print the version and end."""
@@ -130,6 +139,8 @@ class Options(usage.Options):
             asked=self._assignments(tcp, udp),
             reply=self._one("reply", unescape),
             operator=bool(self["operator"]),
+            allow=self._networks("allow"),
+            deny=self._networks("deny"),
             answer_low_ports=bool(self["answer-low-ports"]),
             answer_broadcast=bool(self["answer-broadcast"]),
             log_here=self._log_here(),
@@ -150,6 +161,7 @@ class Options(usage.Options):
             ),
         )
         self._check_operator(self.settings)
+        self._check_networks(self.settings)
         if self._faults:
             raise usage.UsageError("\n".join(map(harmless, self._faults)))
 
@@ -193,6 +205,16 @@ class Options(usage.Options):
             elif address is not None:
                 found.append(address)
         return tuple(found)
+
+    def _networks(self, name: str) -> tuple[Network, ...]:
+        found = (self._coerced(name, text, coercions.network) for text in self._given[name])
+        return tuple(each for each in found if each is not None)
+
+    def _check_networks(self, settings: Settings) -> None:
+        """None can be both allowed and denied."""
+        for each in settings.allow:
+            if each in settings.deny:
+                self._faults.append(f"--deny {each}: it is allowed, too; expected one of --allow and --deny")
 
     def _assignments(self, tcp: Iterable[Address], udp: Iterable[Address]) -> tuple[Assignment, ...]:
         found = [self._coerced("sockopt", text, assignment.parse) for text in self._given["sockopt"]]

@@ -65,6 +65,13 @@ class Daemon(MultiService):
             "bytes out: {bytes_out}, datagrams: {datagrams} (ignored as looping: {looping})",
             **vars(self._traffic.counters),
         )
+        counters = self._traffic.counters
+        if counters.refused_connections or counters.refused_datagrams:
+            self._log.info(
+                "refused, as not admitted: connections: {connections}, datagrams: {datagrams}",
+                connections=counters.refused_connections,
+                datagrams=counters.refused_datagrams,
+            )
         if self._desk is not None:
             self._log.info(
                 "questions: {asked}, answered: {answered}, expired: {expired}, abandoned: {abandoned}, "

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
+from echotime.servers.access import Network
 from echotime.sockopt.assignment import Assignment
 from echotime.wire import hostport
 from echotime.wire.message import ACKNOWLEDGEMENT
@@ -60,6 +61,8 @@ class Settings:
         return self.operator or self.control is not None
 
     epoch: Epoch = Epoch.UNIX
+    allow: tuple[Network, ...] = ()
+    deny: tuple[Network, ...] = ()
     answer_low_ports: bool = False
     """Whether datagrams from ports below 1024 are answered."""
     answer_broadcast: bool = False

@@ -97,6 +97,8 @@ class BatchedPort(TimePort):
 
     def _ordinary(self, batch: Batch, number: int) -> bool:
         """Whether nothing has to be looked at in any of so many datagrams."""
+        if self.protocol.all_apart:
+            return False
         ports = batch.ports(number)
         apart = self.protocol.ports_apart
         if self._own_port in ports or (apart and not frozenset(map(socket.ntohs, ports)).isdisjoint(apart)):

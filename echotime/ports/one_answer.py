@@ -13,6 +13,8 @@ class IOneAnswer(Interface):
         "Longer ones may be handed over with them, cut to 17 bytes."
     )
 
+    all_apart = Attribute("Whether every datagram has to be handed over one by one.")
+
     ports_apart = Attribute("The source ports (int) of datagrams that have to be handed over; a live collection.")
 
     def answer_to(number: int) -> bytes:

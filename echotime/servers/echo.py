@@ -7,15 +7,17 @@ transport's buffer, and the client has not ended its side. EchoProtocol._close_o
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.error import ConnectionAborted, ConnectionDone
-from twisted.internet.interfaces import IAddress, IConsumer, IHalfCloseableProtocol, IPushProducer, ITCPTransport
+from twisted.internet.interfaces import IConsumer, IHalfCloseableProtocol, IPushProducer, ITCPTransport
 from twisted.internet.protocol import Protocol, ServerFactory, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from echotime.servers.access import Access
 from echotime.servers.replies import IReplySource
 from echotime.servers.traffic import Counters, Traffic
 from echotime.wire import hostport
@@ -189,13 +191,20 @@ class EchoProtocol(Protocol):
 class EchoFactory(ServerFactory):
     """Makes the connections' protocols and knows which are open.
 
-    `words` is asked for the word of each message, `traffic` is told what happens.
+    `words` is asked for the word of each message, `traffic` is told what happens, `access` says who is served.
     """
 
     noisy = False
 
-    def __init__(self, words: IReplySource, traffic: Traffic, acknowledgement: bytes = wire.ACKNOWLEDGEMENT) -> None:
+    def __init__(
+        self,
+        words: IReplySource,
+        traffic: Traffic,
+        acknowledgement: bytes = wire.ACKNOWLEDGEMENT,
+        access: Access | None = None,
+    ) -> None:
         self.words = words
+        self._access = access or Access()
         self.traffic = traffic
         self.asks = words.always is None
         """Whether each message's word has to be asked for."""
@@ -205,8 +214,11 @@ class EchoFactory(ServerFactory):
         self._number = 0
         self._waiting: list[Deferred[None]] = []
 
-    def buildProtocol(self, addr: IAddress | None) -> EchoProtocol:  # type: ignore[override]  # Twisted binds it to `protocol`
-        """A protocol for a connection that was just accepted."""
+    def buildProtocol(self, addr: Any) -> EchoProtocol | None:  # type: ignore[override]  # Twisted binds it to `protocol`
+        """A protocol for a connection that was just accepted; None for one that is not admitted."""
+        if self._access.restricts and not self._access.admits(addr.host):
+            self.traffic.counters.refused_connections += 1
+            return None
         self._number += 1
         protocol = EchoProtocol(self._number)
         protocol.factory = self

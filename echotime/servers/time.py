@@ -7,25 +7,36 @@ from typing import Any
 
 from twisted.internet.protocol import DatagramProtocol
 
+from echotime.servers.access import Access
 from echotime.servers.loop_guard import LoopGuard
 from echotime.servers.traffic import Counters
 from echotime.wire import timestamp
 
 
 class TimeProtocol(DatagramProtocol):
-    """Answers whoever asks; `clock` gives the Unix time in seconds (time.time)."""
+    """Answers whom `access` admits; `clock` gives the Unix time in seconds (time.time)."""
 
     noisy = False
     apart = frozenset({timestamp.SIZE})
     """Lengths of datagrams to look at one by one (ports.one_answer.IOneAnswer): those of answers."""
 
     def __init__(
-        self, clock: Callable[[], float], counters: Counters, epoch: timestamp.Epoch = timestamp.Epoch.UNIX
+        self,
+        clock: Callable[[], float],
+        counters: Counters,
+        epoch: timestamp.Epoch = timestamp.Epoch.UNIX,
+        access: Access | None = None,
     ) -> None:
         self._clock = clock
         self._counters = counters
         self._epoch = epoch
+        self._access = access or Access()
         self._guard = LoopGuard(clock)
+
+    @property
+    def all_apart(self) -> bool:
+        """Whether every datagram has to be looked at."""
+        return self._access.restricts
 
     @property
     def ports_apart(self) -> Collection[int]:
@@ -38,9 +49,11 @@ class TimeProtocol(DatagramProtocol):
         return timestamp.pack(self._clock(), self._epoch)
 
     def datagramReceived(self, datagram: bytes, addr: Any) -> None:
-        """Answer one, unless it is to be ignored as a part of a loop."""
+        """Answer one, unless its sender is not admitted, or it is to be ignored as a part of a loop."""
         assert self.transport is not None
-        if self._guard.answers(datagram, addr[:2]):
+        if self._access.restricts and not self._access.admits(addr[0]):
+            self._counters.refused_datagrams += 1
+        elif self._guard.answers(datagram, addr[:2]):
             self.transport.write(self.answer_to(1), addr)
         else:
             self._counters.looping += 1

@@ -36,6 +36,9 @@ class Counters:
     bytes_in: int = 0
     bytes_out: int = 0
     datagrams: int = 0
+    refused_connections: int = 0
+    """Not admitted: they were closed at once, and count nowhere else."""
+    refused_datagrams: int = 0
     looping: int = 0
     """Datagrams that were ignored, as they looked like answers, one after the other."""
 

@@ -75,6 +75,7 @@ class Short(Mirror):
     """Sends what is short back, one by one; all else gets the answer ``x``."""
 
     apart = frozenset(range(17))
+    all_apart = False
     ports_apart: frozenset[int] = frozenset()
 
     def answer_to(self, number: int) -> bytes:
@@ -91,6 +92,7 @@ class Constant(Short):
     """Answers everybody ``x``."""
 
     apart = frozenset()
+    all_apart = False
     ports_apart: frozenset[int] = frozenset()
 
 

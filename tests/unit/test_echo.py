@@ -53,6 +53,7 @@ class EchoTestCase(SynchronousTestCase):
     def another(self) -> EchoProtocol:
         """One more connection."""
         protocol = self.factory.buildProtocol(PEER)
+        assert protocol is not None
         protocol.makeConnection(StringTransport(peerAddress=PEER))
         return protocol
 

@@ -1,0 +1,76 @@
+"""--allow and --deny: who is served, on both transports."""
+
+from __future__ import annotations
+
+import select
+import socket
+
+from tests.integration.peers import ACKNOWLEDGEMENT, connect, one_shot
+from tests.integration.twistd import DaemonTestCase
+
+
+class AccessTests(DaemonTestCase):
+    """Others are closed or not answered, and cost a count."""
+
+    def from_host(self, host: str, address: tuple[str, int]) -> bytes:
+        """What a client hears that sends from an address of loopback."""
+        with socket.create_connection(address, timeout=10, source_address=(host, 0)) as sock:
+            try:
+                sock.sendall(b"hi")
+                sock.shutdown(socket.SHUT_WR)
+                return b"".join(iter(lambda: sock.recv(100), b""))
+            except OSError:
+                return b""  # it was closed before it could send, or reset as what it sent was not read
+
+    def answered(self, host: str, address: tuple[str, int]) -> bool:
+        """Whether a datagram from there is."""
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.bind((host, 0))
+            sock.sendto(b"?", address)
+            return bool(select.select([sock], [], [], 0.5)[0])
+
+    def test_both_services(self) -> None:
+        """An address is refused within a network that is served."""
+        daemon = self.echotime("--allow", "127.0.0.0/8", "--deny", "127.0.0.7")
+        tcp, udp = daemon.address("TCP"), daemon.address("UDP")
+        self.assertEqual(self.from_host("127.0.0.6", tcp), b"hi" + ACKNOWLEDGEMENT)
+        self.assertEqual(self.from_host("127.0.0.7", tcp), b"")
+        self.assertTrue(self.answered("127.0.0.6", udp))
+        self.assertFalse(self.answered("127.0.0.7", udp))
+        out = self.served(daemon).out
+        self.assertNotIn("from 127.0.0.7", out, "no line for who is refused")
+        self.assertIn("refused, as not admitted: connections: 1, datagrams: 1", out)
+
+    def test_mapped_addresses(self) -> None:
+        """On [::] an IPv4 client is the IPv4 client that it is."""
+        daemon = self.twistd("echotime", *self.options, "--tcp", "[::]:0", "--udp", "[::]:0", "--deny", "127.0.0.0/8")
+        port = daemon.address("TCP")[1]
+        self.assertEqual(self.from_host("127.0.0.1", ("127.0.0.1", port)), b"")
+        self.assertFalse(self.answered("127.0.0.1", ("127.0.0.1", daemon.address("UDP")[1])))
+        self.assertEqual(one_shot(("::1", port), b"hi"), b"hi" + ACKNOWLEDGEMENT)
+        self.served(daemon)
+
+    def test_refused_at_once(self) -> None:
+        """Who is refused is closed without having sent anything."""
+        daemon = self.echotime("--deny", "127.0.0.1")
+        with connect(daemon.address("TCP")) as sock:
+            self.assertEqual(sock.recv(1), b"")
+        self.served(daemon)
+
+    def test_faults(self) -> None:
+        """What is no network, holds more than one, or is given to both is told, with the nearest."""
+        ended = self.refused("--allow", "10.0.0.1/8", "--deny", "example", "--allow", "::1", "--deny", "::1")
+        self.assertEqual(ended.status, 2)
+        for fault in (
+            "--allow 10.0.0.1/8: '10.0.0.1/8' names an address within a network; expected a network as in 192.0.2.0/24",
+            "the nearest is 10.0.0.0/8",
+            "--deny example: 'example' is no network; expected a network as in",
+            "--deny ::1/128: it is allowed, too",
+        ):
+            self.assertIn(fault, ended.err)
+
+
+class StockAccessTests(AccessTests):
+    """The same on Twisted's own transports."""
+
+    options = ("--transport", "stock")
