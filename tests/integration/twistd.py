@@ -17,10 +17,10 @@ from typing import IO, NamedTuple
 from twisted.trial.unittest import SynchronousTestCase
 
 TWISTD = [sys.executable, str(Path(sysconfig.get_path("scripts")) / "twistd"), "-n", "--pidfile="]
-# a shell that runs the tests in the background ignores these, as all it starts then would
-for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGQUIT, signal.SIG_DFL)):
+# a shell that runs the tests in the background, or nohup, ignores these, as all that is started then would
+for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
     if signal.getsignal(number) is signal.SIG_IGN:
-        signal.signal(number, handler)
+        signal.signal(number, signal.default_int_handler if number is signal.SIGINT else signal.SIG_DFL)
 LIMIT = 20.0
 """Seconds after which a test gives up waiting for anything."""
 
