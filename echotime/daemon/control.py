@@ -58,7 +58,7 @@ class ControlSocket(Service):
         """Close it, and remove it from the file system; operators that are there are let finish."""
         super().stopService()
         if self._port is not None and _identity(self._path) != self._listens_on:
-            # another's by now, or gone: an abstract name is what Twisted does not remove; before 26 it was kept as `port`
+            # another's by now, or gone: an abstract name is what Twisted does not remove; an older one has it as `port`
             setattr(self._port, "_bindPath" if hasattr(self._port, "_bindPath") else "port", b"\0")
         return maybeDeferred(self._port.stopListening) if self._port is not None else succeed(None)
 
