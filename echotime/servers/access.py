@@ -13,7 +13,7 @@ _REMEMBERED = 4096
 class Access:
     """The most specific network that holds an address decides.
 
-    Where none does, all are served, or none if any are allowed by name.
+    Where none does, all are served; but nobody, if there are any to allow.
     """
 
     def __init__(self, allow: Iterable[Network] = (), deny: Iterable[Network] = ()) -> None:
