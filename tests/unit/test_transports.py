@@ -156,6 +156,21 @@ def test_failing_protocol(bench: Bench, when: str, clean_reactor: list[LogEvent]
         bench.over()
 
 
+def test_failing_at_a_later_message(bench: Bench, clean_reactor: list[LogEvent]) -> None:
+    """The same where there is nothing but a message, on a connection that is long known."""
+    with connected(bench.port) as sock:
+        bench.made()
+        bench.reactor.step(3)
+        bench.factory.acts["data"] = lambda one: 1 / 0
+        sock.send(b"x")
+        bench.over()
+        with pytest.raises(ConnectionResetError):
+            bench.read_all(sock)
+    assert bench.factory.noted[-1] == ("lost", ZeroDivisionError)
+    assert "ZeroDivisionError" in str(clean_reactor)
+    clean_reactor.clear()
+
+
 def test_no_protocol(bench: Bench) -> None:
     """A factory may refuse: the client sees the end, and the next one is served."""
     built = bench.factory.buildProtocol

@@ -80,6 +80,15 @@ def test_pull_producer(bench: Bench) -> None:
         bench.over()
 
 
+def test_pull_producer_keeps_it_open(bench: Bench) -> None:
+    """loseConnection waits until a pull producer has said all."""
+    with connected(bench.port) as sock:
+        producer = Pulled(bench.made())
+        producer.transport.loseConnection()
+        assert bench.read_all(sock) == b"one two three"
+        bench.over()
+
+
 def test_a_registered_producer_keeps_it_open(bench: Bench) -> None:
     """loseConnection waits for a paused producer, as Twisted's does, and ends with unregisterProducer."""
     with connected(bench.port, 65536) as sock:
