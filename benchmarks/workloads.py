@@ -1,7 +1,6 @@
 """The workloads: which load makes each, with how many at a time, and what is counted.
 
-Answers to datagrams are in order only on each socket, and no more questions are under way than a receive buffer of the
-default size holds; that is why the load of udp-32 has four sockets.
+The questions of udp-32 are more than a receive buffer of the default size holds: see load/udp.c for what that means.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ WORKLOADS = (
         "sessions", "tcp", "sessions", 20, "k sessions", "connect, send, shut down, read to the end; 20 at a time"
     ),
     Workload("udp-1", "udp", "udp", 1, "k answers", "datagrams from 8 sockets, one outstanding on each"),
-    Workload("udp-32", "udp", "udp", 32, "k answers", "datagrams from 4 sockets, 32 outstanding on each"),
+    Workload("udp-32", "udp", "udp", 32, "k answers", "datagrams from 8 sockets, 32 outstanding on each"),
     Workload(
         "idle-10000", "tcp", "echo", 10_000, "KB", "10000 connections that say nothing", has_latency=False, idles=True
     ),

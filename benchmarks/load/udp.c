@@ -1,15 +1,16 @@
-/* Up to SOCKETS sockets with NUMBER datagrams outstanding on each; as many are sent as were answered.
+/* SOCKETS sockets with NUMBER datagrams outstanding on each; as many are sent as were answered.
  *
- * No more are under way altogether than a receive buffer of the kernel's default size holds, with room to spare: 194
- * of the smallest fit. A server whose buffer overflows would have to be asked anew, after a while of saying nothing.
+ * With 32 on each more are under way than a receive buffer of the kernel's default size holds (194 of the smallest): the
+ * kernel drops some of the first burst, and these are asked anew after a while, when the order of the answers has
+ * been out of step with the questions. So latencies are told too long then.
  *
  * A question is one byte, so that an answer of four cannot be an echo of it. Answers carry nothing that tells which
  * question they are to: latency is taken from the order, which loopback and a server of one thread keep. What a
- * socket awaits for a while without any answer is lost, and asked anew; more than one in a thousand is a failure.
+ * socket awaits for too long is lost, and asked anew; more than a burst and one in a thousand is a failure.
  */
 #include "load.h"
 
-enum { SOCKETS = 8, MOST = 128, LOST_AFTER = 500 /* milliseconds */, CLOCKS_APART = 2 /* seconds */ };
+enum { SOCKETS = 8, MOST = 256, FIT = 128, LOST_AFTER = 500 /* milliseconds */, CLOCKS_APART = 2 /* seconds */ };
 
 struct asker {
     int sock;
@@ -124,7 +125,9 @@ int main(int count, char **words)
             }
         }
     }
-    if (lost * 1000 > work)
+    /* with few on each all fit the buffer, and there is no burst to lose */
+    uint64_t burst = SOCKETS * load.number > FIT ? SOCKETS * load.number : 0;
+    if (lost > burst + work / 1000)
         fail("%" PRIu64 " lost of %" PRIu64, lost, work + lost);
     return ended(start, (double)work, lost);
 }
