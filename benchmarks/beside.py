@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import re
 import socket
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -18,12 +16,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from benchmarks.build import BuildFailed, build_c
-from benchmarks.processes import LOAD_CPU, on_cpu, server_process
-from benchmarks.rounds import LoadFailed
-from benchmarks.servers import twistd_echotime
+from benchmarks.processes import server_process
+from benchmarks.rounds import LoadFailed, go, is_done, loading, told
+from benchmarks.servers import ACKNOWLEDGEMENT, DidNotStart, echotime_port, port_said, twistd_echotime
 
 _CONNECTIONS = 500
-_ACKNOWLEDGEMENT = "\nI get it!\n"
 _MOST = 5000
 _STATUS = b"".join(len(each).to_bytes(2, "big") + each for each in (b"_ask", b"1", b"_command", b"Status")) + b"\0\0"
 """An operator's question, as AMP writes it."""
@@ -39,7 +36,7 @@ def main() -> int:
     try:
         build_c(asked.output / "bin")
         rows = [row for transport in ("fast", "stock") for row in measured(transport, asked.output, asked.seconds)]
-    except (BuildFailed, LoadFailed, OSError) as failure:
+    except (BuildFailed, DidNotStart, LoadFailed, OSError) as failure:
         print(f"cannot measure: {failure}", file=sys.stderr)
         return 1
     table = "\n".join([f"Beside {_CONNECTIONS} busy connections, in microseconds: median / 99 %", *rows, ""])
@@ -54,8 +51,8 @@ def measured(transport: str, folder: Path, seconds: float) -> Iterator[str]:
         control = str(Path(place) / "control")
         log = Path(place) / "log"
         command = twistd_echotime("--transport", transport, "--control", control)
-        with server_process(command, log), contextlib.ExitStack() as stack:
-            tcp, udp = (_port(kind, log) for kind in ("TCP", "UDP"))
+        with server_process(command, log) as server, contextlib.ExitStack() as stack:
+            tcp, udp = (port_said("echotime", server, log, echotime_port(kind)) for kind in ("tcp", "udp"))
             datagrams = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
             datagrams.connect(("127.0.0.1", udp))
             operator = stack.enter_context(socket.socket(socket.AF_UNIX))
@@ -63,34 +60,11 @@ def measured(transport: str, folder: Path, seconds: float) -> Iterator[str]:
             for name, sock, question in (("datagram", datagrams, b"?"), ("operator", operator, _STATUS)):
                 sock.settimeout(_PATIENCE)
                 alone = _asked(sock, question, lambda: False)
-                with _load(folder, tcp, seconds) as load:
-                    beside = _asked(sock, question, lambda: load.poll() is not None)
+                with loading(folder, "echo", str(tcp), str(seconds), str(_CONNECTIONS), ACKNOWLEDGEMENT) as load:
+                    go(load)
+                    beside = _asked(sock, question, lambda: is_done(load))
+                    told(load)
                 yield f"{transport:6}{name:10}alone {_shown(alone)}   beside {_shown(beside)}"
-
-
-def _port(kind: str, log: Path) -> int:
-    deadline = time.monotonic() + _PATIENCE
-    while time.monotonic() < deadline:
-        if found := re.search(rf"listening on {kind} .*:(\d+)\n", log.read_text(encoding="utf-8")):
-            return int(found[1])
-        time.sleep(0.01)
-    raise LoadFailed(f"echotime did not listen; {log.read_text(encoding='utf-8')}")
-
-
-@contextlib.contextmanager
-def _load(folder: Path, port: int, seconds: float) -> Iterator[subprocess.Popen[str]]:
-    words = [str(folder / "bin" / "load-echo"), str(port), str(seconds), str(_CONNECTIONS), _ACKNOWLEDGEMENT]
-    with on_cpu(LOAD_CPU):
-        load = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    with load:
-        assert load.stdin is not None
-        assert load.stdout is not None
-        load.stdout.readline()
-        load.stdin.write("go\n")
-        load.stdin.close()
-        yield load
-        if not load.stdout.readline():
-            raise LoadFailed("the load found a wrong or a missing answer")
 
 
 def _asked(sock: socket.socket, question: bytes, over: Callable[[], bool]) -> list[float]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import select
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -77,7 +78,8 @@ class Bench:
     def _loaded(self, workload: Workload, server: Running, seconds: float) -> Figures:
         with self._load(workload, server, seconds) as load:
             before = cpu_seconds(server.pid)
-            figures = _told(load, server)
+            go(load)
+            figures = told(load)
             figures["cpu_seconds"] = cpu_seconds(server.pid) - before
         return {**figures, "per_cpu_second": figures["work"] / figures["cpu_seconds"]}
 
@@ -89,7 +91,8 @@ class Bench:
                 before = cpu_seconds(up.pid)
                 time.sleep(self.seconds)
                 spent = cpu_seconds(up.pid) - before
-                _told(load, up)  # each echoes once more, so all were alive
+                go(load)
+                told(load)  # each echoes once more, so all were alive
         return {
             "rss_per_connection": (full - empty) / workload.number,
             "rss_empty": empty,
@@ -98,27 +101,44 @@ class Bench:
             "seconds": self.seconds,
         }
 
-    @contextlib.contextmanager
-    def _load(self, workload: Workload, server: Running, seconds: float) -> Iterator[subprocess.Popen[str]]:
-        """A load that has all its sockets, waits to be told to start, and keeps them until it is left."""
-        program = str(self.folder / "bin" / f"load-{workload.load}")
+    def _load(
+        self, workload: Workload, server: Running, seconds: float
+    ) -> contextlib.AbstractContextManager[subprocess.Popen[str]]:
         words = [str(server.port), str(seconds), str(workload.number), server.server.acknowledgement]
-        pipe = subprocess.PIPE
-        with on_cpu(LOAD_CPU):
-            load = subprocess.Popen([program, *words], stdin=pipe, stdout=pipe, stderr=pipe, text=True)
-        with load:
-            try:
-                if _line(load) != "ready\n":
-                    raise LoadFailed(_complaint(load))
-                yield load
-            finally:
-                load.communicate()
+        return loading(self.folder, workload.load, *words)
 
 
-def _told(load: subprocess.Popen[str], server: Running) -> Figures:
+@contextlib.contextmanager
+def loading(folder: Path, name: str, *words: str) -> Iterator[subprocess.Popen[str]]:
+    """A load that has all its sockets, waits to be told to start, and keeps them until it is left."""
+    pipe = subprocess.PIPE
+    with on_cpu(LOAD_CPU):
+        command = [str(folder / "bin" / f"load-{name}"), *words]
+        load = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
+    with load:
+        try:
+            if _line(load) != "ready\n":
+                raise LoadFailed(_complaint(load))
+            yield load
+        finally:
+            load.communicate()
+
+
+def go(load: subprocess.Popen[str]) -> None:
+    """Tell it to start."""
     assert load.stdin is not None
     load.stdin.write("go\n")
     load.stdin.flush()
+
+
+def is_done(load: subprocess.Popen[str]) -> bool:
+    """Whether it has said, or ended."""
+    assert load.stdout is not None
+    return bool(select.select([load.stdout], [], [], 0)[0])
+
+
+def told(load: subprocess.Popen[str]) -> Figures:
+    """What it says when it is done. Raises LoadFailed."""
     if not (line := _line(load)):
         raise LoadFailed(_complaint(load))
     figures: Figures = json.loads(line)

@@ -17,6 +17,7 @@ from pathlib import Path
 from benchmarks.build import HERE, BuildFailed, build_go
 from benchmarks.processes import server_process
 
+ACKNOWLEDGEMENT = "\nI get it!\n"
 _SECONDS_TO_START = 20
 _BIN = Path(sys.executable).parent
 _PEERS = HERE / "peers"
@@ -43,7 +44,7 @@ class Server:
     command: Callable[[str, Path], list[str]]
     port: Callable[[str], str] = lambda kind: r"^port (\d+)\n"
     missing: Callable[[Path], str] = _nothing_missing
-    acknowledgement: str = "\nI get it!\n"
+    acknowledgement: str = ACKNOWLEDGEMENT
     leaves_out: frozenset[str] = frozenset()
     note: str = ""
 
@@ -75,14 +76,18 @@ def chosen(asked: Collection[str], folder: Path, tell: Callable[[str], None]) ->
 @contextlib.contextmanager
 def running(server: Server, kind: str, folder: Path, log: Path) -> Iterator[Running]:
     """Start a server and wait until it says its port. Raises DidNotStart."""
-    pattern = re.compile(server.port(kind), re.MULTILINE)
     with server_process(server.command(kind, folder), log) as process:
-        deadline = time.monotonic() + _SECONDS_TO_START
-        while not (found := pattern.search(log.read_text(encoding="utf-8", errors="replace"))):
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise DidNotStart(f"{server.name} did not say where it listens; {log} has what it said")
-            time.sleep(0.01)
-        yield Running(server, process.pid, int(found[1]))
+        yield Running(server, process.pid, port_said(server.name, process, log, server.port(kind)))
+
+
+def port_said(name: str, process: subprocess.Popen[bytes], log: Path, pattern: str) -> int:
+    """The port that a server says, once it does. Raises DidNotStart."""
+    deadline = time.monotonic() + _SECONDS_TO_START
+    while not (found := re.search(pattern, log.read_text(encoding="utf-8", errors="replace"), re.MULTILINE)):
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise DidNotStart(f"{name} did not say where it listens; {log} has what it said")
+        time.sleep(0.01)
+    return int(found[1])
 
 
 def twistd_echotime(*options: str) -> list[str]:
@@ -95,21 +100,13 @@ def _echotime(*options: str) -> Callable[[str, Path], list[str]]:
     return lambda kind, folder: twistd_echotime(*options)
 
 
-def _echotime_port(kind: str) -> str:
+def echotime_port(kind: str) -> str:
+    """What its log says of the port."""
     return rf"listening on {kind.upper()} 127\.0\.0\.1:(\d+)\n"
 
 
 def _without_twistd(folder: Path) -> str:
     return "" if (_BIN / "twistd").exists() else f"there is no twistd beside {sys.executable}"
-
-
-def _without_transport_option(folder: Path) -> str:
-    if missing := _without_twistd(folder):
-        return missing
-    done = subprocess.run(
-        [_BIN / "twistd", "echotime", "--help"], capture_output=True, text=True, timeout=60, check=False
-    )
-    return "" if "--transport" in done.stdout else "this echotime has no --transport"
 
 
 def _python(name: str, *options: str) -> Callable[[str, Path], list[str]]:
@@ -140,8 +137,8 @@ _READS_MORE = "receives up to 256 KB at a time and answers each 4096 of it, whic
 _FORKS = "a process for each connection, so it takes no part where there are hundreds"
 
 SERVERS = (
-    Server("echotime", _echotime(), _echotime_port, _without_twistd),
-    Server("echotime-stock", _echotime("--transport", "stock"), _echotime_port, _without_transport_option),
+    Server("echotime", _echotime(), echotime_port, _without_twistd),
+    Server("echotime-stock", _echotime("--transport", "stock"), echotime_port, _without_twistd),
     Server("twisted", _python("twisted_peer.py")),
     Server("asyncio", _python("asyncio_peer.py"), note=_READS_MORE),
     Server("uvloop", _python("asyncio_peer.py", "--uvloop"), missing=_without_uvloop, note=_READS_MORE),
