@@ -68,18 +68,21 @@ def daemon(settings: Settings, reactor: Any, words: IReplySource | None = None) 
     factory = EchoFactory(words, traffic, settings.acknowledgement, access)
     service = Daemon(Drain(factory, reactor, settings.drain_seconds), traffic, second_signal(reactor), desk)
     fast = settings.transport is Transport.FAST
-    common: dict[str, Any] = {"asked": settings.asked, "reactor": reactor}
+    connections = partial(
+        tcp_port(fast=fast), backlog=settings.backlog, message_size=MESSAGE_SIZE, asked=settings.asked, reactor=reactor
+    )
+    datagrams = partial(
+        udp_port(fast=fast),
+        lowest_port=1 if settings.answer_low_ports else _LOWEST_PORT,
+        answer_broadcast=settings.answer_broadcast,
+        asked=settings.asked,
+        reactor=reactor,
+    )
     for where in settings.tcp:
-        connections = partial(tcp_port(fast=fast), backlog=settings.backlog, message_size=MESSAGE_SIZE)
-        service.addService(Listener("tcp", where, connections(where.port, factory, interface=where.host, **common)))
+        service.addService(Listener("tcp", where, connections(where.port, factory, interface=where.host)))
     for where in settings.udp:
         answers = TimeProtocol(time.time, traffic.counters, settings.epoch, access)
-        datagrams = partial(
-            udp_port(fast=fast),
-            lowest_port=1 if settings.answer_low_ports else _LOWEST_PORT,
-            answer_broadcast=settings.answer_broadcast,
-        )
-        service.addService(Listener("udp", where, datagrams(where.port, answers, interface=where.host, **common)))
+        service.addService(Listener("udp", where, datagrams(where.port, answers, interface=where.host)))
     if desk is not None and settings.control is not None:
         overview = Overview(factory, [each for each in service if isinstance(each, Listener)])
         admits = admission(settings.control_group)

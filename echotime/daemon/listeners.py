@@ -53,8 +53,10 @@ class Listener(Service):
         """What went wrong with datagrams, and how often."""
         if not isinstance(self.port, TimePort) or not self.port.connected:
             return {}
-        dropped = {"dropped by the kernel": self.port.dropped} if self.port.dropped else {}
-        return {**self.port.errors, **dropped}
+        errors = dict(self.port.errors)
+        if dropped := self.port.dropped:
+            errors["dropped by the kernel"] = dropped
+        return errors
 
     @property
     def where(self) -> str:

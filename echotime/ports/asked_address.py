@@ -41,19 +41,14 @@ class Sender(tuple[Any, ...]):
         sender = cls(address)
         for level, kind, data in received:
             if level == socket.IPPROTO_IP and kind == IP_PKTINFO:
-                sender.control = (_ipv4(data),)
+                # the local address stands there also where a broadcast address was asked; the way back is the route's
                 _, local, asked = _IN_PKTINFO.unpack(data)
+                sender.control = ((level, kind, _IN_PKTINFO.pack(0, local, _NO_ADDRESS)),)
                 sender.asked_many = local != asked
             elif level == socket.IPPROTO_IPV6 and kind == IPV6_PKTINFO:
                 sender.control = _ipv6(data)
                 sender.asked_many = data[0] == _MULTICAST
         return sender
-
-
-def _ipv4(data: bytes) -> ControlMessage:
-    # the kernel names the local address also where a broadcast address was asked; the way back is the route's
-    _, local, _ = _IN_PKTINFO.unpack(data)
-    return socket.IPPROTO_IP, IP_PKTINFO, _IN_PKTINFO.pack(0, local, _NO_ADDRESS)
 
 
 def _ipv6(data: bytes) -> tuple[ControlMessage, ...]:

@@ -20,13 +20,10 @@ class Access:
         rules = {**dict.fromkeys(allow, True), **dict.fromkeys(deny, False)}
         self._rules = sorted(rules.items(), key=lambda rule: -rule[0].prefixlen)
         self._otherwise = not any(rules.values())
+        self.restricts = bool(rules)
+        """Whether there is anybody who is not served."""
         self.admits = lru_cache(_REMEMBERED)(self._admits)
         """Whether to serve a numeric address; an IPv4 address that is mapped into IPv6 is the IPv4 one."""
-
-    @property
-    def restricts(self) -> bool:
-        """Whether there is anybody who is not served."""
-        return bool(self._rules)
 
     def _admits(self, host: str) -> bool:
         address: ipaddress.IPv4Address | ipaddress.IPv6Address = ipaddress.ip_address(host.partition("%")[0])

@@ -31,12 +31,9 @@ class TimeProtocol(DatagramProtocol):
         self._counters = counters
         self._epoch = epoch
         self._access = access or Access()
-        self._guard = LoopGuard(clock)
-
-    @property
-    def all_apart(self) -> bool:
+        self.all_apart = self._access.restricts
         """Whether every datagram has to be looked at."""
-        return self._access.restricts
+        self._guard = LoopGuard(clock)
 
     @property
     def ports_apart(self) -> Collection[int]:

@@ -97,7 +97,6 @@ class Traffic:
         self._watchers: list[Any] = []
         self._message_lines = LineLimit(messages, clock, self._messages_left_out) if messages else None
         self._connection_lines = LineLimit(CONNECTION_LINES, clock, self._connections_left_out)
-
         self._attend()
 
     def watch(self, watcher: Any) -> None:
