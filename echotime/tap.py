@@ -13,6 +13,8 @@ from zope.interface import classImplements
 from echotime.daemon import options as daemon_options
 from echotime.daemon.control import ControlSocket, admission
 from echotime.daemon.failure import usage_failed
+from echotime.daemon.incidents import Incidents, refusals
+from echotime.daemon.limits import ConnectionLimits, room
 from echotime.daemon.listeners import Listener
 from echotime.daemon.operator import seat
 from echotime.daemon.overview import Overview
@@ -23,15 +25,21 @@ from echotime.desk.questions import Desk, Limits
 from echotime.ports.choice import tcp_port, udp_port
 from echotime.ports.one_answer import IOneAnswer
 from echotime.servers.access import Access
+from echotime.servers.admission import Admission
 from echotime.servers.drain import Drain
 from echotime.servers.echo import EchoFactory
+from echotime.servers.rate_limit import RateLimit
 from echotime.servers.replies import FixedWord, IReplySource, NoWords
+from echotime.servers.source import is_loopback
 from echotime.servers.time import TimeProtocol
-from echotime.servers.traffic import Traffic
+from echotime.servers.timeouts import TimeoutWatch
+from echotime.servers.traffic import Counters, Traffic
 from echotime.wire.message import MESSAGE_SIZE
 
 _LOWEST_PORT = 1024
 """Below are the ports of services that may answer, as RFC 6335 has them; who asks the time asks from a higher one."""
+_USUAL_RATE = 1000
+"""Datagrams a second of one source: no monitoring comes near it."""
 
 # said here, as servers know nothing of ports
 classImplements(TimeProtocol, IOneAnswer)
@@ -65,7 +73,9 @@ def daemon(settings: Settings, reactor: Any, words: IReplySource | None = None) 
     if words is None:
         words = desk or (NoWords() if settings.reply is None else FixedWord(settings.reply))
     access = Access(settings.allow, settings.deny)
-    factory = EchoFactory(words, traffic, settings.acknowledgement, access)
+    place = room(settings.max_connections, settings.max_per_source)
+    admitting = Admission(traffic.counters, access, place.limits)
+    factory = EchoFactory(words, traffic, settings.acknowledgement, admitting)
     service = Daemon(Drain(factory, reactor, settings.drain_seconds), traffic, second_signal(reactor), desk)
     fast = settings.transport is Transport.FAST
     connections = partial(
@@ -78,19 +88,37 @@ def daemon(settings: Settings, reactor: Any, words: IReplySource | None = None) 
         asked=settings.asked,
         reactor=reactor,
     )
+    rate_limit = _rate_limit(settings.udp_rate)
     for where in settings.tcp:
         service.addService(Listener("tcp", where, connections(where.port, factory, interface=where.host)))
     for where in settings.udp:
-        answers = TimeProtocol(time.time, traffic.counters, settings.epoch, access)
+        answers = TimeProtocol(time.time, traffic.counters, settings.epoch, access, rate_limit)
         service.addService(Listener("udp", where, datagrams(where.port, answers, interface=where.host)))
+    listeners = [each for each in service if isinstance(each, Listener)]
+    if settings.tcp:
+        service.addService(ConnectionLimits(place, TimeoutWatch(factory, reactor, settings.timeouts)))
+    service.addService(Incidents(partial(_incidents, traffic.counters, listeners), reactor))
     if desk is not None and settings.control is not None:
-        overview = Overview(factory, [each for each in service if isinstance(each, Listener)])
+        overview = Overview(factory, listeners)
         admits = admission(settings.control_group)
         operators = ControlFactory(desk, overview, traffic, reactor, admits, settings.encoding)
         service.addService(ControlSocket(settings.control, settings.control_group, operators, reactor))
     if desk is not None and settings.operator:
         service.addService(seat(desk, traffic, reactor, settings.encoding, log_here=settings.log_here))
     return service
+
+
+def _rate_limit(rate: int | None) -> RateLimit:
+    if rate is None:
+        return RateLimit(_USUAL_RATE, time.monotonic, exempt=is_loopback)
+    return RateLimit(rate, time.monotonic)
+
+
+def _incidents(counters: Counters, listeners: Iterable[Listener]) -> dict[str, int]:
+    found = refusals(counters)
+    for listener in listeners:
+        found.update({f"{listener.where}: {what}": number for what, number in listener.errors().items()})
+    return found
 
 
 def _desk(settings: Settings, reactor: Any) -> Desk:

@@ -16,6 +16,7 @@ from echotime.daemon import coercions
 from echotime.daemon.settings import DEFAULT_PORT, Address, Settings
 from echotime.ports.target import target
 from echotime.servers.access import Network
+from echotime.servers.timeouts import Timeouts
 from echotime.sockopt import assignment, listing
 from echotime.sockopt.assignment import Assignment
 from echotime.wire.encoding import encoding
@@ -71,6 +72,33 @@ class Options(usage.Options):
         ["max-questions", None, "1000", "How many messages may wait for an operator's word."],
         ["max-questions-per-source", None, "10", "How many of them from one address."],
         ["encoding", None, "utf-8", "How an operator's words are encoded, and messages decoded to be shown."],
+        [
+            "max-connections",
+            None,
+            None,
+            "How many connections there may be. [default: what the limit of descriptors allows, less a reserve]",
+        ],
+        [
+            "max-per-source",
+            None,
+            None,
+            "How many of them from one address, or one IPv6 network of 64 bits. [default: a quarter]",
+        ],
+        ["idle-timeout", None, None, "How many seconds a connection may be idle. [default: for ever]"],
+        [
+            "half-closed-timeout",
+            None,
+            None,
+            "How many seconds it may stay after the client ended its side. [default: for ever]",
+        ],
+        ["session-timeout", None, None, "How many seconds it may last in all. [default: for ever]"],
+        [
+            "udp-rate",
+            None,
+            None,
+            "How many datagrams a second of one address are answered; above it one in four is. 0: all. "
+            "[default: 1000, but all on loopback]",
+        ],
         ["epoch", None, "unix", "Where UDP counts seconds from: unix, or 1900 as RFC 868 does."],
         [
             "transport",
@@ -137,6 +165,9 @@ class Options(usage.Options):
             tcp=tcp,
             udp=udp,
             asked=self._assignments(tcp, udp),
+            timeouts=Timeouts(
+                *(self._one(f"{name}-timeout", coercions.deadline) for name in ("idle", "half-closed", "session"))
+            ),
             reply=self._one("reply", unescape),
             operator=bool(self["operator"]),
             allow=self._networks("allow"),
@@ -153,6 +184,9 @@ class Options(usage.Options):
                 epoch=coercions.epoch,
                 transport=coercions.transport,
                 reply_deadline=coercions.deadline,
+                max_connections=coercions.positive,
+                max_per_source=coercions.positive,
+                udp_rate=coercions.count,
                 max_questions=coercions.positive,
                 max_questions_per_source=coercions.positive,
                 encoding=encoding,

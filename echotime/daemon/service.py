@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from echotime.daemon.failure import StartFailed
+from echotime.daemon.incidents import refusals
 from echotime.desk.questions import Desk
 from echotime.servers.drain import Drain
 from echotime.servers.traffic import Traffic
@@ -62,16 +63,12 @@ class Daemon(MultiService):
         self._traffic.flush()
         self._log.info(
             "served connections: {connections} (silent: {silent}), messages: {messages}, bytes in: {bytes_in}, "
-            "bytes out: {bytes_out}, datagrams: {datagrams} (ignored as looping: {looping})",
+            "bytes out: {bytes_out}, datagrams: {datagrams}",
             **vars(self._traffic.counters),
         )
-        counters = self._traffic.counters
-        if counters.refused_connections or counters.refused_datagrams:
-            self._log.info(
-                "refused, as not admitted: connections: {connections}, datagrams: {datagrams}",
-                connections=counters.refused_connections,
-                datagrams=counters.refused_datagrams,
-            )
+        if refused := refusals(self._traffic.counters):
+            listed = "; ".join(f"{reason}: {number}" for reason, number in refused.items())
+            self._log.info("not served: {reasons}", reasons=listed)
         if self._desk is not None:
             self._log.info(
                 "questions: {asked}, answered: {answered}, expired: {expired}, abandoned: {abandoned}, "

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple
 
 from echotime.servers.access import Network
+from echotime.servers.timeouts import Timeouts
 from echotime.sockopt.assignment import Assignment
 from echotime.wire import hostport
 from echotime.wire.message import ACKNOWLEDGEMENT
@@ -61,6 +62,13 @@ class Settings:
         return self.operator or self.control is not None
 
     epoch: Epoch = Epoch.UNIX
+    max_connections: int | None = None
+    """None for as many as descriptors allow."""
+    max_per_source: int | None = None
+    """None for a quarter of that."""
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    udp_rate: int | None = None
+    """Answers a second to one source, 0 for any number; None for the usual limit, which loopback does not have."""
     allow: tuple[Network, ...] = ()
     deny: tuple[Network, ...] = ()
     answer_low_ports: bool = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from functools import partial
 
 from echotime.ports.mmsg import Batch
 from echotime.ports.udp import TimePort
@@ -84,13 +85,13 @@ class BatchedPort(TimePort):
         return None
 
     def _serve(self, batch: Batch, number: int) -> None:
-        if self._ordinary(batch, number):
-            try:
-                answer = self.protocol.answer_to(number)
-            except Exception:
-                self._log.failure("a datagram could not be handled")
-            else:
-                self._answer(batch, number, answer)
+        try:
+            answer = self.protocol.answer_to(number) if self._ordinary(batch, number) else None
+        except Exception:
+            self._log.failure("a datagram could not be handled")
+            return
+        if answer is not None:
+            self._answer(batch, number, answer)
             return
         for datagram, sender in batch.datagrams(number):
             self._deliver(datagram, sender)
@@ -103,7 +104,7 @@ class BatchedPort(TimePort):
         apart = self.protocol.ports_apart
         if self._own_port in ports or (apart and not frozenset(map(socket.ntohs, ports)).isdisjoint(apart)):
             return False
-        return batch.alike(number, self.protocol.apart)
+        return batch.alike(number, self.protocol.apart) and self.protocol.room_for(number, partial(batch.hosts, number))
 
     def _answer(self, batch: Batch, number: int, answer: bytes) -> None:
         """Send; what cannot be sent is counted, and the rest goes on."""

@@ -13,7 +13,9 @@ import os
 import socket
 import struct
 import sys
+from collections import Counter
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 from echotime.ports.asked_address import CONTROL_SIZE, IP_PKTINFO, IPV6_PKTINFO, ControlMessage, Sender
@@ -63,9 +65,11 @@ _CONTROL = struct.Struct("=Qii")
 
 
 class _Family(NamedTuple):
-    """What differs between the IP versions: the size of a name; level, type and size of the address that was asked."""
+    """What differs between the IP versions: a name, and level, type and size of the address that was asked."""
 
     name_size: int
+    host_at: range
+    """Where the words of the address stand in a name."""
     level: int
     kind: int
     data_size: int
@@ -73,8 +77,8 @@ class _Family(NamedTuple):
 
 
 _FAMILIES = {
-    socket.AF_INET: _Family(16, socket.IPPROTO_IP, IP_PKTINFO, 12, 0),
-    socket.AF_INET6: _Family(28, socket.IPPROTO_IPV6, IPV6_PKTINFO, 20, 16),
+    socket.AF_INET: _Family(16, range(4, 8, 4), socket.IPPROTO_IP, IP_PKTINFO, 12, 0),
+    socket.AF_INET6: _Family(28, range(8, 24, 4), socket.IPPROTO_IPV6, IPV6_PKTINFO, 20, 16),
 }
 _NO_PLAIN_SOURCE = 0xFE
 """The first byte of link-local (fe80::) and of multicast addresses (ff00::), and of none that lie below."""
@@ -138,6 +142,7 @@ class Batch:
         self._lengths = _column(self._received, "I", at, _MESSAGE)
         self._control_sizes = _column(self._received, "Q", _Header.control_size.offset, _MESSAGE)
         self._ports = _column(self._names, "H", 2, self._family.name_size)
+        self._hosts = [_column(self._names, "I", at, self._family.name_size) for at in self._family.host_at]
         self._kinds = _column(self._controls, "Q", _WORD, CONTROL_SIZE)
         kind = struct.pack("=ii", self._family.level, self._family.kind)
         self._kind = int.from_bytes(kind, sys.byteorder)
@@ -163,6 +168,13 @@ class Batch:
     def ports(self, number: int) -> list[int]:
         """The source ports of so many, as they are on the wire: big-endian."""
         return self._ports[:number].tolist()
+
+    def hosts(self, number: int) -> dict[str, int]:
+        """The addresses that so many came from, and how many came from each."""
+        words = [each[:number].tolist() for each in self._hosts]
+        if all(each.count(each[0]) == number for each in words):
+            return {_host(*(each[0] for each in words)): number}
+        return {_host(*host): of_host for host, of_host in Counter(zip(*words, strict=True)).items()}
 
     def alike(self, number: int, apart: frozenset[int]) -> bool:
         """Whether so many may be given one answer: none has a length in `apart`, or an asked address to think about.
@@ -220,6 +232,13 @@ class Batch:
                 return
             yield level, kind, bytes(self._controls[at + _CONTROL.size : min(at + size, end)])
             at += -(-size // _WORD) * _WORD
+
+
+@lru_cache
+def _host(*words: int) -> str:
+    """An address from its words."""
+    family = socket.AF_INET if len(words) == 1 else socket.AF_INET6
+    return socket.inet_ntop(family, struct.pack(f"={len(words)}I", *words))
 
 
 def _done(result: int) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 from zope.interface import Attribute, Interface
 
 
@@ -16,6 +18,13 @@ class IOneAnswer(Interface):
     all_apart = Attribute("Whether every datagram has to be handed over one by one.")
 
     ports_apart = Attribute("The source ports (int) of datagrams that have to be handed over; a live collection.")
+
+    def room_for(number: int, hosts: Callable[[], Mapping[str, int]]) -> bool:
+        """Whether so many datagrams may be answered at once; if not, each has to be handed over.
+
+        `hosts` counts them by the numeric address that they came from, which takes a moment: to be called where it
+        matters.
+        """
 
     def answer_to(number: int) -> bytes:
         """The answer to so many datagrams that are here now; they count as served."""

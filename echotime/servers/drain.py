@@ -63,6 +63,8 @@ class Drain:
                 connection.close("server")
 
     def _finished(self, nothing: None) -> None:
+        if left := self._factory.admission.present:
+            self._log.critical("connections that are over are counted still: {left}", left=left)
         self._ticking.stop()
         if self._deadline.active():
             self._deadline.cancel()

@@ -17,8 +17,9 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from echotime.servers.access import Access
+from echotime.servers.admission import Admission
 from echotime.servers.replies import IReplySource
+from echotime.servers.source import source
 from echotime.servers.traffic import Counters, Traffic
 from echotime.wire import hostport
 from echotime.wire import message as wire
@@ -26,6 +27,9 @@ from echotime.wire import message as wire
 
 class IEchoTransport(ITCPTransport, IConsumer, IPushProducer):
     """What EchoProtocol needs below it: a TCP transport whose reading and whose buffer can be followed."""
+
+    def peer_ended() -> bool:
+        """Whether the client ended its side, though there may be something before that which was not read yet."""
 
 
 @implementer(IHalfCloseableProtocol, IPushProducer)
@@ -38,10 +42,15 @@ class EchoProtocol(Protocol):
     transport: IEchoTransport
     factory: EchoFactory
     _log = Logger()
+    ended_at: float | None = None
+    """When either side ended it."""
+    _ended_here = False
 
-    def __init__(self, number: int = 0) -> None:
+    def __init__(self, number: int = 0, source: str = "") -> None:
         self.number = number
         """Which connection of the factory's it is, from 1 on."""
+        self.source = source
+        """Who is at the other end, for limits (servers.source)."""
         self.messages = 0
         self.bytes_in = 0
         self._words = 0
@@ -72,14 +81,25 @@ class EchoProtocol(Protocol):
         return self._awaited is not None
 
     @property
+    def half_closed(self) -> bool:
+        """Whether the client ended its side, and we have not ended ours."""
+        return self.ended_at is not None and not self._ended_here
+
+    def look_for_the_end(self) -> None:
+        """See whether the client ended its side while it is not read from."""
+        if self.ended_at is None and self.owes and self.transport.peer_ended():
+            self.ended_at = self.factory.seconds()
+
+    @property
     def closing(self) -> bool:
         """Whether nothing more will be read: what is written already is all that the client still gets."""
-        return self._client_ended or self._ended_by != ""
+        return self.ended_at is not None
 
     def connectionMade(self) -> None:
         """Begin: from now on this protocol decides when its transport is read."""
-        self.since = self.factory.traffic.clock.seconds()
+        self.since = self.last_active = self.factory.seconds()
         self.factory.connections.add(self)
+        self.factory.admission.entered(self)
         self.transport.registerProducer(self, True)
 
     def dataReceived(self, message: bytes) -> None:
@@ -88,6 +108,7 @@ class EchoProtocol(Protocol):
         traffic = factory.traffic
         self.messages += 1
         self.bytes_in += len(message)
+        self.last_active = factory.seconds()
         if traffic.attentive or self.messages == 1:
             self._show(message)
         else:
@@ -117,7 +138,7 @@ class EchoProtocol(Protocol):
     def readConnectionLost(self) -> None:
         """The client ended its side: it still gets all it is owed, then the connection is closed."""
         self._client_ended = True
-        self._ended_by = self._ended_by or "client"
+        self._end(self._ended_by or "client")
         # resuming a transport that was read to its end would only report the end again
         self.transport.unregisterProducer()
         self._output_full = False
@@ -134,6 +155,7 @@ class EchoProtocol(Protocol):
         if not isinstance(reason.value, (ConnectionDone, ConnectionAborted)):
             self._ended_by = "client's reset"
         self.factory.connections.discard(self)
+        self.factory.admission.left(self)
         self.factory.traffic.ended(self, self._ended_by or "server")
         self.factory.ended()
 
@@ -144,6 +166,7 @@ class EchoProtocol(Protocol):
 
     def resumeProducing(self) -> None:
         """The transport's buffer has room again."""
+        self.last_active = self.factory.seconds()
         self._output_full = False
         self._close_or_read()
 
@@ -152,14 +175,21 @@ class EchoProtocol(Protocol):
 
     def close(self, by: str) -> None:
         """Close as soon as what was written is on its way, reading nothing more."""
-        self._ended_by = by
+        self._ended_here = True
+        self._end(by)
         self.transport.unregisterProducer()
         self.transport.loseConnection()
 
     def reset(self, by: str) -> None:
         """Tell the client that not all it is owed will come."""
-        self._ended_by = by
+        self._ended_here = True
+        self._end(by)
         self.transport.abortConnection()
+
+    def _end(self, by: str) -> None:
+        self._ended_by = by
+        if self.ended_at is None:
+            self.ended_at = self.factory.seconds()
 
     def _await(self, word: Deferred[bytes]) -> None:
         self._awaited = word
@@ -168,6 +198,7 @@ class EchoProtocol(Protocol):
 
     def _word_came(self, word: bytes) -> None:
         self.transport.write(word)
+        self.last_active = self.factory.seconds()
         self._words += len(word)
         self._awaited = None
         self._close_or_read()
@@ -191,7 +222,7 @@ class EchoProtocol(Protocol):
 class EchoFactory(ServerFactory):
     """Makes the connections' protocols and knows which are open.
 
-    `words` is asked for the word of each message, `traffic` is told what happens, `access` says who is served.
+    `words` is asked for the word of each message, `traffic` is told what happens, `admission` says who is served.
     """
 
     noisy = False
@@ -201,11 +232,12 @@ class EchoFactory(ServerFactory):
         words: IReplySource,
         traffic: Traffic,
         acknowledgement: bytes = wire.ACKNOWLEDGEMENT,
-        access: Access | None = None,
+        admission: Admission | None = None,
     ) -> None:
         self.words = words
-        self._access = access or Access()
+        self.admission = admission or Admission(traffic.counters)
         self.traffic = traffic
+        self.seconds = traffic.clock.seconds
         self.asks = words.always is None
         """Whether each message's word has to be asked for."""
         self.after_each = wire.answer(b"", acknowledgement, words.always or b"")
@@ -216,11 +248,11 @@ class EchoFactory(ServerFactory):
 
     def buildProtocol(self, addr: Any) -> EchoProtocol | None:  # type: ignore[override]  # Twisted binds it to `protocol`
         """A protocol for a connection that was just accepted; None for one that is not admitted."""
-        if self._access.restricts and not self._access.admits(addr.host):
-            self.traffic.counters.refused_connections += 1
+        of = source(addr.host)
+        if not self.admission.admits(addr.host, of):
             return None
         self._number += 1
-        protocol = EchoProtocol(self._number)
+        protocol = EchoProtocol(self._number, of)
         protocol.factory = self
         return protocol
 

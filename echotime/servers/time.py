@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from twisted.internet.protocol import DatagramProtocol
 
 from echotime.servers.access import Access
 from echotime.servers.loop_guard import LoopGuard
+from echotime.servers.rate_limit import RateLimit
 from echotime.servers.traffic import Counters
 from echotime.wire import timestamp
 
 
 class TimeProtocol(DatagramProtocol):
-    """Answers whom `access` admits; `clock` gives the Unix time in seconds (time.time)."""
+    """Answers whom `access` admits, as often as `rate_limit` allows, which without one is always.
+
+    `clock` gives the Unix time in seconds (time.time).
+    """
 
     noisy = False
     apart = frozenset({timestamp.SIZE})
@@ -26,6 +30,7 @@ class TimeProtocol(DatagramProtocol):
         counters: Counters,
         epoch: timestamp.Epoch = timestamp.Epoch.UNIX,
         access: Access | None = None,
+        rate_limit: RateLimit | None = None,
     ) -> None:
         self._clock = clock
         self._counters = counters
@@ -34,11 +39,16 @@ class TimeProtocol(DatagramProtocol):
         self.all_apart = self._access.restricts
         """Whether every datagram has to be looked at."""
         self._guard = LoopGuard(clock)
+        self._rate_limit = rate_limit or RateLimit(0, clock)
 
     @property
     def ports_apart(self) -> Collection[int]:
         """The ports of those that have sent what looks like answers."""
         return self._guard.ports
+
+    def room_for(self, number: int, hosts: Callable[[], Mapping[str, int]]) -> bool:
+        """Whether none of them is from a source that sends too much; if so they are taken."""
+        return self._rate_limit.room_for(number, hosts)
 
     def answer_to(self, number: int) -> bytes:
         """The answer to so many datagrams; what they hold does not matter."""
@@ -50,7 +60,9 @@ class TimeProtocol(DatagramProtocol):
         assert self.transport is not None
         if self._access.restricts and not self._access.admits(addr[0]):
             self._counters.refused_datagrams += 1
-        elif self._guard.answers(datagram, addr[:2]):
-            self.transport.write(self.answer_to(1), addr)
-        else:
+        elif not self._guard.answers(datagram, addr[:2]):
             self._counters.looping += 1
+        elif not self._rate_limit.allows(addr[0]):
+            self._counters.rate_limited += 1
+        else:
+            self.transport.write(self.answer_to(1), addr)

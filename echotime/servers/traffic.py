@@ -38,7 +38,18 @@ class Counters:
     datagrams: int = 0
     refused_connections: int = 0
     """Not admitted: they were closed at once, and count nowhere else."""
+    refused_too_many_of_source: int = 0
+    """Connections that were closed at once, as their source had as many as one may have."""
+    refused_full: int = 0
+    """Connections that were closed at once, as there was no room."""
+    evicted: int = 0
+    """Connections that had to give way to another source's."""
+    idle_timeouts: int = 0
+    half_closed_timeouts: int = 0
+    session_timeouts: int = 0
     refused_datagrams: int = 0
+    rate_limited: int = 0
+    """Datagrams that were not answered, as their source sent too many."""
     looping: int = 0
     """Datagrams that were ignored, as they looked like answers, one after the other."""
 

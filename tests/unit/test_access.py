@@ -9,6 +9,7 @@ from twisted.internet.address import IPv4Address
 from twisted.internet.task import Clock
 
 from echotime.servers.access import Access
+from echotime.servers.admission import Admission
 from echotime.servers.echo import EchoFactory
 from echotime.servers.replies import NoWords
 from echotime.servers.time import TimeProtocol
@@ -44,10 +45,12 @@ def test_who_is_served(allow: str, deny: str, served: str, refused: str) -> None
 
 def test_connections() -> None:
     """Who is not admitted gets no protocol, which closes the connection, and costs one counter."""
-    factory = EchoFactory(NoWords(), Traffic(Clock()), access=access(deny="192.0.2.0/24"))
+    traffic = Traffic(Clock())
+    admission = Admission(traffic.counters, access(deny="192.0.2.0/24"))
+    factory = EchoFactory(NoWords(), traffic, admission=admission)
     assert factory.buildProtocol(IPv4Address("TCP", "192.0.2.1", 7)) is None
     assert factory.buildProtocol(IPv4Address("TCP", "192.0.3.1", 7)) is not None
-    assert factory.traffic.counters == Counters(refused_connections=1)
+    assert traffic.counters == Counters(refused_connections=1)
 
 
 def test_datagrams() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 import pytest
 from twisted.logger import LogEvent
 
@@ -63,6 +65,38 @@ def test_protocol_that_stops_its_port() -> None:
         port.reactor.advance(0)
         assert not port.connected
         assert port not in port.reactor.getReaders()
+
+
+@pytest.mark.parametrize(
+    ("interface", "sources", "told"),
+    [
+        ("0.0.0.0", ["127.0.0.2"], {"127.0.0.2": 3}),
+        ("0.0.0.0", ["127.0.0.2", "127.0.0.3"], {"127.0.0.2": 3, "127.0.0.3": 3}),
+        ("::", ["::1", "127.0.0.3"], {"::1": 3, "::ffff:127.0.0.3": 3}),
+    ],
+)
+@pytest.mark.parametrize("room", [True, False])
+def test_sources(interface: str, sources: list[str], told: dict[str, int], room: bool) -> None:
+    """A protocol can ask who sent them, and have them handed over one by one."""
+    heard_of: list[Mapping[str, int]] = []
+
+    class Asking(Constant):
+        def room_for(self, number: int, hosts: Callable[[], Mapping[str, int]]) -> bool:
+            heard_of.append(hosts())
+            assert number == sum(heard_of[-1].values())
+            return room
+
+    with listening(TOGETHER._replace(protocol=Asking), interface) as port:
+        port._size = port.batch
+        for source in sources:
+            with client(host=source) as sock:
+                for _ in range(3):
+                    sock.sendto(b"x", ("::1" if ":" in source else "127.0.0.1", port.getHost().port))
+        port.doRead()
+        assert heard_of == [told]
+        assert (port.protocol.singly, port.protocol.together) == (
+            (0, [port.protocol.given]) if room else (3 * len(sources), [])
+        )
 
 
 @pytest.mark.parametrize("works", [False, True])

@@ -268,7 +268,7 @@ class Unread:
         """Note it."""
         self.written += data
 
-    def abortConnection(self) -> None:  # noqa: N802 - likewise
+    def abortConnection(self) -> None:
         """Note it."""
         self.aborted = True
 

@@ -39,6 +39,21 @@ class Asked:
         return self.words[-1]
 
 
+class Abortable(StringTransport):
+    """Says whether it was."""
+
+    aborted = False
+    ended = False
+
+    def peer_ended(self) -> bool:
+        """As the test says."""
+        return self.ended
+
+    def abortConnection(self) -> None:
+        """Note it."""
+        self.aborted = True
+
+
 class EchoTestCase(SynchronousTestCase):
     """A connection with a source of one's choice."""
 

@@ -1,0 +1,71 @@
+"""What was refused or failed, in the log: at most one line a reason each ten seconds, however much of it there is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+
+from echotime.servers.traffic import Counters
+
+_LOOKED = 1.0
+"""Seconds after which something new is told at the latest."""
+APART = 10.0
+"""Seconds between two lines of one reason."""
+_REASONS = {
+    "refused_connections": "connections, not admitted",
+    "refused_too_many_of_source": "connections, too many from one source",
+    "refused_full": "connections, no room",
+    "evicted": "connections, ended to make room",
+    "refused_datagrams": "datagrams, not admitted",
+    "rate_limited": "datagrams, too many from one source",
+    "looping": "datagrams, looping",
+}
+
+
+def refusals(counters: Counters) -> dict[str, int]:
+    """Who was not served, by reason."""
+    return {reason: number for name, reason in _REASONS.items() if (number := getattr(counters, name))}
+
+
+class Incidents(Service):
+    """Looks once a second at what `counts` says, and tells what has grown."""
+
+    _log = Logger()
+
+    def __init__(self, counts: Callable[[], Mapping[str, int]], clock: IReactorTime) -> None:
+        self._counts = counts
+        self._clock = clock
+        self._told: dict[str, tuple[int, float]] = {}
+        """How many were told of, and when."""
+        self._looking = LoopingCall(self._look)
+        self._looking.clock = clock
+
+    def startService(self) -> None:
+        """Begin."""
+        super().startService()
+        self._looking.start(_LOOKED, now=False)
+
+    def stopService(self) -> Deferred[None]:
+        """End. What was not told is in the figures that the daemon ends with."""
+        super().stopService()
+        if self._looking.running:
+            self._looking.stop()
+        return succeed(None)
+
+    def _look(self) -> None:
+        now = self._clock.seconds()
+        for reason, number in self._counts().items():
+            before, when = self._told.get(reason, (0, now - APART))
+            if number > before and now - when >= APART:
+                self._told[reason] = number, now
+                self._log.warn(
+                    "not served: {reason}: {more} more, {number} in all",
+                    reason=reason,
+                    more=number - before,
+                    number=number,
+                )

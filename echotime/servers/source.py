@@ -1,0 +1,31 @@
+"""Who counts as one source: what limits by source are kept for."""
+
+from __future__ import annotations
+
+import ipaddress
+from functools import lru_cache
+
+_REMEMBERED = 4096
+_PREFIX = 64
+
+
+@lru_cache(_REMEMBERED)
+def source(host: str) -> str:
+    """The source that a numeric address belongs to: the address, or for global IPv6 the network of 64 bits around it.
+
+    Every host of such a network can have as many of its addresses as it wants (RFC 8981), and a customer has at least
+    one network. An IPv4 address that is mapped into IPv6 is the IPv4 one.
+    """
+    if ":" not in host:
+        return host
+    address = ipaddress.IPv6Address(host.partition("%")[0])
+    if address.ipv4_mapped:
+        return str(address.ipv4_mapped)
+    if address.is_link_local or address.is_loopback:
+        return host
+    return str(ipaddress.ip_network((address, _PREFIX), strict=False))
+
+
+def is_loopback(one: str) -> bool:
+    """Whether a source is this host itself, by an address that cannot come from elsewhere, and so not be forged."""
+    return one == "::1" or one.startswith("127.")

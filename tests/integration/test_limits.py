@@ -1,0 +1,193 @@
+"""Limits of connections and datagrams: they hurt who takes too much, and nobody else. On both transports."""
+
+from __future__ import annotations
+
+import select
+import socket
+import tempfile
+import time
+
+from tests.integration.peers import ACKNOWLEDGEMENT, ask_time, connect, one_shot, read_all, read_exactly
+from tests.integration.twistd import LIMIT, DaemonTestCase, Twistd
+
+LOOPBACK = ("127.0.0.1", 0)
+
+
+class LimitTests(DaemonTestCase):
+    """A real daemon; sources are addresses of loopback."""
+
+    def come(self, daemon: Twistd, host: str) -> socket.socket:
+        """A connection from an address of loopback."""
+        sock = socket.create_connection(daemon.address("TCP"), timeout=LIMIT, source_address=(host, 0))
+        self.addCleanup(sock.close)
+        return sock
+
+    def served_now(self, sock: socket.socket) -> bool:
+        """Whether a message is echoed, or the connection was ended."""
+        try:
+            sock.sendall(b"hi")
+            return read_exactly(sock, 2 + len(ACKNOWLEDGEMENT)) == b"hi" + ACKNOWLEDGEMENT
+        except (OSError, AssertionError):
+            return False
+
+    def test_said_at_start(self) -> None:
+        """What holds, from the limit of descriptors; and when less than what was asked for."""
+        daemon = self.twistd("echotime", "--tcp", "127.0.0.1:0", prefix=("prlimit", "--nofile=100:200"))
+        daemon.line("at most 50 connections, 12 from one source$")
+        daemon = self.echotime("--max-connections", "77", "--max-per-source", "9")
+        daemon.line("at most 77 connections, 9 from one source$")
+        daemon = self.twistd(
+            "echotime", "--tcp", "127.0.0.1:0", "--max-connections", "500", prefix=("prlimit", "--nofile=100:200")
+        )
+        daemon.line("at most 136 connections, 34 from one source$")
+        daemon.line("--max-connections asked 500, effective 136: the limit of 200 descriptors bounds it")
+
+    def test_one_source(self) -> None:
+        """It has only so many; another source has its own."""
+        daemon = self.echotime("--max-per-source", "3")
+        own = [self.come(daemon, "127.0.0.2") for _ in range(3)]
+        self.assertTrue(all(map(self.served_now, own)))
+        self.assertEqual(self.come(daemon, "127.0.0.2").recv(1), b"")
+        self.assertTrue(self.served_now(self.come(daemon, "127.0.0.3")))
+        own[0].close()
+        daemon.line("ended by client")
+        self.assertTrue(self.served_now(self.come(daemon, "127.0.0.2")))
+        daemon.line("not served: connections, too many from one source: 1 more, 1 in all")
+        self.served(daemon)
+
+    def test_full(self) -> None:
+        """A source that has none is admitted, in place of the longest idle of the source that has most."""
+        daemon = self.echotime("--max-connections", "4", "--max-per-source", "4")
+        honest = self.come(daemon, "127.0.0.9")
+        self.assertTrue(self.served_now(honest))
+        many = [self.come(daemon, "127.0.0.2") for _ in range(3)]
+        for each in (0, 1, 2, 0):
+            self.assertTrue(self.served_now(many[each]))
+        self.assertTrue(self.served_now(self.come(daemon, "127.0.0.3")))
+        self.assertEqual([self.served_now(each) for each in many], [True, False, True])
+        self.assertTrue(self.served_now(honest))
+        self.assertEqual(self.come(daemon, "127.0.0.2").recv(1), b"")
+        ended = self.served(daemon)
+        self.assertIn("ended by eviction", ended.out)
+        self.assertIn("not served: connections, no room: 1; connections, ended to make room: 1", ended.out)
+
+    def test_a_thousand_silent_ones(self) -> None:
+        """Held open from one address, they leave the service to all others; and they cost a few lines."""
+        daemon = self.echotime("--max-connections", "400")
+        silent = [self.come(daemon, "127.0.0.2") for _ in range(1000)]
+        self.assertEqual(one_shot(daemon.address("TCP"), b"hi"), b"hi" + ACKNOWLEDGEMENT)
+        self.assertEqual(sum(self.served_now(each) for each in silent), 100)
+        self.assertIn("connections, too many from one source: 900", self.served(daemon).out)
+        self.assertLess(len([line for line in daemon.lines if "not served" in line]), 5)
+
+    def test_many_sources(self) -> None:
+        """Even if each has but one, the service is there for the next."""
+        daemon = self.echotime("--max-connections", "50")
+        for number in range(200):
+            self.come(daemon, f"127.0.1.{number}")
+        self.assertTrue(self.served_now(self.come(daemon, "127.0.0.9")))
+        self.served(daemon)
+
+    def test_idle(self) -> None:
+        """Closed after the time, in order; who goes on is not."""
+        daemon = self.echotime("--idle-timeout", "0.5")
+        with connect(daemon.address("TCP")) as busy, connect(daemon.address("TCP")) as idle:
+            self.assertTrue(self.served_now(idle))
+            idle.setblocking(False)
+            until = time.monotonic() + LIMIT
+            while not select.select([idle], [], [], 0.05)[0] and time.monotonic() < until:
+                self.assertTrue(self.served_now(busy))
+            self.assertEqual(idle.recv(1), b"")
+            self.assertTrue(self.served_now(busy))
+        daemon.line("ended by idle timeout, 2 bytes in, 13 bytes out")
+        self.served(daemon)
+
+    def test_session(self) -> None:
+        """However busy it is, it ends."""
+        daemon = self.echotime("--session-timeout", "0.5")
+        sock = self.come(daemon, "127.0.0.1")
+        until = time.monotonic() + LIMIT
+        while self.served_now(sock) and time.monotonic() < until:
+            pass
+        daemon.line("ended by session timeout")
+        self.served(daemon)
+
+    def test_half_closed(self) -> None:
+        """A client that ended its side and is owed a word that does not come is told by a reset."""
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        control = ("--control", f"{folder.name}/control", "--wait-for-operator")
+        daemon = self.echotime("--half-closed-timeout", "0.5", *control)
+        sock = self.come(daemon, "127.0.0.1")
+        sock.sendall(b"hi")
+        sock.shutdown(socket.SHUT_WR)
+        self.assertEqual(read_exactly(sock, 13), b"hi" + ACKNOWLEDGEMENT)
+        self.assertRaises(ConnectionResetError, read_all, sock)
+        daemon.line("ended by reset at the half-closed timeout")
+        self.served(daemon)
+
+    def test_does_not_read(self) -> None:
+        """Who sends and does not read is reset: not all that it is owed will come."""
+        daemon = self.echotime("--idle-timeout", "0.5", "--sockopt", "tcp:SO_SNDBUF=8K")
+        sock = self.come(daemon, "127.0.0.1")
+        sock.setblocking(False)
+        block = b"x" * 65536
+        while select.select([], [sock], [], 0.2)[1]:
+            try:
+                sock.send(block)
+            except OSError:
+                break
+        daemon.line("ended by reset at the idle timeout")
+        self.served(daemon)
+
+    def test_udp_rate(self) -> None:
+        """Above it a part is answered, and others are all the same."""
+        daemon = self.echotime("--udp-rate", "50")
+        address = daemon.address("UDP")
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.bind(("127.0.0.2", 0))
+            sock.settimeout(LIMIT)
+            for _ in range(20):
+                for _ in range(50):
+                    sock.sendto(b"?", address)
+                ask_time(address)  # these have been dealt with
+            answers = 0
+            while select.select([sock], [], [], 0)[0]:
+                answers += bool(sock.recv(4))
+        self.assertLess(answers, 600)
+        self.assertGreater(answers, 100)
+        daemon.line("not served: datagrams, too many from one source: ")
+        self.served(daemon)
+
+    def test_loopback_has_no_rate(self) -> None:
+        """Unless one is asked for: nobody can forge it from elsewhere."""
+        daemon = self.echotime()
+        address = daemon.address("UDP")
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.settimeout(LIMIT)
+            for _ in range(50):
+                for _ in range(50):
+                    sock.sendto(b"?", address)
+                for _ in range(50):
+                    self.assertEqual(len(sock.recv(5)), 4)
+        self.assertNotIn("not served", self.served(daemon).out)
+
+    def test_faults(self) -> None:
+        """What is no number is told."""
+        ended = self.refused(
+            "--max-connections", "0", "--max-per-source", "x", "--udp-rate", "-1", "--idle-timeout", "0"
+        )
+        self.assertEqual(ended.status, 2)
+        for fault in (
+            "--max-connections 0: '0' is not understood; expected a whole number from 1 to",
+            "--max-per-source x: 'x' is not understood; expected a whole number from 1 to",
+            "--udp-rate -1: '-1' is not understood; expected a whole number from 0 to",
+            "--idle-timeout 0: '0' leaves no time; expected more than 0 seconds",
+        ):
+            self.assertIn(fault, ended.err)
+
+
+class StockLimitTests(LimitTests):
+    """The same on Twisted's own transports."""
+
+    options = ("--transport", "stock")

@@ -1,0 +1,112 @@
+"""servers/admission.py: as many as there is room for, and whoever takes too much gives way."""
+
+from __future__ import annotations
+
+from twisted.internet.address import IPv4Address
+from twisted.internet.error import ConnectionAborted
+from twisted.internet.task import Clock
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+
+from echotime.servers.admission import Admission, Limits
+from echotime.servers.echo import EchoFactory, EchoProtocol
+from echotime.servers.replies import NoWords
+from echotime.servers.traffic import Counters, Traffic
+from tests.unit.test_echo import Abortable
+
+
+class AdmissionTests(SynchronousTestCase):
+    """With real protocols."""
+
+    def limited(self, connections: int, per_source: int) -> None:
+        """A factory with limits."""
+        self.clock = Clock()
+        traffic = Traffic(self.clock, 0)
+        self.counters = traffic.counters
+        self.admission = Admission(self.counters, limits=Limits(connections, per_source))
+        self.factory = EchoFactory(NoWords(), traffic, admission=self.admission)
+
+    def tearDown(self) -> None:
+        """Counts return to zero."""
+        for each in list(self.factory.connections):
+            each.connectionLost()
+        self.assertEqual(self.admission.present, 0)
+
+    def come(self, host: str) -> EchoProtocol | None:
+        """One more, if it is admitted."""
+        self.clock.advance(1)
+        address = IPv4Address("TCP", host, 1945)
+        protocol = self.factory.buildProtocol(address)
+        if protocol is not None:
+            protocol.makeConnection(Abortable(peerAddress=address))
+        return protocol
+
+    def comes(self, host: str) -> EchoProtocol:
+        """One that is admitted."""
+        protocol = self.come(host)
+        assert protocol is not None
+        return protocol
+
+    def ended(self, *protocols: EchoProtocol) -> list[bool]:
+        """Which have to go; their transports then do what the real ones would."""
+        found = [isinstance(each.transport, Abortable) and each.transport.aborted for each in protocols]
+        for gone, each in zip(found, protocols, strict=True):
+            if gone and each in self.factory.connections:
+                each.connectionLost(Failure(ConnectionAborted()))
+        return found
+
+    def test_per_source(self) -> None:
+        """One source has only so many, and again one when one of them is over."""
+        self.limited(10, 2)
+        first = self.comes("10.0.0.1")
+        self.comes("10.0.0.1")
+        self.assertIsNone(self.come("10.0.0.1"))
+        self.comes("10.0.0.2")
+        first.connectionLost()
+        self.comes("10.0.0.1")
+        self.assertEqual(self.counters.refused_too_many_of_source, 1)
+
+    def test_longest_idle_of_the_source_with_most_gives_way(self) -> None:
+        """Not who was first, but who has been silent for longest; and of nobody else."""
+        self.limited(4, 4)
+        honest = self.comes("10.0.0.9")
+        many = [self.comes("10.0.0.1") for _ in range(3)]
+        for each in (0, 1, 2, 0):
+            self.clock.advance(1)
+            many[each].dataReceived(b"x")
+        self.comes("10.0.0.2")
+        self.assertEqual(self.ended(honest, *many), [False, False, True, False])
+        self.assertEqual((self.counters.evicted, self.admission.present), (1, 4))
+
+    def test_full(self) -> None:
+        """Who has a connection already gets no other while there is no room."""
+        self.limited(2, 2)
+        self.comes("10.0.0.1")
+        self.comes("10.0.0.2")
+        self.assertIsNone(self.come("10.0.0.2"))
+        self.assertEqual(self.counters.refused_full, 1)
+
+    def test_everybody_has_one(self) -> None:
+        """Even then the service is there for who comes: the longest idle of all gives way."""
+        self.limited(3, 3)
+        here = [self.comes(f"10.0.0.{number}") for number in range(3)]
+        here[0].dataReceived(b"x")
+        self.comes("10.0.0.7")
+        self.assertEqual(self.ended(*here), [False, True, False])
+
+    def test_before_the_evicted_are_gone(self) -> None:
+        """Several that come at once each take another one's place."""
+        self.limited(4, 4)
+        many = [self.comes("10.0.0.1") for _ in range(4)]
+        for number in range(2, 5):
+            self.comes(f"10.0.0.{number}")
+        self.assertEqual(self.ended(*many), [True, True, True, False])
+        self.assertEqual(self.admission.present, 4)
+
+    def test_no_limits(self) -> None:
+        """None means any number."""
+        self.admission = Admission(Counters())
+        self.factory = EchoFactory(NoWords(), Traffic(Clock(), 0))
+        self.clock = Clock()
+        for _ in range(1000):
+            self.comes("10.0.0.1")

@@ -1,0 +1,34 @@
+"""servers/source.py: who counts as one source."""
+
+from __future__ import annotations
+
+import pytest
+
+from echotime.servers.source import is_loopback, source
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("2001:db8::1", "2001:db8::/64"),
+        ("2001:db8::ffff:0:0:1", "2001:db8::/64"),
+        ("2001:db8:0:1::1", "2001:db8:0:1::/64"),
+        ("fe80::1%eth0", "fe80::1%eth0"),
+        ("fe80::1", "fe80::1"),
+        ("::1", "::1"),
+    ],
+)
+def test_source(host: str, expected: str) -> None:
+    """An IPv4 address, and an IPv6 network of 64 bits; on one's own link the address."""
+    assert source(host) == expected
+
+
+def test_loopback() -> None:
+    """Of either version, and nothing else."""
+    assert [one for one in ("127.0.0.1", "127.9.9.9", "::1", "12.7.0.1", "::/64", "128.0.0.1") if is_loopback(one)] == [
+        "127.0.0.1",
+        "127.9.9.9",
+        "::1",
+    ]
