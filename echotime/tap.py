@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterable
 from functools import partial
@@ -13,11 +14,14 @@ from zope.interface import classImplements
 from echotime.daemon import options as daemon_options
 from echotime.daemon.control import ControlSocket, admission
 from echotime.daemon.failure import usage_failed
+from echotime.daemon.health import HealthCheck
 from echotime.daemon.listeners import Listener
+from echotime.daemon.notify import notifier, watchdog_seconds
 from echotime.daemon.operator import seat
-from echotime.daemon.overview import Overview
+from echotime.daemon.overview import Overview, status_line
 from echotime.daemon.service import Daemon, second_signal
 from echotime.daemon.settings import Settings, Transport
+from echotime.daemon.supervision import Supervision
 from echotime.desk.control import ControlFactory
 from echotime.desk.questions import Desk, Limits
 from echotime.ports.choice import tcp_port, udp_port
@@ -83,8 +87,13 @@ def daemon(settings: Settings, reactor: Any, words: IReplySource | None = None) 
     for where in settings.udp:
         answers = TimeProtocol(time.time, traffic.counters, settings.epoch, access)
         service.addService(Listener("udp", where, datagrams(where.port, answers, interface=where.host)))
+    listeners = [each for each in service if isinstance(each, Listener)]
+    health = HealthCheck(listeners, factory, reactor)
+    if (notify := notifier(os.environ)) is not None:
+        figures = partial(status_line, factory)
+        service.supervision = Supervision(notify, figures, health, reactor, watchdog_seconds(os.environ))
     if desk is not None and settings.control is not None:
-        overview = Overview(factory, [each for each in service if isinstance(each, Listener)])
+        overview = Overview(factory, listeners, health)
         admits = admission(settings.control_group)
         operators = ControlFactory(desk, overview, traffic, reactor, admits, settings.encoding)
         service.addService(ControlSocket(settings.control, settings.control_group, operators, reactor))

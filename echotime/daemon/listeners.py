@@ -23,6 +23,7 @@ class Listener(Service):
     def __init__(self, transport: str, address: Address, port: EchoPort | TimePort) -> None:
         self.transport = transport
         self._address = address
+        self._where = f"{transport.upper()} {address}"
         self.port = port
 
     def privilegedStartService(self) -> None:
@@ -60,9 +61,11 @@ class Listener(Service):
 
     @property
     def where(self) -> str:
-        """Transport and address, as the log has them."""
-        host = self.port.getHost()
-        return f"{self.transport.upper()} {Address(host.host, host.port)}"
+        """Transport and address, as the log has them; also of a port that is closed by now."""
+        if self.port.connected:
+            host = self.port.getHost()
+            self._where = f"{self.transport.upper()} {Address(host.host, host.port)}"
+        return self._where
 
     def _report(self) -> None:
         name = self.where
