@@ -174,5 +174,5 @@ def _address(port: EchoPort | TimePort) -> Address:
     """Where to ask it: a specific address by itself, a wildcard by loopback."""
     where = port.getHost()
     if where.host == "::":
-        return ("::1" if is_ours(("::1", 0), socket.AF_INET6) else "127.0.0.1"), where.port
+        return ("::1" if is_ours(("::1", 0), port.socket) else "127.0.0.1"), where.port
     return ("127.0.0.1" if where.host == "0.0.0.0" else where.host), where.port
