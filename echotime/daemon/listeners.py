@@ -20,9 +20,10 @@ class Listener(Service):
 
     _log = Logger()
 
-    def __init__(self, transport: str, address: Address, port: EchoPort | TimePort) -> None:
+    def __init__(self, transport: str, address: Address, port: EchoPort | TimePort, origin: str = "") -> None:
         self.transport = transport
         self._address = address
+        self._origin = origin
         self._where = f"{transport.upper()} {address}"
         self.port = port
 
@@ -70,6 +71,8 @@ class Listener(Service):
     def _report(self) -> None:
         name = self.where
         self._log.info("listening on {name}", name=name)
+        if self._origin:
+            self._log.info("{name}: {origin}", name=name, origin=self._origin)
         self._log.info("{name}: served by {path}", name=name, path=self.port.path)
         if isinstance(self.port, EchoPort):
             self._report_backlog(name, self.port)
