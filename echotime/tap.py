@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any
 
@@ -11,17 +12,22 @@ from twisted.python.usage import UsageError
 from zope.interface import classImplements
 
 from echotime.daemon import options as daemon_options
+from echotime.daemon.activation import Activation, NotPassed, original_environment, passed
 from echotime.daemon.control import ControlSocket, admission
-from echotime.daemon.failure import usage_failed
+from echotime.daemon.failure import start_failed, usage_failed
+from echotime.daemon.health import HealthCheck
 from echotime.daemon.incidents import Incidents, refusals
 from echotime.daemon.limits import ConnectionLimits, room
 from echotime.daemon.listeners import Listener
+from echotime.daemon.notify import notifier, watchdog_seconds
 from echotime.daemon.operator import seat
-from echotime.daemon.overview import Overview
+from echotime.daemon.overview import Overview, status_line
 from echotime.daemon.service import Daemon, second_signal
-from echotime.daemon.settings import Settings, Transport
+from echotime.daemon.settings import Address, Passed, Settings, Transport
+from echotime.daemon.supervision import Supervision
 from echotime.desk.control import ControlFactory
 from echotime.desk.questions import Desk, Limits
+from echotime.ports.adopted import WrongDescriptor
 from echotime.ports.choice import tcp_port, udp_port
 from echotime.ports.one_answer import IOneAnswer
 from echotime.servers.access import Access
@@ -89,17 +95,23 @@ def daemon(settings: Settings, reactor: Any, words: IReplySource | None = None) 
         reactor=reactor,
     )
     rate_limit = _rate_limit(settings.udp_rate)
-    for where in settings.tcp:
-        service.addService(Listener("tcp", where, connections(where.port, factory, interface=where.host)))
-    for where in settings.udp:
-        answers = TimeProtocol(time.time, traffic.counters, settings.epoch, access, rate_limit)
-        service.addService(Listener("udp", where, datagrams(where.port, answers, interface=where.host)))
+    activation = Activation(passed(original_environment()))
+    for listener in _listeners("tcp", settings.tcp, connections, lambda: factory, activation):
+        service.addService(listener)
+    answers = partial(TimeProtocol, time.time, traffic.counters, settings.epoch, access, rate_limit)
+    for listener in _listeners("udp", settings.udp, datagrams, answers, activation):
+        service.addService(listener)
+    activation.close()
     listeners = [each for each in service if isinstance(each, Listener)]
     if settings.tcp:
         service.addService(ConnectionLimits(place, TimeoutWatch(factory, reactor, settings.timeouts)))
     service.addService(Incidents(partial(_incidents, traffic.counters, listeners), reactor))
+    health = HealthCheck(listeners, factory, reactor)
+    if (notify := notifier(os.environ)) is not None:
+        figures = partial(status_line, factory)
+        service.supervision = Supervision(notify, figures, health, reactor, watchdog_seconds(os.environ))
     if desk is not None and settings.control is not None:
-        overview = Overview(factory, listeners)
+        overview = Overview(factory, listeners, health)
         admits = admission(settings.control_group)
         operators = ControlFactory(desk, overview, traffic, reactor, admits, settings.encoding)
         service.addService(ControlSocket(settings.control, settings.control_group, operators, reactor))
@@ -119,6 +131,29 @@ def _incidents(counters: Counters, listeners: Iterable[Listener]) -> dict[str, i
     for listener in listeners:
         found.update({f"{listener.where}: {what}": number for what, number in listener.errors().items()})
     return found
+
+
+def _listeners(
+    transport: str,
+    where: Iterable[Address | Passed],
+    port: partial[Any],
+    served: Callable[[], Any],
+    activation: Activation,
+) -> Iterator[Listener]:
+    """A listener for each address and each socket that is passed in; by kind come those that no name takes."""
+    for each in sorted(where, key=lambda one: isinstance(one, Passed) and one.name is None):
+        if isinstance(each, Address):
+            yield Listener(transport, each, port(each.port, served(), interface=each.host))
+            continue
+        try:
+            for descriptor in activation.take(transport, each):
+                adopted = port.func.adopt(descriptor.number, served(), **port.keywords)  # type: ignore[attr-defined]
+                address = Address(adopted.interface, adopted.port)
+                yield Listener(transport, address, adopted, origin=f"passed in as {descriptor}")
+        except NotPassed as error:
+            raise start_failed(str(error), logged=False) from None
+        except WrongDescriptor as error:
+            raise start_failed(f"--{transport} {each}: {error}", logged=False) from None
 
 
 def _desk(settings: Settings, reactor: Any) -> Desk:

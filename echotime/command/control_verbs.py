@@ -89,10 +89,18 @@ def status(session: Session, rest: str) -> None:
     found = session.connection.ask(commands.Status)
     lines = [
         _("echotime {version}, pid {pid}, running {seconds:.0f} s").format(**found),
-        *(_("listening on {where}").format(where=each) for each in found["listening"]),
+        *map(_health_line, found["health"]),
         _("connections: {connections}, questions: {questions}, operators: {operators}").format(**found),
     ]
     session.tell(found, lines)
+
+
+def _health_line(row: dict[str, Any]) -> str:
+    if row["verdict"] == "answered":
+        return _("listening on {where}, answered in {milliseconds:.1f} ms").format(**row)
+    if row["verdict"] == "deaf":
+        return _("{where} is deaf: {reason}").format(**row)
+    return _("listening on {where}, not reached: {reason}").format(**row)
 
 
 def connections(session: Session, rest: str) -> None:

@@ -11,18 +11,30 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeVar
 
-from echotime.daemon.settings import Address, Transport
+from echotime.daemon.settings import Address, Passed, Transport
 from echotime.servers.access import Network
 from echotime.wire import hostport
 from echotime.wire.timestamp import Epoch
 
-ADDRESS_FORM = "PORT, ADDRESS:PORT or [IPv6]:PORT"
+ADDRESS_FORM = "PORT, ADDRESS:PORT, [IPv6]:PORT, systemd or systemd:NAME"
 _Choice = TypeVar("_Choice")
 _EPOCHS = {"unix": Epoch.UNIX, "1900": Epoch.RFC868}
 _MOST = 2**31 - 1
 _LONGEST_PATH = 107
 """sun_path of unix(7), without its NUL."""
+_LONGEST_NAME = 255
+"""Of FileDescriptorName, in systemd.socket(5)."""
 _SECONDS = re.compile(r"[0-9]{1,10}(\.[0-9]*)?|\.[0-9]+")
+
+
+def where(text: str) -> Address | Passed:
+    """An address, or ``systemd`` or ``systemd:NAME`` for sockets that the service manager passes in."""
+    manager, colon, name = text.partition(":")
+    if manager != "systemd":
+        return address(text)
+    if colon and not (0 < len(name) <= _LONGEST_NAME and name.isascii() and name.isprintable() and ":" not in name):
+        raise ValueError(f"'{name}' is no name of a descriptor; expected what FileDescriptorName= says in the .socket")
+    return Passed(name or None)
 
 
 def address(text: str) -> Address:

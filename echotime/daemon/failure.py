@@ -36,10 +36,11 @@ class StartFailed(Exception, SystemExit):
         self.code = 1
 
 
-def start_failed(reason: str) -> StartFailed:
-    """Say why on standard error and in the log; the exception to raise."""
+def start_failed(reason: str, *, logged: bool = True) -> StartFailed:
+    """Say why on standard error and in the log, unless that has not begun yet; the exception to raise."""
     reason = harmless(reason)
-    _log.critical("{reason}", reason=reason)
+    if logged:
+        _log.critical("{reason}", reason=reason)
     # sys.stderr is the log by now
     print(f"echotime: {reason}", file=sys.__stderr__, flush=True)
     return StartFailed(reason)

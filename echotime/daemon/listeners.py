@@ -20,9 +20,11 @@ class Listener(Service):
 
     _log = Logger()
 
-    def __init__(self, transport: str, address: Address, port: EchoPort | TimePort) -> None:
+    def __init__(self, transport: str, address: Address, port: EchoPort | TimePort, origin: str = "") -> None:
         self.transport = transport
         self._address = address
+        self._origin = origin
+        self._where = f"{transport.upper()} {address}"
         self.port = port
 
     def privilegedStartService(self) -> None:
@@ -60,13 +62,17 @@ class Listener(Service):
 
     @property
     def where(self) -> str:
-        """Transport and address, as the log has them."""
-        host = self.port.getHost()
-        return f"{self.transport.upper()} {Address(host.host, host.port)}"
+        """Transport and address, as the log has them; also of a port that is closed by now."""
+        if self.port.connected:
+            host = self.port.getHost()
+            self._where = f"{self.transport.upper()} {Address(host.host, host.port)}"
+        return self._where
 
     def _report(self) -> None:
         name = self.where
         self._log.info("listening on {name}", name=name)
+        if self._origin:
+            self._log.info("{name}: {origin}", name=name, origin=self._origin)
         self._log.info("{name}: served by {path}", name=name, path=self.port.path)
         if isinstance(self.port, EchoPort):
             self._report_backlog(name, self.port)

@@ -13,7 +13,8 @@ from twisted.python import usage
 
 import echotime
 from echotime.daemon import coercions
-from echotime.daemon.settings import DEFAULT_PORT, Address, Settings
+from echotime.daemon.activation import original_environment, passed
+from echotime.daemon.settings import DEFAULT_PORT, Address, Passed, Settings
 from echotime.ports.target import target
 from echotime.servers.access import Network
 from echotime.servers.timeouts import Timeouts
@@ -29,7 +30,7 @@ class Options(usage.Options):
     synopsis = "[options]"
     longdesc = (
         "Serves TCP echo-with-reply and UDP time. --tcp, --udp, --sockopt, --allow, --deny may be repeated. "
-        "With neither --tcp nor --udp both are served on port 12345 of every IPv4 address. "
+        "With neither --tcp nor --udp what systemd passes in is served, or both on port 12345 of every IPv4 address. "
         "Example: twistd -n echotime --tcp 12345 --udp '[::]:12345' --sockopt tcp:SO_KEEPALIVE=on"
     )
     optFlags = [
@@ -118,7 +119,8 @@ class Options(usage.Options):
         self._faults: list[str] = []
 
     def opt_tcp(self, text: str) -> None:
-        """Echo on this address: PORT, ADDRESS:PORT or [IPv6]:PORT; PORT 0 lets the system choose."""
+        """Echo on this address: PORT, ADDRESS:PORT or [IPv6]:PORT; PORT 0 lets the system choose. Or on sockets that
+        were passed in: systemd, or systemd:NAME."""
         self._given["tcp"].append(text)
 
     def opt_udp(self, text: str) -> None:
@@ -160,7 +162,7 @@ class Options(usage.Options):
         tcp = self._addresses("tcp")
         udp = self._addresses("udp")
         if not self._given["tcp"] and not self._given["udp"]:
-            tcp = udp = (Address("0.0.0.0", DEFAULT_PORT),)
+            tcp = udp = (_by_default(),)
         self.settings = Settings(
             tcp=tcp,
             udp=udp,
@@ -230,11 +232,11 @@ class Options(usage.Options):
             self._faults.append(f"--{name} {text}: {error}")
             return None
 
-    def _addresses(self, name: str) -> tuple[Address, ...]:
-        found: list[Address] = []
+    def _addresses(self, name: str) -> tuple[Address | Passed, ...]:
+        found: list[Address | Passed] = []
         for text in self._given[name]:
-            address = self._coerced(name, text, coercions.address)
-            if address in found and address.port:
+            address = self._coerced(name, text, coercions.where)
+            if address in found and (isinstance(address, Passed) or address.port):
                 self._faults.append(f"--{name} {text}: given twice")
             elif address is not None:
                 found.append(address)
@@ -250,9 +252,9 @@ class Options(usage.Options):
             if each in settings.deny:
                 self._faults.append(f"--deny {each}: it is allowed, too; expected one of --allow and --deny")
 
-    def _assignments(self, tcp: Iterable[Address], udp: Iterable[Address]) -> tuple[Assignment, ...]:
+    def _assignments(self, tcp: Iterable[Address | Passed], udp: Iterable[Address | Passed]) -> tuple[Assignment, ...]:
         found = [self._coerced("sockopt", text, assignment.parse) for text in self._given["sockopt"]]
-        targets = [target("tcp", each.host) for each in tcp] + [target("udp", each.host) for each in udp]
+        targets = [target("tcp", _host(each)) for each in tcp] + [target("udp", _host(each)) for each in udp]
         for text, each in zip(self._given["sockopt"], found, strict=True):
             if each is not None and not any(each.fits(one) for one in targets):
                 self._faults.append(f"--sockopt {text}: {_unserved(each)}")
@@ -265,6 +267,18 @@ class Options(usage.Options):
         names = [name.rstrip("=") for name in self.longOpt]
         near = difflib.get_close_matches(cause.opt, names, n=1, cutoff=0.5)
         return f"unknown option --{cause.opt}" + (f"; the nearest is --{near[0]}" if near else "")
+
+
+def _by_default() -> Address | Passed:
+    """What is served where nothing was said: what was passed in, if anything was."""
+    if passed(original_environment()):
+        return Passed(required=False)
+    return Address("0.0.0.0", DEFAULT_PORT)
+
+
+def _host(where: Address | Passed) -> str:
+    """For what options may act on: a socket that is passed in may be of either IP version."""
+    return "::" if isinstance(where, Passed) else where.host
 
 
 def _print_and_end(lines: Iterable[str]) -> NoReturn:

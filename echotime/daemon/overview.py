@@ -10,8 +10,10 @@ import termios
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
+from echotime.daemon.health import Finding, HealthCheck
 from echotime.daemon.listeners import Listener
 from echotime.desk.commands import PAGE, Refused
 from echotime.desk.overview import IOverview, Rows
@@ -30,8 +32,9 @@ from echotime.sockopt.tcp_info import tcp_info
 class Overview:
     """Of the listeners and the connections of one factory."""
 
-    def __init__(self, factory: EchoFactory, listeners: Sequence[Listener]) -> None:
+    def __init__(self, factory: EchoFactory, listeners: Sequence[Listener], health: HealthCheck) -> None:
         self._factory = factory
+        self._health = health
         self._listeners = listeners
         self._clock = factory.traffic.clock
         self._began = self._clock.seconds()
@@ -44,6 +47,10 @@ class Overview:
             "listening": [each.where for each in self._listeners if each.port.connected],
             "connections": len(self._factory.connections),
         }
+
+    def health(self) -> Deferred[Rows]:
+        """A finding for each listener."""
+        return self._health.check().addCallback(lambda findings: list(map(_finding_row, findings)))
 
     def connections(self, after: int) -> tuple[Rows, bool]:
         """A page of them."""
@@ -154,6 +161,24 @@ class Overview:
             else:
                 asked = [each for each in live.asked if each.fits(kind)]
                 yield where, live.socket, Place.CONNECTION, [read(live.socket, each) for each in asked]
+
+
+def status_line(factory: EchoFactory) -> str:
+    """The daemon in a line, for the service manager."""
+    counters = factory.counters()
+    return (
+        f"open connections: {len(factory.connections)}; since the start: connections: {counters.connections}, "
+        f"messages: {counters.messages}, datagrams: {counters.datagrams}"
+    )
+
+
+def _finding_row(finding: Finding) -> dict[str, Any]:
+    return {
+        "where": finding.where,
+        "verdict": finding.verdict.value,
+        "milliseconds": finding.seconds * 1000,
+        "reason": finding.reason,
+    }
 
 
 def _named(text: str) -> Option:

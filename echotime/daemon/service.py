@@ -12,6 +12,7 @@ from twisted.logger import Logger
 
 from echotime.daemon.failure import StartFailed
 from echotime.daemon.incidents import refusals
+from echotime.daemon.supervision import Supervision
 from echotime.desk.questions import Desk
 from echotime.servers.drain import Drain
 from echotime.servers.traffic import Traffic
@@ -33,6 +34,8 @@ class Daemon(MultiService):
         self._traffic = traffic
         self._desk = desk
         self._on_second_signal = on_second_signal
+        self.supervision: Supervision | None = None
+        """Where a service manager wants to know how it goes."""
 
     def privilegedStartService(self) -> None:
         """Open every port. If one cannot be, the others are closed again, and StartFailed goes on."""
@@ -50,9 +53,13 @@ class Daemon(MultiService):
             super().stopService()
             raise
         self._on_second_signal(self._drain.end_now)
+        if self.supervision is not None:
+            self.supervision.serving()
 
     def stopService(self) -> Deferred[Any]:
         """Close the ports, then drain: fires when the last connection is over."""
+        if self.supervision is not None:
+            self.supervision.stopping()
         if self._desk is not None:
             self._desk.stop()
         stopping: Deferred[Any] = super().stopService()
@@ -60,6 +67,8 @@ class Daemon(MultiService):
         return stopping.addCallback(lambda drained: self._tell())
 
     def _tell(self) -> None:
+        if self.supervision is not None:
+            self.supervision.over()
         self._traffic.flush()
         self._log.info(
             "served connections: {connections} (silent: {silent}), messages: {messages}, bytes in: {bytes_in}, "

@@ -35,12 +35,23 @@ class Address(NamedTuple):
         return hostport.joined(self.host, self.port)
 
 
+class Passed(NamedTuple):
+    """Sockets that the service manager passes in: those of a name, or those of the kind that are left."""
+
+    name: str | None = None
+    required: bool = True
+    """Whether there has to be one."""
+
+    def __str__(self) -> str:
+        return "systemd" if self.name is None else f"systemd:{self.name}"
+
+
 @dataclass(frozen=True)
 class Settings:
     """All of the daemon's options; `reply` is None where no word is due."""
 
-    tcp: tuple[Address, ...] = ()
-    udp: tuple[Address, ...] = ()
+    tcp: tuple[Address | Passed, ...] = ()
+    udp: tuple[Address | Passed, ...] = ()
     backlog: int = 1024
     asked: tuple[Assignment, ...] = ()
     acknowledgement: bytes = ACKNOWLEDGEMENT

@@ -50,7 +50,11 @@ class Hello(_Refusable):
 
 
 class Status(_Refusable):
-    """The daemon in a few figures; `seconds` is how long it runs."""
+    """The daemon in a few figures; `seconds` is how long it runs.
+
+    `health` is what came of a question to each listener: a verdict, ``answered``, ``not reached`` or ``deaf``; the
+    milliseconds until the answer, or the reason why there was none.
+    """
 
     response: ClassVar[Arguments] = [
         (b"version", Unicode()),
@@ -60,6 +64,12 @@ class Status(_Refusable):
         (b"connections", Integer()),
         (b"questions", Integer()),
         (b"operators", Integer()),
+        (
+            b"health",
+            AmpList(
+                [(b"where", Unicode()), (b"verdict", Unicode()), (b"milliseconds", Float()), (b"reason", Unicode())]
+            ),
+        ),
     ]
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import ServerFactory, connectionDone
 from twisted.logger import Logger
@@ -111,14 +112,19 @@ class ControlProtocol(amp.AMP):
         return {"version": echotime.__version__, "encoding": self.factory.encoding, "name": self._name}
 
     @commands.Status.responder
-    def status(self) -> dict[str, Any]:
-        """A few figures."""
+    def status(self) -> Deferred[dict[str, Any]]:
+        """A few figures, once the listeners were asked."""
+        asking: Deferred[Rows] = self.factory.overview.health()
+        return asking.addCallback(self._status)
+
+    def _status(self, health: Rows) -> dict[str, Any]:
         desk = self.factory.desk
         return {
             **self.factory.overview.status(),
             "version": echotime.__version__,
             "questions": len(desk.questions),
             "operators": desk.operators,
+            "health": health[:_ROWS],
         }
 
     @commands.Connections.responder

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.internet.defer import Deferred
 from zope.interface import Interface
 
 Rows = list[dict[str, Any]]
@@ -14,7 +15,10 @@ class IOverview(Interface):
     """Every method may raise commands.Refused."""
 
     def status() -> dict[str, Any]:
-        """As commands.Status, but for questions and operators."""
+        """As commands.Status, but for questions, operators and health."""
+
+    def health() -> Deferred[Rows]:
+        """Every listener is asked; what came of it, as commands.Status has it."""
 
     def connections(after: int) -> tuple[Rows, bool]:
         """Those with higher numbers, and whether there are still more."""

@@ -24,6 +24,7 @@ IPV6_PKTINFO = 50
 _IN_PKTINFO = struct.Struct("=I4s4s")
 _IN6_PKTINFO = struct.Struct("=16sI")
 _NO_ADDRESS = bytes(4)
+_NETNS_COOKIE = 71
 _MULTICAST = 0xFF
 """The first byte of such IPv6 addresses."""
 
@@ -59,11 +60,29 @@ def _ipv6(data: bytes) -> tuple[ControlMessage, ...]:
     return ((socket.IPPROTO_IPV6, IPV6_PKTINFO, _IN6_PKTINFO.pack(asked, interface if link_local else 0)),)
 
 
-def is_ours(address: tuple[Any, ...], family: int) -> bool:
-    """Whether a socket address is one of this host's: whether a socket could be bound there."""
-    with socket.socket(family, socket.SOCK_DGRAM) as trial:
+def is_ours(address: tuple[Any, ...], sock: socket.socket) -> bool:
+    """Whether an address is one of the host's: whether another socket in the network of `sock` could be bound there.
+
+    True, too, where that cannot be tried: without internet sockets of one's own, or when `sock` was passed in from
+    another network, as systemd's RestrictAddressFamilies= and PrivateNetwork= have it.
+    """
+    try:
+        trial = socket.socket(sock.family, socket.SOCK_DGRAM)
+    except OSError:
+        return True
+    with trial:
+        if _network(trial) != _network(sock):
+            return True
         try:
             trial.bind((address[0], 0, *address[2:]))
         except OSError:
             return False
     return True
+
+
+def _network(sock: socket.socket) -> bytes:
+    """Which network namespace a socket lives in; nothing before Linux 5.14."""
+    try:
+        return sock.getsockopt(socket.SOL_SOCKET, _NETNS_COOKIE, 8)
+    except OSError:
+        return b""

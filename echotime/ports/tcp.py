@@ -19,6 +19,7 @@ from echotime.ports.optioned import OptionedPort
 from echotime.sockopt.apply import OptionFailed, Reading, apply
 from echotime.sockopt.assignment import Assignment
 from echotime.sockopt.option import OnAccept
+from echotime.sockopt.tcp_info import tcp_info
 
 
 class EchoPort(OptionedPort, tcp.Port):
@@ -48,6 +49,12 @@ class EchoPort(OptionedPort, tcp.Port):
         self.message_size = message_size
         self.take_options("tcp", asked)
         self._look_through()
+
+    def startListening(self) -> None:
+        """As every port of ours; the queue of a socket that listens already is made longer if it has to be."""
+        super().startListening()
+        if self._adopted and tcp_info(self.socket).limit < self.backlog:
+            self.listen_again(self.backlog)
 
     def change(self, asked: Assignment) -> Reading:
         """As for every port, and what connections are given from now on."""

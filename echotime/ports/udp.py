@@ -155,7 +155,7 @@ class TimePort(OptionedPort, udp.Port):
         """Why nobody there gets an answer; empty for the ordinary."""
         if sender[1] < self.lowest_port:
             return "from a low port"
-        if sender[1] == self._realPortNumber and is_ours(sender, self.addressFamily):
+        if sender[1] == self._realPortNumber and is_ours(sender, self.socket):
             return "from our own address"
         if sender.asked_many and not self._answer_broadcast:
             return "to a broadcast or multicast address"

@@ -243,11 +243,16 @@ class EchoFactory(ServerFactory):
         self.after_each = wire.answer(b"", acknowledgement, words.always or b"")
         """What follows every echo at once."""
         self.connections: set[EchoProtocol] = set()
+        self.health: Any = None
+        """Makes the protocols of the health check's connections (HealthFactory), where there is one."""
         self._number = 0
         self._waiting: list[Deferred[None]] = []
 
     def buildProtocol(self, addr: Any) -> EchoProtocol | None:  # type: ignore[override]  # Twisted binds it to `protocol`
         """A protocol for a connection that was just accepted; None for one that is not admitted."""
+        health = self.health
+        if health is not None and health.own.sources and (own := health.buildProtocol(addr)) is not None:
+            return own  # type: ignore[no-any-return]
         of = source(addr.host)
         if not self.admission.admits(addr.host, of):
             return None

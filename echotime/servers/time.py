@@ -9,6 +9,7 @@ from twisted.internet.protocol import DatagramProtocol
 
 from echotime.servers.access import Access
 from echotime.servers.loop_guard import LoopGuard
+from echotime.servers.own_questions import OwnQuestions, Source
 from echotime.servers.rate_limit import RateLimit
 from echotime.servers.traffic import Counters
 from echotime.wire import timestamp
@@ -40,10 +41,11 @@ class TimeProtocol(DatagramProtocol):
         """Whether every datagram has to be looked at."""
         self._guard = LoopGuard(clock)
         self._rate_limit = rate_limit or RateLimit(0, clock)
+        self.own = _OwnDatagrams(counters, self._guard)
 
     @property
     def ports_apart(self) -> Collection[int]:
-        """The ports of those that have sent what looks like answers."""
+        """The ports of those that have sent what looks like answers, and of our own questions."""
         return self._guard.ports
 
     def room_for(self, number: int, hosts: Callable[[], Mapping[str, int]]) -> bool:
@@ -58,7 +60,9 @@ class TimeProtocol(DatagramProtocol):
     def datagramReceived(self, datagram: bytes, addr: Any) -> None:
         """Answer one, unless its sender is not admitted, or it is to be ignored as a part of a loop."""
         assert self.transport is not None
-        if self._access.restricts and not self._access.admits(addr[0]):
+        if self.own.sources and self.own.takes(addr[:2]):
+            self.transport.write(timestamp.pack(self._clock(), self._epoch), addr)
+        elif self._access.restricts and not self._access.admits(addr[0]):
             self._counters.refused_datagrams += 1
         elif not self._guard.answers(datagram, addr[:2]):
             self._counters.looping += 1
@@ -66,3 +70,19 @@ class TimeProtocol(DatagramProtocol):
             self._counters.rate_limited += 1
         else:
             self.transport.write(self.answer_to(1), addr)
+
+
+class _OwnDatagrams(OwnQuestions):
+    """Has them looked at one by one."""
+
+    def __init__(self, counters: Counters, guard: LoopGuard) -> None:
+        super().__init__(counters)
+        self._guard = guard
+
+    def expect(self, source: Source) -> None:
+        super().expect(source)
+        self._guard.attend(source[1])
+
+    def forget(self, source: Source) -> None:
+        super().forget(source)
+        self._guard.disregard(source[1])

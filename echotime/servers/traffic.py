@@ -52,6 +52,8 @@ class Counters:
     """Datagrams that were not answered, as their source sent too many."""
     looping: int = 0
     """Datagrams that were ignored, as they looked like answers, one after the other."""
+    health_checks: int = 0
+    """The daemon's own questions to its sockets: they count nowhere else."""
 
     def add(self, talker: Talker) -> None:
         """Count what one connection did."""

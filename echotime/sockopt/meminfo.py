@@ -16,6 +16,11 @@ def unpack(raw: bytes) -> dict[str, int]:
     return dict(zip(NAMES, _COUNTERS.unpack(raw), strict=True))
 
 
+def unread(sock: socket.socket) -> int:
+    """How many bytes of memory what waits in the receive buffer takes. Raises OSError."""
+    return unpack(sock.getsockopt(socket.SOL_SOCKET, NUMBER, SIZE))["rmem"]
+
+
 def dropped(sock: socket.socket) -> int:
     """How many datagrams were dropped: no room in the receive buffer, a filter, a wrong checksum. Raises OSError."""
     return unpack(sock.getsockopt(socket.SOL_SOCKET, NUMBER, SIZE))["drops"]

@@ -362,10 +362,11 @@ class VerbTests(ControlTestCase):
         one_shot(self.address, b"hello")
         text = self.told("status")
         self.assertRegex(text, rf"^echotime [\d.]+, pid {daemon.process.pid}, running \d+ s\n")
-        self.assertIn(f"listening on TCP 127.0.0.1:{self.address[1]}\n", text)
+        self.assertRegex(text, rf"\nlistening on TCP 127\.0\.0\.1:{self.address[1]}, answered in [\d.]+ ms\n")
+        self.assertRegex(text, r"\nlistening on UDP 127\.0\.0\.1:\d+, answered in [\d.]+ ms\n")
         self.assertIn("connections: 0, questions: 0, operators: 0\n", text)
         counters = self.rows("counters")
-        self.assertEqual((counters["messages"], counters["bytes_out"]), (1, 18))
+        self.assertEqual((counters["messages"], counters["bytes_out"], counters["health_checks"]), (1, 18, 2))
         self.assertEqual((counters["questions_asked"], counters["questions_unattended"]), (0, 1))
 
     def test_many(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import struct
 import time
+from typing import Any
 
 from tests.integration.peers import ask_time
 from tests.integration.twistd import LIMIT, DaemonTestCase, Twistd
@@ -24,9 +25,9 @@ class TimeTests(DaemonTestCase):
     """Of every daemon of these tests."""
     paths = "served by recvmmsg and sendmmsg, 64 datagrams a call", "served by a poller of its own"
 
-    def twistd(self, *args: str, prefix: tuple[str, ...] = ()) -> Twistd:
+    def twistd(self, *args: str, **how: Any) -> Twistd:
         """A daemon with these options added."""
-        return super().twistd(*args, *self.options, prefix=prefix)
+        return super().twistd(*args, *self.options, **how)
 
     def test_log_says_how_it_serves(self) -> None:
         """Once for datagrams and once for connections."""

@@ -12,7 +12,7 @@ import sys
 import sysconfig
 import threading
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -36,17 +36,22 @@ class Ended(NamedTuple):
 class Twistd:
     """One child. Its output is read all the time by threads, so that it never waits for the test."""
 
-    def __init__(self, *args: str, prefix: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, *args: str, prefix: tuple[str, ...] = (), inherited: tuple[int, ...] = (), python: str = ""
+    ) -> None:
+        """`inherited` are descriptors that stay open for it; `python` is run in its process before twistd is."""
+        first = [sys.executable, "-c", f"{python}\nfrom twisted.scripts.twistd import run; run()", *TWISTD[2:]]
         # should the tests themselves be killed, the kernel ends the child
         guard = ["setpriv", "--pdeathsig", "TERM"] if shutil.which("setpriv") else []
         self.process = subprocess.Popen(
-            [*guard, *prefix, *TWISTD, *args],
+            [*guard, *prefix, *(first if python else TWISTD), *args],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             errors="surrogateescape",
             env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            pass_fds=inherited,
         )
         self.lines: list[str] = []
         self._arrived: queue.SimpleQueue[str | None] = queue.SimpleQueue()
@@ -150,9 +155,9 @@ class DaemonTestCase(SynchronousTestCase):
     options: tuple[str, ...] = ()
     """What every daemon is started with, besides what its test says."""
 
-    def twistd(self, *args: str, prefix: tuple[str, ...] = ()) -> Twistd:
-        """A child `twistd -n` with arguments of any kind."""
-        child = Twistd(*args, prefix=prefix)
+    def twistd(self, *args: str, **how: Any) -> Twistd:
+        """A child `twistd -n` with arguments of any kind; `how` as for Twistd."""
+        child = Twistd(*args, **how)
         self.addCleanup(child.kill)
         return child
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import socket
 
 import pytest
@@ -11,6 +13,7 @@ from echotime.ports import port_filter
 from echotime.ports.asked_address import is_ours
 from tests.unit.asking import client, heard, listening
 from tests.unit.loopback import SERVED, Served
+from tests.unit.namespace import in_namespace
 
 
 @pytest.fixture(params=SERVED)
@@ -103,12 +106,43 @@ def test_broadcast(served: Served, asked: str, answers: bool) -> None:
         assert dict(port.errors) == ({} if answers else {"to a broadcast or multicast address": 1})
 
 
+def udp(family: socket.AddressFamily = socket.AF_INET) -> socket.socket:
+    """A socket of the network that it is made in."""
+    return socket.socket(family, socket.SOCK_DGRAM)
+
+
 def test_is_ours() -> None:
     """Addresses that a socket can be bound to are the host's."""
-    assert is_ours(("127.0.0.9", 12345), socket.AF_INET)
-    assert is_ours(("::1", 12345, 0, 0), socket.AF_INET6)
-    assert is_ours(("::ffff:127.0.0.1", 12345, 0, 0), socket.AF_INET6)
-    assert not is_ours(("192.0.2.1", 12345), socket.AF_INET)
+    with udp() as sock, udp(socket.AF_INET6) as six:
+        assert is_ours(("127.0.0.9", 12345), sock)
+        assert is_ours(("::1", 12345, 0, 0), six)
+        assert is_ours(("::ffff:127.0.0.1", 12345, 0, 0), six)
+        assert not is_ours(("192.0.2.1", 12345), sock)
+
+
+def test_is_ours_elsewhere() -> None:
+    """Of a socket that was passed in from another network nothing can be tried, and everybody may be ours."""
+    with in_namespace(udp) as sock:
+        assert is_ours(("192.0.2.1", 12345), sock)
+
+
+def test_our_own_port_in_a_sandbox(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no internet socket may be made (RestrictAddressFamilies=) it is not answered, and harms nothing."""
+    with listening(served, "127.0.0.1") as port, client() as sock:
+        port._realPortNumber = sock.getsockname()[1]
+        if hasattr(port, "_own_port"):
+            port._own_port = socket.htons(port._realPortNumber)
+        address = port.socket.getsockname()
+        sock.sendto(b"x", address)
+
+        def refused(family: int, kind: int) -> None:
+            raise OSError(errno.EAFNOSUPPORT, os.strerror(errno.EAFNOSUPPORT))
+
+        monkeypatch.setattr("echotime.ports.asked_address.socket.socket", refused)
+        assert port.doRead() is None
+        monkeypatch.undo()
+        assert heard(sock) == []
+        assert dict(port.errors) == {"from our own address": 1}
 
 
 def test_program() -> None:

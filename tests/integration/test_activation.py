@@ -1,0 +1,224 @@
+"""Sockets that a service manager passes in; tests/systemd has the real one."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from pathlib import Path
+
+from tests.integration.peers import ACKNOWLEDGEMENT, ask_time, one_shot
+from tests.integration.twistd import DaemonTestCase, Twistd
+
+ACTIVATED = str(Path(__file__).with_name("activated.py"))
+_FIRST = 3
+_SPARE = 50
+Address = tuple[str, int]
+
+
+class ActivationTests(DaemonTestCase):
+    """A daemon that is started with sockets as its descriptors from 3 on."""
+
+    def bound(self, kind: socket.SocketKind, host: str = "127.0.0.1", family: int | None = None) -> socket.socket:
+        """One that blocks, as systemd's do, and listens if it can."""
+        sock = socket.socket(family or (socket.AF_INET6 if ":" in host else socket.AF_INET), kind)
+        self.addCleanup(sock.close)
+        if host == "::":
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        if family is None:
+            sock.bind((host, 0))
+        if kind == socket.SOCK_STREAM and family is None:
+            sock.listen(7)
+        return sock
+
+    def tcp(self, host: str = "127.0.0.1") -> socket.socket:
+        """A listener."""
+        return self.bound(socket.SOCK_STREAM, host)
+
+    def udp(self, host: str = "127.0.0.1") -> socket.socket:
+        """A socket for datagrams."""
+        return self.bound(socket.SOCK_DGRAM, host)
+
+    def prefix(self, sockets: list[socket.socket], names: str) -> tuple[str, ...]:
+        """What passes them: a shell that moves each to where it is looked for."""
+        for each in sockets:
+            each.set_inheritable(True)
+        # apart first, as one may be in the way of another
+        apart = " ".join(f"{_SPARE + index}<&{each.fileno()}" for index, each in enumerate(sockets))
+        moved = " ".join(f"{_FIRST + index}<&{_SPARE + index}" for index in range(len(sockets)))
+        there = range(_FIRST, _FIRST + len(sockets))
+        left = {*range(_SPARE, _SPARE + len(sockets)), *(each.fileno() for each in sockets)} - {*there}
+        closed = " ".join(f"{number}<&-" for number in left)
+        script = f'exec {apart}; exec {moved}; exec {closed}; exec "$@"'
+        return ("bash", "-c", script, "bash", sys.executable, ACTIVATED, str(len(sockets)), names)
+
+    def activated(self, sockets: list[socket.socket], *args: str, names: str = "", python: str = "") -> Twistd:
+        """A daemon with them; `python` is run in its process first."""
+        return self.twistd(
+            *("echotime", *self.options, *args),
+            prefix=self.prefix(sockets, names),
+            inherited=tuple(each.fileno() for each in sockets),
+            python=python,
+        )
+
+    def fails(self, sockets: list[socket.socket], *args: str, names: str = "") -> str:
+        """The one line that says why it does not start, with status 1."""
+        ended = self.activated(sockets, *args, names=names).wait()
+        self.assertEqual(ended.status, 1)
+        self.assertNotIn("Traceback", ended.out + ended.err)
+        (line,) = ended.err.splitlines()
+        return line
+
+    def assert_serves(self, tcp: Address, udp: Address) -> None:
+        """Both."""
+        self.assertEqual(one_shot(tcp, b"hi"), b"hi" + ACKNOWLEDGEMENT)
+        self.assertEqual(len(ask_time(udp)), 4)
+
+    def test_by_default(self) -> None:
+        """With neither --tcp nor --udp all that is passed is served, and nothing else."""
+        tcp, udp = self.tcp(), self.udp()
+        daemon = self.activated([tcp, udp], names="echotime.socket:echotime.socket")
+        self.assertEqual(daemon.address("TCP"), tcp.getsockname())
+        self.assertEqual(daemon.address("UDP"), udp.getsockname())
+        self.assert_serves(tcp.getsockname(), udp.getsockname())
+        daemon.line(r"TCP .*: passed in as descriptor 3 \(echotime.socket\)")
+        self.assertEqual(self.served(daemon).out.count("listening on"), 2)
+
+    def test_one_kind_by_default(self) -> None:
+        """One service alone may be passed."""
+        udp = self.udp()
+        daemon = self.activated([udp])
+        self.assertEqual(daemon.address("UDP"), udp.getsockname())
+        self.assertEqual(len(ask_time(udp.getsockname())), 4)
+        self.assertNotIn("listening on TCP", self.served(daemon).out)
+
+    def test_twisted_was_first(self) -> None:
+        """Twisted takes the variables out of the environment when it has no cache of plugins: no matter."""
+        tcp, udp = self.tcp(), self.udp()
+        python = "import os, twisted.internet.endpoints; assert 'LISTEN_FDS' not in os.environ"
+        daemon = self.activated([tcp, udp], names="a:b", python=python)
+        self.assertEqual(daemon.address("TCP"), tcp.getsockname())
+        self.assert_serves(tcp.getsockname(), udp.getsockname())
+        self.served(daemon)
+
+    def test_by_name(self) -> None:
+        """Each service takes those of its names; one address of its own may be among them."""
+        sockets = [self.udp(), self.tcp(), self.tcp("::1"), self.udp("::1")]
+        daemon = self.activated(
+            sockets,
+            *("--tcp", "systemd:echo", "--tcp", "127.0.0.1:0", "--udp", "systemd:time", "--udp", "systemd:six"),
+            names="time:echo:echo:six",
+        )
+        found = {daemon.address("TCP", number) for number in range(3)}
+        self.assertLessEqual({sock.getsockname()[:2] for sock in sockets[1:3]}, found)
+        for tcp in found:
+            for udp in (sockets[0], sockets[3]):
+                self.assert_serves(tcp, udp.getsockname()[:2])
+        self.assertNotIn("nothing asks for it", self.served(daemon).out)
+
+    def test_one_name_for_both(self) -> None:
+        """Of a name that both kinds have, as those of one .socket unit do, each service takes its kind."""
+        tcp, udp = self.tcp(), self.udp()
+        daemon = self.activated([udp, tcp], "--tcp", "systemd:x", "--udp", "systemd:x", names="x:x")
+        self.assertEqual(daemon.address("TCP"), tcp.getsockname())
+        self.assert_serves(tcp.getsockname(), udp.getsockname())
+
+    def test_by_kind(self) -> None:
+        """What no name takes."""
+        sockets = [self.tcp(), self.tcp(), self.tcp()]
+        daemon = self.activated(sockets, "--tcp", "systemd", "--tcp", "systemd:b", names="a:b:c")
+        found = [daemon.address("TCP", number) for number in range(3)]
+        self.assertEqual(found, [sockets[index].getsockname() for index in (1, 0, 2)])
+        self.served(daemon)
+
+    def test_nobody_asks(self) -> None:
+        """What is passed and not asked for is told, and not served."""
+        tcp, udp = self.tcp(), self.udp()
+        other = self.bound(socket.SOCK_STREAM, family=socket.AF_UNIX)
+        daemon = self.activated([tcp, udp, other], "--tcp", "systemd", names="a:b:c")
+        daemon.line(r"descriptor 4 \(b\) was passed, and nothing asks for it")
+        daemon.line(r"descriptor 5 \(c\) was passed, and nothing asks for it")
+        daemon.address("TCP")
+        held = [str(each.readlink()) for each in Path(f"/proc/{daemon.process.pid}/fd").iterdir()]
+        for sock, kept in ((tcp, 1), (udp, 0), (other, 0)):
+            self.assertEqual(held.count(f"socket:[{os.fstat(sock.fileno()).st_ino}]"), kept)
+
+    def test_both_versions(self) -> None:
+        """A socket on [::] serves IPv4, too, and its answers leave from the address that was asked."""
+        tcp, udp = self.tcp("::"), self.udp("::")
+        daemon = self.activated([tcp, udp])
+        daemon.address("UDP")
+        for host in ("::1", "127.0.0.1", "127.0.0.5"):
+            self.assert_serves((host, tcp.getsockname()[1]), (host, udp.getsockname()[1]))
+
+    def test_options(self) -> None:
+        """What can still be set is, and read back; what comes too late is said to; the queue is made longer."""
+        tcp, udp = self.tcp(), self.udp()
+        options = ("SO_KEEPALIVE=on", "IP_FREEBIND=on", "udp:IP_TTL=9", "IPV6_UNICAST_HOPS=9")
+        daemon = self.activated([tcp, udp], *(word for each in options for word in ("--sockopt", each)))
+        daemon.line("TCP .*: SO_KEEPALIVE asked on, effective on$")
+        daemon.line("TCP .*: IP_FREEBIND asked on, effective off: too late: it must be set before bind")
+        daemon.line("UDP .*: IP_TTL asked 9, effective 9$")
+        self.assertEqual(udp.getsockopt(socket.IPPROTO_IP, socket.IP_TTL), 9)
+        limit = tcp.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)
+        self.assertEqual(int.from_bytes(limit[28:32], sys.byteorder), 1024)
+        self.served(daemon)
+
+    def test_not_passed(self) -> None:
+        """What was asked for and not passed is an error, that names what was."""
+        self.assertEqual(
+            self.fails([self.tcp()], "--udp", "systemd", names="a"),
+            "echotime: --udp systemd: no UDP socket is left of what was passed: descriptor 3 (a)",
+        )
+        self.assertEqual(
+            self.fails([self.tcp()], "--tcp", "systemd:b", names="a"),
+            "echotime: --tcp systemd:b: no socket named 'b' is left of what was passed: descriptor 3 (a)",
+        )
+        self.assertIn("no socket was passed", self.refused("--tcp", "systemd").err)
+        self.assertEqual(self.refused("--tcp", "systemd").status, 1)
+
+    def test_wrong_descriptors(self) -> None:
+        """What is not what was asked for is an error."""
+        self.assertEqual(
+            self.fails([self.udp()], "--tcp", "systemd:a", names="a"),
+            "echotime: --tcp systemd:a: descriptor 3: expected a TCP socket, found a UDP one",
+        )
+        connection = socket.create_connection(self.tcp().getsockname())
+        self.addCleanup(connection.close)
+        self.assertEqual(
+            self.fails([connection], names="a"),
+            "echotime: --tcp systemd: descriptor 3: expected a TCP socket, found one that does not listen",
+        )
+        unix = self.bound(socket.SOCK_STREAM, family=socket.AF_UNIX)
+        self.assertIn("no TCP socket is left of what was passed", self.fails([unix], names="a"))
+        self.assertIn("found one of another family (AF_UNIX)", self.fails([unix], "--tcp", "systemd:a", names="a"))
+
+    def test_of_another_process(self) -> None:
+        """Variables that were meant for a parent are nothing to us."""
+        prefix = ("env", "LISTEN_PID=1", "LISTEN_FDS=1", "LISTEN_FDNAMES=a", "SYSTEMD_EXEC_PID=1")
+        self.assertIn("no socket was passed", self.refused("--tcp", "systemd", prefix=prefix).err)
+
+    def test_restart_loses_nothing(self) -> None:
+        """What comes while no daemon is there waits in the sockets, and the next one answers."""
+        tcp, udp = self.tcp(), self.udp()
+        first = self.activated([tcp, udp])
+        first.address("UDP")
+        self.served(first)
+        with socket.create_connection(tcp.getsockname(), timeout=20) as sock, self.udp() as asker:
+            sock.sendall(b"hi")
+            asker.settimeout(20)
+            asker.sendto(b"", udp.getsockname())
+            second = self.activated([tcp, udp])
+            sock.shutdown(socket.SHUT_WR)
+            answer = b""
+            while part := sock.recv(100):
+                answer += part
+            self.assertEqual(answer, b"hi" + ACKNOWLEDGEMENT)
+            self.assertEqual(len(asker.recv(100)), 4)
+        self.served(second)
+
+
+class StockActivationTests(ActivationTests):
+    """The same on Twisted's own transports."""
+
+    options = ("--transport", "stock")

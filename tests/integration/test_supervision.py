@@ -1,0 +1,108 @@
+"""What a daemon tells a service manager that asks, over a real socket; tests/systemd has the real one."""
+
+from __future__ import annotations
+
+import secrets
+import signal
+import socket
+from pathlib import Path
+
+from tests.integration.peers import ACKNOWLEDGEMENT, connect, one_shot, read_exactly
+from tests.integration.twistd import LIMIT, DaemonTestCase, Twistd
+
+
+class SupervisionTests(DaemonTestCase):
+    """A service manager's end of $NOTIFY_SOCKET."""
+
+    def setUp(self) -> None:
+        """With an abstract name."""
+        self.name = f"echotime-{secrets.token_hex(8)}"
+        self.manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.addCleanup(self.manager.close)
+        self.manager.bind(f"\0{self.name}")
+        self.manager.settimeout(LIMIT)
+
+    def prefix(self, **more: str) -> tuple[str, ...]:
+        """What it sets in the environment."""
+        return ("env", f"NOTIFY_SOCKET=@{self.name}", *(f"{name}={value}" for name, value in more.items()))
+
+    def supervised(self, *args: str, **more: str) -> Twistd:
+        """A daemon that is asked to tell."""
+        addresses = ("--tcp", "127.0.0.1:0", "--udp", "127.0.0.1:0")
+        return self.twistd("echotime", *addresses, *self.options, *args, prefix=self.prefix(**more))
+
+    def told(self, beginning: str) -> str:
+        """The next line that begins so; others are read over."""
+        while True:
+            for line in self.manager.recv(4096).decode().splitlines():
+                if line.startswith(beginning):
+                    return line
+
+    def test_ready_and_stopping(self) -> None:
+        """Ready is told when clients are served, with figures; and the stop, with a demand for time."""
+        daemon = self.supervised()
+        self.told("READY=1")
+        self.assertTrue(any("listening on UDP" in line for line in (daemon.address("UDP") and daemon.lines)))
+        with connect(daemon.address("TCP")) as sock:
+            sock.sendall(b"hi")
+            read_exactly(sock, 2 + len(ACKNOWLEDGEMENT))
+            daemon.signal()
+            self.told("STOPPING=1")
+            self.assertIn("open connections: 1;", self.told("STATUS="))
+        self.assertEqual(daemon.wait().status, -signal.SIGTERM)
+
+    def test_watchdog(self) -> None:
+        """It is told again and again; the questions behind it leave no line in the log."""
+        daemon = self.supervised("--operator", WATCHDOG_USEC="400000")
+        for _ in range(5):
+            self.told("WATCHDOG=1")
+        one_shot(daemon.address("TCP"), b"hi")
+        ended = daemon.stop()
+        self.assertIn("served connections: 1 (silent: 0), messages: 1,", ended.out)
+        self.assertEqual(ended.out.count("connection from"), 2)
+        self.assertNotIn("health", ended.out)
+
+    def test_another_process(self) -> None:
+        """A watchdog that is another process's is left alone."""
+        daemon = self.supervised(WATCHDOG_USEC="1000", WATCHDOG_PID="1")
+        self.told("READY=1")
+        daemon.stop()
+        self.manager.settimeout(0.1)
+        with self.assertRaises(TimeoutError):
+            self.told("WATCHDOG=1")
+
+    def test_deaf(self) -> None:
+        """A daemon that is alive and deaf on one port is not told to be well, until it is well again."""
+        for transport in ("tcp", "udp"):
+            options = " ".join(("--tcp", "127.0.0.1:0", "--udp", "127.0.0.1:0", *self.options))
+            deaf = self.prefix(WATCHDOG_USEC="800000", ECHOTIME_DEAF=transport, ECHOTIME_OPTIONS=options)
+            daemon = self.twistd("-y", str(Path(__file__).with_name("deaf.tac")), prefix=deaf)
+            self.told("WATCHDOG=1")
+            daemon.signal(signal.SIGUSR2)
+            daemon.line(rf"health check: {transport.upper()} 127.0.0.1:\d+: deaf: \d+ .* wait, and none are taken")
+            self.manager.settimeout(0.8)
+            try:
+                while True:  # what was told before
+                    self.told("WATCHDOG=1")
+            except TimeoutError:
+                self.manager.settimeout(LIMIT)
+            daemon.signal(signal.SIGUSR2)
+            self.told("WATCHDOG=1")
+            daemon.line(rf"health check: {transport.upper()} 127.0.0.1:\d+: answered in ")
+            ended = daemon.stop()
+            self.assertEqual(ended.out.count("health check: "), 2, "once for each change")
+            self.assertIn("served connections: 0 (silent: 0), messages: 0, bytes in: 0", ended.out)
+            self.assertIn("datagrams: 0 ", ended.out)
+
+    def test_nobody_listens(self) -> None:
+        """A service manager that went away is no reason to end."""
+        self.manager.close()
+        daemon = self.supervised(WATCHDOG_USEC="200000")
+        self.assertEqual(one_shot(daemon.address("TCP"), b"hi"), b"hi" + ACKNOWLEDGEMENT)
+        self.served(daemon)
+
+
+class StockSupervisionTests(SupervisionTests):
+    """The same on Twisted's own transports."""
+
+    options = ("--transport", "stock")

@@ -1,0 +1,351 @@
+"""daemon/health.py: every listener is asked, and a deaf one is told from one that was not reached."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import LogEvent, globalLogPublisher
+
+from echotime.daemon.health import Finding, HealthCheck, Verdict
+from echotime.daemon.listeners import Listener
+from echotime.daemon.settings import Address
+from echotime.daemon.waiting import Waiting
+from echotime.ports import port_filter
+from echotime.ports.choice import tcp_port, udp_port
+from echotime.servers.access import Access
+from echotime.servers.admission import Admission
+from echotime.servers.echo import EchoFactory
+from echotime.servers.replies import FixedWord, IReplySource
+from echotime.servers.time import TimeProtocol
+from echotime.servers.traffic import Counters, Traffic
+from echotime.wire import timestamp
+from tests.unit.stepping import SteppingReactor, stepping
+
+
+def open_sockets() -> int:
+    """How many this process has."""
+    found = Path("/proc/self/fd").iterdir()
+    return sum(str(each.readlink()).startswith("socket:") for each in found if os.path.lexists(each))
+
+
+class Daemon:
+    """Listeners, a check of them, and a reactor that is turned by hand."""
+
+    def __init__(self, reactor: SteppingReactor, *, fast: bool) -> None:
+        self.reactor = reactor
+        self.fast = fast
+        self.traffic = Traffic(reactor)
+        self.listeners: list[Listener] = []
+
+    def serve(
+        self,
+        tcp: str = "127.0.0.1",
+        udp: str = "127.0.0.1",
+        words: IReplySource | None = None,
+        access: Access | None = None,
+        **factory: Any,
+    ) -> HealthCheck:
+        """Listen on both, and the check."""
+        admission = Admission(self.traffic.counters, access)
+        self.factory = EchoFactory(words or FixedWord(b"ok"), self.traffic, admission=admission, **factory)
+        protocol = TimeProtocol(time.time, self.traffic.counters, access=access)
+        ports: list[Any] = [
+            tcp_port(fast=self.fast)(0, self.factory, interface=tcp, reactor=self.reactor),
+            udp_port(fast=self.fast)(0, protocol, interface=udp, reactor=self.reactor),
+        ]
+        for transport, host, port in zip(("tcp", "udp"), (tcp, udp), ports, strict=True):
+            self.listeners.append(Listener(transport, Address(host, 0), port))
+            self.listeners[-1].startService()
+        self.tcp, self.udp = ports
+        self.check = HealthCheck(self.listeners, self.factory, self.reactor)
+        return self.check
+
+    def wait_for(self, asked: Deferred[Any]) -> list[Any]:
+        """What it fires with, in a list; time passes as long as nothing happens."""
+        results: list[Any] = []
+        asked.addBoth(results.append)
+        for _ in range(2000):
+            self.reactor.step(3)
+            if results:
+                break
+            self.reactor.clock.advance(0.01)
+        return results
+
+    def findings(self) -> list[Finding]:
+        """Of a check."""
+        (found,) = self.wait_for(self.check.check())
+        assert isinstance(found, list), found
+        return found
+
+    def verdicts(self) -> list[Verdict]:
+        """Of TCP and UDP."""
+        return [each.verdict for each in self.findings()]
+
+    def stop(self) -> None:
+        """Listen no more."""
+        for listener in self.listeners:
+            listener.stopService()
+        self.listeners.clear()
+        self.settle()
+
+    def settle(self) -> None:
+        """Let all that waits be taken."""
+        self.reactor.step(50)
+
+
+@pytest.fixture(params=[True, False], ids=["fast", "stock"])
+def daemon(request: pytest.FixtureRequest) -> Iterator[Daemon]:
+    """One on each transport, that leaves no descriptor and no time limit behind."""
+    with stepping() as reactor:
+        made = Daemon(reactor, fast=request.param)
+        before = open_sockets()
+        yield made
+        made.stop()
+        for each in reactor.clock.getDelayedCalls():
+            assert "LineLimit" in str(each) or "HangupWatch" in str(each), each
+        assert open_sockets() == before
+
+
+@pytest.fixture
+def lines() -> Iterator[list[str]]:
+    """What is logged."""
+    found: list[str] = []
+
+    def note(event: LogEvent) -> None:
+        found.append(str(event.get("log_format")))
+
+    globalLogPublisher.addObserver(note)  # type: ignore[arg-type]  # a function is one
+    yield found
+    globalLogPublisher.removeObserver(note)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "::", "::1", "127.0.0.7"])
+def test_answered(daemon: Daemon, host: str, lines: list[str]) -> None:
+    """A daemon that serves answers, wherever it listens; it costs one count a question, and no line of the log."""
+    daemon.serve(host, host)
+    lines.clear()
+    assert daemon.verdicts() == [Verdict.ANSWERED] * 2
+    assert daemon.traffic.counters == Counters(health_checks=2)
+    assert lines == []
+    assert not daemon.factory.connections
+
+
+def test_named_as_in_the_log(daemon: Daemon) -> None:
+    """A finding has the listener's name, and how long it took."""
+    daemon.serve()
+    found = daemon.findings()
+    assert str(found[0]).startswith(f"TCP 127.0.0.1:{daemon.tcp.getHost().port}: answered in ")
+    assert str(found[1]).startswith(f"UDP 127.0.0.1:{daemon.udp.getHost().port}: answered in ")
+
+
+def test_nobody_admitted(daemon: Daemon) -> None:
+    """--deny does not concern the daemon itself, and nobody is counted as refused."""
+    daemon.serve(access=Access(deny=[ipaddress.ip_network("0.0.0.0/0"), ipaddress.ip_network("::/0")]))
+    assert daemon.verdicts() == [Verdict.ANSWERED] * 2
+    assert daemon.traffic.counters == Counters(health_checks=2)
+    with socket.create_connection(("127.0.0.1", daemon.tcp.getHost().port)):
+        daemon.settle()
+    assert daemon.traffic.counters.refused_connections == 1, "others are refused as before"
+
+
+def test_operator_is_not_asked(daemon: Daemon) -> None:
+    """Where words are asked for, none is for a health check."""
+
+    class Asked:
+        always = None
+
+        def word_for(self, message: bytes, peer: object) -> bytes:
+            raise AssertionError("asked")
+
+    daemon.serve(words=Asked())  # type: ignore[arg-type]
+    assert daemon.verdicts()[0] is Verdict.ANSWERED
+
+
+@pytest.mark.parametrize("which", [0, 1], ids=["tcp", "udp"])
+def test_deaf(daemon: Daemon, which: int) -> None:
+    """A listener that is not read any more is deaf, the other one is not; read again it is well."""
+    daemon.serve()
+    port = (daemon.tcp, daemon.udp)[which]
+    port.stopReading()
+    for _ in range(3):
+        found = daemon.findings()
+        assert [each.verdict is Verdict.DEAF for each in found] == [which == 0, which == 1]
+        assert "wait, and none are taken" in found[which].reason
+    port.startReading()
+    assert daemon.verdicts() == [Verdict.ANSWERED] * 2
+    daemon.settle()
+    counters = daemon.traffic.counters
+    assert counters == Counters(health_checks=counters.health_checks), "what was taken late is no client's either"
+    assert not daemon.check._echo.own.sources
+    assert not daemon.udp.protocol.own.sources
+    assert not daemon.udp.protocol.ports_apart
+
+
+@pytest.mark.parametrize("which", [0, 1], ids=["tcp", "udp"])
+def test_shut_down(daemon: Daemon, which: int, clean_reactor: list[LogEvent]) -> None:
+    """A socket that somebody else shut down is deaf, whether its port has noticed or not."""
+    daemon.serve()
+    port = (daemon.tcp, daemon.udp)[which]
+    with port.socket.dup() as other, suppress(OSError):  # UDP says that it is not connected, and shuts it down
+        other.shutdown(socket.SHUT_RDWR)
+    assert daemon.verdicts()[which] is Verdict.DEAF
+    assert daemon.verdicts()[1 - which] is Verdict.ANSWERED
+    clean_reactor.clear()
+
+
+def test_closed(daemon: Daemon) -> None:
+    """A port that is closed is deaf, and still has its name."""
+    daemon.serve()
+    name = daemon.listeners[1].where
+    daemon.udp.stopListening()
+    daemon.settle()
+    found = daemon.findings()[1]
+    assert (found.where, found.verdict, found.reason) == (name, Verdict.DEAF, "the port is closed")
+
+
+def test_not_reached(daemon: Daemon) -> None:
+    """What does not let the daemon's own question pass, as a firewall or a device may, is no deafness."""
+    daemon.serve()
+    for port in (daemon.tcp, daemon.udp):
+        port_filter.attach(port.socket, 65535)
+    found = daemon.findings()
+    assert [each.verdict for each in found] == [Verdict.UNREACHED] * 2
+    assert "no answer came within 1 s" in found[0].reason
+    assert not daemon.check._echo.own.sources
+
+
+def test_not_reached_but_deaf(daemon: Daemon) -> None:
+    """One that cannot be asked, as it shares its port, is deaf when clients wait and are not taken."""
+    daemon.serve()
+    daemon.tcp.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    assert daemon.verdicts()[0] is Verdict.UNREACHED
+    daemon.tcp.stopReading()
+    assert daemon.verdicts()[0] is Verdict.UNREACHED, "nobody waits"
+    with socket.create_connection(("127.0.0.1", daemon.tcp.getHost().port)):
+        assert daemon.verdicts()[0] is Verdict.DEAF
+    daemon.tcp.startReading()
+    daemon.settle()
+
+
+def test_busy(daemon: Daemon) -> None:
+    """While others are taken a listener is not deaf, though the question is not answered in time."""
+    daemon.serve()
+    daemon.tcp.stopReading()
+    address = ("127.0.0.1", daemon.tcp.getHost().port)
+    others = [socket.create_connection(address) for _ in range(3)]
+    taking = daemon.reactor.callLater(1.3, others.pop().close)
+
+    def take() -> None:
+        daemon.tcp.socket.accept()[0].close()
+
+    daemon.reactor.callLater(1.35, take)
+    assert daemon.verdicts() == [Verdict.UNREACHED, Verdict.ANSWERED]
+    assert not taking.active()
+    daemon.tcp.startReading()
+    daemon.settle()
+    for each in others:
+        each.close()
+    daemon.settle()
+
+
+def test_wrong_answer(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A question that arrives and is answered wrongly is deafness, too."""
+    daemon.serve()
+    monkeypatch.setattr(timestamp, "pack", lambda now, epoch: b"time")
+    assert daemon.verdicts()[1] is Verdict.ANSWERED
+    monkeypatch.setattr(timestamp, "pack", lambda now, epoch: b"times")
+    found = daemon.findings()[1]
+    assert (found.verdict, found.reason) == (Verdict.DEAF, "a question arrived, and the answer is wrong")
+
+
+@pytest.mark.parametrize("answer", [b"health check", b"health checkX" * 100, b""])
+def test_wrong_echo(daemon: Daemon, monkeypatch: pytest.MonkeyPatch, answer: bytes) -> None:
+    """The same over TCP, were it shorter, longer or nothing."""
+    daemon.serve()
+
+    build = daemon.factory.health.buildProtocol
+
+    def wrong(addr: Any) -> Any:
+        protocol = build(addr)
+        if protocol is not None:
+            protocol.dataReceived = lambda message: protocol.transport.write(answer)
+        return protocol
+
+    monkeypatch.setattr(daemon.factory.health, "buildProtocol", wrong)
+    found = daemon.findings()[0]
+    assert (found.verdict, found.reason) == (Verdict.DEAF, "a question arrived, and the answer is wrong")
+
+
+def test_shared(daemon: Daemon) -> None:
+    """Who asks while a check is under way gets its findings; each listener was asked once."""
+    daemon.serve()
+    first, second = daemon.check.check(), daemon.check.check()
+    assert daemon.wait_for(first) == daemon.wait_for(second)
+    assert daemon.traffic.counters.health_checks == 2
+
+
+def test_stop(daemon: Daemon) -> None:
+    """A check that is stopped leaves nothing open, and tells all who asked; the next one is another."""
+    daemon.serve()
+    asked = [daemon.check.check(), daemon.check.check()]
+    daemon.reactor.step()
+    daemon.check.stop()
+    for each in asked:
+        (failure,) = daemon.wait_for(each)
+        assert failure.check(CancelledError), failure
+    assert daemon.verdicts() == [Verdict.ANSWERED] * 2
+
+
+def test_one_gives_up(daemon: Daemon) -> None:
+    """One of two who ask may cancel, and the other is told."""
+    daemon.serve()
+    first, second = daemon.check.check(), daemon.check.check()
+    first.cancel()
+    (failure,) = daemon.wait_for(first)
+    assert failure.check(CancelledError)
+    (found,) = daemon.wait_for(second)
+    assert [each.verdict for each in found] == [Verdict.ANSWERED] * 2
+
+
+def test_no_socket_to_ask_with(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sandbox without internet sockets (RestrictAddressFamilies=) lets nothing be asked; that is no deafness."""
+    daemon.serve()
+    original: Callable[..., Any] = socket.socket.__init__
+
+    def refused(self: socket.socket, family: int = -1, *args: Any, **named: Any) -> None:
+        if family in {socket.AF_INET, socket.AF_INET6} and named.get("fileno") is None and len(args) < 3:
+            raise OSError(97, "Address family not supported by protocol")
+        original(self, family, *args, **named)
+
+    monkeypatch.setattr(socket.socket, "__init__", refused)
+    found = daemon.findings()
+    monkeypatch.undo()
+    assert [each.verdict for each in found] == [Verdict.UNREACHED] * 2
+    assert {each.reason for each in found} == {"Address family not supported by protocol"}
+
+
+def test_moved_on() -> None:
+    """Fewer that wait, or one more that was taken, is progress; more that wait is none."""
+    before = Waiting(5, 7, "connections")
+    assert before.moved_on(Waiting(4, 7, ""))
+    assert before.moved_on(Waiting(6, 8, ""))
+    assert not before.moved_on(Waiting(5, 7, ""))
+    assert not before.moved_on(Waiting(9, 7, ""))
+
+
+def test_arrived_too_late(daemon: Daemon) -> None:
+    """A question that arrives at the last moment and is not answered in time is asked once more."""
+    daemon.serve()
+    daemon.udp.stopReading()
+    daemon.reactor.callLater(1.0 - 1e-6, daemon.udp.doRead)
+    daemon.reactor.callLater(1.0, daemon.udp.startReading)
+    assert daemon.verdicts() == [Verdict.ANSWERED] * 2
