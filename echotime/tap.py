@@ -16,8 +16,9 @@ from echotime.daemon.failure import usage_failed
 from echotime.daemon.listeners import Listener
 from echotime.daemon.operator import seat
 from echotime.daemon.overview import Overview
-from echotime.daemon.service import Daemon, second_signal
+from echotime.daemon.service import Daemon
 from echotime.daemon.settings import Settings, Transport
+from echotime.daemon.stopping import Stopping
 from echotime.desk.control import ControlFactory
 from echotime.desk.questions import Desk, Limits
 from echotime.ports.choice import tcp_port, udp_port
@@ -66,7 +67,8 @@ def daemon(settings: Settings, reactor: Any, words: IReplySource | None = None) 
         words = desk or (NoWords() if settings.reply is None else FixedWord(settings.reply))
     access = Access(settings.allow, settings.deny)
     factory = EchoFactory(words, traffic, settings.acknowledgement, access)
-    service = Daemon(Drain(factory, reactor, settings.drain_seconds), traffic, second_signal(reactor), desk)
+    stopping = Stopping(reactor)
+    service = Daemon(Drain(factory, reactor, settings.drain_seconds), traffic, stopping.on_second_signal, desk)
     fast = settings.transport is Transport.FAST
     connections = partial(
         tcp_port(fast=fast), backlog=settings.backlog, message_size=MESSAGE_SIZE, asked=settings.asked, reactor=reactor
@@ -79,10 +81,12 @@ def daemon(settings: Settings, reactor: Any, words: IReplySource | None = None) 
         reactor=reactor,
     )
     for where in settings.tcp:
-        service.addService(Listener("tcp", where, connections(where.port, factory, interface=where.host)))
+        echo = connections(where.port, factory, interface=where.host)
+        service.addService(Listener("tcp", where, echo, stopping.failed))
     for where in settings.udp:
         answers = TimeProtocol(time.time, traffic.counters, settings.epoch, access)
-        service.addService(Listener("udp", where, datagrams(where.port, answers, interface=where.host)))
+        clock = datagrams(where.port, answers, interface=where.host)
+        service.addService(Listener("udp", where, clock, stopping.failed))
     if desk is not None and settings.control is not None:
         overview = Overview(factory, [each for each in service if isinstance(each, Listener)])
         admits = admission(settings.control_group)
