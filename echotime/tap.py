@@ -18,6 +18,7 @@ from echotime.daemon.operator import seat
 from echotime.daemon.overview import Overview
 from echotime.daemon.service import Daemon
 from echotime.daemon.settings import Settings, Transport
+from echotime.daemon.steady import steady
 from echotime.daemon.stopping import Stopping
 from echotime.desk.control import ControlFactory
 from echotime.desk.questions import Desk, Limits
@@ -53,6 +54,7 @@ def makeService(options: daemon_options.Options) -> Daemon:
     """The daemon for parsed options, on the reactor that twistd runs."""
     from twisted.internet import reactor
 
+    steady(reactor)
     return daemon(options.settings, reactor)
 
 

@@ -9,7 +9,7 @@ import socket
 import tempfile
 from pathlib import Path
 
-from tests.integration.peers import ACKNOWLEDGEMENT, connect, read_all, read_exactly
+from tests.integration.peers import ACKNOWLEDGEMENT, connect, fill, read_all, read_exactly
 from tests.integration.stolen import stolen
 from tests.integration.twistd import DaemonTestCase, Twistd
 
@@ -67,7 +67,7 @@ class LostPortTests(DaemonTestCase):
             address = daemon.address("TCP")
             daemon.address("UDP")
             with connect(address) as sock:
-                sent = self.fill(sock)
+                sent = fill(sock)
                 self.shut(daemon.process.pid, socket.SOCK_STREAM, socket.SHUT_RDWR)
                 daemon.line("stopping, open connections: 1")
                 if impatient:
@@ -77,17 +77,6 @@ class LostPortTests(DaemonTestCase):
                     messages = read_all(sock).split(ACKNOWLEDGEMENT)
                     self.assertEqual(sum(map(len, messages)), sent)
                 self.ends(daemon, "TCP {}:{}".format(*address))
-
-    def fill(self, sock: socket.socket) -> int:
-        """Send until nothing more goes; how much."""
-        sock.settimeout(0.1)
-        sent = 0
-        try:
-            while True:
-                sent += sock.send(b"x" * 65536)
-        except TimeoutError:
-            sock.settimeout(20)
-        return sent
 
     def test_signal_at_the_same_time(self) -> None:
         """A stop that has begun stays what it was, and shows nothing else."""
