@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
@@ -12,22 +12,24 @@ from twisted.python.usage import UsageError
 from zope.interface import classImplements
 
 from echotime.daemon import options as daemon_options
-from echotime.daemon.activation import Activation, NotPassed, original_environment, passed
+from echotime.daemon.activation import Activation, original_environment, passed
 from echotime.daemon.control import ControlSocket, admission
-from echotime.daemon.failure import start_failed, usage_failed
+from echotime.daemon.failure import usage_failed
 from echotime.daemon.health import HealthCheck
 from echotime.daemon.incidents import Incidents, refusals
 from echotime.daemon.limits import ConnectionLimits, room
 from echotime.daemon.listeners import Listener
 from echotime.daemon.notify import notifier, watchdog_seconds
+from echotime.daemon.opening import listeners
 from echotime.daemon.operator import seat
 from echotime.daemon.overview import Overview, status_line
-from echotime.daemon.service import Daemon, second_signal
-from echotime.daemon.settings import Address, Passed, Settings, Transport
+from echotime.daemon.service import Daemon
+from echotime.daemon.settings import Settings, Transport
+from echotime.daemon.steady import steady
+from echotime.daemon.stopping import Stopping
 from echotime.daemon.supervision import Supervision
 from echotime.desk.control import ControlFactory
 from echotime.desk.questions import Desk, Limits
-from echotime.ports.adopted import WrongDescriptor
 from echotime.ports.choice import tcp_port, udp_port
 from echotime.ports.one_answer import IOneAnswer
 from echotime.servers.access import Access
@@ -66,6 +68,7 @@ def makeService(options: daemon_options.Options) -> Daemon:
     """The daemon for parsed options, on the reactor that twistd runs."""
     from twisted.internet import reactor
 
+    steady(reactor)
     return daemon(options.settings, reactor)
 
 
@@ -82,7 +85,8 @@ def daemon(settings: Settings, reactor: Any, words: IReplySource | None = None) 
     place = room(settings.max_connections, settings.max_per_source)
     admitting = Admission(traffic.counters, access, place.limits)
     factory = EchoFactory(words, traffic, settings.acknowledgement, admitting)
-    service = Daemon(Drain(factory, reactor, settings.drain_seconds), traffic, second_signal(reactor), desk)
+    stopping = Stopping(reactor)
+    service = Daemon(Drain(factory, reactor, settings.drain_seconds), traffic, stopping.on_second_signal, desk)
     fast = settings.transport is Transport.FAST
     connections = partial(
         tcp_port(fast=fast), backlog=settings.backlog, message_size=MESSAGE_SIZE, asked=settings.asked, reactor=reactor
@@ -96,22 +100,22 @@ def daemon(settings: Settings, reactor: Any, words: IReplySource | None = None) 
     )
     rate_limit = _rate_limit(settings.udp_rate)
     activation = Activation(passed(original_environment()))
-    for listener in _listeners("tcp", settings.tcp, connections, lambda: factory, activation):
+    for listener in listeners("tcp", settings.tcp, connections, lambda: factory, activation, stopping.failed):
         service.addService(listener)
     answers = partial(TimeProtocol, time.time, traffic.counters, settings.epoch, access, rate_limit)
-    for listener in _listeners("udp", settings.udp, datagrams, answers, activation):
+    for listener in listeners("udp", settings.udp, datagrams, answers, activation, stopping.failed):
         service.addService(listener)
     activation.close()
-    listeners = [each for each in service if isinstance(each, Listener)]
+    open_ones = [each for each in service if isinstance(each, Listener)]
     if settings.tcp:
         service.addService(ConnectionLimits(place, TimeoutWatch(factory, reactor, settings.timeouts)))
-    service.addService(Incidents(partial(_incidents, traffic.counters, listeners), reactor))
-    health = HealthCheck(listeners, factory, reactor)
+    service.addService(Incidents(partial(_incidents, traffic.counters, open_ones), reactor))
+    health = HealthCheck(open_ones, factory, reactor)
     if (notify := notifier(os.environ)) is not None:
         figures = partial(status_line, factory)
         service.supervision = Supervision(notify, figures, health, reactor, watchdog_seconds(os.environ))
     if desk is not None and settings.control is not None:
-        overview = Overview(factory, listeners, health)
+        overview = Overview(factory, open_ones, health)
         admits = admission(settings.control_group)
         operators = ControlFactory(desk, overview, traffic, reactor, admits, settings.encoding)
         service.addService(ControlSocket(settings.control, settings.control_group, operators, reactor))
@@ -131,29 +135,6 @@ def _incidents(counters: Counters, listeners: Iterable[Listener]) -> dict[str, i
     for listener in listeners:
         found.update({f"{listener.where}: {what}": number for what, number in listener.errors().items()})
     return found
-
-
-def _listeners(
-    transport: str,
-    where: Iterable[Address | Passed],
-    port: partial[Any],
-    served: Callable[[], Any],
-    activation: Activation,
-) -> Iterator[Listener]:
-    """A listener for each address and each socket that is passed in; by kind come those that no name takes."""
-    for each in sorted(where, key=lambda one: isinstance(one, Passed) and one.name is None):
-        if isinstance(each, Address):
-            yield Listener(transport, each, port(each.port, served(), interface=each.host))
-            continue
-        try:
-            for descriptor in activation.take(transport, each):
-                adopted = port.func.adopt(descriptor.number, served(), **port.keywords)  # type: ignore[attr-defined]
-                address = Address(adopted.interface, adopted.port)
-                yield Listener(transport, address, adopted, origin=f"passed in as {descriptor}")
-        except NotPassed as error:
-            raise start_failed(str(error), logged=False) from None
-        except WrongDescriptor as error:
-            raise start_failed(f"--{transport} {each}: {error}", logged=False) from None
 
 
 def _desk(settings: Settings, reactor: Any) -> Desk:

@@ -1,12 +1,15 @@
-"""How the daemon says that it cannot run: one line on standard error, and the exit status.
+"""How the daemon says that it cannot run, or not run on: one line on standard error, and the exit status.
 
 twistd would show a traceback for an exception and print its whole help for a usage error.
 """
 
 from __future__ import annotations
 
+import atexit
 import errno
+import os
 import sys
+from contextlib import suppress
 from typing import NoReturn
 
 from twisted.internet.error import CannotListenError
@@ -38,12 +41,33 @@ class StartFailed(Exception, SystemExit):
 
 def start_failed(reason: str, *, logged: bool = True) -> StartFailed:
     """Say why on standard error and in the log, unless that has not begun yet; the exception to raise."""
+    return StartFailed(_told(reason, logged=logged))
+
+
+def run_failed(reason: str) -> None:
+    """Say why the daemon ends, as start_failed does; the process will end with status 1, when all else is done."""
+    _told(reason)
+    atexit.unregister(_end)
+    atexit.register(_end)
+
+
+def _told(reason: str, *, logged: bool = True) -> str:
     reason = harmless(reason)
     if logged:
         _log.critical("{reason}", reason=reason)
     # sys.stderr is the log by now
     print(f"echotime: {reason}", file=sys.__stderr__, flush=True)
-    return StartFailed(reason)
+    return reason
+
+
+def _end() -> None:
+    """The end of the process: twistd's own has status 0, unless a signal stopped it, and no place to say otherwise."""
+    atexit.unregister(_end)
+    atexit._run_exitfuncs()
+    for stream in (sys.__stdout__, sys.__stderr__):
+        with suppress(Exception):
+            stream.flush()  # type: ignore[union-attr]  # None is suppressed, too
+    os._exit(1)
 
 
 def cannot_listen(transport: str, address: Address, error: Exception) -> str:

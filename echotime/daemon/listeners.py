@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from traceback import format_exception_only
+
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from echotime.daemon.failure import cannot_listen, start_failed
 from echotime.daemon.settings import Address
+from echotime.ports.owned import ShutDown
 from echotime.ports.tcp import EchoPort
 from echotime.ports.udp import TimePort
 from echotime.sockopt.apply import OptionFailed, warning
@@ -16,16 +21,28 @@ from echotime.sockopt.tcp_info import tcp_info
 
 
 class Listener(Service):
-    """Holds one EchoPort or TimePort. A port that cannot listen is StartFailed: no daemon lives on deaf."""
+    """Holds one EchoPort or TimePort. No daemon lives on deaf.
+
+    A port that cannot listen is StartFailed; one that is lost later is what `failed` is told.
+    """
 
     _log = Logger()
 
-    def __init__(self, transport: str, address: Address, port: EchoPort | TimePort, origin: str = "") -> None:
+    def __init__(
+        self,
+        transport: str,
+        address: Address,
+        port: EchoPort | TimePort,
+        failed: Callable[[str], object] = lambda reason: None,
+        origin: str = "",
+    ) -> None:
         self.transport = transport
         self._address = address
         self._origin = origin
         self._where = f"{transport.upper()} {address}"
         self.port = port
+        self._failed = failed
+        port.lost = self._lost
 
     def privilegedStartService(self) -> None:
         """Bind, and listen, while there may still be privileges to do so."""
@@ -83,6 +100,12 @@ class Listener(Service):
             self._log.info("{name}: {reading}", name=name, reading=str(reading))
             if danger := warning(reading.asked, self.transport):
                 self._log.warn("{name}: {asked}: {danger}", name=name, asked=str(reading.asked), danger=danger)
+
+    def _lost(self, why: Failure) -> None:
+        error = why.value
+        # what Python and Twisted raise tells more with its name
+        told = str(error) if isinstance(error, ShutDown) else "".join(format_exception_only(why.type, error)).strip()
+        self._failed(f"{self.where} is lost: {told}")
 
     def _report_backlog(self, name: str, port: EchoPort) -> None:
         limit = tcp_info(port.socket).limit

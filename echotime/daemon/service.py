@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable
 from typing import Any
 
@@ -18,7 +17,6 @@ from echotime.servers.drain import Drain
 from echotime.servers.traffic import Traffic
 
 OnSecondSignal = Callable[[Callable[[], None]], None]
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Daemon(MultiService):
@@ -85,32 +83,3 @@ class Daemon(MultiService):
                 "{stopped} while stopping",
                 **vars(self._desk.counters),
             )
-
-
-def second_signal(reactor: Any) -> OnSecondSignal:
-    """An OnSecondSignal for a real process, in front of the handlers that Twisted installs.
-
-    The first signal is Twisted's, and makes the second ours within the same handler: however close it
-    follows, Twisted, which would stop a stopped reactor, does not see it.
-    """
-
-    def arrange(act: Callable[[], None]) -> None:
-        def second(number: int, frame: object) -> None:
-            reactor.callFromThread(act)
-
-        def first(number: int, frame: Any) -> None:
-            for each in _SIGNALS:
-                signal.signal(each, second)
-            before[number](number, frame)
-
-        before: dict[int, Any] = {}
-
-        def install() -> None:
-            for number in _SIGNALS:
-                before[number] = signal.getsignal(number)
-                if callable(before[number]):
-                    signal.signal(number, first)
-
-        reactor.callWhenRunning(install)
-
-    return arrange

@@ -174,7 +174,7 @@ class PolledPort(EchoPort):
                     break
                 self._begin(socket.socket(self._family, socket.SOCK_STREAM, 0, descriptor), client)
 
-    def connectionLost(self, reason: Failure) -> None:
+    def connectionLost(self, reason: Any = None) -> None:
         """It accepts no more."""
         super().connectionLost(reason)
         self.poller.retire()

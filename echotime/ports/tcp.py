@@ -16,13 +16,14 @@ from twisted.logger import Logger
 
 from echotime.ports.connection import waits
 from echotime.ports.optioned import OptionedPort
+from echotime.ports.owned import OwnedPort
 from echotime.sockopt.apply import OptionFailed, Reading, apply
 from echotime.sockopt.assignment import Assignment
 from echotime.sockopt.option import OnAccept
 from echotime.sockopt.tcp_info import tcp_info
 
 
-class EchoPort(OptionedPort, tcp.Port):
+class EchoPort(OwnedPort, OptionedPort, tcp.Port):  # type: ignore[misc]  # Twisted's stopListening has an alias
     """A TCP port for EchoFactory, or for any factory whose protocols want whole messages.
 
     `asked` are the options that were asked for, of which those that fit a TCP socket on `interface` are

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from socket import socket as Socket
 from typing import Any
 
-from twisted.internet import main, udp
+from twisted.internet import udp
 from twisted.internet.protocol import DatagramProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -22,6 +22,7 @@ from twisted.python.failure import Failure
 from echotime.ports import port_filter
 from echotime.ports.asked_address import CONTROL_SIZE, Sender, is_ours
 from echotime.ports.optioned import OptionedPort
+from echotime.ports.owned import OwnedPort, ShutDown
 from echotime.sockopt.apply import apply
 from echotime.sockopt.assignment import Assignment
 from echotime.sockopt.catalogue import BY_NAME
@@ -33,7 +34,7 @@ _REUSEADDR = BY_NAME["SO_REUSEADDR"]
 _NOTHING_THERE = frozenset({errno.EAGAIN, errno.EWOULDBLOCK})
 
 
-class TimePort(OptionedPort, udp.Port):
+class TimePort(OwnedPort, OptionedPort, udp.Port):
     """A UDP port for TimeProtocol, or for any DatagramProtocol that answers where it was asked.
 
     `asked` are the options that were asked for, of which those that fit a UDP socket on `interface` are set,
@@ -166,8 +167,7 @@ class TimePort(OptionedPort, udp.Port):
         poll = select.poll()
         poll.register(self.socket, select.POLLRDHUP)
         if any(event & (select.POLLHUP | select.POLLRDHUP) for _, event in poll.poll(0)):
-            self._log.critical("the UDP socket was shut down by another process")
-            return main.CONNECTION_LOST
+            return ShutDown()
         return None
 
     def _not_received(self, error: OSError) -> None:
@@ -176,6 +176,12 @@ class TimePort(OptionedPort, udp.Port):
 
     def _count(self, call: str, error: OSError) -> None:
         self.errors[f"{call} {errno_name(error)}"] += 1
+        if error.errno == errno.EPIPE:  # shut down for sending
+            self.reactor.callLater(0, self._mute)
+
+    def _mute(self) -> None:
+        if self.connected:
+            self.connectionLost(Failure(ShutDown()))
 
     def _empty_error_queue(self) -> int:
         """Count and discard the errors that IP_RECVERR collects; how many there were, at most `batch`."""

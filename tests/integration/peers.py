@@ -37,6 +37,18 @@ def read_exactly(sock: socket.socket, size: int) -> bytes:
     return data
 
 
+def fill(sock: socket.socket) -> int:
+    """Send until nothing more goes, reading nothing; how many bytes."""
+    sock.settimeout(0.1)
+    sent = 0
+    try:
+        while True:
+            sent += sock.send(b"x" * 65536)
+    except TimeoutError:
+        sock.settimeout(LIMIT)
+    return sent
+
+
 def one_shot(address: tuple[str, int], message: bytes) -> bytes:
     """What the seed's client does: send, half-close, read to the end of file."""
     with connect(address) as sock:

@@ -6,7 +6,7 @@ import signal
 import socket
 import time
 
-from tests.integration.peers import ACKNOWLEDGEMENT, connect, one_shot, read_all, read_exactly, split_answers
+from tests.integration.peers import ACKNOWLEDGEMENT, connect, fill, one_shot, read_all, read_exactly, split_answers
 from tests.integration.twistd import DaemonTestCase
 
 
@@ -51,13 +51,7 @@ class StopTests(DaemonTestCase):
         """A connection that has sent until nothing more went, and has read nothing."""
         sock = connect(address)
         self.addCleanup(sock.close)
-        sock.settimeout(0.1)
-        self.sent = 0
-        try:
-            while True:
-                self.sent += sock.send(b"x" * 65536)
-        except TimeoutError:
-            sock.settimeout(20)
+        self.sent = fill(sock)
         return sock
 
     def test_owed_bytes_arrive(self) -> None:

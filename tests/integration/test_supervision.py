@@ -92,7 +92,7 @@ class SupervisionTests(DaemonTestCase):
             ended = daemon.stop()
             self.assertEqual(ended.out.count("health check: "), 2, "once for each change")
             self.assertIn("served connections: 0 (silent: 0), messages: 0, bytes in: 0", ended.out)
-            self.assertIn("datagrams: 0 ", ended.out)
+            self.assertIn("datagrams: 0\n", ended.out)
 
     def test_nobody_listens(self) -> None:
         """A service manager that went away is no reason to end."""

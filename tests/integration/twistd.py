@@ -178,7 +178,7 @@ class DaemonTestCase(SynchronousTestCase):
         return ended
 
     def twistd_in_daemon_mode(self, directory: str, *args: str) -> Ended:
-        """How `twistd` without -n ends, run in a directory; for daemons that fail to start."""
+        """How `twistd` without -n ends, run in a directory; the daemon itself is the test's to end."""
         command = [*TWISTD[:2], "echotime", *args]
         ended = subprocess.run(command, cwd=directory, capture_output=True, text=True, timeout=LIMIT, check=False)
         return Ended(ended.returncode, ended.stdout, ended.stderr)

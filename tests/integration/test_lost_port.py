@@ -1,0 +1,134 @@
+"""A port that is lost while the daemon runs: it ends in order, with status 1 and one line; it never lives on deaf."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import socket
+import tempfile
+from pathlib import Path
+
+from tests.integration.peers import ACKNOWLEDGEMENT, connect, fill, read_all, read_exactly
+from tests.integration.stolen import stolen
+from tests.integration.twistd import DaemonTestCase, Twistd
+
+SHUT_DOWN = "another process shut the socket down"
+_PR_SET_CHILD_SUBREAPER = 36
+
+
+class LostPortTests(DaemonTestCase):
+    """Another process shuts a socket down through a descriptor of its own."""
+
+    def shut(self, process: int, kind: socket.SocketKind, how: int) -> None:
+        """Do that."""
+        try:
+            sock = stolen(process, kind)
+        except OSError as error:
+            self.skipTest(f"a socket of the daemon cannot be had: {error}")
+        with sock:
+            try:
+                sock.shutdown(how)
+            except OSError as error:  # UDP's way of saying that it did
+                self.assertEqual(kind, socket.SOCK_DGRAM, error)
+
+    def ends(self, daemon: Twistd, name: str) -> None:
+        """That it ends with its one line."""
+        ended = daemon.wait()
+        self.assertEqual(ended.status, 1)
+        self.assertEqual(ended.err, f"echotime: {name} is lost: {SHUT_DOWN}\n")
+        self.assertIn(f"#critical] {name} is lost: {SHUT_DOWN}\n", ended.out)
+        self.assertIn("served connections:", ended.out)
+        self.assertNotIn("Traceback", ended.out)
+
+    def test_tcp(self) -> None:
+        """A TCP port: nobody could connect any more."""
+        for how in (socket.SHUT_RD, socket.SHUT_RDWR):
+            daemon = self.echotime()
+            name = "TCP {}:{}".format(*daemon.address("TCP"))
+            daemon.address("UDP")
+            self.shut(daemon.process.pid, socket.SOCK_STREAM, how)
+            self.ends(daemon, name)
+
+    def test_udp(self) -> None:
+        """A UDP port: nothing would be heard, or with SHUT_WR answered, any more."""
+        for how in (socket.SHUT_RD, socket.SHUT_RDWR, socket.SHUT_WR):
+            daemon = self.echotime()
+            address = daemon.address("UDP")
+            self.shut(daemon.process.pid, socket.SOCK_DGRAM, how)
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+                sock.sendto(b"x", address)
+            self.ends(daemon, "UDP {}:{}".format(*address))
+
+    def test_clients_get_what_they_are_owed(self) -> None:
+        """It stops as by a signal: connections are served until they are quiet; a signal then is a second one."""
+        for impatient in (False, True):
+            daemon = self.echotime("--drain-seconds", "3600")
+            address = daemon.address("TCP")
+            daemon.address("UDP")
+            with connect(address) as sock:
+                sent = fill(sock)
+                self.shut(daemon.process.pid, socket.SOCK_STREAM, socket.SHUT_RDWR)
+                daemon.line("stopping, open connections: 1")
+                if impatient:
+                    daemon.signal(signal.SIGTERM)
+                else:
+                    sock.shutdown(socket.SHUT_WR)
+                    messages = read_all(sock).split(ACKNOWLEDGEMENT)
+                    self.assertEqual(sum(map(len, messages)), sent)
+                self.ends(daemon, "TCP {}:{}".format(*address))
+
+    def test_signal_at_the_same_time(self) -> None:
+        """A stop that has begun stays what it was, and shows nothing else."""
+        daemon = self.echotime("--drain-seconds", "3600")
+        address = daemon.address("TCP")
+        daemon.address("UDP")
+        with connect(address) as sock:
+            sock.sendall(b"hi")
+            read_exactly(sock, 2 + len(ACKNOWLEDGEMENT))
+            daemon.signal(signal.SIGSTOP)
+            daemon.signal(signal.SIGTERM)
+            self.shut(daemon.process.pid, socket.SOCK_STREAM, socket.SHUT_RDWR)
+            daemon.signal(signal.SIGCONT)
+            self.assertEqual(read_all(sock), b"")
+        ended = daemon.wait()
+        self.assertNotIn("Traceback", ended.out + ended.err)
+
+    def test_pid_file(self) -> None:
+        """twistd's own end is not left out: it removes its pid file, and says that it is over."""
+        path = Path(self.mktemp())
+        daemon = self.twistd("--pidfile", str(path), "echotime", *self.options, "--tcp", "127.0.0.1:0")
+        daemon.address("TCP")
+        self.assertTrue(path.exists())
+        self.shut(daemon.process.pid, socket.SOCK_STREAM, socket.SHUT_RDWR)
+        ended = daemon.wait()
+        self.assertEqual(ended.status, 1)
+        self.assertFalse(path.exists())
+        self.assertIn("Server Shut Down.", ended.out)
+
+    def test_in_the_background(self) -> None:
+        """Without -n it is the same: status 1, the reason in the log, no pid file."""
+        if ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
+            self.skipTest("the status of a process in the background cannot be had: no PR_SET_CHILD_SUBREAPER")
+        self.addCleanup(ctypes.CDLL(None).prctl, _PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
+        with tempfile.TemporaryDirectory() as directory:
+            arguments = (*self.options, "--tcp", "127.0.0.1:0")
+            started = self.twistd_in_daemon_mode(directory, *arguments)
+            self.assertEqual(started.status, 0, started.err)
+            process = int((Path(directory) / "twistd.pid").read_text(encoding="ascii"))
+            try:
+                self.shut(process, socket.SOCK_STREAM, socket.SHUT_RDWR)
+            except BaseException:
+                os.kill(process, signal.SIGKILL)
+                raise
+            finally:
+                _, status = os.waitpid(process, 0)
+            self.assertEqual(os.waitstatus_to_exitcode(status), 1)
+            self.assertFalse((Path(directory) / "twistd.pid").exists())
+            self.assertIn(SHUT_DOWN, (Path(directory) / "twistd.log").read_text(encoding="utf-8"))
+
+
+class StockLostPortTests(LostPortTests):
+    """The same on Twisted's own transports."""
+
+    options = ("--transport", "stock")

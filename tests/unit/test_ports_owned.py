@@ -1,0 +1,138 @@
+"""ports/owned.py: who is told when a port ends, and when nobody is."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from twisted.logger import LogEvent
+from twisted.python.failure import Failure
+
+from echotime.daemon.listeners import Listener
+from echotime.daemon.settings import Address
+from echotime.ports.owned import ShutDown
+from echotime.ports.polled import PolledPort
+from echotime.ports.stock import StockPort
+from tests.unit.loopback import SERVED
+from tests.unit.noting import Notes
+from tests.unit.stepping import SteppingReactor, reset, stepping
+
+_TCP = {"polled": PolledPort, "stock": StockPort}
+
+
+class Owner:
+    """A listening port of one kind, in a reactor of its own, and why its owner was told that it is lost."""
+
+    def __init__(self, kind: str, reactor: SteppingReactor) -> None:
+        self.reactor = reactor
+        if kind in _TCP:
+            self.port: Any = _TCP[kind](0, Notes(), interface="127.0.0.1", reactor=reactor)
+        else:
+            self.port = SERVED[kind].on(reactor=reactor)
+        self.told: list[Failure] = []
+        self.port.lost = self.told.append
+        self.port.startListening()
+
+    def shut(self, how: int) -> None:
+        """What another process may do with a descriptor that it has inherited."""
+        with socket.socket(fileno=self.port.socket.dup().detach()) as other, suppress(OSError):
+            other.shutdown(how)
+
+    def visit(self) -> None:
+        """Give it something to read."""
+        with socket.socket(socket.AF_INET, self.port.socketType) as sock:
+            sock.connect(("127.0.0.1", self.port.getHost().port))
+            if self.port.socketType == socket.SOCK_DGRAM:
+                sock.send(b"x")
+            self.reactor.step(5)
+            reset(sock)
+        self.reactor.step(5)
+
+
+@pytest.fixture(params=[*_TCP, *SERVED])
+def owner(request: pytest.FixtureRequest) -> Iterator[Owner]:
+    """One, for each kind of port."""
+    with stepping() as reactor:
+        yield Owner(request.param, reactor)
+
+
+def test_stopped(owner: Owner) -> None:
+    """A port that is asked to stop is not lost."""
+    stopping = owner.port.stopListening()
+    owner.reactor.step(2)
+    assert stopping.called
+    assert not owner.port.connected
+    assert owner.told == []
+
+
+def test_lost_after_a_stop(owner: Owner) -> None:
+    """A port that was stopped and started again can be lost as any other."""
+    owner.port.stopListening()
+    owner.reactor.step(2)
+    owner.port.startListening()
+    owner.shut(socket.SHUT_RDWR)
+    owner.reactor.step(5)
+    assert [each.type for each in owner.told] == [ShutDown]
+
+
+@pytest.mark.parametrize("how", [socket.SHUT_RD, socket.SHUT_RDWR])
+def test_shut_down(owner: Owner, how: int) -> None:
+    """A socket that is shut down ends its port; the owner is told, once, when all is closed."""
+    owner.shut(how)
+    owner.reactor.until(lambda: owner.told)
+    owner.reactor.step(5)
+    assert [each.type for each in owner.told] == [ShutDown]
+    assert not owner.port.connected
+    assert owner.reactor.getReaders() == [owner.reactor.waker]
+
+
+def test_shut_down_for_sending(owner: Owner) -> None:
+    """A UDP port that cannot answer any more is lost; a listener does not send."""
+    owner.shut(socket.SHUT_WR)
+    owner.visit()
+    assert [each.type for each in owner.told] == ([ShutDown] if owner.port.socketType == socket.SOCK_DGRAM else [])
+
+
+def test_any_error(owner: Owner, clean_reactor: list[LogEvent]) -> None:
+    """An exception that leaves doRead, of whatever kind, ends the port, and the owner is told which."""
+
+    def fail() -> None:
+        raise MemoryError
+
+    owner.port.doRead = fail
+    owner.visit()
+    assert [each.type for each in owner.told] == [MemoryError]
+    assert not owner.port.connected
+    assert [event["failure"].type for event in clean_reactor] == [MemoryError], "Twisted logs it"
+    clean_reactor.clear()
+
+
+def test_nobody_to_tell(owner: Owner) -> None:
+    """A port without an owner just ends."""
+    owner.port.lost = None
+    owner.shut(socket.SHUT_RDWR)
+    owner.reactor.until(lambda: not owner.port.connected)
+
+
+@pytest.mark.parametrize(
+    ("why", "told"),
+    [
+        (ShutDown(), "another process shut the socket down"),
+        (MemoryError(), "MemoryError"),
+        (OSError(5, "I/O error"), "OSError: [Errno 5] I/O error"),
+    ],
+    ids=["shut down", "memory", "unknown"],
+)
+def test_listener(owner: Owner, why: Exception, told: str) -> None:
+    """The service that holds a port says which it was, and why."""
+    owner.port.stopListening()
+    owner.reactor.step(2)
+    reasons: list[str] = []
+    listener = Listener("tcp", Address("127.0.0.1", 0), owner.port, reasons.append)
+    listener.startService()
+    name = listener.where
+    owner.port.connectionLost(Failure(why))
+    assert reasons == [f"{name} is lost: {told}"]
