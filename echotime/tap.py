@@ -2,55 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import time
 from collections.abc import Iterable
-from functools import partial
 from typing import Any
 
 from twisted.python.usage import UsageError
-from zope.interface import classImplements
 
 from echotime.daemon import options as daemon_options
-from echotime.daemon.activation import Activation, original_environment, passed
-from echotime.daemon.control import ControlSocket, admission
+from echotime.daemon.assembly import Assembly
 from echotime.daemon.failure import usage_failed
-from echotime.daemon.health import HealthCheck
-from echotime.daemon.incidents import Incidents, refusals
-from echotime.daemon.limits import ConnectionLimits, room
-from echotime.daemon.listeners import Listener
-from echotime.daemon.notify import notifier, watchdog_seconds
-from echotime.daemon.opening import listeners
-from echotime.daemon.operator import seat
-from echotime.daemon.overview import Overview, status_line
+from echotime.daemon.reload import Reload
 from echotime.daemon.service import Daemon
-from echotime.daemon.settings import Settings, Transport
+from echotime.daemon.settings import Settings
 from echotime.daemon.steady import steady
-from echotime.daemon.stopping import Stopping
-from echotime.daemon.supervision import Supervision
-from echotime.desk.control import ControlFactory
-from echotime.desk.questions import Desk, Limits
-from echotime.ports.choice import tcp_port, udp_port
-from echotime.ports.one_answer import IOneAnswer
-from echotime.servers.access import Access
-from echotime.servers.admission import Admission
-from echotime.servers.drain import Drain
-from echotime.servers.echo import EchoFactory
-from echotime.servers.rate_limit import RateLimit
-from echotime.servers.replies import FixedWord, IReplySource, NoWords
-from echotime.servers.source import is_loopback
-from echotime.servers.time import TimeProtocol
-from echotime.servers.timeouts import TimeoutWatch
-from echotime.servers.traffic import Counters, Traffic
-from echotime.wire.message import MESSAGE_SIZE
-
-_LOWEST_PORT = 1024
-"""Below are the ports of services that may answer, as RFC 6335 has them; who asks the time asks from a higher one."""
-_USUAL_RATE = 1000
-"""Datagrams a second of one source: no monitoring comes near it."""
-
-# said here, as servers know nothing of ports
-classImplements(TimeProtocol, IOneAnswer)
+from echotime.servers.replies import IReplySource
 
 
 class Options(daemon_options.Options):
@@ -69,79 +33,12 @@ def makeService(options: daemon_options.Options) -> Daemon:
     from twisted.internet import reactor
 
     steady(reactor)
-    return daemon(options.settings, reactor)
+    assembly = Assembly(options.settings, reactor)
+    if options["config"] is not None:
+        assembly.service.addService(Reload(options.settings, options.read_again, assembly.live, reactor))
+    return assembly.service
 
 
 def daemon(settings: Settings, reactor: Any, words: IReplySource | None = None) -> Daemon:
-    """Wire factories, ports and services together; nothing is opened before the service starts.
-
-    `words` is a source of words of one's own, in place of the one that the settings name.
-    """
-    traffic = Traffic(reactor, settings.show_messages)
-    desk = _desk(settings, reactor) if settings.asks else None
-    if words is None:
-        words = desk or (NoWords() if settings.reply is None else FixedWord(settings.reply))
-    access = Access(settings.allow, settings.deny)
-    place = room(settings.max_connections, settings.max_per_source)
-    admitting = Admission(traffic.counters, access, place.limits)
-    factory = EchoFactory(words, traffic, settings.acknowledgement, admitting)
-    stopping = Stopping(reactor)
-    service = Daemon(Drain(factory, reactor, settings.drain_seconds), traffic, stopping.on_second_signal, desk)
-    fast = settings.transport is Transport.FAST
-    connections = partial(
-        tcp_port(fast=fast), backlog=settings.backlog, message_size=MESSAGE_SIZE, asked=settings.asked, reactor=reactor
-    )
-    datagrams = partial(
-        udp_port(fast=fast),
-        lowest_port=1 if settings.answer_low_ports else _LOWEST_PORT,
-        answer_broadcast=settings.answer_broadcast,
-        asked=settings.asked,
-        reactor=reactor,
-    )
-    rate_limit = _rate_limit(settings.udp_rate)
-    activation = Activation(passed(original_environment()))
-    for listener in listeners("tcp", settings.tcp, connections, lambda: factory, activation, stopping.failed):
-        service.addService(listener)
-    answers = partial(TimeProtocol, time.time, traffic.counters, settings.epoch, access, rate_limit)
-    for listener in listeners("udp", settings.udp, datagrams, answers, activation, stopping.failed):
-        service.addService(listener)
-    activation.close()
-    open_ones = [each for each in service if isinstance(each, Listener)]
-    if settings.tcp:
-        service.addService(ConnectionLimits(place, TimeoutWatch(factory, reactor, settings.timeouts)))
-    service.addService(Incidents(partial(_incidents, traffic.counters, open_ones), reactor))
-    health = HealthCheck(open_ones, factory, reactor)
-    if (notify := notifier(os.environ)) is not None:
-        figures = partial(status_line, factory)
-        service.supervision = Supervision(notify, figures, health, reactor, watchdog_seconds(os.environ))
-    if desk is not None and settings.control is not None:
-        overview = Overview(factory, open_ones, health)
-        admits = admission(settings.control_group)
-        operators = ControlFactory(desk, overview, traffic, reactor, admits, settings.encoding)
-        service.addService(ControlSocket(settings.control, settings.control_group, operators, reactor))
-    if desk is not None and settings.operator:
-        service.addService(seat(desk, traffic, reactor, settings.encoding, log_here=settings.log_here))
-    return service
-
-
-def _rate_limit(rate: int | None) -> RateLimit:
-    if rate is None:
-        return RateLimit(_USUAL_RATE, time.monotonic, exempt=is_loopback)
-    return RateLimit(rate, time.monotonic)
-
-
-def _incidents(counters: Counters, listeners: Iterable[Listener]) -> dict[str, int]:
-    found = refusals(counters)
-    for listener in listeners:
-        found.update({f"{listener.where}: {what}": number for what, number in listener.errors().items()})
-    return found
-
-
-def _desk(settings: Settings, reactor: Any) -> Desk:
-    limits = Limits(
-        settings.max_questions,
-        settings.max_questions_per_source,
-        settings.reply_deadline,
-        settings.wait_for_operator,
-    )
-    return Desk(reactor, settings.reply or b"", limits)
+    """The daemon for settings; `words` is a source of words of one's own, in place of the one that they name."""
+    return Assembly(settings, reactor, words).service

@@ -7,13 +7,15 @@ import getopt
 import os
 import sys
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any, NoReturn
 
 from twisted.python import usage
 
 import echotime
-from echotime.daemon import coercions
+from echotime.daemon import coercions, config_file
 from echotime.daemon.activation import original_environment, passed
+from echotime.daemon.option_table import FLAGS, PARAMETERS
 from echotime.daemon.settings import DEFAULT_PORT, Address, Passed, Settings
 from echotime.ports.target import target
 from echotime.servers.access import Network
@@ -33,83 +35,8 @@ class Options(usage.Options):
         "With neither --tcp nor --udp what systemd passes in is served, or both on port 12345 of every IPv4 address. "
         "Example: twistd -n echotime --tcp 12345 --udp '[::]:12345' --sockopt tcp:SO_KEEPALIVE=on"
     )
-    optFlags = [
-        ["operator", None, "Ask for the words on this terminal, or take them from standard input, one a line."],
-        [
-            "answer-low-ports",
-            None,
-            "Answer datagrams from ports below 1024, too, where other services might answer back.",
-        ],
-        ["answer-broadcast", None, "Answer datagrams that were sent to a broadcast or multicast address."],
-        ["wait-for-operator", None, "Let questions wait though no operator is there."],
-    ]
-    optParameters = [
-        ["backlog", None, "1024", "How many connections may wait to be accepted."],
-        [
-            "ack",
-            None,
-            None,
-            r"The acknowledgement after each echo; \n \t \xNN are understood. [default: \nI get it!\n]",
-        ],
-        [
-            "reply",
-            None,
-            None,
-            r"A fixed word after each acknowledgement; \n \t \xNN are understood. [default: none]",
-        ],
-        [
-            "reply-deadline",
-            None,
-            None,
-            "How many seconds a word is awaited from an operator; then --reply, or none. [default: for ever]",
-        ],
-        [
-            "control",
-            None,
-            None,
-            "A Unix socket for `echotime control`, mode 0600. [default: control in systemd's $RUNTIME_DIRECTORY]",
-        ],
-        ["control-group", None, None, "A group whose members may use it, too: mode 0660."],
-        ["max-questions", None, "1000", "How many messages may wait for an operator's word."],
-        ["max-questions-per-source", None, "10", "How many of them from one address."],
-        ["encoding", None, "utf-8", "How an operator's words are encoded, and messages decoded to be shown."],
-        [
-            "max-connections",
-            None,
-            None,
-            "How many connections there may be. [default: what the limit of descriptors allows, less a reserve]",
-        ],
-        [
-            "max-per-source",
-            None,
-            None,
-            "How many of them from one address, or one IPv6 network of 64 bits. [default: a quarter]",
-        ],
-        ["idle-timeout", None, None, "How many seconds a connection may be idle. [default: for ever]"],
-        [
-            "half-closed-timeout",
-            None,
-            None,
-            "How many seconds it may stay after the client ended its side. [default: for ever]",
-        ],
-        ["session-timeout", None, None, "How many seconds it may last in all. [default: for ever]"],
-        [
-            "udp-rate",
-            None,
-            None,
-            "How many datagrams a second of one address are answered; above it one in four is. 0: all. "
-            "[default: 1000, but all on loopback]",
-        ],
-        ["epoch", None, "unix", "Where UDP counts seconds from: unix, or 1900 as RFC 868 does."],
-        [
-            "transport",
-            None,
-            "fast",
-            "How connections and datagrams are served: fast, or stock as Twisted does, for comparison.",
-        ],
-        ["show-messages", None, "100", "The most messages a second that are shown in the log; 0 shows none."],
-        ["drain-seconds", None, "5", "How long a stop waits for connections to receive what they are owed."],
-    ]
+    optFlags = FLAGS
+    optParameters = PARAMETERS
 
     settings: Settings
 
@@ -117,6 +44,9 @@ class Options(usage.Options):
         super().__init__()
         self._given: dict[str, list[str]] = {"tcp": [], "udp": [], "sockopt": [], "allow": [], "deny": []}
         self._faults: list[str] = []
+        self._directory = Path.cwd()
+        """What relative paths are relative to: twistd may change its own."""
+        self._from_file: set[str] = set()
 
     def opt_tcp(self, text: str) -> None:
         """Echo on this address: PORT, ADDRESS:PORT or [IPv6]:PORT; PORT 0 lets the system choose. Or on sockets that
@@ -147,8 +77,9 @@ class Options(usage.Options):
 
     def parseOptions(self, options: Iterable[str] | None = None) -> None:
         """As usage.Options, with the nearest name for an unknown one."""
+        self._arguments = list(sys.argv[1:] if options is None else options)
         try:
-            super().parseOptions(options)
+            super().parseOptions(self._arguments)
         except usage.UsageError as error:
             raise usage.UsageError(self._with_nearest(error)) from None
 
@@ -159,6 +90,7 @@ class Options(usage.Options):
 
     def postOptions(self) -> None:
         """Check everything; keep the result as `settings`."""
+        self._take_file()
         tcp = self._addresses("tcp")
         udp = self._addresses("udp")
         if not self._given["tcp"] and not self._given["udp"]:
@@ -178,7 +110,7 @@ class Options(usage.Options):
             answer_broadcast=bool(self["answer-broadcast"]),
             log_here=self._log_here(),
             wait_for_operator=bool(self["wait-for-operator"]),
-            control=self._one("control", coercions.socket_path) or coercions.runtime_socket(os.environ),
+            control=self._one("control", self._socket_path) or coercions.runtime_socket(os.environ),
             control_group=self._one("control-group", coercions.group),
             **self._where_given(
                 backlog=coercions.positive,
@@ -200,6 +132,8 @@ class Options(usage.Options):
         self._check_networks(self.settings)
         if self._faults:
             raise usage.UsageError("\n".join(map(harmless, self._faults)))
+        if self["check"]:
+            _print_and_end([f"{self['config']}: no faults" if self["config"] else "no faults"])
 
     def _log_here(self) -> bool:
         """Whether twistd's log goes to standard output."""
@@ -222,6 +156,44 @@ class Options(usage.Options):
         values["acknowledgement"] = values.pop("ack")
         return {name: value for name, value in values.items() if value is not None}
 
+    def read_again(self) -> Settings:
+        """What the same command line, and the file as it is now, ask for. Raises UsageError."""
+        fresh = Options()
+        fresh.parent, fresh._directory = self.parent, self._directory
+        fresh.parseOptions(self._arguments)
+        return fresh.settings
+
+    def _socket_path(self, text: str) -> str:
+        return coercions.socket_path(str(self._directory / text) if text else text)
+
+    def _take_file(self) -> None:
+        """Take from the file what the command line does not say."""
+        if self["config"] is None:
+            return
+        path = self["config"] = str(self._directory / self["config"])
+        switches = {name for name, _short, _text in FLAGS} - {"check"}
+        known: set[Any] = switches.union(self._given, (name for name, *_rest in PARAMETERS)) - {"config"}
+        try:
+            found = config_file.read(path)
+        except config_file.BadConfig as error:
+            self._faults += str(error).splitlines()
+            return
+        for name, texts in found.items():
+            if name not in known:
+                self._faults.append(f"{path}: unknown option {name}{_nearest(name, known)}")
+            elif name in self._given:
+                if not self._given[name]:
+                    self._given[name] = texts
+                    self._from_file.add(name)
+            elif self[name] in {None, 0}:
+                self._from_file.add(name)
+                text = " ".join(texts) if name in switches else "\n".join(texts)
+                self[name] = self._coerced(name, text, config_file.switch) if name in switches else text
+
+    def _spelled(self, name: str, text: str) -> str:
+        """An option as it was given."""
+        return f"{self['config']}: {name} = {text}" if name in self._from_file else f"--{name} {text}"
+
     def _one(self, name: str, coerce: Callable[[str], Any]) -> Any:
         return None if self[name] is None else self._coerced(name, self[name], coerce)
 
@@ -229,7 +201,7 @@ class Options(usage.Options):
         try:
             return coerce(text)
         except ValueError as error:
-            self._faults.append(f"--{name} {text}: {error}")
+            self._faults.append(f"{self._spelled(name, text)}: {error}")
             return None
 
     def _addresses(self, name: str) -> tuple[Address | Passed, ...]:
@@ -237,7 +209,7 @@ class Options(usage.Options):
         for text in self._given[name]:
             address = self._coerced(name, text, coercions.where)
             if address in found and (isinstance(address, Passed) or address.port):
-                self._faults.append(f"--{name} {text}: given twice")
+                self._faults.append(f"{self._spelled(name, text)}: given twice")
             elif address is not None:
                 found.append(address)
         return tuple(found)
@@ -250,14 +222,16 @@ class Options(usage.Options):
         """None can be both allowed and denied."""
         for each in settings.allow:
             if each in settings.deny:
-                self._faults.append(f"--deny {each}: it is allowed, too; expected one of --allow and --deny")
+                self._faults.append(
+                    f"{self._spelled('deny', str(each))}: it is allowed, too; expected one of --allow and --deny"
+                )
 
     def _assignments(self, tcp: Iterable[Address | Passed], udp: Iterable[Address | Passed]) -> tuple[Assignment, ...]:
         found = [self._coerced("sockopt", text, assignment.parse) for text in self._given["sockopt"]]
         targets = [target("tcp", _host(each)) for each in tcp] + [target("udp", _host(each)) for each in udp]
         for text, each in zip(self._given["sockopt"], found, strict=True):
             if each is not None and not any(each.fits(one) for one in targets):
-                self._faults.append(f"--sockopt {text}: {_unserved(each)}")
+                self._faults.append(f"{self._spelled('sockopt', text)}: {_unserved(each)}")
         return tuple(each for each in found if each is not None)
 
     def _with_nearest(self, error: usage.UsageError) -> str:
@@ -265,8 +239,12 @@ class Options(usage.Options):
         if not isinstance(cause, getopt.GetoptError) or "not recognized" not in cause.msg:
             return str(error)
         names = [name.rstrip("=") for name in self.longOpt]
-        near = difflib.get_close_matches(cause.opt, names, n=1, cutoff=0.5)
-        return f"unknown option --{cause.opt}" + (f"; the nearest is --{near[0]}" if near else "")
+        return f"unknown option --{cause.opt}{_nearest(cause.opt, names, '--')}"
+
+
+def _nearest(name: str, known: Iterable[str], before: str = "") -> str:
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f"; the nearest is {before}{near[0]}" if near else ""
 
 
 def _by_default() -> Address | Passed:

@@ -99,7 +99,7 @@ class Desk:
     def __init__(self, clock: IReactorTime, fallback: bytes = b"", limits: Limits = Limits()) -> None:
         self.counters = DeskCounters()
         self._clock = clock
-        self._fallback = fallback
+        self.fallback = fallback
         self.limits = limits
         self._waiting: OrderedDict[int, _Waiting] = OrderedDict()
         self._sources: Counter[str] = Counter()
@@ -129,7 +129,7 @@ class Desk:
             self.counters.beyond_limit += 1
         else:
             return self._ask(message, address)
-        return self._fallback
+        return self.fallback
 
     def answer(self, number: int, word: bytes, by: str) -> Question:
         """Give the word for a question. Raises Settled, which says who was faster."""
@@ -183,7 +183,7 @@ class Desk:
 
     def _expired(self, number: int) -> None:
         self.counters.expired += 1
-        self._settle(number, self._fallback, "its time was over")
+        self._settle(number, self.fallback, "its time was over")
 
     def _abandoned(self, number: int) -> None:
         if number in self._waiting:
@@ -193,7 +193,7 @@ class Desk:
     def _give_up(self, why: str) -> None:
         for number in list(self._waiting):
             self.counters.given_up += 1
-            self._settle(number, self._fallback, why)
+            self._settle(number, self.fallback, why)
 
     def _settle(self, number: int, word: bytes | None, how: str) -> Question:
         """The only way off the desk. `word` is None for a connection that does not want it any more."""

@@ -69,7 +69,7 @@ class TimePort(OwnedPort, OptionedPort, udp.Port):
         super().__init__(port, protocol, interface, datagram_size, reactor)
         self.errors: Counter[str] = Counter()
         self.lowest_port = lowest_port
-        self._answer_broadcast = answer_broadcast
+        self.answer_broadcast = answer_broadcast
         self.filtered = False
         """Whether the kernel drops what comes from lower ports; if not, it is done here."""
         self.take_options("udp", asked)
@@ -93,6 +93,11 @@ class TimePort(OwnedPort, OptionedPort, udp.Port):
             )
         else:
             self.filtered = True
+
+    def answer_from(self, lowest_port: int) -> None:
+        """Drop what comes from ports below, from now on."""
+        self.lowest_port, self.filtered = lowest_port, False
+        self._filter(self.socket)
 
     def startListening(self) -> None:
         """Bind, then close the door that SO_REUSEADDR leaves open: others could bind our port with it."""
@@ -158,7 +163,7 @@ class TimePort(OwnedPort, OptionedPort, udp.Port):
             return "from a low port"
         if sender[1] == self._realPortNumber and is_ours(sender, self.socket):
             return "from our own address"
-        if sender.asked_many and not self._answer_broadcast:
+        if sender.asked_many and not self.answer_broadcast:
             return "to a broadcast or multicast address"
         return ""
 

@@ -39,6 +39,10 @@ class Admission:
         self.left: Callable[[Evictable], None] = self._crowd.discard
         """To be called for one that is over."""
 
+    def change(self, access: Access, limits: Limits) -> None:
+        """Decide by these from now on. Who is here stays."""
+        self._access, self.limits = access, limits
+
     @property
     def present(self) -> int:
         """How many connections are here."""

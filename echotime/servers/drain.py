@@ -26,7 +26,7 @@ class Drain:
     def __init__(self, factory: EchoFactory, clock: IReactorTime, seconds: float) -> None:
         self._factory = factory
         self._clock = clock
-        self._seconds = seconds
+        self.seconds = seconds
         self._hurry = False
         self._seen: dict[EchoProtocol, int] = {}
         self._ticking = LoopingCall(self._tick)
@@ -39,9 +39,9 @@ class Drain:
                 "stopping, open connections: {connections}; they get what they are owed for at most "
                 "{seconds:g} seconds, and another signal ends them at once",
                 connections=len(self._factory.connections),
-                seconds=self._seconds,
+                seconds=self.seconds,
             )
-        self._deadline = self._clock.callLater(0 if self._hurry else self._seconds, self.end_now)
+        self._deadline = self._clock.callLater(0 if self._hurry else self.seconds, self.end_now)
         self._ticking.start(TICK)
         return self._factory.when_empty().addCallback(self._finished)
 

@@ -70,6 +70,10 @@ class EchoProtocol(Protocol):
         """Bytes that were handed to the transport; all but words that were asked for follow from what came in."""
         return self.bytes_in + self.messages * len(self.factory.after_each) + self._words
 
+    def settle(self, after_each: int) -> None:
+        """What follows an echo had another length before: let that count for the messages until now."""
+        self._words += self.messages * (after_each - len(self.factory.after_each))
+
     @property
     def owes(self) -> bool:
         """Whether the client has something coming that the transport has no room for, or nobody said yet."""
@@ -234,19 +238,27 @@ class EchoFactory(ServerFactory):
         acknowledgement: bytes = wire.ACKNOWLEDGEMENT,
         admission: Admission | None = None,
     ) -> None:
-        self.words = words
+        self.after_each = b""
+        """What follows every echo at once."""
+        self.connections: set[EchoProtocol] = set()
         self.admission = admission or Admission(traffic.counters)
         self.traffic = traffic
         self.seconds = traffic.clock.seconds
-        self.asks = words.always is None
-        """Whether each message's word has to be asked for."""
-        self.after_each = wire.answer(b"", acknowledgement, words.always or b"")
-        """What follows every echo at once."""
-        self.connections: set[EchoProtocol] = set()
+        self.say(words, acknowledgement)
         self.health: Any = None
         """Makes the protocols of the health check's connections (HealthFactory), where there is one."""
         self._number = 0
         self._waiting: list[Deferred[None]] = []
+
+    def say(self, words: IReplySource, acknowledgement: bytes) -> None:
+        """Answer with these from now on."""
+        before = len(self.after_each)
+        self.words = words
+        self.asks = words.always is None
+        """Whether each message's word has to be asked for."""
+        self.after_each = wire.answer(b"", acknowledgement, words.always or b"")
+        for each in self.connections:
+            each.settle(before)
 
     def buildProtocol(self, addr: Any) -> EchoProtocol | None:  # type: ignore[override]  # Twisted binds it to `protocol`
         """A protocol for a connection that was just accepted; None for one that is not admitted."""

@@ -35,9 +35,8 @@ class RateLimit:
         chance: Callable[[], float] = random.random,
         most: int = 10_000,
     ) -> None:
-        self.rate = rate
         self._clock = clock
-        self._exempt = exempt
+        self.change(rate, exempt)
         self._chance = chance
         self._most = most
         self._began = -math.inf
@@ -46,6 +45,11 @@ class RateLimit:
         """Whether there were too many in the second before."""
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
         """What is left to a source, and since when."""
+
+    def change(self, rate: int, exempt: Callable[[str], bool] = lambda source: False) -> None:
+        """Keep to this rate from now on."""
+        self.rate = rate
+        self._exempt = exempt
 
     def room_for(self, number: int, hosts: Callable[[], Mapping[str, int]]) -> bool:
         """Whether none of so many datagrams is above its source's limit; then all are taken.

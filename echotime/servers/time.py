@@ -36,12 +36,16 @@ class TimeProtocol(DatagramProtocol):
         self._clock = clock
         self._counters = counters
         self._epoch = epoch
-        self._access = access or Access()
-        self.all_apart = self._access.restricts
-        """Whether every datagram has to be looked at."""
+        self.admit(access or Access())
         self._guard = LoopGuard(clock)
         self._rate_limit = rate_limit or RateLimit(0, clock)
         self.own = _OwnDatagrams(counters, self._guard)
+
+    def admit(self, access: Access) -> None:
+        """Answer whom it admits, from now on."""
+        self._access = access
+        self.all_apart = access.restricts
+        """Whether every datagram has to be looked at."""
 
     @property
     def ports_apart(self) -> Collection[int]:

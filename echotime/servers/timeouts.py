@@ -42,7 +42,6 @@ class TimeoutWatch:
         self._factory = factory
         self._clock = clock
         self._looking = LoopingCall(self._look)
-        self._looking.clock = clock
         self._turns = Cooperator(lambda: lambda: True, scheduler=lambda turn: clock.callLater(0, turn))
 
     def start(self) -> None:
@@ -52,13 +51,25 @@ class TimeoutWatch:
             return
         self._tick = min(max(min(given) / _SHARE, _SHORTEST_TICK), _LONGEST_TICK)
         self._looked = self._awake = self._clock.seconds()
+        # a new one, as the last look of another may still be under way
+        self._looking = LoopingCall(self._look)
+        self._looking.clock = self._clock
         self._looking.start(self._tick, now=False)
+
+    def change(self, timeouts: Timeouts) -> None:
+        """Look for these from now on."""
+        self._pause()
+        self.timeouts = timeouts
+        self.start()
 
     def stop(self) -> None:
         """End all looking."""
+        self._pause()
+        self._turns.stop()
+
+    def _pause(self) -> None:
         if self._looking.running:
             self._looking.stop()
-        self._turns.stop()
 
     def _look(self) -> object:
         now = self._clock.seconds()

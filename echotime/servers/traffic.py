@@ -108,8 +108,16 @@ class Traffic:
         self.arrivals = True
         self.unnoticed = 0
         self._watchers: list[Any] = []
-        self._message_lines = LineLimit(messages, clock, self._messages_left_out) if messages else None
+        self._message_lines: LineLimit | None = None
+        self.show(messages)
         self._connection_lines = LineLimit(CONNECTION_LINES, clock, self._connections_left_out)
+        self._attend()
+
+    def show(self, messages: int) -> None:
+        """Show at most so many messages a second from now on."""
+        if self._message_lines is not None:
+            self._message_lines.flush()
+        self._message_lines = LineLimit(messages, self.clock, self._messages_left_out) if messages else None
         self._attend()
 
     def watch(self, watcher: Any) -> None:

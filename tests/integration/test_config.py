@@ -1,0 +1,172 @@
+"""--config: options in a file, checked whole; and SIGHUP, which changes what can be changed while it runs."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import tempfile
+from pathlib import Path
+
+from tests.integration.peers import ACKNOWLEDGEMENT, ask_time, connect, one_shot, read_exactly
+from tests.integration.twistd import DaemonTestCase, Twistd
+
+HERE = "tcp = 127.0.0.1:0\nudp = 127.0.0.1:0\n"
+
+
+class ConfigTestCase(DaemonTestCase):
+    """With a file of the test's own."""
+
+    def setUp(self) -> None:
+        """An empty folder."""
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.path = Path(folder.name) / "echotime.conf"
+
+    def write(self, text: str) -> None:
+        """Under its section."""
+        self.path.write_text(f"[echotime]\n{text}", encoding="utf-8")
+
+    def configured(self, text: str, *args: str) -> Twistd:
+        """A daemon with these options in its file, and `args` on the command line."""
+        self.write(text)
+        daemon = self.twistd("echotime", "--config", str(self.path), *args)
+        daemon.line("options are read again at SIGHUP")
+        return daemon
+
+    def echoed(self, daemon: Twistd, message: bytes = b"hi") -> bytes:
+        """What a client hears."""
+        return one_shot(daemon.address("TCP"), message)
+
+
+class ConfigTests(ConfigTestCase):
+    """The file."""
+
+    def test_options(self) -> None:
+        """Names of the command line; several values on several lines; switches; escapes; comments."""
+        daemon = self.configured(
+            "# where\ntcp =\n    127.0.0.1:0\n    [::1]:0\n\n; what\nack = \\nok # 100 %\\n\nreply = bye\n"
+            "sockopt = tcp:SO_KEEPALIVE=on\n    SO_RCVBUF=64K\nanswer-low-ports = yes\nudp = 127.0.0.1:0\n"
+        )
+        self.assertEqual(self.echoed(daemon), b"hi\nok # 100 %\nbye")
+        self.assertEqual(one_shot(daemon.address("TCP", 1), b"x"), b"x\nok # 100 %\nbye")
+        daemon.line("SO_KEEPALIVE asked on, effective on")
+        daemon.line("UDP .*SO_RCVBUF asked 65536")
+        daemon.line("datagrams from ports below 1 are dropped")
+        self.served(daemon)
+
+    def test_command_line_goes_before(self) -> None:
+        """A value, and a whole list of values; an empty one, too."""
+        daemon = self.configured(f"{HERE}ack = file\nreply = file\n", "--ack", "", "--tcp", "127.0.0.2:0")
+        self.assertEqual(daemon.address("TCP")[0], "127.0.0.2")
+        self.assertEqual(self.echoed(daemon), b"hifile")
+        self.assertEqual(self.served(daemon).out.count("listening on TCP"), 1)
+
+    def test_faults(self) -> None:
+        """All are told, with the file, before anything is opened."""
+        self.write("tcp = nowhere\nbaklog = 5\nanswer-broadcast = perhaps\nidle-timeout = 0\nconfig = other\n")
+        ended = self.refused("--config", str(self.path), "--udp-rate", "x")
+        self.assertEqual((ended.status, ended.out), (2, ""))
+        for fault in (
+            f"{self.path}: tcp = nowhere: 'nowhere' has no port; expected PORT",
+            f"{self.path}: unknown option baklog; the nearest is backlog",
+            f"{self.path}: answer-broadcast = perhaps: 'perhaps' is no switch; expected on or off",
+            f"{self.path}: idle-timeout = 0: '0' leaves no time",
+            f"{self.path}: unknown option config",
+            "--udp-rate x: 'x' is not understood",
+        ):
+            self.assertIn(fault, ended.err)
+
+    def test_no_such_form(self) -> None:
+        """What is no such file is told with its line."""
+        for text, fault in (
+            (b"tcp = 1\n", ", line 1: expected [echotime] before the first option"),
+            (b"[echotime]\ntcp\n", ", line 2: 'tcp' is not understood; expected NAME = VALUE"),
+            (b"[echotime]\nack=1\nack=2\n", ", line 3: ack was given before; expected one, or several lines below it"),
+            (b"[other]\n", ": [other] is no section; expected [echotime]"),
+            (b"[echotime]\n\nack=\xff\n", ", line 3: it is not UTF-8"),
+        ):
+            self.path.write_bytes(text)
+            ended = self.refused("--config", str(self.path))
+            self.assertEqual(ended.status, 2)
+            self.assertIn(f"echotime: {self.path}{fault}\n", ended.err)
+        ended = self.refused("--config", str(self.path.parent / "none"))
+        self.assertEqual(ended.status, 2)
+        self.assertIn("No such file or directory", ended.err)
+
+    def test_check(self) -> None:
+        """It ends with 0, or with 2 and the faults; nothing is opened."""
+        self.write(HERE)
+        ended = self.refused("--check", "--config", str(self.path))
+        self.assertEqual((ended.status, ended.out, ended.err), (0, f"{self.path}: no faults", ""))
+        self.write("tcp = x\n")
+        ended = self.refused("--check", "--config", str(self.path))
+        self.assertEqual((ended.status, ended.out), (2, ""))
+        self.assertEqual(self.refused("--check", "--tcp", "1").out, "no faults")
+
+
+class ReloadTests(ConfigTestCase):
+    """SIGHUP."""
+
+    def reload(self, daemon: Twistd, text: str) -> None:
+        """Have another file read."""
+        self.write(text)
+        daemon.signal(signal.SIGHUP)
+
+    def test_what_can_be_changed(self) -> None:
+        """Words, lists, limits, options of live sockets; connections that are open stay, and have the new words."""
+        daemon = self.configured(HERE)
+        with connect(daemon.address("TCP")) as sock:
+            sock.sendall(b"1")
+            self.assertEqual(read_exactly(sock, 12), b"1" + ACKNOWLEDGEMENT)
+            self.reload(
+                daemon,
+                f"{HERE}ack = !\nreply = bye\ndeny = 127.0.0.7\nmax-per-source = 2\nsockopt = tcp:SO_KEEPALIVE=on\n"
+                "show-messages = 0\nbacklog = 7\nidle-timeout = 60\ndrain-seconds = 1\nanswer-low-ports = on\n",
+            )
+            daemon.line(
+                "reloaded: changed: ack, answer-low-ports, backlog, deny, drain-seconds, max-per-source, reply, "
+                "show-messages, timeouts, sockopt$"
+            )
+            sock.sendall(b"2")
+            self.assertEqual(read_exactly(sock, 5), b"2!bye")
+            self.assertEqual(self.echoed(daemon), b"hi!bye")
+            with socket.create_connection(daemon.address("TCP"), 10, ("127.0.0.7", 0)) as denied:
+                self.assertEqual(denied.recv(1), b"")
+            sock.shutdown(socket.SHUT_WR)
+            self.assertEqual(sock.recv(1), b"")
+        daemon.line("ended by client, 2 bytes in, 17 bytes out")
+        self.assertEqual(len(ask_time(daemon.address("UDP"))), 4)
+        self.assertNotIn(": 2", self.served(daemon).out.partition("reloaded")[2].partition("ended by")[0])
+
+    def test_what_takes_a_restart(self) -> None:
+        """It is named, and is as it was; each time, until then."""
+        daemon = self.configured(f"{HERE}sockopt = SO_KEEPALIVE=on\n")
+        for reply, changed in (("x", "reply, sockopt"), ("y", "reply")):
+            self.reload(daemon, f"{HERE}epoch = 1900\nsockopt = tcp:IP_FREEBIND=on\nreply = {reply}\n")
+            daemon.line(f"reloaded: changed: {changed}$")
+        daemon.line("reloaded, but not epoch: it takes a restart")
+        daemon.line("reloaded, but not sockopt SO_KEEPALIVE=on on TCP .* is not asked for now: it takes a restart")
+        self.assertLess(int.from_bytes(ask_time(daemon.address("UDP")), "big"), 2**31 + 2**30)
+        self.assertEqual(self.served(daemon).out.count("not epoch"), 2)
+
+    def test_faulty(self) -> None:
+        """Nothing is changed, and the log says why."""
+        daemon = self.configured(f"{HERE}ack = 1\n")
+        self.reload(daemon, f"{HERE}ack = 2\nbacklog = many\n")
+        daemon.line("not reloaded: .*backlog = many: 'many' is not understood")
+        self.assertEqual(self.echoed(daemon), b"hi1")
+        self.path.unlink()
+        daemon.signal(signal.SIGHUP)
+        daemon.line("not reloaded: .*No such file or directory")
+        self.assertEqual(self.echoed(daemon), b"hi1")
+        self.reload(daemon, f"{HERE}ack = 3\n")
+        daemon.line("reloaded: changed: ack")
+        self.assertEqual(self.echoed(daemon), b"hi3")
+        self.served(daemon)
+
+    def test_nothing(self) -> None:
+        """The same file again is no change."""
+        daemon = self.configured(HERE)
+        self.reload(daemon, HERE)
+        daemon.line("reloaded: changed: nothing$")
+        self.served(daemon)
