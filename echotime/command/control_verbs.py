@@ -90,7 +90,10 @@ def status(session: Session, rest: str) -> None:
     lines = [
         _("echotime {version}, pid {pid}, running {seconds:.0f} s").format(**found),
         *map(_health_line, found["health"]),
-        _("connections: {connections}, questions: {questions}, operators: {operators}").format(**found),
+        _("connections: {connections} of {most_connections}, questions: {questions}, operators: {operators}").format(
+            **found
+        ),
+        _("clock: {clock}").format(**found),
     ]
     session.tell(found, lines)
 

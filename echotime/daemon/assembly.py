@@ -10,6 +10,7 @@ from typing import Any
 from zope.interface import classImplements
 
 from echotime.daemon.activation import Activation, original_environment, passed
+from echotime.daemon.clock_watch import ClockWatch
 from echotime.daemon.control import ControlSocket, admission
 from echotime.daemon.health import HealthCheck
 from echotime.daemon.incidents import Incidents, refusals
@@ -27,6 +28,7 @@ from echotime.desk.control import ControlFactory
 from echotime.desk.questions import Desk, Limits
 from echotime.ports.choice import tcp_port, udp_port
 from echotime.ports.one_answer import IOneAnswer
+from echotime.ports.udp import TimePort
 from echotime.servers.access import Access
 from echotime.servers.admission import Admission
 from echotime.servers.drain import Drain
@@ -121,6 +123,10 @@ class Assembly:
         if settings.tcp:
             service.addService(ConnectionLimits(self._room, self._timeouts))
         service.addService(Incidents(self._incidents, reactor))
+        if settings.require_sync:
+            ports = (each.port for each in self._listeners)
+            answering = [each.protocol for each in ports if isinstance(each, TimePort)]
+            service.addService(ClockWatch(answering, reactor))
         health = HealthCheck(self._listeners, self._factory, reactor)
         if (notify := notifier(os.environ)) is not None:
             figures = partial(status_line, self._factory)

@@ -23,6 +23,7 @@ _REASONS = {
     "evicted": "connections, ended to make room",
     "refused_datagrams": "datagrams, not admitted",
     "rate_limited": "datagrams, too many from one source",
+    "unsynchronized": "datagrams, while the clock is not synchronized",
     "looping": "datagrams, looping",
 }
 

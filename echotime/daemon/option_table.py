@@ -13,6 +13,7 @@ FLAGS = [
         "Answer datagrams from ports below 1024, too, where other services might answer back.",
     ],
     ["answer-broadcast", None, "Answer datagrams that were sent to a broadcast or multicast address."],
+    ["require-sync", None, "Answer over UDP only while the kernel says that the clock is synchronized."],
     ["wait-for-operator", None, "Let questions wait though no operator is there."],
     ["check", None, "Check these options, and those of --config, and end: with status 0, or 2 for a fault."],
 ]

@@ -108,6 +108,7 @@ class Options(usage.Options):
             deny=self._networks("deny"),
             answer_low_ports=bool(self["answer-low-ports"]),
             answer_broadcast=bool(self["answer-broadcast"]),
+            require_sync=bool(self["require-sync"]),
             log_here=self._log_here(),
             wait_for_operator=bool(self["wait-for-operator"]),
             control=self._one("control", self._socket_path) or coercions.runtime_socket(os.environ),

@@ -14,6 +14,7 @@ from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from echotime.daemon.health import Finding, HealthCheck
+from echotime.daemon.kernel_clock import clock_state
 from echotime.daemon.listeners import Listener
 from echotime.desk.commands import PAGE, Refused
 from echotime.desk.overview import IOverview, Rows
@@ -46,6 +47,8 @@ class Overview:
             "seconds": self._clock.seconds() - self._began,
             "listening": [each.where for each in self._listeners if each.port.connected],
             "connections": len(self._factory.connections),
+            "most_connections": self._factory.admission.limits.connections or 0,
+            "clock": str(clock_state()),
         }
 
     def health(self) -> Deferred[Rows]:

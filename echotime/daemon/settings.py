@@ -86,6 +86,8 @@ class Settings:
     """Whether datagrams from ports below 1024 are answered."""
     answer_broadcast: bool = False
     """Whether datagrams to a broadcast or multicast address are answered."""
+    require_sync: bool = False
+    """Whether UDP is silent while the clock is not synchronized."""
     transport: Transport = Transport.FAST
     show_messages: int = 100
     drain_seconds: float = 5.0

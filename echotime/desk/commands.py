@@ -50,7 +50,7 @@ class Hello(_Refusable):
 
 
 class Status(_Refusable):
-    """The daemon in a few figures; `seconds` is how long it runs.
+    """The daemon in a few figures; `seconds` is how long it runs, `clock` what the kernel says of the clock.
 
     `health` is what came of a question to each listener: a verdict, ``answered``, ``not reached`` or ``deaf``; the
     milliseconds until the answer, or the reason why there was none.
@@ -62,6 +62,8 @@ class Status(_Refusable):
         (b"seconds", Float()),
         (b"listening", ListOf(Unicode())),
         (b"connections", Integer()),
+        (b"most_connections", Integer()),
+        (b"clock", Unicode()),
         (b"questions", Integer()),
         (b"operators", Integer()),
         (

@@ -36,6 +36,7 @@ class TimeProtocol(DatagramProtocol):
         self._clock = clock
         self._counters = counters
         self._epoch = epoch
+        self._silent = False
         self.admit(access or Access())
         self._guard = LoopGuard(clock)
         self._rate_limit = rate_limit or RateLimit(0, clock)
@@ -44,7 +45,15 @@ class TimeProtocol(DatagramProtocol):
     def admit(self, access: Access) -> None:
         """Answer whom it admits, from now on."""
         self._access = access
-        self.all_apart = access.restricts
+        self._look_at_all()
+
+    def be_silent(self, silent: bool) -> None:
+        """Answer nobody, for as long as it is so; or again."""
+        self._silent = silent
+        self._look_at_all()
+
+    def _look_at_all(self) -> None:
+        self.all_apart = self._access.restricts or self._silent
         """Whether every datagram has to be looked at."""
 
     @property
@@ -68,6 +77,8 @@ class TimeProtocol(DatagramProtocol):
             self.transport.write(timestamp.pack(self._clock(), self._epoch), addr)
         elif self._access.restricts and not self._access.admits(addr[0]):
             self._counters.refused_datagrams += 1
+        elif self._silent:
+            self._counters.unsynchronized += 1
         elif not self._guard.answers(datagram, addr[:2]):
             self._counters.looping += 1
         elif not self._rate_limit.allows(addr[0]):

@@ -50,6 +50,8 @@ class Counters:
     refused_datagrams: int = 0
     rate_limited: int = 0
     """Datagrams that were not answered, as their source sent too many."""
+    unsynchronized: int = 0
+    """Datagrams that were not answered, as the clock was not synchronized and only a right one is told."""
     looping: int = 0
     """Datagrams that were ignored, as they looked like answers, one after the other."""
     health_checks: int = 0

@@ -1,0 +1,105 @@
+"""daemon/kernel_clock.py and clock_watch.py: whether the clock is worth telling, and silence while it is not."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from twisted.internet.task import Clock
+
+from echotime.daemon import kernel_clock
+from echotime.daemon.clock_watch import ClockWatch
+from echotime.daemon.kernel_clock import ClockState, clock_state
+from echotime.servers.time import TimeProtocol
+from echotime.servers.traffic import Counters
+
+PROGRAM = r"""
+#include <stdio.h>
+#include <stddef.h>
+#include <sys/timex.h>
+int main(void)
+{
+    struct timex t = {0};
+    int state = adjtimex(&t);
+    printf("%zu %zu %zu %d %d %d %ld\n", sizeof t, offsetof(struct timex, maxerror), offsetof(struct timex, status),
+           STA_UNSYNC, state, t.status & STA_UNSYNC, t.maxerror);
+}
+"""
+
+
+def test_structure(tmp_path: Path) -> None:
+    """Sizes, places and what is read are those of the system's own headers."""
+    if not (compiler := shutil.which("cc") or shutil.which("gcc")):
+        pytest.skip("a C compiler is needed to know the system's structure")
+    source, program = tmp_path / "timex.c", tmp_path / "timex"
+    source.write_text(PROGRAM, encoding="ascii")
+    subprocess.run([compiler, "-o", program, source], capture_output=True, check=True)
+    told = subprocess.run([program], capture_output=True, text=True, check=True).stdout.split()
+    size, maxerror, status, bit, _, unsynchronized, most = map(int, told)
+    timex = kernel_clock._Timex
+    assert ctypes.sizeof(timex) >= size, "there is room for all that the kernel writes"
+    assert (timex.maxerror.offset, timex.status.offset) == (maxerror, status)
+    assert bit == kernel_clock._UNSYNCHRONIZED
+    found = clock_state()
+    assert found.synchronized == (not unsynchronized)
+    assert abs(found.error * 1e6 - most) <= 10_000, "it grows by 500 us a second"
+
+
+@pytest.mark.parametrize(
+    ("status", "result", "shown"),
+    [
+        (0x2001, 0, "synchronized, off by at most 0.012 s"),
+        (0x0040, 5, "not synchronized"),
+        (0, -1, "unknown: Operation not permitted"),
+    ],
+)
+def test_states(monkeypatch: pytest.MonkeyPatch, status: int, result: int, shown: str) -> None:
+    """What the kernel may say, and a filter of system calls."""
+
+    class Library:
+        def __init__(self, *args: Any, **named: Any) -> None:
+            """Instead of CDLL."""
+
+        def adjtimex(self, found: Any) -> int:
+            found._obj.status, found._obj.maxerror = status, 12_000
+            ctypes.set_errno(errno.EPERM)
+            return result
+
+    monkeypatch.setattr(ctypes, "CDLL", Library)
+    assert str(clock_state()) == shown
+
+
+def test_silence() -> None:
+    """While it is not known to be right nobody is answered, and each is counted; and again when it is."""
+    clock, counters = Clock(), Counters()
+    sent: list[bytes] = []
+
+    class Transport:
+        def write(self, datagram: bytes, address: object) -> None:
+            sent.append(datagram)
+
+    protocol = TimeProtocol(lambda: 7, counters)
+    protocol.transport = Transport()  # type: ignore[assignment]  # all that is used of one
+    state = ClockState(False)
+    watch = ClockWatch([protocol], clock, lambda: state)
+    watch.startService()
+    for now, silent in (
+        (ClockState(False), True),
+        (ClockState(True, 0.1), False),
+        (ClockState(None, reason="why"), True),
+        (ClockState(True, 0.1), False),
+    ):
+        state = now
+        clock.advance(1)
+        sent.clear()
+        assert protocol.all_apart == silent
+        protocol.datagramReceived(b"", ("192.0.2.1", 2000))
+        assert sent == ([] if silent else [b"\0\0\0\7"])
+    assert (counters.unsynchronized, counters.datagrams) == (2, 2)
+    watch.stopService()
+    assert clock.getDelayedCalls() == []
