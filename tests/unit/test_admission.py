@@ -18,12 +18,12 @@ from tests.unit.test_echo import Abortable
 class AdmissionTests(SynchronousTestCase):
     """With real protocols."""
 
-    def limited(self, connections: int, per_source: int) -> None:
+    def limited(self, connections: int, per_source: int, leaving: int | None = None) -> None:
         """A factory with limits."""
         self.clock = Clock()
         traffic = Traffic(self.clock, 0)
         self.counters = traffic.counters
-        self.admission = Admission(self.counters, limits=Limits(connections, per_source))
+        self.admission = Admission(self.counters, limits=Limits(connections, per_source, leaving))
         self.factory = EchoFactory(NoWords(), traffic, admission=self.admission)
 
     def tearDown(self) -> None:
@@ -102,6 +102,17 @@ class AdmissionTests(SynchronousTestCase):
             self.comes(f"10.0.0.{number}")
         self.assertEqual(self.ended(*many), [True, True, True, False])
         self.assertEqual(self.admission.present, 4)
+
+    def test_too_many_at_once(self) -> None:
+        """Those that gave way have their descriptors until they are over: only so many may be on their way."""
+        self.limited(4, 4, 2)
+        many = [self.comes("10.0.0.1") for _ in range(4)]
+        self.comes("10.0.0.2")
+        self.comes("10.0.0.3")
+        self.assertIsNone(self.come("10.0.0.4"))
+        self.assertEqual((self.counters.evicted, self.counters.refused_full), (2, 1))
+        self.assertEqual(self.ended(*many), [True, True, False, False])
+        self.comes("10.0.0.4")
 
     def test_no_limits(self) -> None:
         """None means any number."""
