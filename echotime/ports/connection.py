@@ -11,7 +11,7 @@ from twisted.python.failure import Failure
 from echotime.sockopt.apply import Reading, apply, read
 from echotime.sockopt.assignment import Assignment
 from echotime.sockopt.catalogue import BY_NAME
-from echotime.sockopt.tcp_info import tcp_info
+from echotime.sockopt.tcp_info import acknowledged, tcp_info
 
 _LINGER = BY_NAME["SO_LINGER"]
 _NO_LINGER = _LINGER.form.pack(-1)
@@ -41,6 +41,10 @@ class Connection(tcp.Server):
     def peer_ended(self) -> bool:
         """Whether the client ended its side, read or not."""
         return tcp_info(self.socket).state == "CLOSE_WAIT"
+
+    def taken(self) -> int:
+        """How many bytes the client has taken of what it was sent."""
+        return acknowledged(self.socket)
 
     def close_socket(self, reason: Failure) -> None:
         """Unless all is well the client is told by a reset, where Twisted would send an end of file."""

@@ -79,6 +79,8 @@ class TimeoutWatch:
         counters = self._factory.traffic.counters
         if self.timeouts.half_closed is not None:
             connection.look_for_the_end()
+        if self.timeouts.idle is not None:
+            connection.look_for_reading()
         ended_at = connection.ended_at
         if ended_at is not None and not connection.half_closed:
             if _over(_GRACE, now - ended_at):

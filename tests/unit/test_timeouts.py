@@ -78,6 +78,19 @@ class TimeoutTests(SynchronousTestCase):
         self.seconds(11)
         self.assertEqual(self.state(), "reset")
 
+    def test_reads_slowly(self) -> None:
+        """Who takes a little now and then is not idle, though there is no room for more yet."""
+        self.watched(Timeouts(idle=10))
+        self.one.dataReceived(b"x")
+        self.one.pauseProducing()
+        assert isinstance(self.one.transport, Abortable)
+        for _ in range(5):
+            self.one.transport.sent += 1
+            self.seconds(9)
+        self.assertEqual(self.state(), "open")
+        self.seconds(3)
+        self.assertEqual(self.state(), "reset")
+
     def test_waits_for_its_word(self) -> None:
         """It is not its fault: its time begins when the word is there."""
         words = Asked()
