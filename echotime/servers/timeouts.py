@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import Cooperator, LoopingCall
+from twisted.internet.task import Cooperator, LoopingCall, SchedulerStopped
 
 from echotime.servers.echo import EchoFactory, EchoProtocol
 
@@ -52,7 +52,8 @@ class TimeoutWatch:
             return
         self._tick = min(max(min(given) / _SHARE, _SHORTEST_TICK), _LONGEST_TICK)
         self._looked = self._awake = self._clock.seconds()
-        self._looking.start(self._tick, now=False)
+        # stopped in the middle of a look
+        self._looking.start(self._tick, now=False).addErrback(lambda failure: failure.trap(SchedulerStopped))
 
     def stop(self) -> None:
         """End all looking."""
@@ -61,19 +62,24 @@ class TimeoutWatch:
         self._turns.stop()
 
     def _look(self) -> object:
+        return self._turns.coiterate(self._at_all())
+
+    def _now(self) -> float:
         now = self._clock.seconds()
         if now - self._looked > self._tick + _LONGEST_TICK:
             # the process was stopped, or very busy: what came meanwhile has not been read yet, and nobody was idle
             self._awake = now
         self._looked = now
-        return self._turns.coiterate(self._at(now))
+        return now
 
-    def _at(self, now: float) -> Iterator[None]:
+    def _at_all(self) -> Iterator[None]:
+        now = self._now()
         for number, connection in enumerate(list(self._factory.connections), 1):
             if connection in self._factory.connections:
                 self._judge(connection, now)
             if not number % _AT_ONCE:
                 yield
+                now = self._now()
 
     def _judge(self, connection: EchoProtocol, now: float) -> None:
         counters = self._factory.traffic.counters
