@@ -159,15 +159,23 @@ class EchoProtocol(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """It is over, in whatever way; a reset by the client is an ordinary end."""
-        awaited, self._awaited = self._awaited, None
-        if awaited is not None:
-            awaited.cancel()
-        if not isinstance(reason.value, (ConnectionDone, ConnectionAborted)):
-            self._ended_by = "client's reset"
+        # its place is free, whatever fails below at those who are told
         self.factory.connections.discard(self)
         self.factory.admission.left(self)
-        self.factory.traffic.ended(self, self._ended_by or "server")
-        self.factory.ended()
+        awaited, self._awaited = self._awaited, None
+        try:
+            if awaited is not None:
+                awaited.cancel()
+        finally:
+            self._tell_of_the_end(reason)
+
+    def _tell_of_the_end(self, reason: Failure) -> None:
+        if not isinstance(reason.value, (ConnectionDone, ConnectionAborted)):
+            self._ended_by = "client's reset"
+        try:
+            self.factory.traffic.ended(self, self._ended_by or "server")
+        finally:
+            self.factory.ended()
 
     def pauseProducing(self) -> None:
         """The transport's buffer is full: the client does not read as fast as it writes."""
