@@ -22,6 +22,16 @@ def waits(asked: Assignment) -> bool:
     return asked.option is _LINGER and asked.value not in {-1, 0}
 
 
+def close(sock: socket.socket, *, lingers: bool) -> None:
+    """Close in order, and do not wait though it `lingers`: close would, blocking socket or not, and everybody with it.
+
+    Twisted shuts it down before, which nobody needs who has the only descriptor: the kernel does the same for both.
+    """
+    if lingers:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+    sock.close()
+
+
 class Connection(tcp.Server):
     """An accepted connection; the class it is mixed into sets `asked`, what was asked for it, and `lingers`."""
 
@@ -51,8 +61,4 @@ class Connection(tcp.Server):
         if not isinstance(reason.value, ConnectionDone):
             super()._closeSocket(False)
             return
-        if self.lingers:
-            # close would wait that long, though the socket does not block, and everybody else with it
-            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
-        # without Twisted's shutdown before it, as nobody else has this descriptor; the kernel does the same for both
-        self.socket.close()
+        close(self.socket, lingers=self.lingers)

@@ -51,7 +51,7 @@ class EchoPort(OptionedPort, tcp.Port):
         self.message_size = message_size
         self.errors: Counter[str] = Counter()
         # Twisted has a line for each connection, and as many as come
-        self._logger = Logger(observer=self._not_accepted)
+        self._logger = Logger(observer=self._not_accepted)  # type: ignore[arg-type]  # any callable will do
         self.take_options("tcp", asked)
         self._look_through()
 

@@ -32,7 +32,7 @@ class Crowd:
         self._number = 0
         self._groups: dict[str, set[Guest]] = {}
         self._by_size: list[OrderedDict[str, float]] = [OrderedDict()]
-        """The sources that have so many connections, in a line; and when one of theirs came, or was active last then."""
+        """The sources that have so many connections, in a line; and when one of theirs came, or was active then."""
         self._largest = 0
         self._rows: dict[str, deque[tuple[float, Guest]]] = {}
         """Connections of a source in the order of their idleness, as it was at some moment."""

@@ -95,7 +95,7 @@ class EchoProtocol(Protocol):
             self.ended_at = self.factory.seconds()
 
     def look_for_reading(self) -> None:
-        """See whether the client goes on taking what it is owed: much of that may be gone before there is room again."""
+        """See whether the client goes on taking what it is owed: much may be gone before there is room again."""
         if self._output_full and (taken := self.transport.taken()) != self._taken:
             self._taken = taken
             self.last_active = self.factory.seconds()

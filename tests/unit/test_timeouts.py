@@ -171,7 +171,8 @@ class TimeoutTests(SynchronousTestCase):
         self.watched(Timeouts(idle=10))
         for _ in range(600):
             self.another()
-        at_once, self.clock.callLater = self.clock.callLater, lambda s, *call: at_once(max(s, 0.9), *call)
+        at_once = self.clock.callLater
+        self.patch(self.clock, "callLater", lambda seconds, *call: at_once(max(seconds, 0.9), *call))
         self.seconds(30)
         self.assertEqual(self.counters.idle_timeouts, 601)
 
@@ -197,7 +198,8 @@ class TimeoutTests(SynchronousTestCase):
         self.watched(Timeouts(idle=10))
         for _ in range(600):
             self.another()
-        at_once, self.clock.callLater = self.clock.callLater, lambda s, *call: at_once(max(s, 0.9), *call)
+        at_once = self.clock.callLater
+        self.patch(self.clock, "callLater", lambda seconds, *call: at_once(max(seconds, 0.9), *call))
         self.seconds(2)
         self.assertTrue(self.watch._turns._tasks, "it is in the middle")
         self.watch.stop()
