@@ -61,7 +61,7 @@ def test_refused_does_not_linger() -> None:
     with stepping() as reactor:
         bench = Bench(PolledPort, reactor)
         bench.port.change(parse("SO_LINGER=5s"))
-        bench.factory.buildProtocol = lambda addr: None  # type: ignore[method-assign,assignment]
+        bench.factory.buildProtocol = lambda addr: None  # type: ignore[method-assign]
         with connected(bench.port) as silent, connected(bench.port) as sock:
             silent.setsockopt(socket.IPPROTO_IP, BY_NAME["IP_MINTTL"].number, 255)  # it drops whatever comes
             began = time.monotonic()
@@ -156,7 +156,7 @@ def test_no_exception_ends_the_port(clean_reactor: list[LogEvent]) -> None:
     with stepping() as reactor:
         bench = Bench(PolledPort, reactor)
         built = bench.factory.buildProtocol
-        bench.factory.buildProtocol = fails  # type: ignore[method-assign,assignment]
+        bench.factory.buildProtocol = fails  # type: ignore[method-assign]
         with connected(bench.port) as sock:
             reactor.until(lambda: clean_reactor and received(sock) == b"")
         clean_reactor.clear()
