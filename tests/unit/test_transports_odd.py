@@ -156,7 +156,7 @@ def test_no_exception_ends_the_port(clean_reactor: list[LogEvent]) -> None:
     with stepping() as reactor:
         bench = Bench(PolledPort, reactor)
         built = bench.factory.buildProtocol
-        bench.factory.buildProtocol = fails  # type: ignore[method-assign]
+        bench.factory.buildProtocol = fails  # type: ignore[method-assign,assignment]
         with connected(bench.port) as sock:
             reactor.until(lambda: clean_reactor and received(sock) == b"")
         clean_reactor.clear()
