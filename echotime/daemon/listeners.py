@@ -65,15 +65,16 @@ class Listener(Service):
         super().stopService()
         if errors := self.errors():
             listed = ", ".join(f"{what}: {number}" for what, number in errors.items())
-            self._log.info("{name}: not received or not sent, {errors}", name=self.where, errors=listed)
+            what = "not received or not sent" if isinstance(self.port, TimePort) else "not accepted"
+            self._log.info("{name}: {what}, {errors}", name=self.where, what=what, errors=listed)
         return maybeDeferred(self.port.stopListening) if self.port.connected else succeed(None)
 
     def errors(self) -> dict[str, int]:
-        """What went wrong with datagrams, and how often."""
-        if not isinstance(self.port, TimePort) or not self.port.connected:
+        """What went wrong with connections or datagrams, and how often."""
+        if not self.port.connected:
             return {}
         errors = dict(self.port.errors)
-        if dropped := self.port.dropped:
+        if isinstance(self.port, TimePort) and (dropped := self.port.dropped):
             errors["dropped by the kernel"] = dropped
         return errors
 

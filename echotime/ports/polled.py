@@ -14,7 +14,7 @@ from twisted.internet.interfaces import IProducer, IProtocol
 from twisted.python import log
 from twisted.python.failure import Failure
 
-from echotime.ports.connection import Connection
+from echotime.ports.connection import Connection, close
 from echotime.ports.poller import Poller
 from echotime.ports.tcp import EchoPort
 
@@ -187,7 +187,7 @@ class PolledPort(EchoPort):
                 client = (socket.getnameinfo(client, _NUMERIC)[0], *client[1:])
             protocol = self.factory.buildProtocol(self._buildAddr(client))
             if protocol is None:
-                sock.close()
+                close(sock, lingers=self.lingers)
                 return
             connection = self.transport(sock, protocol, client, self, self.sessionno, self.reactor)
             self.sessionno += 1

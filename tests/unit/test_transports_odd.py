@@ -7,6 +7,7 @@ import os
 import resource
 import select
 import socket
+import time
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -20,6 +21,8 @@ from twisted.python.failure import Failure
 from echotime.ports.polled import PolledPort
 from echotime.ports.poller import Poller
 from echotime.ports.stock import StockPort
+from echotime.sockopt.assignment import parse
+from echotime.sockopt.catalogue import BY_NAME
 from tests.unit.loopback import open_descriptors
 from tests.unit.noting import LARGE, Bench, Noting
 from tests.unit.stepping import connected, received, reset, stepping
@@ -51,6 +54,19 @@ def test_ipv6_addresses() -> None:
             assert (transport.getHost().host, transport.getHost().port) == sock.getpeername()[:2]
             reset(sock)
             bench.over()
+
+
+def test_refused_does_not_linger() -> None:
+    """A client that is not admitted, and does not take the end, holds nobody up; SO_LINGER would wait for it."""
+    with stepping() as reactor:
+        bench = Bench(PolledPort, reactor)
+        bench.port.change(parse("SO_LINGER=5s"))
+        bench.factory.buildProtocol = lambda addr: None  # type: ignore[method-assign]
+        with connected(bench.port) as silent, connected(bench.port) as sock:
+            silent.setsockopt(socket.IPPROTO_IP, BY_NAME["IP_MINTTL"].number, 255)  # it drops whatever comes
+            began = time.monotonic()
+            assert bench.read_all(sock) == b""
+        assert time.monotonic() - began < 4
 
 
 def test_an_end_that_fails(odd: Bench, clean_reactor: list[LogEvent]) -> None:
