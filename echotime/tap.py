@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterable
 from functools import partial
@@ -14,6 +15,7 @@ from echotime.daemon import options as daemon_options
 from echotime.daemon.control import ControlSocket, admission
 from echotime.daemon.failure import usage_failed
 from echotime.daemon.listeners import Listener
+from echotime.daemon.log_stream import LogStream
 from echotime.daemon.operator import seat
 from echotime.daemon.overview import Overview
 from echotime.daemon.service import Daemon
@@ -55,6 +57,8 @@ def makeService(options: daemon_options.Options) -> Daemon:
     from twisted.internet import reactor
 
     steady(reactor)
+    if options.parent is not None and options.parent["nodaemon"]:
+        sys.stdout = LogStream(sys.stdout, reactor)
     return daemon(options.settings, reactor)
 
 
