@@ -60,8 +60,12 @@ def _ipv6(data: bytes) -> tuple[ControlMessage, ...]:
 
 
 def is_ours(address: tuple[Any, ...], family: int) -> bool:
-    """Whether a socket address is one of this host's: whether a socket could be bound there."""
-    with socket.socket(family, socket.SOCK_DGRAM) as trial:
+    """Whether a socket address is one of this host's: whether a socket could be bound there, or none can be had."""
+    try:
+        trial = socket.socket(family, socket.SOCK_DGRAM)
+    except OSError:
+        return True
+    with trial:
         try:
             trial.bind((address[0], 0, *address[2:]))
         except OSError:
