@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from typing import Any
 
@@ -10,6 +11,7 @@ from twisted.python.usage import UsageError
 from echotime.daemon import options as daemon_options
 from echotime.daemon.assembly import Assembly
 from echotime.daemon.failure import usage_failed
+from echotime.daemon.log_stream import LogStream
 from echotime.daemon.reload import Reload
 from echotime.daemon.service import Daemon
 from echotime.daemon.settings import Settings
@@ -33,6 +35,8 @@ def makeService(options: daemon_options.Options) -> Daemon:
     from twisted.internet import reactor
 
     steady(reactor)
+    if options.parent is not None and options.parent["nodaemon"]:
+        sys.stdout = LogStream(sys.stdout, reactor)
     assembly = Assembly(options.settings, reactor)
     if options["config"] is not None:
         assembly.service.addService(Reload(options.settings, options.read_again, assembly.live, reactor))

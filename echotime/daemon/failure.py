@@ -15,6 +15,7 @@ from typing import NoReturn
 from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
 
+from echotime.daemon.log_stream import Outlet
 from echotime.daemon.settings import Address
 from echotime.sockopt.errno_name import errno_name
 from echotime.wire.printable import harmless
@@ -56,7 +57,10 @@ def _told(reason: str, *, logged: bool = True) -> str:
     if logged:
         _log.critical("{reason}", reason=reason)
     # sys.stderr is the log by now
-    print(f"echotime: {reason}", file=sys.__stderr__, flush=True)
+    if sys.__stderr__ is not None:
+        outlet = Outlet(sys.__stderr__.fileno())
+        outlet.write(f"echotime: {reason}\n".encode())
+        outlet.close()
     return reason
 
 

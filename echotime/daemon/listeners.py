@@ -64,13 +64,13 @@ class Listener(Service):
         """Close the port; connections that it accepted are not touched."""
         super().stopService()
         if errors := self.errors():
-            listed = ", ".join(f"{what}: {number}" for what, number in errors.items())
-            what = "not received or not sent" if isinstance(self.port, TimePort) else "not accepted"
+            listed = ", ".join(f"{reason}: {number}" for reason, number in errors.items())
+            what = "not accepted" if isinstance(self.port, EchoPort) else "not received or not sent"
             self._log.info("{name}: {what}, {errors}", name=self.where, what=what, errors=listed)
         return maybeDeferred(self.port.stopListening) if self.port.connected else succeed(None)
 
     def errors(self) -> dict[str, int]:
-        """What went wrong with connections or datagrams, and how often."""
+        """What went wrong with connections to be accepted, or with datagrams, and how often."""
         if not self.port.connected:
             return {}
         errors = dict(self.port.errors)

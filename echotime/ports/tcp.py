@@ -1,4 +1,4 @@
-"""EchoPort, a tcp.Port that sets socket options by name; what it accepts is its subclasses' matter.
+"""EchoPort, a tcp.Port that sets socket options by name; what serves a connection is its subclasses' matter.
 
 Options are set before bind, because a connection is the kernel's copy of its listener: what is set
 later misses those that came in between. What the copy leaves out is set again on each connection.
@@ -7,31 +7,27 @@ later misses those that came in between. What the copy leaves out is set again o
 from __future__ import annotations
 
 import socket
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from twisted.internet import tcp
 from twisted.internet.interfaces import IProtocolFactory
-from twisted.logger import LogEvent, Logger
+from twisted.logger import Logger
 
+from echotime.ports.accepting import AcceptingPort
 from echotime.ports.connection import waits
 from echotime.ports.optioned import OptionedPort
-from echotime.ports.owned import OwnedPort
 from echotime.sockopt.apply import OptionFailed, Reading, apply
 from echotime.sockopt.assignment import Assignment
 from echotime.sockopt.option import OnAccept
 from echotime.sockopt.tcp_info import tcp_info
 
 
-class EchoPort(OwnedPort, OptionedPort, tcp.Port):  # type: ignore[misc]  # Twisted's stopListening has an alias
+class EchoPort(OptionedPort, AcceptingPort):  # type: ignore[misc]  # Twisted's stopListening has an alias
     """A TCP port for EchoFactory, or for any factory whose protocols want whole messages.
 
     `asked` are the options that were asked for, of which those that fit a TCP socket on `interface` are
     set, over SO_REUSEADDR and TCP_NODELAY, which are on unless asked off. startListening raises
     CannotListenError, OSError (from listen) or OptionFailed, and then nothing listens.
-
-    `errors` counts what could not be accepted, by errno name (``accept EMFILE``), or was closed at once.
     """
 
     path: str
@@ -51,9 +47,6 @@ class EchoPort(OwnedPort, OptionedPort, tcp.Port):  # type: ignore[misc]  # Twis
     ) -> None:
         super().__init__(port, factory, backlog, interface, reactor)
         self.message_size = message_size
-        self.errors: Counter[str] = Counter()
-        # Twisted has a line for each connection, and as many as come
-        self._logger = Logger(observer=self._not_accepted)  # type: ignore[arg-type]  # any callable will do
         self.take_options("tcp", asked)
         self._look_through()
 
@@ -73,13 +66,6 @@ class EchoPort(OwnedPort, OptionedPort, tcp.Port):  # type: ignore[misc]  # Twis
         """Change how many connections may wait to be accepted, while it serves."""
         self.socket.listen(backlog)
         self.backlog = backlog
-
-    def _not_accepted(self, event: LogEvent) -> None:
-        """What Twisted would log: of an error, or of a connection that was closed as no descriptor was left."""
-        if "acceptError" in event:
-            self.errors[f"accept {event['acceptError']}"] += 1
-        elif "address" in event:
-            self.errors["closed, as no descriptor is left"] += 1
 
     def _look_through(self) -> None:
         """What of the options concerns the connections."""
