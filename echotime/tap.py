@@ -16,6 +16,7 @@ from echotime.daemon.activation import Activation, NotPassed, original_environme
 from echotime.daemon.control import ControlSocket, admission
 from echotime.daemon.failure import start_failed, usage_failed
 from echotime.daemon.health import HealthCheck
+from echotime.daemon.journal import JOURNAL_LOGGER, is_journal
 from echotime.daemon.listeners import Listener
 from echotime.daemon.notify import notifier, watchdog_seconds
 from echotime.daemon.operator import seat
@@ -52,6 +53,9 @@ class Options(daemon_options.Options):
             super().parseOptions(options)
         except UsageError as error:
             usage_failed(str(error))
+        if self.parent is not None and self.settings.log_here and is_journal(1, os.environ):
+            # before twistd makes its logger; one that was asked for stays
+            self.parent["logger"] = self.parent.get("logger") or JOURNAL_LOGGER
 
 
 def makeService(options: daemon_options.Options) -> Daemon:
