@@ -6,17 +6,20 @@ twistd would show a traceback for an exception and print its whole help for a us
 from __future__ import annotations
 
 import errno
+import os
 import sys
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
 
+from echotime.daemon.journal import is_journal
 from echotime.daemon.settings import Address
 from echotime.sockopt.errno_name import errno_name
 from echotime.wire.printable import harmless
 
 _log = Logger()
+_STANDARD_ERROR = 2
 _HINTS = {
     errno.EADDRINUSE: "another socket holds the port; one on [::] holds the IPv4 port, too",
     errno.EADDRNOTAVAIL: "this host does not have the address",
@@ -41,8 +44,9 @@ def start_failed(reason: str, *, logged: bool = True) -> StartFailed:
     reason = harmless(reason)
     if logged:
         _log.critical("{reason}", reason=reason)
-    # sys.stderr is the log by now
-    print(f"echotime: {reason}", file=sys.__stderr__, flush=True)
+    if not (logged and is_journal(_STANDARD_ERROR, os.environ)):  # where the log goes to the same journal
+        # sys.stderr is the log by now
+        _complain(f"echotime: {reason}", sys.__stderr__)
     return StartFailed(reason)
 
 
@@ -60,6 +64,11 @@ def cannot_listen(transport: str, address: Address, error: Exception) -> str:
 def usage_failed(faults: str) -> NoReturn:
     """Say every fault of the command line and end with status 2."""
     for fault in faults.splitlines():
-        print(f"echotime: {fault}", file=sys.stderr)
-    print("echotime: try 'twistd echotime --help'", file=sys.stderr)
+        _complain(f"echotime: {fault}", sys.stderr)
+    _complain("echotime: try 'twistd echotime --help'", sys.stderr)
     raise SystemExit(2)
+
+
+def _complain(line: str, stream: TextIO | None) -> None:
+    """On standard error; where that is the journal's, with the priority of an error, as sd-daemon(3) has it."""
+    print("<3>" * is_journal(_STANDARD_ERROR, os.environ) + line, file=stream, flush=True)

@@ -10,7 +10,7 @@ from typing import Any
 
 from twisted.internet.defer import CancelledError
 from twisted.internet.task import LoopingCall
-from twisted.logger import Logger
+from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
 from echotime.daemon.health import LIMIT, Finding, HealthCheck, Verdict
@@ -99,10 +99,11 @@ class Supervision:
 
     def _report(self, finding: Finding) -> None:
         """Say what has changed."""
-        if self._known.get(finding.where, Verdict.ANSWERED) is finding.verdict:
-            return
+        before = self._known.get(finding.where)
         self._known[finding.where] = finding.verdict
-        if finding.verdict is Verdict.ANSWERED:
-            self._log.info("health check: {finding}", finding=str(finding))
-        else:
-            self._log.warn("health check: {finding}", finding=str(finding))
+        if finding.verdict is (before or Verdict.ANSWERED):
+            return
+        # where a listener was never reached, as in a sandbox without a network, that is how it has to be
+        expected = finding.verdict is Verdict.ANSWERED or (finding.verdict is Verdict.UNREACHED and before is None)
+        level = LogLevel.info if expected else LogLevel.warn
+        self._log.emit(level, "health check: {finding}", finding=str(finding))
