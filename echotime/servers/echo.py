@@ -218,8 +218,10 @@ class EchoFactory(ServerFactory):
 
     def buildProtocol(self, addr: Any) -> EchoProtocol | None:  # type: ignore[override]  # Twisted binds it to `protocol`
         """A protocol for a connection that was just accepted; None for one that is not admitted."""
-        if self.health is not None and (own := self.health.buildProtocol(addr)) is not None:
-            return own  # type: ignore[no-any-return]
+        if self.health is not None and self.health.expected:
+            own: EchoProtocol | None = self.health.buildProtocol(addr)
+            if own is not None:
+                return own
         if self._access.restricts and not self._access.admits(addr.host):
             self.traffic.counters.refused_connections += 1
             return None

@@ -14,34 +14,32 @@ Source = tuple[str, int]
 
 
 class OwnQuestions:
-    """Where questions of our own are expected from, and whether they came. Empty but for moments."""
+    """Where questions of our own are expected from, and whether they came; but for moments, nowhere."""
 
     def __init__(self, counters: Counters) -> None:
         self._counters = counters
-        self._arrived: dict[Source, bool] = {}
-
-    def __len__(self) -> int:
-        return len(self._arrived)
+        self.expected: dict[Source, bool] = {}
+        """Whether one came from there. Who is in a hurry looks whether there are any, before asking `takes`."""
 
     def expect(self, source: Source) -> None:
         """One will come from there."""
-        self._arrived[_plain(source)] = False
+        self.expected[_plain(source)] = False
 
     def arrived(self, source: Source) -> bool:
         """Whether one has come from there."""
-        return self._arrived.get(_plain(source), False)
+        return self.expected.get(_plain(source), False)
 
     def forget(self, source: Source) -> None:
         """None will come from there any more."""
-        self._arrived.pop(_plain(source), None)
+        self.expected.pop(_plain(source), None)
 
     def takes(self, source: Source) -> bool:
         """Whether what came from there is one. It counts once, however often it is asked."""
         plain = _plain(source)
-        if plain not in self._arrived:
+        if plain not in self.expected:
             return False
-        self._counters.health_checks += not self._arrived[plain]
-        self._arrived[plain] = True
+        self._counters.health_checks += not self.expected[plain]
+        self.expected[plain] = True
         return True
 
 

@@ -36,11 +36,18 @@ class TimeProtocol(DatagramProtocol):
         """Whether every datagram has to be looked at."""
         self._guard = LoopGuard(clock)
         self.own = _OwnDatagrams(counters, self._guard)
+        self._expected = self.own.expected
 
     @property
     def ports_apart(self) -> Collection[int]:
         """The ports of those that have sent what looks like answers, and of our own questions."""
         return self._guard.ports
+
+    @property
+    def handled(self) -> int:
+        """How many datagrams were taken by all protocols that share the counters, answered or not."""
+        counters = self._counters
+        return counters.datagrams + counters.looping + counters.refused_datagrams
 
     def answer_to(self, number: int) -> bytes:
         """The answer to so many datagrams; what they hold does not matter."""
@@ -50,7 +57,7 @@ class TimeProtocol(DatagramProtocol):
     def datagramReceived(self, datagram: bytes, addr: Any) -> None:
         """Answer one, unless its sender is not admitted, or it is to be ignored as a part of a loop."""
         assert self.transport is not None
-        if self.own and self.own.takes(addr[:2]):
+        if self._expected and self.own.takes(addr[:2]):
             self.transport.write(timestamp.pack(self._clock(), self._epoch), addr)
         elif self._access.restricts and not self._access.admits(addr[0]):
             self._counters.refused_datagrams += 1
