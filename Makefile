@@ -3,7 +3,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PORT ?= 12345
 
-.PHONY: run test trial check coverage bench wheel docs clean
+.PHONY: run test test-systemd trial check coverage bench wheel docs clean
 
 # one stamp for each set of extras; a changed requirement installs again
 $(VENV)/.test: setup.cfg pyproject.toml $(wildcard echotime/locale/*/LC_MESSAGES/*.po)
@@ -24,6 +24,10 @@ run: $(VENV)/.test
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest
+
+# the units of etc/ under a systemd that is booted in a container; takes root, and says so
+test-systemd: $(VENV)/.test
+	$(BIN)/python -m tests.systemd.container $(VENV)/systemd
 
 trial: $(VENV)/.test
 	$(BIN)/trial tests.integration

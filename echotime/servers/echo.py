@@ -280,9 +280,10 @@ class EchoFactory(ServerFactory):
 
     def buildProtocol(self, addr: Any) -> EchoProtocol | None:  # type: ignore[override]  # Twisted binds it to `protocol`
         """A protocol for a connection that was just accepted; None for one that is not admitted."""
-        health = self.health
-        if health is not None and health.own.sources and (own := health.buildProtocol(addr)) is not None:
-            return own  # type: ignore[no-any-return]
+        if self.health is not None and self.health.expected:
+            own: EchoProtocol | None = self.health.buildProtocol(addr)
+            if own is not None:
+                return own
         of = source(addr.host)
         if not self.admission.admits(addr.host, of):
             return None
