@@ -36,12 +36,12 @@ class Ended(NamedTuple):
 class Twistd:
     """One child. Its output is read all the time by threads, so that it never waits for the test."""
 
-    def __init__(self, *args: str, prefix: tuple[str, ...] = ()) -> None:
+    def __init__(self, *args: str, prefix: tuple[str, ...] = (), stdin: int = subprocess.DEVNULL) -> None:
         # should the tests themselves be killed, the kernel ends the child
         guard = ["setpriv", "--pdeathsig", "TERM"] if shutil.which("setpriv") else []
         self.process = subprocess.Popen(
             [*guard, *prefix, *TWISTD, *args],
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -49,6 +49,8 @@ class Twistd:
             env={**os.environ, "PYTHONUNBUFFERED": "1"},
         )
         self.lines: list[str] = []
+        self.ended: Ended | None = None
+        """How it ended, once that was waited for."""
         self._arrived: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._errors: list[str] = []
         self._threads = [
@@ -122,7 +124,8 @@ class Twistd:
             self.lines.append(line)
         self._arrived.put(None)
         self._close()
-        return Ended(status, "\n".join(self.lines), "".join(self._errors))
+        self.ended = Ended(status, "\n".join(self.lines), "".join(self._errors))
+        return self.ended
 
     def stop(self) -> Ended:
         """SIGTERM, and its end."""
