@@ -1,4 +1,4 @@
-"""A flood of datagrams from a process of its own: ``python -m tests.hostile.flooding HOST PORT SIZE``."""
+"""A flood of datagrams from a process of its own: ``python tests/hostile/flooding.py HOST PORT SIZE``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LONGEST = 60.0
 def flooded(address: tuple[str, int], size: int) -> Iterator[None]:
     """Meanwhile it is under way."""
     words = [address[0], str(address[1]), str(size)]
-    command = [sys.executable, "-m", "tests.hostile.flooding", *words]
+    command = [sys.executable, __file__, *words]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
