@@ -2,8 +2,9 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PORT ?= 12345
+SECONDS ?= 300
 
-.PHONY: run test test-systemd trial check coverage bench wheel docs clean
+.PHONY: run test test-systemd trial check coverage attack soak fuzz bench wheel docs clean
 
 # one stamp for each set of extras; a changed requirement installs again
 $(VENV)/.test: setup.cfg pyproject.toml $(wildcard echotime/locale/*/LC_MESSAGES/*.po)
@@ -42,6 +43,15 @@ coverage: $(VENV)/.test
 	PYTHONPATH=$(CURDIR)/tests/_cover $(BIN)/coverage run -m pytest
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
+
+attack: $(VENV)/.test
+	$(BIN)/python -m tests.hostile.attack
+
+soak: $(VENV)/.test
+	$(BIN)/python -m tests.hostile.soak $(SECONDS)
+
+fuzz: $(VENV)/.test
+	$(BIN)/python -m pytest --hypothesis-profile=long tests/unit/test_fuzz_tcp.py tests/unit/test_fuzz_udp.py
 
 bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks
