@@ -3,7 +3,18 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PORT ?= 12345
 
-.PHONY: run test trial check coverage bench wheel docs clean
+# where `make install` puts things; DESTDIR stands before all of it while a package is made
+PREFIX ?= /usr/local
+DESTDIR ?=
+SYSCONFDIR ?= /etc
+UNITDIR ?= $(PREFIX)/lib/systemd/system
+ZSHDIR ?= $(PREFIX)/share/zsh/site-functions
+# the Python that the daemon runs on: the system's, unless one is named
+SYSTEM_PYTHON = $(if $(filter file,$(origin PYTHON)),/usr/bin/python3,$(PYTHON))
+INSTALL = $(SYSTEM_PYTHON) -B etc/install
+TARGETS = --prefix '$(PREFIX)' --destdir '$(DESTDIR)' --sysconfdir '$(SYSCONFDIR)' --unitdir '$(UNITDIR)' --zshdir '$(ZSHDIR)'
+
+.PHONY: run test trial check coverage bench wheel install uninstall deb docs clean
 
 # one stamp for each set of extras; a changed requirement installs again
 $(VENV)/.test: setup.cfg pyproject.toml $(wildcard echotime/locale/*/LC_MESSAGES/*.po)
@@ -46,6 +57,16 @@ bench: $(VENV)/.bench
 wheel: $(VENV)/.test
 	rm -rf build
 	$(BIN)/python -m build --outdir dist .
+
+install:
+	$(INSTALL) install $(TARGETS)
+
+uninstall:
+	$(INSTALL) uninstall $(TARGETS)
+
+# a Debian package for the Python of this distribution, in dist/; needs dpkg-deb
+deb:
+	etc/debian/build dist
 
 docs: $(VENV)/.test
 	$(BIN)/python -m echotime.sockopt.document > docs/.new && mv docs/.new docs/socket-options.md
