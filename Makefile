@@ -14,7 +14,7 @@ SYSTEM_PYTHON = $(if $(filter file,$(origin PYTHON)),/usr/bin/python3,$(PYTHON))
 INSTALL = $(SYSTEM_PYTHON) -B etc/install
 TARGETS = --prefix '$(PREFIX)' --destdir '$(DESTDIR)' --sysconfdir '$(SYSCONFDIR)' --unitdir '$(UNITDIR)' --zshdir '$(ZSHDIR)'
 
-.PHONY: run test trial check coverage bench wheel install uninstall deb docs clean
+.PHONY: run test test-systemd trial check coverage bench wheel install uninstall deb docs clean
 
 # one stamp for each set of extras; a changed requirement installs again
 $(VENV)/.test: setup.cfg pyproject.toml $(wildcard echotime/locale/*/LC_MESSAGES/*.po)
@@ -35,6 +35,10 @@ run: $(VENV)/.test
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest
+
+# the units of etc/ under a systemd that is booted in a container; takes root, and says so
+test-systemd: $(VENV)/.test
+	$(BIN)/python -m tests.systemd.container $(VENV)/systemd
 
 trial: $(VENV)/.test
 	$(BIN)/trial tests.integration

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterable
 from typing import Any
 
@@ -10,6 +12,8 @@ from twisted.python.usage import UsageError
 from echotime.daemon import options as daemon_options
 from echotime.daemon.assembly import Assembly
 from echotime.daemon.failure import usage_failed
+from echotime.daemon.journal import JOURNAL_LOGGER, is_journal
+from echotime.daemon.log_stream import LogStream
 from echotime.daemon.reload import Reload
 from echotime.daemon.service import Daemon
 from echotime.daemon.settings import Settings
@@ -26,6 +30,9 @@ class Options(daemon_options.Options):
             super().parseOptions(options)
         except UsageError as error:
             usage_failed(str(error))
+        if self.parent is not None and self.settings.log_here and is_journal(1, os.environ):
+            # before twistd makes its logger; one that was asked for stays
+            self.parent["logger"] = self.parent.get("logger") or JOURNAL_LOGGER
 
 
 def makeService(options: daemon_options.Options) -> Daemon:
@@ -33,9 +40,13 @@ def makeService(options: daemon_options.Options) -> Daemon:
     from twisted.internet import reactor
 
     steady(reactor)
+    if options.parent is not None and options.parent["nodaemon"]:
+        sys.stdout = LogStream(sys.stdout, reactor)
     assembly = Assembly(options.settings, reactor)
     if options["config"] is not None:
-        assembly.service.addService(Reload(options.settings, options.read_again, assembly.live, reactor))
+        supervision = assembly.service.supervision
+        told = {} if supervision is None else {"told": supervision.reloading}
+        assembly.service.addService(Reload(options.settings, options.read_again, assembly.live, reactor, **told))
     return assembly.service
 
 

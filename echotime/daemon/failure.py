@@ -15,11 +15,14 @@ from typing import NoReturn
 from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
 
+from echotime.daemon.journal import is_journal
+from echotime.daemon.log_stream import Outlet
 from echotime.daemon.settings import Address
 from echotime.sockopt.errno_name import errno_name
 from echotime.wire.printable import harmless
 
 _log = Logger()
+_STANDARD_ERROR = 2
 _HINTS = {
     errno.EADDRINUSE: "another socket holds the port; one on [::] holds the IPv4 port, too",
     errno.EADDRNOTAVAIL: "this host does not have the address",
@@ -55,8 +58,11 @@ def _told(reason: str, *, logged: bool = True) -> str:
     reason = harmless(reason)
     if logged:
         _log.critical("{reason}", reason=reason)
-    # sys.stderr is the log by now
-    print(f"echotime: {reason}", file=sys.__stderr__, flush=True)
+    # where the log goes to the same journal it is there already; sys.stderr is the log by now
+    if sys.__stderr__ is not None and not (logged and is_journal(_STANDARD_ERROR, os.environ)):
+        outlet = Outlet(sys.__stderr__.fileno())
+        outlet.write(f"{_complaint(reason)}\n".encode())
+        outlet.close()
     return reason
 
 
@@ -83,7 +89,11 @@ def cannot_listen(transport: str, address: Address, error: Exception) -> str:
 
 def usage_failed(faults: str) -> NoReturn:
     """Say every fault of the command line and end with status 2."""
-    for fault in faults.splitlines():
-        print(f"echotime: {fault}", file=sys.stderr)
-    print("echotime: try 'twistd echotime --help'", file=sys.stderr)
+    for fault in [*faults.splitlines(), "try 'twistd echotime --help'"]:
+        print(_complaint(fault), file=sys.stderr, flush=True)
     raise SystemExit(2)
+
+
+def _complaint(reason: str) -> str:
+    """For standard error; where that is the journal's, with the priority of an error, as sd-daemon(3) has it."""
+    return "<3>" * is_journal(_STANDARD_ERROR, os.environ) + f"echotime: {reason}"

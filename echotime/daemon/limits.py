@@ -33,7 +33,8 @@ def room(connections: int | None, per_source: int | None) -> Room:
     descriptors = _descriptors(connections)
     fits = descriptors - min(RESERVE, descriptors // 2)
     most = fits if connections is None else min(connections, fits)
-    return Room(connections, Limits(most, per_source or max(1, most // _SHARE)), descriptors)
+    # half of what is left is for those that gave way, and are not over yet
+    return Room(connections, Limits(most, per_source or max(1, most // _SHARE), (descriptors - most) // 2), descriptors)
 
 
 def _descriptors(connections: int | None) -> int:

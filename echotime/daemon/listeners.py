@@ -64,16 +64,17 @@ class Listener(Service):
         """Close the port; connections that it accepted are not touched."""
         super().stopService()
         if errors := self.errors():
-            listed = ", ".join(f"{what}: {number}" for what, number in errors.items())
-            self._log.info("{name}: not received or not sent, {errors}", name=self.where, errors=listed)
+            listed = ", ".join(f"{reason}: {number}" for reason, number in errors.items())
+            what = "not accepted" if isinstance(self.port, EchoPort) else "not received or not sent"
+            self._log.info("{name}: {what}, {errors}", name=self.where, what=what, errors=listed)
         return maybeDeferred(self.port.stopListening) if self.port.connected else succeed(None)
 
     def errors(self) -> dict[str, int]:
-        """What went wrong with datagrams, and how often."""
-        if not isinstance(self.port, TimePort) or not self.port.connected:
+        """What went wrong with connections to be accepted, or with datagrams, and how often."""
+        if not self.port.connected:
             return {}
         errors = dict(self.port.errors)
-        if dropped := self.port.dropped:
+        if isinstance(self.port, TimePort) and (dropped := self.port.dropped):
             errors["dropped by the kernel"] = dropped
         return errors
 

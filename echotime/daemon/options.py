@@ -50,8 +50,7 @@ class Options(usage.Options):
         self._from_file: set[str] = set()
 
     def opt_tcp(self, text: str) -> None:
-        """Echo on this address: PORT, ADDRESS:PORT or [IPv6]:PORT; PORT 0 lets the system choose. Or on sockets that
-        were passed in: systemd, or systemd:NAME."""
+        """Echo on PORT (0: the system chooses), ADDRESS:PORT, [IPv6]:PORT, or what was passed in, systemd[:NAME]."""
         self._given["tcp"].append(text)
 
     def opt_udp(self, text: str) -> None:

@@ -130,7 +130,7 @@ class Overview:
         return connection.peer
 
     def counters(self) -> Rows:
-        """What was served, and what went wrong with datagrams."""
+        """What was served, and what went wrong at the ports."""
         rows = [{"name": name, "value": value} for name, value in vars(self._factory.counters()).items()]
         for listener in self._listeners:
             rows += [{"name": f"{listener.where}: {what}", "value": value} for what, value in listener.errors().items()]

@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from twisted.internet.defer import CancelledError
 from twisted.internet.task import LoopingCall
-from twisted.logger import Logger
+from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
 from echotime.daemon.health import LIMIT, Finding, HealthCheck, Verdict
@@ -60,6 +61,13 @@ class Supervision:
         if self._watchdog is not None:
             self._check(self._watchdog)
 
+    def reloading(self, begins: bool) -> None:
+        """The options are about to be read again, or have been. The moment is for Type=notify-reload."""
+        if begins:
+            self._notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+        else:
+            self._notify(f"READY=1\nSTATUS={self._figures()}")
+
     def stopping(self) -> None:
         """The ports are about to be closed; what is left to do may take longer than the service manager would wait."""
         self._stopping = True
@@ -99,10 +107,11 @@ class Supervision:
 
     def _report(self, finding: Finding) -> None:
         """Say what has changed."""
-        if self._known.get(finding.where, Verdict.ANSWERED) is finding.verdict:
-            return
+        before = self._known.get(finding.where)
         self._known[finding.where] = finding.verdict
-        if finding.verdict is Verdict.ANSWERED:
-            self._log.info("health check: {finding}", finding=str(finding))
-        else:
-            self._log.warn("health check: {finding}", finding=str(finding))
+        if finding.verdict is (before or Verdict.ANSWERED):
+            return
+        # where a listener was never reached, as in a sandbox without a network, that is how it has to be
+        expected = finding.verdict is Verdict.ANSWERED or (finding.verdict is Verdict.UNREACHED and before is None)
+        level = LogLevel.info if expected else LogLevel.warn
+        self._log.emit(level, "health check: {finding}", finding=str(finding))

@@ -11,12 +11,13 @@ from typing import NamedTuple
 
 from echotime.ports.tcp import EchoPort
 from echotime.ports.udp import TimePort
+from echotime.servers.traffic import Counters
 from echotime.sockopt.meminfo import unread
 from echotime.sockopt.tcp_info import tcp_info
 
 
 class Waiting(NamedTuple):
-    """At one moment: connections, or bytes of datagrams, that wait; and how many connections were taken so far."""
+    """At one moment: connections, or bytes of datagrams, that wait; and how many were taken so far."""
 
     number: int
     taken: int
@@ -39,8 +40,23 @@ def waiting(port: EchoPort | TimePort) -> Waiting:
         info = tcp_info(port.socket)
         if info.state != "LISTEN":
             raise Dead("the socket does not listen any more")
-        return Waiting(info.waiting, port.sessionno, "connections")
-    return Waiting(_datagrams(port.socket), 0, "bytes of datagrams")
+        return Waiting(info.waiting, port.sessionno + _also_taken(port), "connections")
+    return Waiting(_datagrams(port.socket), _also_taken(port), "bytes of datagrams")
+
+
+def _also_taken(port: EchoPort | TimePort) -> int:
+    """What a port does not count by itself: under a flood its queue is as full at each look.
+
+    Others may have taken these, but not for a port that is not read.
+    """
+    if port not in port.reactor.getReaders():
+        return 0
+    if isinstance(port, EchoPort):
+        counters: Counters = port.factory.traffic.counters
+        refused = counters.refused_connections + counters.refused_too_many_of_source + counters.refused_full
+        return refused + sum(port.errors.values())
+    handled: int = port.protocol.handled
+    return handled + sum(port.errors.values())
 
 
 def _datagrams(sock: socket.socket) -> int:

@@ -63,8 +63,8 @@ def _ipv6(data: bytes) -> tuple[ControlMessage, ...]:
 def is_ours(address: tuple[Any, ...], sock: socket.socket) -> bool:
     """Whether an address is one of the host's: whether another socket in the network of `sock` could be bound there.
 
-    True, too, where that cannot be tried: without internet sockets of one's own, or when `sock` was passed in from
-    another network, as systemd's RestrictAddressFamilies= and PrivateNetwork= have it.
+    True, too, where that cannot be tried: without a descriptor left, without internet sockets of one's own, or when
+    `sock` was passed in from another network, as systemd's RestrictAddressFamilies= and PrivateNetwork= have it.
     """
     try:
         trial = socket.socket(sock.family, socket.SOCK_DGRAM)

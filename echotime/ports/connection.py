@@ -11,7 +11,7 @@ from twisted.python.failure import Failure
 from echotime.sockopt.apply import Reading, apply, read
 from echotime.sockopt.assignment import Assignment
 from echotime.sockopt.catalogue import BY_NAME
-from echotime.sockopt.tcp_info import tcp_info
+from echotime.sockopt.tcp_info import acknowledged, tcp_info
 
 _LINGER = BY_NAME["SO_LINGER"]
 _NO_LINGER = _LINGER.form.pack(-1)
@@ -20,6 +20,16 @@ _NO_LINGER = _LINGER.form.pack(-1)
 def waits(asked: Assignment) -> bool:
     """Whether a close would wait with it."""
     return asked.option is _LINGER and asked.value not in {-1, 0}
+
+
+def close(sock: socket.socket, *, lingers: bool) -> None:
+    """Close in order, and do not wait though it `lingers`: close would, blocking socket or not, and everybody with it.
+
+    Twisted shuts it down before, which nobody needs who has the only descriptor: the kernel does the same for both.
+    """
+    if lingers:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+    sock.close()
 
 
 class Connection(tcp.Server):
@@ -42,13 +52,13 @@ class Connection(tcp.Server):
         """Whether the client ended its side, read or not."""
         return tcp_info(self.socket).state == "CLOSE_WAIT"
 
+    def taken(self) -> int:
+        """How many bytes the client has taken of what it was sent."""
+        return acknowledged(self.socket)
+
     def close_socket(self, reason: Failure) -> None:
         """Unless all is well the client is told by a reset, where Twisted would send an end of file."""
         if not isinstance(reason.value, ConnectionDone):
             super()._closeSocket(False)
             return
-        if self.lingers:
-            # close would wait that long, though the socket does not block, and everybody else with it
-            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
-        # without Twisted's shutdown before it, as nobody else has this descriptor; the kernel does the same for both
-        self.socket.close()
+        close(self.socket, lingers=self.lingers)

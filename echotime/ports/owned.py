@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import select
+import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +17,13 @@ class ShutDown(Exception):
 
     def __str__(self) -> str:
         return "another process shut the socket down"
+
+
+def is_shut_down(sock: socket.socket) -> bool:
+    """Whether it cannot be read, or for TCP does not listen, any more."""
+    poll = select.poll()
+    poll.register(sock, select.POLLRDHUP)
+    return any(event & (select.POLLHUP | select.POLLRDHUP) for _, event in poll.poll(0))
 
 
 class OwnedPort(BasePort):

@@ -18,8 +18,6 @@ from echotime.ports.connection import Connection
 from echotime.ports.poller import Poller
 from echotime.ports.tcp import EchoPort
 
-_NUMERIC = socket.NI_NUMERICHOST | socket.NI_NUMERICSERV
-
 
 class PolledConnection(Connection):
     """An accepted connection that reads one message at a time, and writes without waiting for the reactor."""
@@ -155,45 +153,26 @@ class PolledPort(EchoPort):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.poller = Poller(self.reactor)
-        self._family = int(self.addressFamily)
 
-    def doRead(self) -> None:
+    def startListening(self) -> None:
+        """With the poller ready."""
+        self.poller.open()
+        try:
+            super().startListening()
+        except BaseException:
+            self.poller.retire()
+            raise
+
+    def doRead(self) -> Exception | None:
         """Accept, and read at once what is there: who sends as soon as it connects is answered in the same turn."""
         with self.poller.one_turn():
-            most = self.numberAccepts
-            for _ in range(most):
-                try:
-                    # what socket.accept does, without looking up the names of family and type each time
-                    descriptor, client = self.socket._accept()  # type: ignore[attr-defined]
-                except BlockingIOError:
-                    break
-                except OSError:
-                    # no descriptor is left, or the like: Twisted's own way meets the same, and has its rules for it
-                    super().doRead()
-                    self.numberAccepts = most  # which that one fits to how many it accepted, and here nobody else does
-                    break
-                self._begin(socket.socket(self._family, socket.SOCK_STREAM, 0, descriptor), client)
+            return super().doRead()
+
+    def began(self, connection: PolledConnection) -> None:
+        """Read it now."""
+        self.poller.read(connection)
 
     def connectionLost(self, reason: Any = None) -> None:
         """It accepts no more."""
         super().connectionLost(reason)
         self.poller.retire()
-
-    def _begin(self, sock: socket.socket, client: tuple[Any, ...]) -> None:
-        connection = None
-        try:
-            if client[2:] and client[3]:
-                # a link-local address: with the name of its link
-                client = (socket.getnameinfo(client, _NUMERIC)[0], *client[1:])
-            protocol = self.factory.buildProtocol(self._buildAddr(client))
-            if protocol is None:
-                sock.close()
-                return
-            connection = self.transport(sock, protocol, client, self, self.sessionno, self.reactor)
-            self.sessionno += 1
-            protocol.makeConnection(connection)
-        except BaseException:  # as Twisted's: it must not end the port
-            self._log.failure("a connection could not be served")
-            sock.close() if connection is None else connection.abortConnection()
-        else:
-            self.poller.read(connection)

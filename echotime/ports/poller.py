@@ -35,7 +35,7 @@ _MANY = 8
 
 @implementer(IReactorFDSet, IReadDescriptor)
 class Poller(_PollLikeMixin, _DisconnectSelectableMixin):
-    """Watches connections as one reader of `reactor`, from the first on until `retire` and the end of the last.
+    """Watches connections as one reader of `reactor`, from `open` on until `retire` and the end of the last.
 
     A connection is known until `forget`, also while it is neither read nor written: its end is noticed all the same.
     """
@@ -119,6 +119,11 @@ class Poller(_PollLikeMixin, _DisconnectSelectableMixin):
     def logPrefix(self) -> str:
         """For log lines about it."""
         return self.__class__.__name__
+
+    def open(self) -> None:
+        """Have what it takes, before there may be no descriptor left. Raises OSError."""
+        self._retired = False
+        self._opened()
 
     def retire(self) -> None:
         """No connection will be added: the end of the last is that of the poller."""

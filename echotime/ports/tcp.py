@@ -1,4 +1,4 @@
-"""EchoPort, a tcp.Port that sets socket options by name; what it accepts is its subclasses' matter.
+"""EchoPort, a tcp.Port that sets socket options by name; what serves a connection is its subclasses' matter.
 
 Options are set before bind, because a connection is the kernel's copy of its listener: what is set
 later misses those that came in between. What the copy leaves out is set again on each connection.
@@ -10,20 +10,19 @@ import socket
 from collections.abc import Sequence
 from typing import Any
 
-from twisted.internet import tcp
 from twisted.internet.interfaces import IProtocolFactory
 from twisted.logger import Logger
 
+from echotime.ports.accepting import AcceptingPort
 from echotime.ports.connection import waits
 from echotime.ports.optioned import OptionedPort
-from echotime.ports.owned import OwnedPort
 from echotime.sockopt.apply import OptionFailed, Reading, apply
 from echotime.sockopt.assignment import Assignment
 from echotime.sockopt.option import OnAccept
 from echotime.sockopt.tcp_info import tcp_info
 
 
-class EchoPort(OwnedPort, OptionedPort, tcp.Port):  # type: ignore[misc]  # Twisted's stopListening has an alias
+class EchoPort(OptionedPort, AcceptingPort):  # type: ignore[misc]  # Twisted's stopListening has an alias
     """A TCP port for EchoFactory, or for any factory whose protocols want whole messages.
 
     `asked` are the options that were asked for, of which those that fit a TCP socket on `interface` are

@@ -8,7 +8,6 @@ address that was asked.
 from __future__ import annotations
 
 import errno
-import select
 from collections import Counter
 from collections.abc import Sequence
 from socket import socket as Socket
@@ -22,7 +21,7 @@ from twisted.python.failure import Failure
 from echotime.ports import port_filter
 from echotime.ports.asked_address import CONTROL_SIZE, Sender, is_ours
 from echotime.ports.optioned import OptionedPort
-from echotime.ports.owned import OwnedPort, ShutDown
+from echotime.ports.owned import OwnedPort, ShutDown, is_shut_down
 from echotime.sockopt.apply import apply
 from echotime.sockopt.assignment import Assignment
 from echotime.sockopt.catalogue import BY_NAME
@@ -169,11 +168,7 @@ class TimePort(OwnedPort, OptionedPort, udp.Port):
 
     def _why_nothing(self) -> Exception | None:
         """Called to read where nothing is: a bad checksum, or a socket shut down by another, readable for ever."""
-        poll = select.poll()
-        poll.register(self.socket, select.POLLRDHUP)
-        if any(event & (select.POLLHUP | select.POLLRDHUP) for _, event in poll.poll(0)):
-            return ShutDown()
-        return None
+        return ShutDown() if is_shut_down(self.socket) else None
 
     def _not_received(self, error: OSError) -> None:
         if not self._empty_error_queue():

@@ -17,6 +17,8 @@ class Limits:
 
     connections: int | None = None
     per_source: int | None = None
+    leaving: int | None = None
+    """How many that had to give way may be here still: each has its descriptor until it is over, a little later."""
 
 
 class Evictable(Guest, Protocol):
@@ -34,10 +36,14 @@ class Admission:
         self._access = access or Access()
         self.limits = limits or Limits()
         self._crowd = Crowd()
+        self._leaving: set[Evictable] = set()
         self.entered: Callable[[Evictable], None] = self._crowd.add
         """To be called for a connection that was admitted, and is here."""
-        self.left: Callable[[Evictable], None] = self._crowd.discard
+
+    def left(self, guest: Evictable) -> None:
         """To be called for one that is over."""
+        self._leaving.discard(guest)
+        self._crowd.discard(guest)
 
     def change(self, access: Access, limits: Limits) -> None:
         """Decide by these from now on. Who is here stays."""
@@ -52,7 +58,7 @@ class Admission:
         """Whether to serve one more from a numeric address, which belongs to a source (servers.source).
 
         Where all places are taken, a source that has none gets one: that of the connection that is idle for longest, of
-        the source that has most.
+        the source that has most. Unless too many come at once.
         """
         if self._access.restricts and not self._access.admits(host):
             self._counters.refused_connections += 1
@@ -63,7 +69,7 @@ class Admission:
             self._counters.refused_too_many_of_source += 1
             return False
         if most is not None and len(self._crowd) >= most:
-            if has:
+            if has or (self.limits.leaving is not None and len(self._leaving) >= self.limits.leaving):
                 self._counters.refused_full += 1
                 return False
             self._evict()
@@ -73,5 +79,6 @@ class Admission:
         guest: Evictable = self._crowd.longest_idle_of_most()  # type: ignore[assignment]  # as entered takes only those
         # not only when its connection is lost, which is later: until then its place is somebody else's
         self._crowd.discard(guest)
+        self._leaving.add(guest)
         self._counters.evicted += 1
         guest.reset("eviction")

@@ -6,12 +6,14 @@ that comes while there is no room, and those may be many.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
 from itertools import islice
 from typing import Protocol
 
-_LOOKED_AT = 16
-"""Of sources that have equally many connections, so many are compared."""
+_COMPARED = 16
+"""Of sources that have equally many connections, so many that were silent since they came are compared."""
+_LOOKED_AT = 256
+"""So many are looked at, at most, to find them."""
 
 
 class Guest(Protocol):
@@ -29,8 +31,8 @@ class Crowd:
     def __init__(self) -> None:
         self._number = 0
         self._groups: dict[str, set[Guest]] = {}
-        self._by_size: list[dict[str, None]] = [{}]
-        """The sources that have so many connections."""
+        self._by_size: list[OrderedDict[str, float]] = [OrderedDict()]
+        """The sources that have so many connections, in a line; and when one of theirs came, or was active then."""
         self._largest = 0
         self._rows: dict[str, deque[tuple[float, Guest]]] = {}
         """Connections of a source in the order of their idleness, as it was at some moment."""
@@ -56,8 +58,8 @@ class Crowd:
         if size > self._largest:
             self._largest = size
             if size == len(self._by_size):
-                self._by_size.append({})
-        self._by_size[size][source] = None
+                self._by_size.append(OrderedDict())
+        self._by_size[size][source] = guest.last_active
 
     def discard(self, guest: Guest) -> None:
         """It is gone; nothing to do if it was already."""
@@ -65,11 +67,11 @@ class Crowd:
         group = self._groups.get(source)
         if group is None or guest not in group:
             return
-        del self._by_size[len(group)][source]
+        since = self._by_size[len(group)].pop(source)
         group.remove(guest)
         self._number -= 1
         if group:
-            self._by_size[len(group)][source] = None
+            self._by_size[len(group)][source] = since
         else:
             del self._groups[source]
             self._rows.pop(source, None)
@@ -78,9 +80,23 @@ class Crowd:
             self._largest -= 1
 
     def longest_idle_of_most(self) -> Guest:
-        """The longest idle connection of the source that has most; there is at least one connection."""
-        largest = islice(self._by_size[self._largest], _LOOKED_AT)
-        return min(map(self._longest_idle, largest), key=lambda guest: (guest.last_active, guest.number))
+        """The longest idle connection of the source that has most; there is at least one connection.
+
+        Of many sources that have equally many, who was active since it was put in the line goes to its end, so that
+        those who came early and are busy do not give way to the silent ones behind them.
+        """
+        line = self._by_size[self._largest]
+        silent: list[Guest] = []
+        active: list[Guest] = []
+        for source, since in islice(line.items(), _LOOKED_AT):
+            guest = self._longest_idle(source)
+            (active if guest.last_active > since else silent).append(guest)
+            if len(silent) == _COMPARED:
+                break
+        for guest in active:
+            line[guest.source] = guest.last_active
+            line.move_to_end(guest.source)
+        return min(silent + active, key=lambda guest: (guest.last_active, guest.number))
 
     def _longest_idle(self, source: str) -> Guest:
         """Of one source.

@@ -28,6 +28,9 @@ from echotime.wire import message as wire
 class IEchoTransport(ITCPTransport, IConsumer, IPushProducer):
     """What EchoProtocol needs below it: a TCP transport whose reading and whose buffer can be followed."""
 
+    def taken() -> int:
+        """How many bytes the client has taken of what it was sent."""
+
     def peer_ended() -> bool:
         """Whether the client ended its side, though there may be something before that which was not read yet."""
 
@@ -56,6 +59,7 @@ class EchoProtocol(Protocol):
         self._words = 0
         self._awaited: Deferred[bytes] | None = None
         self._output_full = False
+        self._taken = 0
         self._client_ended = False
         self._ended_by = ""
 
@@ -93,6 +97,12 @@ class EchoProtocol(Protocol):
         """See whether the client ended its side while it is not read from."""
         if self.ended_at is None and self.owes and self.transport.peer_ended():
             self.ended_at = self.factory.seconds()
+
+    def look_for_reading(self) -> None:
+        """See whether the client goes on taking what it is owed: much may be gone before there is room again."""
+        if self._output_full and (taken := self.transport.taken()) != self._taken:
+            self._taken = taken
+            self.last_active = self.factory.seconds()
 
     @property
     def closing(self) -> bool:
@@ -153,15 +163,23 @@ class EchoProtocol(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """It is over, in whatever way; a reset by the client is an ordinary end."""
-        awaited, self._awaited = self._awaited, None
-        if awaited is not None:
-            awaited.cancel()
-        if not isinstance(reason.value, (ConnectionDone, ConnectionAborted)):
-            self._ended_by = "client's reset"
+        # its place is free, whatever fails below at those who are told
         self.factory.connections.discard(self)
         self.factory.admission.left(self)
-        self.factory.traffic.ended(self, self._ended_by or "server")
-        self.factory.ended()
+        awaited, self._awaited = self._awaited, None
+        try:
+            if awaited is not None:
+                awaited.cancel()
+        finally:
+            self._tell_of_the_end(reason)
+
+    def _tell_of_the_end(self, reason: Failure) -> None:
+        if not isinstance(reason.value, (ConnectionDone, ConnectionAborted)):
+            self._ended_by = "client's reset"
+        try:
+            self.factory.traffic.ended(self, self._ended_by or "server")
+        finally:
+            self.factory.ended()
 
     def pauseProducing(self) -> None:
         """The transport's buffer is full: the client does not read as fast as it writes."""
@@ -262,9 +280,10 @@ class EchoFactory(ServerFactory):
 
     def buildProtocol(self, addr: Any) -> EchoProtocol | None:  # type: ignore[override]  # Twisted binds it to `protocol`
         """A protocol for a connection that was just accepted; None for one that is not admitted."""
-        health = self.health
-        if health is not None and health.own.sources and (own := health.buildProtocol(addr)) is not None:
-            return own  # type: ignore[no-any-return]
+        if self.health is not None and self.health.expected:
+            own: EchoProtocol | None = self.health.buildProtocol(addr)
+            if own is not None:
+                return own
         of = source(addr.host)
         if not self.admission.admits(addr.host, of):
             return None

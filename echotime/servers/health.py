@@ -19,6 +19,7 @@ class HealthFactory(EchoFactory):
     def __init__(self, factory: EchoFactory) -> None:
         super().__init__(NoWords(), _Unseen(factory.traffic.clock, 0), factory.after_each)
         self.own = OwnQuestions(factory.traffic.counters)
+        self.expected = self.own.expected
 
     def buildProtocol(self, addr: Any) -> EchoProtocol | None:  # type: ignore[override]  # as EchoFactory's
         """A protocol for a connection that is ours; None for a client's."""

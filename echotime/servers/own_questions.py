@@ -14,32 +14,32 @@ Source = tuple[str, int]
 
 
 class OwnQuestions:
-    """Where questions of our own are expected from, and whether they came. Empty but for moments."""
+    """Where questions of our own are expected from, and whether they came; but for moments, nowhere."""
 
     def __init__(self, counters: Counters) -> None:
         self._counters = counters
-        self.sources: dict[Source, bool] = {}
-        """From where they are expected, and whether they came; empty but for moments, for whoever must be quick."""
+        self.expected: dict[Source, bool] = {}
+        """Whether one came from there. Who is in a hurry looks whether there are any, before asking `takes`."""
 
     def expect(self, source: Source) -> None:
         """One will come from there."""
-        self.sources[_plain(source)] = False
+        self.expected[_plain(source)] = False
 
     def arrived(self, source: Source) -> bool:
         """Whether one has come from there."""
-        return self.sources.get(_plain(source), False)
+        return self.expected.get(_plain(source), False)
 
     def forget(self, source: Source) -> None:
         """None will come from there any more."""
-        self.sources.pop(_plain(source), None)
+        self.expected.pop(_plain(source), None)
 
     def takes(self, source: Source) -> bool:
         """Whether what came from there is one. It counts once, however often it is asked."""
         plain = _plain(source)
-        if plain not in self.sources:
+        if plain not in self.expected:
             return False
-        self._counters.health_checks += not self.sources[plain]
-        self.sources[plain] = True
+        self._counters.health_checks += not self.expected[plain]
+        self.expected[plain] = True
         return True
 
 

@@ -41,6 +41,7 @@ class TimeProtocol(DatagramProtocol):
         self._guard = LoopGuard(clock)
         self._rate_limit = rate_limit or RateLimit(0, clock)
         self.own = _OwnDatagrams(counters, self._guard)
+        self._expected = self.own.expected
 
     def admit(self, access: Access) -> None:
         """Answer whom it admits, from now on."""
@@ -65,6 +66,17 @@ class TimeProtocol(DatagramProtocol):
         """Whether none of them is from a source that sends too much; if so they are taken."""
         return self._rate_limit.room_for(number, hosts)
 
+    @property
+    def handled(self) -> int:
+        """How many datagrams were taken by all protocols that share the counters, answered or not."""
+        counters = self._counters
+        return (
+            counters.datagrams
+            + counters.looping
+            + counters.refused_datagrams
+            + (counters.rate_limited + counters.unsynchronized)
+        )
+
     def answer_to(self, number: int) -> bytes:
         """The answer to so many datagrams; what they hold does not matter."""
         self._counters.datagrams += number
@@ -73,7 +85,7 @@ class TimeProtocol(DatagramProtocol):
     def datagramReceived(self, datagram: bytes, addr: Any) -> None:
         """Answer one, unless its sender is not admitted, or it is to be ignored as a part of a loop."""
         assert self.transport is not None
-        if self.own.sources and self.own.takes(addr[:2]):
+        if self._expected and self.own.takes(addr[:2]):
             self.transport.write(timestamp.pack(self._clock(), self._epoch), addr)
         elif self._access.restricts and not self._access.admits(addr[0]):
             self._counters.refused_datagrams += 1

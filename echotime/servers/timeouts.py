@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import Cooperator, LoopingCall
+from twisted.internet.task import Cooperator, LoopingCall, SchedulerStopped
 
 from echotime.servers.echo import EchoFactory, EchoProtocol
 
@@ -54,7 +54,8 @@ class TimeoutWatch:
         # a new one, as the last look of another may still be under way
         self._looking = LoopingCall(self._look)
         self._looking.clock = self._clock
-        self._looking.start(self._tick, now=False)
+        # stopped in the middle of a look
+        self._looking.start(self._tick, now=False).addErrback(lambda failure: failure.trap(SchedulerStopped))
 
     def change(self, timeouts: Timeouts) -> None:
         """Look for these from now on."""
@@ -72,24 +73,31 @@ class TimeoutWatch:
             self._looking.stop()
 
     def _look(self) -> object:
+        return self._turns.coiterate(self._at_all())
+
+    def _now(self) -> float:
         now = self._clock.seconds()
         if now - self._looked > self._tick + _LONGEST_TICK:
             # the process was stopped, or very busy: what came meanwhile has not been read yet, and nobody was idle
             self._awake = now
         self._looked = now
-        return self._turns.coiterate(self._at(now))
+        return now
 
-    def _at(self, now: float) -> Iterator[None]:
+    def _at_all(self) -> Iterator[None]:
+        now = self._now()
         for number, connection in enumerate(list(self._factory.connections), 1):
             if connection in self._factory.connections:
                 self._judge(connection, now)
             if not number % _AT_ONCE:
                 yield
+                now = self._now()
 
     def _judge(self, connection: EchoProtocol, now: float) -> None:
         counters = self._factory.traffic.counters
         if self.timeouts.half_closed is not None:
             connection.look_for_the_end()
+        if self.timeouts.idle is not None:
+            connection.look_for_reading()
         ended_at = connection.ended_at
         if ended_at is not None and not connection.half_closed:
             if _over(_GRACE, now - ended_at):

@@ -6,6 +6,7 @@ import errno
 import os
 import socket
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from gettext import gettext as _
 
@@ -101,6 +102,7 @@ def _reason(option: Option, error: OSError) -> str:
     if error.errno in _REFUSED and option.privilege:
         return _("{reason}; needs {privilege}").format(reason=reason, privilege=option.privilege.needs)
     if error.errno == errno.ENODEV:
-        names = ", ".join(name for _index, name in socket.if_nameindex())
-        return _("{reason}; the interfaces here are {names}").format(reason=reason, names=names)
+        with suppress(OSError):  # a sandbox without AF_NETLINK
+            names = ", ".join(name for _index, name in socket.if_nameindex())
+            return _("{reason}; the interfaces here are {names}").format(reason=reason, names=names)
     return reason

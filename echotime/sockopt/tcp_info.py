@@ -14,6 +14,8 @@ STATES = (
 
 _LAYOUT = struct.Struct("=BxBB20xII36xII4xI16xI")
 """state, retransmits, probes, unacked, sacked, rtt, rttvar, snd_cwnd, total_retrans."""
+_ACKNOWLEDGED = struct.Struct("=120xQ")
+"""bytes_acked, of Linux 4.1."""
 
 
 @dataclass(frozen=True)
@@ -64,3 +66,9 @@ def unpack(raw: bytes) -> TcpInfo:
 def tcp_info(sock: socket.socket) -> TcpInfo:
     """Of a TCP socket. Raises OSError where the system has no TCP_INFO."""
     return unpack(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _LAYOUT.size))
+
+
+def acknowledged(sock: socket.socket) -> int:
+    """How many bytes the other end of a connection has taken; 0 where the system does not tell. Raises OSError."""
+    raw = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _ACKNOWLEDGED.size)
+    return int(_ACKNOWLEDGED.unpack(raw)[0]) if len(raw) == _ACKNOWLEDGED.size else 0

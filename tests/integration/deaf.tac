@@ -18,10 +18,12 @@ daemon = tap.daemon(options.settings, reactor)
 ]
 
 
-def toggle(number, frame):
-    reactor.callFromThread(port.stopReading if port in reactor.getReaders() else port.startReading)
+def toggle():
+    deaf = port in reactor.getReaders()
+    (port.stopReading if deaf else port.startReading)()
+    print("deaf from now on" if deaf else "well again", flush=True)
 
 
-signal.signal(signal.SIGUSR2, toggle)
+signal.signal(signal.SIGUSR2, lambda number, frame: reactor.callFromThread(toggle))
 application = Application("echotime")
 daemon.setServiceParent(application)

@@ -88,6 +88,20 @@ class LimitTests(DaemonTestCase):
         self.assertTrue(self.served_now(self.come(daemon, "127.0.0.9")))
         self.served(daemon)
 
+    def test_no_descriptor_left(self) -> None:
+        """Where even the reserve does not do, connections are closed; they cost a few lines, however many come."""
+        arguments = ("--tcp", "127.0.0.1:0", "--udp", "127.0.0.1:0", *self.options)
+        daemon = self.twistd("echotime", *arguments, prefix=("prlimit", "--nofile=20"))
+        here = [self.come(daemon, f"127.0.1.{number}") for number in range(100)]
+        daemon.line(r"not served: TCP 127.0.0.1:\d+: accept EMFILE: \d+ more")
+        for each in here:
+            each.close()
+        until = time.monotonic() + LIMIT
+        while not self.served_now(self.come(daemon, "127.0.0.9")):
+            self.assertLess(time.monotonic(), until)  # the ends of those may not have been read yet
+        ended = self.served(daemon)
+        self.assertLess(len([line for line in daemon.lines if "EMFILE" in line]), 5, ended.out)
+
     def test_idle(self) -> None:
         """Closed after the time, in order; who goes on is not."""
         daemon = self.echotime("--idle-timeout", "0.5")

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import re
 import socket
+import time
+from pathlib import Path
 
+from echotime.daemon.journal import SOCKET
 from tests.integration.peers import ACKNOWLEDGEMENT, connect, one_shot, read_exactly
-from tests.integration.twistd import DaemonTestCase
+from tests.integration.twistd import LIMIT, DaemonTestCase
+
+JOURNAL = ("bash", "-c", 'export JOURNAL_STREAM=$(stat -Lc %d:%i /proc/$$/fd/1); exec "$@"', "bash")
+"""Says that standard output is the journal's stream."""
 
 
 class LogTests(DaemonTestCase):
@@ -22,6 +28,21 @@ class LogTests(DaemonTestCase):
         daemon.line(rf"#info\] connection from {peer}$")
         daemon.line(rf"#info\] {peer}: hello$")
         daemon.line(rf"#info\] connection from {peer} ended by client, 5 bytes in, 18 bytes out$")
+
+    def test_journal(self) -> None:
+        """Where standard output is the journal's, and no journald is there, each line begins with its priority."""
+        if Path(SOCKET).exists():
+            self.skipTest("a journald is here, and takes the entries")
+        address = ("--tcp", "127.0.0.1:0", "--sockopt", "IP_FREEBIND=on")
+        daemon = self.twistd("echotime", *address, prefix=JOURNAL)
+        daemon.line(r"^<6>listening on TCP 127\.0\.0\.1:\d+$")
+        log = self.mktemp()
+        file = self.twistd("--logfile", log, "echotime", *address, prefix=JOURNAL)
+        deadline = time.monotonic() + LIMIT
+        while "listening on TCP" not in (Path(log).read_text(encoding="utf-8") if Path(log).exists() else ""):
+            self.assertLess(time.monotonic(), deadline)
+        self.assertEqual(file.stop().out, "")
+        self.assertIn("#info] listening on TCP", Path(log).read_text(encoding="utf-8"))
 
     def test_hostile_bytes(self) -> None:
         """A message is one line of printable ASCII, whatever it holds."""

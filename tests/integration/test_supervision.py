@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import secrets
+import shutil
 import signal
 import socket
+import tempfile
+import time
 from pathlib import Path
 
 from tests.integration.peers import ACKNOWLEDGEMENT, connect, one_shot, read_exactly
@@ -31,12 +34,12 @@ class SupervisionTests(DaemonTestCase):
         addresses = ("--tcp", "127.0.0.1:0", "--udp", "127.0.0.1:0")
         return self.twistd("echotime", *addresses, *self.options, *args, prefix=self.prefix(**more))
 
-    def told(self, beginning: str) -> str:
-        """The next line that begins so; others are read over."""
+    def told(self, beginning: str, further: str = "") -> str:
+        """The next line that begins so, or that of its datagram that begins as `further`; others are read over."""
         while True:
-            for line in self.manager.recv(4096).decode().splitlines():
-                if line.startswith(beginning):
-                    return line
+            lines = self.manager.recv(4096).decode().splitlines()
+            if any(line.startswith(beginning) for line in lines):
+                return next(line for line in lines if line.startswith(further or beginning))
 
     def test_ready_and_stopping(self) -> None:
         """Ready is told when clients are served, with figures; and the stop, with a demand for time."""
@@ -50,6 +53,23 @@ class SupervisionTests(DaemonTestCase):
             self.told("STOPPING=1")
             self.assertIn("open connections: 1;", self.told("STATUS="))
         self.assertEqual(daemon.wait().status, -signal.SIGTERM)
+
+    def test_reload(self) -> None:
+        """Its beginning, with the moment that Type=notify-reload asks for, and that it is over, faulty file or not."""
+        path = Path(tempfile.mkdtemp(), "echotime.conf")
+        self.addCleanup(shutil.rmtree, path.parent)
+        for text in ("[echotime]\n", "[echotime]\nbacklog = x\n"):
+            path.write_text("[echotime]\n", encoding="utf-8")
+            daemon = self.supervised("--config", str(path))
+            self.told("READY=1")
+            path.write_text(text, encoding="utf-8")
+            before = time.monotonic_ns() // 1000
+            daemon.signal(signal.SIGHUP)
+            moment = self.told("RELOADING=1", "MONOTONIC_USEC=").partition("=")[2]
+            self.assertTrue(before <= int(moment) <= time.monotonic_ns() // 1000)
+            self.told("READY=1")
+            daemon.line("reloaded: ")
+            daemon.stop()
 
     def test_watchdog(self) -> None:
         """It is told again and again; the questions behind it leave no line in the log."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionAborted
+from twisted.internet.interfaces import IAddress
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
@@ -12,18 +14,18 @@ from echotime.servers.admission import Admission, Limits
 from echotime.servers.echo import EchoFactory, EchoProtocol
 from echotime.servers.replies import NoWords
 from echotime.servers.traffic import Counters, Traffic
-from tests.unit.test_echo import Abortable
+from tests.unit.test_echo import Abortable, Asked
 
 
 class AdmissionTests(SynchronousTestCase):
     """With real protocols."""
 
-    def limited(self, connections: int, per_source: int) -> None:
+    def limited(self, connections: int, per_source: int, leaving: int | None = None) -> None:
         """A factory with limits."""
         self.clock = Clock()
         traffic = Traffic(self.clock, 0)
         self.counters = traffic.counters
-        self.admission = Admission(self.counters, limits=Limits(connections, per_source))
+        self.admission = Admission(self.counters, limits=Limits(connections, per_source, leaving))
         self.factory = EchoFactory(NoWords(), traffic, admission=self.admission)
 
     def tearDown(self) -> None:
@@ -102,6 +104,41 @@ class AdmissionTests(SynchronousTestCase):
             self.comes(f"10.0.0.{number}")
         self.assertEqual(self.ended(*many), [True, True, True, False])
         self.assertEqual(self.admission.present, 4)
+
+    def test_too_many_at_once(self) -> None:
+        """Those that gave way have their descriptors until they are over: only so many may be on their way."""
+        self.limited(4, 4, 2)
+        many = [self.comes("10.0.0.1") for _ in range(4)]
+        self.comes("10.0.0.2")
+        self.comes("10.0.0.3")
+        self.assertIsNone(self.come("10.0.0.4"))
+        self.assertEqual((self.counters.evicted, self.counters.refused_full), (2, 1))
+        self.assertEqual(self.ended(*many), [True, True, False, False])
+        self.comes("10.0.0.4")
+
+    def test_a_failure_at_the_end(self) -> None:
+        """Words that cannot be called off, and a watcher that fails, leave no place taken, and a stop goes on."""
+
+        class Stubborn(Asked):
+            """Its words are its own."""
+
+            def word_for(self, message: bytes, peer: IAddress) -> Deferred[bytes]:
+                """Never."""
+
+                def refuse(word: Deferred[bytes]) -> None:
+                    raise ValueError("no")
+
+                return Deferred(refuse)
+
+        self.limited(4, 4)
+        self.factory.words, self.factory.asks = Stubborn(), True
+        one = self.comes("10.0.0.1")
+        one.dataReceived(b"x")
+        empty = self.factory.when_empty()
+        self.patch(self.factory.traffic, "ended", None)
+        self.assertRaises(TypeError, one.connectionLost)
+        self.assertEqual((self.admission.present, self.factory.connections), (0, set()))
+        self.successResultOf(empty)
 
     def test_no_limits(self) -> None:
         """None means any number."""

@@ -13,7 +13,7 @@ from echotime.sockopt.catalogue import BY_NAME
 from echotime.sockopt.errno_name import errno_name
 from echotime.sockopt.option import Place
 from echotime.sockopt.scratch import Scratch
-from echotime.sockopt.tcp_info import tcp_info
+from echotime.sockopt.tcp_info import acknowledged, tcp_info
 from echotime.sockopt.trial import Outcome, outcomes, shown_values
 
 
@@ -102,6 +102,22 @@ def test_dangers() -> None:
     assert warning(parse("SO_RCVLOWAT=1"), "tcp") == ""
     assert "waits until more bytes" in warning(parse("SO_RCVLOWAT=2"), "tcp")
     assert "do not block" in warning(parse("SO_RCVTIMEO=1s"), "udp")
+
+
+def test_acknowledged() -> None:
+    """What the other end has taken, and not what is kept here as it has no room."""
+    with socket.socket() as listener, socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        client.connect(listener.getsockname())
+        with listener.accept()[0] as server:
+            before = acknowledged(server)
+            server.setblocking(False)
+            sent = server.send(bytes(1_000_000))
+            server.setblocking(True)
+            client.recv(1)
+            assert before < acknowledged(server) < sent
 
 
 def test_tcp_info() -> None:

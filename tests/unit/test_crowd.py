@@ -64,6 +64,42 @@ def test_sources_that_left_cost_nothing() -> None:
     assert (crowd._groups, crowd._rows, crowd._by_size[1:]) == ({}, {}, [{}])
 
 
+def test_the_busy_do_not_give_way_to_the_silent() -> None:
+    """However many silent sources came after them: those who came first and are active all the time stay."""
+    crowd = Crowd()
+    everybody = [Connection(number, f"10.0.{number // 256}.{number % 256}", number) for number in range(2000)]
+    for each in everybody:
+        crowd.add(each)
+    busy = set(everybody[:100])
+    for now in range(2000, 3000):
+        for each in busy:
+            each.last_active = now
+        gone = crowd.longest_idle_of_most()
+        assert gone not in busy
+        crowd.discard(gone)
+        crowd.add(Connection(now, f"10.1.{now // 256}.{now % 256}", now))
+
+
+def test_all_are_busy() -> None:
+    """Only so many are looked at for one that gives way, even if none of very many was silent."""
+    crowd = Crowd()
+    looks = 0
+    longest_idle = crowd._longest_idle
+
+    def counted(source: str) -> object:
+        nonlocal looks
+        looks += 1
+        return longest_idle(source)
+
+    crowd._longest_idle = counted  # type: ignore[method-assign,assignment]
+    everybody = [Connection(number, f"10.0.{number // 256}.{number % 256}", 0) for number in range(2000)]
+    for each in everybody:
+        crowd.add(each)
+        each.last_active = 1
+    crowd.discard(crowd.longest_idle_of_most())
+    assert looks == 256
+
+
 def test_many_evictions_look_at_each_once() -> None:
     """A thousand evictions of a thousand connections take a few looks at each, not a thousand."""
     looks = 0

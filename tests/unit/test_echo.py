@@ -44,10 +44,15 @@ class Abortable(StringTransport):
 
     aborted = False
     ended = False
+    sent = 0
 
     def peer_ended(self) -> bool:
         """As the test says."""
         return self.ended
+
+    def taken(self) -> int:
+        """As the test says."""
+        return self.sent
 
     def abortConnection(self) -> None:
         """Note it."""

@@ -185,8 +185,8 @@ def test_deaf(daemon: Daemon, which: int) -> None:
     daemon.settle()
     counters = daemon.traffic.counters
     assert counters == Counters(health_checks=counters.health_checks), "what was taken late is no client's either"
-    assert not daemon.check._echo.own.sources
-    assert not daemon.udp.protocol.own.sources
+    assert not daemon.check._echo.expected
+    assert not daemon.udp.protocol.own.expected
     assert not daemon.udp.protocol.ports_apart
 
 
@@ -220,7 +220,7 @@ def test_not_reached(daemon: Daemon) -> None:
     found = daemon.findings()
     assert [each.verdict for each in found] == [Verdict.UNREACHED] * 2
     assert "no answer came within 1 s" in found[0].reason
-    assert not daemon.check._echo.own.sources
+    assert not daemon.check._echo.expected
 
 
 def test_not_reached_but_deaf(daemon: Daemon) -> None:
@@ -255,6 +255,27 @@ def test_busy(daemon: Daemon) -> None:
     for each in others:
         each.close()
     daemon.settle()
+
+
+def test_busy_with_datagrams(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same under a flood: the queue is as full at each look, but others are answered from it."""
+    daemon.serve()
+    counters = daemon.traffic.counters
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.connect(("127.0.0.1", daemon.udp.getHost().port))
+        for _ in range(1000):
+            sock.send(b"x")
+        for progress, verdict in ((1, Verdict.UNREACHED), (0, Verdict.DEAF)):
+            # a queue that is filled again at once, or one that nobody takes anything from
+            monkeypatch.setattr(
+                type(daemon.udp),
+                "doRead",
+                lambda port, progress=progress: setattr(counters, "datagrams", counters.datagrams + progress),
+            )
+            assert daemon.verdicts() == [Verdict.ANSWERED, verdict]
+        monkeypatch.undo()
+        daemon.settle()
+        assert daemon.verdicts() == [Verdict.ANSWERED] * 2
 
 
 def test_wrong_answer(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:

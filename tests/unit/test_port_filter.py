@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import socket
 
 import pytest
@@ -85,6 +86,23 @@ def test_our_own_port(served: Served) -> None:
                 each.sendto(b"x", ("127.0.0.1", number))
             port.doRead()
             assert (heard(sock), len(heard(other))) == ([], 1)
+        assert dict(port.errors) == {"from our own address": 1}
+
+
+def test_our_own_port_without_a_descriptor(served: Served) -> None:
+    """Where nobody can tell whose address it is, as no descriptor is left, it is not answered; all others are."""
+    with listening(served, "127.0.0.1") as port, client() as sock:
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as same_number:
+            same_number.bind(("127.0.0.2", port.getHost().port))
+            for each in (same_number, sock):
+                each.sendto(b"x", ("127.0.0.1", port.getHost().port))
+            resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+            try:
+                port.doRead()
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            assert (heard(same_number), len(heard(sock))) == ([], 1)
         assert dict(port.errors) == {"from our own address": 1}
 
 

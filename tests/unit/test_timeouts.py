@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 from twisted.internet.address import IPv4Address
@@ -78,6 +79,19 @@ class TimeoutTests(SynchronousTestCase):
         self.seconds(11)
         self.assertEqual(self.state(), "reset")
 
+    def test_reads_slowly(self) -> None:
+        """Who takes a little now and then is not idle, though there is no room for more yet."""
+        self.watched(Timeouts(idle=10))
+        self.one.dataReceived(b"x")
+        self.one.pauseProducing()
+        assert isinstance(self.one.transport, Abortable)
+        for _ in range(5):
+            self.one.transport.sent += 1
+            self.seconds(9)
+        self.assertEqual(self.state(), "open")
+        self.seconds(3)
+        self.assertEqual(self.state(), "reset")
+
     def test_waits_for_its_word(self) -> None:
         """It is not its fault: its time begins when the word is there."""
         words = Asked()
@@ -152,6 +166,16 @@ class TimeoutTests(SynchronousTestCase):
         self.seconds(3)
         self.assertEqual(self.state(), "closing")
 
+    def test_busy_process(self) -> None:
+        """Who was silent is idle also while the process is so busy that a look at all takes seconds."""
+        self.watched(Timeouts(idle=10))
+        for _ in range(600):
+            self.another()
+        at_once = self.clock.callLater
+        self.patch(self.clock, "callLater", lambda seconds, *call: at_once(max(seconds, 0.9), *call))
+        self.seconds(30)
+        self.assertEqual(self.counters.idle_timeouts, 601)
+
     def test_many(self) -> None:
         """A look at many leaves room for others in between."""
         self.watched(Timeouts(idle=10))
@@ -168,6 +192,19 @@ class TimeoutTests(SynchronousTestCase):
         self.seconds(1)
         self.assertGreaterEqual(calls, 3)
         self.assertEqual({self.state(each) for each in all_of_them}, {"closing"})
+
+    def test_stop_in_the_middle(self) -> None:
+        """The daemon may stop while a look at many is not over: that is no error."""
+        self.watched(Timeouts(idle=10))
+        for _ in range(600):
+            self.another()
+        at_once = self.clock.callLater
+        self.patch(self.clock, "callLater", lambda seconds, *call: at_once(max(seconds, 0.9), *call))
+        self.seconds(2)
+        self.assertTrue(self.watch._turns._tasks, "it is in the middle")
+        self.watch.stop()
+        gc.collect()
+        self.assertEqual(self.flushLoggedErrors(), [])
 
     def test_none(self) -> None:
         """Without timeouts nothing is looked at."""

@@ -7,9 +7,10 @@ import os
 import resource
 import select
 import socket
+import time
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
@@ -18,8 +19,9 @@ from twisted.logger import LogEvent
 from twisted.python.failure import Failure
 
 from echotime.ports.polled import PolledPort
-from echotime.ports.poller import Poller
 from echotime.ports.stock import StockPort
+from echotime.sockopt.assignment import parse
+from echotime.sockopt.catalogue import BY_NAME
 from tests.unit.loopback import open_descriptors
 from tests.unit.noting import LARGE, Bench, Noting
 from tests.unit.stepping import connected, received, reset, stepping
@@ -51,6 +53,19 @@ def test_ipv6_addresses() -> None:
             assert (transport.getHost().host, transport.getHost().port) == sock.getpeername()[:2]
             reset(sock)
             bench.over()
+
+
+def test_refused_does_not_linger() -> None:
+    """A client that is not admitted, and does not take the end, holds nobody up; SO_LINGER would wait for it."""
+    with stepping() as reactor:
+        bench = Bench(PolledPort, reactor)
+        bench.port.change(parse("SO_LINGER=5s"))
+        bench.factory.buildProtocol = lambda addr: None  # type: ignore[method-assign]
+        with connected(bench.port) as silent, connected(bench.port) as sock:
+            silent.setsockopt(socket.IPPROTO_IP, BY_NAME["IP_MINTTL"].number, 255)  # it drops whatever comes
+            began = time.monotonic()
+            assert bench.read_all(sock) == b""
+        assert time.monotonic() - began < 4
 
 
 def test_an_end_that_fails(odd: Bench, clean_reactor: list[LogEvent]) -> None:
@@ -151,29 +166,54 @@ def test_no_exception_ends_the_port(clean_reactor: list[LogEvent]) -> None:
             bench.over()
 
 
+@contextmanager
+def few_descriptors(number: int) -> Iterator[None]:
+    """So many are left for a while."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    taken = [os.dup(0)]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (taken[0] + 40, hard))
+    try:
+        with suppress(OSError):
+            while True:
+                taken.append(os.dup(0))
+        for _ in range(number):
+            os.close(taken.pop())
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        for each in taken:
+            os.close(each)
+
+
 def test_out_of_descriptors(odd: Bench) -> None:
     """Who comes while no descriptor is left is turned away; then as many are accepted in a turn as before."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    taken: list[int] = []
     with connected(odd.port) as sock, connected(odd.port) as other:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (sock.fileno() + 40, hard))
-        try:
-            with suppress(OSError):
-                while True:
-                    taken.append(os.dup(0))
+        with few_descriptors(0):
             odd.reactor.step(3)
-        finally:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-            for each in taken:
-                os.close(each)
         assert odd.factory.happened("made") == 0
-        assert received(sock) == received(other) == b""
+        for each in (sock, other):
+            with pytest.raises(ConnectionResetError):
+                received(each)
+    assert odd.port.errors == {"accept EMFILE": 2}
     clients = [socket.create_connection(("127.0.0.1", odd.port.getHost().port)) for _ in range(30)]
     odd.reactor.step(2 if odd.kind is PolledPort else 40)
     assert odd.factory.happened("made") >= len(clients)
     for client in clients:
         reset(client)
     odd.over()
+
+
+def test_the_last_descriptor(odd: Bench) -> None:
+    """The connection that takes it is served, though nobody came before; and nobody was turned away."""
+    with connected(odd.port) as sock:
+        with few_descriptors(1):
+            sock.send(b"served")
+            odd.reactor.until(lambda: odd.factory.happened("data"))
+            odd.reactor.step(3)
+            assert odd.factory.happened("lost") == 0
+        assert odd.port.errors == {}
+        reset(sock)
+        odd.over()
 
 
 EPOLL = select.epoll
@@ -216,25 +256,22 @@ def test_no_room_to_watch(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_poller_itself_cannot_be_watched(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The reactor may have no room for the poller: who comes then is ended, who comes later served."""
+    """Where the reactor has no room for the poller, or there is no descriptor for it, the port does not listen."""
     with stepping() as reactor:
-        bench = Bench(PolledPort, reactor)
+        before = open_descriptors()
         add = reactor.addReader
 
         def refuse(reader: Any) -> None:
-            if isinstance(reader, Poller):
-                raise OSError(28, "No space left on device")
-            add(reader)
+            raise OSError(28, "No space left on device")
 
         monkeypatch.setattr(reactor, "addReader", refuse)
-        with connected(bench.port):
-            bench.made()
-            bench.over()
+        with pytest.raises(OSError, match="No space"):
+            Bench(PolledPort, reactor)
+        assert open_descriptors() == before
         monkeypatch.setattr(reactor, "addReader", add)
+        bench = Bench(PolledPort, reactor)
         with connected(bench.port) as sock:
-            bench.made(2)
-            sock.send(b"served")
-            reactor.until(lambda: bench.factory.noted[-1] == ("data", b"served"))
+            bench.made()
             reset(sock)
             bench.over()
 

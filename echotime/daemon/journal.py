@@ -1,0 +1,90 @@
+"""The log for systemd's journal: an event with its fields by journald's own protocol, or else as lines with priorities.
+
+The lines go to standard output; that it does not block is another's matter.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import struct
+import sys
+from collections.abc import Iterator, Mapping
+from typing import IO, Any
+
+from twisted.logger import FileLogObserver, ILogObserver, LogEvent, LogLevel, eventAsText
+from zope.interface import implementer
+
+JOURNAL_LOGGER = "echotime.daemon.journal.journal_observer"
+"""What twistd's --logger takes."""
+SOCKET = "/run/systemd/journal/socket"
+_PRIORITIES = {LogLevel.critical: 2, LogLevel.error: 3, LogLevel.warn: 4, LogLevel.info: 6, LogLevel.debug: 7}
+"""As syslog(3) numbers them."""
+_FIELD = re.compile(r"(?!log_)[a-z][a-z_]{0,40}")
+_TWISTEDS = frozenset({"message", "time", "system", "format"})
+_LENGTH = struct.Struct("<Q")
+
+
+def is_journal(descriptor: int, environment: Mapping[str, str]) -> bool:
+    """Whether a descriptor is the journal's stream, as systemd.exec(5) has $JOURNAL_STREAM: device and inode."""
+    try:
+        found = os.fstat(descriptor)
+    except OSError:
+        return False
+    return environment.get("JOURNAL_STREAM") == f"{found.st_dev}:{found.st_ino}"
+
+
+def journal_observer() -> Journal:
+    """For the standard output of this moment."""
+    return Journal(sys.stdout)
+
+
+@implementer(ILogObserver)
+class Journal:
+    """Sends an event's fields as ECHOTIME_PEER and the like; what journald does not take goes to `stream`."""
+
+    def __init__(self, stream: IO[Any], path: str = SOCKET) -> None:
+        self._path = path
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        self._lines = FileLogObserver(stream, _lines)
+
+    def __call__(self, event: LogEvent) -> None:
+        """One entry."""
+        text = _text(event)
+        if not text:
+            return
+        try:
+            self._socket.sendto(b"".join(_entry(event, text)), self._path)
+        except OSError:
+            self._lines(event)
+
+
+def _text(event: LogEvent) -> str:
+    """Without the time, which the journal has."""
+    return eventAsText(event, includeTimestamp=False, includeSystem=False)
+
+
+def _priority(event: LogEvent) -> int:
+    return _PRIORITIES.get(event.get("log_level", LogLevel.info), 6)
+
+
+def _lines(event: LogEvent) -> str:
+    """As sd-daemon(3) has them; each line of a traceback needs its own priority."""
+    return "".join(f"<{_priority(event)}>{line}\n" for line in _text(event).split("\n"))
+
+
+def _entry(event: LogEvent, text: str) -> Iterator[bytes]:
+    yield _field("MESSAGE", text)
+    yield _field("PRIORITY", str(_priority(event)))
+    yield _field("SYSLOG_IDENTIFIER", "echotime")
+    yield _field("ECHOTIME_LOGGER", str(event.get("log_namespace", "")))
+    for name, value in event.items():
+        if name not in _TWISTEDS and isinstance(value, (str, int, float)) and _FIELD.fullmatch(name):
+            yield _field(f"ECHOTIME_{name.upper()}", str(value))
+
+
+def _field(name: str, value: str) -> bytes:
+    """With its length, as a value may have newlines."""
+    data = value.encode("utf-8", "backslashreplace")
+    return b"%s\n%s%s\n" % (name.encode(), _LENGTH.pack(len(data)), data)

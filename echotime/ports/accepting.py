@@ -1,0 +1,137 @@
+"""AcceptingPort: how connections are accepted, and what is done when they cannot be.
+
+No error costs a line in the log or is tried again without end. Each is counted; what concerns one client is passed
+over; and where descriptors or memory are lacking those who wait are reset, or left to wait for a moment.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+import struct
+from collections import Counter
+from typing import Any
+
+from twisted.internet import tcp
+from twisted.logger import Logger
+
+from echotime.ports.connection import close
+from echotime.ports.owned import OwnedPort, ShutDown, is_shut_down
+from echotime.ports.reserve import RESERVE
+from echotime.sockopt.errno_name import errno_name
+
+PAUSE = 1.0
+"""Seconds until the next try, where nothing helps."""
+_LACKING = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_OF_ONE_CLIENT = frozenset(
+    {
+        *(errno.ECONNABORTED, errno.EPERM, errno.EPROTO, errno.EINTR),
+        # what was pending on the connection, which accept(2) tells on Linux
+        *(errno.ENETDOWN, errno.ENOPROTOOPT, errno.EHOSTDOWN, errno.ENONET, errno.EHOSTUNREACH),
+        *(errno.EOPNOTSUPP, errno.ENETUNREACH),
+    }
+)
+_RESET = struct.pack("ii", 1, 0)
+_NUMERIC = socket.NI_NUMERICHOST | socket.NI_NUMERICSERV
+
+
+class AcceptingPort(OwnedPort, tcp.Port):  # type: ignore[misc]  # Twisted's stopListening has an alias
+    """A tcp.Port in whose `errors` stands what kept clients out, by errno name (``accept EMFILE``), and how often."""
+
+    factory: Any
+    socket: Any
+    lingers: bool
+    """Whether a close of a connection would wait."""
+    _log = Logger()
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.errors: Counter[str] = Counter()
+        self._family = int(self.addressFamily)
+        self._resuming: Any = None
+
+    def startListening(self) -> None:
+        """As the parent's, with a descriptor kept for bad times."""
+        RESERVE.keep()
+        super().startListening()
+
+    def doRead(self) -> Exception | None:
+        """Accept who is there, a bounded number. An exception is returned for a socket that will not be well again."""
+        failed = 0
+        for _ in range(self.numberAccepts):
+            try:
+                # what socket.accept does, without looking up the names of family and type each time
+                descriptor, client = self.socket._accept()
+            except BlockingIOError:
+                return None
+            except OSError as error:
+                if error.errno in _LACKING:
+                    self._turn_away(error)
+                    return None
+                if error.errno not in _OF_ONE_CLIENT:
+                    return ShutDown() if is_shut_down(self.socket) else error
+                self._count(error)
+                failed += 1
+            else:
+                self._begin(socket.socket(self._family, socket.SOCK_STREAM, 0, descriptor), client)
+        if failed == self.numberAccepts:
+            self._pause()
+        return None
+
+    def _begin(self, sock: socket.socket, client: tuple[Any, ...]) -> None:
+        connection: Any = None
+        try:
+            if client[2:] and client[3]:
+                # a link-local address: with the name of its link
+                client = (socket.getnameinfo(client, _NUMERIC)[0], *client[1:])
+            protocol = self.factory.buildProtocol(self._buildAddr(client))
+            if protocol is None:
+                close(sock, lingers=self.lingers)
+                return
+            connection = self.transport(sock, protocol, client, self, self.sessionno, self.reactor)
+            self.sessionno += 1
+            protocol.makeConnection(connection)
+        except BaseException:  # as Twisted's: it must not end the port
+            self._log.failure("a connection could not be served")
+            sock.close() if connection is None else connection.abortConnection()
+        else:
+            self.began(connection)
+
+    def began(self, connection: Any) -> None:
+        """A connection has its protocol."""
+
+    def _turn_away(self, error: OSError) -> None:
+        """Reset those who wait, in the place that is kept for it; else the socket would stay readable for ever."""
+        turned_away = 0
+        with RESERVE.given_up():
+            try:
+                while turned_away < self.numberAccepts:
+                    descriptor, _ = self.socket._accept()
+                    turned_away += 1
+                    with socket.socket(self._family, socket.SOCK_STREAM, 0, descriptor) as sock:
+                        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            except BlockingIOError:
+                pass  # nobody waits any more; perhaps nobody did
+            except OSError:
+                self._pause()
+                turned_away = turned_away or 1
+        self._count(error, turned_away)
+
+    def _count(self, error: OSError, number: int = 1) -> None:
+        if number:
+            self.errors[f"accept {errno_name(error)}"] += number
+
+    def _pause(self) -> None:
+        self.stopReading()
+        self._resuming = self.reactor.callLater(PAUSE, self._resume)
+
+    def _resume(self) -> None:
+        self._resuming = None
+        self.startReading()
+
+    def connectionLost(self, reason: Any = None) -> None:
+        """It accepts no more."""
+        if self._resuming is not None:
+            self._resuming.cancel()
+            self._resuming = None
+        super().connectionLost(reason)

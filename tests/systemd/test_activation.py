@@ -1,0 +1,194 @@
+"""Sockets that systemd opens: what is served on them, and that nothing is lost while the daemon is away."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.integration.peers import ACKNOWLEDGEMENT, ask_time, connect, one_shot, read_all, read_exactly
+from tests.systemd.units import ADDRESS, LIMIT, PROGRAMS, SERVICE, SOCKET, UnitTestCase, systemctl
+
+_MANY = 200
+
+
+class ActivationTests(UnitTestCase):
+    """echotime.socket and echotime@.socket."""
+
+    def test_first_client_starts_it(self) -> None:
+        """The socket alone is enabled; a connection or a datagram starts the daemon, which answers it."""
+        for ask in (lambda: one_shot(ADDRESS, b"hi"), lambda: ask_time(ADDRESS)):
+            systemctl("start", SOCKET)
+            self.assertEqual(self.show(SERVICE, "ActiveState"), "inactive")
+            self.assertTrue(ask())
+            self.process()
+            systemctl("stop", SOCKET, SERVICE)
+
+    def test_both_versions_and_addresses(self) -> None:
+        """One socket serves IPv4 and IPv6, and a datagram is answered from the address that was asked."""
+        self.start()
+        for host in ("127.0.0.1", "127.0.0.9", "::1"):
+            self.assertEqual(one_shot((host, ADDRESS[1]), b"hi"), b"hi" + ACKNOWLEDGEMENT)
+            self.assertEqual(len(ask_time((host, ADDRESS[1]))), 4)
+
+    def test_nothing_else_is_opened(self) -> None:
+        """What listens is systemd's: no other inode than those that it holds."""
+        self.start()
+        for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+            ours, theirs = (self.held(process, kind, ADDRESS[1]) for process in (self.process(), 1))
+            self.assertEqual(os.fstat(ours.fileno()).st_ino, os.fstat(theirs.fileno()).st_ino)
+
+    def test_without_the_cache_of_plugins(self) -> None:
+        """Twisted takes the variables away before we are asked, and the sockets are served all the same."""
+        bare = Path("/opt/bare")
+        self._changed.add(bare)
+        shutil.copytree(PROGRAMS.parent, bare, symlinks=True)
+        (cache,) = bare.rglob("dropin.cache")
+        cache.unlink()
+        self.change(
+            SERVICE,
+            "ExecStart=",
+            f"ExecStart={bare}/bin/python -B {bare}/bin/twistd --nodaemon --pidfile= echotime",
+            f"ExecPaths={bare}",
+        )
+        self.start()
+        self.line(SERVICE, r"TCP \[::\]:12345: passed in as descriptor 3 \(echotime\)")
+        self.assertFalse(cache.exists())
+        self.assertEqual(one_shot(ADDRESS, b"hi"), b"hi" + ACKNOWLEDGEMENT)
+
+    def test_by_name(self) -> None:
+        """Two more sockets of other names; one of them is nobody's."""
+        for name, listen in (("web", "ListenStream=127.0.0.1:8001"), ("other", "ListenDatagram=127.0.0.1:8002")):
+            path = Path(f"/etc/systemd/system/echotime-{name}.socket")
+            text = f"[Socket]\n{listen}\nService={SERVICE}\nFileDescriptorName={name}\n"
+            path.write_text(text, encoding="ascii")
+            self._changed.add(path)
+        systemctl("daemon-reload")
+        self.change(SERVICE, "Sockets=echotime.socket echotime-web.socket echotime-other.socket")
+        self.options("--tcp systemd:web --udp systemd:echotime")
+        systemctl("start", "echotime-web.socket", "echotime-other.socket")
+        self.start()
+        self.assertEqual(one_shot(("127.0.0.1", 8001), b"hi"), b"hi" + ACKNOWLEDGEMENT)
+        self.assertEqual(len(ask_time(ADDRESS)), 4)
+        found = [each for each in self.entries(SERVICE, "-p", "warning") if "nothing asks for it" in each["MESSAGE"]]
+        self.assertEqual(len(found), 2)
+
+    def test_not_what_was_asked(self) -> None:
+        """Is told in the journal, with status 1."""
+        self.change(SERVICE, "Restart=no")
+        self.options("--udp systemd:nobody")
+        self.fails(SERVICE)
+        self.line(SERVICE, "--udp systemd:nobody: no socket named 'nobody' is left of what was passed: descriptor 3")
+        self.assertEqual(self.show(SERVICE, "ExecMainStatus"), "1")
+
+    def test_options(self) -> None:
+        """What can still be set is; what comes too late is told."""
+        self.options("--sockopt tcp:SO_KEEPALIVE=on --sockopt IP_FREEBIND=on --sockopt udp:SO_RCVBUF=100K")
+        self.start()
+        self.line(SERVICE, "TCP .*: SO_KEEPALIVE asked on, effective on$")
+        self.line(SERVICE, "TCP .*: IP_FREEBIND asked on, effective off: too late")
+        self.line(SERVICE, "UDP .*: SO_RCVBUF asked 102400, effective 204800")
+
+    def test_instances(self) -> None:
+        """Each has its own port, options and control socket."""
+        self.options("--reply seven", "echotime-7777")
+        systemctl("start", "echotime@7777.socket", "echotime@8888.socket")
+        self.assertEqual(one_shot(("127.0.0.1", 7777), b"hi"), b"hi" + ACKNOWLEDGEMENT + b"seven")
+        self.assertEqual(one_shot(("127.0.0.1", 8888), b"hi"), b"hi" + ACKNOWLEDGEMENT)
+        self.assertEqual(len(ask_time(("127.0.0.1", 7777))), 4)
+        self.assertIn("TCP [::]:7777", self.control("status", path="/run/echotime-7777/control"))
+        self.assertIn("TCP [::]:8888", self.control("status", path="/run/echotime-8888/control"))
+
+
+class RestartTests(UnitTestCase):
+    """Nothing is refused and nothing lost."""
+
+    def test_killed(self) -> None:
+        """Who comes while a killed daemon is away waits, and is answered by the next."""
+        before = self.start()
+        self.change(SERVICE, "RestartSec=1")
+        os.kill(before, signal.SIGKILL)
+        with connect(ADDRESS) as sock:
+            sock.sendall(b"hi")
+            sock.shutdown(socket.SHUT_WR)
+            self.assertEqual(len(ask_time(ADDRESS)), 4)
+            self.assertEqual(read_all(sock), b"hi" + ACKNOWLEDGEMENT)
+        self.assertNotEqual(self.process(), before)
+
+    def test_owed_bytes(self) -> None:
+        """A client that is owed something gets it from the old daemon, while the new one waits for its end."""
+        self.options("--drain-seconds 20")
+        before = self.start()
+        with connect(ADDRESS) as sock:
+            sock.sendall(b"hi")
+            read_exactly(sock, 2 + len(ACKNOWLEDGEMENT))
+            with subprocess.Popen(["systemctl", "restart", SERVICE]) as restart:
+                sock.sendall(b"there")
+                self.assertEqual(read_exactly(sock, 5 + len(ACKNOWLEDGEMENT)), b"there" + ACKNOWLEDGEMENT)
+                self.assertEqual(read_all(sock), b"", "in order, as it was quiet then")
+                self.assertEqual(restart.wait(LIMIT), 0)
+        self.assertNotEqual(self.process(), before)
+
+    def test_under_load(self) -> None:
+        """Three restarts under load: no connection refused or reset, every answer exact, every datagram answered."""
+        self.options("--show-messages 0")
+        self.start()
+        with Load() as load:
+            seen = {self.process()}
+            for _ in range(3):
+                systemctl("restart", SERVICE)
+                seen.add(self.process())
+                load.goes_on()
+        print(f"3 restarts under load: {load.done}, faults: {len(load.faults)}")
+        self.assertEqual((load.faults, len(seen)), ([], 4))
+
+
+class Load:
+    """Clients of both services, one question after the other, each answer looked at."""
+
+    def __init__(self) -> None:
+        self.done = {"connections": 0, "datagrams": 0}
+        self.faults: list[str] = []
+        self._over = threading.Event()
+        work = (self._connection, self._connection, self._datagram)
+        self._threads = [threading.Thread(target=self._repeat, args=(each,)) for each in work]
+
+    def __enter__(self) -> Load:
+        for each in self._threads:
+            each.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._over.set()
+        for each in self._threads:
+            each.join(LIMIT)
+
+    def goes_on(self) -> None:
+        """Until many more of both were answered, or something went wrong."""
+        before = dict(self.done)
+        deadline = time.monotonic() + LIMIT
+        while not self.faults and any(self.done[kind] < before[kind] + _MANY for kind in before):
+            assert time.monotonic() < deadline, self.done
+            self._over.wait(0.01)
+
+    def _repeat(self, work: Callable[[], None]) -> None:
+        try:
+            while not self._over.is_set():
+                work()
+        except Exception as error:
+            self.faults.append(repr(error))
+
+    def _connection(self) -> None:
+        answer = one_shot(ADDRESS, b"hi")
+        assert answer == b"hi" + ACKNOWLEDGEMENT, answer
+        self.done["connections"] += 1
+
+    def _datagram(self) -> None:
+        assert len(ask_time(ADDRESS)) == 4
+        self.done["datagrams"] += 1

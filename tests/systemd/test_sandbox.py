@@ -1,0 +1,135 @@
+"""The units themselves, what their sandbox keeps the daemon from, and what works in it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+from tests.integration.peers import ACKNOWLEDGEMENT, ask_time, one_shot
+from tests.systemd.units import ADDRESS, DIRECT, LIMIT, PROGRAMS, SERVICE, UNITS, UnitTestCase, systemctl
+
+EXPOSURE = {SERVICE: 3, "echotime@1.service": 3, DIRECT: 12}
+"""The most, in tenths."""
+_ATTEMPTS = {
+    "write to /etc": "open('/etc/x', 'w')",
+    "write to /var/lib": "open('/var/lib/x', 'w')",
+    "write to its program": f"open('{PROGRAMS}/x', 'w')",
+    "write to its RuntimeDirectory": "open(os.environ['RUNTIME_DIRECTORY'] + '/x', 'w')",
+    "read the homes": "os.listdir('/root')",
+    "open a TCP socket": "socket.socket()",
+    "open a UDP socket": "socket.socket(type=socket.SOCK_DGRAM)",
+    "open a raw socket": "socket.socket(socket.AF_INET, socket.SOCK_RAW, 1)",
+    "open a packet socket": "socket.socket(socket.AF_PACKET, socket.SOCK_RAW)",
+    "open a netlink socket": "socket.socket(socket.AF_NETLINK, socket.SOCK_RAW)",
+    "run a shell": "subprocess.run(['/bin/sh', '-c', ':'], check=True)",
+    "map memory to write and execute": "mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)",
+    "be root again": "os.setuid(0)",
+    "make a namespace": "ctypes.CDLL(None, use_errno=True).unshare(0x40000000) and fail()",
+    "see process 1": "os.stat('/proc/1')",
+    "see the kernel's settings": "open('/proc/sys/net/core/somaxconn')",
+    "open a device": "open('/dev/kmsg')",
+    "set the hostname": "socket.sethostname('x')",
+    "change its priority": "os.nice(1)",
+}
+_ALLOWED = {
+    SERVICE: {"write to its RuntimeDirectory"},
+    DIRECT: {"write to its RuntimeDirectory", "open a TCP socket", "open a UDP socket"},
+}
+_PROBE = """\
+import ctypes, json, mmap, os, socket, subprocess
+def fail():
+    raise OSError(ctypes.get_errno(), "refused")
+def possible(code):
+    try:
+        eval(code)
+    except (OSError, subprocess.SubprocessError):
+        return False
+    return True
+attempts = json.loads(%r)
+print("PROBED " + json.dumps(sorted(name for name, code in attempts.items() if possible(code))))
+"""
+
+
+class UnitFileTests(UnitTestCase):
+    """What systemd says of them."""
+
+    def test_verify(self) -> None:
+        """systemd-analyze verify has nothing to say of any unit, unknown words included."""
+        files = [str(each) for each in UNITS.iterdir() if each.name.startswith("echotime") and each.is_file()]
+        self.assertEqual(len(files), 5)
+        # a template is looked at as an instance
+        files = [each.replace("@.", "@7777.") for each in files]
+        ended = subprocess.run(
+            ["systemd-analyze", "verify", "--man=no", "--recursive-errors=yes", *files],
+            capture_output=True,
+            text=True,
+            timeout=LIMIT,
+            check=False,
+        )
+        self.assertEqual((ended.returncode, ended.stdout + ended.stderr), (0, ""))
+
+    def test_exposure(self) -> None:
+        """systemd-analyze security is content."""
+        for unit, most in EXPOSURE.items():
+            command = ["systemd-analyze", "security", "--no-pager", f"--threshold={most}", unit]
+            ended = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, check=False)
+            print(unit, ended.stdout.strip().splitlines()[-1].removeprefix("→ ").encode("ascii", "ignore").decode())
+            self.assertEqual(ended.returncode, 0)
+
+
+class SandboxTests(UnitTestCase):
+    """In the daemon's place."""
+
+    def test_what_cannot_be_done(self) -> None:
+        """Nothing but what the daemon needs, tried from within."""
+        probe = UNITS / "probe.py"
+        probe.write_text(_PROBE % json.dumps(_ATTEMPTS), encoding="utf-8")
+        self._changed.add(probe)
+        for unit, allowed in _ALLOWED.items():
+            # systemd keeps it, and with it what says which entries are its
+            kept = ("Type=oneshot", "RemainAfterExit=yes", "Restart=no", "WatchdogSec=0")
+            self.change(unit, *kept, "ExecStart=", f"ExecStart={PROGRAMS}/python {probe}")
+            systemctl("start", unit)
+            found = self.line(unit, "^PROBED ")
+            self.assertEqual(set(json.loads(found["MESSAGE"].removeprefix("PROBED "))), allowed)
+
+    def test_the_attempts_are_possible(self) -> None:
+        """Without a sandbox they work out, so that their failure says something."""
+        attempts = {name: code for name, code in _ATTEMPTS.items() if not name.startswith(("be root", "set", "change"))}
+        # the container itself has no /dev/kmsg, and its own sockets
+        for name in ("open a device", "write to its program", "write to its RuntimeDirectory"):
+            del attempts[name]
+        out = subprocess.run(
+            ["/usr/bin/python3", "-c", _PROBE % json.dumps(attempts)],
+            capture_output=True,
+            text=True,
+            timeout=LIMIT,
+            check=True,
+        ).stdout
+        self.assertEqual(set(json.loads(out.removeprefix("PROBED "))), set(attempts))
+        for each in ("/etc/x", "/var/lib/x"):
+            Path(each).unlink()
+
+    def test_what_works(self) -> None:
+        """recvmmsg by ctypes without memory to write and execute; the control socket, its group and its options."""
+        for unit in (SERVICE, DIRECT):
+            self.start(unit)
+            self.line(unit, "UDP .*: served by recvmmsg and sendmmsg, 64 datagrams a call")
+            self.assertEqual(one_shot(ADDRESS, b"hi"), b"hi" + ACKNOWLEDGEMENT)
+            self.assertEqual(len(ask_time(ADDRESS)), 4)
+            self.assertIn("SO_KEEPALIVE", self.control("set", "tcp", "SO_KEEPALIVE=on"))
+            verdict = "not reached" if unit == SERVICE else "answered in"
+            self.assertEqual(self.control("status").count(verdict), 2)
+            subprocess.run(["systemctl", "stop", unit, "echotime.socket"], check=True, timeout=LIMIT)
+
+    def test_from_its_own_port(self) -> None:
+        """A datagram that may be the daemon's own does not end it, where it can make no socket to find out."""
+        self.start()
+        code = (
+            "import socket; s = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_UDP); "
+            "s.sendto(bytes.fromhex('303930390009000078'), ('127.0.0.1', 0))"
+        )
+        subprocess.run(["/usr/bin/python3", "-c", code], check=True, timeout=LIMIT)
+        self.assertEqual(len(ask_time(ADDRESS)), 4)
+        self.assertIn("from our own address: 1", self.control("counters"))

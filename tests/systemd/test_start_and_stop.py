@@ -1,0 +1,91 @@
+"""Ready when it is ready, and what a stop leaves."""
+
+from __future__ import annotations
+
+import socket
+import time
+
+from tests.integration.peers import ACKNOWLEDGEMENT, ask_time, connect, one_shot, read_all, read_exactly, split_answers
+from tests.systemd.units import ADDRESS, DIRECT, SERVICE, UnitTestCase, systemctl
+
+
+class StartTests(UnitTestCase):
+    """Type=notify."""
+
+    def test_serves(self) -> None:
+        """Both units are ready when `systemctl start` ends, and serve both services; the status says how it goes."""
+        for unit in (SERVICE, DIRECT):
+            self.start(unit)
+            self.assertEqual(one_shot(ADDRESS, b"hi"), b"hi" + ACKNOWLEDGEMENT)
+            self.assertEqual(len(ask_time(ADDRESS)), 4)
+            self.assertIn("open connections: 0; since the start: ", self.show(unit, "StatusText"))
+
+    def test_waits_for_ready(self) -> None:
+        """A daemon that serves and does not say so is not started, and is ended after its time."""
+        self.change(DIRECT, "TimeoutStartSec=1", "UnsetEnvironment=NOTIFY_SOCKET", "Restart=no")
+        began = time.monotonic()
+        self.assertEqual(self.fails(DIRECT), "timeout")
+        self.assertGreater(time.monotonic() - began, 0.9)
+        self.assertTrue(any("listening on TCP" in each["MESSAGE"] for each in self.entries(DIRECT)))
+
+    def test_faulty_command_line(self) -> None:
+        """Is told in the journal, and not tried again."""
+        self.options("--tcp nowhere")
+        self.fails(DIRECT)
+        found = self.line(DIRECT, "^echotime: --tcp nowhere: ")
+        self.assertEqual(found["PRIORITY"], "3")
+        self.assertEqual((self.show(DIRECT, "ExecMainStatus"), self.show(DIRECT, "NRestarts")), ("2", "0"))
+
+    def test_port_is_taken(self) -> None:
+        """Is told in the journal as an error, with status 1."""
+        self.change(DIRECT, "Restart=no")
+        with socket.socket() as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind(ADDRESS)
+            sock.listen()
+            self.fails(DIRECT)
+        (found,) = self.entries(DIRECT, "-p", "warning")
+        self.assertIn("cannot listen on TCP 0.0.0.0:12345: Address already in use", found["MESSAGE"])
+        self.assertEqual(found["PRIORITY"], "2")
+        self.assertEqual(self.show(DIRECT, "ExecMainStatus"), "1")
+
+
+class StopTests(UnitTestCase):
+    """systemctl stop."""
+
+    def test_clean(self) -> None:
+        """The signal that it ends by is no failure."""
+        self.start(DIRECT)
+        systemctl("stop", DIRECT)
+        self.assertEqual((self.show(DIRECT, "Result"), self.show(DIRECT, "ActiveState")), ("success", "inactive"))
+
+    def test_drain_longer_than_the_time(self) -> None:
+        """A stop that has clients to serve asks for more time than the unit gives, and they get all they are owed."""
+        self.change(DIRECT, "TimeoutStopSec=1")
+        self.options("--drain-seconds 20 --show-messages 0")
+        self.start(DIRECT)
+        with connect(ADDRESS) as sock:
+            sent = 0
+            sock.settimeout(0.2)
+            try:
+                while True:
+                    sent += sock.send(b"x" * 65536)
+            except TimeoutError:
+                sock.settimeout(20)
+            systemctl("stop", "--no-block", DIRECT)
+            self.line(DIRECT, "stopping, open connections: 1")
+            time.sleep(2.5)  # longer than the unit gives
+            self.assertEqual(self.show(DIRECT, "ActiveState"), "deactivating")
+            sock.shutdown(socket.SHUT_WR)
+            self.assertEqual(sum(map(len, split_answers(read_all(sock), ACKNOWLEDGEMENT))), sent)
+        systemctl("stop", DIRECT)
+        self.assertEqual(self.show(DIRECT, "Result"), "success")
+
+    def test_a_quiet_client(self) -> None:
+        """Is closed in order."""
+        self.start(DIRECT)
+        with connect(ADDRESS) as sock:
+            sock.sendall(b"hi")
+            read_exactly(sock, 2 + len(ACKNOWLEDGEMENT))
+            systemctl("stop", DIRECT)
+            self.assertEqual(read_all(sock), b"")

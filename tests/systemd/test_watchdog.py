@@ -1,0 +1,94 @@
+"""A daemon that is stopped, stuck or deaf is restarted, one that is not is left alone."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import time
+
+from tests.integration.peers import ACKNOWLEDGEMENT, ask_time, connect, one_shot, read_all
+from tests.systemd.units import ADDRESS, DIRECT, SERVICE, UnitTestCase, shut_down
+
+
+class WatchdogTests(UnitTestCase):
+    """WatchdogSec=, much shortened."""
+
+    def watched(self, unit: str) -> int:
+        """One that is started; its process."""
+        self.change(unit, "WatchdogSec=1", "RestartSec=0")
+        return self.start(unit)
+
+    def test_well(self) -> None:
+        """A daemon that is well is told to be, in a sandbox without a network, too; it costs nothing in the journal."""
+        for unit in (SERVICE, DIRECT):
+            before = self.watched(unit)
+            first = self.show(unit, "WatchdogTimestampMonotonic")
+            time.sleep(2)  # twice the time
+            self.assertNotEqual(self.show(unit, "WatchdogTimestampMonotonic"), first)
+            self.assertEqual((self.process(unit), self.show(unit, "NRestarts")), (before, "0"))
+            checks = [each for each in self.entries(unit) if "health check" in each["MESSAGE"]]
+            self.assertEqual(len(checks), 2 if unit == SERVICE else 0, "one for each listener that is never reached")
+            self.assertEqual(self.entries(unit, "-p", "warning"), [])
+
+    def test_stopped(self) -> None:
+        """A process that does not run any more is restarted, and the client who waits is answered by the next."""
+        before = self.watched(SERVICE)
+        os.kill(before, signal.SIGSTOP)
+        with connect(ADDRESS) as sock:
+            sock.sendall(b"hi")
+            sock.shutdown(socket.SHUT_WR)
+            self.assertEqual(read_all(sock), b"hi" + ACKNOWLEDGEMENT)
+        self.restarted(before)
+        self.assertEqual(self.show(SERVICE, "NRestarts"), "1")
+
+    def test_deaf_on_its_own_ports(self) -> None:
+        """A daemon that is alive and does not read one port is found out by its own question, without any client."""
+        for transport in ("tcp", "udp"):
+            self.deaf(DIRECT, transport)
+            before = self.watched(DIRECT)
+            os.kill(before, signal.SIGUSR2)
+            self.line(DIRECT, rf"health check: {transport.upper()} .* deaf: ")
+            self.restarted(before, DIRECT)
+            self.assertEqual(one_shot(ADDRESS, b"hi"), b"hi" + ACKNOWLEDGEMENT)
+            self.assertEqual(len(ask_time(ADDRESS)), 4)
+            self._restore()
+
+    def test_deaf_connections_under_a_socket(self) -> None:
+        """Without a network it is found out by the client who waits, who is then answered by the next daemon."""
+        self.deaf(SERVICE, "tcp")
+        before = self.watched(SERVICE)
+        os.kill(before, signal.SIGUSR2)
+        self.line(SERVICE, "deaf from now on")
+        self.assertEqual(one_shot(ADDRESS, b"hi"), b"hi" + ACKNOWLEDGEMENT)
+        self.restarted(before)
+
+    def test_deaf_datagrams_under_a_socket(self) -> None:
+        """The same of UDP."""
+        self.deaf(SERVICE, "udp")
+        before = self.watched(SERVICE)
+        os.kill(before, signal.SIGUSR2)
+        self.line(SERVICE, "deaf from now on")
+        self.assertEqual(len(ask_time(ADDRESS)), 4)
+        self.restarted(before)
+
+    def test_socket_shut_down(self) -> None:
+        """A daemon whose socket somebody else has shut down is restarted."""
+        for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
+            before = self.watched(DIRECT)
+            shut_down(self.held(before, kind, ADDRESS[1]))
+            found = self.line(DIRECT, "health check: .* deaf: ")
+            self.assertEqual(found["PRIORITY"], "4")
+            self.restarted(before, DIRECT)
+            self.assertEqual(one_shot(ADDRESS, b"hi"), b"hi" + ACKNOWLEDGEMENT)
+            self.assertEqual(len(ask_time(ADDRESS)), 4)
+            self._restore()
+
+    def test_firewalled(self) -> None:
+        """A daemon whose own question cannot reach it is left alone: a restart would not help."""
+        self.change(DIRECT, "IPAddressDeny=localhost")
+        before = self.watched(DIRECT)
+        self.line(DIRECT, "health check: TCP .* not reached: ")
+        self.line(DIRECT, "health check: UDP .* not reached: ")
+        time.sleep(2)
+        self.assertEqual(self.process(DIRECT), before)

@@ -1,0 +1,111 @@
+"""daemon/journal.py: what reaches journald, and what stands in its place."""
+
+from __future__ import annotations
+
+import io
+import os
+import socket
+import struct
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from twisted.logger import Logger, LogLevel, LogPublisher
+from twisted.python.failure import Failure
+
+from echotime.daemon.journal import Journal, is_journal
+
+
+@pytest.fixture
+def journald() -> Iterator[socket.socket]:
+    """Its socket."""
+    with tempfile.TemporaryDirectory() as directory, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.bind(f"{directory}/socket")
+        sock.setblocking(False)
+        yield sock
+
+
+def fields(datagram: bytes) -> dict[str, str]:
+    """Of an entry."""
+    found = {}
+    while datagram:
+        name, _, rest = datagram.partition(b"\n")
+        (length,) = struct.unpack_from("<Q", rest)
+        found[name.decode()] = rest[8 : 8 + length].decode()
+        assert rest[8 + length : 9 + length] == b"\n"
+        datagram = rest[9 + length :]
+    return found
+
+
+def logged(path: str, level: LogLevel, text: str, **more: Any) -> str:
+    """What goes to standard output of an event that was logged."""
+    stream = io.StringIO()
+    journal = Journal(stream, path)
+    Logger("echotime.test", observer=LogPublisher(journal)).emit(level, text, **more)
+    journal._socket.close()
+    return stream.getvalue()
+
+
+def test_fields(journald: socket.socket) -> None:
+    """An entry has text, priority, and the fields of the event."""
+    assert logged(journald.getsockname(), LogLevel.warn, "hello {peer}", peer="::1", bytes_in=7, other=object()) == ""
+    assert fields(journald.recv(4096)) == {
+        "MESSAGE": "hello ::1",
+        "PRIORITY": "4",
+        "SYSLOG_IDENTIFIER": "echotime",
+        "ECHOTIME_LOGGER": "echotime.test",
+        "ECHOTIME_PEER": "::1",
+        "ECHOTIME_BYTES_IN": "7",
+    }
+
+
+def test_traceback(journald: socket.socket) -> None:
+    """A failure is in the text, which has newlines then; as lines each has its priority."""
+    try:
+        raise ValueError("reason")
+    except ValueError:
+        failure = Failure()
+    stream = io.StringIO()
+    for path in (str(journald.getsockname()), "/nowhere"):
+        journal = Journal(stream, path)
+        Logger("echotime.test", observer=LogPublisher(journal)).failure("it failed", failure)
+        journal._socket.close()
+    text = fields(journald.recv(65536))["MESSAGE"]
+    assert text.startswith("it failed\nTraceback")
+    assert stream.getvalue() == "".join(f"<2>{line}\n" for line in text.split("\n"))
+
+
+@pytest.mark.parametrize(
+    ("level", "priority"),
+    [(LogLevel.debug, 7), (LogLevel.info, 6), (LogLevel.warn, 4), (LogLevel.error, 3), (LogLevel.critical, 2)],
+)
+def test_lines(level: LogLevel, priority: int) -> None:
+    """Where journald is not there the line has the priority that journald understands on standard output."""
+    assert logged("/nowhere", level, "hello") == f"<{priority}>hello\n"
+
+
+def test_journald_is_busy(journald: socket.socket) -> None:
+    """What it has no room for is not waited for, and not lost."""
+    lines = [logged(journald.getsockname(), LogLevel.info, "hello {number}", number=number) for number in range(600)]
+    assert lines[0] == ""
+    assert lines[-1] == "<6>hello 599\n"
+
+
+def test_nothing_to_say(journald: socket.socket) -> None:
+    """An event without a text is none."""
+    assert logged(journald.getsockname(), LogLevel.info, "") == ""
+    with pytest.raises(BlockingIOError):
+        journald.recv(100)
+
+
+def test_is_journal() -> None:
+    """Device and inode of the stream are those that systemd told."""
+    with Path(os.devnull).open("rb") as stream:
+        found = os.fstat(stream.fileno())
+        told = {"JOURNAL_STREAM": f"{found.st_dev}:{found.st_ino}"}
+        assert is_journal(stream.fileno(), told)
+        assert not is_journal(stream.fileno(), {})
+        assert not is_journal(stream.fileno(), {"JOURNAL_STREAM": "0:0"})
+    assert not is_journal(stream.fileno() if not stream.closed else 10_000, told)
