@@ -14,7 +14,7 @@ SYSTEM_PYTHON = $(if $(filter file,$(origin PYTHON)),/usr/bin/python3,$(PYTHON))
 INSTALL = $(SYSTEM_PYTHON) -B etc/install
 TARGETS = --prefix '$(PREFIX)' --destdir '$(DESTDIR)' --sysconfdir '$(SYSCONFDIR)' --unitdir '$(UNITDIR)' --zshdir '$(ZSHDIR)'
 
-.PHONY: run test test-systemd trial check coverage bench wheel install uninstall deb docs clean
+.PHONY: run test test-systemd test-deb trial check coverage bench wheel install uninstall deb docs clean
 
 # one stamp for each set of extras; a changed requirement installs again
 $(VENV)/.test: setup.cfg pyproject.toml $(wildcard echotime/locale/*/LC_MESSAGES/*.po)
@@ -39,6 +39,10 @@ test: $(VENV)/.test
 # the units of etc/ under a systemd that is booted in a container; takes root, and says so
 test-systemd: $(VENV)/.test
 	$(BIN)/python -m tests.systemd.container $(VENV)/systemd
+
+# the Debian package under a systemd, likewise
+test-deb: $(VENV)/.test
+	$(BIN)/python -m tests.package.container $(VENV)/package
 
 trial: $(VENV)/.test
 	$(BIN)/trial tests.integration
