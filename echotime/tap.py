@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Iterable
@@ -47,6 +48,9 @@ def makeService(options: daemon_options.Options) -> Daemon:
         supervision = assembly.service.supervision
         told = {} if supervision is None else {"told": supervision.reloading}
         assembly.service.addService(Reload(options.settings, options.read_again, assembly.live, reactor, **told))
+    # all of this stays: let no garbage collection look through it again, and keep everybody waiting for several ms
+    gc.collect()
+    gc.freeze()
     return assembly.service
 
 

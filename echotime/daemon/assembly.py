@@ -89,7 +89,7 @@ class Assembly:
         self._set_rate(settings)
         self._timeouts = TimeoutWatch(self._factory, self._reactor, settings.timeouts)
         self._drain = Drain(self._factory, self._reactor, settings.drain_seconds)
-        self._stopping = Stopping(self._reactor)
+        self._stopping = Stopping(self._reactor, settings.drain_seconds)
         self.service = Daemon(self._drain, self._traffic, self._stopping.on_second_signal, self._desk)
 
     def _listen(self) -> None:

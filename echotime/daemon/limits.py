@@ -42,7 +42,7 @@ def _descriptors(connections: int | None) -> int:
         _MOST_DESCRIPTORS if limit == resource.RLIM_INFINITY else limit
         for limit in resource.getrlimit(resource.RLIMIT_NOFILE)
     )
-    wanted = min(hard, (connections or 0) + RESERVE)
+    wanted = soft if connections is None else min(hard, connections + RESERVE)
     if wanted > soft:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
     return max(wanted, soft)

@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable
 from typing import Any
 
 from echotime.daemon.failure import run_failed
+from echotime.daemon.memory import watch_memory
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
+GRACE = 5.0
+"""Seconds that a stop may take besides the drain."""
+SPINNING = 30.0
+"""Seconds of CPU time in which the reactor must have turned."""
+_BEAT = 5.0
 
 
 class Stopping:
     """For a real process, in front of the handlers that Twisted installs."""
 
-    def __init__(self, reactor: Any) -> None:
+    def __init__(self, reactor: Any, drain_seconds: float) -> None:
         self._reactor = reactor
+        self._drain_seconds = drain_seconds
         self._act: Callable[[], None] = lambda: None
         self._before: dict[int, Any] = {}
         self._stops = False
+        self._failed = False
 
     def on_second_signal(self, act: Callable[[], None]) -> None:
         """Call `act` at the second signal, or at the first after a failure.
@@ -29,19 +38,35 @@ class Stopping:
         self._act = act
         self._reactor.callWhenRunning(self._install)
 
-    def failed(self, reason: str) -> None:
-        """The daemon cannot serve on: it stops in order, and the process ends with status 1."""
-        run_failed(reason)
+    def failed(self, reason: str, *, at_once: bool = False) -> None:
+        """The daemon cannot serve on: it stops in order, unless `at_once`, and the process ends with status 1.
+
+        It does so in time even if what failed keeps it from stopping.
+        """
+        if not self._failed:
+            self._failed = True
+            signal.setitimer(signal.ITIMER_REAL, GRACE + (0 if at_once else self._drain_seconds), GRACE)
+            run_failed(reason)
         if not self._stops:
             self._next_is_second()
             self._reactor.stop()
+        if at_once:
+            self._act()
 
     def _install(self) -> None:
+        signal.signal(signal.SIGALRM, lambda number, frame: os._exit(1))
+        watch_memory(lambda: self.failed("out of memory", at_once=True))
+        self._beat()
         for number in _SIGNALS:
             before = signal.getsignal(number)
             if callable(before):
                 self._before[number] = before
                 signal.signal(number, self._first)
+
+    def _beat(self) -> None:
+        # whose reactor does not turn, and is busy all the same, is ended by SIGPROF: no Python is needed for that
+        signal.setitimer(signal.ITIMER_PROF, SPINNING)
+        self._reactor.callLater(_BEAT, self._beat)
 
     def _first(self, number: int, frame: Any) -> None:
         self._next_is_second()

@@ -24,7 +24,7 @@ class RateLimit:
     At most `most` sources are remembered, the longest silent is forgotten first. `exempt` says which have no limit.
 
     As long as all datagrams of this second, and of the one before, are no more than one source may send, nobody is
-    asked for.
+    asked for. So who knows it, and sends as much as it can every other second, is answered a quarter more than that.
     """
 
     def __init__(
@@ -88,7 +88,9 @@ class RateLimit:
             return True
         now = self._clock()
         if now - self._began >= _SECOND:
-            self._crowded = self._total > self.rate and now - self._began < 2 * _SECOND
+            # quiet again only when there is much less: what passes while it is quiet is not taken from any bucket
+            crowd = self.rate / 2 if self._crowded else self.rate
+            self._crowded = self._total > crowd and now - self._began < 2 * _SECOND
             self._began, self._total = now, 0
         self._total += number
         return self._total <= self.rate and not self._crowded

@@ -7,6 +7,8 @@ from functools import lru_cache
 
 _REMEMBERED = 4096
 _PREFIX = 64
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+"""IPv4 clients by way of a translator (RFC 6052)."""
 
 
 @lru_cache(_REMEMBERED)
@@ -14,13 +16,15 @@ def source(host: str) -> str:
     """The source that a numeric address belongs to: the address, or for global IPv6 the network of 64 bits around it.
 
     Every host of such a network can have as many of its addresses as it wants (RFC 8981), and a customer has at least
-    one network. An IPv4 address that is mapped into IPv6 is the IPv4 one.
+    one network. An IPv4 address that is mapped into IPv6, or translated, is the IPv4 one.
     """
     if ":" not in host:
         return host
     address = ipaddress.IPv6Address(host.partition("%")[0])
     if address.ipv4_mapped:
         return str(address.ipv4_mapped)
+    if address in _NAT64:
+        return str(ipaddress.IPv4Address(int(address) % 2**32))
     if address.is_link_local or address.is_loopback:
         return host
     return str(ipaddress.ip_network((address, _PREFIX), strict=False))

@@ -167,9 +167,13 @@ class DaemonTestCase(SynchronousTestCase):
 
     def late_words(self) -> Twistd:
         """The daemon with words that take their time, on the same transport."""
+        return self.application("late_words.tac")
+
+    def application(self, name: str) -> Twistd:
+        """A daemon with words of a test's own, on the same transport."""
         transport = self.options[-1] if self.options else "fast"
         prefix = ("env", f"ECHOTIME_TRANSPORT={transport}")
-        return self.twistd("-y", str(Path(__file__).with_name("late_words.tac")), prefix=prefix)
+        return self.twistd("-y", str(Path(__file__).with_name(name)), prefix=prefix)
 
     def refused(self, *args: str, prefix: tuple[str, ...] = ()) -> Ended:
         """How a daemon ends that cannot or must not start; never with a traceback."""

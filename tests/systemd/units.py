@@ -21,6 +21,7 @@ LIMIT = 20.0
 ADDRESS = ("127.0.0.1", 12345)
 SERVICE, SOCKET, DIRECT = "echotime.service", "echotime.socket", "echotime-direct.service"
 UNITS = Path("/etc/systemd/system")
+CONFIG = Path("/etc/echotime/echotime.conf")
 PROGRAMS = Path("/srv/bin")
 _PIDFD_GETFD = 438
 """The number of the call on every architecture."""
@@ -51,6 +52,8 @@ class UnitTestCase(SynchronousTestCase):
         """Nothing of ours runs."""
         if "ECHOTIME_CONTAINER" not in os.environ:
             raise SkipTest("runs in the container that `make test-systemd` boots")
+        CONFIG.parent.mkdir(exist_ok=True)
+        shutil.copy(UNITS / CONFIG.name, CONFIG)
         self._changed: set[Path] = set()
         self._invocations: dict[str, str] = {}
         self.addCleanup(self._restore)

@@ -19,6 +19,7 @@ from echotime.servers.admission import Limits
         (1024, 1024, 2000, None, (960, 240, 1024)),
         (1024, 1024, None, 7, (960, 7, 1024)),
         (64, 64, None, None, (32, 8, 64)),
+        (20, 4096, None, None, (10, 2, 20)),
         (2, 2, None, None, (1, 1, 2)),
         (resource.RLIM_INFINITY, resource.RLIM_INFINITY, None, None, (2**20 - 64, (2**20 - 64) // 4, 2**20)),
     ],

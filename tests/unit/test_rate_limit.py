@@ -48,6 +48,19 @@ def test_a_steady_flood_gets_its_rate() -> None:
     assert 100 <= number <= 120
 
 
+def test_every_other_second() -> None:
+    """Who sends twice as much as it may in one second, and just not too much in the next, gains little."""
+    clock = Clock()
+    one = limit(100, clock)
+    number = 0
+    for second in range(100):
+        pieces = 200 if second % 2 == 0 else 99
+        for _ in range(pieces):
+            number += one.allows("192.0.2.1")
+            clock.advance(1 / pieces)
+    assert number <= 126 * 100
+
+
 def test_leak() -> None:
     """Of what is above the limit a quarter is answered, at random: who forges a client's address cannot silence it."""
     clock = Clock()

@@ -16,6 +16,7 @@ from echotime.servers.source import is_loopback, source
         ("2001:db8::ffff:0:0:1", "2001:db8::/64"),
         ("2001:db8:0:1::1", "2001:db8:0:1::/64"),
         ("fe80::1%eth0", "fe80::1%eth0"),
+        ("64:ff9b::c000:201", "192.0.2.1"),
         ("fe80::1", "fe80::1"),
         ("::1", "::1"),
     ],

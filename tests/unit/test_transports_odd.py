@@ -20,6 +20,7 @@ from twisted.python.failure import Failure
 
 from echotime.ports.polled import PolledPort
 from echotime.ports.stock import StockPort
+from echotime.ports.tcp import EchoPort
 from echotime.sockopt.assignment import parse
 from echotime.sockopt.catalogue import BY_NAME
 from tests.unit.loopback import open_descriptors
@@ -55,10 +56,11 @@ def test_ipv6_addresses() -> None:
             bench.over()
 
 
-def test_refused_does_not_linger() -> None:
+@pytest.mark.parametrize("refusing", [StockPort, PolledPort])
+def test_refused_does_not_linger(refusing: type[EchoPort]) -> None:
     """A client that is not admitted, and does not take the end, holds nobody up; SO_LINGER would wait for it."""
     with stepping() as reactor:
-        bench = Bench(PolledPort, reactor)
+        bench = Bench(refusing, reactor)
         bench.port.change(parse("SO_LINGER=5s"))
         bench.factory.buildProtocol = lambda addr: None  # type: ignore[method-assign]
         with connected(bench.port) as silent, connected(bench.port) as sock:

@@ -1,0 +1,39 @@
+"""The daemon with a source of words that fails as no source should: for test_faults.py."""
+
+import os
+
+from twisted.application.service import Application
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from zope.interface import implementer
+
+from echotime import tap
+from echotime.daemon import stopping
+from echotime.daemon.settings import Address, Settings, Transport
+from echotime.servers.replies import IReplySource
+
+stopping.SPINNING = stopping.GRACE = 1.0
+
+
+@implementer(IReplySource)
+class OddWords:
+    """Out of memory for `memory`, without end for `spin`; for `stuck` the daemon cannot stop, and must."""
+
+    always = None
+
+    def word_for(self, message, peer):
+        if message == b"memory":
+            raise MemoryError
+        if message == b"stuck":
+            reactor.addSystemEventTrigger("before", "shutdown", Deferred)
+            raise MemoryError
+        while message == b"spin":
+            pass
+        return b"now"
+
+
+anywhere = (Address("127.0.0.1", 0),)
+transport = Transport(os.environ.get("ECHOTIME_TRANSPORT", "fast"))
+settings = Settings(tcp=anywhere, udp=anywhere, drain_seconds=3600, transport=transport)
+application = Application("echotime")
+tap.daemon(settings, reactor, OddWords()).setServiceParent(application)

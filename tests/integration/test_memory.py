@@ -1,0 +1,93 @@
+"""No memory is left, or the daemon is caught in a loop: it ends, and is not alive and deaf."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import resource
+import signal
+import socket
+import subprocess
+from pathlib import Path
+
+from tests.integration.peers import ACKNOWLEDGEMENT, connect, fill, read_all, read_exactly
+from tests.integration.twistd import DaemonTestCase
+
+MANY = 20_000
+ENOUGH = 10_000
+"""Descriptors for clients that take more memory than there is."""
+ROOM = 2**20
+CRASHES = {-signal.SIGSEGV, -signal.SIGABRT, -signal.SIGPROF}
+
+
+class MemoryTests(DaemonTestCase):
+    """An exception that may come from anywhere ends the daemon at once, with status 1 and one line."""
+
+    def test_memory_error(self) -> None:
+        """However it comes about, and whatever is open: who is owed something is reset."""
+        daemon = self.application("odd_words.tac")
+        address = daemon.address("TCP")
+        with connect(address) as slow, connect(address) as sock:
+            fill(slow)
+            sock.sendall(b"memory")
+            with self.assertRaises(ConnectionResetError):
+                read_all(slow)
+            ended = daemon.wait()
+        self.assertEqual((ended.status, ended.err), (1, "echotime: out of memory\n"))
+        self.assertIn("served connections: 2", ended.out)
+
+    def test_stop_that_fails(self) -> None:
+        """It ends even if it cannot stop in order."""
+        daemon = self.application("odd_words.tac")
+        with connect(daemon.address("TCP")) as sock:
+            sock.sendall(b"stuck")
+            ended = daemon.wait()
+        self.assertEqual((ended.status, ended.err), (1, "echotime: out of memory\n"))
+        self.assertNotIn("Main loop terminated", ended.out)
+
+    def test_spinning(self) -> None:
+        """A daemon that is busy and serves nobody is ended by the system."""
+        daemon = self.application("odd_words.tac")
+        with connect(daemon.address("TCP")) as sock:
+            sock.sendall(b"ok")
+            read_exactly(sock, 2 + len(ACKNOWLEDGEMENT) + 3)
+            sock.sendall(b"spin")
+            self.assertEqual(daemon.wait().status, -signal.SIGPROF)
+
+
+class StockMemoryTests(MemoryTests):
+    """The same on Twisted's own transports."""
+
+    options = ("--transport", "stock")
+
+
+class LimitTests(DaemonTestCase):
+    """RLIMIT_AS. With --transport stock most exceptions are made where Python has no memory left even for them."""
+
+    def test_limit(self) -> None:
+        """Clients come until there is no memory for one more: it ends, be it that Python itself crashes."""
+        self.need("prlimit")
+        before = resource.getrlimit(resource.RLIMIT_NOFILE)
+        most = min(MANY, before[1])
+        if most < ENOUGH:
+            self.skipTest(f"no more than {most} descriptors can be had")
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, before[1]))
+        self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, before)
+        daemon = self.echotime("--show-messages", "0", "--max-per-source", str(most))
+        address = daemon.address("TCP")
+        daemon.address("UDP")
+        status = Path(f"/proc/{daemon.process.pid}/status").read_text(encoding="ascii", errors="replace")
+        size = re.search(r"VmSize:\s+(\d+) kB", status)
+        assert size is not None
+        limit = 1024 * int(size[1]) + ROOM
+        subprocess.run(["prlimit", f"--pid={daemon.process.pid}", f"--as={limit}:{limit}"], check=True)
+        with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
+            for _ in range(most - 100):
+                stack.enter_context(connect(address)).sendall(b"x")
+        ended = daemon.wait()
+        if ended.status == 1:
+            self.assertRegex(ended.err, r"\Aechotime: (out of memory|TCP \S+ is lost: MemoryError)\n\Z")
+        else:
+            self.assertIn(ended.status, CRASHES)
+        with self.assertRaises(ConnectionRefusedError), socket.socket() as sock:
+            sock.connect(address)

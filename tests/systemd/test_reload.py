@@ -1,0 +1,57 @@
+"""systemctl reload: the file is read again, by a daemon that goes on serving."""
+
+from __future__ import annotations
+
+import socket
+
+from tests.integration.peers import ACKNOWLEDGEMENT, ask_time, connect, one_shot, read_exactly
+from tests.systemd.units import ADDRESS, CONFIG, DIRECT, SERVICE, UnitTestCase, systemctl
+
+
+class ReloadTests(UnitTestCase):
+    """With the file that the units name."""
+
+    def configure(self, text: str) -> None:
+        """Below its section."""
+        CONFIG.write_text(f"[echotime]\n{text}", encoding="utf-8")
+
+    def test_good(self) -> None:
+        """What it says holds from then on; the process and its connections are the same."""
+        for unit in (SERVICE, DIRECT):
+            self.configure("reply = one\n")
+            process = self.start(unit)
+            with connect(ADDRESS) as sock:
+                sock.sendall(b"1")
+                self.assertEqual(read_exactly(sock, 15), b"1" + ACKNOWLEDGEMENT + b"one")
+                self.configure("reply = two\ndeny = 127.0.0.7\nsockopt = tcp:SO_KEEPALIVE=on\n")
+                systemctl("reload", unit)
+                self.line(unit, "^reloaded: changed: deny, reply, sockopt$")
+                sock.sendall(b"2")
+                self.assertEqual(read_exactly(sock, 15), b"2" + ACKNOWLEDGEMENT + b"two")
+            with socket.create_connection(ADDRESS, 10, ("127.0.0.7", 0)) as denied:
+                self.assertEqual(denied.recv(1), b"")
+            self.assertEqual((self.process(unit), self.show(unit, "ActiveState")), (process, "active"))
+            self.assertIn("open connections: ", self.show(unit, "StatusText"))
+            systemctl("stop", unit, "echotime.socket")
+
+    def test_faulty(self) -> None:
+        """Changes nothing, and the journal says why; the service goes on."""
+        self.configure("reply = one\n")
+        process = self.start()
+        self.configure("reply = two\nbacklog = many\n")
+        systemctl("reload", SERVICE)
+        found = self.line(
+            SERVICE, "^not reloaded: /etc/echotime/echotime.conf: backlog = many: 'many' is not understood"
+        )
+        self.assertEqual(found["PRIORITY"], "3")
+        self.assertEqual(one_shot(ADDRESS, b"x"), b"x" + ACKNOWLEDGEMENT + b"one")
+        self.assertEqual(len(ask_time(ADDRESS)), 4)
+        self.assertEqual(self.process(), process)
+
+    def test_faulty_at_start(self) -> None:
+        """Is told, and not tried again."""
+        self.configure("tcp = nowhere\n")
+        self.fails(DIRECT)
+        found = self.line(DIRECT, "^echotime: /etc/echotime/echotime.conf: tcp = nowhere: ")
+        self.assertEqual(found["PRIORITY"], "3")
+        self.assertEqual((self.show(DIRECT, "ExecMainStatus"), self.show(DIRECT, "NRestarts")), ("2", "0"))
