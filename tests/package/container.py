@@ -1,4 +1,4 @@
-"""Builds the Debian package and a newer one, boots a systemd in a container, and runs life_cycle.py there.
+"""Builds the Debian package and a newer one, boots a systemd in a container, and runs the tests there.
 
 ``python -m tests.package.container FOLDER``: the folder keeps what is made for it. The container is that of
 tests/systemd, but its /usr can be written, to an overlay in memory, and its dpkg knows what the machine has. Where it
@@ -37,7 +37,7 @@ ExecStartPre=/bin/mkdir /run/systemd/system-preset
 ExecStartPre=/bin/sh -c 'echo "enable echotime.*" >/run/systemd/system-preset/00-echotime.preset'
 # that of a container in which this may run, where nothing is to be started
 ExecStartPre=/bin/rm -f /usr/sbin/policy-rc.d
-ExecStart=/usr/bin/python3 -m unittest -v tests.package.life_cycle
+ExecStart=/usr/bin/python3 -m unittest -v tests.package.life_cycle tests.package.installed
 StandardOutput=append:/run/out/log
 StandardError=inherit
 RuntimeMaxSec={_LIMIT}
@@ -46,11 +46,13 @@ NEWER = "99.0"
 
 
 def packages(folder: Path) -> Path:
-    """The package as it is built, and one with a newer version and another /etc/default/echotime."""
+    """The package as built, one with a newer version and another /etc/default/echotime, and what make installs."""
     made = folder / "packages"
     shutil.rmtree(made, ignore_errors=True)
     made.mkdir()
-    # a package that cannot be built is no reason to skip anything
+    # what cannot be built is no reason to skip anything
+    places = (f"DESTDIR={made}/staged", "PREFIX=/usr/local", "SYSCONFDIR=/etc")
+    subprocess.run(["make", "-s", "-C", str(ROOT), "install", *places], check=True)
     subprocess.run([str(ROOT / "etc" / "debian" / "build"), str(made)], check=True)
     (built,) = made.glob("*.deb")
     version = built.name.split("_")[1].removesuffix("-1")

@@ -3,58 +3,18 @@
 from __future__ import annotations
 
 import os
-import socket
-import subprocess
 import threading
 import unittest
 from pathlib import Path
 
-PACKAGES = Path(os.environ.get("ECHOTIME_PACKAGES", ""))
-ADDRESS = ("127.0.0.1", 12345)
-HOME, DEFAULT, CONF = Path("/usr/lib/echotime"), Path("/etc/default/echotime"), Path("/etc/echotime/echotime.conf")
-BOTH = ("echotime.socket", "echotime.service")
-_LIMIT = 30
+from tests.package.asking import BOTH, CONF, DEFAULT, LIMIT, PACKAGES, echo, run, show, time, traces
 
-
-def run(*command: str | Path, status: int = 0) -> str:
-    """What it says; it must end so."""
-    ended = subprocess.run(
-        [str(part) for part in command],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=_LIMIT,
-        check=False,
-    )
-    assert ended.returncode == status, f"{command}: {ended.returncode}: {ended.stdout}"
-    return ended.stdout
+HOME = Path("/usr/lib/echotime")
 
 
 def dpkg(*words: str | Path) -> str:
     """Without the triggers of other packages, which have no configuration here."""
     return run("dpkg", "--no-triggers", "--force-confold", *words)
-
-
-def show(unit: str, name: str) -> str:
-    """A property."""
-    return run("systemctl", "show", "--value", "-p", name, unit).strip()
-
-
-def echo(message: bytes) -> bytes:
-    """All that comes back."""
-    with socket.create_connection(ADDRESS, timeout=_LIMIT) as sock:
-        sock.sendall(message)
-        sock.shutdown(socket.SHUT_WR)
-        return b"".join(iter(lambda: sock.recv(65536), b""))
-
-
-def time() -> bytes:
-    """The answer to a datagram."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.settimeout(_LIMIT)
-        sock.sendto(b"", ADDRESS)
-        return sock.recv(100)
 
 
 class Clients(threading.Thread):
@@ -84,16 +44,9 @@ class LifeCycleTests(unittest.TestCase):
 
     def setUp(self) -> None:
         """It is installed, and of nothing else a trace."""
-        self.before = self.traces()
+        self.before = traces()
         dpkg("-i", PACKAGES / "built.deb")
         self.addCleanup(dpkg, "-P", "echotime")
-
-    def traces(self) -> set[Path]:
-        """All of ours in the system, what dpkg itself keeps apart."""
-        folders = [
-            Path(each) for each in ("/etc", "/usr/bin", "/usr/lib", "/usr/share", "/run/systemd", "/var/lib/systemd")
-        ]
-        return {path for folder in folders for path in folder.rglob("*echotime*")}
 
     def test_installed(self) -> None:
         """It runs and serves, is enabled, and complains of nothing; its tools are there."""
@@ -127,7 +80,7 @@ class LifeCycleTests(unittest.TestCase):
             self.assertEqual(echo(b"hi"), b"hi\nI get it!\nok")
         finally:
             clients.enough.set()
-            clients.join(_LIMIT)
+            clients.join(LIMIT)
         self.assertIsNone(clients.failed)
         self.assertGreater(clients.served, 10)
         self.assertLessEqual(clients.answers, {b"hi\nI get it!\n", b"hi\nI get it!\nok"})
@@ -156,4 +109,4 @@ class LifeCycleTests(unittest.TestCase):
         for unit in (*BOTH, "echotime@7777.socket"):
             self.assertEqual((show(unit, "ActiveState"), show(unit, "LoadState")), ("inactive", "not-found"), unit)
         dpkg("-P", "echotime")
-        self.assertEqual(self.traces(), self.before)
+        self.assertEqual(traces(), self.before)
