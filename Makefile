@@ -2,6 +2,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PORT ?= 12345
+SECONDS ?= 300
 
 # where `make install` puts things; DESTDIR stands before all of it while a package is made
 PREFIX ?= /usr/local
@@ -14,7 +15,7 @@ SYSTEM_PYTHON = $(if $(filter file,$(origin PYTHON)),/usr/bin/python3,$(PYTHON))
 INSTALL = $(SYSTEM_PYTHON) -B etc/install
 TARGETS = --prefix '$(PREFIX)' --destdir '$(DESTDIR)' --sysconfdir '$(SYSCONFDIR)' --unitdir '$(UNITDIR)' --zshdir '$(ZSHDIR)'
 
-.PHONY: run test test-systemd test-deb trial check coverage bench wheel install uninstall deb docs clean
+.PHONY: run test test-systemd test-deb trial check coverage attack soak fuzz bench wheel install uninstall deb docs clean
 
 # one stamp for each set of extras; a changed requirement installs again
 $(VENV)/.test: setup.cfg pyproject.toml $(wildcard echotime/locale/*/LC_MESSAGES/*.po)
@@ -57,6 +58,15 @@ coverage: $(VENV)/.test
 	PYTHONPATH=$(CURDIR)/tests/_cover $(BIN)/coverage run -m pytest
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
+
+attack: $(VENV)/.test
+	$(BIN)/python -m tests.hostile.attack
+
+soak: $(VENV)/.test
+	$(BIN)/python -m tests.hostile.soak $(SECONDS)
+
+fuzz: $(VENV)/.test
+	$(BIN)/python -m pytest --hypothesis-profile=long tests/unit/test_fuzz_tcp.py tests/unit/test_fuzz_udp.py
 
 bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks

@@ -18,6 +18,7 @@ from zope.interface import provider
 
 LIMIT = 20.0
 settings.register_profile("bounded", deadline=None, database=None)
+settings.register_profile("long", deadline=None, database=None, max_examples=5000)
 settings.load_profile("bounded")
 
 

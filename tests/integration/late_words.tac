@@ -1,4 +1,4 @@
-"""The daemon with a source of words that takes its time, as a person would: for test_echo.py."""
+"""The daemon with a source of words that takes its time, as a person would; ECHOTIME_CONTROL names a control socket."""
 
 import os
 
@@ -37,6 +37,7 @@ class LateWords:
 
 anywhere = (Address("127.0.0.1", 0),)
 transport = Transport(os.environ.get("ECHOTIME_TRANSPORT", "fast"))
-settings = Settings(tcp=anywhere, udp=anywhere, drain_seconds=4, transport=transport)
+control = os.environ.get("ECHOTIME_CONTROL")
+settings = Settings(tcp=anywhere, udp=anywhere, drain_seconds=4, transport=transport, control=control)
 application = Application("echotime")
 tap.daemon(settings, reactor, LateWords()).setServiceParent(application)

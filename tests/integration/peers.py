@@ -14,9 +14,9 @@ RESET = struct.pack("ii", 1, 0)
 """For SO_LINGER: closing resets the connection."""
 
 
-def connect(address: tuple[str, int]) -> socket.socket:
-    """A connected TCP socket with a time limit."""
-    return socket.create_connection(address, timeout=LIMIT)
+def connect(address: tuple[str, int], source: str = "") -> socket.socket:
+    """A connected TCP socket with a time limit; `source` is an address of the client's own."""
+    return socket.create_connection(address, timeout=LIMIT, source_address=(source, 0) if source else None)
 
 
 def read_all(sock: socket.socket) -> bytes:
@@ -49,21 +49,21 @@ def fill(sock: socket.socket) -> int:
     return sent
 
 
-def one_shot(address: tuple[str, int], message: bytes) -> bytes:
+def one_shot(address: tuple[str, int], message: bytes, source: str = "") -> bytes:
     """What the seed's client does: send, half-close, read to the end of file."""
-    with connect(address) as sock:
+    with connect(address, source) as sock:
         sock.sendall(message)
         sock.shutdown(socket.SHUT_WR)
         return read_all(sock)
 
 
-def duplex(address: tuple[str, int], total: int) -> bytes:
+def duplex(address: tuple[str, int], total: int, source: str = "") -> bytes:
     """Send `total` bytes (none of them a newline) and read at the same time; what came back."""
     line = bytes(byte for byte in range(256) if byte != 0x0A)
     block = line * 257
     received = bytearray()
     deadline = time.monotonic() + 3 * LIMIT
-    with connect(address) as sock:
+    with connect(address, source) as sock:
         sock.setblocking(False)
         left = total
         while True:

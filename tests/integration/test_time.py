@@ -7,15 +7,9 @@ import struct
 import time
 from typing import Any
 
+from tests.hostile.forging import forge
 from tests.integration.peers import ask_time
 from tests.integration.twistd import LIMIT, DaemonTestCase, Twistd
-
-
-def spoofed(source_port: int, destination: tuple[str, int], payload: bytes = b"") -> None:
-    """Send a UDP datagram with a source port of one's choice. Raises PermissionError without CAP_NET_RAW."""
-    header = struct.pack("!HHHH", source_port, destination[1], 8 + len(payload), 0)
-    with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_UDP) as sock:
-        sock.sendto(header + payload, (destination[0], 0))
 
 
 class TimeTests(DaemonTestCase):
@@ -115,7 +109,7 @@ class TimeTests(DaemonTestCase):
         address = daemon.address("UDP")
         try:
             for _ in range(100):
-                spoofed(0, address)
+                forge(("127.0.0.1", 0), address)
         except PermissionError as error:
             self.skipTest(f"a raw socket is needed to send from port 0: {error}")
         self.assert_now(ask_time(address))

@@ -37,7 +37,12 @@ class Twistd:
     """One child. Its output is read all the time by threads, so that it never waits for the test."""
 
     def __init__(
-        self, *args: str, prefix: tuple[str, ...] = (), inherited: tuple[int, ...] = (), python: str = ""
+        self,
+        *args: str,
+        prefix: tuple[str, ...] = (),
+        inherited: tuple[int, ...] = (),
+        python: str = "",
+        stdin: int = subprocess.DEVNULL,
     ) -> None:
         """`inherited` are descriptors that stay open for it; `python` is run in its process before twistd is."""
         first = [sys.executable, "-c", f"{python}\nfrom twisted.scripts.twistd import run; run()", *TWISTD[2:]]
@@ -45,7 +50,7 @@ class Twistd:
         guard = ["setpriv", "--pdeathsig", "TERM"] if shutil.which("setpriv") else []
         self.process = subprocess.Popen(
             [*guard, *prefix, *(first if python else TWISTD), *args],
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -54,6 +59,8 @@ class Twistd:
             pass_fds=inherited,
         )
         self.lines: list[str] = []
+        self.ended: Ended | None = None
+        """How it ended, once that was waited for."""
         self._arrived: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._errors: list[str] = []
         self._threads = [
@@ -127,7 +134,8 @@ class Twistd:
             self.lines.append(line)
         self._arrived.put(None)
         self._close()
-        return Ended(status, "\n".join(self.lines), "".join(self._errors))
+        self.ended = Ended(status, "\n".join(self.lines), "".join(self._errors))
+        return self.ended
 
     def stop(self) -> Ended:
         """SIGTERM, and its end."""

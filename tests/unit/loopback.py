@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import struct
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -126,30 +125,6 @@ Started = Callable[[Any], Any]
 def open_descriptors() -> int:
     """How many this process has."""
     return len(list(Path("/proc/self/fd").iterdir()))
-
-
-def port_unreachable(source: int, payload: bytes) -> None:
-    """Send the ICMP error for a datagram that loopback's `source` would have sent to port 9 there."""
-    address = socket.inet_aton("127.0.0.1")
-    udp_header = struct.pack("!HHHH", source, 9, 8 + len(payload), 0)
-    length = 20 + len(udp_header) + len(payload)
-    ip_header = struct.pack("!BBHHHBBH4s4s", 0x45, 0, length, 0, 0, 64, 17, 0, address, address)
-    quoted = ip_header + udp_header + payload
-    words = struct.unpack(f"!{(8 + len(quoted)) // 2}H", struct.pack("!BBHI", 3, 3, 0, 0) + quoted)
-    total = sum(words)
-    total = (total & 0xFFFF) + (total >> 16)
-    checksum = ~(total + (total >> 16)) & 0xFFFF
-    with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as sock:
-        sock.sendto(struct.pack("!BBHI", 3, 3, checksum, 0) + quoted, ("127.0.0.1", 0))
-
-
-def spoofed(source: tuple[str, int], destination: tuple[str, int], payload: bytes = b"x") -> None:
-    """Send a datagram that claims to come from `source`, over IPv4. Raises PermissionError without CAP_NET_RAW."""
-    datagram = struct.pack("!HHHH", source[1], destination[1], 8 + len(payload), 0) + payload
-    addresses = socket.inet_aton(source[0]), socket.inet_aton(destination[0])
-    header = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(datagram), 0, 0, 64, socket.IPPROTO_UDP, 0, *addresses)
-    with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW) as sock:
-        sock.sendto(header + datagram, (destination[0], 0))
 
 
 def options(*texts: str) -> list[Assignment]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 import subprocess
 from typing import Any
 
 import pytest
 
+from tests.hostile.forging import forge
 from tests.unit.asking import answered, client, heard, listening
-from tests.unit.loopback import SERVED, Constant, Mirror, Served, Short, options, spoofed
+from tests.unit.loopback import SERVED, Constant, Mirror, Served, Short, options
 from tests.unit.namespace import in_namespace
 
 TOGETHER = SERVED["batched, together"]
@@ -84,7 +86,8 @@ def test_answers_leave_by_the_route(interface: str, asked: str, elsewhere: str) 
                     sock.bind((elsewhere, 0))
                     sock.sendto(b"x", address)
             else:
-                spoofed((elsewhere, 7), address)
+                forge((elsewhere, 7), address, b"x")
+            select.select([port.socket], [], [], 10)  # a busy machine may hand it over later
             port.doRead()
             neighbour = subprocess.run(
                 ["ip", "neighbour", "show", elsewhere], capture_output=True, text=True, check=True
@@ -105,7 +108,7 @@ def test_failed_answer_in_the_middle(served: Served, interface: str) -> None:
         try:
             for source in (("127.0.0.1", 0), ("255.255.255.255", 7), ("127.0.0.1", 0)):
                 sock.sendto(b"x", address)
-                spoofed(source, address)
+                forge(source, address, b"x")
             sock.sendto(b"x", address)
         except PermissionError as error:
             pytest.skip(f"a raw socket is needed: {error}")
@@ -122,7 +125,7 @@ def test_full_send_buffer(served: Served) -> None:
     def errors() -> dict[str, int]:
         with listening(served, "10.9.0.1", "SO_SNDBUF=0") as port:
             for _ in range(40):  # nobody has that address, so answers wait for a neighbour
-                spoofed(("10.9.0.7", 7), ("10.9.0.1", port.getHost().port))
+                forge(("10.9.0.7", 7), ("10.9.0.1", port.getHost().port), b"x")
             port.doRead()
             return dict(port.errors)
 

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from echotime.ports.batched import BatchedPort
 from echotime.ports.udp import TimePort
+from tests.hostile.forging import forge
 from tests.unit.asking import client, heard, listening
-from tests.unit.loopback import Served, Short, spoofed
+from tests.unit.loopback import Served, Short
 
 CLIENTS = 4
 SWITCHES = ["SO_TIMESTAMP", "IP_RECVTTL", "IP_RECVTOS", "IP_PKTINFO", "IPV6_RECVPKTINFO", "IP_RECVERR"]
@@ -50,7 +51,7 @@ def outcome(port_class: type[TimePort], apart: set[int], interface: str, *, aske
             for each in batch:
                 address = f"127.0.0.{1 if interface == '127.0.0.1' else each.asked}", port.getHost().port
                 if each.client < 0:
-                    spoofed(("127.0.0.1", 0), address, bytes(min(each.length, 100)))
+                    forge(("127.0.0.1", 0), address, bytes(min(each.length, 100)))
                 else:
                     clients[each.client].sendto(bytes(each.length), address)
             port.doRead()

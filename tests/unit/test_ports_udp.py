@@ -17,6 +17,7 @@ from echotime.daemon.settings import Address
 from echotime.ports.asked_address import Sender
 from echotime.ports.owned import ShutDown
 from echotime.sockopt import meminfo
+from tests.hostile.forging import port_unreachable
 from tests.unit.loopback import (
     LIMIT,
     SERVED,
@@ -26,7 +27,6 @@ from tests.unit.loopback import (
     bound,
     get,
     options,
-    port_unreachable,
 )
 
 

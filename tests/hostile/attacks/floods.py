@@ -1,0 +1,68 @@
+"""Floods: many datagrams at once, and what they cost the TCP service and the log."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator
+from functools import partial
+
+from tests.hostile.daemons import Daemons
+from tests.hostile.figures import Figure, exactly
+from tests.hostile.flooding import flooded
+from tests.hostile.forging import Address, forge, raw_socket
+from tests.hostile.network import hosts
+from tests.hostile.timing import echoes
+from tests.integration.peers import ask_time
+
+_BURST = 50
+"""Datagrams between two questions of an honest client: none finds the buffer full."""
+UNANSWERABLE = {
+    "port 0": ("10.77.0.1", 0),
+    "a broadcast source": ("10.77.0.255", 4000),
+    "an unroutable source": ("192.0.2.1", 4000),
+}
+
+
+def stall(daemons: Daemons, seconds: float = 2.0) -> Iterator[Figure]:
+    """Short datagrams: Twisted's port reads on for as long as they come, and all others wait."""
+    for transport in ("fast", "stock"):
+        with daemons.start("--show-messages", "0", "--transport", transport) as daemon:
+            for size in (0, 1):
+                with flooded(daemon.address("UDP"), size):
+                    found = echoes(daemon, seconds)
+                median = 1000 * statistics.median(each.seconds for each in found)
+                longest = 1000 * max(each.of_the_daemon for each in found)
+                of = f"TCP echo in a flood of {size}-byte datagrams, {transport}"
+                yield Figure(f"{of}: median", median, "ms", most=3, timed=True)
+                yield Figure(f"{of}: longest stall, in CPU time of the daemon", longest, "ms", most=10, timed=True)
+
+
+def log(daemons: Daemons, number: int = 10_000) -> Iterator[Figure]:
+    """Log flooding: each datagram that cannot be answered costs a traceback of Twisted's, 23 bytes for each of its."""
+    for what, source in UNANSWERABLE.items():
+        # without the limit of their rate, so that an answer to each is tried
+        unlimited = ("--udp-rate", "0")
+        with hosts(1) as (host,), daemons.start(*unlimited, prefix=host.prefix, host=host.address) as daemon:
+            address = daemon.address("UDP")
+            host.run(partial(ask_time, address))
+            before = len(daemon.text())
+            host.run(partial(_forged, source, address, number))
+            ended = daemon.stop()
+            written = len(ended.out) + len(ended.err) - before
+        yield Figure(f"log for {number} datagrams from {what}", written, "bytes", most=2000)
+        yield Figure("for each", written / number, "bytes", most=0.2)
+        yield exactly("counted", counted(ended.out), number)
+
+
+def _forged(source: Address, to: Address, number: int) -> None:
+    with raw_socket() as raw:
+        for _ in range(number // _BURST):
+            for _ in range(_BURST):
+                forge(source, to, by=raw)
+            ask_time(to)
+
+
+def counted(out: str) -> int:
+    """Datagrams that were not answered, as the log has them at the stop."""
+    lines = [line for line in out.splitlines() if "not received or not sent" in line]
+    return sum(int(each.rpartition(": ")[2]) for line in lines for each in line.partition("not sent, ")[2].split(", "))

@@ -1,0 +1,68 @@
+"""Packets with forged sources, over IPv4, by raw sockets. All that sends raises PermissionError without CAP_NET_RAW."""
+
+from __future__ import annotations
+
+import socket
+import struct
+
+Address = tuple[str, int]
+"""Host and port."""
+_HOPS = 64
+"""Time to live."""
+_UNREACHABLE, _PORT = 3, 3
+"""Type and code of ICMP."""
+_SYN = 0x02
+
+
+def ip_packet(protocol: int, source: str, to: str, payload: bytes) -> bytes:
+    """An IPv4 packet; the kernel fills in its identification and checksum as it leaves."""
+    addresses = socket.inet_aton(source) + socket.inet_aton(to)
+    return struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(payload), 0, 0, _HOPS, protocol, 0) + addresses + payload
+
+
+def udp_packet(source: Address, to: Address, payload: bytes = b"") -> bytes:
+    """A datagram in its packet; without a checksum, which IPv4 allows."""
+    header = struct.pack("!HHHH", source[1], to[1], 8 + len(payload), 0)
+    return ip_packet(socket.IPPROTO_UDP, source[0], to[0], header + payload)
+
+
+def syn_packet(source: Address, to: Address, sequence: int = 0) -> bytes:
+    """What begins a TCP connection."""
+    segment = struct.pack("!HHIIBBHHH", source[1], to[1], sequence, 0, 5 << 4, _SYN, 65535, 0, 0)
+    pseudo = socket.inet_aton(source[0]) + socket.inet_aton(to[0]) + struct.pack("!HH", socket.IPPROTO_TCP, 20)
+    segment = segment[:16] + struct.pack("!H", checksum(pseudo + segment)) + segment[18:]
+    return ip_packet(socket.IPPROTO_TCP, source[0], to[0], segment)
+
+
+def checksum(data: bytes) -> int:
+    """That of RFC 1071."""
+    data += bytes(len(data) % 2)
+    total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    total = (total & 0xFFFF) + (total >> 16)
+    return ~(total + (total >> 16)) & 0xFFFF
+
+
+def raw_socket() -> socket.socket:
+    """One that sends whole packets, to broadcast addresses, too."""
+    sock = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+    return sock
+
+
+def forge(source: Address, to: Address, payload: bytes = b"", *, by: socket.socket | None = None) -> None:
+    """Send a datagram that seems to come from elsewhere; `by` a raw socket that is there already."""
+    packet = udp_packet(source, to, payload)
+    if by is not None:
+        by.sendto(packet, (to[0], 0))
+        return
+    with raw_socket() as sock:
+        sock.sendto(packet, (to[0], 0))
+
+
+def port_unreachable(source: int, payload: bytes) -> None:
+    """Send the ICMP error for a datagram that loopback's `source` would have sent to port 9 there."""
+    here = "127.0.0.1"
+    quoted = udp_packet((here, source), (here, 9), payload)
+    error = struct.pack("!BBHI", _UNREACHABLE, _PORT, 0, 0) + quoted
+    with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as sock:
+        sock.sendto(error[:2] + struct.pack("!H", checksum(error)) + error[4:], (here, 0))

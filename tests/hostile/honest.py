@@ -1,0 +1,134 @@
+"""Honest clients of a soak: they ask without end, and check every byte that comes back."""
+
+from __future__ import annotations
+
+import random
+import select
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from tests.integration.peers import (
+    ACKNOWLEDGEMENT,
+    connect,
+    duplex,
+    one_shot,
+    read_all,
+    read_exactly,
+    sent_by_duplex,
+    split_answers,
+)
+
+Address = tuple[str, int]
+WORD = b"now"
+"""What late_words.tac says to all but what is slow."""
+AFTER = ACKNOWLEDGEMENT + WORD
+_SLOW, _LATE = b"slow", b"late"
+_TRIES = 100
+"""Questions for a time: the buffer they wait in is full when a flood is under way."""
+
+
+@dataclass
+class Tally:
+    """What one kind of client did."""
+
+    done: int = 0
+    received: int = 0
+    """Bytes."""
+    again: int = 0
+    """Questions for the time that were asked anew."""
+    wrong: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Where:
+    """Both services, and whether it is over."""
+
+    tcp: Address
+    udp: Address
+    over: threading.Event
+
+
+Client = Callable[[Where, str, Tally, random.Random], None]
+"""One turn of a client from an address of its own; what is wrong raises OSError or AssertionError."""
+
+
+def message(chance: random.Random, most: int) -> bytes:
+    """Bytes without a newline, so that the answers can be told apart."""
+    return chance.randbytes(chance.randint(1, most)).replace(b"\n", b"\r")
+
+
+def one_shots(where: Where, source: str, tally: Tally, chance: random.Random) -> None:
+    """Send, half-close, read to the end of file."""
+    sent = message(chance, 20_000)
+    came = one_shot(where.tcp, sent, source)
+    assert b"".join(split_answers(came, AFTER)) == sent, f"{len(sent)} bytes sent, {len(came)} came"
+    tally.received += len(came)
+
+
+def streams(where: Where, source: str, tally: Tally, chance: random.Random) -> None:
+    """Megabytes both ways at once."""
+    size = chance.randint(1, 3_000_000)
+    came = duplex(where.tcp, size, source)
+    assert b"".join(split_answers(came, AFTER)) == sent_by_duplex(size), f"a stream of {size} bytes"
+    tally.received += len(came)
+
+
+def late_words(where: Where, source: str, tally: Tally, chance: random.Random) -> None:
+    """Half-close, and wait for a word that comes two seconds later."""
+    socks = [connect(where.tcp, source) for _ in range(20)]
+    for sock in socks:
+        sock.sendall(_SLOW)
+        sock.shutdown(socket.SHUT_WR)
+    for sock in socks:
+        with sock:
+            came = read_all(sock)
+        assert came == _SLOW + ACKNOWLEDGEMENT + _LATE, f"{came!r} instead of a late word"
+        tally.received += len(came)
+
+
+def chats(where: Where, source: str, tally: Tally, chance: random.Random) -> None:
+    """A connection that stays, message by message."""
+    with connect(where.tcp, source) as sock:
+        for _ in range(500):
+            if where.over.is_set():
+                return
+            sent = message(chance, 4096)
+            sock.sendall(sent)
+            # short enough to arrive, and be read, in one piece
+            came = read_exactly(sock, len(sent) + len(AFTER))
+            assert came == sent + AFTER, f"a message of {len(sent)} bytes"
+            tally.received += len(came)
+
+
+def times(where: Where, source: str, tally: Tally, chance: random.Random) -> None:
+    """Ask what time it is, and again if there is no answer."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind((source, 0))
+        if sock.getsockname()[1] == where.udp[1]:
+            return  # with the daemon's own port, on its own host, it would be taken for the daemon
+        sock.connect(where.udp)
+        for _ in range(_TRIES):
+            sock.send(chance.randbytes(chance.choice([0, 1, 5, 100])))
+            if select.select([sock], [], [], 0.2)[0]:
+                answer = sock.recv(100)
+                assert len(answer) == 4, f"an answer of {len(answer)} bytes"
+                assert abs(struct.unpack("!I", answer)[0] - time.time()) < 3, f"{answer!r} is another time"
+                tally.received += len(answer)
+                break
+            tally.again += 1
+        else:
+            raise AssertionError(f"no answer to {_TRIES} questions from {sock.getsockname()}")
+    where.over.wait(0.002)
+
+
+CLIENTS: dict[str, Client] = {
+    "one-shots": one_shots,
+    "streams": streams,
+    "late words": late_words,
+    "chats": chats,
+    "times": times,
+}

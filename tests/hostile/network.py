@@ -1,0 +1,136 @@
+"""Hosts in network namespaces, joined by a switch: each has an interface `eth0`, and loopback."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+_NAMESPACES = Path("/run/netns")
+_CLONE_NEWNET = 0x40000000
+_MOST = 200
+"""Hosts of a network."""
+_PREFIX = "echotime"
+Result = TypeVar("Result")
+
+
+class CannotMake(Exception):
+    """Why there is no such network here."""
+
+
+class Host:
+    """One of them; `address` is that of its `eth0`, with 24 bits of network."""
+
+    def __init__(self, name: str, address: str) -> None:
+        self.name = name
+        self.address = address
+
+    @property
+    def prefix(self) -> tuple[str, ...]:
+        """What makes a command line run there."""
+        return ("ip", "netns", "exec", self.name)
+
+    def run(self, function: Callable[[], Result]) -> Result:
+        """What it gives when it runs there, in a thread of its own. A socket that it opens stays there."""
+
+        def entered() -> Result:
+            # a namespace is a thread's, and gone with it
+            with (_NAMESPACES / self.name).open("rb") as namespace:
+                if ctypes.CDLL(None, use_errno=True).setns(namespace.fileno(), _CLONE_NEWNET):
+                    raise CannotMake(f"setns: {os.strerror(ctypes.get_errno())}")
+            return function()
+
+        with ThreadPoolExecutor(1) as inside:
+            return inside.submit(entered).result()
+
+    def socket(self, kind: socket.SocketKind = socket.SOCK_DGRAM) -> socket.socket:
+        """An IPv4 socket of the host, bound to its address."""
+
+        def bound() -> socket.socket:
+            sock = socket.socket(socket.AF_INET, kind)
+            sock.bind((self.address, 0))
+            return sock
+
+        return self.run(bound)
+
+    def change(self, *words: str) -> None:
+        """Change something there, by ip(8). Raises CannotMake."""
+        _ip("-n", self.name, *words)
+
+    def set(self, name: str, value: str) -> None:
+        """Set one of its sysctls, as ``net/ipv4/...``. Raises CannotMake."""
+        try:
+            self.run(lambda: Path("/proc/sys", name).write_text(value, encoding="ascii"))
+        except OSError as error:
+            raise CannotMake(f"{name}: {error.strerror}") from None
+
+    def received(self) -> int:
+        """How many datagrams its sockets have had."""
+        text = self.run(lambda: Path("/proc/thread-self/net/snmp").read_text(encoding="ascii"))
+        names, values = (line.split() for line in text.splitlines() if line.startswith("Udp:"))
+        return int(values[names.index("InDatagrams")])
+
+
+@contextlib.contextmanager
+def hosts(number: int = 2, network: str = "10.77.0") -> Iterator[list[Host]]:
+    """So many, with the addresses .1, .2 and so on; gone at the end, whatever happens. Raises CannotMake.
+
+    They know their own network and nothing else: what goes elsewhere finds no route.
+    """
+    if os.geteuid() or shutil.which("ip") is None:
+        raise CannotMake("network namespaces take root and ip(8)")
+    assert number <= _MOST
+    _sweep()
+    with contextlib.ExitStack() as stack:
+        switch = stack.enter_context(_namespace("switch"))
+        switch.change("link", "add", "switch", "type", "bridge", "mcast_snooping", "0")
+        switch.change("link", "set", "switch", "up")
+        made = []
+        for each in range(1, number + 1):
+            host = stack.enter_context(_namespace(str(each), f"{network}.{each}"))
+            _plug(host, switch, f"port{each}")
+            made.append(host)
+        yield made
+
+
+@contextlib.contextmanager
+def _namespace(what: str, address: str = "") -> Iterator[Host]:
+    name = f"{_PREFIX}-{os.getpid()}-{what}"
+    _ip("netns", "add", name)
+    try:
+        host = Host(name, address)
+        # no neighbour discovery: what is counted is what the tests send
+        host.set("net/ipv6/conf/default/disable_ipv6", "1")
+        host.change("link", "set", "lo", "up")
+        yield host
+    finally:
+        _ip("netns", "delete", name)
+
+
+def _plug(host: Host, switch: Host, port: str) -> None:
+    host.change("link", "add", "eth0", "type", "veth", "peer", "name", port, "netns", switch.name)
+    switch.change("link", "set", port, "master", "switch", "up")
+    host.change("address", "add", f"{host.address}/24", "broadcast", "+", "dev", "eth0")
+    host.change("link", "set", "eth0", "up")
+
+
+def _sweep() -> None:
+    """Remove what a process left that was killed."""
+    for path in _NAMESPACES.glob(f"{_PREFIX}-*-*"):
+        owner = path.name.split("-")[1]
+        if owner.isdigit() and not Path("/proc", owner).exists():
+            with contextlib.suppress(CannotMake):
+                _ip("netns", "delete", path.name)
+
+
+def _ip(*words: str) -> None:
+    done = subprocess.run(["ip", *words], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise CannotMake(f"ip {' '.join(words)}: {done.stderr.strip()}")

@@ -1,0 +1,51 @@
+"""Another UDP service, which might answer our answers: echo, daytime, whatever a function says."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections.abc import Callable, Iterator
+
+from tests.hostile.forging import Address
+
+Heard = Callable[[bytes, Address], tuple[bytes, Address] | None]
+_MOST = 1000
+"""Datagrams that it takes."""
+
+
+def echo(datagram: bytes, source: Address) -> tuple[bytes, Address]:
+    """As RFC 862 has it."""
+    return datagram, source
+
+
+@contextlib.contextmanager
+def responder(answer: Heard, host: str = "127.0.0.5", port: int = 0) -> Iterator[Address]:
+    """Sends what `answer` says of each datagram."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind((host, port))
+        with serving(sock, answer):
+            yield sock.getsockname()
+
+
+@contextlib.contextmanager
+def serving(sock: socket.socket, answer: Heard) -> Iterator[None]:
+    """The same on a socket that is bound already."""
+    sock.settimeout(0.1)
+    over = threading.Event()
+
+    def serve() -> None:
+        for _ in range(_MOST):
+            if over.is_set():
+                return
+            with contextlib.suppress(TimeoutError, ConnectionRefusedError):
+                if (said := answer(*sock.recvfrom(2048))) is not None:
+                    sock.sendto(*said)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()

@@ -1,0 +1,171 @@
+"""`python -m tests.hostile.soak SECONDS`: honest and hostile clients together, against one daemon.
+
+At the end the honest have lost nothing, and the daemon is back where it was: open connections, descriptors, memory. The
+exit status is 1 if not. Words come from late_words.tac: most at once, some two seconds later, some never.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import signal
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.hostile.daemons import Daemons, control, descriptors
+from tests.hostile.figures import Figure, Result, exactly, plain
+from tests.hostile.harm import HARM, Harm
+from tests.hostile.honest import CLIENTS, Client, Tally, Where
+from tests.hostile.suspects import send_answers
+from tests.hostile.timing import wait_until
+from tests.integration.twistd import Twistd
+
+_WORDS = Path(__file__).parents[1] / "integration" / "late_words.tac"
+_SHORTEST = 5.0
+_WARM_UP = 0.25
+"""Of the time: what the daemon's memory grows to under this load is not what it grows by."""
+_LONGEST_WARM_UP = 20.0
+_SOURCES = 12_000
+"""More than the daemon remembers for the end of loops."""
+_PAUSE = 0.01
+"""Seconds between two turns of a hostile client: the honest ones share its CPU."""
+_MB = 1_000_000
+_MOST_WRONG = 5
+"""Reasons that are kept of each kind of client."""
+
+
+@dataclass
+class Soak:
+    """One daemon under load; `control` is its socket."""
+
+    daemon: Twistd
+    control: Path
+    tallies: dict[str, Tally]
+    harm: dict[str, int]
+
+    def load(self, seconds: float) -> None:
+        """All clients at once, for so long; honest ones finish what they began."""
+        over = threading.Event()
+        where = Where(self.daemon.address("TCP"), self.daemon.address("UDP"), over)
+        threads = [
+            threading.Thread(target=self._ask, args=(client, where, f"127.0.{1 + each}.{kind + 1}", self.tallies[name]))
+            for kind, (name, client) in enumerate(CLIENTS.items())
+            for each in range(2)
+        ]
+        threads += [
+            threading.Thread(target=self._harm, args=(name, make(where, f"127.0.9.{kind + 1}", random.Random(kind))))
+            for kind, (name, make) in enumerate(HARM.items())
+        ]
+        for thread in threads:
+            thread.start()
+        try:
+            over.wait(seconds)
+        finally:
+            over.set()
+            for thread in threads:
+                thread.join()
+
+    def _ask(self, client: Client, where: Where, source: str, tally: Tally) -> None:
+        chance = random.Random(source)
+        while not where.over.is_set() and len(tally.wrong) < _MOST_WRONG:
+            try:
+                client(where, source, tally, chance)
+            except (OSError, AssertionError) as error:
+                tally.wrong.append(f"{type(error).__name__}: {error}")
+            else:
+                tally.done += 1
+
+    def _harm(self, name: str, harm: Harm) -> None:
+        try:
+            while not harm.where.over.wait(_PAUSE):
+                with suppress(OSError):
+                    harm.turn()
+                self.harm[name] = self.harm.get(name, 0) + 1
+        finally:
+            harm.close()
+
+    def fill(self) -> None:
+        """Let the daemon remember as many sources as it ever does."""
+        with suppress(PermissionError):
+            send_answers(self.daemon.address("UDP"), _SOURCES, 1)
+
+    def settle(self) -> tuple[int, int, int]:
+        """Wait until nobody is connected, as far as that comes: open connections, descriptors, resident bytes."""
+        with suppress(TimeoutError):
+            wait_until(lambda: not self._open())
+        return self._open(), descriptors(self.daemon), self.daemon.resident()
+
+    def _open(self) -> int:
+        return int(control(self.control, "status")["connections"])
+
+
+@contextmanager
+def soaking(daemons: Daemons, transport: str = "fast") -> Iterator[Soak]:
+    """A daemon for it. Raises Complained where it wrote a traceback of its own."""
+    with ExitStack() as stack:
+        path = Path(stack.enter_context(tempfile.TemporaryDirectory()), "control")
+        names = ("env", f"ECHOTIME_CONTROL={path}", f"ECHOTIME_TRANSPORT={transport}")
+        daemon = stack.enter_context(daemons.run("-y", str(_WORDS), prefix=names))
+        daemon.line("listening for operators on")
+        yield Soak(daemon, path, {name: Tally() for name in CLIENTS}, {})
+
+
+def soaked(soak: Soak, seconds: float, most_growth: float) -> Iterator[Result]:
+    """The figures, after so many seconds; `most_growth` is that of memory in MB."""
+    warm_up = min(_LONGEST_WARM_UP, _WARM_UP * seconds)
+    soak.load(warm_up)
+    soak.fill()
+    before = soak.settle()
+    soak.load(seconds - warm_up)
+    after = soak.settle()
+    for name, tally in soak.tallies.items():
+        yield Result(
+            f"honest: {name}",
+            (
+                Figure("served", tally.done, least=1),
+                Figure("bytes received, each compared", tally.received),
+                *((Figure("asked again", tally.again),) if tally.again else ()),
+                exactly("lost or wrong", len(tally.wrong), 0),
+            ),
+            failure="; ".join(tally.wrong),
+        )
+    yield Result("hostile", [Figure(f"{name}: turns", number) for name, number in sorted(soak.harm.items())])
+    counters = control(soak.control, "counters")
+    yield Result("served in all", [Figure(name, counters[name]) for name in ("connections", "messages", "datagrams")])
+    yield Result(
+        "the daemon, after",
+        (
+            exactly("open connections", after[0], 0),
+            exactly("descriptors more than before", after[1] - before[1], 0),
+            Figure("memory more than before", max(0, after[2] - before[2]) / _MB, "MB", most=most_growth),
+        ),
+    )
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """The exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.hostile.soak", description=(__doc__ or "").partition("\n")[0]
+    )
+    parser.add_argument("seconds", type=float, nargs="?", default=300, help="default %(default)s, at least 5")
+    parser.add_argument("--transport", choices=["fast", "stock"], default="fast", help="default %(default)s")
+    asked = parser.parse_args(words)
+    if not asked.seconds >= _SHORTEST:
+        parser.error(f"seconds: expected at least {_SHORTEST:g}")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if os.geteuid():
+        print("no raw sockets without root: nothing will be forged", file=sys.stderr)
+    with soaking(Daemons(), asked.transport) as soak:
+        results = list(soaked(soak, asked.seconds, most_growth=2))
+    print(plain(results))
+    return 0 if all(each.met for each in results) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,67 @@
+"""Two hosts and a cable between them: network namespaces, joined by a veth, made for one test and gone with it."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import subprocess
+import threading
+from unittest import SkipTest
+
+_CLONE_NEWNET = 0x40000000
+_LIBC = ctypes.CDLL(None, use_errno=True)
+_HERE = "/proc/thread-self/ns/net"
+SERVER, CLIENT = "10.9.0.1", "10.9.0.2"
+
+
+class Cable:
+    """The test is at CLIENT from now on, on `there`; `prefix` runs a command at SERVER, on `here`."""
+
+    def __init__(self) -> None:
+        if os.geteuid() != 0 or not all(map(shutil.which, ("ip", "nsenter", "sysctl"))):
+            raise SkipTest("network namespaces take root, ip, nsenter and sysctl")
+        self._home = os.open(_HERE, os.O_RDONLY)
+        self._server = -1
+        try:
+            self._build()
+        except BaseException:
+            self.leave()
+            raise
+
+    def _build(self) -> None:
+        self._server = self._fresh()
+        self._run("ip link set lo up", "ip link add here type veth peer name there")
+        os.close(self._fresh())
+        self.prefix = ("nsenter", f"--net=/proc/{os.getpid()}/fd/{self._server}")
+        self.server(
+            f"ip link set there netns {threading.get_native_id()}",
+            "sysctl -qw net.ipv4.neigh.here.retrans_time_ms=20",
+            f"ip address add {SERVER}/24 dev here",
+            "ip link set here up",
+        )
+        self._run("ip link set lo up", f"ip address add {CLIENT}/24 dev there", "ip link set there up")
+
+    def _fresh(self) -> int:
+        """Go into a namespace of its own; a descriptor for it."""
+        if _LIBC.unshare(_CLONE_NEWNET):
+            raise SkipTest(f"no network namespace: {os.strerror(ctypes.get_errno())}")
+        return os.open(_HERE, os.O_RDONLY)
+
+    def server(self, *commands: str) -> None:
+        """Run them at SERVER."""
+        self._run(*(" ".join((*self.prefix, each)) for each in commands))
+
+    @staticmethod
+    def _run(*commands: str) -> None:
+        for command in commands:
+            done = subprocess.run(command.split(), capture_output=True, text=True, check=False)
+            if done.returncode:
+                raise SkipTest(f"{command}: {done.stderr.strip()}")
+
+    def leave(self) -> None:
+        """Back to where the test came from."""
+        _LIBC.setns(self._home, _CLONE_NEWNET)
+        for each in (self._home, self._server):
+            if each >= 0:
+                os.close(each)

@@ -1,0 +1,163 @@
+"""Threats that take other hosts, other users, forged sources or many datagrams: each attack, and the figure it reaches.
+
+The attacks are those of `make attack`, some with smaller numbers. Figures that tell of a busy machine, too, are not
+judged here.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from tests.hostile.attacks import beyond, connections, contents, datagrams, floods, loops, options, streams
+from tests.hostile.daemons import Daemons
+from tests.hostile.figures import Figure
+from tests.hostile.network import CannotMake, hosts
+from tests.integration.twistd import LIMIT, DaemonTestCase
+
+
+class AttackTests(DaemonTestCase):
+    """Each against a daemon of its own."""
+
+    def holds(self, attack: Callable[..., Iterator[Figure]], **sizes: Any) -> None:
+        """That an attack reaches nothing; skipped, with the reason, where it cannot be carried out."""
+        try:
+            figures = list(attack(Daemons(*self.options), **sizes))
+        except (CannotMake, PermissionError) as error:
+            self.skipTest(str(error))
+        judged = [each for each in figures if each.target and not each.timed]
+        self.assertTrue(judged)
+        for each in judged:
+            self.assertTrue(each.met, f"{each.what}: {each.measured}, expected {each.target}")
+
+    def test_loop_between_hosts(self) -> None:
+        """Two daemons, each the forged source of a question to the other, are silent within 10 datagrams."""
+        self.holds(loops.two_hosts)
+
+    def test_loop_over_a_slow_path(self) -> None:
+        """So they are over a path of 30 ms each way."""
+        self.holds(loops.slow_path)
+
+    def test_amplification(self) -> None:
+        """An answer is hardly longer than the shortest question, and there is one for one."""
+        self.holds(datagrams.amplification)
+
+    def test_broadcast(self) -> None:
+        """A question to a network's broadcast or to all hosts' multicast address is not answered."""
+        self.holds(datagrams.broadcast)
+
+    def test_broadcast_answered(self) -> None:
+        """With --answer-broadcast it is, so there was something to be refused."""
+        try:
+            with (
+                hosts(2) as (host, asker),
+                Daemons("--answer-broadcast", *self.options).start(prefix=host.prefix, host="0.0.0.0") as daemon,
+                asker.socket() as sock,
+            ):
+                self.assertEqual(datagrams.answers_to_many(sock, host, daemon.address("UDP")[1]), 2)
+        except CannotMake as error:
+            self.skipTest(str(error))
+
+    def test_victim_of_forged_datagrams(self) -> None:
+        """Who is impersonated is still answered."""
+        self.holds(datagrams.victim, questions=20)
+
+    def test_source_that_does_not_exist(self) -> None:
+        """Errors that come back for answers to hosts that are not there do not close the port."""
+        self.holds(datagrams.icmp_errors)
+
+    def test_secondary_address(self) -> None:
+        """A connected client of a second address is answered from there, on an interface as on loopback."""
+        self.holds(datagrams.secondary_address)
+
+    def test_other_users(self) -> None:
+        """A process of another user cannot bind the port, however it asks."""
+        self.need("setpriv")
+        self.holds(datagrams.hijack)
+
+    def test_log_of_unanswerable_datagrams(self) -> None:
+        """10,000 datagrams from each kind of source that cannot be answered: some lines at the end, all counted."""
+        self.holds(floods.log)
+
+    def test_log_of_any_byte(self) -> None:
+        """Each of the 256 byte values is shown in printable ASCII, and can be told from it."""
+        self.holds(contents.printable)
+
+    def test_years(self) -> None:
+        """Four bytes at the turns of 2036, 2038 and 2106."""
+        self.holds(contents.years)
+
+    def test_no_descriptors(self) -> None:
+        """More connections than descriptors: afterwards it serves on."""
+        self.need("prlimit")
+        self.holds(connections.descriptors)
+
+    def test_simultaneous_connects(self) -> None:
+        """A thousand at once are all answered."""
+        self.holds(connections.burst)
+
+    def test_memory_of_idle_connections(self) -> None:
+        """It stays small."""
+        self.holds(connections.idle, number=2000)
+
+    def test_dead_resolver(self) -> None:
+        """Peers' names are not looked up."""
+        self.holds(connections.dead_resolver)
+
+    def test_dead_resolver_is_asked(self) -> None:
+        """By somebody who looks one up in the same surroundings; so it would have been noticed."""
+        try:
+            with (
+                hosts(1) as (host,),
+                tempfile.NamedTemporaryFile("w") as file,
+                connections.resolver(host, file) as resolver,
+                subprocess.Popen(
+                    [*host.prefix, *connections.with_resolver(file.name), "getent", "hosts", "192.0.2.9"]
+                ) as asking,
+            ):
+                resolver.settimeout(LIMIT)
+                self.assertTrue(resolver.recv(1000))
+                asking.kill()
+        except CannotMake as error:
+            self.skipTest(str(error))
+
+    def test_stop_while_clients_send(self) -> None:
+        """They get all that they are owed and an end of file."""
+        self.holds(streams.stop_while_sending)
+
+    def test_half_connections(self) -> None:
+        """Clients are served amid handshakes that are never completed."""
+        self.holds(beyond.half_connections)
+
+    def test_sources_without_number(self) -> None:
+        """However many forged sources send what looks like answers, memory is bounded."""
+        self.holds(beyond.suspects)
+
+    def test_small_windows(self) -> None:
+        """Clients that take a few bytes at a time get each of them."""
+        self.holds(beyond.single_bytes, clients=10)
+
+    def test_resets(self) -> None:
+        """At whatever point a client resets, nothing of it stays."""
+        self.holds(beyond.resets, number=1000)
+
+    def test_vanishing_link(self) -> None:
+        """An interface that goes down and comes back, or its address, costs nothing but the time."""
+        self.holds(beyond.vanishing_link)
+
+
+class StockAttackTests(AttackTests):
+    """The same on Twisted's own transports."""
+
+    options = ("--transport", "stock")
+
+
+class OptionTests(DaemonTestCase):
+    """A figure beside the attacks."""
+
+    def test_by_name(self) -> None:
+        """So many socket options are known, live and explained."""
+        for each in options.by_name(Daemons()):
+            self.assertTrue(each.met, f"{each.what}: {each.measured}, expected {each.target}")

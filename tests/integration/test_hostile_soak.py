@@ -1,0 +1,30 @@
+"""A short soak of honest and hostile clients together. `make soak` is the long one."""
+
+from __future__ import annotations
+
+from tests.hostile.daemons import Daemons
+from tests.hostile.soak import soaked, soaking
+from tests.integration.twistd import DaemonTestCase
+
+_SECONDS = 5.0
+_MOST_GROWTH = 8.0
+"""MB. In so short a time memory has not settled before the first look."""
+
+
+class SoakTests(DaemonTestCase):
+    """On both transports."""
+
+    def test_fast(self) -> None:
+        """The honest lose nothing; descriptors, open connections and memory are back where they were."""
+        self.soaks("fast")
+
+    def test_stock(self) -> None:
+        """The same on Twisted's own transports."""
+        self.soaks("stock")
+
+    def soaks(self, transport: str) -> None:
+        """For some seconds."""
+        with soaking(Daemons(), transport) as soak:
+            for result in soaked(soak, _SECONDS, _MOST_GROWTH):
+                missed = [f"{each.what}: {each.measured}" for each in result.figures if not each.met]
+                self.assertTrue(result.met, f"{result.threat}: {missed} {result.failure}")
