@@ -4,7 +4,18 @@ BIN := $(VENV)/bin
 PORT ?= 12345
 SECONDS ?= 300
 
-.PHONY: run test test-systemd trial check coverage attack soak fuzz bench wheel docs clean
+# where `make install` puts things; DESTDIR stands before all of it while a package is made
+PREFIX ?= /usr/local
+DESTDIR ?=
+SYSCONFDIR ?= /etc
+UNITDIR ?= $(PREFIX)/lib/systemd/system
+ZSHDIR ?= $(PREFIX)/share/zsh/site-functions
+# the Python that the daemon runs on: the system's, unless one is named
+SYSTEM_PYTHON = $(if $(filter file,$(origin PYTHON)),/usr/bin/python3,$(PYTHON))
+INSTALL = $(SYSTEM_PYTHON) -B etc/install
+TARGETS = --prefix '$(PREFIX)' --destdir '$(DESTDIR)' --sysconfdir '$(SYSCONFDIR)' --unitdir '$(UNITDIR)' --zshdir '$(ZSHDIR)'
+
+.PHONY: run test test-systemd test-deb trial check coverage attack soak fuzz bench wheel install uninstall deb docs clean
 
 # one stamp for each set of extras; a changed requirement installs again
 $(VENV)/.test: setup.cfg pyproject.toml $(wildcard echotime/locale/*/LC_MESSAGES/*.po)
@@ -29,6 +40,10 @@ test: $(VENV)/.test
 # the units of etc/ under a systemd that is booted in a container; takes root, and says so
 test-systemd: $(VENV)/.test
 	$(BIN)/python -m tests.systemd.container $(VENV)/systemd
+
+# the Debian package under a systemd, likewise
+test-deb: $(VENV)/.test
+	$(BIN)/python -m tests.package.container $(VENV)/package
 
 trial: $(VENV)/.test
 	$(BIN)/trial tests.integration
@@ -61,9 +76,20 @@ wheel: $(VENV)/.test
 	rm -rf build
 	$(BIN)/python -m build --outdir dist .
 
+install:
+	$(INSTALL) install $(TARGETS)
+
+uninstall:
+	$(INSTALL) uninstall $(TARGETS)
+
+# a Debian package for the Python of this distribution, in dist/; needs dpkg-deb
+deb:
+	etc/debian/build dist
+
 docs: $(VENV)/.test
 	$(BIN)/python -m echotime.sockopt.document > docs/.new && mv docs/.new docs/socket-options.md
 	$(BIN)/python -m echotime.manual docs/man
+	$(BIN)/python -m echotime.completion etc/completion
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info _trial_temp* .coverage* twisted/plugins/dropin.cache

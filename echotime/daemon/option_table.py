@@ -5,6 +5,8 @@ Defaults are told here and kept in Settings: so an option that was not given is 
 
 from __future__ import annotations
 
+from twisted.python import usage
+
 FLAGS = [
     ["operator", None, "Ask for the words on this terminal, or take them from standard input, one a line."],
     [
@@ -105,3 +107,16 @@ PARAMETERS = [
         "How long a stop waits for connections to receive what they are owed. [default: 5]",
     ],
 ]
+_REPEATABLE = ("tcp", "udp", "sockopt", "allow", "deny")
+COMPLETIONS = usage.Completions(
+    multiUse=_REPEATABLE,
+    optActions={
+        **{name: usage.Completer() for name in (*_REPEATABLE, *(row[0] for row in PARAMETERS))},
+        "config": usage.CompleteFiles(),
+        "control": usage.CompleteFiles(),
+        "control-group": usage.CompleteGroups(),
+        "epoch": usage.CompleteList(["unix", "1900"]),
+        "transport": usage.CompleteList(["fast", "stock"]),
+    },
+)
+"""What a shell offers as their values; to Twisted each option that is not named here takes a file."""

@@ -15,7 +15,7 @@ from twisted.python import usage
 import echotime
 from echotime.daemon import coercions, config_file
 from echotime.daemon.activation import original_environment, passed
-from echotime.daemon.option_table import FLAGS, PARAMETERS
+from echotime.daemon.option_table import COMPLETIONS, FLAGS, PARAMETERS
 from echotime.daemon.settings import DEFAULT_PORT, Address, Passed, Settings
 from echotime.ports.target import target
 from echotime.servers.access import Network
@@ -37,6 +37,7 @@ class Options(usage.Options):
     )
     optFlags = FLAGS
     optParameters = PARAMETERS
+    compData = COMPLETIONS
 
     settings: Settings
 

@@ -105,8 +105,13 @@ class PackagingTests(SynchronousTestCase):
         self.assertEqual(strangers, {"twisted/plugins/echotime_plugin.py"})
         self.assertIn("echotime/py.typed", names)
         self.assertIn("echotime/locale/zh_CN/LC_MESSAGES/echotime.mo", names)
-        for page in ("man1/echotime.1", "man8/twistd-echotime.8"):
-            self.assertTrue(any(name.endswith(f".data/data/share/man/{page}") for name in names), page)
+        for shared in (
+            "man/man1/echotime.1",
+            "man/man8/twistd-echotime.8",
+            "bash-completion/completions/echotime.bash",
+            "zsh/site-functions/_echotime",
+        ):
+            self.assertTrue(any(name.endswith(f".data/data/share/{shared}") for name in names), shared)
 
     def test_sdist_contents(self) -> None:
         """The sdist holds what a packager needs to run `make test`."""

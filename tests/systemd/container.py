@@ -145,12 +145,21 @@ def cgroup(name: str) -> Iterator[Path]:
 
 def boot(folder: Path, tests: list[str]) -> int:
     """The status of the tests; their report is printed."""
+    check()
+    return booted(folder, units(folder, tests), f"--bind-ro={environment(folder)}:{INSIDE}")
+
+
+def check() -> None:
+    """Raises Impossible where it is known beforehand."""
     if os.geteuid() != 0:
         raise Impossible("a container takes root")
     if not Path("/usr/lib/systemd/systemd").exists() and not Path("/lib/systemd/systemd").exists():
         raise Impossible("systemd is not installed")
-    program, made = nspawn(folder), environment(folder)
-    out = folder / "out"
+
+
+def booted(folder: Path, made: Path, *more: str) -> int:
+    """The status of check.service, one of the units that were made; more is for systemd-nspawn."""
+    program, out = nspawn(folder), folder / "out"
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir()
     preset = folder / "preset"
@@ -162,8 +171,8 @@ def boot(folder: Path, tests: list[str]) -> int:
         *("--private-network", "--register=no", "--keep-unit", "--link-journal=no", "--console=pipe"),
         # for the firewall of a unit (IPAddressDeny=), which would do nothing else; and for the tests
         "--system-call-filter=bpf pidfd_getfd",
-        *(f"--bind-ro={made}:{INSIDE}", f"--bind-ro={ROOT}:/run/tests", f"--bind={out}:/run/out"),
-        f"--bind={units(folder, tests)}:/etc/systemd/system",
+        *(f"--bind-ro={ROOT}:/run/tests", f"--bind={out}:/run/out", f"--bind={made}:/etc/systemd/system"),
+        *more,
         f"--bind-ro={preset}:/etc/systemd/system-preset",
         "systemd.unit=check.service",
     ]

@@ -21,6 +21,7 @@ MAY_IMPORT = {
     "command": {"wire", "sockopt", "clients", "demonstrations", "streams", "desk", "locale"},
     "locale": set(),
     "manual": {"daemon", "command"},
+    "completion": {"daemon", "command", "demonstrations", "sockopt"},
     "daemon": {"wire", "sockopt", "ports", "servers", "desk", "locale"},
     "tap": {"wire", "sockopt", "ports", "servers", "desk", "daemon"},
 }

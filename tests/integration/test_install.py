@@ -1,0 +1,208 @@
+"""`make install` and `make uninstall`: what is there, that it runs, and what an administrator changed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
+
+from echotime.daemon.options import Options
+
+ROOT = Path(__file__).resolve().parents[2]
+_PYTHON = "/usr/bin/python3"
+_LIMIT = 240
+_CAN = "import ensurepip, sys; sys.exit(sys.version_info < (3, 10))"
+_NOBODY = ("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups")
+
+
+def run(*command: str | Path, status: int = 0, cwd: str | Path = "/") -> str:
+    """What it says; it must end so. Nothing in its environment leads to the checkout."""
+    environ = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
+    environ |= {name: value for name, value in os.environ.items() if name.startswith("PIP_") or name == "HOME"}
+    ended = subprocess.run(
+        [str(part) for part in command],
+        cwd=cwd,
+        env=environ,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=_LIMIT,
+        check=False,
+    )
+    assert ended.returncode == status, f"{command}: {ended.returncode}: {ended.stdout}"
+    return ended.stdout
+
+
+class InstallTests(SynchronousTestCase):
+    """A package's way and an administrator's, in turn: it takes a while, so one installation serves all of it."""
+
+    def setUp(self) -> None:
+        """A place for it that everybody may enter."""
+        if (
+            not Path(_PYTHON).exists()
+            or subprocess.run([_PYTHON, "-c", _CAN], capture_output=True, check=False).returncode
+        ):
+            raise SkipTest(f"{_PYTHON} is not there, older than 3.10, or without ensurepip")
+        self.folder = Path(tempfile.mkdtemp(prefix="echotime-install-"))
+        self.addCleanup(shutil.rmtree, self.folder)
+        self.folder.chmod(0o755)
+        self.system = self.folder / "system"
+        self.home = self.system / "usr/lib/echotime"
+        self.etc = self.system / "etc"
+
+    def make(self, target: str, *variables: str, status: int = 0) -> str:
+        """With the places of this test."""
+        places = (f"PREFIX={self.system}/usr", f"SYSCONFDIR={self.etc}")
+        return run("make", "-s", target, *places, *variables, cwd=ROOT, status=status)
+
+    def tree(self) -> set[str]:
+        """All that there is."""
+        return {str(each.relative_to(self.system)) for each in self.system.rglob("*")}
+
+    def mark(self) -> set[Path]:
+        """The environments that there are."""
+        return {each for each in self.home.iterdir() if each.is_dir() and not each.is_symlink()}
+
+    def test_all(self) -> None:
+        """Made elsewhere it runs for nobody in its place; it is brought again beside what runs, and removed whole."""
+        self.make("install", f"DESTDIR={self.folder}/staged")
+        (self.folder / "staged" / self.system.relative_to("/")).rename(self.system)
+        self.assert_brought()
+        self.assert_runs()
+        self.assert_upgrades()
+        self.assert_removes()
+
+    def assert_brought(self) -> None:
+        """Nothing names the place where it was made; units name the place where it is; edited files will be known."""
+        found = run("grep", "-rlF", f"{self.folder}/staged", self.system, status=1)
+        self.assertEqual(found, "")
+        unit = (self.system / "usr/lib/systemd/system/echotime.service").read_text(encoding="utf-8")
+        self.assertIn(f"ExecStart={self.home}/bin/twistd ", unit)
+        self.assertIn(f"EnvironmentFile=-{self.etc}/default/echotime\n", unit)
+        self.assertNotIn("/usr/lib/echotime", unit.replace(str(self.home), ""))
+        for path in (
+            "etc/default/echotime",
+            "etc/echotime/echotime.conf",
+            "usr/share/man/man1/echotime.1",
+            "usr/share/man/man8/twistd-echotime.8",
+            "usr/share/bash-completion/completions/echotime",
+            "usr/share/bash-completion/completions/twistd-echotime",
+            "usr/share/zsh/site-functions/_echotime",
+            "usr/share/doc/echotime/docs/operations.md",
+        ):
+            self.assertEqual((self.system / path).stat().st_mode & 0o777, 0o644, path)
+        programs = {each.name for each in (self.home / "bin").iterdir()}
+        self.assertEqual({name for name in programs if not name.startswith("python")}, {"echotime", "twistd"})
+
+    def assert_runs(self) -> None:
+        """As nobody, with nothing to write and nothing to complain of."""
+        self.tools = self.system / "usr/bin"
+        as_nobody = _NOBODY if os.geteuid() == 0 else ()
+        self.assertIn("echotime ", run(*as_nobody, self.tools / "echotime", "--version"))
+        conf = self.etc / "echotime/echotime.conf"
+        said = run(*as_nobody, self.tools / "twistd-echotime", "echotime", "--check", "--config", conf)
+        self.assertEqual(said, f"{conf}: no faults\n")
+        # every module that the daemon takes is there as bytecode, and the cache of plugins is current
+        before = self.tree()
+        run(self.tools / "twistd-echotime", "echotime", "--version")
+        run(self.tools / "echotime", "explain", "SO_LINGER")
+        self.assertEqual(self.tree(), before)
+        said = run(
+            *as_nobody, self.tools / "twistd-echotime", "-n", "--pidfile=", "echotime", "--tcp", "nobody:1", status=2
+        )
+        self.assertNotIn("plugin cache", said)
+
+    def assert_upgrades(self) -> None:
+        """What runs goes on; what was edited stays; what is new in it is beside it; one that was removed stays so."""
+        default, conf = self.etc / "default/echotime", self.etc / "echotime/echotime.conf"
+        default.write_text("ECHOTIME_OPTIONS=--reply ok\n", encoding="utf-8")
+        conf.unlink()
+        stale = self.system / "usr/share/doc/echotime/old.md"
+        self.alter_record(default, stale)
+        (first,) = self.mark()
+        daemon = subprocess.Popen(
+            [str(self.home / "bin/twistd"), "-n", "--pidfile=", "echotime", "--tcp", "127.0.0.1:0"],
+            cwd=self.folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self.addCleanup(daemon.wait, 20)
+        self.addCleanup(daemon.kill)
+        assert daemon.stdout is not None
+        port = next(line.rpartition(":")[2].strip() for line in daemon.stdout if "listening on TCP" in line)
+        said = self.make("install")
+        self.assertIn(f"{default} was edited, and stays so; what is brought now is in {default}.new\n", said)
+        self.assertIn(f"{conf} was removed, and stays so\n", said)
+        self.assertEqual(default.read_text(encoding="utf-8"), "ECHOTIME_OPTIONS=--reply ok\n")
+        self.assertIn("ECHOTIME_OPTIONS", default.with_name("echotime.new").read_text(encoding="utf-8"))
+        self.assertFalse(conf.exists() or stale.exists())
+        # the environment that it runs from is there, and another is the current one
+        self.assertEqual(len(self.mark()), 2)
+        self.assertIn(first, self.mark())
+        self.assertNotEqual((self.home / "bin").resolve().parent, first)
+        said = run(self.tools / "echotime", "send", "--verify", f"127.0.0.1:{port}", "still there")
+        self.assertIn("still there", said)
+        daemon.terminate()
+        daemon.wait(20)
+        daemon.stdout.close()
+
+    def alter_record(self, edited: Path, stale: Path) -> None:
+        """As if an older version had brought another of the one, and the other, too."""
+        record = self.home / "installed.json"
+        held = json.loads(record.read_text(encoding="utf-8"))
+        stale.write_text("old", encoding="utf-8")
+        held["configuration"][str(edited)] = "of another version"
+        held["files"][str(stale)] = hashlib.sha256(b"old").hexdigest()
+        record.write_text(json.dumps(held), encoding="utf-8")
+
+    def assert_removes(self) -> None:
+        """All but what was edited; and what was there before."""
+        stranger = self.system / "usr/bin/stranger"
+        stranger.touch()
+        said = self.make("uninstall")
+        self.assertIn(f"{self.etc}/default/echotime was edited, and stays\n", said)
+        self.assertEqual(
+            {each for each in self.tree() if not (self.system / each).is_dir()},
+            {"etc/default/echotime", "usr/bin/stranger"},
+        )
+        self.assertFalse((self.system / "usr/lib").exists() or (self.system / "usr/share").exists())
+        self.assertIn("nothing of echotime is installed", self.make("uninstall"))
+
+
+class SampleTests(SynchronousTestCase):
+    """etc/echotime.conf."""
+
+    def test_no_faults(self) -> None:
+        """It is taken as it is, and with everything that it shows."""
+        text = (ROOT / "etc" / "echotime.conf").read_text(encoding="utf-8")
+        shown = re.sub(r"(?m)^#(?=[a-z-]+ = |    )", "", text)
+        self.assertEqual(shown.count(" = "), text.count(" = "))
+        for each in (text, shown):
+            sample = Path(self.mktemp()).resolve()
+            sample.write_text(each, encoding="utf-8")
+            options = Options()
+            options.parseOptions(["--config", str(sample)])
+        self.assertEqual((options.settings.reply, len(options.settings.allow)), (b"ok", 2))
+
+
+class InterpreterTests(SynchronousTestCase):
+    """A Python that the daemon's user could not run."""
+
+    def test_hidden(self) -> None:
+        """Is refused with a line that says why, before anything is made."""
+        folder = Path(tempfile.mkdtemp(prefix="echotime-install-", dir="/tmp"))
+        self.addCleanup(shutil.rmtree, folder)
+        python = folder / "python3"
+        python.symlink_to(_PYTHON)
+        said = run("make", "-s", "install", f"PYTHON={python}", f"DESTDIR={folder}/root", status=2, cwd=ROOT)
+        self.assertIn(f"make install: this Python cannot be used: {python} is below /tmp, which the units hide", said)
+        self.assertEqual({each.name for each in folder.iterdir()}, {"python3"})

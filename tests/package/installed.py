@@ -1,0 +1,37 @@
+"""What `make install` brings to /usr/local, under the systemd that runs; and what `make uninstall` does there."""
+
+from __future__ import annotations
+
+import os
+import sys
+import unittest
+from pathlib import Path
+
+from tests.package.asking import BOTH, DEFAULT, PACKAGES, echo, run, show, time, traces
+
+INSTALLER = Path(__file__).parents[2] / "etc" / "install"
+
+
+@unittest.skipIf("ECHOTIME_PACKAGES" not in os.environ, "runs in the container that `make test-deb` boots")
+class InstalledTests(unittest.TestCase):
+    """Made on the machine with DESTDIR, and copied."""
+
+    def test_all(self) -> None:
+        """The units run it in their sandbox; removing stops and disables it, and leaves what was edited."""
+        before = traces()
+        run("cp", "-a", f"{PACKAGES}/staged/.", "/")
+        run("systemctl", "daemon-reload")
+        run("systemctl", "enable", "--now", *BOTH, "echotime@7777.socket")
+        self.assertEqual(show(BOTH[1], "FragmentPath"), f"/usr/local/lib/systemd/system/{BOTH[1]}")
+        self.assertEqual((echo(b"hi"), len(time())), (b"hi\nI get it!\n", 4))
+        self.assertEqual(run("systemd-analyze", "verify", "--man=no", "--recursive-errors=one", *BOTH), "")
+        warned = run("journalctl", "-u", BOTH[1], "-p", "warning", "-q", "-o", "cat", "--no-pager")
+        self.assertEqual(warned, "")
+        DEFAULT.write_text("# edited\n", encoding="utf-8")
+        said = run(sys.executable, "-B", INSTALLER, "uninstall")
+        self.assertEqual(said, f"{DEFAULT} was edited, and stays\nechotime is uninstalled\n")
+        self.assertRaises(ConnectionRefusedError, echo, b"hi")
+        for unit in (*BOTH, "echotime@7777.socket"):
+            self.assertEqual((show(unit, "ActiveState"), show(unit, "LoadState")), ("inactive", "not-found"), unit)
+        self.assertEqual(traces() - before, {DEFAULT})
+        DEFAULT.unlink()
