@@ -60,7 +60,7 @@ coverage: $(VENV)/.test
 	$(BIN)/coverage report
 
 attack: $(VENV)/.test
-	$(BIN)/python -m tests.hostile.attack
+	$(BIN)/python -m tests.hostile.attack $(ATTACK)
 
 soak: $(VENV)/.test
 	$(BIN)/python -m tests.hostile.soak $(SECONDS)

@@ -63,6 +63,8 @@ class Result:
     figures: Sequence[Figure] = field(default_factory=tuple)
     not_measured: str = ""
     failure: str = ""
+    others: str = ""
+    """What the same did to others."""
 
     @property
     def met(self) -> bool:
@@ -91,8 +93,14 @@ def plain(results: Iterable[Result]) -> str:
 
 
 def markdown(results: Iterable[Result]) -> str:
-    """The table for docs/security.md."""
-    rows = [HEADER, ("---",) * len(HEADER), *_rows(results)]
+    """The table for docs/security.md, with what the same did to others."""
+    header = (*HEADER, "others")
+    rows = [header, ("---",) * len(header)]
+    for each in results:
+        others = each.others
+        for row in each.rows():
+            rows.append((*row, others))
+            others = ""
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows)
 
 

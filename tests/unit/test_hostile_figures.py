@@ -37,7 +37,7 @@ def test_figures(figure: Figure, met: bool, measured: str, target: str) -> None:
 
 
 RESULTS = [
-    Result("1 One", [Figure("a|b", 1, most=0), Figure("told", 2)]),
+    Result("1 One", [Figure("a|b", 1, most=0), Figure("told", 2)], others="2 elsewhere"),
     Result("2 Two", not_measured="no root"),
     Result("3 Three", failure="it broke"),
 ]
@@ -51,9 +51,13 @@ def test_results() -> None:
 def test_tables() -> None:
     """The same rows in both; the plain one in columns."""
     lines = markdown(RESULTS).splitlines()
-    assert lines[0] == "| " + " | ".join(HEADER) + " |"
-    assert lines[2] == "| 1 One | a\\|b | 1 | at most 0 | NO |"
-    assert lines[4:] == ["| 2 Two | not measured: no root |  |  |  |", "| 3 Three | failed: it broke |  |  | NO |"]
+    assert lines[0] == "| " + " | ".join([*HEADER, "others"]) + " |"
+    assert lines[2] == "| 1 One | a\\|b | 1 | at most 0 | NO | 2 elsewhere |"
+    assert lines[3] == "|  | told | 2 |  |  |  |"
+    assert lines[4:] == [
+        "| 2 Two | not measured: no root |  |  |  |  |",
+        "| 3 Three | failed: it broke |  |  | NO |  |",
+    ]
     assert plain(RESULTS).splitlines()[1:3] == [
         "1 One    a|b                    1         at most 0  NO",
         "         told                   2",
@@ -93,7 +97,7 @@ def test_exit_status(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
         yield exactly("a", 0, 0)
 
     cpus = os.sched_getaffinity(0)
-    monkeypatch.setattr(attack, "ATTACKS", (("1", missed), ("2", met)))
+    monkeypatch.setattr(attack, "ATTACKS", (("1", missed, ""), ("2", met, "")))
     monkeypatch.setattr(os, "sched_setaffinity", lambda pid, to: None)
     monkeypatch.setattr(signal, "signal", lambda number, handler: None)
     assert [attack.main(words) for words in ([], ["--only", "2"], ["--list"])] == [1, 0, 0]
@@ -103,8 +107,8 @@ def test_exit_status(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
 
 def test_every_attack_names_its_threat() -> None:
     """A docstring begins with a name and a colon; no two are alike."""
-    names = [attack.threat(*each) for each in attack.ATTACKS]
-    assert all(":" in (each.__doc__ or "") for _, each in attack.ATTACKS)
+    names = [attack.threat(number, each) for number, each, _ in attack.ATTACKS]
+    assert all(":" in (each.__doc__ or "") for _, each, _ in attack.ATTACKS)
     assert len({*names}) == len(names)
 
 

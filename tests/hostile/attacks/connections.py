@@ -43,8 +43,9 @@ def _all_at_once(address: Address, number: int) -> tuple[int, float]:
         came = dict.fromkeys(by_number, 0)
         poll = stack.enter_context(select.epoll())
         began = time.perf_counter()
-        for sock in socks:
+        for each, sock in enumerate(socks):
             sock.setblocking(False)
+            sock.bind((_one_of_many(each), 0))
             sock.connect_ex(address)
             poll.register(sock, select.EPOLLOUT)
         answered = 0
@@ -62,15 +63,19 @@ def _all_at_once(address: Address, number: int) -> tuple[int, float]:
         return answered, time.perf_counter() - began
 
 
+def _one_of_many(number: int) -> str:
+    """An address of the many that ask for little each: one alone may not have so many connections."""
+    return f"127.0.1.{number % 200 + 1}"
+
+
 def idle(daemons: Daemons, number: int = 5000) -> Iterator[Figure]:
     """Idle memory: connections that cost who attacks nothing, and the daemon memory."""
     with daemons.start() as daemon, ExitStack() as stack:
         address = daemon.address("TCP")
         one_shot(address, b"warm up")
         before = daemon.resident()
-        # from many addresses: one alone may not have so many
         for each in range(number):
-            stack.enter_context(connect(address, f"127.0.1.{each % 200 + 1}"))
+            stack.enter_context(connect(address, _one_of_many(each)))
         one_shot(address, b"all are accepted")
         yield Figure(f"memory of each of {number}", (daemon.resident() - before) / number / 1024, "KB", most=4)
 

@@ -8,6 +8,7 @@ import select
 import socket
 import struct
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 
@@ -19,7 +20,6 @@ from tests.hostile.network import Host, hosts
 from tests.integration.peers import ask_time
 from tests.integration.twistd import LIMIT
 
-NOBODY = ("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups")
 _IP_RECVERR_ROUNDS = 10
 
 
@@ -147,7 +147,13 @@ def secondary_address(daemons: Daemons) -> Iterator[Figure]:
 
 
 _STEAL = """
-import errno, socket, sys
+import errno, os, socket, sys
+try:
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+except PermissionError as error:
+    sys.exit(f"to become another user takes root: {error}")
 sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 sock.setsockopt(socket.SOL_SOCKET, int(sys.argv[2]), 1)
 try:
@@ -163,7 +169,9 @@ def hijack(daemons: Daemons) -> Iterator[Figure]:
         port = str(daemon.address("UDP")[1])
         refused = 0
         for option in (socket.SO_REUSEADDR, socket.SO_REUSEPORT):
-            command = [*NOBODY, "/usr/bin/env", "python3", "-c", _STEAL, port, str(option)]
-            said = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, check=True).stdout
-            refused += said == "EADDRINUSE\n"
+            command = [sys.executable, "-c", _STEAL, port, str(option)]
+            ended = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, check=False)
+            if ended.returncode:
+                raise PermissionError(ended.stderr.strip())
+            refused += ended.stdout == "EADDRINUSE\n"
     yield exactly("refused with EADDRINUSE, of 2 ways", refused, 2)
