@@ -94,6 +94,13 @@ class SandboxTests(UnitTestCase):
             found = self.line(unit, "^PROBED ")
             self.assertEqual(set(json.loads(found["MESSAGE"].removeprefix("PROBED "))), allowed)
 
+    def test_the_clock_may_not_be_asked(self) -> None:
+        """Whether it is synchronized is unknown, and that is told; --require-sync is silent then."""
+        self.options("--require-sync")
+        self.start(DIRECT)
+        self.assertIn("clock: unknown: Operation not permitted\n", self.control("status"))
+        self.line(DIRECT, "^the clock is unknown: Operation not permitted: UDP is silent until it is synchronized")
+
     def test_the_attempts_are_possible(self) -> None:
         """Without a sandbox they work out, so that their failure says something."""
         attempts = {name: code for name, code in _ATTEMPTS.items() if not name.startswith(("be root", "set", "change"))}
