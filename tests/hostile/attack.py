@@ -57,6 +57,8 @@ ATTACKS: tuple[tuple[str, Attack, str], ...] = (
 )
 """Number, attack, and what the same did to others when the list was made."""
 _MOST_OF_A_FAILURE = 300
+INTERRUPTED = 130
+"""The exit status, as that of a shell."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -65,7 +67,10 @@ def parser() -> argparse.ArgumentParser:
         prog="python -m tests.hostile.attack",
         description="Attacks the daemon in every way that is known, and measures what comes of it.",
     )
-    made.add_argument("--only", action="append", default=[], metavar="NUMBER", help="these, as 3.5; repeatable")
+    made.add_argument(
+        "--only", action="append", default=[], choices=list(dict.fromkeys(number for number, _, _ in ATTACKS)),
+        metavar="NUMBER", help="those with this number, as 3.5; repeatable",
+    )  # fmt: skip
     made.add_argument("--transport", choices=["fast", "stock"], default="fast", help="default %(default)s")
     made.add_argument("--markdown", action="store_true", help="the table as documents have it")
     made.add_argument("--list", action="store_true", help="say which there are")
@@ -87,7 +92,11 @@ def main(words: Sequence[str] | None = None) -> int:
     began = time.monotonic()
     daemons = Daemons("--transport", asked.transport, pinned=True)
     chosen = [each for each in ATTACKS if not asked.only or each[0] in asked.only]
-    results = [carried_out(threat(number, each), each, daemons, others) for number, each, others in chosen]
+    try:
+        results = [carried_out(threat(number, each), each, daemons, others) for number, each, others in chosen]
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
     print(", ".join(f"{name} {value}" for name, value in made_with().items()))
     print(f"transport {asked.transport}, {time.monotonic() - began:.0f} s in all\n")
     print((markdown if asked.markdown else plain)(results))

@@ -18,7 +18,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.hostile.daemons import Daemons, control, descriptors
+from tests.hostile.attack import INTERRUPTED
+from tests.hostile.daemons import Complained, Daemons, control, descriptors
 from tests.hostile.figures import Figure, Result, exactly, plain
 from tests.hostile.harm import HARM, Harm
 from tests.hostile.honest import CLIENTS, Client, Tally, Where
@@ -161,8 +162,15 @@ def main(words: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     if os.geteuid():
         print("no raw sockets without root: nothing will be forged", file=sys.stderr)
-    with soaking(Daemons(), asked.transport) as soak:
-        results = list(soaked(soak, asked.seconds, most_growth=2))
+    try:
+        with soaking(Daemons(), asked.transport) as soak:
+            results = list(soaked(soak, asked.seconds, most_growth=2))
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except Complained as complaint:
+        print(complaint, file=sys.stderr)
+        return 1
     print(plain(results))
     return 0 if all(each.met for each in results) else 1
 

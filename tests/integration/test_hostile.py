@@ -158,5 +158,5 @@ class OptionTests(DaemonTestCase):
 
     def test_by_name(self) -> None:
         """So many socket options are known, live and explained."""
-        for each in options.by_name(Daemons()):
+        for each in list(options.by_name(Daemons())):
             self.assertTrue(each.met, f"{each.what}: {each.measured}, expected {each.target}")

@@ -24,8 +24,9 @@ from echotime.ports.stock import StockPort
 from echotime.ports.tcp import EchoPort
 from echotime.wire.message import ACKNOWLEDGEMENT, MESSAGE_SIZE
 from tests.unit.fuzzing import bounded
+from tests.unit.participants import Operators
 from tests.unit.stepping import stepping
-from tests.unit.world import OPTIONS, SIZES, Operators, World, nothing_left
+from tests.unit.world import OPTIONS, SIZES, World, nothing_left
 
 WHICH = st.integers(0, 5)
 SIZE = st.sampled_from(SIZES)

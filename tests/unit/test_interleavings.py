@@ -13,8 +13,9 @@ from echotime.ports.stock import StockPort
 from echotime.ports.tcp import EchoPort
 from echotime.servers.replies import IReplySource, NoWords
 from echotime.wire.message import ACKNOWLEDGEMENT
+from tests.unit.participants import Operators
 from tests.unit.stepping import stepping
-from tests.unit.world import SIZES, Operators, World, nothing_left
+from tests.unit.world import SIZES, World, nothing_left
 
 ACTS = [
     "send",

@@ -6,168 +6,27 @@ that could go on has to, within a bounded number of turns and without anybody el
 
 from __future__ import annotations
 
-import random
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 
 from twisted.internet import tcp
-from twisted.internet.defer import Deferred, succeed
-from twisted.internet.interfaces import IAddress
-from twisted.internet.protocol import connectionDone
-from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from echotime.ports.polled import PolledPort
 from echotime.ports.tcp import EchoPort
 from echotime.servers.drain import Drain
-from echotime.servers.echo import EchoFactory, EchoProtocol
 from echotime.servers.replies import IReplySource
-from echotime.servers.traffic import Traffic
-from echotime.wire.message import MESSAGE_SIZE
 from tests.unit.loopback import open_descriptors, options
+from tests.unit.participants import PAYLOAD, Client, Notes, NoWord, Operators
 from tests.unit.stepping import SteppingReactor, reset
 
-PAYLOAD = random.Random(12345).randbytes(1 << 20)
-"""What clients send and operators say is cut from here, so that no two places look alike."""
 SIZES = [1, 2, 100, 4095, 4096, 4097, 9000, 70_000, 300_000]
 OPTIONS = ["SO_SNDBUF=4608", "TCP_NODELAY=0", "TCP_NODELAY=1", "SO_LINGER=30", "SO_KEEPALIVE=1"]
 """No small SO_RCVBUF: the kernel's persist timer would be what moves such a connection."""
 TURNS = 2000
 """Of the reactor, without anything that comes or goes."""
-
-
-class NoWord(Exception):
-    """An operator's desk burnt down."""
-
-
-@implementer(IReplySource)
-class Operators:
-    """Words that come when the test says so; every third is known at once, every fifth before it is awaited."""
-
-    always = None
-
-    def __init__(self) -> None:
-        self.asked = 0
-        self.due: list[tuple[int, Deferred[bytes]]] = []
-        self.never: set[int] = set()
-        """Whose connection was over before the word came, or whose word failed."""
-
-    def word_for(self, message: bytes, peer: IAddress) -> bytes | Deferred[bytes]:
-        """Now, or later."""
-        self.asked += 1
-        if (known := self.at_once(self.asked)) is not None:
-            return succeed(known) if self.asked % 5 == 0 else known
-        number: int = peer.port  # type: ignore[attr-defined]
-        word: Deferred[bytes] = Deferred(lambda word: self.never.add(number))
-        self.due.append((number, word))
-        return word
-
-    @staticmethod
-    def at_once(number: int) -> bytes | None:
-        """The number-th word, where it is known."""
-        return PAYLOAD[: number % 7] if number % 3 == 0 or number % 5 == 0 else None
-
-
-class Noted(EchoProtocol):
-    """Notes what it is given, and what it may not be given."""
-
-    factory: Notes
-
-    def connectionMade(self) -> None:
-        """It begins."""
-        self.came: list[bytes] = []
-        self.said = bytearray()
-        self.ends = 0
-        self.factory.made[self.transport.getPeer().port] = self
-        super().connectionMade()
-
-    def dataReceived(self, message: bytes) -> None:
-        """A message."""
-        if self.owes or self.closing or self.ends or not 0 < len(message) <= MESSAGE_SIZE:
-            self.factory.wrong.append(f"read at the wrong time, or too much: {len(message)}")
-        self.came.append(message)
-        self.said += message + self.factory.after_each
-        words = self.factory.words
-        if isinstance(words, Operators):
-            self.said += words.at_once(words.asked + 1) or b""
-        super().dataReceived(message)
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """The end."""
-        self.ends += 1
-        super().connectionLost(reason)
-
-
-class Notes(EchoFactory):
-    """Makes Noted."""
-
-    def __init__(self, words: IReplySource, clock: Any, acknowledgement: bytes) -> None:
-        super().__init__(words, Traffic(clock, 0), acknowledgement)
-        self.made: dict[int, Noted] = {}
-        self.wrong: list[str] = []
-
-    def buildProtocol(self, addr: IAddress | None) -> EchoProtocol:  # type: ignore[override]
-        """One that notes."""
-        protocol = Noted(0)
-        protocol.factory = self
-        return protocol
-
-
-class Client:
-    """One end of a connection, and what it did."""
-
-    def __init__(self, port: int, receive_buffer: int, start: int) -> None:
-        self.sock = socket.socket()
-        if receive_buffer:
-            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        self.sock.connect(("127.0.0.1", port))
-        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.sock.setblocking(False)
-        self.number = self.sock.getsockname()[1]
-        self.start, self.sent = start, 0
-        self.got = bytearray()
-        self.half = self.gone = self.ended = self.was_reset = False
-
-    def send(self, size: int) -> None:
-        """As much of it as the kernel takes."""
-        begin = self.start + self.sent
-        try:
-            self.sent += self.sock.send(PAYLOAD[begin : begin + size])
-        except BlockingIOError:
-            pass
-        except (ConnectionResetError, BrokenPipeError):
-            # a reset is told once: what is left to read ends like a file
-            self.was_reset = True
-
-    def read(self, size: int) -> int:
-        """What is there of so much; how much that was."""
-        if self.gone or self.ended:
-            return 0
-        try:
-            piece = self.sock.recv(size)
-        except BlockingIOError:
-            return 0
-        except ConnectionResetError:
-            self.ended = self.was_reset = True
-            return 0
-        self.ended = not piece
-        self.got += piece
-        return len(piece)
-
-    def shut(self) -> None:
-        """Send no more."""
-        if not self.half and not self.gone:
-            self.half = True
-            with suppress(OSError):
-                self.sock.shutdown(socket.SHUT_WR)
-
-    def leave(self, how: Callable[[socket.socket], None]) -> None:
-        """Close, in one way or another."""
-        self.gone = True
-        how(self.sock)
 
 
 class World:

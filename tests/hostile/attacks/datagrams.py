@@ -10,6 +10,7 @@ import struct
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 
 from tests.hostile.capture import captured
@@ -76,7 +77,7 @@ def victim(daemons: Daemons, questions: int = 50, rate: int = 1000) -> Iterator[
             sock.connect(asked)
             source = sock.getsockname()
             # another port of the victim, and its very port with what looks like answers
-            forged = [((source[0], source[1] ^ 1), b""), (source, struct.pack("!I", 0))]
+            forged = [((source[0], source[1] ^ 1), b""), (source, struct.pack("!I", int(time.time())))]
             with host.run(raw_socket) as raw, _forging(raw, forged, ("127.0.0.1", asked[1]), rate):
                 answered = sum(_asks(sock) for _ in range(questions))
     what = f"victim answered while {rate}/s carry its address" + (", --udp-rate 100" if limited else "")

@@ -1,0 +1,93 @@
+"""tests/hostile/network.py: hosts that hear each other and nobody else, and that are gone afterwards."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from tests.hostile import network
+from tests.hostile.network import CannotMake, Host, hosts
+
+
+@contextlib.contextmanager
+def made(number: int) -> Iterator[list[Host]]:
+    """So many hosts, or the reason why the test is skipped."""
+    with contextlib.ExitStack() as stack:
+        try:
+            found = stack.enter_context(hosts(number))
+        except CannotMake as reason:
+            pytest.skip(str(reason))
+        yield found
+
+
+def names() -> list[str]:
+    """Of all namespaces that are ours."""
+    listed = subprocess.run(["ip", "netns", "list"], capture_output=True, text=True, check=True).stdout
+    return [line.split()[0] for line in listed.splitlines() if line.startswith(f"echotime-{os.getpid()}-")]
+
+
+def test_they_hear_each_other() -> None:
+    """Each from its own address; what they receive is counted; what is not of their network finds no route."""
+    with made(3) as (one, two, three), one.socket() as asking, three.socket() as answering:
+        before = three.received()
+        asking.sendto(b"?", answering.getsockname())
+        answering.settimeout(5)
+        assert answering.recvfrom(10) == (b"?", asking.getsockname())
+        assert asking.getsockname()[0] == one.address
+        assert (two.received(), three.received() - before) == (0, 1)
+        with pytest.raises(OSError, match="unreachable"):
+            asking.sendto(b"?", ("192.0.2.1", 9))
+
+
+def test_processes() -> None:
+    """A command line runs there, and a function."""
+    with made(1) as (host,):
+        interfaces = "import socket; print([name for _, name in socket.if_nameindex()])"
+        command = [*host.prefix, sys.executable, "-c", interfaces]
+        said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        assert said == "['lo', 'eth0']\n"
+        assert [name for _, name in host.run(socket.if_nameindex)] == ["lo", "eth0"]
+
+
+def test_gone_whatever_happens() -> None:
+    """After a failure, too."""
+    there = []
+    with contextlib.suppress(ZeroDivisionError), made(2):
+        there = names()
+        raise ZeroDivisionError
+    assert len(there) == 3
+    assert names() == []
+
+
+def test_left_by_the_dead() -> None:
+    """What a process left that was killed is removed by the next."""
+    with made(1), subprocess.Popen([sys.executable, "-c", ""]) as process:
+        left = f"echotime-{process.pid}-1"
+        subprocess.run(["ip", "netns", "add", left], check=True)
+        process.wait()
+        network._sweep()
+        listed = subprocess.run(["ip", "netns", "list"], capture_output=True, text=True, check=True).stdout
+        assert left not in listed
+        assert len(names()) == 2
+
+
+def test_reasons(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Why it cannot be done is told."""
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    with pytest.raises(CannotMake, match="root"), hosts(1):
+        pass
+
+
+def test_faults_of_ip() -> None:
+    """What ip(8) and the kernel say is told."""
+    with made(1) as (host,):
+        with pytest.raises(CannotMake, match="Cannot find device"):
+            host.change("link", "set", "eth7", "up")
+        with pytest.raises(CannotMake, match="No such file"):
+            host.set("net/ipv4/nothing", "1")
