@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
+from itertools import count
 from typing import Any
 
 from echotime.daemon.failure import run_failed
@@ -26,14 +27,15 @@ class Stopping:
         self._drain_seconds = drain_seconds
         self._act: Callable[[], None] = lambda: None
         self._before: dict[int, Any] = {}
-        self._stops = False
+        self._reasons = count()
+        """Numbers what stops the daemon, from 0; in one step, as a signal may come between any two."""
         self._failed = False
 
     def on_second_signal(self, act: Callable[[], None]) -> None:
         """Call `act` at the second signal, or at the first after a failure.
 
-        The first signal is Twisted's, and makes the second ours within the same handler: however close it
-        follows, Twisted, which would stop a stopped reactor, does not see it.
+        The first signal is Twisted's, all others are ours: Twisted, which would stop a stopped reactor, does not
+        see them, however close they follow.
         """
         self._act = act
         self._reactor.callWhenRunning(self._install)
@@ -43,12 +45,12 @@ class Stopping:
 
         It does so in time even if what failed keeps it from stopping.
         """
-        if not self._failed:
-            self._failed = True
+        first, self._failed = not self._failed, True
+        if first or at_once:
             signal.setitimer(signal.ITIMER_REAL, GRACE + (0 if at_once else self._drain_seconds), GRACE)
+        if first:
             run_failed(reason)
-        if not self._stops:
-            self._next_is_second()
+        if next(self._reasons) == 0:
             self._reactor.stop()
         if at_once:
             self._act()
@@ -61,21 +63,15 @@ class Stopping:
             before = signal.getsignal(number)
             if callable(before):
                 self._before[number] = before
-                signal.signal(number, self._first)
+                signal.signal(number, self._signalled)
 
     def _beat(self) -> None:
         # whose reactor does not turn, and is busy all the same, is ended by SIGPROF: no Python is needed for that
         signal.setitimer(signal.ITIMER_PROF, SPINNING)
         self._reactor.callLater(_BEAT, self._beat)
 
-    def _first(self, number: int, frame: Any) -> None:
-        self._next_is_second()
-        self._before[number](number, frame)
-
-    def _next_is_second(self) -> None:
-        self._stops = True
-        for number in self._before:
-            signal.signal(number, self._second)
-
-    def _second(self, number: int, frame: object) -> None:
-        self._reactor.callFromThread(self._act)
+    def _signalled(self, number: int, frame: Any) -> None:
+        if next(self._reasons) == 0:
+            self._before[number](number, frame)
+        else:
+            self._reactor.callFromThread(self._act)

@@ -86,7 +86,7 @@ class LimitTests(DaemonTestCase):
                 stack.enter_context(connect(address)).sendall(b"x")
         ended = daemon.wait()
         if ended.status == 1:
-            self.assertRegex(ended.err, r"\Aechotime: (out of memory|TCP \S+ is lost: MemoryError)\n\Z")
+            self.assertRegex(ended.err, r"(?m)^echotime: (out of memory|TCP \S+ is lost: MemoryError)$")
         else:
             self.assertIn(ended.status, CRASHES)
         with self.assertRaises(ConnectionRefusedError), socket.socket() as sock:

@@ -1,0 +1,133 @@
+"""daemon/stopping.py: what stops the daemon first, and what comes second, in whatever order and however close."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from echotime.daemon import stopping
+from echotime.daemon.stopping import GRACE, SPINNING, Stopping
+
+_DRAIN = 7
+
+
+class Process:
+    """A reactor and the signals of a process, which notes what happens to it."""
+
+    ITIMER_REAL, ITIMER_PROF = signal.ITIMER_REAL, signal.ITIMER_PROF
+    SIGALRM = signal.SIGALRM
+
+    def __init__(self) -> None:
+        self.noted: list[str] = []
+        self.timers: dict[int, float] = {}
+        self.meanwhile: Callable[[], object] = lambda: None
+        self._handlers: dict[int, Any] = dict.fromkeys((signal.SIGTERM, signal.SIGINT), self._twisted)
+
+    def _twisted(self, number: int, frame: object) -> None:
+        self.meanwhile()
+        self.noted.append("stopped by a signal")
+
+    def arrive(self, number: int) -> None:
+        """A signal does."""
+        self._handlers[number](number, None)
+
+    def getsignal(self, number: int) -> Any:
+        """As signal's."""
+        return self._handlers[number]
+
+    def signal(self, number: int, handler: Any) -> None:
+        """As signal's."""
+        self._handlers[number] = handler
+
+    def setitimer(self, which: int, seconds: float, interval: float = 0) -> None:
+        """As signal's."""
+        self.timers[which] = seconds
+
+    def stop(self) -> None:
+        """As the reactor's."""
+        self.noted.append("stopped")
+
+    def callWhenRunning(self, call: Callable[[], object]) -> None:  # noqa: N802 - Twisted's name
+        """It runs."""
+        call()
+
+    def callFromThread(self, call: Callable[[], object]) -> None:  # noqa: N802 - Twisted's name
+        """At once."""
+        call()
+
+    def callLater(self, seconds: float, call: Callable[[], object]) -> None:  # noqa: N802 - Twisted's name
+        """Never."""
+
+
+@pytest.fixture
+def process(monkeypatch: pytest.MonkeyPatch) -> Process:
+    """One."""
+    found = Process()
+    monkeypatch.setattr(stopping, "signal", found)
+    monkeypatch.setattr(stopping, "watch_memory", lambda over: None)
+    monkeypatch.setattr(stopping, "run_failed", found.noted.append)
+    return found
+
+
+@pytest.fixture
+def ends(process: Process) -> Stopping:
+    """What stops it, and notes when it ends at once."""
+    found = Stopping(process, _DRAIN)
+    found.on_second_signal(lambda: process.noted.append("ended"))
+    return found
+
+
+def test_two_signals(process: Process, ends: Stopping) -> None:
+    """The first is Twisted's, all others end at once."""
+    process.arrive(signal.SIGTERM)
+    assert process.noted == ["stopped by a signal"]
+    process.arrive(signal.SIGINT)
+    process.arrive(signal.SIGTERM)
+    assert process.noted == ["stopped by a signal", "ended", "ended"]
+
+
+def test_a_signal_within_another(process: Process, ends: Stopping) -> None:
+    """One that comes while the first is being handled is a second one."""
+    process.meanwhile = lambda: process.arrive(signal.SIGINT)
+    process.arrive(signal.SIGTERM)
+    assert process.noted == ["ended", "stopped by a signal"]
+
+
+def test_failures(process: Process, ends: Stopping) -> None:
+    """A failure stops it, once, in time, and is told once; a signal after it is a second one."""
+    ends.failed("why")
+    ends.failed("another")
+    assert process.noted == ["why", "stopped"]
+    assert process.timers[signal.ITIMER_REAL] == GRACE + _DRAIN
+    process.arrive(signal.SIGTERM)
+    assert process.noted == ["why", "stopped", "ended"]
+
+
+def test_failure_after_a_signal(process: Process, ends: Stopping) -> None:
+    """It is told, and the stop goes on as it is."""
+    process.arrive(signal.SIGTERM)
+    ends.failed("why")
+    assert process.noted == ["stopped by a signal", "why"]
+
+
+def test_at_once(process: Process, ends: Stopping) -> None:
+    """A failure after which nothing may be waited for ends at once."""
+    ends.failed("why", at_once=True)
+    assert process.noted == ["why", "stopped", "ended"]
+    assert process.timers[signal.ITIMER_REAL] == GRACE
+
+
+def test_at_once_while_it_stops(process: Process, ends: Stopping) -> None:
+    """Also where a stop has begun."""
+    ends.failed("why")
+    ends.failed("worse", at_once=True)
+    assert process.noted == ["why", "stopped", "ended"]
+    assert process.timers[signal.ITIMER_REAL] == GRACE
+
+
+def test_a_process_that_spins(process: Process, ends: Stopping) -> None:
+    """The timer that ends it runs from when the reactor does."""
+    assert process.timers == {signal.ITIMER_PROF: SPINNING}
