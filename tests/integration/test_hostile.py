@@ -40,6 +40,14 @@ class AttackTests(DaemonTestCase):
         """So they are over a path of 30 ms each way."""
         self.holds(loops.slow_path)
 
+    def test_silent_connections(self) -> None:
+        """One address has more connections than there is room for, and says nothing; another is served."""
+        self.holds(connections.silent)
+
+    def test_flood_of_connections(self) -> None:
+        """One address connects as fast as it can; each client of another is served."""
+        self.holds(connections.flood)
+
     def test_amplification(self) -> None:
         """An answer is hardly longer than the shortest question, and there is one for one."""
         self.holds(datagrams.amplification)
