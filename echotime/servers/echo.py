@@ -11,28 +11,19 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.error import ConnectionAborted, ConnectionDone
-from twisted.internet.interfaces import IConsumer, IHalfCloseableProtocol, IPushProducer, ITCPTransport
+from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer
 from twisted.internet.protocol import Protocol, ServerFactory, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from echotime.servers.admission import Admission
+from echotime.servers.echo_transport import IEchoTransport
 from echotime.servers.replies import IReplySource
 from echotime.servers.source import source
 from echotime.servers.traffic import Counters, Traffic
 from echotime.wire import hostport
 from echotime.wire import message as wire
-
-
-class IEchoTransport(ITCPTransport, IConsumer, IPushProducer):
-    """What EchoProtocol needs below it: a TCP transport whose reading and whose buffer can be followed."""
-
-    def taken() -> int:
-        """How many bytes the client has taken of what it was sent."""
-
-    def peer_ended() -> bool:
-        """Whether the client ended its side, though there may be something before that which was not read yet."""
 
 
 @implementer(IHalfCloseableProtocol, IPushProducer)

@@ -1,0 +1,15 @@
+"""What the TCP service needs below it; the ports' connections have it."""
+
+from __future__ import annotations
+
+from twisted.internet.interfaces import IConsumer, IPushProducer, ITCPTransport
+
+
+class IEchoTransport(ITCPTransport, IConsumer, IPushProducer):
+    """What EchoProtocol needs below it: a TCP transport whose reading and whose buffer can be followed."""
+
+    def taken() -> int:
+        """How many bytes the client has taken of what it was sent."""
+
+    def peer_ended() -> bool:
+        """Whether the client ended its side, though there may be something before that which was not read yet."""
