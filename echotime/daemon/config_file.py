@@ -6,7 +6,6 @@ on lines of its own, and a switch is on or off.
 
 from __future__ import annotations
 
-import ast
 import configparser
 from pathlib import Path
 
@@ -29,10 +28,11 @@ def read(path: str) -> dict[str, list[str]]:
         empty_lines_in_values=True,
     )
     parser.optionxform = str  # type: ignore[assignment,method-assign]  # names are told as they are written
+    text = _text(path)
     try:
-        parser.read_string(_text(path))
+        parser.read_string(text)
     except configparser.Error as error:
-        raise BadConfig(f"{path}{_reason(error)}") from None
+        raise BadConfig(f"{path}{_reason(error, text)}") from None
     faults = [f"[{each}] is no section; expected [{SECTION}]" for each in parser.sections() if each != SECTION]
     if faults:
         raise BadConfig("\n".join(f"{path}: {fault}" for fault in faults))
@@ -62,7 +62,7 @@ def _text(path: str) -> str:
         raise BadConfig(f"{path}, line {line}: it is not UTF-8") from None
 
 
-def _reason(error: configparser.Error) -> str:
+def _reason(error: configparser.Error, text: str) -> str:
     if isinstance(error, configparser.MissingSectionHeaderError):
         return f", line {error.lineno}: expected [{SECTION}] before the first option"
     if isinstance(error, configparser.DuplicateOptionError):
@@ -70,6 +70,7 @@ def _reason(error: configparser.Error) -> str:
     if isinstance(error, configparser.DuplicateSectionError):
         return f", line {error.lineno}: [{error.section}] was there before"
     if isinstance(error, configparser.ParsingError):
-        line, text = error.errors[0]
-        return f", line {line}: '{ast.literal_eval(text).strip()}' is not understood; expected NAME = VALUE"
+        line = error.errors[0][0]
+        lines = text.split("\n")
+        return f", line {line}: '{lines[line - 1].strip()}' is not understood; expected NAME = VALUE"
     return f": {error.message}"
