@@ -65,7 +65,6 @@ class Assembly:
         self._look_after()
         self.live = Live(
             self._factory,
-            self._admission,
             self._timeouts,
             self._drain,
             self._desk,
@@ -82,8 +81,8 @@ class Assembly:
         self._desk = Desk(self._reactor) if settings.asks else None
         self._access = Access(settings.allow, settings.deny)
         self._room = room(settings.max_connections, settings.max_per_source)
-        self._admission = Admission(self._traffic.counters, self._access, self._room.limits)
-        self._factory = EchoFactory(NoWords(), self._traffic, admission=self._admission)
+        admitting = Admission(self._traffic.counters, self._access, self._room.limits)
+        self._factory = EchoFactory(NoWords(), self._traffic, admission=admitting)
         self._set_words(settings)
         self._rate_limit = RateLimit(0, time.monotonic)
         self._set_rate(settings)

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from twisted.application.service import Service
-from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from echotime.daemon.kernel_clock import ClockState, clock_state
+from echotime.daemon.periodic import Periodic
 from echotime.servers.time import TimeProtocol
 
 INTERVAL = 1.0
 """Seconds from one look to the next."""
 
 
-class ClockWatch(Service):
+class ClockWatch(Periodic):
     """Lets `answering` be silent while `state` says that the clock is not synchronized, or nothing."""
 
     _log = Logger()
@@ -28,23 +26,10 @@ class ClockWatch(Service):
         clock: IReactorTime,
         state: Callable[[], ClockState] = clock_state,
     ) -> None:
+        super().__init__(INTERVAL, clock, self._look)
         self._answering = answering
         self._state = state
         self._silent: bool | None = None
-        self._looking = LoopingCall(self._look)
-        self._looking.clock = clock
-
-    def startService(self) -> None:
-        """Look at once, and again and again."""
-        super().startService()
-        self._looking.start(INTERVAL)
-
-    def stopService(self) -> Deferred[None]:
-        """End."""
-        super().stopService()
-        if self._looking.running:
-            self._looking.stop()
-        return succeed(None)
 
     def _look(self) -> None:
         state = self._state()

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from twisted.application.service import Service
-from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
+from echotime.daemon.periodic import Periodic
 from echotime.servers.traffic import Counters
 
 _LOOKED = 1.0
@@ -33,30 +31,20 @@ def refusals(counters: Counters) -> dict[str, int]:
     return {reason: number for name, reason in _REASONS.items() if (number := getattr(counters, name))}
 
 
-class Incidents(Service):
-    """Looks once a second at what `counts` says, and tells what has grown."""
+class Incidents(Periodic):
+    """Looks once a second at what `counts` says, and tells what has grown.
+
+    What was not told at the end is in the figures that the daemon ends with.
+    """
 
     _log = Logger()
 
     def __init__(self, counts: Callable[[], Mapping[str, int]], clock: IReactorTime) -> None:
+        super().__init__(_LOOKED, clock, self._look)
         self._counts = counts
         self._clock = clock
         self._told: dict[str, tuple[int, float]] = {}
         """How many were told of, and when."""
-        self._looking = LoopingCall(self._look)
-        self._looking.clock = clock
-
-    def startService(self) -> None:
-        """Begin."""
-        super().startService()
-        self._looking.start(_LOOKED, now=False)
-
-    def stopService(self) -> Deferred[None]:
-        """End. What was not told is in the figures that the daemon ends with."""
-        super().stopService()
-        if self._looking.running:
-            self._looking.stop()
-        return succeed(None)
 
     def _look(self) -> None:
         now = self._clock.seconds()

@@ -13,7 +13,6 @@ from echotime.desk.questions import Desk
 from echotime.ports.tcp import EchoPort
 from echotime.ports.udp import TimePort
 from echotime.servers.access import Access
-from echotime.servers.admission import Admission
 from echotime.servers.drain import Drain
 from echotime.servers.echo import EchoFactory
 from echotime.servers.time import TimeProtocol
@@ -40,7 +39,6 @@ class Live:
     """The parts of a daemon that settings can reach. `rate`, `words` and `lowest_port` are how those are wired."""
 
     factory: EchoFactory
-    admission: Admission
     timeouts: TimeoutWatch
     drain: Drain
     desk: Desk | None
@@ -77,7 +75,7 @@ class Live:
 
     def _admit(self, new: Settings) -> None:
         access = Access(new.allow, new.deny)
-        self.admission.change(access, room(new.max_connections, new.max_per_source).limits)
+        self.factory.admission.change(access, room(new.max_connections, new.max_per_source).limits)
         for port in self._ports(TimePort):
             if isinstance(port.protocol, TimeProtocol):
                 port.protocol.admit(access)

@@ -53,8 +53,7 @@ def _also_taken(port: EchoPort | TimePort) -> int:
         return 0
     if isinstance(port, EchoPort):
         counters: Counters = port.factory.traffic.counters
-        refused = counters.refused_connections + counters.refused_too_many_of_source + counters.refused_full
-        return refused + sum(port.errors.values())
+        return counters.connections_refused + sum(port.errors.values())
     handled: int = port.protocol.handled
     return handled + sum(port.errors.values())
 

@@ -69,13 +69,7 @@ class TimeProtocol(DatagramProtocol):
     @property
     def handled(self) -> int:
         """How many datagrams were taken by all protocols that share the counters, answered or not."""
-        counters = self._counters
-        return (
-            counters.datagrams
-            + counters.looping
-            + counters.refused_datagrams
-            + (counters.rate_limited + counters.unsynchronized)
-        )
+        return self._counters.datagrams_handled
 
     def answer_to(self, number: int) -> bytes:
         """The answer to so many datagrams; what they hold does not matter."""

@@ -57,6 +57,17 @@ class Counters:
     health_checks: int = 0
     """The daemon's own questions to its sockets: they count nowhere else."""
 
+    @property
+    def connections_refused(self) -> int:
+        """For whatever reason."""
+        return self.refused_connections + self.refused_too_many_of_source + self.refused_full
+
+    @property
+    def datagrams_handled(self) -> int:
+        """Answered or not."""
+        unanswered = self.refused_datagrams + self.rate_limited + self.unsynchronized + self.looping
+        return self.datagrams + unanswered
+
     def add(self, talker: Talker) -> None:
         """Count what one connection did."""
         self.messages += talker.messages
