@@ -1,4 +1,4 @@
-"""One question to a socket of our own, asked as a client asks: over the network, from a port of its own.
+"""One question to a socket of our own, which passes the network as a client's does.
 
 Asked is answered or `Unanswered`, within the time that the caller gives; what the answer says is the caller's.
 """
@@ -7,32 +7,47 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable
 from typing import Any, NoReturn
 
-from twisted.internet.abstract import FileDescriptor
+from twisted.internet import tcp
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
 from twisted.internet.protocol import ClientFactory, Protocol, connectionDone
 from twisted.internet.task import LoopingCall
 from twisted.python.failure import Failure
 
-Address = tuple[str, int]
-Expect = Callable[[Address], object]
-"""Told the address that a question will come from, before it is asked."""
+from echotime.ports.udp import TimePort
+
+Address = tuple[Any, ...]
+"""As the socket module has it: with the interface, of a link-local one."""
 AGAIN = 0.2
 """Seconds until a datagram that was not answered is sent again: it may have found the receive buffer full."""
-_DATAGRAM = b"?"
 
 
 class Unanswered(Exception):
     """There was no answer; says why."""
 
 
+class _Client(tcp.Client):
+    """On a socket that is there already."""
+
+    def createInternetSocket(self) -> socket.socket:
+        given: socket.socket = self.connector.sock
+        return given
+
+
+class _Connector(tcp.Connector):
+    sock: socket.socket
+
+    def _makeTransport(self) -> _Client:
+        return _Client(self.host, self.port, self.bindAddress, self, self.reactor)
+
+
 class EchoQuestion(ClientFactory):
     """Sends a message over TCP, ends its side, and takes what comes, at most `most` bytes, until the end."""
 
     noisy = False
+    _connector: Any
 
     def __init__(self, message: bytes, most: int) -> None:
         self.message = message
@@ -40,13 +55,14 @@ class EchoQuestion(ClientFactory):
         self.received = bytearray()
         self.answer: Deferred[bytes] = Deferred(self._cancelled)
 
-    def ask(self, reactor: Any, address: Address, expect: Expect, limit: float) -> Deferred[bytes]:
-        """Fires with the answer. The source is the address that is asked, which is this host's."""
-        self._connector = reactor.connectTCP(*address, self, bindAddress=(address[0], 0))
-        # bound by now; the connection is made in a later turn of the reactor
-        bound = getattr(self._connector.transport, "socket", None)
-        if bound is not None:
-            expect(bound.getsockname()[:2])
+    def ask(self, reactor: Any, sock: socket.socket, address: Address, limit: float) -> Deferred[bytes]:
+        """Fires with the answer, which comes over the socket; it is closed then."""
+        host, number, *more = address
+        scoped = f"{host}%{more[1]}" if more and more[1] else host
+        # its own time limit is never reached
+        self._connector = _Connector(scoped, number, self, 2 * limit, None, reactor)
+        self._connector.sock = sock
+        self._connector.connect()
         return self.answer.addTimeout(limit, reactor, _too_late)
 
     def buildProtocol(self, addr: object) -> Protocol:
@@ -99,67 +115,37 @@ class _EchoClient(Protocol):
         self.factory.over(reason)
 
 
-class TimeQuestion(FileDescriptor):
-    """Sends a datagram, now and then again, and takes the first that comes back. Not a udp.Port: those log."""
+class TimeQuestion:
+    """Has a UDP port ask itself, now and then again, and takes the first answer that comes back."""
 
-    def __init__(self, reactor: Any, address: Address) -> None:
-        super().__init__(reactor)
-        self._clock = reactor
-        family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
-        try:
-            self._socket = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
-        except OSError as error:
-            raise Unanswered(error.strerror) from None
-        try:
-            self._socket.bind((address[0], 0))
-            self._socket.connect(address)
-        except OSError as error:
-            self._socket.close()
-            raise Unanswered(error.strerror) from None
-        self.fileno = self._socket.fileno  # type: ignore[method-assign]
+    def __init__(self, port: TimePort, address: Address) -> None:
+        self._port = port
+        self._address = address
         self._asking = LoopingCall(self._ask)
-        self._asking.clock = self._clock
         self.answer: Deferred[bytes] = Deferred()
 
-    def ask(self, expect: Expect, limit: float) -> Deferred[bytes]:
+    def ask(self, reactor: Any, limit: float) -> Deferred[bytes]:
         """Fires with the answer."""
-        expect(self._socket.getsockname()[:2])
-        self.startReading()
+        self._port.self_asked.hears = self._hear
+        self._asking.clock = reactor
         self._asking.start(AGAIN)
-        return self.answer.addTimeout(limit, self._clock, _too_late).addBoth(self._close)
+        return self.answer.addTimeout(limit, reactor, _too_late).addBoth(self._over)
 
     def _ask(self) -> None:
         try:
-            self._socket.send(_DATAGRAM)
+            self._port.ask_itself(self._address)
         except OSError as error:
-            self._failed(error)
-
-    def doRead(self) -> None:
-        """The answer, or what ICMP says."""
-        try:
-            answer = self._socket.recv(64)
-        except BlockingIOError:
-            return
-        except OSError as error:
-            self._failed(error)
-        else:
             if not self.answer.called:
-                self.answer.callback(answer)
+                self.answer.errback(Unanswered(error.strerror))
 
-    def _failed(self, error: OSError) -> None:
+    def _hear(self, answer: bytes) -> None:
         if not self.answer.called:
-            self.answer.errback(Unanswered(error.strerror))
+            self.answer.callback(answer)
 
-    def connectionLost(self, reason: Failure) -> None:
-        """The reactor ends, and with it this."""
-        super().connectionLost(reason)
-        self.answer.cancel()
-
-    def _close(self, result: object) -> Any:
-        self.stopReading()
+    def _over(self, result: object) -> Any:
+        self._port.self_asked.hears = None
         if self._asking.running:
             self._asking.stop()
-        self._socket.close()
         return result
 
 

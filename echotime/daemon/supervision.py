@@ -22,7 +22,10 @@ STATUS_INTERVAL = 20.0
 EXTEND_INTERVAL, EXTEND_BY = 5.0, 15
 """Seconds from one demand for more time to the next, while stopping, and how many are demanded."""
 _SHARE, _AGAIN = 2, 8
-"""The parts of the watchdog's time after which is asked: half of it, and much less after a listener was deaf."""
+"""The parts of the watchdog's time after which is asked: half of it, and much less at first and after one was deaf.
+
+Not at once: where a connection is needed to ask over (ports.spares), somebody may have come by then.
+"""
 
 
 class Supervision:
@@ -59,7 +62,7 @@ class Supervision:
         self._notify(f"READY=1\nSTATUS={self._figures()}")
         self._telling.start(STATUS_INTERVAL, now=False)
         if self._watchdog is not None:
-            self._check(self._watchdog)
+            self._next_check = self._reactor.callLater(self._watchdog / _AGAIN, self._check, self._watchdog)
 
     def reloading(self, begins: bool) -> None:
         """The options are about to be read again, or have been. The moment is for Type=notify-reload."""
@@ -111,7 +114,7 @@ class Supervision:
         self._known[finding.where] = finding.verdict
         if finding.verdict is (before or Verdict.ANSWERED):
             return
-        # where a listener was never reached, as in a sandbox without a network, that is how it has to be
+        # where a listener was never reached, as by a firewall, that is how it has to be
         expected = finding.verdict is Verdict.ANSWERED or (finding.verdict is Verdict.UNREACHED and before is None)
         level = LogLevel.info if expected else LogLevel.warn
         self._log.emit(level, "health check: {finding}", finding=str(finding))

@@ -18,6 +18,7 @@ from twisted.logger import Logger
 from echotime.ports.connection import close
 from echotime.ports.owned import OwnedPort, ShutDown, is_shut_down
 from echotime.ports.reserve import RESERVE
+from echotime.ports.spares import Spares
 from echotime.sockopt.errno_name import errno_name
 
 PAUSE = 1.0
@@ -42,6 +43,8 @@ class AcceptingPort(OwnedPort, tcp.Port):  # type: ignore[misc]  # Twisted's sto
     socket: Any
     lingers: bool
     """Whether a close of a connection would wait."""
+    spares: Spares | None = None
+    """Where connections may go that are over, if they are of use there."""
     _log = Logger()
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -86,7 +89,7 @@ class AcceptingPort(OwnedPort, tcp.Port):  # type: ignore[misc]  # Twisted's sto
                 client = (socket.getnameinfo(client, _NUMERIC)[0], *client[1:])
             protocol = self.factory.buildProtocol(self._buildAddr(client))
             if protocol is None:
-                close(sock, lingers=self.lingers)
+                self.let_go(sock, lingers=self.lingers)
                 return
             connection = self.transport(sock, protocol, client, self, self.sessionno, self.reactor)
             self.sessionno += 1
@@ -99,6 +102,11 @@ class AcceptingPort(OwnedPort, tcp.Port):  # type: ignore[misc]  # Twisted's sto
 
     def began(self, connection: Any) -> None:
         """A connection has its protocol."""
+
+    def let_go(self, sock: socket.socket, *, lingers: bool) -> None:
+        """A connection is over, in order."""
+        if self.spares is None or not self.spares.take(sock):
+            close(sock, lingers=lingers)
 
     def _turn_away(self, error: OSError) -> None:
         """Reset those who wait, in the place that is kept for it; else the socket would stay readable for ever."""

@@ -24,7 +24,6 @@ IPV6_PKTINFO = 50
 _IN_PKTINFO = struct.Struct("=I4s4s")
 _IN6_PKTINFO = struct.Struct("=16sI")
 _NO_ADDRESS = bytes(4)
-_NETNS_COOKIE = 71
 _MULTICAST = 0xFF
 """The first byte of such IPv6 addresses."""
 
@@ -44,7 +43,7 @@ class Sender(tuple[Any, ...]):
             if level == socket.IPPROTO_IP and kind == IP_PKTINFO:
                 # the local address stands there also where a broadcast address was asked; the way back is the route's
                 _, local, asked = _IN_PKTINFO.unpack(data)
-                sender.control = ((level, kind, _IN_PKTINFO.pack(0, local, _NO_ADDRESS)),)
+                sender.control = (from_ipv4(local),)
                 sender.asked_many = local != asked
             elif level == socket.IPPROTO_IPV6 and kind == IPV6_PKTINFO:
                 sender.control = _ipv6(data)
@@ -57,32 +56,14 @@ def _ipv6(data: bytes) -> tuple[ControlMessage, ...]:
     if asked[0] == _MULTICAST:  # no source address
         return ()
     link_local = asked[0] == 0xFE and asked[1] & 0xC0 == 0x80
-    return ((socket.IPPROTO_IPV6, IPV6_PKTINFO, _IN6_PKTINFO.pack(asked, interface if link_local else 0)),)
+    return (from_ipv6(asked, interface if link_local else 0),)
 
 
-def is_ours(address: tuple[Any, ...], sock: socket.socket) -> bool:
-    """Whether an address is one of the host's: whether another socket in the network of `sock` could be bound there.
-
-    True, too, where that cannot be tried: without a descriptor left, without internet sockets of one's own, or when
-    `sock` was passed in from another network, as systemd's RestrictAddressFamilies= and PrivateNetwork= have it.
-    """
-    try:
-        trial = socket.socket(sock.family, socket.SOCK_DGRAM)
-    except OSError:
-        return True
-    with trial:
-        if _network(trial) != _network(sock):
-            return True
-        try:
-            trial.bind((address[0], 0, *address[2:]))
-        except OSError:
-            return False
-    return True
+def from_ipv4(address: bytes) -> ControlMessage:
+    """What makes a datagram leave from a packed address."""
+    return socket.IPPROTO_IP, IP_PKTINFO, _IN_PKTINFO.pack(0, address, _NO_ADDRESS)
 
 
-def _network(sock: socket.socket) -> bytes:
-    """Which network namespace a socket lives in; nothing before Linux 5.14."""
-    try:
-        return sock.getsockopt(socket.SOL_SOCKET, _NETNS_COOKIE, 8)
-    except OSError:
-        return b""
+def from_ipv6(address: bytes, interface: int) -> ControlMessage:
+    """The same, over an interface by its number; 0 for the route's."""
+    return socket.IPPROTO_IPV6, IPV6_PKTINFO, _IN6_PKTINFO.pack(address, interface)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from typing import Any
 
 from twisted.internet import tcp
 from twisted.internet.error import ConnectionDone
@@ -39,6 +40,8 @@ class Connection(tcp.Server):
     """What was asked for it, by its port or since."""
     lingers: bool
     """Whether a close would wait."""
+    server: Any
+    """The port that it was accepted by."""
 
     def change(self, asked: Assignment) -> Reading:
         """Set an option on this connection. Raises OptionFailed."""
@@ -61,4 +64,4 @@ class Connection(tcp.Server):
         if not isinstance(reason.value, ConnectionDone):
             super()._closeSocket(False)
             return
-        close(self.socket, lingers=self.lingers)
+        self.server.let_go(self.socket, lingers=self.lingers)

@@ -45,6 +45,11 @@ class OptionedPort(BasePort):
         port._adopted = True
         return port
 
+    @property
+    def passed_in(self) -> Socket | None:
+        """The socket that it was given, if it was adopted."""
+        return self._preexistingSocket if self._adopted else None
+
     def createInternetSocket(self) -> Socket:
         """A socket with its options set, not bound yet. Raises OSError or OptionFailed."""
         self._created = super().createInternetSocket()

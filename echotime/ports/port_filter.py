@@ -13,25 +13,30 @@ import struct
 
 _SO_ATTACH_FILTER = 26
 _INSTRUCTION = struct.Struct("=HBBI")
-_LOAD_HALF_WORD, _JUMP_IF_NOT_LESS, _RETURN = 0x28, 0x35, 0x06
+_LOAD_HALF_WORD, _JUMP_IF_NOT_LESS, _JUMP_IF_EQUAL, _RETURN = 0x28, 0x35, 0x15, 0x06
 _ALL = 0x40000
 """More bytes than a datagram has."""
 
 
-def program(lowest: int) -> bytes:
-    """Takes what comes from port `lowest` or a higher one; a UDP socket's filter sees the UDP header first."""
+def program(lowest: int, own: int = 0) -> bytes:
+    """Takes what comes from port `lowest` or a higher one, or from port `own`; it sees the UDP header first.
+
+    What a socket on a low port sends to itself has to pass, too.
+    """
     instructions = [
         (_LOAD_HALF_WORD, 0, 0, 0),  # the source port
         (_JUMP_IF_NOT_LESS, 1, 0, lowest),
         (_RETURN, 0, 0, 0),
         (_RETURN, 0, 0, _ALL),
     ]
+    if 0 < own < lowest:
+        instructions[1:2] = [(_JUMP_IF_NOT_LESS, 2, 0, lowest), (_JUMP_IF_EQUAL, 1, 0, own)]
     return b"".join(_INSTRUCTION.pack(*each) for each in instructions)
 
 
-def attach(sock: socket.socket, lowest: int) -> None:
+def attach(sock: socket.socket, lowest: int, own: int = 0) -> None:
     """Drop from now on what comes from a lower port. Takes no privilege on UDP. Raises OSError."""
-    filtering = program(lowest)
+    filtering = program(lowest, own)
     kept = ctypes.create_string_buffer(filtering, len(filtering))
     wanted = struct.pack("@HP", len(filtering) // _INSTRUCTION.size, ctypes.addressof(kept))
     sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, wanted)

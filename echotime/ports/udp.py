@@ -19,9 +19,11 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from echotime.ports import port_filter
-from echotime.ports.asked_address import CONTROL_SIZE, Sender, is_ours
+from echotime.ports.asked_address import CONTROL_SIZE, Sender
 from echotime.ports.optioned import OptionedPort
+from echotime.ports.own_address import is_ours
 from echotime.ports.owned import OwnedPort, ShutDown, is_shut_down
+from echotime.ports.self_asked import SelfAsked
 from echotime.sockopt.apply import apply
 from echotime.sockopt.assignment import Assignment
 from echotime.sockopt.catalogue import BY_NAME
@@ -71,6 +73,7 @@ class TimePort(OwnedPort, OptionedPort, udp.Port):
         self.answer_broadcast = answer_broadcast
         self.filtered = False
         """Whether the kernel drops what comes from lower ports; if not, it is done here."""
+        self.self_asked = SelfAsked()
         self.take_options("udp", asked)
 
     def createInternetSocket(self) -> Socket:
@@ -83,7 +86,7 @@ class TimePort(OwnedPort, OptionedPort, udp.Port):
         if not self.lowest_port:
             return
         try:
-            port_filter.attach(sock, self.lowest_port)
+            port_filter.attach(sock, self.lowest_port, sock.getsockname()[1] or self.port)
         except OSError as error:
             self._log.warn(
                 "datagrams from ports below {port} cannot be dropped by the kernel: {reason}; it is done later",
@@ -147,8 +150,18 @@ class TimePort(OwnedPort, OptionedPort, udp.Port):
         if self.connected:
             self.startReading()
 
+    def ask_itself(self, address: tuple[Any, ...]) -> None:
+        """Send it a question from its own address; `self_asked` hears the answer. Raises OSError."""
+        self.socket.sendto(self.self_asked.question, address)
+
     def _deliver(self, datagram: bytes, sender: Sender) -> None:
-        if reason := self._unanswerable(sender):
+        if sender[1] == self._realPortNumber and is_ours(sender, self.socket):
+            if self.self_asked.answers(datagram):
+                return
+            reason = "" if self.self_asked.asks(datagram) else "from our own address"
+        else:
+            reason = self._unanswerable(sender)
+        if reason:
             self.errors[reason] += 1
             return
         try:
@@ -160,8 +173,6 @@ class TimePort(OwnedPort, OptionedPort, udp.Port):
         """Why nobody there gets an answer; empty for the ordinary."""
         if sender[1] < self.lowest_port:
             return "from a low port"
-        if sender[1] == self._realPortNumber and is_ours(sender, self.socket):
-            return "from our own address"
         if sender.asked_many and not self.answer_broadcast:
             return "to a broadcast or multicast address"
         return ""

@@ -59,22 +59,16 @@ class LoopGuard:
         off = (seconds - int(self._clock())) % timestamp.MODULUS
         return min(off, timestamp.MODULUS - off) <= _NEAR
 
-    def attend(self, port: int) -> None:
-        """Have what comes from this port looked at, too, until it is disregarded."""
-        self._ports[port] += 1
-
-    def disregard(self, port: int) -> None:
-        """Look at it no more."""
-        self._ports[port] -= 1
-        if not self._ports[port]:
-            del self._ports[port]
-
     def _watch(self, source: Source) -> None:
         if len(self._suspects) >= self._most:
             self._forget(next(iter(self._suspects)))
         self._suspects[source] = 0
-        self.attend(source[1])
+        self._ports[source[1]] += 1
 
     def _forget(self, source: Source) -> None:
-        if self._suspects.pop(source, None) is not None:
-            self.disregard(source[1])
+        if self._suspects.pop(source, None) is None:
+            return
+        port = source[1]
+        self._ports[port] -= 1
+        if not self._ports[port]:
+            del self._ports[port]

@@ -9,7 +9,7 @@ from twisted.internet.protocol import DatagramProtocol
 
 from echotime.servers.access import Access
 from echotime.servers.loop_guard import LoopGuard
-from echotime.servers.own_questions import OwnQuestions, Source
+from echotime.servers.own_questions import OwnQuestions
 from echotime.servers.rate_limit import RateLimit
 from echotime.servers.traffic import Counters
 from echotime.wire import timestamp
@@ -40,7 +40,7 @@ class TimeProtocol(DatagramProtocol):
         self.admit(access or Access())
         self._guard = LoopGuard(clock)
         self._rate_limit = rate_limit or RateLimit(0, clock)
-        self.own = _OwnDatagrams(counters, self._guard)
+        self.own = OwnQuestions(counters)
         self._expected = self.own.expected
 
     def admit(self, access: Access) -> None:
@@ -59,7 +59,7 @@ class TimeProtocol(DatagramProtocol):
 
     @property
     def ports_apart(self) -> Collection[int]:
-        """The ports of those that have sent what looks like answers, and of our own questions."""
+        """The ports of those that have sent what looks like answers."""
         return self._guard.ports
 
     def room_for(self, number: int, hosts: Callable[[], Mapping[str, int]]) -> bool:
@@ -91,19 +91,3 @@ class TimeProtocol(DatagramProtocol):
             self._counters.rate_limited += 1
         else:
             self.transport.write(self.answer_to(1), addr)
-
-
-class _OwnDatagrams(OwnQuestions):
-    """Has them looked at one by one."""
-
-    def __init__(self, counters: Counters, guard: LoopGuard) -> None:
-        super().__init__(counters)
-        self._guard = guard
-
-    def expect(self, source: Source) -> None:
-        super().expect(source)
-        self._guard.attend(source[1])
-
-    def forget(self, source: Source) -> None:
-        super().forget(source)
-        self._guard.disregard(source[1])

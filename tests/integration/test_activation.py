@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import socket
 import sys
+import tempfile
 from pathlib import Path
 
 from tests.integration.peers import ACKNOWLEDGEMENT, ask_time, one_shot
-from tests.integration.twistd import DaemonTestCase, Twistd
+from tests.integration.tools import ToolTestCase
+from tests.integration.twistd import Twistd
 
 ACTIVATED = str(Path(__file__).with_name("activated.py"))
 _FIRST = 3
@@ -16,7 +18,7 @@ _SPARE = 50
 Address = tuple[str, int]
 
 
-class ActivationTests(DaemonTestCase):
+class ActivationTests(ToolTestCase):
     """A daemon that is started with sockets as its descriptors from 3 on."""
 
     def bound(self, kind: socket.SocketKind, host: str = "127.0.0.1", family: int | None = None) -> socket.socket:
@@ -197,6 +199,33 @@ class ActivationTests(DaemonTestCase):
         """Variables that were meant for a parent are nothing to us."""
         prefix = ("env", "LISTEN_PID=1", "LISTEN_FDS=1", "LISTEN_FDNAMES=a", "SYSTEMD_EXEC_PID=1")
         self.assertIn("no socket was passed", self.refused("--tcp", "systemd", prefix=prefix).err)
+
+    def test_in_a_network_of_its_own(self) -> None:
+        """It asks its own questions in the network of its sockets: over TCP as soon as one client has come and gone."""
+        self.need("unshare")
+        if os.geteuid() != 0:
+            self.skipTest("needs root to make a network")
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        control = f"{folder.name}/control"
+        tcp, udp = self.tcp("::"), self.udp("::")
+        daemon = self.twistd(
+            *("echotime", *self.options, "--control", control),
+            prefix=("unshare", "--net", *self.prefix([tcp, udp], "")),
+            inherited=(tcp.fileno(), udp.fileno()),
+        )
+        daemon.line("listening for operators on ")
+
+        def status() -> str:
+            return self.tool("control", "--socket", control, "status").stdout.decode()
+
+        found = status()
+        self.assertIn(", not reached: no connection has ended yet that it could be asked over\n", found)
+        self.assertRegex(found, r"UDP .*, answered in ")
+        for host in ("127.0.0.1", "::1"):
+            self.assert_serves((host, tcp.getsockname()[1]), (host, udp.getsockname()[1]))
+            self.assertEqual(status().count(", answered in "), 2)
+        self.assertNotIn("health", self.served(daemon).out)
 
     def test_restart_loses_nothing(self) -> None:
         """What comes while no daemon is there waits in the sockets, and the next one answers."""

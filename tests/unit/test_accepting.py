@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import socket
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,7 +13,6 @@ from echotime.daemon.listeners import Listener
 from echotime.daemon.settings import Address
 from echotime.ports import reserve
 from echotime.ports.accepting import PAUSE
-from echotime.ports.asked_address import is_ours
 from echotime.ports.polled import PolledPort
 from echotime.ports.stock import StockPort
 from tests.unit.noting import Bench
@@ -179,14 +177,3 @@ def test_reserve(monkeypatch: pytest.MonkeyPatch) -> None:
     kept.keep()
     assert kept._descriptor == free
     os.close(free)
-
-
-def test_no_descriptor_to_look_at_a_sender(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whether an address is ours takes a socket; where none can be had it counts as ours, which is not answered."""
-
-    def none(*kind: object) -> None:
-        raise OSError(errno.EMFILE, "Too many open files")
-
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        monkeypatch.setattr("echotime.ports.asked_address.socket.socket", none)
-        assert is_ours(("192.0.2.1", 7), sock)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import resource
 import socket
+from typing import Any
 
 import pytest
 from twisted.logger import LogEvent
 
 from echotime.ports import port_filter
-from echotime.ports.asked_address import is_ours
+from echotime.ports.own_address import is_ours
 from tests.unit.asking import client, heard, listening
 from tests.unit.loopback import SERVED, Served
 from tests.unit.namespace import in_namespace
@@ -57,7 +56,7 @@ def test_ipv6(served: Served) -> None:
 def test_without_the_filter(served: Served, monkeypatch: pytest.MonkeyPatch, clean_reactor: list[LogEvent]) -> None:
     """Where the kernel takes no filter, that is told, and each datagram is looked at."""
 
-    def refused(sock: socket.socket, lowest: int) -> None:
+    def refused(sock: socket.socket, lowest: int, own: int) -> None:
         raise PermissionError(1, "no")
 
     monkeypatch.setattr(port_filter, "attach", refused)
@@ -90,7 +89,7 @@ def test_our_own_port(served: Served) -> None:
 
 
 def test_our_own_port_without_a_descriptor(served: Served) -> None:
-    """Where nobody can tell whose address it is, as no descriptor is left, it is not answered; all others are."""
+    """Whose address it is can be told where no descriptor is left, too."""
     with listening(served, "127.0.0.1") as port, client() as sock:
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as same_number:
@@ -130,37 +129,41 @@ def udp(family: socket.AddressFamily = socket.AF_INET) -> socket.socket:
 
 
 def test_is_ours() -> None:
-    """Addresses that a socket can be bound to are the host's."""
-    with udp() as sock, udp(socket.AF_INET6) as six:
-        assert is_ours(("127.0.0.9", 12345), sock)
-        assert is_ours(("::1", 12345, 0, 0), six)
-        assert is_ours(("::ffff:127.0.0.1", 12345, 0, 0), six)
-        assert not is_ours(("192.0.2.1", 12345), sock)
+    """The host's addresses are, and no others; nobody is sent anything for it."""
+    with udp() as sock, udp(socket.AF_INET6) as six, udp() as witness:
+        witness.bind(("127.0.0.9", 0))
+        number = witness.getsockname()[1]
+        assert is_ours(("127.0.0.9", number), sock)
+        assert is_ours(("::1", number, 0, 0), six)
+        assert is_ours(("::ffff:127.0.0.9", number, 0, 0), six)
+        assert not is_ours(("192.0.2.1", number), sock)
+        assert not is_ours(("224.0.0.1", number), sock)
+        assert not is_ours(("255.255.255.255", number), sock)
+        assert heard(witness) == []
 
 
-def test_is_ours_elsewhere() -> None:
-    """Of a socket that was passed in from another network nothing can be tried, and everybody may be ours."""
-    with in_namespace(udp) as sock:
-        assert is_ours(("192.0.2.1", 12345), sock)
+@pytest.mark.parametrize(
+    ("address", "ours"),
+    [
+        (("10.9.0.1", 7), True),
+        (("10.9.0.2", 7), False),
+        (("fd09::1", 7, 0, 0), True),
+        (("fd09::2", 7, 0, 0), False),
+        (("fe80::1", 7, 0, "here"), True),
+        (("fe80::2", 7, 0, "here"), False),
+        (("::ffff:10.9.0.1", 7, 0, 0), True),
+        (("::ffff:10.9.0.2", 7, 0, 0), False),
+    ],
+)
+def test_is_ours_elsewhere(address: tuple[Any, ...], ours: bool) -> None:
+    """What counts is the network that the socket lives in: it may have been passed in from another than ours."""
 
+    def made() -> tuple[socket.socket, int]:
+        return udp(socket.AF_INET6 if ":" in address[0] else socket.AF_INET), socket.if_nametoindex("here")
 
-def test_our_own_port_in_a_sandbox(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where no internet socket may be made (RestrictAddressFamilies=) it is not answered, and harms nothing."""
-    with listening(served, "127.0.0.1") as port, client() as sock:
-        port._realPortNumber = sock.getsockname()[1]
-        if hasattr(port, "_own_port"):
-            port._own_port = socket.htons(port._realPortNumber)
-        address = port.socket.getsockname()
-        sock.sendto(b"x", address)
-
-        def refused(family: int, kind: int) -> None:
-            raise OSError(errno.EAFNOSUPPORT, os.strerror(errno.EAFNOSUPPORT))
-
-        monkeypatch.setattr("echotime.ports.asked_address.socket.socket", refused)
-        assert port.doRead() is None
-        monkeypatch.undo()
-        assert heard(sock) == []
-        assert dict(port.errors) == {"from our own address": 1}
+    sock, here = in_namespace(made)
+    with sock:
+        assert is_ours(tuple(here if each == "here" else each for each in address), sock) is ours
 
 
 def test_program() -> None:
@@ -168,3 +171,22 @@ def test_program() -> None:
     assert port_filter.program(1024).hex(" ", 8) == (
         "2800000000000000 3500010000040000 0600000000000000 0600000000000400"
     )
+    assert port_filter.program(1024, 12345) == port_filter.program(1024)
+
+
+def test_program_of_a_low_port() -> None:
+    """One more: its own port is taken, too."""
+    assert port_filter.program(1024, 37).hex(" ", 8) == (
+        "2800000000000000 3500020000040000 1500010025000000 0600000000000000 0600000000000400"
+    )
+
+
+@pytest.mark.parametrize(("ours", "reason"), [(True, "from our own address"), (False, "from a low port")])
+def test_own_low_port(served: Served, monkeypatch: pytest.MonkeyPatch, ours: bool, reason: str) -> None:
+    """What comes from the same low port passes the kernel, as its own questions have to; nobody is answered there."""
+    monkeypatch.setattr("echotime.ports.udp.is_ours", lambda address, sock: ours)
+    with listening(served, "127.0.0.1", number=999, lowest_port=1000) as port:
+        with from_port(999, port.socket.getsockname()) as other:
+            port.doRead()
+            assert heard(other) == []
+        assert (port.filtered, dict(port.errors)) == (True, {reason: 1})
