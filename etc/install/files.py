@@ -9,7 +9,10 @@ from typing import NamedTuple
 from interpreter import interpreter, standard_library
 from places import SOURCE, Places
 
-UNITS = ("echotime.service", "echotime.socket", "echotime@.service", "echotime@.socket", "echotime-direct.service")
+UNITS = (
+    *("echotime.service", "echotime.socket", "echotime-hello.service", "echotime-direct.service"),
+    *("echotime@.service", "echotime@.socket", "echotime-hello@.service"),
+)
 _HOME, _PYTHON, _SYSCONFDIR = "/usr/lib/echotime", "/usr/bin/python3", "/etc"
 """What the units say, to be replaced."""
 

@@ -6,7 +6,7 @@ import socket
 import time
 
 from tests.integration.peers import ACKNOWLEDGEMENT, ask_time, connect, one_shot, read_all, read_exactly, split_answers
-from tests.systemd.units import ADDRESS, DIRECT, SERVICE, UnitTestCase, systemctl
+from tests.systemd.units import ADDRESS, DIRECT, HELLO, SERVICE, UnitTestCase, systemctl
 
 
 class StartTests(UnitTestCase):
@@ -36,6 +36,14 @@ class StartTests(UnitTestCase):
         self.assertEqual(found["PRIORITY"], "3")
         self.assertEqual((self.show(DIRECT, "ExecMainStatus"), self.show(DIRECT, "NRestarts")), ("2", "0"))
 
+    def test_faulty_under_a_socket(self) -> None:
+        """Is told once: no client of our own has it started again."""
+        self.options("--tcp nowhere")
+        self.fails(SERVICE)
+        self.line(SERVICE, "^echotime: --tcp nowhere: ")
+        self.assertEqual((self.show(SERVICE, "ActiveState"), self.show(SERVICE, "NRestarts")), ("failed", "0"))
+        self.assertEqual((self.show(HELLO, "ExecMainStartTimestampMonotonic"), self.show(HELLO, "Job")), ("0", ""))
+
     def test_port_is_taken(self) -> None:
         """Is told in the journal as an error, with status 1."""
         self.change(DIRECT, "Restart=no")
@@ -52,6 +60,13 @@ class StartTests(UnitTestCase):
 
 class StopTests(UnitTestCase):
     """systemctl stop."""
+
+    def test_at_once(self) -> None:
+        """A daemon that is stopped as soon as it runs stays so: its first client, who would start it, comes no more."""
+        self.start(SERVICE)
+        systemctl("stop", SERVICE)
+        for unit in (SERVICE, HELLO):
+            self.assertEqual((self.show(unit, "ActiveState"), self.show(unit, "Job")), ("inactive", ""))
 
     def test_clean(self) -> None:
         """The signal that it ends by is no failure."""

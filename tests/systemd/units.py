@@ -20,6 +20,7 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase
 LIMIT = 20.0
 ADDRESS = ("127.0.0.1", 12345)
 SERVICE, SOCKET, DIRECT = "echotime.service", "echotime.socket", "echotime-direct.service"
+HELLO = "echotime-hello.service"
 UNITS = Path("/etc/systemd/system")
 CONFIG = Path("/etc/echotime/echotime.conf")
 PROGRAMS = Path("/srv/bin")
@@ -145,6 +146,10 @@ class UnitTestCase(SynchronousTestCase):
         ended = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, check=False)
         self.assertEqual((ended.returncode, ended.stderr), (0, ""))
         return ended.stdout
+
+    def answered(self, path: str = "/run/echotime/control") -> bool:
+        """Whether both listeners answer the daemon's own question."""
+        return self.control("status", path=path).count(", answered in ") == 2
 
     def held(self, process: int, kind: socket.SocketKind, port: int) -> socket.socket:
         """A duplicate of a process' socket on a port, as another that holds it would have."""
