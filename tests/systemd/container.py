@@ -170,7 +170,7 @@ def booted(folder: Path, made: Path, *more: str) -> int:
         *(str(program), "--quiet", "--boot", "--directory=/", "--volatile=yes", f"--machine={name}"),
         *("--private-network", "--register=no", "--keep-unit", "--link-journal=no", "--console=pipe"),
         # for the firewall of a unit (IPAddressDeny=), which would do nothing else; and for the tests
-        "--system-call-filter=bpf pidfd_getfd",
+        "--system-call-filter=bpf pidfd_getfd adjtimex clock_adjtime",
         *(f"--bind-ro={ROOT}:/run/tests", f"--bind={out}:/run/out", f"--bind={made}:/etc/systemd/system"),
         *more,
         f"--bind-ro={preset}:/etc/systemd/system-preset",

@@ -34,6 +34,37 @@ class ReloadTests(UnitTestCase):
             self.assertIn("open connections: ", self.show(unit, "StatusText"))
             systemctl("stop", unit, "echotime.socket")
 
+    def test_instance(self) -> None:
+        """It shares the file, or has one of its own."""
+        own = CONFIG.with_name("8888.conf")
+        self._changed.add(own)
+        self.options(f"--config {own}", "echotime-8888")
+        for word in ("one", "two"):
+            self.configure(f"reply = {word}\n")
+            own.write_text(f"[echotime]\nreply = own {word}\n", encoding="utf-8")
+            for port, said in ((7777, word), (8888, f"own {word}")):
+                unit = f"echotime@{port}.service"
+                if word == "one":
+                    self.start(unit)
+                else:
+                    systemctl("reload", unit)
+                    self.line(unit, "^reloaded: changed: reply$")
+                self.assertEqual(one_shot(("127.0.0.1", port), b"x"), b"x" + ACKNOWLEDGEMENT + said.encode())
+
+    def test_without_the_file(self) -> None:
+        """It is told, by name, and nothing is changed; a start without it is none."""
+        self.configure("reply = one\n")
+        process = self.start()
+        CONFIG.unlink()
+        systemctl("reload", SERVICE)
+        self.line(SERVICE, "^not reloaded: /etc/echotime/echotime.conf: No such file or directory$")
+        self.assertEqual(one_shot(ADDRESS, b"x"), b"x" + ACKNOWLEDGEMENT + b"one")
+        self.assertEqual(self.process(), process)
+        systemctl("stop", SERVICE)
+        self.fails(SERVICE)
+        self.line(SERVICE, "^echotime: /etc/echotime/echotime.conf: No such file or directory")
+        self.assertEqual(self.show(SERVICE, "ExecMainStatus"), "2")
+
     def test_faulty(self) -> None:
         """Changes nothing, and the journal says why; the service goes on."""
         self.configure("reply = one\n")

@@ -112,6 +112,15 @@ class SandboxTests(UnitTestCase):
         self.assertIn("clock: unknown: Operation not permitted\n", self.control("status"))
         self.line(DIRECT, "^the clock is unknown: Operation not permitted: UDP is silent until it is synchronized")
 
+    def test_the_clock_may_be_asked(self) -> None:
+        """With the lines that the documentation names."""
+        for unit in (SERVICE, DIRECT):
+            self.change(unit, "ProtectClock=no", "SystemCallFilter=adjtimex clock_adjtime")
+            self.options("--require-sync")
+            self.start(unit)
+            self.assertRegex(self.control("status"), "\nclock: (not )?synchronized")
+            subprocess.run(["systemctl", "stop", unit, "echotime.socket"], check=True, timeout=LIMIT)
+
     def test_the_attempts_are_possible(self) -> None:
         """Without a sandbox they work out, so that their failure says something."""
         attempts = {name: code for name, code in _ATTEMPTS.items() if not name.startswith(("be root", "set", "change"))}
