@@ -8,6 +8,7 @@ from typing import Any
 
 from echotime.daemon.own_question import EchoQuestion, TimeQuestion, Unanswered
 from echotime.ports.own_address import is_ours, ways_to
+from echotime.ports.spares import Spares
 from echotime.ports.tcp import EchoPort
 from echotime.ports.udp import TimePort
 from echotime.ports.vantage import NoVantage, vantage
@@ -71,20 +72,23 @@ class Asking(ABC):
 
 
 class EchoAsking(Asking):
-    """Over a connection, from within the network of the port."""
+    """Over a connection, from within the network of the port: a new one or, where these are given, by a spare."""
 
     certain = True
     _port: EchoPort
 
-    def __init__(self, port: EchoPort, echo: HealthFactory, reactor: Any) -> None:
+    def __init__(self, port: EchoPort, echo: HealthFactory, reactor: Any, spares: Spares | None) -> None:
         super().__init__(port, echo.own, reactor)
         self._echo = echo
+        self._spares = port.spares = spares
 
     def _begin(self) -> Source:
         try:
-            self._sock = vantage(self._port.socket, self._port.spares)
+            self._sock = vantage(self._port.socket, self._spares)
         except NoVantage as why:
             raise Unanswered(str(why)) from None
+        # one is enough: no further connection has to be looked at when it ends
+        self._port.spares = None
         host, number = self._sock.getsockname()[:2]
         return host, number
 

@@ -90,9 +90,8 @@ class HealthCheck:
     def _asking_of(self, port: EchoPort | TimePort) -> Asking:
         if isinstance(port, TimePort):
             return TimeAsking(port, self._reactor)
-        if port.passed_in is not None and not has_network_of(port.passed_in):
-            port.spares = self._spares
-        return EchoAsking(port, self._echo, self._reactor)
+        elsewhere = port.passed_in is not None and not has_network_of(port.passed_in)
+        return EchoAsking(port, self._echo, self._reactor, self._spares if elsewhere else None)
 
     def _finished(self, result: Any) -> None:
         self._running = None

@@ -73,11 +73,14 @@ class Spares:
             return False
         kind = Kind.of(sock)
         before = self._kept.get(kind)
+        if before is not None and before.over:
+            return False
+        try:
+            sock.shutdown(socket.SHUT_RDWR)
+        except OSError:  # reset, at this moment
+            return False
         if before is not None:
-            if before.over:
-                return False
             close(before.sock, lingers=True)
-        sock.shutdown(socket.SHUT_RDWR)
         self._kept[kind] = _Kept(sock)
         return True
 

@@ -198,6 +198,19 @@ def test_reset(net: Network, spares: Spares) -> None:
     assert not spares.take(server)
 
 
+def test_reset_at_this_moment(net: Network, spares: Spares, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same if it happens between two looks."""
+    server = net.over()
+
+    def reset_by_now(sock: socket.socket, how: int) -> None:
+        raise OSError(errno.ENOTCONN, "Transport endpoint is not connected")
+
+    monkeypatch.setattr("socket.socket.shutdown", reset_by_now)
+    assert not spares.take(server)
+    monkeypatch.undo()
+    assert spares.take(server)
+
+
 def test_one_is_enough(net: Network, spares: Spares) -> None:
     """Further ones are not kept, used or not."""
     assert spares.take(net.over())
