@@ -15,6 +15,9 @@ SYSTEM_PYTHON = $(if $(filter file,$(origin PYTHON)),/usr/bin/python3,$(PYTHON))
 INSTALL = $(SYSTEM_PYTHON) -B etc/install
 TARGETS = --prefix '$(PREFIX)' --destdir '$(DESTDIR)' --sysconfdir '$(SYSCONFDIR)' --unitdir '$(UNITDIR)' --zshdir '$(ZSHDIR)'
 
+# the tests start a thousand processes, and without bytecode each would take twice as long to come up
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: run test test-systemd test-deb trial check coverage attack soak fuzz bench wheel install uninstall deb docs clean
 
 # one stamp for each set of extras; a changed requirement installs again
@@ -34,8 +37,9 @@ $(VENV)/.bench: $(VENV)/.test
 run: $(VENV)/.test
 	$(BIN)/twistd -n --pidfile= echotime --tcp $(PORT) --udp $(PORT)
 
+# in a process for each processor; a file of tests stays together, as they share what takes long to make
 test: $(VENV)/.test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 # the units of etc/ under a systemd that is booted in a container; takes root, and says so
 test-systemd: $(VENV)/.test
