@@ -12,6 +12,7 @@ from twisted.internet.defer import maybeDeferred
 from echotime.ports.polled import PolledPort
 from echotime.ports.stock import StockPort
 from echotime.ports.tcp import EchoPort
+from tests.unit.checking import Daemon, open_sockets
 from tests.unit.loopback import Started
 from tests.unit.noting import Bench
 from tests.unit.stepping import stepping
@@ -44,3 +45,16 @@ def bench(kind: type[EchoPort]) -> Iterator[Bench]:
     """One, for each kind."""
     with stepping() as reactor:
         yield Bench(kind, reactor)
+
+
+@pytest.fixture(params=[True, False], ids=["fast", "stock"])
+def daemon(request: pytest.FixtureRequest) -> Iterator[Daemon]:
+    """One on each transport, that leaves no descriptor and no time limit behind."""
+    with stepping() as reactor:
+        made = Daemon(reactor, fast=request.param)
+        before = open_sockets()
+        yield made
+        made.stop()
+        for each in reactor.clock.getDelayedCalls():
+            assert "LineLimit" in str(each) or "HangupWatch" in str(each), each
+        assert open_sockets() == before

@@ -5,119 +5,21 @@ from __future__ import annotations
 import ipaddress
 import os
 import socket
-import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import pytest
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError
 from twisted.logger import LogEvent, globalLogPublisher
 
-from echotime.daemon.health import Finding, HealthCheck, Verdict
-from echotime.daemon.listeners import Listener
-from echotime.daemon.settings import Address
+from echotime.daemon.health import Verdict
 from echotime.daemon.waiting import Waiting
 from echotime.ports import port_filter
-from echotime.ports.choice import tcp_port, udp_port
 from echotime.servers.access import Access
-from echotime.servers.admission import Admission
-from echotime.servers.echo import EchoFactory
-from echotime.servers.replies import FixedWord, IReplySource
-from echotime.servers.time import TimeProtocol
-from echotime.servers.traffic import Counters, Traffic
+from echotime.servers.traffic import Counters
 from echotime.wire import timestamp
-from tests.unit.namespace import in_namespace
-from tests.unit.stepping import SteppingReactor, stepping
-
-
-def open_sockets() -> int:
-    """How many this process has."""
-    found = Path("/proc/self/fd").iterdir()
-    return sum(str(each.readlink()).startswith("socket:") for each in found if os.path.lexists(each))
-
-
-class Daemon:
-    """Listeners, a check of them, and a reactor that is turned by hand."""
-
-    def __init__(self, reactor: SteppingReactor, *, fast: bool) -> None:
-        self.reactor = reactor
-        self.fast = fast
-        self.traffic = Traffic(reactor)
-        self.listeners: list[Listener] = []
-
-    def serve(
-        self,
-        tcp: str = "127.0.0.1",
-        udp: str = "127.0.0.1",
-        words: IReplySource | None = None,
-        access: Access | None = None,
-        **factory: Any,
-    ) -> HealthCheck:
-        """Listen on both, and the check."""
-        admission = Admission(self.traffic.counters, access)
-        self.factory = EchoFactory(words or FixedWord(b"ok"), self.traffic, admission=admission, **factory)
-        protocol = TimeProtocol(time.time, self.traffic.counters, access=access)
-        return self.begin(
-            tcp_port(fast=self.fast)(0, self.factory, interface=tcp, reactor=self.reactor),
-            udp_port(fast=self.fast)(0, protocol, interface=udp, reactor=self.reactor),
-        )
-
-    def begin(self, tcp: Any, udp: Any) -> HealthCheck:
-        """Listen on these ports."""
-        self.tcp, self.udp = tcp, udp
-        self.listeners += [Listener("tcp", Address("", 0), tcp), Listener("udp", Address("", 0), udp)]
-        self.check = HealthCheck(self.listeners, self.factory, self.reactor)
-        for each in self.listeners:
-            each.startService()
-        return self.check
-
-    def wait_for(self, asked: Deferred[Any]) -> list[Any]:
-        """What it fires with, in a list; time passes as long as nothing happens."""
-        results: list[Any] = []
-        asked.addBoth(results.append)
-        for _ in range(2000):
-            self.reactor.step(3)
-            if results:
-                break
-            self.reactor.clock.advance(0.01)
-        return results
-
-    def findings(self) -> list[Finding]:
-        """Of a check."""
-        (found,) = self.wait_for(self.check.check())
-        assert isinstance(found, list), found
-        return found
-
-    def verdicts(self) -> list[Verdict]:
-        """Of TCP and UDP."""
-        return [each.verdict for each in self.findings()]
-
-    def stop(self) -> None:
-        """Listen no more."""
-        self.check.stop()
-        for listener in self.listeners:
-            listener.stopService()
-        self.listeners.clear()
-        self.settle()
-
-    def settle(self) -> None:
-        """Let all that waits be taken."""
-        self.reactor.step(50)
-
-
-@pytest.fixture(params=[True, False], ids=["fast", "stock"])
-def daemon(request: pytest.FixtureRequest) -> Iterator[Daemon]:
-    """One on each transport, that leaves no descriptor and no time limit behind."""
-    with stepping() as reactor:
-        made = Daemon(reactor, fast=request.param)
-        before = open_sockets()
-        yield made
-        made.stop()
-        for each in reactor.clock.getDelayedCalls():
-            assert "LineLimit" in str(each) or "HangupWatch" in str(each), each
-        assert open_sockets() == before
+from tests.unit.checking import Daemon
 
 
 @pytest.fixture
@@ -375,83 +277,6 @@ def test_arrived_too_late(daemon: Daemon) -> None:
     daemon.reactor.callLater(1.0 - 1e-6, daemon.udp.doRead)
     daemon.reactor.callLater(1.0, daemon.udp.startReading)
     assert daemon.verdicts() == [Verdict.ANSWERED] * 2
-
-
-class Elsewhere:
-    """A listener and a UDP socket of another network, as a service manager passes them in, and a client there."""
-
-    def __init__(self, daemon: Daemon, host: str = "::", port: int = 0, **udp: Any) -> None:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-
-        def made() -> list[socket.socket]:
-            tcp, datagrams = (socket.socket(family, kind) for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM))
-            for each in (tcp, datagrams):
-                if host == "::":
-                    each.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-                each.bind((host, port))
-            tcp.listen()
-            return [tcp, datagrams, socket.socket()]
-
-        tcp, datagrams, self.client = in_namespace(made)
-        self.client.settimeout(5)
-        self.address = ("10.9.0.1" if host == "::" else host), tcp.getsockname()[1]
-        daemon.factory = EchoFactory(FixedWord(b"ok"), daemon.traffic)
-        with tcp, datagrams:
-            daemon.begin(
-                tcp_port(fast=daemon.fast).adopt(tcp.fileno(), daemon.factory, reactor=daemon.reactor),
-                udp_port(fast=daemon.fast).adopt(
-                    datagrams.fileno(),
-                    TimeProtocol(time.time, daemon.traffic.counters),
-                    reactor=daemon.reactor,
-                    **udp,
-                ),
-            )
-
-    def connect(self, daemon: Daemon) -> None:
-        """A client comes and goes, with nothing to say."""
-        with self.client:
-            self.client.connect(self.address)
-            self.client.shutdown(socket.SHUT_WR)
-            daemon.settle()
-            assert self.client.recv(1) == b""
-
-
-@pytest.mark.parametrize("host", ["::", "0.0.0.0", "10.9.0.1"])
-def test_elsewhere(daemon: Daemon, host: str) -> None:
-    """Sockets of a network that is not the daemon's are asked, over TCP from when one client has come and gone."""
-    there = Elsewhere(daemon, host)
-    first = daemon.findings()
-    assert [each.verdict for each in first] == [Verdict.UNREACHED, Verdict.ANSWERED]
-    assert first[0].reason == "no connection has ended yet that it could be asked over"
-    assert daemon.tcp.spares is not None
-    there.connect(daemon)
-    for _ in range(3):
-        assert daemon.verdicts() == [Verdict.ANSWERED] * 2
-        assert daemon.tcp.spares is None, "no further connection is looked at when it ends"
-    assert daemon.traffic.counters == Counters(connections=1, silent=1, health_checks=7)
-    assert not daemon.factory.connections
-    assert dict(daemon.udp.errors) == {}
-
-
-@pytest.mark.parametrize("which", [0, 1], ids=["tcp", "udp"])
-def test_elsewhere_deaf(daemon: Daemon, which: int) -> None:
-    """There, too, a deaf one is found out without any client."""
-    Elsewhere(daemon).connect(daemon)
-    assert daemon.verdicts() == [Verdict.ANSWERED] * 2
-    (daemon.tcp, daemon.udp)[which].stopReading()
-    assert [each is Verdict.DEAF for each in daemon.verdicts()] == [which == 0, which == 1]
-    (daemon.tcp, daemon.udp)[which].startReading()
-    assert daemon.verdicts() == [Verdict.ANSWERED] * 2
-    daemon.settle()
-    assert (daemon.traffic.counters.datagrams, daemon.traffic.counters.connections) == (0, 1)
-
-
-def test_elsewhere_on_a_low_port(daemon: Daemon) -> None:
-    """A UDP socket below the ports that are answered asks itself all the same; nobody else on that port is answered."""
-    Elsewhere(daemon, "0.0.0.0", 37, lowest_port=1024).client.close()
-    assert daemon.verdicts()[1] is Verdict.ANSWERED
-    assert dict(daemon.udp.errors) == {}
-    assert daemon.udp.filtered
 
 
 def test_own_datagrams_that_were_not_asked(daemon: Daemon) -> None:

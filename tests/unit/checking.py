@@ -1,0 +1,97 @@
+"""Listeners with a health check of them, on a reactor that is turned by hand."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import Deferred
+
+from echotime.daemon.health import Finding, HealthCheck, Verdict
+from echotime.daemon.listeners import Listener
+from echotime.daemon.settings import Address
+from echotime.ports.choice import tcp_port, udp_port
+from echotime.servers.access import Access
+from echotime.servers.admission import Admission
+from echotime.servers.echo import EchoFactory
+from echotime.servers.replies import FixedWord, IReplySource
+from echotime.servers.time import TimeProtocol
+from echotime.servers.traffic import Traffic
+from tests.unit.stepping import SteppingReactor
+
+
+def open_sockets() -> int:
+    """How many this process has."""
+    found = Path("/proc/self/fd").iterdir()
+    return sum(str(each.readlink()).startswith("socket:") for each in found if os.path.lexists(each))
+
+
+class Daemon:
+    """Listeners, a check of them, and a reactor that is turned by hand."""
+
+    def __init__(self, reactor: SteppingReactor, *, fast: bool) -> None:
+        self.reactor = reactor
+        self.fast = fast
+        self.traffic = Traffic(reactor)
+        self.listeners: list[Listener] = []
+
+    def serve(
+        self,
+        tcp: str = "127.0.0.1",
+        udp: str = "127.0.0.1",
+        words: IReplySource | None = None,
+        access: Access | None = None,
+        **factory: Any,
+    ) -> HealthCheck:
+        """Listen on both, and the check."""
+        admission = Admission(self.traffic.counters, access)
+        self.factory = EchoFactory(words or FixedWord(b"ok"), self.traffic, admission=admission, **factory)
+        protocol = TimeProtocol(time.time, self.traffic.counters, access=access)
+        return self.begin(
+            tcp_port(fast=self.fast)(0, self.factory, interface=tcp, reactor=self.reactor),
+            udp_port(fast=self.fast)(0, protocol, interface=udp, reactor=self.reactor),
+        )
+
+    def begin(self, tcp: Any, udp: Any) -> HealthCheck:
+        """Listen on these ports."""
+        self.tcp, self.udp = tcp, udp
+        self.listeners += [Listener("tcp", Address("", 0), tcp), Listener("udp", Address("", 0), udp)]
+        self.check = HealthCheck(self.listeners, self.factory, self.reactor)
+        for each in self.listeners:
+            each.startService()
+        return self.check
+
+    def wait_for(self, asked: Deferred[Any]) -> list[Any]:
+        """What it fires with, in a list; time passes as long as nothing happens."""
+        results: list[Any] = []
+        asked.addBoth(results.append)
+        for _ in range(2000):
+            self.reactor.step(3)
+            if results:
+                break
+            self.reactor.clock.advance(0.01)
+        return results
+
+    def findings(self) -> list[Finding]:
+        """Of a check."""
+        (found,) = self.wait_for(self.check.check())
+        assert isinstance(found, list), found
+        return found
+
+    def verdicts(self) -> list[Verdict]:
+        """Of TCP and UDP."""
+        return [each.verdict for each in self.findings()]
+
+    def stop(self) -> None:
+        """Listen no more."""
+        self.check.stop()
+        for listener in self.listeners:
+            listener.stopService()
+        self.listeners.clear()
+        self.settle()
+
+    def settle(self) -> None:
+        """Let all that waits be taken."""
+        self.reactor.step(50)
