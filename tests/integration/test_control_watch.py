@@ -1,0 +1,200 @@
+"""`echotime control watch`, and its prompt."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import subprocess
+
+from tests.integration.controlled import ControlTestCase, amp_box
+from tests.integration.peers import ACKNOWLEDGEMENT, connect, read_exactly
+from tests.integration.terminal import OnTerminal
+from tests.integration.tools import environment
+from tests.integration.twistd import LIMIT
+
+
+class WatchTests(ControlTestCase):
+    """Operators who are there."""
+
+    def watching(self, *options: str) -> subprocess.Popen[bytes]:
+        """One who watches, with pipes."""
+        child = self.start("control", "--socket", str(self.path), *options, "watch")
+        self.wait_for(lambda: self.rows("status")["operators"] > 0)
+        return child
+
+    def line(self, child: subprocess.Popen[bytes]) -> str:
+        """What is shown next."""
+        assert child.stdout is not None
+        return child.stdout.readline().decode().rstrip("\n")
+
+    def test_watch(self) -> None:
+        """What happens is shown as it comes; a line typed answers the oldest; others' answers are told."""
+        self.controlled()
+        child = self.watching()
+        assert child.stdin is not None
+        with connect(self.address) as client:
+            client.sendall(b"hello\n")
+            peer = f"127.0.0.1:{client.getsockname()[1]}"
+            self.assertEqual(self.line(child), f"connection from {peer}")
+            self.assertEqual(self.line(child), rf"{peer}: hello\n")
+            self.assertEqual(self.line(child), rf"question 1 of {peer}: hello\n")
+            child.stdin.write(b"ok\n")
+            child.stdin.flush()
+            self.assertEqual(read_exactly(client, 19), b"hello\n" + ACKNOWLEDGEMENT + b"ok")
+            self.assertRegex(self.line(child), rf"^question 1 of {peer}: answered by \w+ \(pid {child.pid}\)$")
+            self.assertEqual(self.line(child), f"answered question 1 of {peer}")
+            client.sendall(b"more")
+            self.line(child)
+            self.line(child)
+            self.told("answer", "2", "faster")
+            self.assertRegex(self.line(child), rf"^question 2 of {peer}: answered by \w+ \(pid \d+\)$")
+            self.assertEqual(read_exactly(client, 21), b"more" + ACKNOWLEDGEMENT + b"faster")
+        self.assertEqual(self.line(child), f"connection from {peer} ended by client, 10 bytes in, 40 bytes out")
+
+    def test_leaving(self) -> None:
+        """The end of input, and being killed, are leaving: what waits gets the fixed word."""
+        self.controlled("--reply", "nobody")
+        for end in ("close", "kill"):
+            child = self.watching()
+            with connect(self.address) as client:
+                client.sendall(b"x")
+                self.line(child)
+                self.line(child)
+                self.line(child)
+                if end == "kill":
+                    child.kill()
+                else:
+                    assert child.stdin is not None
+                    child.stdin.close()
+                    child.stdin = None
+                self.assertEqual(read_exactly(client, 18), b"x" + ACKNOWLEDGEMENT + b"nobody")
+            self.wait_for(lambda: self.rows("status")["operators"] == 0)
+
+    def test_json(self) -> None:
+        """Events for programs, one object a line."""
+        self.controlled()
+        child = self.watching("--json")
+        with connect(self.address) as client:
+            client.sendall(b"\xffhello")
+            events = [json.loads(self.line(child)) for _ in range(3)]
+        self.assertEqual([event["event"] for event in events], ["began", "said", "asked"])
+        self.assertEqual((events[2]["message"], events[2]["size"]), (r"\xffhello", 6))
+
+    def test_who_does_not_read(self) -> None:
+        """Whoever watches and does not read is not waited for, and costs no memory without bound."""
+        daemon = self.controlled("--show-messages", "0", "--max-questions", "1")
+        sock = self.plain()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        sock.sendall(amp_box(_command=b"Watch", _ask=b"1", on=b"True"))
+        sock.recv(100)
+        with connect(self.address) as waiting, connect(self.address) as client:
+            waiting.sendall(b"x")
+            before = daemon.resident()
+            for _ in range(3000):
+                client.sendall(b"x" * 4000)
+                read_exactly(client, 4000 + len(ACKNOWLEDGEMENT))
+        self.assertLess(daemon.resident() - before, 10_000_000)
+
+    def test_who_reads_is_kept(self) -> None:
+        """A burst of questions, and many that wait already, are no reason to drop somebody who reads."""
+        self.controlled("--wait-for-operator", "--max-questions-per-source", "400", "--show-messages", "0")
+        clients = [connect(self.address) for _ in range(400)]
+        for client in clients:
+            self.addCleanup(client.close)
+            client.sendall(b"x" * 600)
+        self.wait_for(lambda: self.rows("status")["questions"] == 400)
+        child = self.watching()
+        assert child.stdout is not None
+        for number in range(1, 401):
+            self.assertIn(f"question {number} of ", child.stdout.readline().decode())
+        self.assertEqual(self.rows("status")["operators"], 1)
+
+    def test_interrupted(self) -> None:
+        """Ctrl-C ends it, with status 0 as the end that it is."""
+        self.controlled()
+        child = self.watching()
+        child.send_signal(signal.SIGINT)
+        self.assertEqual(child.wait(LIMIT), 0)
+
+    def test_daemon_goes(self) -> None:
+        """When the daemon ends, whoever watches is told at once, though nothing is typed."""
+        daemon = self.controlled()
+        child = self.watching()
+        self.served(daemon)
+        self.assertEqual(child.wait(LIMIT), 5)
+        assert child.stderr is not None
+        self.assertIn(b"the daemon is gone", child.stderr.read())
+
+    def test_nobody_reads_the_events(self) -> None:
+        """It ends in silence, as `head` does away with it."""
+        self.controlled()
+        child = self.watching()
+        assert child.stdout is not None
+        child.stdout.close()
+        child.stdout = None
+        one_shot_later = connect(self.address)
+        self.addCleanup(one_shot_later.close)
+        one_shot_later.sendall(b"x")
+        self.assertEqual(child.wait(LIMIT), -signal.SIGPIPE)
+        assert child.stderr is not None
+        self.assertEqual(child.stderr.read(), b"")
+
+
+class PromptTests(ControlTestCase):
+    """At a terminal."""
+
+    def at_prompt(self) -> OnTerminal:
+        """An operator at the prompt."""
+        self.need("setsid")
+        env = environment({"HOME": str(self.directory), "TERM": "xterm", "XDG_STATE_HOME": ""})
+        terminal = OnTerminal(self.command("control", "--socket", str(self.path)), env)
+        self.addCleanup(terminal.close)
+        terminal.until(r"connected to echotime [\d.]+ as \w+ \(pid \d+\)")
+        terminal.until("echotime> $")
+        return terminal
+
+    def test_dialogue(self) -> None:
+        """Commands, completion, what is wrong, help, and quit; a history is kept."""
+        self.controlled("--wait-for-operator")
+        client = self.asks(b"hello")
+        terminal = self.at_prompt()
+        terminal.type(b"que\t\n")
+        terminal.until(r"1 +127\.0\.0\.1:\d+ +\d+s +hello\r\n")
+        terminal.type(b"answr 1 x\n")
+        terminal.until("unknown command 'answr'; the nearest is answer\r\n")
+        terminal.type(b"answer 1  two  spaces\n")
+        terminal.until("answered question 1")
+        self.assertEqual(read_exactly(client, 28), b"hello" + ACKNOWLEDGEMENT + b" two  spaces")
+        terminal.type(b"help\n")
+        terminal.until(r"watch +show what happens")
+        terminal.until("echotime> $")
+        terminal.type(b"half a line\x03")
+        terminal.until("echotime> $")
+        terminal.type(b"quit\n")
+        self.assertEqual(terminal.end(), 0)
+        self.assertNotIn(b"Traceback", terminal.shown)
+        history = (self.directory / ".local" / "state" / "echotime_history").read_text()
+        self.assertIn("answer 1  two  spaces\n", history)
+
+    def test_watch(self) -> None:
+        """Events appear above the line that is typed, which is entered whole; Ctrl-D leads back to the prompt."""
+        self.controlled()
+        terminal = self.at_prompt()
+        terminal.type(b"watch\n")
+        terminal.until("word: $")
+        with connect(self.address) as first, connect(self.address) as second:
+            first.sendall(b"one")
+            terminal.until("question 1 of .*: one\r\n")
+            terminal.type(b"hal")
+            terminal.until("hal")
+            second.sendall(b"two")
+            terminal.until("question 2 of .*: two\r\n.*word: hal")
+            terminal.type(b"f\n")
+            self.assertEqual(read_exactly(first, 18), b"one" + ACKNOWLEDGEMENT + b"half")
+            terminal.until("answered question 1 of .*\r\n(.*\r)?.*word: $")
+            terminal.type(b"\x04")
+            terminal.until("echotime> $")
+            self.assertEqual(read_exactly(second, 14), b"two" + ACKNOWLEDGEMENT)
+        terminal.type(b"\x04")
+        self.assertEqual(terminal.end(), 0)
