@@ -1,27 +1,16 @@
-"""`twistd -n echotime --operator`: a person at the terminal, a script at standard input."""
+"""`twistd -n echotime --operator`: a person at the terminal."""
 
 from __future__ import annotations
 
 import os
 import signal
 import socket
-import subprocess
 import tempfile
-from pathlib import Path
 
-from tests.integration.peers import ACKNOWLEDGEMENT, ask_time, connect, one_shot, read_all, read_exactly
+from tests.integration.operators import SERVE, sent
+from tests.integration.peers import ACKNOWLEDGEMENT, ask_time, connect, one_shot, read_all
 from tests.integration.terminal import OnTerminal
-from tests.integration.twistd import LIMIT, TWISTD, DaemonTestCase
-
-SERVE = [*TWISTD, "echotime", "--tcp", "127.0.0.1:0", "--udp", "127.0.0.1:0"]
-
-
-def sent(address: tuple[str, int], message: bytes) -> socket.socket:
-    """A client that has sent its message and half-closed, as the seed's does."""
-    sock = connect(address)
-    sock.sendall(message)
-    sock.shutdown(socket.SHUT_WR)
-    return sock
+from tests.integration.twistd import DaemonTestCase
 
 
 class TerminalTests(DaemonTestCase):
@@ -241,126 +230,3 @@ class TerminalTests(DaemonTestCase):
         terminal.until("Stopped")
         terminal.type(b"kill %1\n")
         terminal.until("Server Shut Down")
-
-
-class PipeTests(DaemonTestCase):
-    """A script as the operator."""
-
-    def piped(self, *args: str, stdin: int = subprocess.PIPE) -> subprocess.Popen[bytes]:
-        """A daemon that takes words from standard input; `address` is where it listens."""
-        child = subprocess.Popen(
-            [*SERVE, "--operator", *args], stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-        )
-        self.addCleanup(self._end, child)
-        assert child.stdout is not None
-        for line in child.stdout:
-            if b"listening on TCP" in line:
-                self.address = "127.0.0.1", int(line.rpartition(b":")[2])
-            if b"listening on UDP" in line:
-                break
-        return child
-
-    @staticmethod
-    def _end(child: subprocess.Popen[bytes]) -> None:
-        child.kill()
-        child.communicate(timeout=LIMIT)
-
-    def test_words(self) -> None:
-        """A line a word, whenever it comes; no prompt is written."""
-        child = self.piped()
-        assert child.stdin is not None
-        with sent(self.address, b"one") as first, sent(self.address, b"two") as second:
-            child.stdin.write(b"a\n")
-            child.stdin.flush()
-            self.assertEqual(read_all(first), b"one" + ACKNOWLEDGEMENT + b"a")
-            child.stdin.write(b"\xff\t\n")
-            child.stdin.flush()
-            self.assertEqual(read_all(second), b"two" + ACKNOWLEDGEMENT + b"\xff\t")
-        child.terminate()
-        out, _ = child.communicate(timeout=LIMIT)
-        self.assertNotIn(b"input the word", out)
-        self.assertNotIn(b"Traceback", out)
-
-    def test_end(self) -> None:
-        """After its last line the operator is gone, and the daemon goes on."""
-        child = self.piped("--reply", "nobody")
-        assert child.stdin is not None
-        child.stdin.write(b"a\nb")
-        child.stdin.close()
-        answers = [one_shot(self.address, b"x") for _ in range(3)]
-        self.assertEqual(answers, [b"x" + ACKNOWLEDGEMENT + word for word in (b"a", b"b", b"nobody")])
-        child.stdin = None
-
-    def test_file_and_nothing(self) -> None:
-        """Standard input may be a file, or /dev/null: an operator who is gone with the first question."""
-        with tempfile.TemporaryFile() as words:
-            words.write(b"from a file\n")
-            words.seek(0)
-            self.piped(stdin=words.fileno())
-            self.assertEqual(one_shot(self.address, b"x"), b"x" + ACKNOWLEDGEMENT + b"from a file")
-            self.assertEqual(one_shot(self.address, b"x"), b"x" + ACKNOWLEDGEMENT)
-        self.piped(stdin=subprocess.DEVNULL)
-        self.assertEqual(one_shot(self.address, b"x"), b"x" + ACKNOWLEDGEMENT)
-
-    def test_closed(self) -> None:
-        """Standard input that was closed is an operator who is not there."""
-        command = 'exec "$@" <&-'
-        child = subprocess.Popen(
-            ["sh", "-c", command, "sh", *SERVE, "--operator", "--reply", "nobody"],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )
-        self.addCleanup(self._end, child)
-        assert child.stdout is not None
-        for line in child.stdout:
-            if b"listening on TCP" in line:
-                address = "127.0.0.1", int(line.rpartition(b":")[2])
-            if b"listening on UDP" in line:
-                break
-        self.assertEqual(one_shot(address, b"x"), b"x" + ACKNOWLEDGEMENT + b"nobody")
-        child.terminate()
-        out, _ = child.communicate(timeout=LIMIT)
-        self.assertNotIn(b"Traceback", out)
-
-    def test_half_closed_client_is_answered_later(self) -> None:
-        """A client that has said all it has to say gets its word, however late, and what it sends before waits."""
-        child = self.piped()
-        assert child.stdin is not None
-        with connect(self.address) as client:
-            client.sendall(b"one")
-            self.assertEqual(read_exactly(client, 14), b"one" + ACKNOWLEDGEMENT)
-            client.sendall(b"two")
-            client.shutdown(socket.SHUT_WR)
-            child.stdin.write(b"1\n2\n")
-            child.stdin.flush()
-            self.assertEqual(read_all(client), b"1two" + ACKNOWLEDGEMENT + b"2")
-
-    def test_limits(self) -> None:
-        """Beyond the limits the fixed word comes at once."""
-        self.piped("--reply", "full", "--max-questions", "3", "--max-questions-per-source", "2")
-        with sent(self.address, b"1"), sent(self.address, b"2"):
-            self.assertEqual(one_shot(self.address, b"3"), b"3" + ACKNOWLEDGEMENT + b"full")
-
-
-class FaultTests(DaemonTestCase):
-    """Where no operator can be."""
-
-    def test_in_the_background(self) -> None:
-        """Without -n there is no terminal: a usage error, and nothing is started."""
-        with tempfile.TemporaryDirectory() as directory:
-            ended = self.twistd_in_daemon_mode(directory, "--operator", "--tcp", "0")
-            self.assertEqual(ended.status, 2)
-            self.assertIn("--operator: in the background there is no terminal; expected twistd -n", ended.err)
-            self.assertEqual(list(Path(directory).iterdir()), [])
-
-    def test_without_an_operator(self) -> None:
-        """Options that need one say so; other values are checked as everywhere."""
-        ended = self.refused("--reply-deadline", "5", "--wait-for-operator")
-        self.assertEqual(ended.status, 2)
-        self.assertIn("--reply-deadline: nobody can answer; expected --operator", ended.err)
-        self.assertIn("--wait-for-operator: nobody can answer; expected --operator", ended.err)
-        ended = self.refused("--operator", "--reply-deadline", "0", "--encoding", "x", "--max-questions", "0")
-        self.assertEqual(ended.status, 2)
-        self.assertIn("--reply-deadline 0: '0' leaves no time", ended.err)
-        self.assertIn("--encoding x: 'x' is no encoding; expected one such as utf-8", ended.err)
-        self.assertIn("--max-questions 0:", ended.err)
