@@ -89,7 +89,7 @@ class AcceptingPort(OwnedPort, tcp.Port):  # type: ignore[misc]  # Twisted's sto
                 client = (socket.getnameinfo(client, _NUMERIC)[0], *client[1:])
             protocol = self.factory.buildProtocol(self._buildAddr(client))
             if protocol is None:
-                self.let_go(sock, lingers=self.lingers)
+                self.let_go(sock, lingers=self.lingers, refused=True)
                 return
             connection = self.transport(sock, protocol, client, self, self.sessionno, self.reactor)
             self.sessionno += 1
@@ -103,9 +103,9 @@ class AcceptingPort(OwnedPort, tcp.Port):  # type: ignore[misc]  # Twisted's sto
     def began(self, connection: Any) -> None:
         """A connection has its protocol."""
 
-    def let_go(self, sock: socket.socket, *, lingers: bool) -> None:
-        """A connection is over, in order."""
-        if self.spares is None or not self.spares.take(sock):
+    def let_go(self, sock: socket.socket, *, lingers: bool, refused: bool = False) -> None:
+        """A connection is over, in order, or was never begun."""
+        if self.spares is None or not self.spares.take(sock, refused=refused):
             close(sock, lingers=lingers)
 
     def _turn_away(self, error: OSError) -> None:

@@ -3,7 +3,8 @@
 In a sandbox (RestrictAddressFamilies=, PrivateNetwork=) a daemon has the sockets that were passed in, and the
 connections that it accepts on them. connect(2) with AF_UNSPEC dissolves a TCP connection and leaves a socket that
 can be bound and connected again. The client loses nothing by it: what is kept here is a connection whose client has
-ended its side, it was shut down as a close would have done, and it is dissolved only when the client has taken all.
+ended its side, or was refused, it was shut down as a close would have done, and it is dissolved only when it is over
+at both ends.
 """
 
 from __future__ import annotations
@@ -66,10 +67,13 @@ class Spares:
     def __init__(self) -> None:
         self._kept: dict[Kind, _Kept] = {}
 
-    def take(self, sock: socket.socket) -> bool:
-        """Keep it, in place of closing it in order, for which the client cannot tell the difference; or refuse to."""
-        # while the client may send on, a close may have to tell it by a reset that something was not read
-        if tcp_info(sock).state != "CLOSE_WAIT" or _unread(sock):
+    def take(self, sock: socket.socket, *, refused: bool = False) -> bool:
+        """Keep it, in place of closing it in order, for which the client cannot tell the difference; or do not.
+
+        While a client may send on it is not taken, as a close may have to tell by a reset that something was not read;
+        unless it was `refused`, and so nothing of it is.
+        """
+        if tcp_info(sock).state not in {"CLOSE_WAIT", *(["ESTABLISHED"] if refused else [])} or _unread(sock):
             return False
         kind = Kind.of(sock)
         before = self._kept.get(kind)
@@ -78,6 +82,8 @@ class Spares:
         try:
             sock.shutdown(socket.SHUT_RDWR)
         except OSError:  # reset, at this moment
+            return False
+        if _unread(sock):  # sent, at this moment
             return False
         if before is not None:
             close(before.sock, lingers=True)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import socket
+import subprocess
 
 from tests.integration.peers import ACKNOWLEDGEMENT, ask_time, connect, one_shot, read_exactly
-from tests.systemd.units import ADDRESS, CONFIG, DIRECT, SERVICE, UnitTestCase, systemctl
+from tests.systemd.units import ADDRESS, CONFIG, DIRECT, LIMIT, SERVICE, UnitTestCase, systemctl
 
 
 class ReloadTests(UnitTestCase):
@@ -51,13 +52,18 @@ class ReloadTests(UnitTestCase):
                     self.line(unit, "^reloaded: changed: reply$")
                 self.assertEqual(one_shot(("127.0.0.1", port), b"x"), b"x" + ACKNOWLEDGEMENT + said.encode())
 
+    def fails_to_reload(self) -> None:
+        """systemctl says so, by its status."""
+        ended = subprocess.run(["systemctl", "reload", SERVICE], capture_output=True, timeout=LIMIT, check=False)
+        self.assertNotEqual(ended.returncode, 0)
+
     def test_without_the_file(self) -> None:
         """It is told, by name, and nothing is changed; a start without it is none."""
         self.configure("reply = one\n")
         process = self.start()
         CONFIG.unlink()
-        systemctl("reload", SERVICE)
-        self.line(SERVICE, "^not reloaded: /etc/echotime/echotime.conf: No such file or directory$")
+        self.fails_to_reload()
+        self.line(SERVICE, "^echotime: /etc/echotime/echotime.conf: No such file or directory$")
         self.assertEqual(one_shot(ADDRESS, b"x"), b"x" + ACKNOWLEDGEMENT + b"one")
         self.assertEqual(self.process(), process)
         systemctl("stop", SERVICE)
@@ -70,11 +76,13 @@ class ReloadTests(UnitTestCase):
         self.configure("reply = one\n")
         process = self.start()
         self.configure("reply = two\nbacklog = many\n")
-        systemctl("reload", SERVICE)
-        found = self.line(
-            SERVICE, "^not reloaded: /etc/echotime/echotime.conf: backlog = many: 'many' is not understood"
-        )
-        self.assertEqual(found["PRIORITY"], "3")
+        self.fails_to_reload()
+        fault = "/etc/echotime/echotime.conf: backlog = many: 'many' is not understood"
+        found = self.line(SERVICE, f"^echotime: {fault}")
+        self.assertEqual((found["PRIORITY"], found["SYSLOG_IDENTIFIER"]), ("3", "echotime"))
+        # a daemon that is told all the same says so, too
+        systemctl("kill", "--signal=HUP", "--kill-who=main", SERVICE)
+        self.assertEqual(self.line(SERVICE, f"^not reloaded: {fault}")["PRIORITY"], "3")
         self.assertEqual(one_shot(ADDRESS, b"x"), b"x" + ACKNOWLEDGEMENT + b"one")
         self.assertEqual(len(ask_time(ADDRESS)), 4)
         self.assertEqual(self.process(), process)

@@ -80,6 +80,12 @@ class UnitFileTests(UnitTestCase):
         )
         self.assertEqual((ended.returncode, ended.stdout + ended.stderr), (0, ""))
 
+    def test_no_end_of_restarts(self) -> None:
+        """A daemon that comes to an end again and again is started for ever: the limit of starts is not reached."""
+        for unit in (SERVICE, "echotime@1.service", DIRECT):
+            pause, interval = (self.show(unit, name) for name in ("RestartUSec", "StartLimitIntervalUSec"))
+            self.assertEqual((pause, interval, self.show(unit, "StartLimitBurst")), ("1s", "10s", "10"))
+
     def test_exposure(self) -> None:
         """systemd-analyze security is content."""
         for unit, most in EXPOSURE.items():

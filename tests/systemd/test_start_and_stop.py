@@ -33,7 +33,7 @@ class StartTests(UnitTestCase):
         self.options("--tcp nowhere")
         self.fails(DIRECT)
         found = self.line(DIRECT, "^echotime: --tcp nowhere: ")
-        self.assertEqual(found["PRIORITY"], "3")
+        self.assertEqual((found["PRIORITY"], found["SYSLOG_IDENTIFIER"]), ("3", "echotime"))
         self.assertEqual((self.show(DIRECT, "ExecMainStatus"), self.show(DIRECT, "NRestarts")), ("2", "0"))
 
     def test_faulty_under_a_socket(self) -> None:

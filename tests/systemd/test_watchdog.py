@@ -8,7 +8,18 @@ import socket
 import time
 
 from tests.integration.peers import ACKNOWLEDGEMENT, ask_time, connect, one_shot, read_all
-from tests.systemd.units import ADDRESS, DIRECT, HELLO, SERVICE, UnitTestCase, shut_down, systemctl, wait_for
+from tests.systemd.units import (
+    ADDRESS,
+    DIRECT,
+    HELLO,
+    PROGRAMS,
+    SERVICE,
+    SOCKET,
+    UnitTestCase,
+    shut_down,
+    systemctl,
+    wait_for,
+)
 
 
 class WatchdogTests(UnitTestCase):
@@ -39,6 +50,24 @@ class WatchdogTests(UnitTestCase):
         wait_for(self.answered, "answers to its own questions")
         systemctl("start", "echotime@7777.service")
         wait_for(lambda: self.answered("/run/echotime-7777/control"), "those of an instance")
+
+    def test_hello_is_refused(self) -> None:
+        """Where nobody of this host is served its connection does as well."""
+        self.options("--deny 127.0.0.0/8")
+        self.start()
+        wait_for(self.answered, "answers to its own questions")
+        self.assertEqual(self.show(HELLO, "Result"), "success")
+
+    def test_another_address(self) -> None:
+        """It has to be told to the first client, too, which has failed otherwise, as can be seen."""
+        self.change(SOCKET, "[Socket]", "ListenStream=", "ListenStream=[::1]:7777", "ListenDatagram=[::1]:7777")
+        self.start()
+        wait_for(lambda: self.show(HELLO, "ActiveState") == "failed", "its failure")
+        self.assertFalse(self.answered())
+        systemctl("stop", SERVICE, SOCKET)
+        self.change(HELLO, "ExecStart=", f'ExecStart={PROGRAMS}/echotime send --quiet [::1]:7777 ""')
+        self.start()
+        wait_for(self.answered, "answers to its own questions")
 
     def test_without_hello(self) -> None:
         """Where nobody has come yet TCP is not asked, and that is no deafness; the first client is what helps."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import socket
 import time
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 from echotime.daemon.health import Verdict
 from echotime.ports.choice import tcp_port, udp_port
+from echotime.servers.access import Access
 from echotime.servers.echo import EchoFactory
 from echotime.servers.replies import FixedWord
 from echotime.servers.time import TimeProtocol
@@ -72,6 +74,19 @@ def test_elsewhere(daemon: Daemon, host: str) -> None:
     assert daemon.traffic.counters == Counters(connections=1, silent=1, health_checks=7)
     assert not daemon.factory.connections
     assert dict(daemon.udp.errors) == {}
+
+
+def test_elsewhere_nobody_admitted(daemon: Daemon) -> None:
+    """A client that is refused does as well."""
+    there = Elsewhere(daemon)
+    nobody = Access(deny=[ipaddress.ip_network("0.0.0.0/0"), ipaddress.ip_network("::/0")])
+    daemon.factory.admission.change(nobody, daemon.factory.admission.limits)
+    with there.client:
+        there.client.connect(there.address)
+        daemon.settle()
+        assert there.client.recv(1) == b""
+    assert daemon.verdicts() == [Verdict.ANSWERED] * 2
+    assert daemon.traffic.counters.refused_connections == 1
 
 
 @pytest.mark.parametrize("which", [0, 1], ids=["tcp", "udp"])

@@ -176,6 +176,35 @@ def test_client_that_takes_nothing(net: Network, spares: Spares) -> None:
     assert len(b"".join(iter(lambda: client.recv(65536), b""))) == 20_000
 
 
+def test_refused(net: Network, spares: Spares) -> None:
+    """One that was refused is kept though its client may send on: that learns by a reset that nobody reads it."""
+    client, server = net.connected()
+    assert spares.take(server, refused=True)
+    assert client.recv(1) == b""
+    with pytest.raises(NoVantage):
+        vantage(net.listener, spares)
+    client.sendall(b"x")
+    with pytest.raises(BrokenPipeError):
+        client.sendall(b"x")
+    with vantage(net.listener, spares) as sock:
+        assert asks(net, sock) == b"question"
+
+
+def test_refused_and_unread(net: Network, spares: Spares, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that has sent something by then is not kept, whether before or after it is shut down."""
+    client, server = net.connected()
+    client.sendall(b"x")
+    assert server.recv(1, socket.MSG_PEEK) == b"x"
+    assert not spares.take(server, refused=True)
+    amounts = iter([0, 1])
+    monkeypatch.setattr("echotime.ports.spares._unread", lambda sock: next(amounts))
+    assert not spares.take(server, refused=True)
+    monkeypatch.undo()
+    with pytest.raises(NoVantage):
+        vantage(net.listener, spares)
+    server.close()
+
+
 def test_client_may_send(net: Network, spares: Spares) -> None:
     """One whose client has not ended its side is not kept, nor one of which something was not read."""
     client, server = net.connected()
