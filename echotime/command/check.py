@@ -26,8 +26,8 @@ from echotime.locale.language import gettext as _
 from echotime.sockopt.option import BOTH
 from echotime.wire.printable import harmless
 
-_MESSAGE_BYTES = 20_000
-"""More than one message, so that how they are put together is checked, too."""
+_MESSAGE_BYTES = 5000
+"""More than one message, so that how they are put together is checked, too; and few lines in the server's log."""
 
 
 class State(IntEnum):
@@ -60,21 +60,33 @@ class Result:
         self.up[service] = False
         self.sentences.append(sentence)
 
-    def measured(self, name: str, seconds: float) -> None:
+    def measured(self, name: str, seconds: float, sentence: str) -> None:
         """Hold a figure against its thresholds."""
         self.figures[name] = seconds
+        beyond = ""
         for state, limits in ((State.WARNING, self.warn), (State.CRITICAL, self.critical)):
             if abs(seconds) > limits.get(name, float("inf")):
                 self.state = max(self.state, state)
+                beyond = _(", beyond {limit} s").format(limit=_plain(limits[name]))
+        self.sentences.append(sentence + beyond)
 
     def line(self) -> str:
         """The one line."""
         data = " ".join(
-            f"{name}={value:.6f}s;{self.warn.get(name, '')};{self.critical.get(name, '')}"
+            f"{name}={value:.6f}s;{_limit(self.warn, name)};{_limit(self.critical, name)}"
             for name, value in self.figures.items()
         )
         text = f"ECHOTIME {self.state.name} - {'; '.join(self.sentences)}"
         return f"{text} | {data}" if data else text
+
+
+def _limit(limits: Mapping[str, float], name: str) -> str:
+    return _plain(limits[name]) if name in limits else ""
+
+
+def _plain(number: float) -> str:
+    """Without an exponent, which performance data may not have."""
+    return f"{number:f}".rstrip("0").rstrip(".")
 
 
 def _threshold(text: str) -> tuple[str, float]:
@@ -164,8 +176,8 @@ async def _tcp(reactor: Any, args: argparse.Namespace, result: Result) -> None:
     outcome: Outcome = await repeat(session, 1, 1)
     if outcome.exact:
         result.up["tcp"] = True
-        result.measured("tcp", outcome.times[0])
-        result.sentences.append(_("TCP echo exact in {ms:.3f} ms").format(ms=outcome.times[0] * 1000))
+        found = outcome.times[0]
+        result.measured("tcp", found, _("TCP echo exact in {ms:.3f} ms").format(ms=found * 1000))
         return
     (failed,) = outcome.failures
     if failed == ClientFailed(Status.FAILED):
@@ -188,13 +200,10 @@ async def _udp(reactor: Any, args: argparse.Namespace, result: Result) -> None:
         result.fail("udp", _("UDP time: bad reply, {size} bytes").format(size=len(answer.datagram)))
         return
     result.up["udp"] = True
-    result.measured("udp", answer.round_trip)
+    result.measured("udp", answer.round_trip, _("UDP time in {ms:.3f} ms").format(ms=answer.round_trip * 1000))
     # within what whole seconds leave uncertain the clocks agree
     offset = found.offset if abs(found.offset) > found.uncertainty else 0.0
-    result.measured("offset", offset)
-    result.sentences.append(
-        _("UDP time in {ms:.3f} ms, offset {offset:+.1f} s").format(ms=answer.round_trip * 1000, offset=offset)
-    )
+    result.measured("offset", offset, _("offset {offset:+.1f} s").format(offset=offset))
 
 
 def _metrics(args: argparse.Namespace, result: Result) -> list[Metric]:

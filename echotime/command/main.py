@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import difflib
+import itertools
 import signal
 import sys
 from collections.abc import Sequence
@@ -52,7 +54,9 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _parsed(argv: Sequence[str]) -> argparse.Namespace:
     try:
-        args = parser().parse_args(argv)
+        whole = parser()
+        _check_options(whole, argv)
+        args = whole.parse_args(argv)
         if "transports" in args:
             arguments.check_sockopt(args)
     except SystemExit as ended:
@@ -61,6 +65,21 @@ def _parsed(argv: Sequence[str]) -> argparse.Namespace:
             raise SystemExit(int(check.State.UNKNOWN)) from None
         raise
     return args
+
+
+def _check_options(whole: argparse.ArgumentParser, argv: Sequence[str]) -> None:
+    """Of a misspelt option argparse would tell last, if what follows it is no fault of its own."""
+    (action,) = (each for each in whole._actions if isinstance(each, argparse._SubParsersAction))
+    command = action.choices.get(argv[0]) if argv else None
+    if command is None or any(each.nargs == argparse.REMAINDER for each in command._actions):
+        return
+    known = [name for each in command._actions for name in each.option_strings]
+    for word in itertools.takewhile(lambda each: each != "--", argv[1:]):
+        name = word.partition("=")[0]
+        if name.startswith("--") and not any(each.startswith(name) for each in known):
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+            if near:
+                command.error(_("unknown option '{name}'; the nearest is {near}").format(name=name, near=near[0]))
 
 
 def _run(args: argparse.Namespace) -> None:

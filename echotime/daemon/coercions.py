@@ -24,7 +24,8 @@ _LONGEST_PATH = 107
 """sun_path of unix(7), without its NUL."""
 _LONGEST_NAME = 255
 """Of FileDescriptorName, in systemd.socket(5)."""
-_SECONDS = re.compile(r"[0-9]{1,10}(\.[0-9]*)?|\.[0-9]+")
+_TIME = re.compile(r"([0-9]{1,10}(?:\.[0-9]*)?|\.[0-9]+)(ms|s|m|h|)")
+_UNITS = {"ms": 0.001, "": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 def where(text: str) -> Address | Passed:
@@ -81,17 +82,18 @@ def _whole(text: str, low: int) -> int:
 
 
 def seconds(text: str) -> float:
-    """A number of seconds, not negative, fractions allowed."""
-    if not _SECONDS.fullmatch(text) or float(text) > _MOST:
-        raise ValueError(f"'{text}' is no number of seconds; expected 0 or more, as in 5 or 0.5")
-    return float(text)
+    """A time in seconds, not negative, fractions allowed, or with a unit."""
+    found = _TIME.fullmatch(text)
+    if found is None or float(found[1]) * _UNITS[found[2]] > _MOST:
+        raise ValueError(f"'{text}' is no time; expected seconds, 0 or more, as in 5 or 0.5, or 500ms, 10s, 2m, 1h")
+    return float(found[1]) * _UNITS[found[2]]
 
 
 def deadline(text: str) -> float:
     """As seconds, but more than none."""
     found = seconds(text)
     if not found:
-        raise ValueError(f"'{text}' leaves no time; expected more than 0 seconds, as in 30 or 0.5")
+        raise ValueError(f"'{text}' leaves no time; expected more than 0 seconds, as in 30, 0.5 or 2m")
     return found
 
 

@@ -36,7 +36,10 @@ def read(path: str) -> dict[str, list[str]]:
     faults = [f"[{each}] is no section; expected [{SECTION}]" for each in parser.sections() if each != SECTION]
     if faults:
         raise BadConfig("\n".join(f"{path}: {fault}" for fault in faults))
-    items = parser.items(SECTION) if parser.has_section(SECTION) else ()
+    if not parser.has_section(SECTION):
+        # an empty file is one that was not written whole, more than one that means nothing
+        raise BadConfig(f"{path}: expected [{SECTION}], and options below it")
+    items = parser.items(SECTION)
     return {name: [line for line in text.split("\n") if line] for name, text in items}
 
 

@@ -24,7 +24,9 @@ from echotime.wire.printable import harmless
 _log = Logger()
 _STANDARD_ERROR = 2
 _HINTS = {
-    errno.EADDRINUSE: "another socket holds the port; one on [::] holds the IPv4 port, too",
+    errno.EADDRINUSE: "another socket holds the port",
+    errno.EAFNOSUPPORT: "the kernel has no such sockets, or a sandbox forbids them (RestrictAddressFamilies= of "
+    "systemd), as that of echotime.service, where only what echotime.socket passes in is served",
     errno.EADDRNOTAVAIL: "this host does not have the address",
     errno.EACCES: "ports below 1024 need CAP_NET_BIND_SERVICE, or root",
 }
@@ -82,6 +84,8 @@ def cannot_listen(transport: str, address: Address, error: Exception) -> str:
     if not isinstance(cause, OSError):
         return f"cannot listen on {transport} {address}: {cause}"
     hint = f": {_HINTS[cause.errno]}" if cause.errno in _HINTS else ""
+    if cause.errno == errno.EADDRINUSE and ":" not in address.host:
+        hint += "; one on [::] holds the IPv4 port, too"
     if cause.errno == errno.EINVAL and address.host.lower().startswith("fe80:") and "%" not in address.host:
         hint = f": a link-local address needs its interface, as in [{address.host}%eth0]"
     return f"cannot listen on {transport} {address}: {cause.strerror} ({errno_name(cause)}){hint}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 from typing import NamedTuple
 
@@ -44,5 +45,8 @@ def clock_state() -> ClockState:
         return ClockState(None, reason="this system does not tell")
     found = _Timex()
     if adjtimex(ctypes.byref(found)) < 0:
-        return ClockState(None, reason=os.strerror(ctypes.get_errno()))
+        number = ctypes.get_errno()
+        # reading takes no privilege
+        why = ", by a filter of system calls (ProtectClock= of systemd)" if number == errno.EPERM else ""
+        return ClockState(None, reason=f"{os.strerror(number)}{why}")
     return ClockState(not found.status & _UNSYNCHRONIZED, found.maxerror / 1e6)

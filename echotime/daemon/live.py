@@ -53,12 +53,13 @@ class Live:
         possible = {name: act for names, act in self._ways() for name in names}
         for act in dict.fromkeys(possible[name] for name in possible if name in differ):
             act(new)
-        changed = [_option(name) for name in sorted(differ & possible.keys())]
+        changed = [each for name in sorted(differ & possible.keys()) for each in _options(name, old, new)]
         impossible = sorted(differ - possible.keys() - {"asked"})
-        left = [f"{_option(name)}: it takes a restart" for name in impossible]
+        left = [f"{each}: it takes a restart" for name in impossible for each in _options(name, old, new)]
         if "asked" in differ:
-            left += self._set_options(old, new)
-            changed.append("sockopt")
+            number, not_set = self._set_options(old, new)
+            changed += ["sockopt"] * bool(number)
+            left += not_set
         return Outcome(replace(new, **{name: getattr(old, name) for name in impossible}), changed, left)
 
     def _ways(self) -> Iterator[tuple[tuple[str, ...], Callable[[Settings], Any]]]:
@@ -92,16 +93,19 @@ class Live:
     def _ports(self, kind: type[Any]) -> list[Any]:
         return [each.port for each in self.listeners if isinstance(each.port, kind) and each.port.connected]
 
-    def _set_options(self, old: Settings, new: Settings) -> Iterator[str]:
+    def _set_options(self, old: Settings, new: Settings) -> tuple[int, list[str]]:
+        """How many were set, and what was not."""
+        number, left = 0, []
         for listener in self.listeners:
             before, after = (chosen(each.asked, listener.port.kind) for each in (old, new))
             for each in after:
-                if each not in before and (reason := _set(listener, each)):
-                    yield f"sockopt {each} on {listener.where}: {reason}"
+                reason = "" if each in before else _set(listener, each)
+                number += each not in before and not reason
+                left += [f"sockopt {each} on {listener.where}: {reason}"] * bool(reason)
             kept = {each.option for each in after}
-            for each in before:
-                if each.option not in kept:
-                    yield f"sockopt {each} on {listener.where} is not asked for now: it takes a restart"
+            gone = (each for each in before if each.option not in kept)
+            left += [f"sockopt {each} on {listener.where} is not asked for now: it takes a restart" for each in gone]
+        return number, left
 
 
 def _set(listener: Listener, asked: Assignment) -> str:
@@ -115,5 +119,9 @@ def _set(listener: Listener, asked: Assignment) -> str:
     return ""
 
 
-def _option(name: str) -> str:
-    return _OPTIONS.get(name, name.replace("_", "-"))
+def _options(name: str, old: Settings, new: Settings) -> list[str]:
+    """The options, of those that make up a setting, that are others now."""
+    if name == "timeouts":
+        before, after = (vars(each.timeouts) for each in (old, new))
+        return [f"{each.replace('_', '-')}-timeout" for each in before if before[each] != after[each]]
+    return [_OPTIONS.get(name, name.replace("_", "-"))]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import getopt
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -24,6 +25,9 @@ from echotime.sockopt import assignment, listing
 from echotime.sockopt.assignment import Assignment
 from echotime.wire.encoding import encoding
 from echotime.wire.printable import harmless, unescape
+
+_NOT_IN_FILE = frozenset({"check", "config"})
+_COMMENT = re.compile(r"\s[#;]")
 
 
 class Options(usage.Options):
@@ -172,16 +176,20 @@ class Options(usage.Options):
         if self["config"] is None:
             return
         path = self["config"] = str(self._directory / self["config"])
-        switches = {name for name, _short, _text in FLAGS} - {"check"}
-        known: set[Any] = switches.union(self._given, (name for name, *_rest in PARAMETERS)) - {"config"}
+        switches = {name for name, _short, _text in FLAGS} - _NOT_IN_FILE
+        known: set[Any] = switches.union(self._given, (name for name, *_rest in PARAMETERS)) - _NOT_IN_FILE
         try:
             found = config_file.read(path)
         except config_file.BadConfig as error:
             self._faults += str(error).splitlines()
             return
         for name, texts in found.items():
-            if name not in known:
+            if name in _NOT_IN_FILE:
+                self._faults.append(f"{path}: {name} is for the command line alone")
+            elif name not in known:
                 self._faults.append(f"{path}: unknown option {name}{_nearest(name, known)}")
+            elif name in self._given and not texts:
+                self._faults.append(f"{path}: {name} = says nothing; expected a value, or none of this line")
             elif name in self._given:
                 if not self._given[name]:
                     self._given[name] = texts
@@ -202,7 +210,9 @@ class Options(usage.Options):
         try:
             return coerce(text)
         except ValueError as error:
-            self._faults.append(f"{self._spelled(name, text)}: {error}")
+            commented = name in self._from_file and _COMMENT.search(text)
+            hint = "; a comment stands on a line of its own" if commented else ""
+            self._faults.append(f"{self._spelled(name, text)}: {error}{hint}")
             return None
 
     def _addresses(self, name: str) -> tuple[Address | Passed, ...]:

@@ -67,7 +67,10 @@ class Reload(Service):
                 self._log.error("not reloaded: {fault}", fault=fault)
             return
         outcome = self._live.change(self.settings, wanted)
+        opened = bool(self.settings.allow) and not wanted.allow
         self.settings = outcome.settings
         self._log.info("reloaded: changed: {changed}", changed=", ".join(outcome.changed) or "nothing")
+        if opened:
+            self._log.warn("reloaded: nobody is named by allow any more: everybody is served whom deny does not name")
         for each in outcome.left:
             self._log.warn("reloaded, but not {left}", left=each)

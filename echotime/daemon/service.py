@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +10,7 @@ from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
+import echotime
 from echotime.daemon.failure import StartFailed
 from echotime.daemon.incidents import refusals
 from echotime.daemon.supervision import Supervision
@@ -37,6 +39,13 @@ class Daemon(MultiService):
 
     def privilegedStartService(self) -> None:
         """Open every port. If one cannot be, the others are closed again, and StartFailed goes on."""
+        system = os.uname()
+        self._log.info(
+            "echotime {version} on {system} {release}",
+            version=echotime.__version__,
+            system=system.sysname,
+            release=system.release,
+        )
         try:
             super().privilegedStartService()
         except StartFailed:

@@ -21,11 +21,11 @@ def main() -> None:
     """Carry it out; the exit status is 1 with a line that says why."""
     args = _arguments().parse_args()
     places = Places(
-        prefix=args.prefix.absolute(),
-        destdir=args.destdir.absolute(),
-        sysconfdir=args.sysconfdir.absolute(),
-        unitdir=args.unitdir or args.prefix.absolute() / "lib/systemd/system",
-        zshdir=args.zshdir or args.prefix.absolute() / "share/zsh/site-functions",
+        prefix=args.prefix,
+        destdir=args.destdir,
+        sysconfdir=args.sysconfdir,
+        unitdir=args.unitdir or args.prefix / "lib/systemd/system",
+        zshdir=args.zshdir or args.prefix / "share/zsh/site-functions",
     )
     os.umask(0o022)
     try:
@@ -39,22 +39,29 @@ def main() -> None:
 def _arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="install", description="Install echotime, or remove it.")
     parser.add_argument("verb", choices=["install", "uninstall"])
-    parser.add_argument("--prefix", type=Path, default=Path("/usr/local"))
+    parser.add_argument("--prefix", type=_absolute, default=Path("/usr/local"))
     parser.add_argument(
         "--destdir", type=_root, default=Path("/"), help="what stands before all paths while a package is made"
     )
-    parser.add_argument("--sysconfdir", type=Path, default=Path("/etc"))
-    parser.add_argument("--unitdir", type=Path, help="default: PREFIX/lib/systemd/system")
-    parser.add_argument("--zshdir", type=Path, help="default: PREFIX/share/zsh/site-functions")
+    parser.add_argument("--sysconfdir", type=_absolute, default=Path("/etc"))
+    parser.add_argument("--unitdir", type=_absolute, help="default: PREFIX/lib/systemd/system")
+    parser.add_argument("--zshdir", type=_absolute, help="default: PREFIX/share/zsh/site-functions")
     parser.add_argument(
         "--bare", action="store_true", help="without bytecode and cache, which a package makes in its place"
     )
     return parser
 
 
+def _absolute(text: str) -> Path:
+    """What is relative would be so to the source tree."""
+    if not Path(text).is_absolute():
+        raise argparse.ArgumentTypeError(f"'{text}' is no absolute path; expected one, as in /usr/local")
+    return Path(text)
+
+
 def _root(text: str) -> Path:
     """An empty DESTDIR is none."""
-    return Path(text or "/")
+    return _absolute(text or "/")
 
 
 def _install(places: Places, args: argparse.Namespace) -> None:

@@ -71,7 +71,7 @@ class ConfigTests(ConfigTestCase):
             f"{self.path}: unknown option baklog; the nearest is backlog",
             f"{self.path}: answer-broadcast = perhaps: 'perhaps' is no switch; expected on or off",
             f"{self.path}: idle-timeout = 0: '0' leaves no time",
-            f"{self.path}: unknown option config",
+            f"{self.path}: config is for the command line alone",
             "--udp-rate x: 'x' is not understood",
         ):
             self.assertIn(fault, ended.err)
@@ -83,6 +83,15 @@ class ConfigTests(ConfigTestCase):
             (b"[echotime]\ntcp\n", ", line 2: 'tcp' is not understood; expected NAME = VALUE"),
             (b"[echotime]\nack=1\nack=2\n", ", line 3: ack was given before; expected one, or several lines below it"),
             (b"[other]\n", ": [other] is no section; expected [echotime]"),
+            (b"", ": expected [echotime], and options below it"),
+            (b"# nothing yet\n", ": expected [echotime], and options below it"),
+            (b"[echotime]\nallow =\n", ": allow = says nothing; expected a value, or none of this line"),
+            (b"[echotime]\ncheck = on\n", ": check is for the command line alone"),
+            (
+                b"[echotime]\nbacklog = 5 # mine\n",
+                ": backlog = 5 # mine: '5 # mine' is not understood; expected a whole number from 1 to 2147483647; "
+                "a comment stands on a line of its own",
+            ),
             (b"[echotime]\n\nack=\xff\n", ", line 3: it is not UTF-8"),
         ):
             self.path.write_bytes(text)
@@ -125,7 +134,7 @@ class ReloadTests(ConfigTestCase):
             )
             daemon.line(
                 "reloaded: changed: ack, answer-low-ports, backlog, deny, drain-seconds, max-per-source, reply, "
-                "show-messages, timeouts, sockopt$"
+                "show-messages, idle-timeout, sockopt$"
             )
             sock.sendall(b"2")
             self.assertEqual(read_exactly(sock, 5), b"2!bye")
@@ -141,13 +150,28 @@ class ReloadTests(ConfigTestCase):
     def test_what_takes_a_restart(self) -> None:
         """It is named, and is as it was; each time, until then."""
         daemon = self.configured(f"{HERE}sockopt = SO_KEEPALIVE=on\n")
-        for reply, changed in (("x", "reply, sockopt"), ("y", "reply")):
+        address = daemon.address("UDP")
+        for reply in ("x", "y"):
+            daemon.lines.clear()
             self.reload(daemon, f"{HERE}epoch = 1900\nsockopt = tcp:IP_FREEBIND=on\nreply = {reply}\n")
-            daemon.line(f"reloaded: changed: {changed}$")
-        daemon.line("reloaded, but not epoch: it takes a restart")
-        daemon.line("reloaded, but not sockopt SO_KEEPALIVE=on on TCP .* is not asked for now: it takes a restart")
-        self.assertLess(int.from_bytes(ask_time(daemon.address("UDP")), "big"), 2**31 + 2**30)
-        self.assertEqual(self.served(daemon).out.count("not epoch"), 2)
+            daemon.line("reloaded: changed: reply$")
+            daemon.line("reloaded, but not epoch: it takes a restart")
+            if reply == "x":
+                daemon.line("reloaded, but not sockopt SO_KEEPALIVE=on on TCP .* is not asked for now: it takes a rest")
+        self.assertLess(int.from_bytes(ask_time(address), "big"), 2**31 + 2**30)
+        self.served(daemon)
+
+    def test_opened_to_everybody(self) -> None:
+        """A reload by which nobody is named any more who may be served is told as a warning."""
+        daemon = self.configured(f"{HERE}allow = 192.0.2.0/24\n")
+        address = daemon.address("TCP")
+        for allow in ("allow = 192.0.2.7\n", ""):
+            self.reload(daemon, HERE + allow)
+            daemon.line("reloaded: changed: allow$")
+            daemon.lines.clear()
+        daemon.line("Reload#warn.* reloaded: nobody is named by allow any more: everybody is served")
+        self.assertEqual(one_shot(address, b"hi"), b"hi" + ACKNOWLEDGEMENT)
+        self.served(daemon)
 
     def test_faulty(self) -> None:
         """Nothing is changed, and the log says why."""

@@ -30,7 +30,7 @@ class CheckTests(ToolTestCase):
         self.assertEqual(ended.returncode, 0, ended.stdout)
         self.assertRegex(
             ended.stdout.decode(),
-            r"^ECHOTIME OK - TCP echo exact in [\d.]+ ms; UDP time in [\d.]+ ms, offset [+-]0\.0 s "
+            r"^ECHOTIME OK - TCP echo exact in [\d.]+ ms; UDP time in [\d.]+ ms; offset [+-]0\.0 s "
             r"\| tcp=[\d.]+s;; udp=[\d.]+s;; offset=0\.0+s;;\n$",
         )
 
@@ -38,9 +38,10 @@ class CheckTests(ToolTestCase):
         """Above -w it is a warning, above -c critical."""
         warned = self.tool("check", "--tcp", "-w", "tcp=0.000001", "-c", "tcp=100", self.server)
         self.assertEqual(warned.returncode, 1)
-        self.assertRegex(warned.stdout, rb"^ECHOTIME WARNING - .*;1e-06;100\.0\n$")
+        self.assertRegex(warned.stdout, rb"^ECHOTIME WARNING - TCP .* ms, beyond 0\.000001 s \|.*;0\.000001;100\n$")
         critical = self.tool("check", "--udp", "-w", "udp=0.000001", "-c", "udp=0.000002", self.server)
         self.assertEqual(critical.returncode, 2)
+        self.assertRegex(critical.stdout, rb"UDP time in [\d.]+ ms, beyond 0\.000002 s; offset \+0\.0 s \|")
 
     def test_critical(self) -> None:
         """A service that is down, not exact, or does not give the time is critical."""

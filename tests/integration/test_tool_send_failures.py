@@ -68,6 +68,15 @@ class FailureTests(ToolTestCase):
         self.assertEqual(self.tool("send").returncode, 2)
         self.assertEqual(self.tool("nothing").returncode, 2)
 
+    def test_misspelt(self) -> None:
+        """An unknown option is told with the nearest, whatever follows it; what follows -- is none."""
+        for args in (["--timeuot", "1", "host", "x"], ["host", "x", "--timeuot=1"]):
+            ended = self.tool("send", *args)
+            self.assertEqual(ended.returncode, 2)
+            self.assertIn(b"unknown option '--timeuot'; the nearest is --timeout\n", ended.stderr)
+        self.assertEqual(self.tool("send", "-q", self.closed_port(), "--", "--timeuot").returncode, 3)
+        self.assertEqual(self.tool("check", "--timeuot", "1", "host").returncode, 3)
+
     def test_cut(self) -> None:
         """--verify tells an answer that ends early."""
         server = self.tcp_server(lambda connection: connection.sendall(connection.recv(100)[:3]))

@@ -164,9 +164,11 @@ class CoercionTests(SynchronousTestCase):
         """Counts are whole, seconds may have fractions, nothing is negative or endless."""
         self.assertEqual(coercions.count("0"), 0)
         self.assertEqual(coercions.seconds("0.5"), 0.5)
+        for text, seconds in (("500ms", 0.5), ("5s", 5), ("1.5m", 90), ("2h", 7200)):
+            self.assertEqual(coercions.seconds(text), seconds)
         self.assert_refused(coercions.count, "-1", "1.5", "", "1e3", "²", str(2**31))
         self.assert_refused(coercions.positive, "0")
-        self.assert_refused(coercions.seconds, "-1", "nan", "inf", "", "5s", "1_0", "1e3", ".")
+        self.assert_refused(coercions.seconds, "-1", "nan", "inf", "", "5d", "5 s", "s", "1000000h", "1_0", "1e3", ".")
 
 
 class StartTests(SynchronousTestCase):

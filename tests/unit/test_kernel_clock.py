@@ -55,7 +55,7 @@ def test_structure(tmp_path: Path) -> None:
     [
         (0x2001, 0, "synchronized, off by at most 0.012 s"),
         (0x0040, 5, "not synchronized"),
-        (0, -1, "unknown: Operation not permitted"),
+        (0, -1, "unknown: Operation not permitted, by a filter of system calls (ProtectClock= of systemd)"),
     ],
 )
 def test_states(monkeypatch: pytest.MonkeyPatch, status: int, result: int, shown: str) -> None:
