@@ -15,7 +15,7 @@ from pathlib import Path
 from echotime.command.main import parser as tool_parser
 from echotime.daemon.options import Options
 
-_DATE = "2026-11-22"
+_DATE = "2026-11-28"
 _STATUSES = (
     ("0", "It worked out."),
     (
@@ -105,25 +105,78 @@ def daemon() -> str:
     lines += [_escaped(options.longdesc), ".SH OPTIONS"]
     for name, text in _daemon_options(options):
         lines += _entry(f"--{name}", text)
-    lines += [".SH SIGNALS", *_entry("SIGTERM, SIGINT", _SIGNALS), ".SH EXIT STATUS"]
-    lines += _entry("0", "--help or --version.")
-    lines += _entry("1", "It could not start; one line on standard error says why.")
-    lines += _entry("2", "The command line is wrong; standard error has a line for each faulty value.")
-    return "\n".join([*lines, ".SH SEE ALSO", ".BR echotime (1),", ".BR twistd (1),", *_SEE_SOCKETS, ""])
+    lines += [".SH CONFIGURATION FILE", _escaped(_FILE), ".PP", *_as_it_stands(_SAMPLE)]
+    for heading, entries in _DAEMON.items():
+        lines += [f".SH {heading}"]
+        for term, text in entries:
+            lines += _entry(term, text)
+    return "\n".join([*lines, ".SH SEE ALSO", ".BR echotime (1),", ".BR twistd (1),", *_SEE_DAEMON, *_SEE_SOCKETS, ""])
 
 
-_SIGNALS = (
-    "Close the ports, give connections what they are owed for at most --drain-seconds, and end by the signal. "
-    "A second one ends at once."
+_FILE = (
+    "--config names a file of one section, [echotime], with options by the names of the command line, without their "
+    "dashes. What may be given several times stands on lines of its own below the first, indented; a switch is on or "
+    "off; a comment stands on a line of its own. What the command line says goes before. --check tells every fault "
+    "and ends with status 0 or 2."
 )
+_SAMPLE = """\
+    [echotime]
+    # who is served
+    allow = 192.0.2.0/24
+        2001:db8::/32
+    idle-timeout = 10m
+    sockopt = tcp:SO_KEEPALIVE=on"""
+_DAEMON: dict[str, tuple[tuple[str, str], ...]] = {
+    "SIGNALS": (
+        (
+            "SIGTERM, SIGINT",
+            "Close the ports, give connections what they are owed for at most --drain-seconds, and end by the signal. "
+            "A second one ends at once.",
+        ),
+        (
+            "SIGHUP",
+            "With --config: read the options again. A faulty file changes nothing, and the log says why; else what can "
+            "be changed while it runs is, and the log names it, and what takes a restart. Without --config it ends "
+            "the daemon at once.",
+        ),
+    ),
+    "EXIT STATUS": (
+        ("0", "--help, --version, or --check without a fault."),
+        (
+            "1",
+            "It could not start, or not serve on, as a port was lost or no memory was left; one line on standard error "
+            "says why.",
+        ),
+        ("2", "The command line, or the file, is wrong; standard error has a line for each fault."),
+    ),
+    "ENVIRONMENT": (
+        ("LISTEN_FDS, LISTEN_PID, LISTEN_FDNAMES", "Sockets that the service manager passes in: --tcp systemd."),
+        ("NOTIFY_SOCKET", "Who is told of readiness, status, reloads and the stop: sd_notify(3)."),
+        (
+            "WATCHDOG_USEC, WATCHDOG_PID",
+            "How often it has to be told that all is well, which is so when every listener has answered a question.",
+        ),
+        ("RUNTIME_DIRECTORY", "Of a service of systemd: where its control socket is, unless --control names one."),
+    ),
+    "FILES": (
+        ("/etc/echotime/echotime.conf", "What echotime.service, echotime-direct.service and the instances read."),
+        (
+            "/etc/default/echotime, /etc/default/echotime-7777",
+            "ECHOTIME_OPTIONS, more options of the command line, of these and of echotime@7777.service.",
+        ),
+        ("/run/echotime/control, /run/echotime-7777/control", "Their control sockets, for echotime control."),
+    ),
+}
+_SEE_DAEMON = (".BR systemd.socket (5),", ".BR systemctl (1),", ".BR journalctl (1),")
 
 
 def _daemon_options(options: Options) -> Iterable[tuple[str, str]]:
-    """Names with what they take, and texts, in alphabetical order; usage.Options keeps them in two places."""
+    """Names with what they take, and texts, in alphabetical order; usage.Options keeps them in three places."""
     found = {
         f"{row[0]} VALUE": f"{row[3]}" + (f" [default: {row[2]}]" if row[2] else "") for row in options.optParameters
     }
-    for name in ("tcp", "udp", "sockopt", "version"):
+    found |= {f"{name}": f"{text}" for name, _short, text in options.optFlags}
+    for name in ("tcp", "udp", "sockopt", "allow", "deny", "version"):
         method = getattr(options, f"opt_{name}")
         found[f"{name} VALUE" if name != "version" else name] = method.__doc__
     return sorted(found.items())

@@ -25,6 +25,7 @@ from echotime.command.columns import padded, wrapped
 from echotime.command.inactivity import Inactivity
 from echotime.command.option_facts import facts, record
 from echotime.command.textfile import Metric, text, write
+from echotime.daemon.options import Options
 from echotime.locale.build import compile_catalogues
 from echotime.sockopt.catalogue import CATALOGUE
 from echotime.sockopt.option import Option
@@ -224,10 +225,12 @@ def test_man_pages_are_current(tmp_path: Path) -> None:
 
 
 def test_man_pages_are_well_formed() -> None:
-    """Groff finds nothing to complain of, and shows every option."""
+    """Groff finds nothing to complain of, and shows every option of the daemon."""
     if shutil.which("groff") is None:
         pytest.skip("groff is not installed")
-    for page, option in (("echotime.1", "--histogram"), ("twistd-echotime.8", "--drain-seconds")):
+    options = {f"--{name.rstrip('=')}" for name in Options().longOpt} - {"--help"}
+    assert {"--allow", "--operator", "--config"} <= options
+    for page, shown in (("echotime.1", {"--histogram", "--verify"}), ("twistd-echotime.8", options)):
         ended = subprocess.run(
             ["groff", "-man", "-Tutf8", "-ww", str(PACKAGE.parent / "docs" / "man" / page)],
             capture_output=True,
@@ -236,4 +239,6 @@ def test_man_pages_are_well_formed() -> None:
             timeout=60,
         )
         assert ended.stderr == ""
-        assert option in re.sub(r"\x1b\[[\d;]*m", "", ended.stdout).replace("\u2010", "-").replace("\u2212", "-")
+        # bold is told in one of two ways
+        said = re.sub(r"\x1b\[[\d;]*m|.\x08", "", ended.stdout).replace("\u2010", "-").replace("\u2212", "-")
+        assert {each for each in shown if each not in said} == set()
