@@ -6,7 +6,7 @@ import socket
 import time
 
 from tests.integration.peers import ACKNOWLEDGEMENT, ask_time, connect, one_shot, read_all, read_exactly, split_answers
-from tests.systemd.units import ADDRESS, DIRECT, HELLO, SERVICE, UnitTestCase, systemctl
+from tests.systemd.units import ADDRESS, DIRECT, HELLO, SERVICE, SOCKET, UnitTestCase, systemctl, wait_for
 
 
 class StartTests(UnitTestCase):
@@ -43,6 +43,19 @@ class StartTests(UnitTestCase):
         self.line(SERVICE, "^echotime: --tcp nowhere: ")
         self.assertEqual((self.show(SERVICE, "ActiveState"), self.show(SERVICE, "NRestarts")), ("failed", "0"))
         self.assertEqual((self.show(HELLO, "ExecMainStartTimestampMonotonic"), self.show(HELLO, "Job")), ("0", ""))
+
+    def test_given_up(self) -> None:
+        """With a client in the socket it is tried at once, and given up with its socket; mended, it can be started."""
+        self.options("--tcp nowhere")
+        systemctl("start", SOCKET)
+        with connect(ADDRESS):
+            wait_for(lambda: self.show(SOCKET, "ActiveState") == "failed", "an end of its tries")
+        self.assertEqual(self.show(SOCKET, "Result"), "service-start-limit-hit")
+        self.assertRaises(ConnectionRefusedError, connect, ADDRESS)
+        self.options("")
+        systemctl("reset-failed", "echotime*")
+        systemctl("start", SOCKET, SERVICE)
+        self.assertEqual(one_shot(ADDRESS, b"hi"), b"hi" + ACKNOWLEDGEMENT)
 
     def test_port_is_taken(self) -> None:
         """Is told in the journal as an error, with status 1."""

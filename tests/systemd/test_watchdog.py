@@ -64,9 +64,10 @@ class WatchdogTests(UnitTestCase):
         self.start()
         wait_for(lambda: self.show(HELLO, "ActiveState") == "failed", "its failure")
         self.assertFalse(self.answered())
-        systemctl("stop", SERVICE, SOCKET)
         self.change(HELLO, "ExecStart=", f'ExecStart={PROGRAMS}/echotime send --quiet [::1]:7777 ""')
-        self.start()
+        before = self.process()
+        systemctl("restart", SOCKET)
+        self.restarted(before)
         wait_for(self.answered, "answers to its own questions")
 
     def test_without_hello(self) -> None:
