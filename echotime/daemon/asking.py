@@ -8,10 +8,10 @@ from typing import Any
 
 from echotime.daemon.own_question import EchoQuestion, TimeQuestion, Unanswered
 from echotime.ports.own_address import is_ours, ways_to
-from echotime.ports.spares import Spares
+from echotime.ports.spare import Spare
 from echotime.ports.tcp import EchoPort
 from echotime.ports.udp import TimePort
-from echotime.ports.vantage import NoVantage, vantage
+from echotime.ports.vantage import NoVantage, has_network_of, vantage
 from echotime.servers.health import HealthFactory
 from echotime.servers.own_questions import OwnQuestions, Source
 from echotime.wire.timestamp import SIZE
@@ -27,9 +27,6 @@ class Asking(ABC):
 
     What is not answered may still be taken when nobody waits for it any more, and is no client's then either.
     """
-
-    certain: bool
-    """Whether an answer that does not come was not given."""
 
     def __init__(self, port: EchoPort | TimePort, own: OwnQuestions, reactor: Any) -> None:
         self._port = port
@@ -62,6 +59,11 @@ class Asking(ABC):
         while len(self._asked_from) > keep:
             self._own.forget(self._asked_from.pop(0))
 
+    @property
+    @abstractmethod
+    def certain(self) -> bool:
+        """Whether an answer that does not come was not given."""
+
     @abstractmethod
     def _begin(self) -> Source:
         """Where the question will come from, and nobody else's. Raises Unanswered."""
@@ -72,23 +74,26 @@ class Asking(ABC):
 
 
 class EchoAsking(Asking):
-    """Over a connection, from within the network of the port: a new one or, where these are given, by a spare."""
+    """Over a connection from within the network of the port."""
 
-    certain = True
     _port: EchoPort
 
-    def __init__(self, port: EchoPort, echo: HealthFactory, reactor: Any, spares: Spares | None) -> None:
+    def __init__(self, port: EchoPort, echo: HealthFactory, reactor: Any) -> None:
         super().__init__(port, echo.own, reactor)
         self._echo = echo
-        self._spares = port.spares = spares
+        if port.passed_in is not None and not has_network_of(port.passed_in):
+            port.spare = Spare(port.passed_in)
+
+    @property
+    def certain(self) -> bool:
+        """But where each close throws away what was not sent."""
+        return not self._port.resets
 
     def _begin(self) -> Source:
         try:
-            self._sock = vantage(self._port.socket, self._spares)
+            self._sock = vantage(self._port.socket, self._port.spare)
         except NoVantage as why:
             raise Unanswered(str(why)) from None
-        # one is enough: no further connection has to be looked at when it ends
-        self._port.spares = None
         host, number = self._sock.getsockname()[:2]
         return host, number
 
@@ -100,10 +105,10 @@ class EchoAsking(Asking):
 
 
 class TimeAsking(Asking):
-    """The port asks itself; so an answer may find its own receive buffer full."""
+    """The port asks itself; so an answer may find its own receive buffer full, or be forged."""
 
-    certain = False
     _port: TimePort
+    certain = False
 
     def __init__(self, port: TimePort, reactor: Any) -> None:
         super().__init__(port, port.protocol.own, reactor)
@@ -114,7 +119,8 @@ class TimeAsking(Asking):
             if is_ours(each, sock):
                 self._address = each
                 return each[0], each[1]
-        raise Unanswered("its address is none of this host")
+        raise Unanswered("it is not reached over the addresses of this host")
 
     async def _answered(self, limit: float) -> bool:
-        return len(await TimeQuestion(self._port, self._address).ask(self._reactor, limit)) == SIZE
+        await TimeQuestion(self._port, self._address, SIZE).ask(self._reactor, limit)
+        return True

@@ -1,7 +1,7 @@
 """Whether every listener serves: a real question to each, from within, and what to make of one that is not answered.
 
 A UDP socket asks itself. A TCP listener is asked over a new socket or, where the daemon can make none in its network,
-over what a client's connection has left (ports.spares).
+over what a client's connection has left (ports.spare).
 
 A question that never arrives says nothing of the daemon: a listener may be bound to a device, or firewalled. So a
 listener is called deaf, which is what a restart cures, only if its socket is dead, or if what waits in it is not taken;
@@ -19,13 +19,11 @@ from twisted.internet.defer import Deferred, FirstError, gatherResults
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
-from echotime.daemon.asking import WRONG, Asking, EchoAsking, TimeAsking
+from echotime.daemon.asking import Asking, EchoAsking, TimeAsking
 from echotime.daemon.listeners import Listener
 from echotime.daemon.waiting import Dead, waiting
-from echotime.ports.spares import Spares
 from echotime.ports.tcp import EchoPort
 from echotime.ports.udp import TimePort
-from echotime.ports.vantage import has_network_of
 from echotime.servers.echo import EchoFactory
 from echotime.servers.health import HealthFactory
 
@@ -66,7 +64,6 @@ class HealthCheck:
         self._listeners = listeners
         self._reactor = reactor
         self._echo = factory.health = HealthFactory(factory)
-        self._spares = Spares()
         self._asking = {each: self._asking_of(each.port) for each in listeners}
         self._running: Deferred[list[Finding]] | None = None
         self._asked_by: list[Deferred[list[Finding]]] = []
@@ -85,13 +82,14 @@ class HealthCheck:
         """End a check that is under way: those who asked get CancelledError. Keep nothing for others."""
         if self._running is not None:
             self._running.cancel()
-        self._spares.close()
+        for each in self._listeners:
+            if isinstance(each.port, EchoPort) and each.port.spare is not None:
+                each.port.spare.close()
 
     def _asking_of(self, port: EchoPort | TimePort) -> Asking:
         if isinstance(port, TimePort):
             return TimeAsking(port, self._reactor)
-        elsewhere = port.passed_in is not None and not has_network_of(port.passed_in)
-        return EchoAsking(port, self._echo, self._reactor, self._spares if elsewhere else None)
+        return EchoAsking(port, self._echo, self._reactor)
 
     def _finished(self, result: Any) -> None:
         self._running = None
@@ -110,7 +108,7 @@ class HealthCheck:
             if reason and arrived:
                 # under load it may have arrived at the last moment
                 reason, arrived = await asking.ask(limit)
-            if reason and arrived and (asking.certain or reason == WRONG):
+            if reason and arrived and asking.certain:
                 raise Dead(f"a question arrived, and {reason}")
             if not reason:
                 asking.forget()

@@ -4,28 +4,46 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Mapping
-
-Notify = Callable[[str], bool]
-"""Sends assignments, one a line (``READY=1``); whether that worked."""
+from collections.abc import Mapping
 
 
-def notifier(environment: Mapping[str, str]) -> Notify | None:
-    """What sends to $NOTIFY_SOCKET: a path, or an abstract name after ``@``. None, where there is none."""
-    address = environment.get("NOTIFY_SOCKET", "")
-    if not address.startswith(("/", "@")):
-        return None
+class Notify:
+    """Sends assignments, one a line (``READY=1``), to an address; whether that worked.
 
-    def notify(state: str) -> bool:
+    Its socket is kept: at a moment when it matters there may be no descriptor for another.
+    """
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self._sock: socket.socket | None = None
+
+    def __call__(self, state: str) -> bool:
+        """Send them, without waiting."""
         try:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sock:
-                sock.connect(address.replace("@", "\0", 1) if address.startswith("@") else address)
-                sock.send(state.encode())
+            if self._sock is None:
+                self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+                self._sock.connect(self._address)
+            self._sock.send(state.encode())
+        except BlockingIOError:
+            return False
         except OSError:
+            self.close()
             return False
         return True
 
-    return notify
+    def close(self) -> None:
+        """Until it is used again."""
+        if self._sock is not None:
+            self._sock.close()
+            self._sock = None
+
+
+def notifier(environment: Mapping[str, str]) -> Notify | None:
+    """For $NOTIFY_SOCKET: a path, or an abstract name after ``@``. None, where there is none."""
+    address = environment.get("NOTIFY_SOCKET", "")
+    if not address.startswith(("/", "@")):
+        return None
+    return Notify(address.replace("@", "\0", 1) if address.startswith("@") else address)
 
 
 def watchdog_seconds(environment: Mapping[str, str]) -> float | None:

@@ -48,6 +48,7 @@ class EchoQuestion(ClientFactory):
 
     noisy = False
     _connector: Any
+    _given_up = False
 
     def __init__(self, message: bytes, most: int) -> None:
         self.message = message
@@ -84,7 +85,7 @@ class EchoQuestion(ClientFactory):
 
     def over(self, reason: Failure) -> None:
         """The connection is: in order, or not."""
-        if self.answer.called:
+        if self.answer.called or self._given_up:
             return
         if reason.check(ConnectionDone):
             self.answer.callback(bytes(self.received))
@@ -93,6 +94,7 @@ class EchoQuestion(ClientFactory):
             self.answer.errback(Unanswered(os.strerror(number) if number else reason.getErrorMessage()))
 
     def _cancelled(self, answer: object) -> None:
+        self._given_up = True
         if self._connector.state == "connected":
             self._connector.transport.abortConnection()
         else:
@@ -116,17 +118,18 @@ class _EchoClient(Protocol):
 
 
 class TimeQuestion:
-    """Has a UDP port ask itself, now and then again, and takes the first answer that comes back."""
+    """Has a UDP port ask itself, now and then again, and takes the first answer of that size that comes back."""
 
-    def __init__(self, port: TimePort, address: Address) -> None:
+    def __init__(self, port: TimePort, address: Address, size: int) -> None:
         self._port = port
         self._address = address
+        self._size = size
         self._asking = LoopingCall(self._ask)
         self.answer: Deferred[bytes] = Deferred()
 
     def ask(self, reactor: Any, limit: float) -> Deferred[bytes]:
         """Fires with the answer."""
-        self._port.self_asked.hears = self._hear
+        self._port.self_asked.listen(self._address, self._hear)
         self._asking.clock = reactor
         self._asking.start(AGAIN)
         return self.answer.addTimeout(limit, reactor, _too_late).addBoth(self._over)
@@ -138,12 +141,14 @@ class TimeQuestion:
             if not self.answer.called:
                 self.answer.errback(Unanswered(error.strerror))
 
-    def _hear(self, answer: bytes) -> None:
+    def _hear(self, answer: bytes) -> bool:
+        if len(answer) != self._size:
+            return False
         if not self.answer.called:
             self.answer.callback(answer)
+        return True
 
     def _over(self, result: object) -> Any:
-        self._port.self_asked.hears = None
         if self._asking.running:
             self._asking.stop()
         return result

@@ -24,8 +24,12 @@ EXTEND_INTERVAL, EXTEND_BY = 5.0, 15
 _SHARE, _AGAIN = 2, 8
 """The parts of the watchdog's time after which is asked: half of it, and much less at first and after one was deaf.
 
-Not at once: where a connection is needed to ask over (ports.spares), somebody may have come by then.
+Not at once: where a connection is needed to ask over (ports.spare), somebody may have come by then.
 """
+
+
+SHORTEST = 0.4
+"""Seconds of a watchdog: less leaves no time for an answer."""
 
 
 class Supervision:
@@ -45,6 +49,13 @@ class Supervision:
         self._figures = figures
         self._health = health
         self._reactor = reactor
+        if watchdog is not None and watchdog < SHORTEST:
+            self._log.warn(
+                "a watchdog of {given:g} s is too short; expected {shortest:g} s or more",
+                given=watchdog,
+                shortest=SHORTEST,
+            )
+            watchdog = SHORTEST
         self._watchdog = watchdog
         self._stopping = False
         self._next_check: Any = None

@@ -18,7 +18,7 @@ from twisted.logger import Logger
 from echotime.ports.connection import close
 from echotime.ports.owned import OwnedPort, ShutDown, is_shut_down
 from echotime.ports.reserve import RESERVE
-from echotime.ports.spares import Spares
+from echotime.ports.spare import Spare
 from echotime.sockopt.errno_name import errno_name
 
 PAUSE = 1.0
@@ -43,7 +43,7 @@ class AcceptingPort(OwnedPort, tcp.Port):  # type: ignore[misc]  # Twisted's sto
     socket: Any
     lingers: bool
     """Whether a close of a connection would wait."""
-    spares: Spares | None = None
+    spare: Spare | None = None
     """Where connections may go that are over, if they are of use there."""
     _log = Logger()
 
@@ -105,7 +105,7 @@ class AcceptingPort(OwnedPort, tcp.Port):  # type: ignore[misc]  # Twisted's sto
 
     def let_go(self, sock: socket.socket, *, lingers: bool, refused: bool = False) -> None:
         """A connection is over, in order, or was never begun."""
-        if self.spares is None or not self.spares.take(sock, refused=refused):
+        if self.spare is None or not self.spare.take(sock, refused=refused):
             close(sock, lingers=lingers)
 
     def _turn_away(self, error: OSError) -> None:

@@ -23,6 +23,11 @@ def waits(asked: Assignment) -> bool:
     return asked.option is _LINGER and asked.value not in {-1, 0}
 
 
+def resets(asked: Assignment) -> bool:
+    """Whether a close would throw away what was not sent with it."""
+    return asked.option is _LINGER and asked.value == 0
+
+
 def close(sock: socket.socket, *, lingers: bool) -> None:
     """Close in order, and do not wait though it `lingers`: close would, blocking socket or not, and everybody with it.
 

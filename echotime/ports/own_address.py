@@ -24,7 +24,7 @@ def is_ours(address: tuple[Any, ...], sock: socket.socket) -> bool:
     """Whether a UDP socket could send from this address, numeric and with a port, as the socket module gives it.
 
     Asked of the very socket, so it costs no descriptor, and holds where it was passed in from another network, too.
-    With IP_TRANSPARENT, and on IPv6 with IP_FREEBIND, it could send from any.
+    With IP_TRANSPARENT, and on IPv6 with IP_FREEBIND or net.ipv6.ip_nonlocal_bind, it could send from any.
     """
     try:
         sock.sendmsg([], [_from(address)], _ONLY_TRY, address)

@@ -7,18 +7,27 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from typing import Any
 
 _SIZE = 16
 """Bytes of a question: nobody guesses it, and as much of a datagram is kept however many are taken at a time."""
 
 
 class SelfAsked:
-    """Knows its own questions by a secret, and the answers by being owed."""
+    """Knows its own questions by a secret, and answers by being owed and coming from where was asked.
+
+    Over IPv6 that may be forged by a neighbour, unless it is the loopback address.
+    """
 
     def __init__(self) -> None:
         self.question = os.urandom(_SIZE)
-        self.hears: Callable[[bytes], object] | None = None
-        """Who waits for the answer."""
+        self._owed = 0
+        self._address: tuple[Any, ...] = ()
+        self._hears: Callable[[bytes], bool] = lambda datagram: False
+
+    def listen(self, address: tuple[Any, ...], hears: Callable[[bytes], bool]) -> None:
+        """From now on `hears` is told what may be an answer from there, and says whether it is one."""
+        self._address, self._hears = address, hears
         self._owed = 0
 
     def asks(self, datagram: bytes) -> bool:
@@ -28,11 +37,9 @@ class SelfAsked:
         self._owed += 1
         return True
 
-    def answers(self, datagram: bytes) -> bool:
-        """Whether it is an answer, which goes to who waits for it."""
-        if not self._owed or datagram == self.question:
+    def answers(self, datagram: bytes, source: tuple[Any, ...]) -> bool:
+        """Whether it is an answer, whoever waits for it."""
+        if not self._owed or source != self._address or datagram == self.question or not self._hears(datagram):
             return False
         self._owed -= 1
-        if self.hears is not None:
-            self.hears(datagram)
         return True

@@ -14,7 +14,7 @@ from twisted.internet.interfaces import IProtocolFactory
 from twisted.logger import Logger
 
 from echotime.ports.accepting import AcceptingPort
-from echotime.ports.connection import waits
+from echotime.ports.connection import resets, waits
 from echotime.ports.optioned import OptionedPort
 from echotime.sockopt.apply import OptionFailed, Reading, apply
 from echotime.sockopt.assignment import Assignment
@@ -32,6 +32,8 @@ class EchoPort(OptionedPort, AcceptingPort):  # type: ignore[misc]  # Twisted's 
 
     path: str
     """How connections are served, for the log."""
+    resets: bool
+    """Whether each close of a connection throws away what was not sent."""
     _log = Logger()
 
     def __init__(
@@ -70,6 +72,7 @@ class EchoPort(OptionedPort, AcceptingPort):  # type: ignore[misc]  # Twisted's 
     def _look_through(self) -> None:
         """What of the options concerns the connections."""
         self.lingers = any(map(waits, self._settled))
+        self.resets = any(map(resets, self._settled))
         self.handed_down = tuple(each for each in self._asked if each.option.on_accept is not OnAccept.LISTENER_ONLY)
         """What a connection has of what was asked."""
         self._again = [each for each in self._settled if each.option.on_accept is OnAccept.SET_AGAIN]

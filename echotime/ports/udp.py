@@ -156,7 +156,7 @@ class TimePort(OwnedPort, OptionedPort, udp.Port):
 
     def _deliver(self, datagram: bytes, sender: Sender) -> None:
         if sender[1] == self._realPortNumber and is_ours(sender, self.socket):
-            if self.self_asked.answers(datagram):
+            if self.self_asked.answers(datagram, sender):
                 return
             reason = "" if self.self_asked.asks(datagram) else "from our own address"
         else:

@@ -5,11 +5,21 @@ from __future__ import annotations
 import socket
 
 from echotime.ports.own_address import MAPPED, ways_to
-from echotime.ports.spares import Kind, Spares, network
+from echotime.ports.spare import Spare
+
+_NETNS_COOKIE = 71
 
 
 class NoVantage(Exception):
     """There is none; says why."""
+
+
+def network(sock: socket.socket) -> bytes:
+    """The cookie of the network namespace that it lives in (SO_NETNS_COOKIE); nothing before Linux 5.14."""
+    try:
+        return sock.getsockopt(socket.SOL_SOCKET, _NETNS_COOKIE, 8)
+    except OSError:
+        return b""
 
 
 def has_network_of(listener: socket.socket) -> bool:
@@ -21,15 +31,17 @@ def has_network_of(listener: socket.socket) -> bool:
         return False
 
 
-def vantage(listener: socket.socket, spares: Spares | None = None) -> socket.socket:
-    """One that does not block, a new one or, where these are given, one of the spares. Raises NoVantage.
+def vantage(listener: socket.socket, spare: Spare | None = None) -> socket.socket:
+    """One that does not block, a new one or, where that is given, the spare. Raises NoVantage.
 
     The address that it is bound to is the one to ask, at the listener's port.
     """
     reason = ""
     for host, _port, *more in ways_to(listener):
+        if spare is not None and spare.mapped != host.startswith(MAPPED):
+            continue
         try:
-            sock = _new(listener) if spares is None else spares.lend(_kind(listener, host))
+            sock = _new(listener) if spare is None else spare.lend()
         except OSError as error:
             raise NoVantage(str(error.strerror)) from None
         if sock is None:
@@ -41,6 +53,9 @@ def vantage(listener: socket.socket, spares: Spares | None = None) -> socket.soc
             reason = str(error.strerror)
         else:
             return sock
+    if reason and spare is not None:
+        # it has kept what cannot be taken from it, as a port that a connection was not even begun from
+        spare.discard()
     raise NoVantage(reason or "no connection has ended yet that it could be asked over")
 
 
@@ -49,7 +64,3 @@ def _new(listener: socket.socket) -> socket.socket:
     if listener.family == socket.AF_INET6:
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
     return sock
-
-
-def _kind(listener: socket.socket, host: str) -> Kind:
-    return Kind(network(listener), listener.family, host.startswith(MAPPED))

@@ -18,6 +18,7 @@ from echotime.daemon.waiting import Waiting
 from echotime.ports import port_filter
 from echotime.servers.access import Access
 from echotime.servers.traffic import Counters
+from echotime.sockopt.assignment import parse
 from echotime.wire import timestamp
 from tests.unit.checking import Daemon
 
@@ -186,13 +187,13 @@ def test_busy_with_datagrams(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_wrong_answer(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A question that arrives and is answered wrongly is deafness, too."""
+    """What comes back and is no answer is passed over: over IPv6 a neighbour might have forged it."""
     daemon.serve()
     monkeypatch.setattr(timestamp, "pack", lambda now, epoch: b"time")
     assert daemon.verdicts()[1] is Verdict.ANSWERED
     monkeypatch.setattr(timestamp, "pack", lambda now, epoch: b"times")
     found = daemon.findings()[1]
-    assert (found.verdict, found.reason) == (Verdict.DEAF, "a question arrived, and the answer is wrong")
+    assert (found.verdict, found.reason) == (Verdict.UNREACHED, "no answer came within 1 s")
 
 
 @pytest.mark.parametrize("answer", [b"health check", b"health checkX" * 100, b""])
@@ -297,3 +298,29 @@ def test_the_answer_is_lost(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(daemon.udp, "write", lambda datagram, addr: None)
     found = daemon.findings()[1]
     assert (found.verdict, found.reason) == (Verdict.UNREACHED, "no answer came within 1 s")
+
+
+@pytest.mark.parametrize("forged", [b"", b"timer", b"time"])
+def test_forged_answers(daemon: Daemon, forged: bytes) -> None:
+    """Whatever comes from the port's own address while it is asked, no daemon is called deaf for it."""
+    daemon.serve()
+    own = daemon.udp.socket.getsockname()
+    for _ in range(3):
+        checking = daemon.check.check()
+        for _ in range(100):
+            daemon.udp.socket.sendto(forged, own)
+        (found,) = daemon.wait_for(checking)
+        assert found[1].verdict is not Verdict.DEAF, found[1]
+    daemon.settle()
+    assert daemon.traffic.counters.datagrams == 0
+
+
+def test_every_close_resets(daemon: Daemon) -> None:
+    """With SO_LINGER=0 an answer may be thrown away, and that is what was asked for."""
+    daemon.serve()
+    daemon.tcp.change(parse("SO_LINGER=0"))
+    assert daemon.verdicts()[0] is not Verdict.DEAF
+    daemon.tcp.stopReading()
+    assert daemon.verdicts()[0] is Verdict.DEAF
+    daemon.tcp.startReading()
+    daemon.settle()

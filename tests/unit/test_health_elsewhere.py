@@ -66,11 +66,11 @@ def test_elsewhere(daemon: Daemon, host: str) -> None:
     first = daemon.findings()
     assert [each.verdict for each in first] == [Verdict.UNREACHED, Verdict.ANSWERED]
     assert first[0].reason == "no connection has ended yet that it could be asked over"
-    assert daemon.tcp.spares is not None
+    assert daemon.tcp.spare.wanted
     there.connect(daemon)
     for _ in range(3):
         assert daemon.verdicts() == [Verdict.ANSWERED] * 2
-        assert daemon.tcp.spares is None, "no further connection is looked at when it ends"
+        assert not daemon.tcp.spare.wanted, "no further connection is looked at when it ends"
     assert daemon.traffic.counters == Counters(connections=1, silent=1, health_checks=7)
     assert not daemon.factory.connections
     assert dict(daemon.udp.errors) == {}

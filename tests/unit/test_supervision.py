@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import socket
@@ -14,7 +15,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from echotime.daemon.health import Finding, Verdict
-from echotime.daemon.notify import notifier, watchdog_seconds
+from echotime.daemon.notify import Notify, notifier, watchdog_seconds
 from echotime.daemon.supervision import STATUS_INTERVAL, Supervision
 
 WELL = Finding("TCP here", Verdict.ANSWERED)
@@ -33,14 +34,20 @@ class NotifyTests(SynchronousTestCase):
         sock.settimeout(5)
         return sock
 
+    def notifier(self, environment: dict[str, str]) -> Notify:
+        """What tells it."""
+        made = notifier(environment)
+        assert made is not None
+        self.addCleanup(made.close)
+        return made
+
     def test_path(self) -> None:
         """To a socket in the file system."""
         Path(self.mktemp()).mkdir(parents=True)
         path = f"/tmp/echotime-{secrets.token_hex(8)}"
         sock = self.bound(path)
         self.addCleanup(os.unlink, path)
-        notify = notifier({"NOTIFY_SOCKET": path})
-        assert notify is not None
+        notify = self.notifier({"NOTIFY_SOCKET": path})
         self.assertTrue(notify("READY=1\nSTATUS=well"))
         self.assertEqual(sock.recv(100), b"READY=1\nSTATUS=well")
 
@@ -48,8 +55,7 @@ class NotifyTests(SynchronousTestCase):
         """To one with an abstract name."""
         name = f"echotime-{secrets.token_hex(8)}"
         sock = self.bound(f"\0{name}")
-        notify = notifier({"NOTIFY_SOCKET": f"@{name}"})
-        assert notify is not None
+        notify = self.notifier({"NOTIFY_SOCKET": f"@{name}"})
         self.assertTrue(notify("READY=1"))
         self.assertEqual(sock.recv(100), b"READY=1")
 
@@ -57,14 +63,28 @@ class NotifyTests(SynchronousTestCase):
         """Nobody asked, or in a way that is not known; or whoever did is gone, or does not read."""
         self.assertIsNone(notifier({}))
         self.assertIsNone(notifier({"NOTIFY_SOCKET": "vsock:2:1234"}))
-        notify = notifier({"NOTIFY_SOCKET": f"@echotime-{secrets.token_hex(8)}"})
-        assert notify is not None
+        notify = self.notifier({"NOTIFY_SOCKET": f"@echotime-{secrets.token_hex(8)}"})
         self.assertFalse(notify("READY=1"))
         name = f"echotime-{secrets.token_hex(8)}"
         self.bound(f"\0{name}")
-        notify = notifier({"NOTIFY_SOCKET": f"@{name}"})
-        assert notify is not None
+        notify = self.notifier({"NOTIFY_SOCKET": f"@{name}"})
         self.assertFalse(all(notify("READY=1") for _ in range(10_000)), "it does not wait")
+
+    def test_no_descriptor(self) -> None:
+        """The socket is kept, as one could not be had at a moment when it matters; another is made if it was lost."""
+        name = secrets.token_hex(8)
+        first = self.bound(f"\0echotime-{name}")
+        notify = self.notifier({"NOTIFY_SOCKET": f"@echotime-{name}"})
+        self.assertTrue(notify("READY=1"))
+
+        def none(*kind: object) -> socket.socket:
+            raise OSError(errno.EMFILE, "Too many open files")
+
+        self.patch(socket, "socket", none)
+        self.assertTrue(notify("WATCHDOG=1"))
+        first.close()
+        self.assertFalse(notify("WATCHDOG=1"))
+        self.assertFalse(notify("WATCHDOG=1"))
 
     def test_watchdog(self) -> None:
         """The time that is allowed, for this process."""
@@ -187,6 +207,12 @@ class SupervisionTests(SynchronousTestCase):
         self.supervision(2)
         self.clock.pump([0, 0.25])
         self.assertEqual(self.health.asked, [0.25])
+
+    def test_too_short_watchdog(self) -> None:
+        """What leaves no time for an answer is told, and asked for no more often than there is time for."""
+        self.supervision(0.000001)
+        self.clock.pump([0, *[0.05] * 20])
+        self.assertEqual((self.health.asked[0], len(self.health.asked)), (0.05, 5))
 
     def test_deaf(self) -> None:
         """Nothing is told while a listener is deaf, which is asked again sooner; it may be well again."""
