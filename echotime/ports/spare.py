@@ -10,11 +10,13 @@ at both ends.
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import socket
 import struct
 import time
 from collections.abc import Callable
+from typing import Any
 
 from echotime.ports.connection import close
 from echotime.ports.own_address import MAPPED
@@ -64,21 +66,23 @@ class Spare:
         self.mapped = sock.getsockname()[0].startswith(MAPPED)
         return True
 
-    def lend(self) -> socket.socket | None:
-        """A socket that is bound and connected to nothing, if there is one. The next one may be the same again.
+    def lend(self, address: tuple[Any, ...]) -> socket.socket | None:
+        """A socket that is bound there, and connected to nothing, if there is one. The next may be the same again.
 
-        Raises OSError.
+        Raises OSError; if it cannot be bound, the next connection is wanted in its place.
         """
         if self._kept is None or (self.wanted and not self._over()):
             return None
-        _dissolve(self._kept)
+        lent = self._kept.dup()
+        try:
+            _rebind(lent, address)
+        except OSError:
+            lent.close()
+            self._close()
+            self.wanted = True
+            raise
         self.wanted = False
-        return self._kept.dup()
-
-    def discard(self) -> None:
-        """It is of no use; perhaps another will be."""
-        self._close()
-        self.wanted = True
+        return lent
 
     def close(self) -> None:
         """Keep none any more."""
@@ -123,13 +127,27 @@ def _all_read(sock: socket.socket) -> bool:
         return False
 
 
+def _rebind(sock: socket.socket, address: tuple[Any, ...]) -> None:
+    """Raises OSError."""
+    _dissolve(sock)
+    # a client's route is not ours; and a port has to be known as soon as it is bound
+    sock.setsockopt(socket.IPPROTO_IP, socket.IP_OPTIONS, b"")
+    sock.setsockopt(socket.IPPROTO_IP, _BIND_ADDRESS_NO_PORT, 0)
+    sock.setblocking(False)
+    try:
+        sock.bind(address)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        # it has a port already, for a connection that could not even be begun; a listener gives that back
+        sock.listen(0)
+        _dissolve(sock)
+        sock.bind(address)
+
+
 def _dissolve(sock: socket.socket) -> None:
     """Raises OSError."""
     if _LIBC.connect(sock.fileno(), _NO_ADDRESS, len(_NO_ADDRESS)):
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
     sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)  # that of the connection, which is no longer
-    # a client's route is not ours; and a port has to be known as soon as it is bound
-    sock.setsockopt(socket.IPPROTO_IP, socket.IP_OPTIONS, b"")
-    sock.setsockopt(socket.IPPROTO_IP, _BIND_ADDRESS_NO_PORT, 0)
-    sock.setblocking(False)

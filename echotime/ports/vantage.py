@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from typing import Any
 
 from echotime.ports.own_address import MAPPED, ways_to
 from echotime.ports.spare import Spare
@@ -36,31 +37,29 @@ def vantage(listener: socket.socket, spare: Spare | None = None) -> socket.socke
 
     The address that it is bound to is the one to ask, at the listener's port.
     """
-    reason = ""
+    reason = "no connection has ended yet that it could be asked over"
     for host, _port, *more in ways_to(listener):
         if spare is not None and spare.mapped != host.startswith(MAPPED):
             continue
+        address = (host, 0, *more)
         try:
-            sock = _new(listener) if spare is None else spare.lend()
+            sock = _new(listener, address) if spare is None else spare.lend(address)
         except OSError as error:
-            raise NoVantage(str(error.strerror)) from None
-        if sock is None:
-            continue
-        try:
-            sock.bind((host, 0, *more))
-        except OSError as error:
-            sock.close()
             reason = str(error.strerror)
         else:
-            return sock
-    if reason and spare is not None:
-        # it has kept what cannot be taken from it, as a port that a connection was not even begun from
-        spare.discard()
-    raise NoVantage(reason or "no connection has ended yet that it could be asked over")
+            if sock is not None:
+                return sock
+    raise NoVantage(reason)
 
 
-def _new(listener: socket.socket) -> socket.socket:
+def _new(listener: socket.socket, address: tuple[Any, ...]) -> socket.socket:
+    """Raises OSError."""
     sock = socket.socket(listener.family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-    if listener.family == socket.AF_INET6:
-        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+    try:
+        if listener.family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        sock.bind(address)
+    except OSError:
+        sock.close()
+        raise
     return sock
