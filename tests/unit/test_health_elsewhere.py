@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-from echotime.daemon.health import Verdict
+from echotime.daemon.health import HealthCheck, Verdict
+from echotime.daemon.listeners import Listener
+from echotime.daemon.settings import Address
 from echotime.ports.choice import tcp_port, udp_port
 from echotime.servers.access import Access
 from echotime.servers.echo import EchoFactory
@@ -108,3 +110,31 @@ def test_elsewhere_on_a_low_port(daemon: Daemon) -> None:
     assert daemon.verdicts()[1] is Verdict.ANSWERED
     assert dict(daemon.udp.errors) == {}
     assert daemon.udp.filtered
+
+
+def test_several_listeners(daemon: Daemon) -> None:
+    """Each is asked over a connection of its own, all at the same time."""
+
+    def made() -> list[socket.socket]:
+        found = [socket.socket() for _ in range(6)]
+        for each in found[:3]:
+            each.bind(("127.0.0.1", 0))
+            each.listen()
+        return found
+
+    found = in_namespace(made)
+    daemon.factory = EchoFactory(FixedWord(b"ok"), daemon.traffic)
+    for sock in found[:3]:
+        with sock:
+            port = tcp_port(fast=daemon.fast).adopt(sock.fileno(), daemon.factory, reactor=daemon.reactor)
+            daemon.listeners.append(Listener("tcp", Address("", 0), port))
+    daemon.check = HealthCheck(daemon.listeners, daemon.factory, daemon.reactor)
+    for number, (listener, client) in enumerate(zip(daemon.listeners, found[3:], strict=True)):
+        listener.startService()
+        with client:
+            client.connect(("127.0.0.1", listener.port.getHost().port))
+            client.shutdown(socket.SHUT_WR)
+            daemon.settle()
+        for _ in range(2):
+            found_so_far = [each.verdict is Verdict.ANSWERED for each in daemon.findings()[: number + 1]]
+            assert found_so_far == [True] * (number + 1)
