@@ -21,18 +21,18 @@ unexport PYTHONDONTWRITEBYTECODE
 .PHONY: run test test-systemd test-deb trial check coverage attack soak fuzz bench wheel install uninstall deb docs clean
 
 # one stamp for each set of extras; a changed requirement installs again
-$(VENV)/.test: setup.cfg pyproject.toml $(wildcard echotime/locale/*/LC_MESSAGES/*.po)
+INSTALLED_BY = setup.cfg pyproject.toml $(wildcard echotime/locale/*/LC_MESSAGES/*.po)
+PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable
+
+$(VENV)/.test: $(INSTALLED_BY)
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	$(PIP) '.[test]'
 	touch $@
 
-$(VENV)/.lint: $(VENV)/.test
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,lint]'
-	touch $@
-
-$(VENV)/.bench: $(VENV)/.test
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,bench]'
-	touch $@
+$(VENV)/.lint $(VENV)/.bench: $(INSTALLED_BY)
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) '.[test,$(subst .,,$(@F))]'
+	touch $(VENV)/.test $@
 
 run: $(VENV)/.test
 	$(BIN)/twistd -n --pidfile= echotime --tcp $(PORT) --udp $(PORT)
