@@ -28,6 +28,7 @@ from echotime.wire.printable import harmless, unescape
 
 _NOT_IN_FILE = frozenset({"check", "config"})
 _COMMENT = re.compile(r"\s[#;]")
+_UNKNOWN = "not recognized"
 
 
 class Options(usage.Options):
@@ -247,10 +248,15 @@ class Options(usage.Options):
 
     def _with_nearest(self, error: usage.UsageError) -> str:
         cause = error.__context__
-        if not isinstance(cause, getopt.GetoptError) or "not recognized" not in cause.msg:
+        if not isinstance(cause, getopt.GetoptError):
             return str(error)
         names = [name.rstrip("=") for name in self.longOpt]
-        return f"unknown option --{cause.opt}{_nearest(cause.opt, names, '--')}"
+        if "not a unique prefix" in cause.msg:
+            possible = ", ".join(f"--{name}" for name in sorted(names) if name.startswith(cause.opt))
+            return f"option --{cause.opt} is ambiguous; expected one of {possible}"
+        return (
+            f"unknown option --{cause.opt}{_nearest(cause.opt, names, '--')}" if _UNKNOWN in cause.msg else str(error)
+        )
 
 
 def _nearest(name: str, known: Iterable[str], before: str = "") -> str:
