@@ -28,7 +28,6 @@ from echotime.wire.printable import harmless, unescape
 
 _NOT_IN_FILE = frozenset({"check", "config"})
 _COMMENT = re.compile(r"\s[#;]")
-_UNKNOWN = "not recognized"
 
 
 class Options(usage.Options):
@@ -251,12 +250,12 @@ class Options(usage.Options):
         if not isinstance(cause, getopt.GetoptError):
             return str(error)
         names = [name.rstrip("=") for name in self.longOpt]
+        if "not recognized" in cause.msg:
+            return f"unknown option --{cause.opt}{_nearest(cause.opt, names, '--')}"
         if "not a unique prefix" in cause.msg:
             possible = ", ".join(f"--{name}" for name in sorted(names) if name.startswith(cause.opt))
             return f"option --{cause.opt} is ambiguous; expected one of {possible}"
-        return (
-            f"unknown option --{cause.opt}{_nearest(cause.opt, names, '--')}" if _UNKNOWN in cause.msg else str(error)
-        )
+        return str(error)
 
 
 def _nearest(name: str, known: Iterable[str], before: str = "") -> str:
