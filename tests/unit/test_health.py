@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import os
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -18,7 +17,6 @@ from echotime.daemon.waiting import Waiting
 from echotime.ports import port_filter
 from echotime.servers.access import Access
 from echotime.servers.traffic import Counters
-from echotime.sockopt.assignment import parse
 from echotime.wire import timestamp
 from tests.unit.checking import Daemon
 
@@ -278,49 +276,3 @@ def test_arrived_too_late(daemon: Daemon) -> None:
     daemon.reactor.callLater(1.0 - 1e-6, daemon.udp.doRead)
     daemon.reactor.callLater(1.0, daemon.udp.startReading)
     assert daemon.verdicts() == [Verdict.ANSWERED] * 2
-
-
-def test_own_datagrams_that_were_not_asked(daemon: Daemon) -> None:
-    """What comes from the port's own address, neither its question nor an answer to that, is counted and no more."""
-    daemon.serve()
-    assert daemon.verdicts() == [Verdict.ANSWERED] * 2
-    own = daemon.udp.socket.getsockname()
-    for each in (b"", b"time", os.urandom(16), os.urandom(17)):
-        daemon.udp.socket.sendto(each, own)
-    daemon.settle()
-    assert dict(daemon.udp.errors) == {"from our own address": 4}
-    assert daemon.traffic.counters == Counters(health_checks=2)
-
-
-def test_the_answer_is_lost(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An answer that does not come back may have found our own buffer full: nobody is called deaf for it."""
-    daemon.serve()
-    monkeypatch.setattr(daemon.udp, "write", lambda datagram, addr: None)
-    found = daemon.findings()[1]
-    assert (found.verdict, found.reason) == (Verdict.UNREACHED, "no answer came within 1 s")
-
-
-@pytest.mark.parametrize("forged", [b"", b"timer", b"time"])
-def test_forged_answers(daemon: Daemon, forged: bytes) -> None:
-    """Whatever comes from the port's own address while it is asked, no daemon is called deaf for it."""
-    daemon.serve()
-    own = daemon.udp.socket.getsockname()
-    for _ in range(3):
-        checking = daemon.check.check()
-        for _ in range(100):
-            daemon.udp.socket.sendto(forged, own)
-        (found,) = daemon.wait_for(checking)
-        assert found[1].verdict is not Verdict.DEAF, found[1]
-    daemon.settle()
-    assert daemon.traffic.counters.datagrams == 0
-
-
-def test_every_close_resets(daemon: Daemon) -> None:
-    """With SO_LINGER=0 an answer may be thrown away, and that is what was asked for."""
-    daemon.serve()
-    daemon.tcp.change(parse("SO_LINGER=0"))
-    assert daemon.verdicts()[0] is not Verdict.DEAF
-    daemon.tcp.stopReading()
-    assert daemon.verdicts()[0] is Verdict.DEAF
-    daemon.tcp.startReading()
-    daemon.settle()
