@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import select
 import sys
 from collections.abc import Iterable
 from typing import Any
@@ -18,7 +19,6 @@ from echotime.daemon.log_stream import LogStream
 from echotime.daemon.reload import Reload
 from echotime.daemon.service import Daemon
 from echotime.daemon.settings import Settings
-from echotime.daemon.steady import steady
 from echotime.servers.replies import IReplySource
 
 
@@ -31,16 +31,24 @@ class Options(daemon_options.Options):
             super().parseOptions(options)
         except UsageError as error:
             usage_failed(str(error))
+        _install_reactor()
         if self.parent is not None and self.settings.log_here and is_journal(1, os.environ):
             # before twistd makes its logger; one that was asked for stays
             self.parent["logger"] = self.parent.get("logger") or JOURNAL_LOGGER
+
+
+def _install_reactor() -> None:
+    """Install our own reactor where there is epoll(7), unless there is a reactor already, as with `twistd -r NAME`."""
+    if "twisted.internet.reactor" not in sys.modules and hasattr(select, "epoll"):
+        from echotime import reactor
+
+        reactor.install()
 
 
 def makeService(options: daemon_options.Options) -> Daemon:
     """The daemon for parsed options, on the reactor that twistd runs."""
     from twisted.internet import reactor
 
-    steady(reactor)
     if options.parent is not None and options.parent["nodaemon"]:
         sys.stdout = LogStream(sys.stdout, reactor)
     assembly = Assembly(options.settings, reactor)

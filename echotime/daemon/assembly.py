@@ -21,13 +21,14 @@ from echotime.daemon.opening import listeners
 from echotime.daemon.operator import seat
 from echotime.daemon.overview import Overview, status_line
 from echotime.daemon.service import Daemon
-from echotime.daemon.settings import Settings, Transport
+from echotime.daemon.settings import Settings
 from echotime.daemon.stopping import Stopping
 from echotime.daemon.supervision import Supervision
 from echotime.desk.control import ControlFactory
 from echotime.desk.questions import Desk, Limits
-from echotime.ports.choice import tcp_port, udp_port
+from echotime.ports.batched import BatchedPort
 from echotime.ports.one_answer import IOneAnswer
+from echotime.ports.tcp import EchoPort
 from echotime.ports.udp import TimePort
 from echotime.servers.access import Access
 from echotime.servers.admission import Admission
@@ -94,11 +95,10 @@ class Assembly:
     def _listen(self) -> None:
         """Where, and how."""
         settings = self._settings
-        fast = settings.transport is Transport.FAST
         common = {"asked": settings.asked, "reactor": self._reactor}
-        connections = partial(tcp_port(fast=fast), backlog=settings.backlog, message_size=MESSAGE_SIZE, **common)
+        connections = partial(EchoPort, backlog=settings.backlog, message_size=MESSAGE_SIZE, **common)
         datagrams = partial(
-            udp_port(fast=fast),
+            BatchedPort,
             lowest_port=_lowest_port(settings),
             answer_broadcast=settings.answer_broadcast,
             **common,

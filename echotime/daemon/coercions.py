@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeVar
 
-from echotime.daemon.settings import Address, Passed, Transport
+from echotime.daemon.settings import Address, Passed
 from echotime.servers.access import Network
 from echotime.wire import hostport
 from echotime.wire.timestamp import Epoch
@@ -137,11 +137,6 @@ def network(text: str) -> Network:
 def epoch(text: str) -> Epoch:
     """``unix`` or ``1900``."""
     return _one_of(text, "epoch", _EPOCHS)
-
-
-def transport(text: str) -> Transport:
-    """``fast`` or ``stock``."""
-    return _one_of(text, "transport", {each.value: each for each in Transport})
 
 
 def _one_of(text: str, what: str, choices: Mapping[str, _Choice]) -> _Choice:

@@ -91,12 +91,10 @@ class Listener(Service):
         self._log.info("listening on {name}", name=name)
         if self._origin:
             self._log.info("{name}: {origin}", name=name, origin=self._origin)
-        self._log.info("{name}: served by {path}", name=name, path=self.port.path)
         if isinstance(self.port, EchoPort):
             self._report_backlog(name, self.port)
-        elif self.port.lowest_port:
-            lowest = self.port.lowest_port
-            self._log.info("{name}: datagrams from ports below {lowest} are dropped", name=name, lowest=lowest)
+        else:
+            self._report_datagrams(name, self.port)
         for reading in self.port.readings():
             self._log.info("{name}: {reading}", name=name, reading=str(reading))
             if danger := warning(reading.asked, self.transport):
@@ -107,6 +105,11 @@ class Listener(Service):
         # what Python and Twisted raise tells more with its name
         told = str(error) if isinstance(error, ShutDown) else "".join(format_exception_only(why.type, error)).strip()
         self._failed(f"{self.where} is lost: {told}")
+
+    def _report_datagrams(self, name: str, port: TimePort) -> None:
+        self._log.info("{name}: served by {path}", name=name, path=port.path)
+        if lowest := port.lowest_port:
+            self._log.info("{name}: datagrams from ports below {lowest} are dropped", name=name, lowest=lowest)
 
     def _report_backlog(self, name: str, port: EchoPort) -> None:
         limit = tcp_info(port.socket).limit

@@ -89,12 +89,6 @@ PARAMETERS = [
     ],
     ["epoch", None, None, "Where UDP counts seconds from: unix, or 1900 as RFC 868 does. [default: unix]"],
     [
-        "transport",
-        None,
-        None,
-        "How connections and datagrams are served: fast, or stock as Twisted does, for comparison. [default: fast]",
-    ],
-    [
         "show-messages",
         None,
         None,
@@ -116,7 +110,6 @@ COMPLETIONS = usage.Completions(
         "control": usage.CompleteFiles(),
         "control-group": usage.CompleteGroups(),
         "epoch": usage.CompleteList(["unix", "1900"]),
-        "transport": usage.CompleteList(["fast", "stock"]),
     },
 )
 """What a shell offers as their values; to Twisted each option that is not named here takes a file."""

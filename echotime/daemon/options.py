@@ -28,6 +28,8 @@ from echotime.wire.printable import harmless, unescape
 
 _NOT_IN_FILE = frozenset({"check", "config"})
 _COMMENT = re.compile(r"\s[#;]")
+_REMOVED = {"transport": "there is one transport now; to run it on Twisted's own reactor: twistd -r epoll -n echotime"}
+"""Options of earlier versions, and what to do instead."""
 
 
 class Options(usage.Options):
@@ -121,7 +123,6 @@ class Options(usage.Options):
                 backlog=coercions.positive,
                 ack=unescape,
                 epoch=coercions.epoch,
-                transport=coercions.transport,
                 reply_deadline=coercions.deadline,
                 max_connections=coercions.positive,
                 max_per_source=coercions.positive,
@@ -259,6 +260,9 @@ class Options(usage.Options):
 
 
 def _nearest(name: str, known: Iterable[str], before: str = "") -> str:
+    """Return what to do instead of an unknown option, to follow the message that it is unknown."""
+    if name in _REMOVED:
+        return f"; {_REMOVED[name]}"
     near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f"; the nearest is {before}{near[0]}" if near else ""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import NamedTuple
 
 from echotime.servers.access import Network
@@ -14,15 +13,6 @@ from echotime.wire.message import ACKNOWLEDGEMENT
 from echotime.wire.timestamp import Epoch
 
 DEFAULT_PORT = 12345
-
-
-class Transport(Enum):
-    """How connections and datagrams are served."""
-
-    FAST = "fast"
-    """By our own poller and many datagrams a call, where the system has what that takes."""
-    STOCK = "stock"
-    """By Twisted's own transports, and one datagram a call."""
 
 
 class Address(NamedTuple):
@@ -88,6 +78,5 @@ class Settings:
     """Whether datagrams to a broadcast or multicast address are answered."""
     require_sync: bool = False
     """Whether UDP is silent while the clock is not synchronized."""
-    transport: Transport = Transport.FAST
     show_messages: int = 100
     drain_seconds: float = 5.0

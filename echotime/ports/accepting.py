@@ -97,11 +97,6 @@ class AcceptingPort(OwnedPort, tcp.Port):  # type: ignore[misc]  # Twisted's sto
         except BaseException:  # as Twisted's: it must not end the port
             self._log.failure("a connection could not be served")
             sock.close() if connection is None else connection.abortConnection()
-        else:
-            self.began(connection)
-
-    def began(self, connection: Any) -> None:
-        """A connection has its protocol."""
 
     def let_go(self, sock: socket.socket, *, lingers: bool, refused: bool = False) -> None:
         """A connection is over, in order, or was never begun."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from functools import partial
 
+from echotime.ports import mmsg
 from echotime.ports.mmsg import Batch
 from echotime.ports.udp import TimePort
 from echotime.sockopt.apply import Reading
@@ -39,6 +40,8 @@ class BatchedPort(TimePort):
         return reading
 
     def _prepare(self) -> bool:
+        if not mmsg.available():
+            return False
         # on an IPv6 socket either: IP_PKTINFO tells of the IPv4 datagrams that it takes
         names = ["IP_PKTINFO", "IPV6_RECVPKTINFO"][: 2 if self.addressFamily == socket.AF_INET6 else 1]
         options = [BY_NAME[name] for name in names]

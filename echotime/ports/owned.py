@@ -29,6 +29,8 @@ def is_shut_down(sock: socket.socket) -> bool:
 class OwnedPort(BasePort):
     """A mixin in front of tcp.Port or udp.Port, for all reasons: the reactor ends a port at any error in its doRead."""
 
+    direct_dispatch = True
+    """Lets echotime.reactor call this port without a log context for each event."""
     reactor: Any
     lost: Callable[[Failure], object] | None = None
     """Who is told why, once all is closed."""

@@ -1,7 +1,7 @@
-"""EchoPort, a tcp.Port that sets socket options by name; what serves a connection is its subclasses' matter.
+"""EchoPort, the TCP port: it sets socket options by name and hands its connections whole messages.
 
-Options are set before bind, because a connection is the kernel's copy of its listener: what is set
-later misses those that came in between. What the copy leaves out is set again on each connection.
+Options are set before bind, because the kernel copies them from the listener to each connection: an option that is set
+later misses the connections made in between. What Linux does not copy is set again on each connection.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from twisted.internet.interfaces import IProtocolFactory
 from twisted.logger import Logger
 
 from echotime.ports.accepting import AcceptingPort
-from echotime.ports.connection import resets, waits
+from echotime.ports.connection import EchoConnection, close_blocks, close_resets
 from echotime.ports.optioned import OptionedPort
 from echotime.sockopt.apply import OptionFailed, Reading, apply
 from echotime.sockopt.assignment import Assignment
@@ -23,17 +23,16 @@ from echotime.sockopt.tcp_info import tcp_info
 
 
 class EchoPort(OptionedPort, AcceptingPort):  # type: ignore[misc]  # Twisted's stopListening has an alias
-    """A TCP port for EchoFactory, or for any factory whose protocols want whole messages.
+    """A TCP port for EchoFactory, or for any factory whose protocols take one message per dataReceived.
 
-    `asked` are the options that were asked for, of which those that fit a TCP socket on `interface` are
-    set, over SO_REUSEADDR and TCP_NODELAY, which are on unless asked off. startListening raises
-    CannotListenError, OSError (from listen) or OptionFailed, and then nothing listens.
+    `asked` are socket options; those that fit a TCP socket on `interface` are set. SO_REUSEADDR and TCP_NODELAY are on
+    unless asked off. `message_size` is the size of a read in bytes. startListening raises CannotListenError, OSError
+    (from listen(2)) or OptionFailed, and then nothing listens.
     """
 
-    path: str
-    """How connections are served, for the log."""
+    transport = EchoConnection  # type: ignore[assignment]  # Twisted wants a constructor that takes any tcp.Port
     resets: bool
-    """Whether each close of a connection throws away what was not sent."""
+    """True if each close of a connection discards unsent data."""
     _log = Logger()
 
     def __init__(
@@ -53,28 +52,28 @@ class EchoPort(OptionedPort, AcceptingPort):  # type: ignore[misc]  # Twisted's 
         self._look_through()
 
     def startListening(self) -> None:
-        """As every port of ours; the queue of a socket that listens already is made longer if it has to be."""
+        """Listen; on a socket that listens already make the accept queue longer if `backlog` asks for it."""
         super().startListening()
         if self._adopted and tcp_info(self.socket).limit < self.backlog:
             self.listen_again(self.backlog)
 
     def change(self, asked: Assignment) -> Reading:
-        """As for every port, and what connections are given from now on."""
+        """Set an option on the listener and for connections accepted from now on. Raises OptionFailed."""
         reading = super().change(asked)
         self._look_through()
         return reading
 
     def listen_again(self, backlog: int) -> None:
-        """Change how many connections may wait to be accepted, while it serves."""
+        """Change the limit of the accept queue while listening; see listen(2)."""
         self.socket.listen(backlog)
         self.backlog = backlog
 
     def _look_through(self) -> None:
-        """What of the options concerns the connections."""
-        self.lingers = any(map(waits, self._settled))
-        self.resets = any(map(resets, self._settled))
+        """Work out which of the options concern connections."""
+        self.lingers = any(map(close_blocks, self._settled))
+        self.resets = any(map(close_resets, self._settled))
         self.handed_down = tuple(each for each in self._asked if each.option.on_accept is not OnAccept.LISTENER_ONLY)
-        """What a connection has of what was asked."""
+        """Options asked for that connections inherit."""
         self._again = [each for each in self._settled if each.option.on_accept is OnAccept.SET_AGAIN]
 
     def set_again(self, connection: socket.socket) -> None:
@@ -82,6 +81,6 @@ class EchoPort(OptionedPort, AcceptingPort):  # type: ignore[misc]  # Twisted's 
         try:
             apply(connection, self._again)
         except OptionFailed as failed:
-            # the next connection would fail alike: say it once, and serve on without
+            # The next connection would fail alike: log it once and go on without.
             self._again = []
             self._log.warn("not set on connections: {reason}", reason=str(failed))

@@ -3,7 +3,7 @@
 _twistd_echotime_offered() {
     case $1 in
     'twistd-echotime') options='--chroot --gid --help --logfile --nodaemon --pidfile --prefix --reactor --rundir --syslog --uid --umask --version' commands='echotime' ;;
-    'twistd-echotime echotime') options='--ack --allow --answer-broadcast --answer-low-ports --backlog --check --config --control-group --control --deny --drain-seconds --encoding --epoch --half-closed-timeout --help --idle-timeout --max-connections --max-per-source --max-questions-per-source --max-questions --operator --reply-deadline --reply --require-sync --session-timeout --show-messages --sockopt --tcp --transport --udp-rate --udp --version --wait-for-operator' commands='' ;;
+    'twistd-echotime echotime') options='--ack --allow --answer-broadcast --answer-low-ports --backlog --check --config --control-group --control --deny --drain-seconds --encoding --epoch --half-closed-timeout --help --idle-timeout --max-connections --max-per-source --max-questions-per-source --max-questions --operator --reply-deadline --reply --require-sync --session-timeout --show-messages --sockopt --tcp --udp-rate --udp --version --wait-for-operator' commands='' ;;
     esac
 }
 
@@ -40,7 +40,6 @@ _twistd_echotime_taken() {
     'twistd-echotime echotime --show-messages') kind=text ;;
     'twistd-echotime echotime --sockopt') kind=assignment ;;
     'twistd-echotime echotime --tcp') kind=text ;;
-    'twistd-echotime echotime --transport') kind=words words='fast stock' ;;
     'twistd-echotime echotime --udp-rate') kind=text ;;
     'twistd-echotime echotime --udp') kind=text ;;
     esac

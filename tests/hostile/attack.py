@@ -71,7 +71,6 @@ def parser() -> argparse.ArgumentParser:
         "--only", action="append", default=[], choices=list(dict.fromkeys(number for number, _, _ in ATTACKS)),
         metavar="NUMBER", help="those with this number, as 3.5; repeatable",
     )  # fmt: skip
-    made.add_argument("--transport", choices=["fast", "stock"], default="fast", help="default %(default)s")
     made.add_argument("--markdown", action="store_true", help="the table as documents have it")
     made.add_argument("--list", action="store_true", help="say which there are")
     return made
@@ -90,7 +89,7 @@ def main(words: Sequence[str] | None = None) -> int:
     # the daemons are put on the other one
     os.sched_setaffinity(0, {LOAD_CPU})
     began = time.monotonic()
-    daemons = Daemons("--transport", asked.transport, pinned=True)
+    daemons = Daemons(pinned=True)
     chosen = [each for each in ATTACKS if not asked.only or each[0] in asked.only]
     try:
         results = [carried_out(threat(number, each), each, daemons, others) for number, each, others in chosen]
@@ -98,7 +97,7 @@ def main(words: Sequence[str] | None = None) -> int:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
     print(", ".join(f"{name} {value}" for name, value in made_with().items()))
-    print(f"transport {asked.transport}, {time.monotonic() - began:.0f} s in all\n")
+    print(f"{time.monotonic() - began:.0f} s in all\n")
     print((markdown if asked.markdown else plain)(results))
     return 0 if all(each.met for each in results) else 1
 

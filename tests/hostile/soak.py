@@ -107,12 +107,12 @@ class Soak:
 
 
 @contextmanager
-def soaking(daemons: Daemons, transport: str = "fast") -> Iterator[Soak]:
+def soaking(daemons: Daemons) -> Iterator[Soak]:
     """A daemon for it. Raises Complained where it wrote a traceback of its own."""
     with ExitStack() as stack:
         path = Path(stack.enter_context(tempfile.TemporaryDirectory()), "control")
-        names = ("env", f"ECHOTIME_CONTROL={path}", f"ECHOTIME_TRANSPORT={transport}")
-        daemon = stack.enter_context(daemons.run("-y", str(_WORDS), prefix=names))
+        control = ("env", f"ECHOTIME_CONTROL={path}")
+        daemon = stack.enter_context(daemons.run("-r", "echotime", "-y", str(_WORDS), prefix=control))
         daemon.line("listening for operators on")
         yield Soak(daemon, path, {name: Tally() for name in CLIENTS}, {})
 
@@ -155,7 +155,6 @@ def main(words: Sequence[str] | None = None) -> int:
         prog="python -m tests.hostile.soak", description=(__doc__ or "").partition("\n")[0]
     )
     parser.add_argument("seconds", type=float, nargs="?", default=300, help="default %(default)s, at least 5")
-    parser.add_argument("--transport", choices=["fast", "stock"], default="fast", help="default %(default)s")
     asked = parser.parse_args(words)
     if not asked.seconds >= _SHORTEST:
         parser.error(f"seconds: expected at least {_SHORTEST:g}")
@@ -163,7 +162,7 @@ def main(words: Sequence[str] | None = None) -> int:
     if os.geteuid():
         print("no raw sockets without root: nothing will be forged", file=sys.stderr)
     try:
-        with soaking(Daemons(), asked.transport) as soak:
+        with soaking(Daemons()) as soak:
             results = list(soaked(soak, asked.seconds, most_growth=2))
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

@@ -9,7 +9,7 @@ from twisted.internet.task import deferLater
 from zope.interface import implementer
 
 from echotime import tap
-from echotime.daemon.settings import Address, Settings, Transport
+from echotime.daemon.settings import Address, Settings
 from echotime.servers.replies import IReplySource
 
 
@@ -36,8 +36,7 @@ class LateWords:
 
 
 anywhere = (Address("127.0.0.1", 0),)
-transport = Transport(os.environ.get("ECHOTIME_TRANSPORT", "fast"))
 control = os.environ.get("ECHOTIME_CONTROL")
-settings = Settings(tcp=anywhere, udp=anywhere, drain_seconds=4, transport=transport, control=control)
+settings = Settings(tcp=anywhere, udp=anywhere, drain_seconds=4, control=control)
 application = Application("echotime")
 tap.daemon(settings, reactor, LateWords()).setServiceParent(application)

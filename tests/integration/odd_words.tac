@@ -1,7 +1,5 @@
 """The daemon with a source of words that fails as no source should: for test_faults.py."""
 
-import os
-
 from twisted.application.service import Application
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
@@ -9,7 +7,7 @@ from zope.interface import implementer
 
 from echotime import tap
 from echotime.daemon import stopping
-from echotime.daemon.settings import Address, Settings, Transport
+from echotime.daemon.settings import Address, Settings
 from echotime.servers.replies import IReplySource
 
 stopping.SPINNING = stopping.GRACE = 1.0
@@ -33,7 +31,6 @@ class OddWords:
 
 
 anywhere = (Address("127.0.0.1", 0),)
-transport = Transport(os.environ.get("ECHOTIME_TRANSPORT", "fast"))
-settings = Settings(tcp=anywhere, udp=anywhere, drain_seconds=3600, transport=transport)
+settings = Settings(tcp=anywhere, udp=anywhere, drain_seconds=3600)
 application = Application("echotime")
 tap.daemon(settings, reactor, OddWords()).setServiceParent(application)

@@ -57,7 +57,7 @@ class ActivationTests(ToolTestCase):
     def activated(self, sockets: list[socket.socket], *args: str, names: str = "", python: str = "") -> Twistd:
         """A daemon with them; `python` is run in its process first."""
         return self.twistd(
-            *("echotime", *self.options, *args),
+            *("echotime", *args),
             prefix=self.prefix(sockets, names),
             inherited=tuple(each.fileno() for each in sockets),
             python=python,
@@ -210,7 +210,7 @@ class ActivationTests(ToolTestCase):
         control = f"{folder.name}/control"
         tcp, udp = self.tcp("::"), self.udp("::")
         daemon = self.twistd(
-            *("echotime", *self.options, "--control", control),
+            *("echotime", "--control", control),
             prefix=("unshare", "--net", *self.prefix([tcp, udp], "")),
             inherited=(tcp.fileno(), udp.fileno()),
         )
@@ -245,9 +245,3 @@ class ActivationTests(ToolTestCase):
             self.assertEqual(answer, b"hi" + ACKNOWLEDGEMENT)
             self.assertEqual(len(asker.recv(100)), 4)
         self.served(second)
-
-
-class StockActivationTests(ActivationTests):
-    """The same on Twisted's own transports."""
-
-    options = ("--transport", "stock")

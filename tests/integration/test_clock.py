@@ -39,7 +39,7 @@ class ClockTests(ToolTestCase):
         """One whose clock can be stepped, and is right."""
         self.step(0)
         where = ("--tcp", "127.0.0.1:0", "--udp", "127.0.0.1:0")
-        return self.twistd("echotime", *where, *self.options, *args, prefix=self.prefix)
+        return self.twistd("echotime", *where, *args, prefix=self.prefix)
 
     def step(self, seconds: int) -> None:
         """Set its clock so far from ours."""

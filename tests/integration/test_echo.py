@@ -146,16 +146,6 @@ class EchoTests(DaemonTestCase):
         self.assertEqual(one_shot(address, b"next"), b"next" + ACKNOWLEDGEMENT)
         self.served(daemon)
 
-    def test_reset_while_a_word_is_awaited(self) -> None:
-        """A client that resets while nobody reads from it is noticed, before its word comes."""
-        child = self.late_words()
-        with connect(child.address("TCP")) as sock:
-            sock.sendall(b"never")
-            read_exactly(sock, 5 + len(ACKNOWLEDGEMENT))
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
-        child.line("word for never cancelled")
-        child.line("ended by client's reset, 5 bytes in")
-
     def test_half_close_while_a_word_is_awaited(self) -> None:
         """A client that only half-closes meanwhile is not taken for one that is gone."""
         child = self.late_words()
@@ -216,7 +206,27 @@ class EchoTests(DaemonTestCase):
                 self.assertEqual(read_exactly(sock, 2), bytes([byte]) + b"!")
 
 
-class StockEchoTests(EchoTests):
-    """The same on Twisted's own transports."""
+class HangUpTests(DaemonTestCase):
+    """What our reactor does and others do not: a connection that is not read is watched."""
 
-    options = ("--transport", "stock")
+    def test_reset_while_a_word_is_awaited(self) -> None:
+        """A client that resets while its word is awaited is noticed at once."""
+        child = self.late_words()
+        with connect(child.address("TCP")) as sock:
+            sock.sendall(b"never")
+            read_exactly(sock, 5 + len(ACKNOWLEDGEMENT))
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+        child.line("word for never cancelled")
+        child.line("ended by client's reset, 5 bytes in")
+
+
+class EPollEchoTests(EchoTests):
+    """The same on Twisted's epoll reactor."""
+
+    reactor = ("-r", "epoll")
+
+
+class AsyncioEchoTests(EchoTests):
+    """The same on the asyncio reactor."""
+
+    reactor = ("-r", "asyncio")

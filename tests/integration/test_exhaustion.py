@@ -133,7 +133,7 @@ class ExhaustionTests(DaemonTestCase):
         self.served(daemon)
 
 
-class StockExhaustionTests(ExhaustionTests):
-    """The same on Twisted's own transports."""
+class EPollExhaustionTests(ExhaustionTests):
+    """The same on Twisted's epoll reactor."""
 
-    options = ("--transport", "stock")
+    reactor = ("-r", "epoll")

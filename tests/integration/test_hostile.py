@@ -24,7 +24,7 @@ class AttackTests(DaemonTestCase):
     def holds(self, attack: Callable[..., Iterator[Figure]], **sizes: Any) -> None:
         """That an attack reaches nothing; skipped, with the reason, where it cannot be carried out."""
         try:
-            figures = list(attack(Daemons(*self.options), **sizes))
+            figures = list(attack(Daemons(), **sizes))
         except (CannotMake, PermissionError) as error:
             self.skipTest(str(error))
         judged = [each for each in figures if each.target and not each.timed]
@@ -61,7 +61,7 @@ class AttackTests(DaemonTestCase):
         try:
             with (
                 hosts(2) as (host, asker),
-                Daemons("--answer-broadcast", *self.options).start(prefix=host.prefix, host="0.0.0.0") as daemon,
+                Daemons("--answer-broadcast").start(prefix=host.prefix, host="0.0.0.0") as daemon,
                 asker.socket() as sock,
             ):
                 self.assertEqual(datagrams.answers_to_many(sock, host, daemon.address("UDP")[1]), 2)
@@ -153,12 +153,6 @@ class AttackTests(DaemonTestCase):
     def test_vanishing_link(self) -> None:
         """An interface that goes down and comes back, or its address, costs nothing but the time."""
         self.holds(beyond.vanishing_link)
-
-
-class StockAttackTests(AttackTests):
-    """The same on Twisted's own transports."""
-
-    options = ("--transport", "stock")
 
 
 class OptionTests(DaemonTestCase):

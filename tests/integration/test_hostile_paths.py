@@ -169,15 +169,3 @@ class UdpPathTests(PathTestCase):
                     self.assertEqual((ended.returncode, ended.stderr), (0, b""))
                 self.assertGreater(path.lost, 0)
             self.assertEqual(len(ask_time(daemon.address("UDP"))), 4)
-
-
-class StockTcpPathTests(TcpPathTests):
-    """The same on Twisted's own transports."""
-
-    options = ("--transport", "stock")
-
-
-class StockUdpPathTests(UdpPathTests):
-    """The same on Twisted's own transports."""
-
-    options = ("--transport", "stock")

@@ -12,19 +12,11 @@ _MOST_GROWTH = 8.0
 
 
 class SoakTests(DaemonTestCase):
-    """On both transports."""
+    """For some seconds."""
 
-    def test_fast(self) -> None:
+    def test_soak(self) -> None:
         """The honest lose nothing; descriptors, open connections and memory are back where they were."""
-        self.soaks("fast")
-
-    def test_stock(self) -> None:
-        """The same on Twisted's own transports."""
-        self.soaks("stock")
-
-    def soaks(self, transport: str) -> None:
-        """For some seconds."""
-        with soaking(Daemons(), transport) as soak:
+        with soaking(Daemons()) as soak:
             for result in soaked(soak, _SECONDS, _MOST_GROWTH):
                 missed = [f"{each.what}: {each.measured}" for each in result.figures if not each.met]
                 self.assertTrue(result.met, f"{result.threat}: {missed} {result.failure}")

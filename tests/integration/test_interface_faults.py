@@ -27,7 +27,7 @@ class InterfaceTests(DaemonTestCase):
     def daemon(self, *args: str, host: str = SERVER) -> Twistd:
         """One at the other end."""
         where = ("--tcp", f"{host}:0", "--udp", f"{host}:0")
-        daemon = self.twistd("echotime", *where, *self.options, *args, prefix=self.cable.prefix)
+        daemon = self.twistd("echotime", *where, *args, prefix=self.cable.prefix)
         self.tcp, self.udp = ((SERVER, daemon.address(each)[1]) for each in ("TCP", "UDP"))
         return daemon
 
@@ -136,9 +136,3 @@ class InterfaceTests(DaemonTestCase):
                 self.hears(each, b"new")
         self.works()
         self.served(daemon)
-
-
-class StockInterfaceTests(InterfaceTests):
-    """The same on Twisted's own transports."""
-
-    options = ("--transport", "stock")

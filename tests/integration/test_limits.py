@@ -91,7 +91,7 @@ class LimitTests(DaemonTestCase):
 
     def test_no_descriptor_left(self) -> None:
         """Where even the reserve does not do, connections are closed; they cost a few lines, however many come."""
-        arguments = ("--tcp", "127.0.0.1:0", "--udp", "127.0.0.1:0", *self.options)
+        arguments = ("--tcp", "127.0.0.1:0", "--udp", "127.0.0.1:0")
         daemon = self.twistd("echotime", *arguments, prefix=("prlimit", "--nofile=20"))
         here = []
         for number in range(100):
@@ -208,7 +208,7 @@ class LimitTests(DaemonTestCase):
             self.assertIn(fault, ended.err)
 
 
-class StockLimitTests(LimitTests):
-    """The same on Twisted's own transports."""
+class EPollLimitTests(LimitTests):
+    """The same on Twisted's epoll reactor."""
 
-    options = ("--transport", "stock")
+    reactor = ("-r", "epoll")

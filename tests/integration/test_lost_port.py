@@ -97,7 +97,7 @@ class LostPortTests(DaemonTestCase):
     def test_pid_file(self) -> None:
         """twistd's own end is not left out: it removes its pid file, and says that it is over."""
         path = Path(self.mktemp())
-        daemon = self.twistd("--pidfile", str(path), "echotime", *self.options, "--tcp", "127.0.0.1:0")
+        daemon = self.twistd("--pidfile", str(path), "echotime", "--tcp", "127.0.0.1:0")
         daemon.address("TCP")
         self.assertTrue(path.exists())
         self.shut(daemon.process.pid, socket.SOCK_STREAM, socket.SHUT_RDWR)
@@ -112,8 +112,7 @@ class LostPortTests(DaemonTestCase):
             self.skipTest("the status of a process in the background cannot be had: no PR_SET_CHILD_SUBREAPER")
         self.addCleanup(ctypes.CDLL(None).prctl, _PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
         with tempfile.TemporaryDirectory() as directory:
-            arguments = (*self.options, "--tcp", "127.0.0.1:0")
-            started = self.twistd_in_daemon_mode(directory, *arguments)
+            started = self.twistd_in_daemon_mode(directory, "--tcp", "127.0.0.1:0")
             self.assertEqual(started.status, 0, started.err)
             process = int((Path(directory) / "twistd.pid").read_text(encoding="ascii"))
             try:
@@ -128,7 +127,7 @@ class LostPortTests(DaemonTestCase):
             self.assertIn(SHUT_DOWN, (Path(directory) / "twistd.log").read_text(encoding="utf-8"))
 
 
-class StockLostPortTests(LostPortTests):
-    """The same on Twisted's own transports."""
+class EPollLostPortTests(LostPortTests):
+    """The same on Twisted's epoll reactor."""
 
-    options = ("--transport", "stock")
+    reactor = ("-r", "epoll")

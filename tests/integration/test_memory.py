@@ -55,14 +55,8 @@ class MemoryTests(DaemonTestCase):
             self.assertEqual(daemon.wait().status, -signal.SIGPROF)
 
 
-class StockMemoryTests(MemoryTests):
-    """The same on Twisted's own transports."""
-
-    options = ("--transport", "stock")
-
-
 class LimitTests(DaemonTestCase):
-    """RLIMIT_AS. With --transport stock most exceptions are made where Python has no memory left even for them."""
+    """RLIMIT_AS: Python may have no memory left even for its exception."""
 
     def test_limit(self) -> None:
         """Clients come until there is no memory for one more: it ends, be it that Python itself crashes."""

@@ -150,7 +150,7 @@ class StopTests(DaemonTestCase):
         self.assertEqual(one_shot(again.address("TCP"), b"hi"), b"hi" + ACKNOWLEDGEMENT)
 
 
-class StockStopTests(StopTests):
-    """The same on Twisted's own transports."""
+class EPollStopTests(StopTests):
+    """The same on Twisted's epoll reactor."""
 
-    options = ("--transport", "stock")
+    reactor = ("-r", "epoll")

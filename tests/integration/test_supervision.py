@@ -32,7 +32,7 @@ class SupervisionTests(DaemonTestCase):
     def supervised(self, *args: str, **more: str) -> Twistd:
         """A daemon that is asked to tell."""
         addresses = ("--tcp", "127.0.0.1:0", "--udp", "127.0.0.1:0")
-        return self.twistd("echotime", *addresses, *self.options, *args, prefix=self.prefix(**more))
+        return self.twistd("echotime", *addresses, *args, prefix=self.prefix(**more))
 
     def told(self, beginning: str, further: str = "") -> str:
         """The next line that begins so, or that of its datagram that begins as `further`; others are read over."""
@@ -94,7 +94,7 @@ class SupervisionTests(DaemonTestCase):
     def test_deaf(self) -> None:
         """A daemon that is alive and deaf on one port is not told to be well, until it is well again."""
         for transport in ("tcp", "udp"):
-            options = " ".join(("--tcp", "127.0.0.1:0", "--udp", "127.0.0.1:0", *self.options))
+            options = " ".join(("--tcp", "127.0.0.1:0", "--udp", "127.0.0.1:0"))
             deaf = self.prefix(WATCHDOG_USEC="800000", ECHOTIME_DEAF=transport, ECHOTIME_OPTIONS=options)
             daemon = self.twistd("-y", str(Path(__file__).with_name("deaf.tac")), prefix=deaf)
             self.told("WATCHDOG=1")
@@ -120,9 +120,3 @@ class SupervisionTests(DaemonTestCase):
         daemon = self.supervised(WATCHDOG_USEC="200000")
         self.assertEqual(one_shot(daemon.address("TCP"), b"hi"), b"hi" + ACKNOWLEDGEMENT)
         self.served(daemon)
-
-
-class StockSupervisionTests(SupervisionTests):
-    """The same on Twisted's own transports."""
-
-    options = ("--transport", "stock")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 import struct
 import time
-from typing import Any
 
 from tests.hostile.forging import forge
 from tests.integration.peers import ask_time
@@ -15,19 +14,12 @@ from tests.integration.twistd import LIMIT, DaemonTestCase, Twistd
 class TimeTests(DaemonTestCase):
     """Any datagram is answered with four bytes."""
 
-    options: tuple[str, ...] = ()
-    """Of every daemon of these tests."""
-    paths = "served by recvmmsg and sendmmsg, 64 datagrams a call", "served by a poller of its own"
-
-    def twistd(self, *args: str, **how: Any) -> Twistd:
-        """A daemon with these options added."""
-        return super().twistd(*args, *self.options, **how)
+    io_method = "recvmmsg and sendmmsg, 64 datagrams a call"
 
     def test_log_says_how_it_serves(self) -> None:
-        """Once for datagrams and once for connections."""
+        """The start report names the system calls."""
         daemon = self.echotime()
-        for transport, path in zip(("UDP", "TCP"), self.paths, strict=True):
-            daemon.line(rf"{transport} 127\.0\.0\.1:\d+: {path}")
+        daemon.line(rf"UDP 127\.0\.0\.1:\d+: served by {self.io_method}")
         self.served(daemon)
 
     def assert_now(self, answer: bytes) -> None:
@@ -118,8 +110,14 @@ class TimeTests(DaemonTestCase):
         self.assertNotIn("Traceback", daemon.text())
 
 
-class StockTimeTests(TimeTests):
-    """The same, one datagram a call."""
+class SingleDatagramTimeTests(TimeTests):
+    """The same where recvmmsg(2) is missing, datagram by datagram."""
 
-    options = ("--transport", "stock")
-    paths = "served by recvmsg and sendmsg, one datagram a call", "served by Twisted's transport"
+    python = "from echotime.ports import mmsg; mmsg.available = lambda: False"
+    io_method = "recvmsg and sendmsg, one datagram a call"
+
+
+class EPollTimeTests(TimeTests):
+    """The same on Twisted's epoll reactor."""
+
+    reactor = ("-r", "epoll")

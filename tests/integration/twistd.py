@@ -160,28 +160,29 @@ class Twistd:
 class DaemonTestCase(SynchronousTestCase):
     """Tests that start daemons; each is ended, even when the test fails."""
 
-    options: tuple[str, ...] = ()
-    """What every daemon is started with, besides what its test says."""
+    reactor: tuple[str, ...] = ()
+    """The option of twistd that names a reactor; empty for the daemon's own."""
+    python = ""
+    """Python to run in the process of every daemon before twistd."""
 
     def twistd(self, *args: str, **how: Any) -> Twistd:
         """A child `twistd -n` with arguments of any kind; `how` as for Twistd."""
-        child = Twistd(*args, **how)
+        child = Twistd(*self.reactor, *args, **{"python": self.python, **how})
         self.addCleanup(child.kill)
         return child
 
     def echotime(self, *args: str) -> Twistd:
         """A daemon on loopback port 0, TCP and UDP, with these options added."""
-        return self.twistd("echotime", "--tcp", "127.0.0.1:0", "--udp", "127.0.0.1:0", *self.options, *args)
+        return self.twistd("echotime", "--tcp", "127.0.0.1:0", "--udp", "127.0.0.1:0", *args)
 
     def late_words(self) -> Twistd:
-        """The daemon with words that take their time, on the same transport."""
+        """The daemon with words that take their time."""
         return self.application("late_words.tac")
 
     def application(self, name: str) -> Twistd:
-        """A daemon with words of a test's own, on the same transport."""
-        transport = self.options[-1] if self.options else "fast"
-        prefix = ("env", f"ECHOTIME_TRANSPORT={transport}")
-        return self.twistd("-y", str(Path(__file__).with_name(name)), prefix=prefix)
+        """Start a daemon with words of a test's own."""
+        ours = () if self.reactor else ("-r", "echotime")
+        return self.twistd(*ours, "-y", str(Path(__file__).with_name(name)))
 
     def refused(self, *args: str, prefix: tuple[str, ...] = ()) -> Ended:
         """How a daemon ends that cannot or must not start; never with a traceback."""
@@ -191,7 +192,7 @@ class DaemonTestCase(SynchronousTestCase):
 
     def twistd_in_daemon_mode(self, directory: str, *args: str) -> Ended:
         """How `twistd` without -n ends, run in a directory; the daemon itself is the test's to end."""
-        command = [*TWISTD[:2], "echotime", *args]
+        command = [*TWISTD[:2], *self.reactor, "echotime", *args]
         ended = subprocess.run(command, cwd=directory, capture_output=True, text=True, timeout=LIMIT, check=False)
         return Ended(ended.returncode, ended.stdout, ended.stderr)
 

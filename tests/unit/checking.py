@@ -12,14 +12,15 @@ from twisted.internet.defer import Deferred
 from echotime.daemon.health import Finding, HealthCheck, Verdict
 from echotime.daemon.listeners import Listener
 from echotime.daemon.settings import Address
-from echotime.ports.choice import tcp_port, udp_port
+from echotime.ports.batched import BatchedPort
+from echotime.ports.tcp import EchoPort
 from echotime.servers.access import Access
 from echotime.servers.admission import Admission
 from echotime.servers.echo import EchoFactory
 from echotime.servers.replies import FixedWord, IReplySource
 from echotime.servers.time import TimeProtocol
 from echotime.servers.traffic import Traffic
-from tests.unit.stepping import SteppingReactor
+from tests.unit.stepping import SteppingEPollReactor
 
 
 def open_sockets() -> int:
@@ -31,9 +32,8 @@ def open_sockets() -> int:
 class Daemon:
     """Listeners, a check of them, and a reactor that is turned by hand."""
 
-    def __init__(self, reactor: SteppingReactor, *, fast: bool) -> None:
+    def __init__(self, reactor: SteppingEPollReactor) -> None:
         self.reactor = reactor
-        self.fast = fast
         self.traffic = Traffic(reactor)
         self.listeners: list[Listener] = []
 
@@ -50,8 +50,8 @@ class Daemon:
         self.factory = EchoFactory(words or FixedWord(b"ok"), self.traffic, admission=admission, **factory)
         protocol = TimeProtocol(time.time, self.traffic.counters, access=access)
         return self.begin(
-            tcp_port(fast=self.fast)(0, self.factory, interface=tcp, reactor=self.reactor),
-            udp_port(fast=self.fast)(0, protocol, interface=udp, reactor=self.reactor),
+            EchoPort(0, self.factory, interface=tcp, reactor=self.reactor),
+            BatchedPort(0, protocol, interface=udp, reactor=self.reactor),
         )
 
     def begin(self, tcp: Any, udp: Any) -> HealthCheck:

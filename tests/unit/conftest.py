@@ -9,20 +9,17 @@ import pytest
 import pytest_twisted
 from twisted.internet.defer import maybeDeferred
 
-from echotime.ports.polled import PolledPort
-from echotime.ports.stock import StockPort
-from echotime.ports.tcp import EchoPort
 from tests.unit.checking import Daemon, open_sockets
 from tests.unit.loopback import Started
 from tests.unit.noting import Bench
-from tests.unit.stepping import stepping
+from tests.unit.stepping import REACTORS, SteppingEPollReactor, stepping
 
 
-@pytest.fixture(params=[StockPort, PolledPort])
-def kind(request: pytest.FixtureRequest) -> type[EchoPort]:
-    """Each kind of TCP port."""
-    found: type[EchoPort] = request.param
-    return found
+@pytest.fixture(params=REACTORS)
+def stepped(request: pytest.FixtureRequest) -> Iterator[SteppingEPollReactor]:
+    """Our reactor and Twisted's, turned by hand."""
+    with stepping(request.param) as reactor:
+        yield reactor
 
 
 @pytest_twisted.async_yield_fixture()
@@ -41,20 +38,18 @@ async def started() -> AsyncIterator[Started]:
 
 
 @pytest.fixture
-def bench(kind: type[EchoPort]) -> Iterator[Bench]:
-    """One, for each kind."""
-    with stepping() as reactor:
-        yield Bench(kind, reactor)
+def bench(stepped: SteppingEPollReactor) -> Bench:
+    """A TCP port on each of the reactors."""
+    return Bench(stepped)
 
 
-@pytest.fixture(params=[True, False], ids=["fast", "stock"])
-def daemon(request: pytest.FixtureRequest) -> Iterator[Daemon]:
-    """One on each transport, that leaves no descriptor and no time limit behind."""
-    with stepping() as reactor:
-        made = Daemon(reactor, fast=request.param)
-        before = open_sockets()
-        yield made
-        made.stop()
-        for each in reactor.clock.getDelayedCalls():
-            assert "LineLimit" in str(each) or "HangupWatch" in str(each), each
-        assert open_sockets() == before
+@pytest.fixture
+def daemon(stepped: SteppingEPollReactor) -> Iterator[Daemon]:
+    """One on each of the reactors, that leaves no descriptor and no time limit behind."""
+    made = Daemon(stepped)
+    before = open_sockets()
+    yield made
+    made.stop()
+    for each in stepped.clock.getDelayedCalls():
+        assert "LineLimit" in str(each), each
+    assert open_sockets() == before

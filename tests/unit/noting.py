@@ -1,4 +1,4 @@
-"""A protocol that notes what its transport tells it, and a port of either kind in a reactor turned by hand."""
+"""A protocol that notes what its transport tells it, and a port in a reactor turned by hand."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from twisted.internet.protocol import Protocol, ServerFactory, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from echotime.ports.polled import PolledPort
 from echotime.ports.tcp import EchoPort
-from tests.unit.stepping import SteppingReactor, received
+from echotime.reactor import ChangelistReactor
+from tests.unit.stepping import SteppingEPollReactor, received
 
 LARGE = bytes(range(256)) * 40_000
 """More than the buffers of both ends hold."""
@@ -75,13 +75,13 @@ class Notes(ServerFactory):
 
 
 class Bench:
-    """A port of one kind in a reactor of its own."""
+    """A port in a reactor of its own."""
 
-    def __init__(self, kind: type[EchoPort], reactor: SteppingReactor, interface: str = "127.0.0.1") -> None:
+    def __init__(self, reactor: SteppingEPollReactor, interface: str = "127.0.0.1") -> None:
         self.reactor = reactor
+        self.ours = isinstance(reactor, ChangelistReactor)
         self.factory = Notes()
-        self.kind = kind
-        self.port: Any = kind(0, self.factory, interface=interface, reactor=reactor)
+        self.port: Any = EchoPort(0, self.factory, interface=interface, reactor=reactor)
         self.port.startListening()
 
     def made(self, number: int = 1) -> Any:
@@ -117,6 +117,12 @@ class Bench:
         self.reactor.until(lambda: self.factory.happened("lost") == len(self.factory.connections))
         self.reactor.step(3)
         assert self.factory.happened("lost") == len(self.factory.connections), "told twice"
-        if isinstance(self.port, PolledPort):
-            poller = self.port.poller
-            assert not any((poller._known, poller._reads, poller._writes, poller._told, poller._changed))
+        assert nothing_watched(self.reactor)
+
+
+def nothing_watched(reactor: SteppingEPollReactor) -> bool:
+    """Return True if a reactor has forgotten all connections."""
+    if isinstance(reactor, ChangelistReactor):
+        connections = [each for each in reactor._direct.values() if getattr(each, "uses_changelist", False)]
+        return not any((connections, reactor._registered, reactor._new, reactor._changed))
+    return True

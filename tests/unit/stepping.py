@@ -1,4 +1,4 @@
-"""A reactor of a test's own, turned by hand: nothing happens between two steps, and time stands unless moved."""
+"""Reactors of a test's own, turned by hand: nothing happens between two steps, and time stands unless moved."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from typing import Any
 from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.task import Clock
 
+from echotime.reactor import ChangelistReactor
+
 STEPS = 20_000
 """Turns after which a test gives up."""
 
 
-class SteppingReactor(EPollReactor):
-    """An epoll reactor that is not installed, with a clock that the test moves."""
+class SteppingEPollReactor(EPollReactor):
+    """Twisted's epoll reactor, not installed, with a clock that the test moves."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -39,10 +41,17 @@ class SteppingReactor(EPollReactor):
         raise AssertionError(f"not within {STEPS} turns of the reactor")
 
 
+class SteppingReactor(SteppingEPollReactor, ChangelistReactor):
+    """Our reactor, likewise."""
+
+
+REACTORS = [SteppingReactor, SteppingEPollReactor]
+
+
 @contextmanager
-def stepping() -> Iterator[SteppingReactor]:
-    """One, whose descriptors are closed at the end."""
-    reactor = SteppingReactor()
+def stepping(kind: type[SteppingEPollReactor] = SteppingReactor) -> Iterator[SteppingEPollReactor]:
+    """Make a reactor whose descriptors are closed at the end."""
+    reactor = kind()
     try:
         yield reactor
     finally:

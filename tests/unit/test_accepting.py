@@ -13,10 +13,8 @@ from echotime.daemon.listeners import Listener
 from echotime.daemon.settings import Address
 from echotime.ports import reserve
 from echotime.ports.accepting import PAUSE
-from echotime.ports.polled import PolledPort
-from echotime.ports.stock import StockPort
 from tests.unit.noting import Bench
-from tests.unit.stepping import connected, received, reset, stepping
+from tests.unit.stepping import SteppingEPollReactor, connected, received, reset
 
 
 class Failing:
@@ -39,16 +37,15 @@ class Failing:
         return self._real._accept()
 
 
-@pytest.fixture(params=[StockPort, PolledPort])
-def failing(request: pytest.FixtureRequest) -> Iterator[Bench]:
-    """A bench for each kind, with such a socket."""
-    with stepping() as reactor:
-        found = Bench(request.param, reactor)
-        found.port.socket = Failing(found.port.socket)
-        yield found
-        found.port.stopListening()
-        reactor.step(2)
-        assert reactor.clock.getDelayedCalls() == []
+@pytest.fixture
+def failing(stepped: SteppingEPollReactor) -> Iterator[Bench]:
+    """A bench with such a socket."""
+    found = Bench(stepped)
+    found.port.socket = Failing(found.port.socket)
+    yield found
+    found.port.stopListening()
+    stepped.step(2)
+    assert stepped.clock.getDelayedCalls() == []
 
 
 def fails(bench: Bench, number: int, times: int) -> Failing:

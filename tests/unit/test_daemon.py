@@ -19,11 +19,10 @@ from echotime.daemon.failure import StartFailed, cannot_listen
 from echotime.daemon.listeners import Listener
 from echotime.daemon.options import Options
 from echotime.daemon.service import Daemon
-from echotime.daemon.settings import Address, Settings, Transport
+from echotime.daemon.settings import Address, Settings
 from echotime.ports.batched import BatchedPort
 from echotime.ports.one_answer import IOneAnswer
-from echotime.ports.polled import PolledPort
-from echotime.ports.stock import StockPort
+from echotime.ports.tcp import EchoPort
 from echotime.ports.udp import TimePort
 from echotime.servers.drain import Drain
 from echotime.servers.echo import EchoFactory
@@ -65,8 +64,6 @@ class OptionsTests(SynchronousTestCase):
                 *(
                     "--sockopt",
                     "tcp:SO_KEEPALIVE=on",
-                    "--transport",
-                    "Stock",
                     "--answer-low-ports",
                     "--answer-broadcast",
                 ),
@@ -81,7 +78,6 @@ class OptionsTests(SynchronousTestCase):
                 epoch=Epoch.RFC868,
                 answer_low_ports=True,
                 answer_broadcast=True,
-                transport=Transport.STOCK,
                 show_messages=0,
                 drain_seconds=0.5,
             ),
@@ -193,7 +189,7 @@ class StartTests(SynchronousTestCase):
 
     def listener(self, where: Address) -> Listener:
         """A TCP listener of the daemon."""
-        port = PolledPort(where.port, self.factory, interface=where.host, reactor=self.reactor)
+        port = EchoPort(where.port, self.factory, interface=where.host, reactor=self.reactor)
         listener = Listener("tcp", where, port)
         self.daemon.addService(listener)
         return listener
@@ -277,15 +273,8 @@ class TapTests(SynchronousTestCase):
         options.parseOptions(["--tcp", "1", "--udp", "2", "--udp", "3", "--reply", "ok"])
         service = tap.makeService(options)
         ports = [listener.port for listener in service if isinstance(listener, Listener)]
-        self.assertEqual([type(port) for port in ports], [PolledPort, BatchedPort, BatchedPort])
+        self.assertEqual([type(port) for port in ports], [EchoPort, BatchedPort, BatchedPort])
         self.assertEqual([port.connected for port in ports], [0, 0, 0])
-
-    def test_stock(self) -> None:
-        """--transport stock makes listeners on Twisted's own transports."""
-        options = Options()
-        options.parseOptions(["--tcp", "1", "--udp", "2", "--transport", "stock"])
-        ports = [listener.port for listener in tap.makeService(options) if isinstance(listener, Listener)]
-        self.assertEqual([type(port) for port in ports], [StockPort, TimePort])
 
     def test_one_answer(self) -> None:
         """The time protocol is one whose answer depends on the moment alone."""

@@ -19,13 +19,10 @@ from hypothesis.stateful import (
 )
 from twisted.logger import LogEvent
 
-from echotime.ports.polled import PolledPort
-from echotime.ports.stock import StockPort
-from echotime.ports.tcp import EchoPort
 from echotime.wire.message import ACKNOWLEDGEMENT, MESSAGE_SIZE
 from tests.unit.fuzzing import bounded
 from tests.unit.participants import Operators
-from tests.unit.stepping import stepping
+from tests.unit.stepping import REACTORS, SteppingEPollReactor, stepping
 from tests.unit.world import OPTIONS, SIZES, World, nothing_left
 
 WHICH = st.integers(0, 5)
@@ -41,12 +38,12 @@ class EchoMachine(RuleBasedStateMachine):
         super().__init__()
         self.resources = ExitStack()
 
-    @initialize(kind=st.sampled_from([PolledPort, StockPort]), acknowledgement=st.sampled_from([ACKNOWLEDGEMENT, b""]))
-    def begin(self, kind: type[EchoPort], acknowledgement: bytes) -> None:
-        """A port of one kind, with one client."""
+    @initialize(kind=st.sampled_from(REACTORS), acknowledgement=st.sampled_from([ACKNOWLEDGEMENT, b""]))
+    def begin(self, kind: type[SteppingEPollReactor], acknowledgement: bytes) -> None:
+        """A port on one of the reactors, with one client."""
         self.resources.enter_context(nothing_left())
-        reactor = self.resources.enter_context(stepping())
-        self.world = World(reactor, kind, Operators(), acknowledgement)
+        reactor = self.resources.enter_context(stepping(kind))
+        self.world = World(reactor, Operators(), acknowledgement)
         self.world.act("connect", 0, 0)
 
     def act(self, what: str, which: int = 0, size: int = 0) -> None:

@@ -12,7 +12,8 @@ import pytest
 from echotime.daemon.health import HealthCheck, Verdict
 from echotime.daemon.listeners import Listener
 from echotime.daemon.settings import Address
-from echotime.ports.choice import tcp_port, udp_port
+from echotime.ports.batched import BatchedPort
+from echotime.ports.tcp import EchoPort
 from echotime.servers.access import Access
 from echotime.servers.echo import EchoFactory
 from echotime.servers.replies import FixedWord
@@ -43,8 +44,8 @@ class Elsewhere:
         daemon.factory = EchoFactory(FixedWord(b"ok"), daemon.traffic)
         with tcp, datagrams:
             daemon.begin(
-                tcp_port(fast=daemon.fast).adopt(tcp.fileno(), daemon.factory, reactor=daemon.reactor),
-                udp_port(fast=daemon.fast).adopt(
+                EchoPort.adopt(tcp.fileno(), daemon.factory, reactor=daemon.reactor),
+                BatchedPort.adopt(
                     datagrams.fileno(),
                     TimeProtocol(time.time, daemon.traffic.counters),
                     reactor=daemon.reactor,
@@ -126,7 +127,7 @@ def test_several_listeners(daemon: Daemon) -> None:
     daemon.factory = EchoFactory(FixedWord(b"ok"), daemon.traffic)
     for sock in found[:3]:
         with sock:
-            port = tcp_port(fast=daemon.fast).adopt(sock.fileno(), daemon.factory, reactor=daemon.reactor)
+            port = EchoPort.adopt(sock.fileno(), daemon.factory, reactor=daemon.reactor)
             daemon.listeners.append(Listener("tcp", Address("", 0), port))
     daemon.check = HealthCheck(daemon.listeners, daemon.factory, daemon.reactor)
     for number, (listener, client) in enumerate(zip(daemon.listeners, found[3:], strict=True)):

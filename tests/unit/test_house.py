@@ -23,7 +23,8 @@ MAY_IMPORT = {
     "manual": {"daemon", "command"},
     "completion": {"daemon", "command", "demonstrations", "sockopt"},
     "daemon": {"wire", "sockopt", "ports", "servers", "desk", "locale"},
-    "tap": {"wire", "sockopt", "ports", "servers", "desk", "daemon"},
+    "reactor": set(),
+    "tap": {"wire", "sockopt", "ports", "servers", "desk", "daemon", "reactor"},
 }
 STANDARD_LIBRARY_ONLY = {"wire", "sockopt", "demonstrations"}
 MODULES = sorted((ROOT / "echotime").rglob("*.py"))

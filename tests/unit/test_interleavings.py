@@ -1,4 +1,7 @@
-"""Both TCP ports under random interleavings of what clients, operators and the reactor do, against a simple model."""
+"""The TCP service under random interleavings of what clients, operators and the reactor do, against a simple model.
+
+On our reactor and on Twisted's.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,10 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from echotime.ports.polled import PolledPort
-from echotime.ports.stock import StockPort
-from echotime.ports.tcp import EchoPort
 from echotime.servers.replies import IReplySource, NoWords
 from echotime.wire.message import ACKNOWLEDGEMENT
 from tests.unit.participants import Operators
-from tests.unit.stepping import stepping
+from tests.unit.stepping import REACTORS, SteppingEPollReactor, stepping
 from tests.unit.world import SIZES, World, nothing_left
 
 ACTS = [
@@ -37,17 +37,19 @@ EXAMPLES = 250
 STEPS = st.tuples(st.sampled_from([*ACTS, *OFTEN, *OFTEN, *OFTEN, "stop"]), st.integers(0, 5), st.sampled_from(SIZES))
 
 
-@pytest.mark.parametrize("kind", [StockPort, PolledPort])
+@pytest.mark.parametrize("kind", REACTORS)
 @pytest.mark.parametrize("words", [NoWords, Operators])
 @pytest.mark.parametrize("acknowledgement", [ACKNOWLEDGEMENT, b""])
-def test_interleavings(kind: type[EchoPort], words: Callable[[], IReplySource], acknowledgement: bytes) -> None:
+def test_interleavings(
+    kind: type[SteppingEPollReactor], words: Callable[[], IReplySource], acknowledgement: bytes
+) -> None:
     """Whatever happens in whatever order: exact answers, one end each, nothing missed, nothing left."""
 
     @settings(max_examples=EXAMPLES, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
     @given(st.lists(STEPS, min_size=5, max_size=60))
     def holds(steps: list[tuple[str, int, int]]) -> None:
-        with nothing_left(), stepping() as reactor:
-            world = World(reactor, kind, words(), acknowledgement)
+        with nothing_left(), stepping(kind) as reactor:
+            world = World(reactor, words(), acknowledgement)
             try:
                 world.act("connect", 0, 0)
                 for what, which, size in steps:

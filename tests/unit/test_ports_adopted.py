@@ -29,12 +29,12 @@ from tests.unit.loopback import (
 
 
 @pytest_twisted.ensureDeferred
-async def test_adopted_tcp(started: Started, kind: type[EchoPort]) -> None:
-    """An PolledPort on a listening descriptor serves it, sets what still can be set, and says what came too late."""
+async def test_adopted_tcp(started: Started) -> None:
+    """An EchoPort on a listening descriptor serves it, sets what still can be set, and says what came too late."""
     factory = SizesFactory(2)
     with bound(socket.SOCK_STREAM) as given:
         asked = options("SO_KEEPALIVE=on", "IP_FREEBIND=on")
-        port = started(kind.adopt(given.fileno(), factory, asked=asked))
+        port = started(EchoPort.adopt(given.fileno(), factory, asked=asked))
         address = given.getsockname()
     assert not port.socket.getblocking()
     assert (get(port.socket, "SO_KEEPALIVE"), get(port.socket, "TCP_NODELAY")) == (1, 1)

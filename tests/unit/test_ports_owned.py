@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -14,22 +13,19 @@ from twisted.python.failure import Failure
 from echotime.daemon.listeners import Listener
 from echotime.daemon.settings import Address
 from echotime.ports.owned import ShutDown
-from echotime.ports.polled import PolledPort
-from echotime.ports.stock import StockPort
+from echotime.ports.tcp import EchoPort
 from tests.unit.loopback import SERVED
 from tests.unit.noting import Notes
-from tests.unit.stepping import SteppingReactor, reset, stepping
-
-_TCP = {"polled": PolledPort, "stock": StockPort}
+from tests.unit.stepping import SteppingEPollReactor, reset
 
 
 class Owner:
     """A listening port of one kind, in a reactor of its own, and why its owner was told that it is lost."""
 
-    def __init__(self, kind: str, reactor: SteppingReactor) -> None:
+    def __init__(self, kind: str, reactor: SteppingEPollReactor) -> None:
         self.reactor = reactor
-        if kind in _TCP:
-            self.port: Any = _TCP[kind](0, Notes(), interface="127.0.0.1", reactor=reactor)
+        if kind == "tcp":
+            self.port: Any = EchoPort(0, Notes(), interface="127.0.0.1", reactor=reactor)
         else:
             self.port = SERVED[kind].on(reactor=reactor)
         self.told: list[Failure] = []
@@ -52,11 +48,10 @@ class Owner:
         self.reactor.step(5)
 
 
-@pytest.fixture(params=[*_TCP, *SERVED])
-def owner(request: pytest.FixtureRequest) -> Iterator[Owner]:
-    """One, for each kind of port."""
-    with stepping() as reactor:
-        yield Owner(request.param, reactor)
+@pytest.fixture(params=["tcp", *SERVED])
+def owner(request: pytest.FixtureRequest, stepped: SteppingEPollReactor) -> Owner:
+    """One, for each kind of port on each of the reactors."""
+    return Owner(request.param, stepped)
 
 
 def test_stopped(owner: Owner) -> None:

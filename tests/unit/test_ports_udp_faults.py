@@ -12,7 +12,7 @@ import pytest
 
 from echotime.ports.batched import BatchedPort
 from tests.unit.loopback import SERVED
-from tests.unit.stepping import SteppingReactor, stepping
+from tests.unit.stepping import SteppingEPollReactor, stepping
 
 LACKING = [errno.ENOBUFS, errno.ENOMEM, errno.EAGAIN, errno.EPERM, errno.ENETDOWN, errno.EHOSTUNREACH]
 _MSG_ERRQUEUE = 0x2000
@@ -49,7 +49,7 @@ class Asked(NamedTuple):
     """A port in a reactor of its own."""
 
     port: Any
-    reactor: SteppingReactor
+    reactor: SteppingEPollReactor
 
     def refuse(self, call: str, number: int, times: int) -> Refused:
         """Let its way to receive or send fail."""

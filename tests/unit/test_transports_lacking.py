@@ -1,4 +1,4 @@
-"""ports/polled.py and ports/stock.py where descriptors are lacking."""
+"""The TCP port where descriptors are lacking."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from echotime.ports.polled import PolledPort
 from tests.unit.loopback import open_descriptors
 from tests.unit.noting import Bench
 from tests.unit.stepping import connected, received, reset, stepping
@@ -48,7 +47,7 @@ def test_out_of_descriptors(bench: Bench) -> None:
                 received(each)
     assert bench.port.errors == {"accept EMFILE": 2}
     clients = [socket.create_connection(("127.0.0.1", bench.port.getHost().port)) for _ in range(30)]
-    bench.reactor.step(2 if bench.kind is PolledPort else 40)
+    bench.reactor.step(2)
     assert bench.factory.happened("made") >= len(clients)
     for client in clients:
         reset(client)
@@ -76,8 +75,8 @@ class Refusing:
 
     refuses = 0
 
-    def __init__(self) -> None:
-        self._real = EPOLL()
+    def __init__(self, size: int) -> None:
+        self._real = EPOLL(size)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._real, name)
@@ -92,9 +91,9 @@ class Refusing:
 
 def test_no_room_to_watch(monkeypatch: pytest.MonkeyPatch) -> None:
     """Connections that the kernel cannot watch are ended, and no other."""
-    monkeypatch.setattr("echotime.ports.poller.select.epoll", Refusing)
+    monkeypatch.setattr("twisted.internet.epollreactor.epoll", Refusing)
     with stepping() as reactor:
-        bench = Bench(PolledPort, reactor)
+        bench = Bench(reactor)
         Refusing.refuses = 2
         with connected(bench.port), connected(bench.port):
             bench.made(2)
@@ -107,8 +106,8 @@ def test_no_room_to_watch(monkeypatch: pytest.MonkeyPatch) -> None:
             bench.over()
 
 
-def test_the_poller_itself_cannot_be_watched(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the reactor has no room for the poller, or there is no descriptor for it, the port does not listen."""
+def test_the_port_cannot_be_watched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where epoll has no room for the port, startListening raises, and the port does not listen."""
     with stepping() as reactor:
         before = open_descriptors()
         add = reactor.addReader
@@ -118,10 +117,10 @@ def test_the_poller_itself_cannot_be_watched(monkeypatch: pytest.MonkeyPatch) ->
 
         monkeypatch.setattr(reactor, "addReader", refuse)
         with pytest.raises(OSError, match="No space"):
-            Bench(PolledPort, reactor)
+            Bench(reactor)
         assert open_descriptors() == before
         monkeypatch.setattr(reactor, "addReader", add)
-        bench = Bench(PolledPort, reactor)
+        bench = Bench(reactor)
         with connected(bench.port) as sock:
             bench.made()
             reset(sock)

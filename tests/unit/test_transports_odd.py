@@ -1,4 +1,4 @@
-"""ports/polled.py and ports/stock.py in odd moments: what fails in one connection is no other's matter."""
+"""ports/connection.py in odd moments: what fails in one connection is no other's matter."""
 
 from __future__ import annotations
 
@@ -14,14 +14,11 @@ from twisted.internet.error import ConnectionAborted, ConnectionLost
 from twisted.logger import LogEvent
 from twisted.python.failure import Failure
 
-from echotime.ports.polled import PolledPort
-from echotime.ports.stock import StockPort
-from echotime.ports.tcp import EchoPort
 from echotime.sockopt.assignment import parse
 from echotime.sockopt.catalogue import BY_NAME
 from tests.unit.loopback import open_descriptors
 from tests.unit.noting import LARGE, Bench, Noting
-from tests.unit.stepping import connected, received, reset, stepping
+from tests.unit.stepping import SteppingEPollReactor, connected, received, reset, stepping
 from tests.unit.test_transports_writing import Pushing
 
 
@@ -30,26 +27,22 @@ def fails(*_: object) -> None:
     raise SystemExit("odd")
 
 
-def test_ipv6_addresses() -> None:
+def test_ipv6_addresses(stepped: SteppingEPollReactor) -> None:
     """Both ends' addresses are of the family they are of."""
-    for kind in (StockPort, PolledPort):
-        with stepping() as reactor, socket.socket(socket.AF_INET6) as sock:
-            bench = Bench(kind, reactor)
-            port = kind(0, bench.factory, interface="::1", reactor=reactor)
-            port.startListening()
-            sock.connect(("::1", port.getHost().port))
-            transport = bench.made()
-            assert (transport.getPeer().host, transport.getPeer().port) == sock.getsockname()[:2]
-            assert (transport.getHost().host, transport.getHost().port) == sock.getpeername()[:2]
-            reset(sock)
-            bench.over()
+    with socket.socket(socket.AF_INET6) as sock:
+        bench = Bench(stepped, "::1")
+        sock.connect(("::1", bench.port.getHost().port))
+        transport = bench.made()
+        assert (transport.getPeer().host, transport.getPeer().port) == sock.getsockname()[:2]
+        assert (transport.getHost().host, transport.getHost().port) == sock.getpeername()[:2]
+        reset(sock)
+        bench.over()
 
 
-@pytest.mark.parametrize("refusing", [StockPort, PolledPort])
-def test_refused_does_not_linger(refusing: type[EchoPort]) -> None:
+def test_refused_does_not_linger() -> None:
     """A client that is not admitted, and does not take the end, holds nobody up; SO_LINGER would wait for it."""
     with stepping() as reactor:
-        bench = Bench(refusing, reactor)
+        bench = Bench(reactor)
         bench.port.change(parse("SO_LINGER=5s"))
         bench.factory.buildProtocol = lambda addr: None  # type: ignore[method-assign]
         with connected(bench.port) as silent, connected(bench.port) as sock:
@@ -79,7 +72,7 @@ def test_an_end_that_fails(bench: Bench, clean_reactor: list[LogEvent]) -> None:
 def test_an_end_that_fails_with_the_reactor(clean_reactor: list[LogEvent]) -> None:
     """connectionLost of one protocol may raise, and the others are ended with the reactor all the same."""
     with stepping() as reactor:
-        bench = Bench(PolledPort, reactor)
+        bench = Bench(reactor)
         with connected(bench.port), connected(bench.port), connected(bench.port):
             bench.made(3)
             bench.factory.acts["lost"] = fails
@@ -92,7 +85,7 @@ def test_an_end_that_fails_with_the_reactor(clean_reactor: list[LogEvent]) -> No
 def test_a_producer_that_fails_at_the_end(clean_reactor: list[LogEvent]) -> None:
     """stopProducing may raise: the protocol is told, the descriptor closed."""
     with stepping() as reactor:
-        bench = Bench(PolledPort, reactor)
+        bench = Bench(reactor)
         with connected(bench.port) as other, connected(bench.port) as sock:
             bench.made(2)
             transports: list[Any] = [each.transport for each in bench.factory.connections]
@@ -144,7 +137,7 @@ def test_too_late(bench: Bench, late: str) -> None:
 def test_no_exception_ends_the_port(clean_reactor: list[LogEvent]) -> None:
     """Whatever a factory raises, the next is accepted, and the descriptor is closed, which Twisted's own port leaks."""
     with stepping() as reactor:
-        bench = Bench(PolledPort, reactor)
+        bench = Bench(reactor)
         built = bench.factory.buildProtocol
         bench.factory.buildProtocol = fails  # type: ignore[method-assign,assignment]
         with connected(bench.port) as sock:
@@ -224,29 +217,22 @@ def test_nothing_keeps_a_connection(bench: Bench) -> None:
             assert gone() is None
     finally:
         gc.enable()
-    assert open_descriptors() - before <= 1, "but for the poller's own"
+    assert open_descriptors() - before <= 1, "but for the reserve"
 
 
 def test_one_writes_to_another_of_its_turn(bench: Bench) -> None:
     """What one connection's message writes to another comes after what that one wrote itself in the same turn."""
 
     def act(one: Noting) -> None:
-        bench.factory.transport.write(b"")
         first = bench.factory.connections[0].transport
         assert first is not None
-        first.write(b"first " if len(bench.factory.connections) == 1 else b"second")
+        first.write(b"first " if bench.factory.happened("data") == 1 else b"second")
 
     bench.factory.acts["data"] = act
     with connected(bench.port) as sock, connected(bench.port) as other:
         sock.send(b"x")
         sock.shutdown(socket.SHUT_WR)
-        if bench.kind is StockPort:
-            bench.factory.acts["data"] = lambda one: bench.factory.transport.write(b"")
-            bench.made(2)
-            for each in (b"first ", b"second"):
-                bench.factory.connections[0].transport.write(each)
-        else:
-            other.send(b"x")
+        other.send(b"x")
         assert bench.read(sock, 12) == b"first second"
         reset(sock)
         reset(other)

@@ -1,4 +1,4 @@
-"""ports/polled.py and ports/stock.py: writing, producers, and ending one side."""
+"""ports/connection.py: writing, producers, and ending one side."""
 
 from __future__ import annotations
 

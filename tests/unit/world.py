@@ -14,13 +14,14 @@ from typing import Any
 
 from twisted.internet import tcp
 
-from echotime.ports.polled import PolledPort
+from echotime.ports.reserve import RESERVE
 from echotime.ports.tcp import EchoPort
 from echotime.servers.drain import Drain
 from echotime.servers.replies import IReplySource
 from tests.unit.loopback import open_descriptors, options
+from tests.unit.noting import nothing_watched
 from tests.unit.participants import PAYLOAD, Client, Notes, NoWord, Operators
-from tests.unit.stepping import SteppingReactor, reset
+from tests.unit.stepping import SteppingEPollReactor, reset
 
 SIZES = [1, 2, 100, 4095, 4096, 4097, 9000, 70_000, 300_000]
 OPTIONS = ["SO_SNDBUF=4608", "TCP_NODELAY=0", "TCP_NODELAY=1", "SO_LINGER=30", "SO_KEEPALIVE=1"]
@@ -32,11 +33,12 @@ TURNS = 2000
 class World:
     """A port, its clients and its operators."""
 
-    def __init__(self, reactor: SteppingReactor, kind: type[EchoPort], words: IReplySource, acknowledgement: bytes):
+    def __init__(self, reactor: SteppingEPollReactor, words: IReplySource, acknowledgement: bytes):
         self.reactor = reactor
         self.words = words
         self.factory = Notes(words, reactor.clock, acknowledgement)
-        self.port: Any = kind(0, self.factory, interface="127.0.0.1", asked=options("SO_SNDBUF=16384"), reactor=reactor)
+        asked = options("SO_SNDBUF=16384")
+        self.port: Any = EchoPort(0, self.factory, interface="127.0.0.1", asked=asked, reactor=reactor)
         self.port.startListening()
         self.clients: list[Client] = []
         self.interfered: set[int] = set()
@@ -232,17 +234,15 @@ class World:
         assert not self.reactor.clock.getDelayedCalls()
         assert self.reactor.getReaders() == [self.reactor.waker]
         assert not self.reactor.getWriters()
-        if isinstance(self.port, PolledPort):
-            poller = self.port.poller
-            left = (poller._known, poller._reads, poller._writes, poller._told, poller._changed, poller._in_turn)
-            assert not any(left)
-            assert poller._epoll is None
+        assert nothing_watched(self.reactor)
 
 
 @contextmanager
 def nothing_left() -> Iterator[None]:
     """No descriptor stays open."""
-    tcp._reservedFD.reserve()  # Twisted's own, which the first port opens for all
+    # those that the first port opens for all, Twisted's and ours
+    tcp._reservedFD.reserve()
+    RESERVE.keep()
     before = open_descriptors()
     yield
     assert open_descriptors() == before

@@ -25,16 +25,15 @@ UNANSWERABLE = {
 
 def stall(daemons: Daemons, seconds: float = 2.0) -> Iterator[Figure]:
     """Short datagrams: Twisted's port reads on for as long as they come, and all others wait."""
-    for transport in ("fast", "stock"):
-        with daemons.start("--show-messages", "0", "--transport", transport) as daemon:
-            for size in (0, 1):
-                with flooded(daemon.address("UDP"), size):
-                    found = echoes(daemon, seconds)
-                median = 1000 * statistics.median(each.seconds for each in found)
-                longest = 1000 * max(each.of_the_daemon for each in found)
-                of = f"TCP echo in a flood of {size}-byte datagrams, {transport}"
-                yield Figure(f"{of}: median", median, "ms", most=3, timed=True)
-                yield Figure(f"{of}: longest stall, in CPU time of the daemon", longest, "ms", most=10, timed=True)
+    with daemons.start("--show-messages", "0") as daemon:
+        for size in (0, 1):
+            with flooded(daemon.address("UDP"), size):
+                found = echoes(daemon, seconds)
+            median = 1000 * statistics.median(each.seconds for each in found)
+            longest = 1000 * max(each.of_the_daemon for each in found)
+            of = f"TCP echo in a flood of {size}-byte datagrams"
+            yield Figure(f"{of}: median", median, "ms", most=3, timed=True)
+            yield Figure(f"{of}: longest stall, in CPU time of the daemon", longest, "ms", most=10, timed=True)
 
 
 def log(daemons: Daemons, number: int = 10_000) -> Iterator[Figure]:
