@@ -1,4 +1,4 @@
-"""The TCP service: echo, acknowledgement, word; exact at half-close, and never more than one answer ahead.
+"""The TCP service: echo, acknowledgement, word; exact at half-close, and never more than one read ahead.
 
 A connection is read only while no word is awaited from the reply source, the last answers fit the
 transport's buffer, and the client has not ended its side. EchoProtocol._close_or_read is that rule.
@@ -19,6 +19,7 @@ from zope.interface import implementer
 
 from echotime.servers.admission import Admission
 from echotime.servers.echo_transport import IEchoTransport
+from echotime.servers.large_reads import LargeReads
 from echotime.servers.replies import IReplySource
 from echotime.servers.source import source
 from echotime.servers.traffic import Counters, Traffic
@@ -30,6 +31,8 @@ from echotime.wire import message as wire
 class EchoProtocol(Protocol):
     """One connection. What dataReceived is given is one message, so the transport decides where one ends.
 
+    While the client streams it may be up to LARGE bytes, which are taken as messages of 4096 (servers.large_reads).
+
     It is the push producer of its own transport: a client that does not read is not read from either.
     """
 
@@ -39,6 +42,8 @@ class EchoProtocol(Protocol):
     ended_at: float | None = None
     """When either side ended it."""
     _ended_here = False
+    _streams = False
+    """True while the transport reads more than a message at a time."""
 
     def __init__(self, number: int = 0, source: str = "") -> None:
         self.number = number
@@ -110,6 +115,9 @@ class EchoProtocol(Protocol):
     def dataReceived(self, message: bytes) -> None:
         """Answer one message; with the word if it is known at once, else without it for now."""
         factory = self.factory
+        if (self._streams or len(message) >= wire.MESSAGE_SIZE) and not factory.asks:
+            self._answer_stream(message)
+            return
         traffic = factory.traffic
         self.messages += 1
         self.bytes_in += len(message)
@@ -122,6 +130,27 @@ class EchoProtocol(Protocol):
             self._ask(message)
         else:
             self.transport.write(message + factory.after_each)
+
+    def _answer_stream(self, data: bytes) -> None:
+        """Answer what a client sent that does not wait for answers: messages of 4096 bytes, the last maybe shorter."""
+        factory = self.factory
+        messages = [data[at : at + wire.MESSAGE_SIZE] for at in range(0, len(data), wire.MESSAGE_SIZE)]
+        for message in messages:
+            self.messages += 1
+            self.bytes_in += len(message)
+            if factory.traffic.attentive or self.messages == 1:
+                self._show(message)
+            else:
+                factory.traffic.unnoticed += 1
+        self.last_active = factory.seconds()
+        answer = factory.after_each.join([*messages, b""])
+        self.transport.write(answer)
+        factory.large_reads.answered(self, len(data), len(answer), self._output_full)
+
+    def set_read_size(self, size: int) -> None:
+        """Read at most `size` bytes at a time from now on."""
+        self._streams = size > wire.MESSAGE_SIZE
+        self.transport.read_size = size
 
     def _show(self, message: bytes) -> None:
         if self.messages == 1:
@@ -157,6 +186,8 @@ class EchoProtocol(Protocol):
         # its place is free, whatever fails below at those who are told
         self.factory.connections.discard(self)
         self.factory.admission.left(self)
+        if self.bytes_in >= wire.MESSAGE_SIZE:
+            self.factory.large_reads.forget(self)
         awaited, self._awaited = self._awaited, None
         try:
             if awaited is not None:
@@ -178,7 +209,8 @@ class EchoProtocol(Protocol):
         self._close_or_read()
 
     def resumeProducing(self) -> None:
-        """The transport's buffer has room again."""
+        """The transport's buffer is empty."""
+        self.factory.large_reads.release(self)
         self.last_active = self.factory.seconds()
         self._output_full = False
         self._close_or_read()
@@ -253,6 +285,7 @@ class EchoFactory(ServerFactory):
         self.admission = admission or Admission(traffic.counters)
         self.traffic = traffic
         self.seconds = traffic.clock.seconds
+        self.large_reads = LargeReads(traffic.clock)
         self.say(words, acknowledgement)
         self.health: Any = None
         """Makes the protocols of the health check's connections (HealthFactory), where there is one."""
@@ -266,6 +299,7 @@ class EchoFactory(ServerFactory):
         self.asks = words.always is None
         """Whether each message's word has to be asked for."""
         self.after_each = wire.answer(b"", acknowledgement, words.always or b"")
+        self.large_reads.allow(not self.asks and len(self.after_each) <= wire.MESSAGE_SIZE)
         for each in self.connections:
             each.settle(before)
 

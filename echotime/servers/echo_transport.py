@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from twisted.internet.interfaces import IConsumer, IPushProducer, ITCPTransport
+from zope.interface import Attribute
 
 
 class IEchoTransport(ITCPTransport, IConsumer, IPushProducer):
     """What EchoProtocol needs below it: a TCP transport whose reading and whose buffer can be followed."""
+
+    read_size = Attribute("The most bytes (int) that are read at a time. The protocol may change it.")
 
     def taken() -> int:
         """How many bytes the client has taken of what it was sent."""

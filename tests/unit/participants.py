@@ -15,6 +15,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from echotime.servers.echo import EchoFactory, EchoProtocol
+from echotime.servers.large_reads import LARGE
 from echotime.servers.replies import IReplySource
 from echotime.servers.traffic import Traffic
 from echotime.wire.message import MESSAGE_SIZE
@@ -70,14 +71,20 @@ class Noted(EchoProtocol):
 
     def dataReceived(self, message: bytes) -> None:
         """A message."""
-        if self.owes or self.closing or self.ends or not 0 < len(message) <= MESSAGE_SIZE:
-            self.factory.wrong.append(f"read at the wrong time, or too much: {len(message)}")
-        self.came.append(message)
-        self.said += message + self.factory.after_each
         words = self.factory.words
+        most = MESSAGE_SIZE if isinstance(words, Operators) else LARGE
+        if self.owes or self.closing or self.ends or not 0 < len(message) <= most:
+            self.factory.wrong.append(f"read at the wrong time, or too much: {len(message)}")
+        # the messages that so many recv(4096) would have returned
+        for at in range(0, len(message), MESSAGE_SIZE):
+            self.came.append(message[at : at + MESSAGE_SIZE])
+            self.said += self.came[-1] + self.factory.after_each
         if isinstance(words, Operators):
             self.said += words.at_once(words.asked + 1) or b""
         super().dataReceived(message)
+        counted = (self.messages, self.bytes_in, self.bytes_out)
+        if counted != (len(self.came), sum(map(len, self.came)), len(self.said)):
+            self.factory.wrong.append(f"counted {counted}")
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The end."""

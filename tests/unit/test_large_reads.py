@@ -1,0 +1,165 @@
+"""servers/large_reads.py, and EchoProtocol where a client streams."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+
+from echotime.servers.echo import EchoFactory, EchoProtocol
+from echotime.servers.large_reads import _STOP, LARGE, PER_ITERATION, LargeReads
+from echotime.servers.replies import FixedWord, NoWords
+from echotime.servers.traffic import Traffic
+from echotime.wire.message import ACKNOWLEDGEMENT, MESSAGE_SIZE
+
+
+class Reading:
+    """A connection that notes the size of its reads."""
+
+    size = MESSAGE_SIZE
+
+    def set_read_size(self, size: int) -> None:
+        """Note it."""
+        self.size = size
+
+
+class Transport(StringTransport):
+    """A transport with a buffer of `space` bytes, that tells its producer when it is full."""
+
+    read_size = MESSAGE_SIZE
+    space = 1 << 30
+
+    def write(self, data: bytes) -> None:
+        """Take it."""
+        super().write(data)
+        if len(self.value()) > self.space and self.producer is not None:
+            self.producer.pauseProducing()
+
+
+def connected(factory: EchoFactory, **transport: Any) -> EchoProtocol:
+    """A connection of a factory."""
+    protocol = factory.buildProtocol(Transport().getPeer())
+    assert protocol is not None
+    made = Transport()
+    vars(made).update(transport)
+    protocol.makeConnection(made)
+    return protocol
+
+
+def factory(words: Any = None, acknowledgement: bytes = ACKNOWLEDGEMENT, messages: int = 0) -> EchoFactory:
+    """One with a clock of its own."""
+    return EchoFactory(words or NoWords(), Traffic(Clock(), messages), acknowledgement)
+
+
+@given(st.lists(st.integers(1, LARGE), min_size=1, max_size=8), st.sampled_from([ACKNOWLEDGEMENT, b"", b"x" * 4000]))
+def test_answers_are_those_of_messages(sizes: list[int], acknowledgement: bytes) -> None:
+    """However much is read at a time, echo and counters are those of reads of at most 4096 bytes."""
+    data = [bytes([number % 256]) * size for number, size in enumerate(sizes)]
+    large, small = factory(acknowledgement=acknowledgement), factory(acknowledgement=acknowledgement)
+    one, other = connected(large), connected(small)
+    for each in data:
+        one.dataReceived(each)
+        for at in range(0, len(each), MESSAGE_SIZE):
+            other.dataReceived(each[at : at + MESSAGE_SIZE])
+    assert one.transport.value() == other.transport.value()  # type: ignore[attr-defined]
+    assert large.counters() == small.counters()
+
+
+def test_grows_and_shrinks() -> None:
+    """After a full message much is read, after less a message again."""
+    protocol = connected(factory())
+    for size, next_size in [(100, 4096), (4096, LARGE), (LARGE, LARGE), (5000, LARGE), (100, 4096), (4095, 4096)]:
+        protocol.dataReceived(bytes(size))
+        assert protocol.transport.read_size == next_size, size
+
+
+def test_not_where_each_message_is_needed() -> None:
+    """A reply source that is asked, or a trailer longer than a message, ends large reads, also those granted before."""
+
+    class Asking:
+        always = None
+
+        def word_for(self, message: bytes, peer: object) -> Deferred[bytes]:
+            return Deferred()
+
+    for words in (Asking(), FixedWord(bytes(5000))):
+        made = factory()
+        protocol = connected(made)
+        protocol.dataReceived(bytes(4096))
+        assert protocol.transport.read_size == LARGE
+        made.say(words, ACKNOWLEDGEMENT)  # type: ignore[arg-type]
+        assert protocol.transport.read_size == MESSAGE_SIZE
+        protocol.dataReceived(bytes(4096))
+        assert protocol.transport.read_size == MESSAGE_SIZE
+        made.say(NoWords(), ACKNOWLEDGEMENT)
+
+
+def test_messages_are_shown() -> None:
+    """Each message of a large read is shown, as long as the log may show one, and the others are counted."""
+    made = factory(messages=3)
+    seen: list[int] = []
+
+    class Watcher:
+        def began(self, peer: str) -> None:
+            seen.append(0)
+
+        def message(self, peer: str, message: bytes) -> None:
+            seen.append(len(message))
+
+        def ended(self, peer: str, how: str, bytes_in: int, bytes_out: int) -> None:
+            pass
+
+    watcher = Watcher()
+    made.traffic.watch(watcher)
+    connected(made).dataReceived(bytes(10_000))
+    assert seen == [0, 4096, 4096, 1808]
+    made.traffic.unwatch(watcher)
+    connected(made).dataReceived(bytes(10_000))
+    assert made.traffic.unnoticed == 2, "the first of a connection is always told"
+
+
+def test_an_iteration_is_bounded() -> None:
+    """Once so much was read in an iteration of the reactor, all read messages, until the next."""
+    clock = Clock()
+    reads = LargeReads(clock)
+    readers = [Reading() for _ in range(40)]
+    for each in readers:
+        reads.answered(each, 4096, 4107, full=False)
+    clock.advance(0)
+    read = 0
+    for each in readers:
+        read += each.size
+        reads.answered(each, each.size, each.size, full=False)
+    assert PER_ITERATION <= read <= PER_ITERATION + LARGE + 40 * MESSAGE_SIZE
+    assert {each.size for each in readers} == {MESSAGE_SIZE}
+    clock.advance(0)
+    reads.answered(readers[0], 4096, 4107, full=False)
+    assert readers[0].size == LARGE
+
+
+def test_memory_is_bounded() -> None:
+    """While so much is unsent, all read messages; each goes on when what it holds has left, or it is lost."""
+    made = factory()
+    protocols = [connected(made, space=0) for _ in range(200)]
+    held = 0
+    for each in protocols:
+        each.dataReceived(bytes(4096))
+        made.traffic.clock.advance(0)  # type: ignore[attr-defined]
+        each.resumeProducing()
+        if each.transport.read_size == LARGE:
+            each.dataReceived(bytes(LARGE))
+            held += LARGE
+            made.traffic.clock.advance(0)  # type: ignore[attr-defined]
+    assert _STOP <= held <= _STOP + LARGE
+    assert made.large_reads.held > _STOP
+    for each in protocols[::2]:
+        each.resumeProducing()
+    for each in protocols[1::2]:
+        each.connectionLost()
+    assert made.large_reads.held == 0
+    protocols[0].dataReceived(bytes(4096))
+    assert protocols[0].transport.read_size == LARGE
