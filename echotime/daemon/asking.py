@@ -19,7 +19,7 @@ from echotime.wire.timestamp import SIZE
 WRONG = "the answer is wrong"
 _MESSAGE = b"health check"
 _LATE = 100
-"""The most questions to a deaf listener that are remembered."""
+"""The most questions to a hung listener that are remembered."""
 
 
 class Asking(ABC):

@@ -4,7 +4,7 @@ A UDP socket asks itself. A TCP listener is asked over a new socket or, where th
 over what a client's connection has left (ports.spare).
 
 A question that never arrives says nothing of the daemon: a listener may be bound to a device, or firewalled. So a
-listener is called deaf, which is what a restart cures, only if its socket is dead, or if what waits in it is not taken;
+listener is called hung, which is what a restart cures, only if its socket is dead, or if what waits in it is not taken;
 that is looked at where a question is not answered.
 """
 
@@ -36,9 +36,9 @@ class Verdict(Enum):
     """What came of it."""
 
     ANSWERED = "answered"
-    UNREACHED = "not reached"
+    UNANSWERED = "not answered"
     """The question did not arrive; the listener may be well."""
-    DEAF = "deaf"
+    HUNG = "hung"
     """Nobody is served there."""
 
 
@@ -117,8 +117,8 @@ class HealthCheck:
             if not waiting(port).number:
                 asking.forget()
         except Dead as dead:
-            return Finding(listener.where, Verdict.DEAF, reason=str(dead))
-        return Finding(listener.where, Verdict.UNREACHED, reason=reason)
+            return Finding(listener.where, Verdict.HUNG, reason=str(dead))
+        return Finding(listener.where, Verdict.UNANSWERED, reason=reason)
 
     async def _taken(self, port: EchoPort | TimePort, limit: float) -> None:
         """Look until nothing waits, or something was taken. Raises Dead if that does not come."""

@@ -1,4 +1,4 @@
-"""What waits in a listener's socket and whether it is taken: how a deaf listener is told from one that was not reached.
+"""What waits in a listener's socket and whether it is taken: how a hung listener is told from one that was not reached.
 
 The socket is asked, by getsockopt and poll, and nothing of the network: so it works wherever the daemon runs.
 """

@@ -80,7 +80,7 @@ class SupervisionTests(DaemonTestCase):
         ended = daemon.stop()
         self.assertIn("served connections: 1 (silent: 0), messages: 1,", ended.out)
         self.assertEqual(ended.out.count("connection from"), 2)
-        self.assertNotIn("health", ended.out)
+        self.assertNotIn("health check", ended.out)
 
     def test_another_process(self) -> None:
         """A watchdog that is another process's is left alone."""
@@ -91,15 +91,15 @@ class SupervisionTests(DaemonTestCase):
         with self.assertRaises(TimeoutError):
             self.told("WATCHDOG=1")
 
-    def test_deaf(self) -> None:
-        """A daemon that is alive and deaf on one port is not told to be well, until it is well again."""
+    def test_hung(self) -> None:
+        """A daemon that is alive and hung on one port is not told to be well, until it is well again."""
         for transport in ("tcp", "udp"):
             options = " ".join(("--tcp", "127.0.0.1:0", "--udp", "127.0.0.1:0", *self.options))
-            deaf = self.prefix(WATCHDOG_USEC="800000", ECHOTIME_DEAF=transport, ECHOTIME_OPTIONS=options)
-            daemon = self.twistd("-y", str(Path(__file__).with_name("deaf.tac")), prefix=deaf)
+            hung = self.prefix(WATCHDOG_USEC="800000", ECHOTIME_HUNG=transport, ECHOTIME_OPTIONS=options)
+            daemon = self.twistd("-y", str(Path(__file__).with_name("hung.tac")), prefix=hung)
             self.told("WATCHDOG=1")
             daemon.signal(signal.SIGUSR2)
-            daemon.line(rf"health check: {transport.upper()} 127.0.0.1:\d+: deaf: \d+ .* wait, and none are taken")
+            daemon.line(rf"health check: {transport.upper()} 127.0.0.1:\d+: hung: \d+ .* wait, and none are taken")
             self.manager.settimeout(0.8)
             try:
                 while True:  # what was told before
