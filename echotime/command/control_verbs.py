@@ -101,9 +101,9 @@ def status(session: Session, rest: str) -> None:
 def _health_line(row: dict[str, Any]) -> str:
     if row["verdict"] == "answered":
         return _("listening on {where}, answered in {milliseconds:.1f} ms").format(**row)
-    if row["verdict"] == "deaf":
-        return _("{where} is deaf: {reason}").format(**row)
-    return _("listening on {where}, not reached: {reason}").format(**row)
+    if row["verdict"] == "hung":
+        return _("{where} is hung: {reason}").format(**row)
+    return _("listening on {where}, not answered: {reason}").format(**row)
 
 
 def connections(session: Session, rest: str) -> None:

@@ -1,126 +1,93 @@
-"""How each kind of port is asked, and what is remembered of questions that were not taken in time."""
+"""How each kind of port is asked a question of the daemon's own, and why there may be no answer.
+
+A question that is given up may still arrive. The source of a TCP question stays known until that is impossible, so
+that it is never taken for a client's. A UDP question is known by its secret, however late it is (ports.self_asked).
+"""
 
 from __future__ import annotations
 
-import socket
-from abc import ABC, abstractmethod
 from typing import Any
 
 from echotime.daemon.own_question import EchoQuestion, TimeQuestion, Unanswered
+from echotime.daemon.waiting import queue_state
 from echotime.ports.own_address import is_ours, ways_to
 from echotime.ports.spare import Spare
 from echotime.ports.tcp import EchoPort
 from echotime.ports.udp import TimePort
 from echotime.ports.vantage import NoVantage, has_network_of, vantage
 from echotime.servers.health import HealthFactory
-from echotime.servers.own_questions import OwnQuestions, Source
+from echotime.servers.own_questions import Source
 from echotime.wire.timestamp import SIZE
 
-WRONG = "the answer is wrong"
+SEGMENT_LIFETIME = 120.0
+"""Seconds for which a segment may be in the network (the MSL of RFC 9293)."""
 _MESSAGE = b"health check"
-_LATE = 100
-"""The most questions to a deaf listener that are remembered."""
+_MOST_LATE = 4096
+"""Sources that are remembered for a hung listener, the oldest forgotten first: as many as net.core.somaxconn has."""
 
 
-class Asking(ABC):
-    """The questions to one port, to whose protocols they are known as its `own`.
-
-    What is not answered may still be taken when nobody waits for it any more, and is no client's then either.
-    """
-
-    def __init__(self, port: EchoPort | TimePort, own: OwnQuestions, reactor: Any) -> None:
-        self._port = port
-        self._own = own
-        self._reactor = reactor
-        self._asked_from: list[Source] = []
-
-    async def ask(self, limit: float) -> tuple[str, bool]:
-        """Why a question was not answered, empty if it was; and whether it has arrived."""
-        if self._port.socket.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT):
-            return "other sockets may share its port, and would be asked instead", False
-        self.forget(_LATE)
-        reason = ""
-        try:
-            source = self._begin()
-        except Unanswered as unanswered:
-            return str(unanswered), False
-        self._asked_from.append(source)
-        self._own.expect(source)
-        try:
-            if not await self._answered(limit):
-                reason = WRONG
-        except Unanswered as unanswered:
-            reason = str(unanswered)
-        arrived = self._own.arrived(source)
-        return reason if reason or arrived else "another socket has answered", arrived
-
-    def forget(self, keep: int = 0) -> None:
-        """Expect no question any more, but for the last: earlier ones have been taken, or never will be."""
-        while len(self._asked_from) > keep:
-            self._own.forget(self._asked_from.pop(0))
-
-    @property
-    @abstractmethod
-    def certain(self) -> bool:
-        """Whether an answer that does not come was not given."""
-
-    @abstractmethod
-    def _begin(self) -> Source:
-        """Where the question will come from, and nobody else's. Raises Unanswered."""
-
-    @abstractmethod
-    async def _answered(self, limit: float) -> bool:
-        """Put it; whether the answer is what it has to be. Raises Unanswered."""
-
-
-class EchoAsking(Asking):
-    """Over a connection from within the network of the port."""
-
-    _port: EchoPort
+class EchoAsking:
+    """Asks a TCP port over a connection from within its network."""
 
     def __init__(self, port: EchoPort, echo: HealthFactory, reactor: Any) -> None:
-        super().__init__(port, echo.own, reactor)
+        self._port = port
         self._echo = echo
+        self._own = echo.own
+        self._reactor = reactor
+        self._asked: dict[Source, float] = {}
+        """When was asked from where, the oldest first."""
         if port.passed_in is not None and not has_network_of(port.passed_in):
             port.spare = Spare(port.passed_in)
 
-    @property
-    def certain(self) -> bool:
-        """But where each close throws away what was not sent."""
-        return not self._port.resets
-
-    def _begin(self) -> Source:
+    async def ask(self, limit: float) -> str:
+        """Return why a question was not answered within `limit` seconds, empty if it was. Raises ListenerHung."""
+        self._forget()
         try:
-            self._sock = vantage(self._port.socket, self._port.spare)
+            sock = vantage(self._port.socket, self._port.spare)
         except NoVantage as why:
-            raise Unanswered(str(why)) from None
-        host, number = self._sock.getsockname()[:2]
-        return host, number
-
-    async def _answered(self, limit: float) -> bool:
-        host, _number, *more = self._sock.getsockname()
-        address = (host, self._port.getHost().port, *more)
+            return str(why)
+        host, number, *more = sock.getsockname()
+        self._own.expect((host, number))
+        self._asked[host, number] = self._reactor.seconds()
         owed = _MESSAGE + self._echo.after_each
-        return await EchoQuestion(_MESSAGE, len(owed)).ask(self._reactor, self._sock, address, limit) == owed
+        address = (host, self._port.getHost().port, *more)
+        try:
+            answer = await EchoQuestion(_MESSAGE, len(owed)).ask(self._reactor, sock, address, limit)
+        except Unanswered as why:
+            return str(why) if self._own.expects((host, number)) else f"accepted, but {why}"
+        if self._own.expects((host, number)):
+            return "another socket has answered"
+        return "" if answer == owed else "the answer is wrong"
+
+    def _forget(self) -> None:
+        """Forget the questions that have been accepted, or cannot be any more.
+
+        What is neither in the network, as it is too old, nor in the accept queue, as that is empty, will not arrive.
+        """
+        queue_is_empty = not queue_state(self._port).pending
+        oldest = self._reactor.seconds() - SEGMENT_LIFETIME
+        for source, when in list(self._asked.items()):
+            too_old = (queue_is_empty and when <= oldest) or len(self._asked) > _MOST_LATE
+            if too_old or not self._own.expects(source):
+                self._own.forget(source)
+                del self._asked[source]
 
 
-class TimeAsking(Asking):
-    """The port asks itself; so an answer may find its own receive buffer full, or be forged."""
-
-    _port: TimePort
-    certain = False
+class TimeAsking:
+    """Has a UDP port ask itself. The answer may find its own receive buffer full, or be forged."""
 
     def __init__(self, port: TimePort, reactor: Any) -> None:
-        super().__init__(port, port.protocol.own, reactor)
+        self._port = port
+        self._reactor = reactor
 
-    def _begin(self) -> Source:
+    async def ask(self, limit: float) -> str:
+        """Return why a question was not answered within `limit` seconds, empty if it was."""
         sock = self._port.socket
-        for each in ways_to(sock):
-            if is_ours(each, sock):
-                self._address = each
-                return each[0], each[1]
-        raise Unanswered("it is not reached over the addresses of this host")
-
-    async def _answered(self, limit: float) -> bool:
-        await TimeQuestion(self._port, self._address, SIZE).ask(self._reactor, limit)
-        return True
+        address = next((each for each in ways_to(sock) if is_ours(each, sock)), None)
+        if address is None:
+            return "it is not reached over the addresses of this host"
+        try:
+            await TimeQuestion(self._port, address, SIZE).ask(self._reactor, limit)
+        except Unanswered as why:
+            return str(why)
+        return ""

@@ -1,15 +1,16 @@
-"""Whether every listener serves: a real question to each, from within, and what to make of one that is not answered.
+"""Finds out whether every listener serves: asks each a real question from within, and looks at one that is silent.
 
 A UDP socket asks itself. A TCP listener is asked over a new socket or, where the daemon can make none in its network,
 over what a client's connection has left (ports.spare).
 
-A question that never arrives says nothing of the daemon: a listener may be bound to a device, or firewalled. So a
-listener is called deaf, which is what a restart cures, only if its socket is dead, or if what waits in it is not taken;
-that is looked at where a question is not answered.
+A listener is hung only if that is proven: its socket is dead, or connections or datagrams are pending, and none is
+served. A question without an answer proves nothing. It may have been dropped by a firewall, or held up by a slow
+network or a busy host; and where it was accepted, the listener serves.
 """
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -19,9 +20,9 @@ from twisted.internet.defer import Deferred, FirstError, gatherResults
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
-from echotime.daemon.asking import Asking, EchoAsking, TimeAsking
+from echotime.daemon.asking import EchoAsking, TimeAsking
 from echotime.daemon.listeners import Listener
-from echotime.daemon.waiting import Dead, waiting
+from echotime.daemon.waiting import ListenerHung, QueueState, queue_state
 from echotime.ports.tcp import EchoPort
 from echotime.ports.udp import TimePort
 from echotime.servers.echo import EchoFactory
@@ -29,22 +30,22 @@ from echotime.servers.health import HealthFactory
 
 LIMIT = 1.0
 """Seconds for a question, and as many to look at a socket whose question was not answered."""
-_LOOKS = 10
+_SAMPLES = 10
 
 
 class Verdict(Enum):
-    """What came of it."""
+    """Says what came of a question."""
 
     ANSWERED = "answered"
-    UNREACHED = "not reached"
-    """The question did not arrive; the listener may be well."""
-    DEAF = "deaf"
+    UNANSWERED = "not answered"
+    """The listener may be well: the question did not arrive, or its answer is slow."""
+    HUNG = "hung"
     """Nobody is served there."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Of one listener, named as in the log; `seconds` are those until the answer."""
+    """Says what came of one listener, named as in the log; `seconds` are those until the answer."""
 
     where: str
     verdict: Verdict
@@ -58,7 +59,7 @@ class Finding:
 
 
 class HealthCheck:
-    """Of these listeners, whose connections are `factory`'s. A check that is under way serves all who ask."""
+    """Checks these listeners, whose connections are `factory`'s. A check that is under way serves all who ask."""
 
     def __init__(self, listeners: Sequence[Listener], factory: EchoFactory, reactor: Any) -> None:
         self._listeners = listeners
@@ -69,7 +70,10 @@ class HealthCheck:
         self._asked_by: list[Deferred[list[Finding]]] = []
 
     def check(self, limit: float = LIMIT) -> Deferred[list[Finding]]:
-        """Fires with a finding for each listener, in their order, after `limit` seconds three times at the most."""
+        """Return a Deferred that fires with a finding for each listener, in their order, after twice `limit` seconds.
+
+        It takes longer where the reactor is busy.
+        """
         asked: Deferred[list[Finding]] = Deferred(self._asked_by.remove)
         self._asked_by.append(asked)
         if self._running is None:
@@ -86,7 +90,7 @@ class HealthCheck:
             if isinstance(each.port, EchoPort) and each.port.spare is not None:
                 each.port.spare.close()
 
-    def _asking_of(self, port: EchoPort | TimePort) -> Asking:
+    def _asking_of(self, port: EchoPort | TimePort) -> EchoAsking | TimeAsking:
         if isinstance(port, TimePort):
             return TimeAsking(port, self._reactor)
         return EchoAsking(port, self._echo, self._reactor)
@@ -100,35 +104,32 @@ class HealthCheck:
             each.callback(result)
 
     async def _finding(self, listener: Listener, limit: float) -> Finding:
-        port, asking = listener.port, self._asking[listener]
+        port = listener.port
         began = self._reactor.seconds()
         try:
-            waiting(port)
-            reason, arrived = await asking.ask(limit)
-            if reason and arrived:
-                # under load it may have arrived at the last moment
-                reason, arrived = await asking.ask(limit)
-            if reason and arrived and asking.certain:
-                raise Dead(f"a question arrived, and {reason}")
+            before = queue_state(port)
+            if port.socket.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT):
+                reason = "other sockets may share its port, and would be asked instead"
+            else:
+                reason = await self._asking[listener].ask(limit)
             if not reason:
-                asking.forget()
                 return Finding(listener.where, Verdict.ANSWERED, self._reactor.seconds() - began)
-            await self._taken(port, limit)
-            if not waiting(port).number:
-                asking.forget()
-        except Dead as dead:
-            return Finding(listener.where, Verdict.DEAF, reason=str(dead))
-        return Finding(listener.where, Verdict.UNREACHED, reason=reason)
+            await self._look_for_progress(port, before, limit)
+        except ListenerHung as hung:
+            return Finding(listener.where, Verdict.HUNG, reason=str(hung))
+        return Finding(listener.where, Verdict.UNANSWERED, reason=reason)
 
-    async def _taken(self, port: EchoPort | TimePort, limit: float) -> None:
-        """Look until nothing waits, or something was taken. Raises Dead if that does not come."""
-        before = waiting(port)
-        for _ in range(_LOOKS):
-            if not before.number:
-                return
-            await deferLater(self._reactor, limit / _LOOKS)
-            now = waiting(port)
-            if before.moved_on(now):
-                return
-            before = now
-        raise Dead(f"{before.number} {before.what} wait, and none are taken")
+    async def _look_for_progress(self, port: EchoPort | TimePort, before: QueueState, limit: float) -> None:
+        """Return once nothing is pending, or something was served since `before`. Raises ListenerHung after `limit` s.
+
+        The samples are counted, not the time: between two of them the reactor polls the socket at least once, however
+        late their timers fire. So a busy reactor has its chances to read, too, before it is judged.
+        """
+        began, left = self._reactor.seconds(), _SAMPLES
+        now = queue_state(port)
+        while now.pending and not before.made_progress(now):
+            if not left:
+                raise ListenerHung(f"{now.reason} for {self._reactor.seconds() - began:.2g} s")
+            left -= 1
+            await deferLater(self._reactor, limit / _SAMPLES)
+            before, now = now, queue_state(port)

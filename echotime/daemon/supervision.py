@@ -1,6 +1,6 @@
 """What the daemon tells the service manager in the course of its life: ready, how it goes, well, stopping.
 
-``WATCHDOG=1`` is told when every listener was asked and none was found deaf (see health), not by a timer alone.
+``WATCHDOG=1`` is told when every listener was asked and none was found hung (see health), not by a timer alone.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ STATUS_INTERVAL = 20.0
 EXTEND_INTERVAL, EXTEND_BY = 5.0, 15
 """Seconds from one demand for more time to the next, while stopping, and how many are demanded."""
 _SHARE, _AGAIN = 2, 8
-"""The parts of the watchdog's time after which is asked: half of it, and much less at first and after one was deaf.
+"""The parts of the watchdog's time after which is asked: half of it, and much less at first and after one was hung.
 
 Not at once: where a connection is needed to ask over (ports.spare), somebody may have come by then.
 """
@@ -109,7 +109,7 @@ class Supervision:
     def _checked(self, findings: Sequence[Finding], watchdog: float) -> None:
         for each in findings:
             self._report(each)
-        well = all(each.verdict is not Verdict.DEAF for each in findings)
+        well = all(each.verdict is not Verdict.HUNG for each in findings)
         if well:
             self._notify("WATCHDOG=1")
         self._next_check = self._reactor.callLater(watchdog / (_SHARE if well else _AGAIN), self._check, watchdog)
@@ -126,6 +126,6 @@ class Supervision:
         if finding.verdict is (before or Verdict.ANSWERED):
             return
         # where a listener was never reached, as by a firewall, that is how it has to be
-        expected = finding.verdict is Verdict.ANSWERED or (finding.verdict is Verdict.UNREACHED and before is None)
+        expected = finding.verdict is Verdict.ANSWERED or (finding.verdict is Verdict.UNANSWERED and before is None)
         level = LogLevel.info if expected else LogLevel.warn
         self._log.emit(level, "health check: {finding}", finding=str(finding))

@@ -1,4 +1,4 @@
-"""What waits in a listener's socket and whether it is taken: how a deaf listener is told from one that was not reached.
+"""Reads what is pending in a listener's queue, and how much was served so far: the proof that a listener is hung.
 
 The socket is asked, by getsockopt and poll, and nothing of the network: so it works wherever the daemon runs.
 """
@@ -16,54 +16,61 @@ from echotime.sockopt.meminfo import unread
 from echotime.sockopt.tcp_info import tcp_info
 
 
-class Waiting(NamedTuple):
-    """At one moment: connections, or bytes of datagrams, that wait; and how many were taken so far."""
+class QueueState(NamedTuple):
+    """Holds one sample. `reason` says what it means if nothing was served since an earlier one."""
 
-    number: int
-    taken: int
-    what: str
+    pending: int
+    """Connections in the accept queue, or bytes of memory that the datagrams in the receive queue take."""
+    served: int
+    reason: str
 
-    def moved_on(self, later: Waiting) -> bool:
-        """Whether anything was taken between two looks. More may have come, too, so less or none is what counts."""
-        return later.number < self.number or later.taken != self.taken
+    def made_progress(self, later: QueueState) -> bool:
+        """Return True if anything was served between two samples.
+
+        More may have come, too, so the queue need not be shorter.
+        """
+        return later.pending < self.pending or later.served != self.served
 
 
-class Dead(Exception):
-    """The socket cannot be served any more; says why."""
+class ListenerHung(Exception):
+    """Says why nobody is served by a listener."""
 
 
-def waiting(port: EchoPort | TimePort) -> Waiting:
-    """What waits there. Raises Dead."""
+def queue_state(port: EchoPort | TimePort) -> QueueState:
+    """Take a sample. Raises ListenerHung if the socket is dead: closed, shut down, or listening no more."""
     if not port.connected:
-        raise Dead("the port is closed")
+        raise ListenerHung("the port is closed")
     if isinstance(port, EchoPort):
         info = tcp_info(port.socket)
         if info.state != "LISTEN":
-            raise Dead("the socket does not listen any more")
-        return Waiting(info.waiting, port.sessionno + _also_taken(port), "connections")
-    return Waiting(_datagrams(port.socket), _also_taken(port), "bytes of datagrams")
+            raise ListenerHung("the socket does not listen any more")
+        plural = "" if info.waiting == 1 else "s"
+        reason = f"{info.waiting} pending connection{plural}, none accepted"
+        return QueueState(info.waiting, port.sessionno + _also_served(port), reason)
+    return QueueState(_unread_bytes(port.socket), _also_served(port), "pending datagrams, none read")
 
 
-def _also_taken(port: EchoPort | TimePort) -> int:
-    """What a port does not count by itself: under a flood its queue is as full at each look.
+def _also_served(port: EchoPort | TimePort) -> int:
+    """Return what a port does not count by itself: under a flood its queue is as full in each sample.
 
-    Others may have taken these, but not for a port that is not read.
+    The counters are those of all ports of a kind. Of a port that the reactor does not read they say nothing.
     """
+    errors = sum(port.errors.values())
     if port not in port.reactor.getReaders():
-        return 0
+        return errors
     if isinstance(port, EchoPort):
         counters: Counters = port.factory.traffic.counters
-        return counters.connections_refused + sum(port.errors.values())
+        return counters.connections_refused + errors
     handled: int = port.protocol.handled
-    return handled + sum(port.errors.values())
+    return handled + errors
 
 
-def _datagrams(sock: socket.socket) -> int:
+def _unread_bytes(sock: socket.socket) -> int:
     poll = select.poll()
     poll.register(sock, select.POLLIN)
     events = sum(event for _, event in poll.poll(0))
     if events & select.POLLHUP:
-        raise Dead("the socket was shut down")
+        raise ListenerHung("the socket was shut down")
     if not events & select.POLLIN:
         return 0
     try:

@@ -52,7 +52,7 @@ class Hello(_Refusable):
 class Status(_Refusable):
     """The daemon in a few figures; `seconds` is how long it runs, `clock` what the kernel says of the clock.
 
-    `health` is what came of a question to each listener: a verdict, ``answered``, ``not reached`` or ``deaf``; the
+    `health` is what came of a question to each listener: a verdict, ``answered``, ``not answered`` or ``hung``; the
     milliseconds until the answer, or the reason why there was none.
     """
 

@@ -30,11 +30,6 @@ def close_blocks(asked: Assignment) -> bool:
     return asked.option is _LINGER and asked.value not in {-1, 0}
 
 
-def close_resets(asked: Assignment) -> bool:
-    """Return True if close(2) would discard unsent data with this option: SO_LINGER with 0 seconds."""
-    return asked.option is _LINGER and asked.value == 0
-
-
 def close(sock: socket.socket, *, lingers: bool) -> None:
     """Close a socket in order without blocking, though SO_LINGER is set (`lingers`).
 

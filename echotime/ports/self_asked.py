@@ -26,9 +26,11 @@ class SelfAsked:
         self._hears: Callable[[bytes], bool] = lambda datagram: False
 
     def listen(self, address: tuple[Any, ...], hears: Callable[[bytes], bool]) -> None:
-        """From now on `hears` is told what may be an answer from there, and says whether it is one."""
+        """From now on `hears` is told what may be an answer from there, and says whether it is one.
+
+        Answers to earlier questions that are still under way are heard as well.
+        """
         self._address, self._hears = address, hears
-        self._owed = 0
 
     def asks(self, datagram: bytes) -> bool:
         """Whether what the socket sent to itself is a question, which the protocol is to answer."""

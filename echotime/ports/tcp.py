@@ -14,7 +14,7 @@ from twisted.internet.interfaces import IProtocolFactory
 from twisted.logger import Logger
 
 from echotime.ports.accepting import AcceptingPort
-from echotime.ports.connection import EchoConnection, close_blocks, close_resets
+from echotime.ports.connection import EchoConnection, close_blocks
 from echotime.ports.optioned import OptionedPort
 from echotime.sockopt.apply import OptionFailed, Reading, apply
 from echotime.sockopt.assignment import Assignment
@@ -31,8 +31,6 @@ class EchoPort(OptionedPort, AcceptingPort):  # type: ignore[misc]  # Twisted's 
     """
 
     transport = EchoConnection  # type: ignore[assignment]  # Twisted wants a constructor that takes any tcp.Port
-    resets: bool
-    """True if each close of a connection discards unsent data."""
     _log = Logger()
 
     def __init__(
@@ -71,7 +69,6 @@ class EchoPort(OptionedPort, AcceptingPort):  # type: ignore[misc]  # Twisted's 
     def _look_through(self) -> None:
         """Work out which of the options concern connections."""
         self.lingers = any(map(close_blocks, self._settled))
-        self.resets = any(map(close_resets, self._settled))
         self.handed_down = tuple(each for each in self._asked if each.option.on_accept is not OnAccept.LISTENER_ONLY)
         """Options asked for that connections inherit."""
         self._again = [each for each in self._settled if each.option.on_accept is OnAccept.SET_AGAIN]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import errno
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from socket import socket as Socket
 from typing import Any
 
@@ -156,16 +156,22 @@ class TimePort(OwnedPort, OptionedPort, udp.Port):
 
     def _deliver(self, datagram: bytes, sender: Sender) -> None:
         if sender[1] == self._realPortNumber and is_ours(sender, self.socket):
-            if self.self_asked.answers(datagram, sender):
-                return
-            reason = "" if self.self_asked.asks(datagram) else "from our own address"
-        else:
-            reason = self._unanswerable(sender)
-        if reason:
+            if not self.self_asked.answers(datagram, sender):
+                self._deliver_own(datagram, sender)
+        elif reason := self._unanswerable(sender):
             self.errors[reason] += 1
-            return
+        else:
+            self._call(self.protocol.datagramReceived, datagram, sender)
+
+    def _deliver_own(self, datagram: bytes, sender: Sender) -> None:
+        if self.self_asked.asks(datagram):
+            self._call(self.protocol.own_question_received, sender)
+        else:
+            self.errors["from our own address"] += 1
+
+    def _call(self, method: Callable[..., object], *args: object) -> None:
         try:
-            self.protocol.datagramReceived(datagram, sender)
+            method(*args)
         except Exception:
             self._log.failure("a datagram could not be handled")
 

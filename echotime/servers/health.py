@@ -22,7 +22,7 @@ class HealthFactory(EchoFactory):
         self.expected = self.own.expected
 
     def buildProtocol(self, addr: Any) -> EchoProtocol | None:  # type: ignore[override]  # as EchoFactory's
-        """A protocol for a connection that is ours; None for a client's."""
+        """Return a protocol for a connection of our own, None for a client's."""
         return super().buildProtocol(addr) if self.own.takes((addr.host, addr.port)) else None
 
 

@@ -9,7 +9,6 @@ from twisted.internet.protocol import DatagramProtocol
 
 from echotime.servers.access import Access
 from echotime.servers.loop_guard import LoopGuard
-from echotime.servers.own_questions import OwnQuestions
 from echotime.servers.rate_limit import RateLimit
 from echotime.servers.traffic import Counters
 from echotime.wire import timestamp
@@ -40,8 +39,6 @@ class TimeProtocol(DatagramProtocol):
         self.admit(access or Access())
         self._guard = LoopGuard(clock)
         self._rate_limit = rate_limit or RateLimit(0, clock)
-        self.own = OwnQuestions(counters)
-        self._expected = self.own.expected
 
     def admit(self, access: Access) -> None:
         """Answer whom it admits, from now on."""
@@ -79,9 +76,7 @@ class TimeProtocol(DatagramProtocol):
     def datagramReceived(self, datagram: bytes, addr: Any) -> None:
         """Answer one, unless its sender is not admitted, or it is to be ignored as a part of a loop."""
         assert self.transport is not None
-        if self._expected and self.own.takes(addr[:2]):
-            self.transport.write(timestamp.pack(self._clock(), self._epoch), addr)
-        elif self._access.restricts and not self._access.admits(addr[0]):
+        if self._access.restricts and not self._access.admits(addr[0]):
             self._counters.refused_datagrams += 1
         elif self._silent:
             self._counters.unsynchronized += 1
@@ -91,3 +86,9 @@ class TimeProtocol(DatagramProtocol):
             self._counters.rate_limited += 1
         else:
             self.transport.write(self.answer_to(1), addr)
+
+    def own_question_received(self, addr: Any) -> None:
+        """Answer the daemon's health check, to which no access list, rate limit or loop guard applies."""
+        assert self.transport is not None
+        self._counters.health_checks += 1
+        self.transport.write(timestamp.pack(self._clock(), self._epoch), addr)

@@ -33,7 +33,7 @@ ATTACKS: tuple[tuple[str, Attack, str], ...] = (
     ("3.4", datagrams.victim, "chrony: every fourth, by chance"),
     ("3.5", streams.never_reads, "plain Twisted +354 MB, of 400 MB"),
     ("3.6", floods.stall, "plain Twisted: longest 2,040 ms"),
-    ("3.7", datagrams.icmp_errors, "plain Twisted: deaf after the first"),
+    ("3.7", datagrams.icmp_errors, "plain Twisted: hung after the first"),
     ("3.8", floods.log, "plain Twisted 651 bytes each"),
     ("3.9", contents.printable, "ncat: as they came"),
     ("3.10", connections.descriptors, "plain Twisted 0 %"),

@@ -220,12 +220,12 @@ class ActivationTests(ToolTestCase):
             return self.tool("control", "--socket", control, "status").stdout.decode()
 
         found = status()
-        self.assertIn(", not reached: no connection has ended yet that it could be asked over\n", found)
+        self.assertIn(", not answered: no connection has ended yet that it could be asked over\n", found)
         self.assertRegex(found, r"UDP .*, answered in ")
         for host in ("127.0.0.1", "::1"):
             self.assert_serves((host, tcp.getsockname()[1]), (host, udp.getsockname()[1]))
             self.assertEqual(status().count(", answered in "), 2)
-        self.assertNotIn("health", self.served(daemon).out)
+        self.assertNotIn("health check", self.served(daemon).out)
 
     def test_restart_loses_nothing(self) -> None:
         """What comes while no daemon is there waits in the sockets, and the next one answers."""

@@ -80,7 +80,7 @@ class SupervisionTests(DaemonTestCase):
         ended = daemon.stop()
         self.assertIn("served connections: 1 (silent: 0), messages: 1,", ended.out)
         self.assertEqual(ended.out.count("connection from"), 2)
-        self.assertNotIn("health", ended.out)
+        self.assertNotIn("health check", ended.out)
 
     def test_another_process(self) -> None:
         """A watchdog that is another process's is left alone."""
@@ -91,15 +91,15 @@ class SupervisionTests(DaemonTestCase):
         with self.assertRaises(TimeoutError):
             self.told("WATCHDOG=1")
 
-    def test_deaf(self) -> None:
-        """A daemon that is alive and deaf on one port is not told to be well, until it is well again."""
+    def test_hung(self) -> None:
+        """A daemon that is alive and hung on one port is not told to be well, until it is well again."""
         for transport in ("tcp", "udp"):
-            options = " ".join(("--tcp", "127.0.0.1:0", "--udp", "127.0.0.1:0"))
-            deaf = self.prefix(WATCHDOG_USEC="800000", ECHOTIME_DEAF=transport, ECHOTIME_OPTIONS=options)
-            daemon = self.twistd("-y", str(Path(__file__).with_name("deaf.tac")), prefix=deaf)
+            options = "--tcp 127.0.0.1:0 --udp 127.0.0.1:0"
+            hung = self.prefix(WATCHDOG_USEC="800000", ECHOTIME_HUNG=transport, ECHOTIME_OPTIONS=options)
+            daemon = self.twistd("-r", "echotime", "-y", str(Path(__file__).with_name("hung.tac")), prefix=hung)
             self.told("WATCHDOG=1")
             daemon.signal(signal.SIGUSR2)
-            daemon.line(rf"health check: {transport.upper()} 127.0.0.1:\d+: deaf: \d+ .* wait, and none are taken")
+            daemon.line(rf"health check: {transport.upper()} 127.0.0.1:\d+: hung: .*pending.*, none .* for [\d.]+ s")
             self.manager.settimeout(0.8)
             try:
                 while True:  # what was told before
@@ -113,6 +113,17 @@ class SupervisionTests(DaemonTestCase):
             self.assertEqual(ended.out.count("health check: "), 2, "once for each change")
             self.assertIn("served connections: 0 (silent: 0), messages: 0, bytes in: 0", ended.out)
             self.assertIn("datagrams: 0\n", ended.out)
+
+    def test_slow_answer(self) -> None:
+        """A listener that sends slowly, as it was told to, serves: the answer to the daemon's question is late, too."""
+        pace = ("--sockopt", "tcp:SO_MAX_PACING_RATE=20000", "--sockopt", "tcp:TCP_MAXSEG=1000")
+        daemon = self.supervised(*pace, "--reply", "x" * 60_000, WATCHDOG_USEC="800000")
+        daemon.line(r"health check: TCP 127.0.0.1:\d+: not answered: ")
+        for _ in range(3):
+            self.told("WATCHDOG=1")
+        ended = daemon.stop()
+        self.assertNotIn("hung", ended.out)
+        self.assertIn("served connections: 0 (silent: 0), messages: 0", ended.out)
 
     def test_nobody_listens(self) -> None:
         """A service manager that went away is no reason to end."""

@@ -115,7 +115,7 @@ def units(folder: Path, tests: list[str]) -> Path:
             text = each.read_text(encoding="utf-8").replace(INSTALLED, INSIDE)
             (made / each.name).write_text(text, encoding="utf-8")
     shutil.copy(ROOT / "etc" / "echotime.conf", made)
-    shutil.copy(ROOT / "tests" / "integration" / "deaf.tac", made)
+    shutil.copy(ROOT / "tests" / "integration" / "hung.tac", made)
     (made / "check.service").write_text(_CHECK % " ".join(tests), encoding="utf-8")
     (made / "systemd-firstboot.service").symlink_to("/dev/null")
     return made

@@ -1,4 +1,4 @@
-"""A daemon that is stopped, stuck or deaf is restarted, one that is not is left alone."""
+"""A daemon that is stopped, stuck or hung is restarted, one that is not is left alone."""
 
 from __future__ import annotations
 
@@ -71,10 +71,10 @@ class WatchdogTests(UnitTestCase):
         wait_for(self.answered, "answers to its own questions")
 
     def test_without_hello(self) -> None:
-        """Where nobody has come yet TCP is not asked, and that is no deafness; the first client is what helps."""
+        """Where nobody has come yet TCP is not asked, and that is not a hang; the first client is what helps."""
         self.change(HELLO, "ExecStart=", "ExecStart=/bin/true", "NoExecPaths=")
         before = self.watched(SERVICE)
-        self.line(SERVICE, r"TCP .* not reached: no connection has ended yet that it could be asked over")
+        self.line(SERVICE, r"TCP .* not answered: no connection has ended yet that it could be asked over")
         time.sleep(2)  # twice the time
         self.assertEqual((self.process(SERVICE), self.answered()), (before, False))
         self.assertEqual(one_shot(ADDRESS, b"hi"), b"hi" + ACKNOWLEDGEMENT)
@@ -91,41 +91,41 @@ class WatchdogTests(UnitTestCase):
         self.restarted(before)
         self.assertEqual(self.show(SERVICE, "NRestarts"), "1")
 
-    def test_deaf_on_its_own_ports(self) -> None:
+    def test_hung_on_its_own_ports(self) -> None:
         """A daemon that is alive and does not read one port is found out by its own question, without any client."""
         for transport in ("tcp", "udp"):
-            self.deaf(DIRECT, transport)
+            self.hung(DIRECT, transport)
             before = self.watched(DIRECT)
             os.kill(before, signal.SIGUSR2)
-            self.line(DIRECT, rf"health check: {transport.upper()} .* deaf: ")
+            self.line(DIRECT, rf"health check: {transport.upper()} .* hung: ")
             self.restarted(before, DIRECT)
             self.assertEqual(one_shot(ADDRESS, b"hi"), b"hi" + ACKNOWLEDGEMENT)
             self.assertEqual(len(ask_time(ADDRESS)), 4)
             self._restore()
 
-    def test_deaf_under_a_socket(self) -> None:
+    def test_hung_under_a_socket(self) -> None:
         """In a sandbox without a network, too: no client has to wait for it."""
         for transport in ("tcp", "udp"):
-            self.deaf(SERVICE, transport)
+            self.hung(SERVICE, transport)
             before = self.watched(SERVICE)
             systemctl("start", HELLO)  # which has been by then
             os.kill(before, signal.SIGUSR2)
-            self.line(SERVICE, rf"health check: {transport.upper()} .* deaf: ")
+            self.line(SERVICE, rf"health check: {transport.upper()} .* hung: ")
             self.restarted(before)
             self.assertEqual(one_shot(ADDRESS, b"hi"), b"hi" + ACKNOWLEDGEMENT)
             self.assertEqual(len(ask_time(ADDRESS)), 4)
             self._restore()
 
-    def test_client_of_a_deaf_daemon(self) -> None:
+    def test_client_of_a_hung_daemon(self) -> None:
         """One who waits meanwhile is answered by the next daemon."""
         for transport, ask in (
             ("tcp", lambda: one_shot(ADDRESS, b"hi") == b"hi" + ACKNOWLEDGEMENT),
             ("udp", lambda: len(ask_time(ADDRESS)) == 4),
         ):
-            self.deaf(SERVICE, transport)
+            self.hung(SERVICE, transport)
             before = self.watched(SERVICE)
             os.kill(before, signal.SIGUSR2)
-            self.line(SERVICE, "deaf from now on")
+            self.line(SERVICE, "hung from now on")
             self.assertTrue(ask())
             self.restarted(before)
             self._restore()
@@ -145,7 +145,7 @@ class WatchdogTests(UnitTestCase):
         """A daemon whose own question cannot reach it is left alone: a restart would not help."""
         self.change(DIRECT, "IPAddressDeny=localhost")
         before = self.watched(DIRECT)
-        self.line(DIRECT, "health check: TCP .* not reached: ")
-        self.line(DIRECT, "health check: UDP .* not reached: ")
+        self.line(DIRECT, "health check: TCP .* not answered: ")
+        self.line(DIRECT, "health check: UDP .* not answered: ")
         time.sleep(2)
         self.assertEqual(self.process(DIRECT), before)

@@ -82,13 +82,13 @@ class UnitTestCase(SynchronousTestCase):
         self._changed.add(path)
         path.write_text(f'ECHOTIME_OPTIONS="{text}"\n', encoding="utf-8")
 
-    def deaf(self, unit: str, transport: str, options: str = "--show-messages=100") -> None:
-        """A daemon that SIGUSR2 makes deaf."""
+    def hung(self, unit: str, transport: str, options: str = "--show-messages=100") -> None:
+        """A daemon that SIGUSR2 makes hung."""
         self.change(
             unit,
             "ExecStart=",
-            f"ExecStart={PROGRAMS}/twistd --nodaemon --pidfile= -y {UNITS}/deaf.tac",
-            f"Environment=ECHOTIME_DEAF={transport} 'ECHOTIME_OPTIONS={options}'",
+            f"ExecStart={PROGRAMS}/twistd --nodaemon --pidfile= -y {UNITS}/hung.tac",
+            f"Environment=ECHOTIME_HUNG={transport} 'ECHOTIME_OPTIONS={options}'",
         )
 
     def start(self, unit: str = SERVICE) -> int:

@@ -25,16 +25,16 @@ def test_own_datagrams_that_were_not_asked(daemon: Daemon) -> None:
 
 
 def test_the_answer_is_lost(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An answer that does not come back may have found our own buffer full: nobody is called deaf for it."""
+    """An answer that does not come back may have found our own buffer full: nobody is called hung for it."""
     daemon.serve()
     monkeypatch.setattr(daemon.udp, "write", lambda datagram, addr: None)
     found = daemon.findings()[1]
-    assert (found.verdict, found.reason) == (Verdict.UNREACHED, "no answer came within 1 s")
+    assert (found.verdict, found.reason) == (Verdict.UNANSWERED, "no answer came within 1 s")
 
 
 @pytest.mark.parametrize("forged", [b"", b"timer", b"time"])
 def test_forged_answers(daemon: Daemon, forged: bytes) -> None:
-    """Whatever comes from the port's own address while it is asked, no daemon is called deaf for it."""
+    """Whatever comes from the port's own address while it is asked, no daemon is called hung for it."""
     daemon.serve()
     own = daemon.udp.socket.getsockname()
     for _ in range(3):
@@ -42,17 +42,17 @@ def test_forged_answers(daemon: Daemon, forged: bytes) -> None:
         for _ in range(100):
             daemon.udp.socket.sendto(forged, own)
         (found,) = daemon.wait_for(checking)
-        assert found[1].verdict is not Verdict.DEAF, found[1]
+        assert found[1].verdict is not Verdict.HUNG, found[1]
     daemon.settle()
     assert daemon.traffic.counters.datagrams == 0
 
 
 def test_every_close_resets(daemon: Daemon) -> None:
-    """With SO_LINGER=0 an answer may be thrown away, and that is what was asked for."""
+    """With SO_LINGER=0 an answer may be thrown away, as was asked for: that is no hang, a queue that is not read is."""
     daemon.serve()
     daemon.tcp.change(parse("SO_LINGER=0"))
-    assert daemon.verdicts()[0] is not Verdict.DEAF
+    assert daemon.verdicts()[0] is not Verdict.HUNG
     daemon.tcp.stopReading()
-    assert daemon.verdicts()[0] is Verdict.DEAF
+    assert daemon.verdicts()[0] is Verdict.HUNG
     daemon.tcp.startReading()
     daemon.settle()

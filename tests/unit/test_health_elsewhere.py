@@ -67,7 +67,7 @@ def test_elsewhere(daemon: Daemon, host: str) -> None:
     """Sockets of a network that is not the daemon's are asked, over TCP from when one client has come and gone."""
     there = Elsewhere(daemon, host)
     first = daemon.findings()
-    assert [each.verdict for each in first] == [Verdict.UNREACHED, Verdict.ANSWERED]
+    assert [each.verdict for each in first] == [Verdict.UNANSWERED, Verdict.ANSWERED]
     assert first[0].reason == "no connection has ended yet that it could be asked over"
     assert daemon.tcp.spare.wanted
     there.connect(daemon)
@@ -93,12 +93,12 @@ def test_elsewhere_nobody_admitted(daemon: Daemon) -> None:
 
 
 @pytest.mark.parametrize("which", [0, 1], ids=["tcp", "udp"])
-def test_elsewhere_deaf(daemon: Daemon, which: int) -> None:
-    """There, too, a deaf one is found out without any client."""
+def test_elsewhere_hung(daemon: Daemon, which: int) -> None:
+    """There, too, a hung one is found out without any client."""
     Elsewhere(daemon).connect(daemon)
     assert daemon.verdicts() == [Verdict.ANSWERED] * 2
     (daemon.tcp, daemon.udp)[which].stopReading()
-    assert [each is Verdict.DEAF for each in daemon.verdicts()] == [which == 0, which == 1]
+    assert [each is Verdict.HUNG for each in daemon.verdicts()] == [which == 0, which == 1]
     (daemon.tcp, daemon.udp)[which].startReading()
     assert daemon.verdicts() == [Verdict.ANSWERED] * 2
     daemon.settle()

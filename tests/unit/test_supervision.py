@@ -19,8 +19,8 @@ from echotime.daemon.notify import Notify, notifier, watchdog_seconds
 from echotime.daemon.supervision import STATUS_INTERVAL, Supervision
 
 WELL = Finding("TCP here", Verdict.ANSWERED)
-UNREACHED = Finding("TCP here", Verdict.UNREACHED, reason="reason")
-DEAF = Finding("TCP here", Verdict.DEAF, reason="reason")
+UNANSWERED = Finding("TCP here", Verdict.UNANSWERED, reason="reason")
+HUNG = Finding("TCP here", Verdict.HUNG, reason="reason")
 
 
 class NotifyTests(SynchronousTestCase):
@@ -214,11 +214,11 @@ class SupervisionTests(SynchronousTestCase):
         self.clock.pump([0, *[0.05] * 20])
         self.assertEqual((self.health.asked[0], len(self.health.asked)), (0.05, 5))
 
-    def test_deaf(self) -> None:
-        """Nothing is told while a listener is deaf, which is asked again sooner; it may be well again."""
+    def test_hung(self) -> None:
+        """Nothing is told while a listener is hung, which is asked again sooner; it may be well again."""
         self.supervision(8)
         self.clock.pump([0, 1])
-        self.health.answer = [WELL, DEAF]
+        self.health.answer = [WELL, HUNG]
         self.clock.advance(4)
         for _ in range(3):
             self.clock.advance(1)
@@ -231,7 +231,7 @@ class SupervisionTests(SynchronousTestCase):
 
     def test_unreached(self) -> None:
         """A question that does not arrive is no reason to be restarted."""
-        self.health.answer = [UNREACHED]
+        self.health.answer = [UNANSWERED]
         self.supervision(8)
         self.clock.pump([0, 1])
         self.assertEqual(self.pings(), 1)
