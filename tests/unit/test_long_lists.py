@@ -113,3 +113,11 @@ def test_both_allowed_and_denied(path: Path) -> None:
     path.write_text("[echotime]\nallow =\n ::1\n 10.0.0.0/8\ndeny =\n 10.0.0.0/9\n ::1/128\n", encoding="ascii")
     (fault,) = faults(path)
     assert fault == f"{path}: deny = ::1/128: it is allowed, too; expected one of --allow and --deny"
+
+
+def test_mapped_network(path: Path) -> None:
+    """A network of IPv4-mapped addresses would hold no client, as each is taken for the IPv4 address."""
+    path.write_text("[echotime]\ndeny =\n ::ffff:192.0.2.0/120\n ::ffff:192.0.2.1\n ::/0\n", encoding="ascii")
+    first, second = faults(path)
+    assert first.endswith("'::ffff:192.0.2.0/120' is an IPv4 network; give it as 192.0.2.0/24")
+    assert second.endswith("'::ffff:192.0.2.1' is an IPv4 network; give it as 192.0.2.1/32")
