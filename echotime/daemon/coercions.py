@@ -20,6 +20,8 @@ ADDRESS_FORM = "PORT, ADDRESS:PORT, [IPv6]:PORT, systemd or systemd:NAME"
 _Choice = TypeVar("_Choice")
 _EPOCHS = {"unix": Epoch.UNIX, "1900": Epoch.RFC868}
 _MOST = 2**31 - 1
+_MAPPED = 96
+"""Prefix length of the network of IPv4-mapped addresses, ::ffff:0:0/96 (RFC 4291)."""
 _LONGEST_PATH = 107
 """sun_path of unix(7), without its NUL."""
 _LONGEST_NAME = 255
@@ -131,6 +133,9 @@ def network(text: str) -> Network:
     address = ipaddress.ip_address(text.partition("/")[0])
     if address != found.network_address:
         raise ValueError(f"'{text}' names an address within a network; {expected}, the nearest is {found}")
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped and found.prefixlen >= _MAPPED:
+        # no client would be in it: their addresses are taken for the IPv4 ones
+        raise ValueError(f"'{text}' is an IPv4 network; give it as {address.ipv4_mapped}/{found.prefixlen - _MAPPED}")
     return found
 
 

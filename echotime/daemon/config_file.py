@@ -1,46 +1,80 @@
 """The options in a file: `[echotime]`, and then the names of the command line, without their dashes.
 
-An INI file as configparser (standard library) reads it, without interpolation: what may be given several times stands
-on lines of its own, and a switch is on or off.
+The form is that of configparser (standard library) without interpolation: what may be given several times stands
+on lines of its own, and a switch is on or off. It is read here line by line, as configparser reads a file in one go:
+a long access list would hold up the reactor, and a file of many wrong lines takes configparser quadratic time.
 """
 
 from __future__ import annotations
 
 import configparser
+import io
+import re
+from collections.abc import Generator
 from pathlib import Path
 
 SECTION = "echotime"
 _LARGEST = 2**20
 _SWITCH = configparser.ConfigParser.BOOLEAN_STATES
+_HEADER = re.compile(r"\[(.+)\]")
 
 
 class BadConfig(Exception):
-    """What is wrong with the file: a line for each fault."""
+    """What is wrong with the file."""
 
 
-def read(path: str) -> dict[str, list[str]]:
-    """The texts of each name, in their order. Raises BadConfig."""
-    parser = configparser.ConfigParser(
-        delimiters=("=",),
-        comment_prefixes=("#", ";"),
-        interpolation=None,
-        default_section="",
-        empty_lines_in_values=True,
-    )
-    parser.optionxform = str  # type: ignore[assignment,method-assign]  # names are told as they are written
-    text = _text(path)
-    try:
-        parser.read_string(text)
-    except configparser.Error as error:
-        raise BadConfig(f"{path}{_reason(error, text)}") from None
-    faults = [f"[{each}] is no section; expected [{SECTION}]" for each in parser.sections() if each != SECTION]
-    if faults:
-        raise BadConfig("\n".join(f"{path}: {fault}" for fault in faults))
-    if not parser.has_section(SECTION):
+def read(path: str) -> Generator[None, None, dict[str, list[str]]]:
+    """Return the values of each option, in the order of the file; yield at each line.
+
+    Raises BadConfig for the first line that is wrong.
+    """
+    found: dict[str, list[str]] | None = None
+    values: list[str] | None = None
+    """Those of the last option; None right below the section's header."""
+    indent = 0
+    for number, line in enumerate(io.StringIO(_text(path)), 1):
+        yield
+        text = line.strip()
+        if not text or text[0] in "#;":
+            continue
+        blanks = len(line) - len(line.lstrip())
+        if values is not None and blanks > indent:
+            values.append(text)
+            continue
+        indent = blanks
+        try:
+            if header := _HEADER.match(text):
+                found, values = _section(header[1], found), None
+            else:
+                values = _option(text, found)
+        except ValueError as fault:
+            raise BadConfig(f"{path}, line {number}: {fault}") from None
+    if found is None:
         # an empty file is one that was not written whole, more than one that means nothing
         raise BadConfig(f"{path}: expected [{SECTION}], and options below it")
-    items = parser.items(SECTION)
-    return {name: [line for line in text.split("\n") if line] for name, text in items}
+    return found
+
+
+def _section(name: str, before: dict[str, list[str]] | None) -> dict[str, list[str]]:
+    """Return where to put the options of the section. Raises ValueError."""
+    if name != SECTION:
+        raise ValueError(f"[{name}] is no section; expected [{SECTION}]")
+    if before is not None:
+        raise ValueError(f"[{name}] was there before")
+    return {}
+
+
+def _option(text: str, found: dict[str, list[str]] | None) -> list[str]:
+    """Put the option of a line into `found`; return its values. Raises ValueError."""
+    if found is None:
+        raise ValueError(f"expected [{SECTION}] before the first option")
+    name, equals, value = (each.strip() for each in text.partition("="))
+    if not (name and equals):
+        raise ValueError(f"'{text}' is not understood; expected NAME = VALUE")
+    if name in found:
+        raise ValueError(f"{name} was given before; expected one, or several lines below it")
+    values = found[name] = [value] if value else []
+    return values
 
 
 def switch(text: str) -> bool:
@@ -63,17 +97,3 @@ def _text(path: str) -> str:
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         raise BadConfig(f"{path}, line {line}: it is not UTF-8") from None
-
-
-def _reason(error: configparser.Error, text: str) -> str:
-    if isinstance(error, configparser.MissingSectionHeaderError):
-        return f", line {error.lineno}: expected [{SECTION}] before the first option"
-    if isinstance(error, configparser.DuplicateOptionError):
-        return f", line {error.lineno}: {error.option} was given before; expected one, or several lines below it"
-    if isinstance(error, configparser.DuplicateSectionError):
-        return f", line {error.lineno}: [{error.section}] was there before"
-    if isinstance(error, configparser.ParsingError):
-        line = error.errors[0][0]
-        lines = text.split("\n")
-        return f", line {line}: '{lines[line - 1].strip()}' is not understood; expected NAME = VALUE"
-    return f": {error.message}"

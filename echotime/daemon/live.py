@@ -75,6 +75,7 @@ class Live:
             yield ("reply_deadline", "max_questions", "max_questions_per_source", "wait_for_operator"), self.words
 
     def _admit(self, new: Settings) -> None:
+        # takes no time, however long the lists are: they were built while the options were read
         access = Access(new.allow, new.deny)
         self.factory.admission.change(access, room(new.max_connections, new.max_per_source).limits)
         for port in self._ports(TimePort):

@@ -7,7 +7,8 @@ import getopt
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -19,7 +20,7 @@ from echotime.daemon.activation import original_environment, passed
 from echotime.daemon.option_table import COMPLETIONS, FLAGS, PARAMETERS
 from echotime.daemon.settings import DEFAULT_PORT, Address, Passed, Settings
 from echotime.ports.target import target
-from echotime.servers.access import Network
+from echotime.servers.access import Networks
 from echotime.servers.timeouts import Timeouts
 from echotime.sockopt import assignment, listing
 from echotime.sockopt.assignment import Assignment
@@ -30,6 +31,12 @@ _NOT_IN_FILE = frozenset({"check", "config"})
 _COMMENT = re.compile(r"\s[#;]")
 _REMOVED = {"transport": "there is one transport now; to run it on Twisted's own reactor: twistd -r epoll -n echotime"}
 """Options of earlier versions, and what to do instead."""
+_MOST_FAULTS = 100
+"""How many faults are told one by one; of the others the number is told."""
+_LONGEST_FAULT = 1000
+"""Characters of a fault; the middle of a longer one is left out."""
+_LONGEST_NAME = 100
+"""Characters of an unknown name that are compared with the known names; each of those is shorter by far."""
 
 
 class Options(usage.Options):
@@ -46,11 +53,14 @@ class Options(usage.Options):
     compData = COMPLETIONS
 
     settings: Settings
+    _typed: tuple[dict[str, Any], dict[str, list[str]]]
+    """What the command line says: the values of options, and those of options that may be repeated."""
 
     def __init__(self) -> None:
         super().__init__()
         self._given: dict[str, list[str]] = {"tcp": [], "udp": [], "sockopt": [], "allow": [], "deny": []}
         self._faults: list[str] = []
+        self._more_faults = 0
         self._directory = Path.cwd()
         """What relative paths are relative to: twistd may change its own."""
         self._from_file: set[str] = set()
@@ -83,35 +93,43 @@ class Options(usage.Options):
 
     def parseOptions(self, options: Iterable[str] | None = None) -> None:
         """As usage.Options, with the nearest name for an unknown one."""
-        self._arguments = list(sys.argv[1:] if options is None else options)
         try:
-            super().parseOptions(self._arguments)
+            super().parseOptions(None if options is None else list(options))
         except usage.UsageError as error:
             raise usage.UsageError(self._with_nearest(error)) from None
 
     def parseArgs(self, *rest: str) -> None:
         """No arguments are taken."""
         if rest:
-            self._faults.append(f"'{rest[0]}' is no option; options begin with --, and what follows it was not read")
+            self._fault(f"'{rest[0]}' is no option; options begin with --, and what follows it was not read")
 
     def postOptions(self) -> None:
         """Check everything; keep the result as `settings`."""
-        self._take_file()
-        tcp = self._addresses("tcp")
-        udp = self._addresses("udp")
+        self._typed = dict(self), {name: list(texts) for name, texts in self._given.items()}
+        for _step in self._checked():
+            pass
+        if self["check"]:
+            _print_and_end([f"{self['config']}: no faults" if self["config"] else "no faults"])
+
+    def _checked(self) -> Generator[None, None, None]:
+        """Check everything; keep the result as `settings`. No step takes long, however long a list is.
+
+        Raises UsageError.
+        """
+        yield from self._take_file()
+        tcp = yield from self._addresses("tcp")
+        udp = yield from self._addresses("udp")
         if not self._given["tcp"] and not self._given["udp"]:
             tcp = udp = (_by_default(),)
-        self.settings = Settings(
+        settings = Settings(
             tcp=tcp,
             udp=udp,
-            asked=self._assignments(tcp, udp),
+            asked=(yield from self._assignments(tcp, udp)),
             timeouts=Timeouts(
                 *(self._one(f"{name}-timeout", coercions.deadline) for name in ("idle", "half-closed", "session"))
             ),
             reply=self._one("reply", unescape),
             operator=bool(self["operator"]),
-            allow=self._networks("allow"),
-            deny=self._networks("deny"),
             answer_low_ports=bool(self["answer-low-ports"]),
             answer_broadcast=bool(self["answer-broadcast"]),
             require_sync=bool(self["require-sync"]),
@@ -134,12 +152,27 @@ class Options(usage.Options):
                 drain_seconds=coercions.seconds,
             ),
         )
-        self._check_operator(self.settings)
-        self._check_networks(self.settings)
+        self._check_operator(settings)
+        allow = yield from self._networks("allow")
+        deny = yield from self._networks("deny", allow)
+        self.settings = replace(settings, allow=allow, deny=deny)
+        if self._more_faults:
+            self._faults.append(f"faults that are not listed: {self._more_faults}")
         if self._faults:
-            raise usage.UsageError("\n".join(map(harmless, self._faults)))
-        if self["check"]:
-            _print_and_end([f"{self['config']}: no faults" if self["config"] else "no faults"])
+            raise usage.UsageError("\n".join(self._faults))
+
+    def _fault(self, text: str) -> None:
+        """Note a fault, a line of what will be raised."""
+        if len(self._faults) == _MOST_FAULTS:
+            self._more_faults += 1
+            return
+        if len(text) > _LONGEST_FAULT:
+            text = f"{text[: _LONGEST_FAULT // 2]} ... {text[-_LONGEST_FAULT // 2 :]}"
+        self._faults.append(harmless(text))
+
+    def _nearest(self, name: str, known: Iterable[str]) -> str:
+        """Return a hint for an unknown name; none if the fault will not be listed, as to look for one takes long."""
+        return _nearest(name, known) if len(self._faults) < _MOST_FAULTS else ""
 
     def _log_here(self) -> bool:
         """Whether twistd's log goes to standard output."""
@@ -149,12 +182,12 @@ class Options(usage.Options):
     def _check_operator(self, settings: Settings) -> None:
         """Options that only make sense with an operator, and an operator with nowhere to sit."""
         if self["operator"] and self.parent is not None and not self.parent["nodaemon"]:
-            self._faults.append("--operator: in the background there is no terminal; expected twistd -n")
+            self._fault("--operator: in the background there is no terminal; expected twistd -n")
         for name in ("wait-for-operator", "reply-deadline"):
             if self[name] and not settings.asks:
-                self._faults.append(f"--{name}: nobody can answer; expected --operator or --control, too")
+                self._fault(f"--{name}: nobody can answer; expected --operator or --control, too")
         if settings.control_group is not None and settings.control is None:
-            self._faults.append("--control-group: there is no control socket; expected --control, too")
+            self._fault("--control-group: there is no control socket; expected --control, too")
 
     def _where_given(self, **coerce: Callable[[str], Any]) -> dict[str, Any]:
         """The options that hold a value, as Settings names them; the others keep its default."""
@@ -162,17 +195,24 @@ class Options(usage.Options):
         values["acknowledgement"] = values.pop("ack")
         return {name: value for name, value in values.items() if value is not None}
 
-    def read_again(self) -> Settings:
-        """What the same command line, and the file as it is now, ask for. Raises UsageError."""
+    def read_again(self) -> Generator[None, None, Settings]:
+        """Return what the same command line, and the file as it is now, ask for; yield after short steps.
+
+        The command line is not parsed again: getopt, which cannot be interrupted, takes quadratic time for a long one.
+        Raises UsageError.
+        """
         fresh = Options()
         fresh.parent, fresh._directory = self.parent, self._directory
-        fresh.parseOptions(self._arguments)
+        values, lists = self._typed
+        fresh.update(values)
+        fresh._given = {name: list(texts) for name, texts in lists.items()}
+        yield from fresh._checked()
         return fresh.settings
 
     def _socket_path(self, text: str) -> str:
         return coercions.socket_path(str(self._directory / text) if text else text)
 
-    def _take_file(self) -> None:
+    def _take_file(self) -> Generator[None, None, None]:
         """Take from the file what the command line does not say."""
         if self["config"] is None:
             return
@@ -180,17 +220,18 @@ class Options(usage.Options):
         switches = {name for name, _short, _text in FLAGS} - _NOT_IN_FILE
         known: set[Any] = switches.union(self._given, (name for name, *_rest in PARAMETERS)) - _NOT_IN_FILE
         try:
-            found = config_file.read(path)
+            found = yield from config_file.read(path)
         except config_file.BadConfig as error:
-            self._faults += str(error).splitlines()
+            self._fault(str(error))
             return
         for name, texts in found.items():
+            yield
             if name in _NOT_IN_FILE:
-                self._faults.append(f"{path}: {name} is for the command line alone")
+                self._fault(f"{path}: {name} is for the command line alone")
             elif name not in known:
-                self._faults.append(f"{path}: unknown option {name}{_nearest(name, known)}")
+                self._fault(f"{path}: unknown option {name}{self._nearest(name, known)}")
             elif name in self._given and not texts:
-                self._faults.append(f"{path}: {name} = says nothing; expected a value, or none of this line")
+                self._fault(f"{path}: {name} = says nothing; expected a value, or none of this line")
             elif name in self._given:
                 if not self._given[name]:
                     self._given[name] = texts
@@ -213,38 +254,50 @@ class Options(usage.Options):
         except ValueError as error:
             commented = name in self._from_file and _COMMENT.search(text)
             hint = "; a comment stands on a line of its own" if commented else ""
-            self._faults.append(f"{self._spelled(name, text)}: {error}{hint}")
+            self._fault(f"{self._spelled(name, text)}: {error}{hint}")
             return None
 
-    def _addresses(self, name: str) -> tuple[Address | Passed, ...]:
+    def _addresses(self, name: str) -> Generator[None, None, tuple[Address | Passed, ...]]:
         found: list[Address | Passed] = []
+        known: set[Address | Passed] = set()
         for text in self._given[name]:
+            yield
             address = self._coerced(name, text, coercions.where)
-            if address in found and (isinstance(address, Passed) or address.port):
-                self._faults.append(f"{self._spelled(name, text)}: given twice")
+            if address in known and (isinstance(address, Passed) or address.port):
+                self._fault(f"{self._spelled(name, text)}: given twice")
             elif address is not None:
                 found.append(address)
+                known.add(address)
         return tuple(found)
 
-    def _networks(self, name: str) -> tuple[Network, ...]:
-        found = (self._coerced(name, text, coercions.network) for text in self._given[name])
-        return tuple(each for each in found if each is not None)
+    def _networks(self, name: str, allowed: Networks | None = None) -> Generator[None, None, Networks]:
+        """Return the networks of a list; none of them can be `allowed`, too."""
+        found = Networks()
+        for text in self._given[name]:
+            yield
+            network = self._coerced(name, text, coercions.network)
+            if network is None:
+                continue
+            found.add(network)
+            if allowed is not None and network in allowed:
+                spelled = self._spelled(name, str(network))
+                self._fault(f"{spelled}: it is allowed, too; expected one of --allow and --deny")
+        return found
 
-    def _check_networks(self, settings: Settings) -> None:
-        """None can be both allowed and denied."""
-        for each in settings.allow:
-            if each in settings.deny:
-                self._faults.append(
-                    f"{self._spelled('deny', str(each))}: it is allowed, too; expected one of --allow and --deny"
-                )
-
-    def _assignments(self, tcp: Iterable[Address | Passed], udp: Iterable[Address | Passed]) -> tuple[Assignment, ...]:
-        found = [self._coerced("sockopt", text, assignment.parse) for text in self._given["sockopt"]]
-        targets = [target("tcp", _host(each)) for each in tcp] + [target("udp", _host(each)) for each in udp]
-        for text, each in zip(self._given["sockopt"], found, strict=True):
-            if each is not None and not any(each.fits(one) for one in targets):
-                self._faults.append(f"{self._spelled('sockopt', text)}: {_unserved(each)}")
-        return tuple(each for each in found if each is not None)
+    def _assignments(
+        self, tcp: Iterable[Address | Passed], udp: Iterable[Address | Passed]
+    ) -> Generator[None, None, tuple[Assignment, ...]]:
+        found: list[Assignment] = []
+        targets = {target("tcp", _host(each)) for each in tcp} | {target("udp", _host(each)) for each in udp}
+        for text in self._given["sockopt"]:
+            yield
+            asked = self._coerced("sockopt", text, assignment.parse)
+            if asked is None:
+                continue
+            found.append(asked)
+            if not any(asked.fits(one) for one in targets):
+                self._fault(f"{self._spelled('sockopt', text)}: {_unserved(asked)}")
+        return tuple(found)
 
     def _with_nearest(self, error: usage.UsageError) -> str:
         cause = error.__context__
@@ -263,7 +316,8 @@ def _nearest(name: str, known: Iterable[str], before: str = "") -> str:
     """Return what to do instead of an unknown option, to follow the message that it is unknown."""
     if name in _REMOVED:
         return f"; {_REMOVED[name]}"
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    # a longer name is near to none, and would take long to compare
+    near = difflib.get_close_matches(name[:_LONGEST_NAME], list(known), n=1, cutoff=0.5)
     return f"; the nearest is {before}{near[0]}" if near else ""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from echotime.servers.access import Network
+from echotime.servers.access import Networks
 from echotime.servers.timeouts import Timeouts
 from echotime.sockopt.assignment import Assignment
 from echotime.wire import hostport
@@ -70,8 +70,8 @@ class Settings:
     timeouts: Timeouts = field(default_factory=Timeouts)
     udp_rate: int | None = None
     """Answers a second to one source, 0 for any number; None for the usual limit, which loopback does not have."""
-    allow: tuple[Network, ...] = ()
-    deny: tuple[Network, ...] = ()
+    allow: Networks = field(default_factory=Networks)
+    deny: Networks = field(default_factory=Networks)
     answer_low_ports: bool = False
     """Whether datagrams from ports below 1024 are answered."""
     answer_broadcast: bool = False

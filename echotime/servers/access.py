@@ -1,32 +1,88 @@
-"""Who is served: networks that are allowed and denied, by address. No name is looked up."""
+"""Access lists: decide by its address whether a client is served. No name is looked up."""
 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable
-from functools import lru_cache
+import socket
+from collections.abc import Container, Iterable
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-_REMEMBERED = 4096
+_IPV4_MAPPED = 0xFFFF
+"""The first 96 bits of an IPv4-mapped IPv6 address (RFC 4291, section 2.5.5.2)."""
+
+
+class Networks:
+    """Holds a set of networks. A look-up takes the same time for one network and for many."""
+
+    def __init__(self, networks: Iterable[Network] = ()) -> None:
+        self.prefixes: dict[tuple[int, int], set[int]] = {}
+        """For each IP version (4 or 6) and prefix length: the prefixes, as numbers of so many bits."""
+        for each in networks:
+            self.add(each)
+
+    def add(self, network: Network) -> None:
+        """Add one."""
+        kind, prefix = _split(network)
+        self.prefixes.setdefault(kind, set()).add(prefix)
+
+    def __contains__(self, network: Network) -> bool:
+        """Return True if this very network was added; one that holds it does not count."""
+        kind, prefix = _split(network)
+        return prefix in self.prefixes.get(kind, ())
+
+    def __len__(self) -> int:
+        return sum(map(len, self.prefixes.values()))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Networks) and self.prefixes == other.prefixes
+
+    __hash__ = None  # type: ignore[assignment]  # networks can be added
+
+
+def _split(network: Network) -> tuple[tuple[int, int], int]:
+    """Return IP version and prefix length, and the prefix."""
+    host_bits = network.max_prefixlen - network.prefixlen
+    return (network.version, network.prefixlen), int(network.network_address) >> host_bits
 
 
 class Access:
-    """The most specific network that holds an address decides.
+    """Decides by the most specific network that holds an address.
 
-    Where none does, all are served; but nobody, if there are any to allow.
+    Where none does, all clients are served; but none, if any network is allowed. A network that is both allowed and
+    denied is denied. The lists are used as they are, not copied, so that making an Access takes no time.
     """
 
-    def __init__(self, allow: Iterable[Network] = (), deny: Iterable[Network] = ()) -> None:
-        rules = {**dict.fromkeys(allow, True), **dict.fromkeys(deny, False)}
-        self._rules = sorted(rules.items(), key=lambda rule: -rule[0].prefixlen)
-        self._otherwise = not any(rules.values())
-        self.restricts = bool(rules)
-        """Whether there is anybody who is not served."""
-        self.admits = lru_cache(_REMEMBERED)(self._admits)
-        """Whether to serve a numeric address; an IPv4 address that is mapped into IPv6 is the IPv4 one."""
+    def __init__(self, allow: Networks | None = None, deny: Networks | None = None) -> None:
+        allowed = Networks() if allow is None else allow
+        denied = Networks() if deny is None else deny
+        self.restricts = bool(allowed or denied)
+        """True if there can be a client that is not served."""
+        self._otherwise = not allowed
+        self._ipv4: list[tuple[int, Container[int], Container[int]]] = []
+        self._ipv6: list[tuple[int, Container[int], Container[int]]] = []
+        for version, length in sorted(allowed.prefixes.keys() | denied.prefixes.keys(), reverse=True):
+            rules, bits = (self._ipv4, 32) if version == 4 else (self._ipv6, 128)
+            kind = version, length
+            rules.append((bits - length, allowed.prefixes.get(kind, ()), denied.prefixes.get(kind, ())))
 
-    def _admits(self, host: str) -> bool:
-        address: ipaddress.IPv4Address | ipaddress.IPv6Address = ipaddress.ip_address(host.partition("%")[0])
-        if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
-            address = address.ipv4_mapped
-        return next((served for network, served in self._rules if address in network), self._otherwise)
+    def admits(self, host: str) -> bool:
+        """Return True if the client at a numeric address is served.
+
+        An IPv4-mapped IPv6 address is the IPv4 address. Raises OSError if it is no numeric address.
+
+        No result is kept: a sender of forged datagrams changes its address each time, so a cache would not help.
+        """
+        if ":" in host:
+            number = int.from_bytes(socket.inet_pton(socket.AF_INET6, host.partition("%")[0]), "big")
+            rules = self._ipv6
+            if number >> 32 == _IPV4_MAPPED:
+                number, rules = number & 0xFFFFFFFF, self._ipv4
+        else:
+            number, rules = int.from_bytes(socket.inet_pton(socket.AF_INET, host), "big"), self._ipv4
+        for host_bits, allowed, denied in rules:
+            prefix = number >> host_bits
+            if prefix in denied:
+                return False
+            if prefix in allowed:
+                return True
+        return self._otherwise

@@ -5,10 +5,12 @@ from __future__ import annotations
 import signal
 import socket
 import tempfile
+import threading
+import time
 from pathlib import Path
 
 from tests.integration.peers import ACKNOWLEDGEMENT, ask_time, connect, one_shot, read_exactly
-from tests.integration.twistd import DaemonTestCase, Twistd
+from tests.integration.twistd import LIMIT, DaemonTestCase, Twistd
 
 HERE = "tcp = 127.0.0.1:0\nudp = 127.0.0.1:0\n"
 
@@ -82,7 +84,7 @@ class ConfigTests(ConfigTestCase):
             (b"tcp = 1\n", ", line 1: expected [echotime] before the first option"),
             (b"[echotime]\ntcp\n", ", line 2: 'tcp' is not understood; expected NAME = VALUE"),
             (b"[echotime]\nack=1\nack=2\n", ", line 3: ack was given before; expected one, or several lines below it"),
-            (b"[other]\n", ": [other] is no section; expected [echotime]"),
+            (b"[other]\n", ", line 1: [other] is no section; expected [echotime]"),
             (b"", ": expected [echotime], and options below it"),
             (b"# nothing yet\n", ": expected [echotime], and options below it"),
             (b"[echotime]\nallow =\n", ": allow = says nothing; expected a value, or none of this line"),
@@ -186,6 +188,42 @@ class ReloadTests(ConfigTestCase):
         self.reload(daemon, f"{HERE}ack = 3\n")
         daemon.line("reloaded: changed: ack")
         self.assertEqual(self.echoed(daemon), b"hi3")
+        self.served(daemon)
+
+    def test_long_list(self) -> None:
+        """While a long list is read clients are served: none of them waits for as long as the reload takes."""
+        quiet = f"{HERE}show-messages = 0\n"
+        daemon = self.configured(quiet)
+        networks = "".join(f"    10.{each >> 8}.{each & 255}.0/24\n" for each in range(50_000))
+        over = threading.Event()
+        waited: list[float] = []
+
+        def echo() -> None:
+            with connect(daemon.address("TCP")) as sock:
+                while not over.is_set():
+                    begin = time.monotonic()
+                    sock.sendall(b"x")
+                    read_exactly(sock, 1 + len(ACKNOWLEDGEMENT))
+                    waited.append(time.monotonic() - begin)
+
+        daemon.address("TCP")  # so that the thread does not read the log
+        client = threading.Thread(target=echo)
+        client.start()
+        try:
+            begin = time.monotonic()
+            self.reload(daemon, f"{quiet}deny =\n{networks}")
+            daemon.line("reloaded: changed: deny$")
+            whole = time.monotonic() - begin
+        finally:
+            over.set()
+            client.join(LIMIT)
+        self.assertLess(max(waited), whole / 2)
+        self.served(daemon)
+
+    def test_stop_meanwhile(self) -> None:
+        """A stop gives up a reload that has begun, and is as any other."""
+        daemon = self.configured(HERE)
+        self.reload(daemon, f"{HERE}deny =\n" + "    192.0.2.1\n" * 50_000)
         self.served(daemon)
 
     def test_nothing(self) -> None:

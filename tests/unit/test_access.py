@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_network
+from collections.abc import Iterable
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 
 import pytest
-from twisted.internet.address import IPv4Address
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.internet import address
 from twisted.internet.task import Clock
 
-from echotime.servers.access import Access
+from echotime.servers.access import Access, Network, Networks
 from echotime.servers.admission import Admission
 from echotime.servers.echo import EchoFactory
 from echotime.servers.replies import NoWords
 from echotime.servers.time import TimeProtocol
 from echotime.servers.traffic import Counters, Traffic
+from tests.unit.counting import calls
 
 
 def access(allow: str = "", deny: str = "") -> Access:
-    """Of networks, separated by blanks."""
-    return Access(map(ip_network, allow.split()), map(ip_network, deny.split()))
+    """Return the access lists of networks that are separated by blanks."""
+    return Access(Networks(map(ip_network, allow.split())), Networks(map(ip_network, deny.split())))
 
 
 @pytest.mark.parametrize(
@@ -43,13 +47,69 @@ def test_who_is_served(allow: str, deny: str, served: str, refused: str) -> None
     assert one.restricts == bool(allow or deny)
 
 
+def _network(number: int, length: int, version: int) -> Network:
+    address, bits = (IPv4Address(number % 2**32), 32) if version == 4 else (IPv6Address(number), 128)
+    return ip_network(f"{address}/{min(length, bits)}", strict=False)
+
+
+def _host(number: int, form: str) -> str:
+    mapped = 0xFFFF << 32 | number % 2**32
+    return form.format(v4=IPv4Address(number % 2**32), v6=IPv6Address(number), mapped=IPv6Address(mapped))
+
+
+# few bits differ, so that networks hold each other
+NUMBERS = st.sets(st.sampled_from([127, 32, 31, 24, 8, 1, 0])).map(lambda bits: sum(1 << each for each in bits))
+LENGTHS = st.integers(0, 128) | st.sampled_from([0, 24, 32, 127])
+NETWORK = st.builds(_network, NUMBERS, LENGTHS, st.sampled_from([4, 6]))
+NETWORKS = st.lists(NETWORK) | st.lists(NETWORK, max_size=0)
+HOSTS = st.builds(_host, NUMBERS, st.sampled_from(["{v4}", "{v6}", "{v6}%eth0", "{mapped}"]))
+
+
+def plainly_served(host: str, allow: Iterable[Network], deny: Iterable[Network]) -> bool:
+    """Define who is served: look at all networks, and let the longest that holds the address decide."""
+    found = ip_address(host.partition("%")[0])
+    if isinstance(found, IPv6Address) and found.ipv4_mapped:
+        found = found.ipv4_mapped
+    rules = [(each.prefixlen, False) for each in deny if found in each]
+    rules += [(each.prefixlen, True) for each in allow if found in each and each not in deny]
+    return max(rules)[1] if rules else not allow
+
+
+@given(NETWORKS, NETWORKS, HOSTS)
+def test_as_defined(allow: list[Network], deny: list[Network], host: str) -> None:
+    """The tables give what a scan of all networks gives."""
+    assert Access(Networks(allow), Networks(deny)).admits(host) == plainly_served(host, allow, deny)
+
+
+@given(NETWORKS, NETWORKS)
+def test_networks(some: list[Network], others: list[Network]) -> None:
+    """Networks is a set of networks."""
+    one = Networks(some)
+    assert len(one) == len(set(some))
+    assert [each in one for each in others] == [each in some for each in others]
+    assert (one == Networks(others)) == (set(some) == set(others))
+
+
+def test_cost() -> None:
+    """A look-up and a swap of the lists cost the same for one network and for many."""
+    many = Networks(IPv6Network((number << 64, 64)) for number in range(3000))
+    one = Networks([IPv6Network("2001:db8::/64")])
+    hosts = [str(IPv6Address(number << 77)) for number in range(100)]
+
+    def work(networks: Networks) -> int:
+        made = Access(networks, Networks())
+        return calls(lambda: [made.admits(host) for host in hosts]) + calls(lambda: Access(networks, networks))
+
+    assert work(many) == work(one)
+
+
 def test_connections() -> None:
     """Who is not admitted gets no protocol, which closes the connection, and costs one counter."""
     traffic = Traffic(Clock())
     admission = Admission(traffic.counters, access(deny="192.0.2.0/24"))
     factory = EchoFactory(NoWords(), traffic, admission=admission)
-    assert factory.buildProtocol(IPv4Address("TCP", "192.0.2.1", 7)) is None
-    assert factory.buildProtocol(IPv4Address("TCP", "192.0.3.1", 7)) is not None
+    assert factory.buildProtocol(address.IPv4Address("TCP", "192.0.2.1", 7)) is None
+    assert factory.buildProtocol(address.IPv4Address("TCP", "192.0.3.1", 7)) is not None
     assert traffic.counters == Counters(refused_connections=1)
 
 

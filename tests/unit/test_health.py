@@ -16,7 +16,7 @@ from twisted.logger import LogEvent, globalLogPublisher
 from echotime.daemon.health import Verdict
 from echotime.daemon.waiting import QueueState
 from echotime.ports import port_filter
-from echotime.servers.access import Access
+from echotime.servers.access import Access, Networks
 from echotime.servers.echo import EchoProtocol
 from echotime.servers.traffic import Counters
 from echotime.wire import timestamp
@@ -60,7 +60,7 @@ def test_named_as_in_the_log(daemon: Daemon) -> None:
 
 def test_nobody_admitted(daemon: Daemon) -> None:
     """--deny does not concern the daemon itself, and nobody is counted as refused."""
-    daemon.serve(access=Access(deny=[ipaddress.ip_network("0.0.0.0/0"), ipaddress.ip_network("::/0")]))
+    daemon.serve(access=Access(deny=Networks(map(ipaddress.ip_network, ["0.0.0.0/0", "::/0"]))))
     assert daemon.verdicts() == [Verdict.ANSWERED] * 2
     assert daemon.traffic.counters == Counters(health_checks=2)
     with socket.create_connection(("127.0.0.1", daemon.tcp.getHost().port)):

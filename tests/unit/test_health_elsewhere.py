@@ -14,7 +14,7 @@ from echotime.daemon.listeners import Listener
 from echotime.daemon.settings import Address
 from echotime.ports.batched import BatchedPort
 from echotime.ports.tcp import EchoPort
-from echotime.servers.access import Access
+from echotime.servers.access import Access, Networks
 from echotime.servers.echo import EchoFactory
 from echotime.servers.replies import FixedWord
 from echotime.servers.time import TimeProtocol
@@ -82,7 +82,7 @@ def test_elsewhere(daemon: Daemon, host: str) -> None:
 def test_elsewhere_nobody_admitted(daemon: Daemon) -> None:
     """A client that is refused does as well."""
     there = Elsewhere(daemon)
-    nobody = Access(deny=[ipaddress.ip_network("0.0.0.0/0"), ipaddress.ip_network("::/0")])
+    nobody = Access(deny=Networks(map(ipaddress.ip_network, ["0.0.0.0/0", "::/0"])))
     daemon.factory.admission.change(nobody, daemon.factory.admission.limits)
     with there.client:
         there.client.connect(there.address)
