@@ -29,14 +29,16 @@ from typing import Any
 
 from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.interfaces import IReadWriteDescriptor
-from twisted.internet.main import installReactor
+from twisted.internet.main import CONNECTION_DONE, installReactor
 from twisted.python import log
+from twisted.python.failure import Failure
 from zope.interface import Attribute
 
 MAX_EVENTS = 256
 """Events an iteration handles before timers and threads get their turn."""
 _READ = EPOLLIN | EPOLLRDHUP
 """The events of a connection that is read: EPOLLRDHUP tells that an end of file follows the data."""
+_DONE = Failure(CONNECTION_DONE)
 
 
 class IChangelistConnection(IReadWriteDescriptor):
@@ -47,10 +49,10 @@ class IChangelistConnection(IReadWriteDescriptor):
     connected = Attribute("False once the connection is lost; set before the last removeReader and removeWriter.")
 
     def hold_output() -> None:
-        """Keep what is written in the buffer, and call addWriter for it, until doWrite."""
+        """Let what is written wait in the kernel for an end of file that may follow at once."""
 
     def release_output() -> None:
-        """Send again as soon as something is written, unless output is pending."""
+        """Let it leave, unless the connection is about to end."""
 
 
 class ChangelistReactor(EPollReactor):
@@ -72,7 +74,11 @@ class ChangelistReactor(EPollReactor):
     def addReader(self, reader: Any) -> None:
         """As EPollReactor; put off for a connection that uses the changelist."""
         if getattr(reader, "uses_changelist", False):
-            self._record(reader, self._reads)
+            fd = reader.fileno()
+            if fd not in self._reads:
+                self._check_known(reader, fd)
+                self._reads.add(fd)
+                self._changed.add(fd)
         else:
             super().addReader(reader)
             self._set_dispatch(reader)
@@ -80,7 +86,11 @@ class ChangelistReactor(EPollReactor):
     def addWriter(self, writer: Any) -> None:
         """As EPollReactor; put off for a connection that uses the changelist."""
         if getattr(writer, "uses_changelist", False):
-            self._record(writer, self._writes)
+            fd = writer.fileno()
+            if fd not in self._writes:
+                self._check_known(writer, fd)
+                self._writes.add(fd)
+                self._changed.add(fd)
         else:
             super().addWriter(writer)
             self._set_dispatch(writer)
@@ -88,7 +98,12 @@ class ChangelistReactor(EPollReactor):
     def removeReader(self, reader: Any) -> None:
         """As EPollReactor; put off for a connection that uses the changelist and is not lost."""
         if getattr(reader, "uses_changelist", False):
-            self._erase(reader, self._reads)
+            fd = reader.fileno()
+            if not reader.connected:
+                self._forget(reader, fd)
+            elif fd in self._reads:
+                self._reads.remove(fd)
+                self._changed.add(fd)
         else:
             super().removeReader(reader)
             self._unset_dispatch(reader)
@@ -96,7 +111,12 @@ class ChangelistReactor(EPollReactor):
     def removeWriter(self, writer: Any) -> None:
         """As EPollReactor; put off for a connection that uses the changelist and is not lost."""
         if getattr(writer, "uses_changelist", False):
-            self._erase(writer, self._writes)
+            fd = writer.fileno()
+            if not writer.connected:
+                self._forget(writer, fd)
+            elif fd in self._writes:
+                self._writes.remove(fd)
+                self._changed.add(fd)
         else:
             super().removeWriter(writer)
             self._unset_dispatch(writer)
@@ -105,7 +125,7 @@ class ChangelistReactor(EPollReactor):
         """As EPollReactor; connections that are neither read nor written are removed, too."""
         connections = [self._direct[fd] for fd in {*self._registered, *self._new, *self._changed} if fd in self._direct]
         for each in connections:
-            self._forget(each.fileno())
+            self._forget(each, each.fileno())
         return [*connections, *super().removeAll()]
 
     def _set_dispatch(self, selectable: Any) -> None:
@@ -117,33 +137,21 @@ class ChangelistReactor(EPollReactor):
             for fd in [fd for fd in self._direct if fd not in self._selectables]:
                 del self._direct[fd]
 
-    def _record(self, connection: Any, interest: set[int]) -> None:
-        fd = connection.fileno()
-        if fd in interest:
-            return
+    def _check_known(self, connection: Any, fd: int) -> None:
+        """Note a connection that is new here. Raises ValueError for one that is lost, as epoll_ctl(2) would refuse it."""
         if fd < 0:
             raise ValueError("file descriptor cannot be a negative integer (-1)")
-        interest.add(fd)
         if self._selectables.get(fd) is not connection:
             self._selectables[fd] = self._direct[fd] = connection
             self._new.append(fd)
-        self._changed.add(fd)
 
-    def _erase(self, connection: Any, interest: set[int]) -> None:
-        fd = connection.fileno()
-        if not connection.connected:
-            if self._selectables.get(fd) is connection:
-                self._forget(fd)
-        elif fd in interest:
-            interest.remove(fd)
-            self._changed.add(fd)
-
-    def _forget(self, fd: int) -> None:
-        del self._selectables[fd], self._direct[fd]
-        self._reads.discard(fd)
-        self._writes.discard(fd)
-        if self._registered.pop(fd, None) is not None:
-            self._poller.unregister(fd)
+    def _forget(self, connection: Any, fd: int) -> None:
+        if self._direct.get(fd) is connection:
+            del self._selectables[fd], self._direct[fd]
+            self._reads.discard(fd)
+            self._writes.discard(fd)
+            if self._registered.pop(fd, None) is not None:
+                self._poller.unregister(fd)
 
     def doPoll(self, timeout: float | None) -> None:
         """Wait at most `timeout` seconds for events, None for ever, and handle at most MAX_EVENTS of them."""
@@ -157,7 +165,7 @@ class ChangelistReactor(EPollReactor):
             if selectable is None:
                 self._dispatch_in_context(fd, event)
             elif event == EPOLLIN:
-                # the body of _read, without its frame: nearly all events are of this kind
+                # nearly all events are of this kind
                 try:
                     why = selectable.doRead()
                 except BaseException:
@@ -168,7 +176,7 @@ class ChangelistReactor(EPollReactor):
             elif event == _READ:
                 self._read_to_end(selectable, fd)
             else:
-                self._dispatch(selectable, fd, event & ~EPOLLRDHUP)
+                self._read_or_write(selectable, fd, event & ~EPOLLRDHUP)
         if self._changed:
             self._apply_changes()
 
@@ -179,7 +187,7 @@ class ChangelistReactor(EPollReactor):
         if selectable is not None:  # else an earlier event of this iteration removed it
             log.callWithLogger(selectable, self._doReadOrWrite, selectable, fd, event)
 
-    def _dispatch(self, selectable: Any, fd: int, event: int) -> None:
+    def _read_or_write(self, selectable: Any, fd: int, event: int) -> None:
         try:
             self._doReadOrWrite(selectable, fd, event)
         except BaseException:  # as callWithLogger: a failing connectionLost must not end the reactor
@@ -187,25 +195,38 @@ class ChangelistReactor(EPollReactor):
 
     def _disconnect(self, selectable: Any, why: BaseException, is_read: bool) -> None:
         try:
-            self._disconnectSelectable(selectable, why, is_read)
-        except BaseException:  # as in _dispatch
+            if why is not CONNECTION_DONE or not getattr(selectable, "uses_changelist", False):
+                self._disconnectSelectable(selectable, why, is_read)
+            # what that does for the ordinary end of a connection, without its detours
+            elif is_read:
+                self.removeReader(selectable)
+                selectable.readConnectionLost(_DONE)
+            else:
+                selectable.connectionLost(_DONE)
+        except BaseException:  # as in _read_or_write
             log.err()
 
-    def _read(self, connection: Any) -> None:
+    def _write(self, connection: Any) -> None:
         try:
-            why = connection.doRead()
+            why = connection.doWrite()
         except BaseException:
             why = sys.exc_info()[1]
             log.err()
         if why:
-            self._disconnect(connection, why, True)
+            self._disconnect(connection, why, False)
 
     def _read_to_end(self, connection: Any, fd: int) -> None:
         """Read data and the end of file that may follow it, so that both are answered with one packet."""
         connection.hold_output()
         for _ in range(2):
             if fd in self._reads:
-                self._read(connection)
+                try:
+                    why = connection.doRead()
+                except BaseException:
+                    why = sys.exc_info()[1]
+                    log.err()
+                if why:
+                    self._disconnect(connection, why, True)
         if fd in self._direct:
             connection.release_output()
 
@@ -223,7 +244,7 @@ class ChangelistReactor(EPollReactor):
             if connection is None:
                 continue  # the connection is lost
             if fd in self._writes and not self._registered.get(fd, 0) & EPOLLOUT:
-                self._dispatch(connection, fd, EPOLLOUT)
+                self._write(connection)
             if self._direct.get(fd) is connection:
                 self._register(connection, fd)
 

@@ -76,7 +76,7 @@ class AcceptingPort(OwnedPort, tcp.Port):  # type: ignore[misc]  # Twisted's sto
                 self._count(error)
                 failed += 1
             else:
-                self._begin(socket.socket(self._family, socket.SOCK_STREAM, 0, descriptor), client)
+                self._begin(socket.SocketType(self._family, socket.SOCK_STREAM, 0, descriptor), client)
         if failed == self.numberAccepts:
             self._pause()
         return None

@@ -10,9 +10,8 @@ import socket
 from typing import Any
 
 from twisted.internet import main, tcp
-from twisted.internet.abstract import FileDescriptor
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import IProducer, IProtocol
+from twisted.internet.interfaces import IHalfCloseableProtocol, IProducer, IProtocol
 from twisted.python import log
 from twisted.python.failure import Failure
 
@@ -50,10 +49,13 @@ class EchoConnection(tcp.Server):
     reactor: Any
     server: Any
     connected = 1
-    _holds_output = False
+    _buffers = False
     """True while output must pass the buffer instead of being sent at once."""
     _waits_to_write = False
     """True while the reactor is asked to call doWrite."""
+    _options_changed = False
+    _send_flags = 0
+    """MSG_MORE while output waits in the kernel for the FIN, to leave with it in one packet."""
 
     def __init__(
         self,
@@ -62,10 +64,12 @@ class EchoConnection(tcp.Server):
         client: tuple[Any, ...],
         port: Any,
         sessionno: int,
-        reactor: object,
+        reactor: Any,
     ) -> None:
-        # tcp.Server's own constructor formats names for log lines that are seldom written
-        FileDescriptor.__init__(self, reactor)  # type: ignore[arg-type]  # an IReactorFDSet
+        # as the constructors of tcp.Server and FileDescriptor, without formatting names for seldom written log lines
+        self.reactor = reactor
+        self._tempDataBuffer = []
+        self._tempDataLen = 0
         sock.setblocking(False)
         self.socket = sock
         self.fileno = sock.fileno
@@ -80,8 +84,9 @@ class EchoConnection(tcp.Server):
         """True if close(2) would block."""
         self.asked: tuple[Assignment, ...] = port.handed_down
         """Socket options asked for, by the port or for this connection since."""
-        port.set_again(sock)
-        self.startReading()
+        if port.again:
+            port.set_again(sock)
+        reactor.addReader(self)
 
     def doRead(self) -> Exception | None:  # type: ignore[override]  # Twisted has the two subclasses used here
         """Hand what one recv(2) of `read_size` bytes returns to the protocol."""
@@ -98,65 +103,72 @@ class EchoConnection(tcp.Server):
 
     def write(self, data: bytes) -> None:
         """Send what the kernel takes at once, and buffer the rest. Errors are reported by the next doWrite."""
-        if self._holds_output:
+        if self._buffers:
             super().write(data)
             return
         try:
-            sent = self.socket.send(data)
+            sent = self.socket.send(data, self._send_flags)
         except OSError:
             sent = 0
         if sent != len(data):
             super().write(data[sent:])
 
     def doWrite(self) -> BaseException | int | None:  # type: ignore[override]  # what FileDescriptor's returns
-        """Send buffered output; at an ordinary end the last data and the FIN leave in one packet (MSG_MORE)."""
-        if self.disconnecting and self.producer is None and not self.dataBuffer:
-            last = b"".join(self._tempDataBuffer)
-            self._tempDataBuffer.clear()
-            self._tempDataLen = 0
-            try:
-                sent = self.socket.send(last, socket.MSG_MORE) if last else 0
-            except OSError:
-                sent = 0
-            if sent == len(last):
-                return main.CONNECTION_DONE
-            self.dataBuffer, self.offset = last, sent
+        """Send buffered output; end the connection if that was asked for and nothing is left to send."""
+        if self.disconnecting and not self._tempDataLen and not self.dataBuffer and self.producer is None:
+            return main.CONNECTION_DONE
         return super().doWrite()  # type: ignore[no-any-return]
 
     def startWriting(self) -> None:
         """Ask for doWrite; output passes the buffer until then, to stay in order."""
-        self._waits_to_write = self._holds_output = True
+        self._waits_to_write = self._buffers = True
         self.reactor.addWriter(self)
 
     def stopWriting(self) -> None:
-        """Ask for doWrite no more."""
+        """Ask for doWrite no more; send output at once again, unless it has to pass the buffer.
+
+        It has to for a pull producer, which is asked for more when the buffer is empty, and after abortConnection,
+        which discarded what came before.
+        """
         self._waits_to_write = False
         self.reactor.removeWriter(self)
-        self.release_output()
+        pulled = self.producer is not None and not self.streamingProducer
+        self._buffers = pulled or not self.connected or self._aborting
 
     def hold_output(self) -> None:
-        """Keep output in the buffer until doWrite."""
-        self._holds_output = True
+        """Let output wait in the kernel for a FIN that may follow, where that can be undone without other effects."""
+        if self.server.holds_output and not self._options_changed:
+            self._send_flags = socket.MSG_MORE
 
     def release_output(self) -> None:
-        """Send output at once again, unless it has to pass the buffer.
-
-        It has to while output is pending; for a pull producer, which is asked for more when the buffer is empty;
-        and after abortConnection, which discarded what came before.
-        """
-        pulled = self.producer is not None and not self.streamingProducer
-        self._holds_output = self._waits_to_write or pulled or not self.connected or self._aborting
+        """Let held output leave, unless the FIN follows at once. See TCP_NODELAY in tcp(7): it flushes when set."""
+        if self._send_flags:
+            self._send_flags = 0
+            if not self.disconnecting or self.producer is not None:
+                self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def registerProducer(self, producer: IProducer, streaming: bool) -> None:
         """Register a producer; what a pull producer writes passes the buffer."""
-        self._holds_output = self._holds_output or not streaming
+        if not streaming:
+            self._buffers = True
         super().registerProducer(producer, streaming)
+
+    def readConnectionLost(self, reason: Failure) -> None:
+        """Tell the protocol of the client's FIN. As tcp.Server's, without looking for adapters, which takes longer."""
+        if not IHalfCloseableProtocol.providedBy(self.protocol):
+            self.connectionLost(reason)
+            return
+        try:
+            self.protocol.readConnectionLost()
+        except BaseException:
+            log.err()
+            self.connectionLost(Failure())
 
     def connectionLost(self, reason: Failure) -> None:
         """Close the socket and tell the protocol, with a reset unless all is well: Twisted would send a FIN."""
         if self.disconnected:
             return
-        self.disconnected, self.connected, self._holds_output = 1, 0, True
+        self.disconnected, self.connected, self._buffers = 1, 0, True
         producer, self.producer = self.producer, None
         if producer is not None:
             try:
@@ -175,6 +187,7 @@ class EchoConnection(tcp.Server):
 
     def change(self, asked: Assignment) -> Reading:
         """Set an option on this connection. Raises OptionFailed."""
+        self._options_changed = True
         apply(self.socket, [asked])
         self.asked = (*(each for each in self.asked if each.option != asked.option), asked)
         if asked.option is _LINGER:

@@ -62,8 +62,9 @@ class Spare:
         if not _all_read(sock):  # sent, at this moment
             return False
         self._close()
-        self._kept, self._since = sock, self._clock()
-        self.mapped = sock.getsockname()[0].startswith(MAPPED)
+        # a connection has the C class, which has no dup()
+        self._kept, self._since = socket.socket(fileno=sock.detach()), self._clock()
+        self.mapped = self._kept.getsockname()[0].startswith(MAPPED)
         return True
 
     def lend(self, address: tuple[Any, ...]) -> socket.socket | None:

@@ -71,13 +71,17 @@ class EchoPort(OptionedPort, AcceptingPort):  # type: ignore[misc]  # Twisted's 
         self.lingers = any(map(close_blocks, self._settled))
         self.handed_down = tuple(each for each in self._asked if each.option.on_accept is not OnAccept.LISTENER_ONLY)
         """Options asked for that connections inherit."""
-        self._again = [each for each in self._settled if each.option.on_accept is OnAccept.SET_AGAIN]
+        self.again = [each for each in self._settled if each.option.on_accept is OnAccept.SET_AGAIN]
+        """Options that Linux does not copy to connections."""
+        settled = {each.option.name: each.value for each in self._settled}
+        self.holds_output = settled["TCP_NODELAY"] == 1 and not settled.get("TCP_CORK")
+        """True if setting TCP_NODELAY on a connection changes nothing, but flushes what MSG_MORE has held back."""
 
     def set_again(self, connection: socket.socket) -> None:
         """Set on an accepted connection what Linux does not copy from the listener."""
         try:
-            apply(connection, self._again)
+            apply(connection, self.again)
         except OptionFailed as failed:
             # The next connection would fail alike: log it once and go on without.
-            self._again = []
+            self.again = []
             self._log.warn("not set on connections: {reason}", reason=str(failed))

@@ -42,6 +42,14 @@ class EchoProtocol(Protocol):
     ended_at: float | None = None
     """When either side ended it."""
     _ended_here = False
+    messages = 0
+    bytes_in = 0
+    _words = 0
+    _awaited: Deferred[bytes] | None = None
+    _output_full = False
+    _taken = 0
+    _client_ended = False
+    _ended_by = ""
     _streams = False
     """True while the transport reads more than a message at a time."""
 
@@ -50,14 +58,6 @@ class EchoProtocol(Protocol):
         """Which connection of the factory's it is, from 1 on."""
         self.source = source
         """Who is at the other end, for limits (servers.source)."""
-        self.messages = 0
-        self.bytes_in = 0
-        self._words = 0
-        self._awaited: Deferred[bytes] | None = None
-        self._output_full = False
-        self._taken = 0
-        self._client_ended = False
-        self._ended_by = ""
 
     @property
     def peer(self) -> str:
@@ -153,9 +153,11 @@ class EchoProtocol(Protocol):
         self.transport.read_size = size
 
     def _show(self, message: bytes) -> None:
+        traffic = self.factory.traffic
         if self.messages == 1:
-            self.factory.traffic.began(self)
-        self.factory.traffic.message(self, message)
+            traffic.began(self)
+        if traffic.attentive:
+            traffic.message(self, message)
 
     def _ask(self, message: bytes) -> None:
         try:
@@ -183,25 +185,23 @@ class EchoProtocol(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """It is over, in whatever way; a reset by the client is an ordinary end."""
+        factory = self.factory
         # its place is free, whatever fails below at those who are told
-        self.factory.connections.discard(self)
-        self.factory.admission.left(self)
+        factory.connections.discard(self)
+        factory.admission.left(self)
         if self.bytes_in >= wire.MESSAGE_SIZE:
-            self.factory.large_reads.forget(self)
+            factory.large_reads.forget(self)
+        if not isinstance(reason.value, (ConnectionDone, ConnectionAborted)):
+            self._ended_by = "client's reset"
         awaited, self._awaited = self._awaited, None
         try:
             if awaited is not None:
                 awaited.cancel()
         finally:
-            self._tell_of_the_end(reason)
-
-    def _tell_of_the_end(self, reason: Failure) -> None:
-        if not isinstance(reason.value, (ConnectionDone, ConnectionAborted)):
-            self._ended_by = "client's reset"
-        try:
-            self.factory.traffic.ended(self, self._ended_by or "server")
-        finally:
-            self.factory.ended()
+            try:
+                factory.traffic.ended(self, self._ended_by or "server")
+            finally:
+                factory.ended()
 
     def pauseProducing(self) -> None:
         """The transport's buffer is full: the client does not read as fast as it writes."""

@@ -169,10 +169,11 @@ class Traffic:
         """A connection is over; `how` says who ended it."""
         for watcher in self._watchers:
             watcher.ended(talker.peer, how, talker.bytes_in, talker.bytes_out)
-        self.counters.connections += 1
-        self.counters.add(talker)
+        counters = self.counters
+        counters.connections += 1
+        counters.add(talker)
         if not talker.messages:
-            self.counters.silent += 1
+            counters.silent += 1
         elif self._connection_lines.allows():
             self._log.info(
                 "connection from {peer} ended by {how}, {bytes_in} bytes in, {bytes_out} bytes out",

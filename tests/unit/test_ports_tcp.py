@@ -48,7 +48,7 @@ async def test_what_fails_on_connections_is_left_out(started: Started) -> None:
     port = started(EchoPort(0, factory, interface="127.0.0.1", asked=options("6:34=1")))
     client = deferToThread(deliver, ("127.0.0.1", port.getHost().port), b"hi")
     await factory.done
-    assert port._again == []
+    assert port.again == []
     factory.connection.loseConnection()
     await client
 
