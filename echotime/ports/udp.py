@@ -24,14 +24,11 @@ from echotime.ports.optioned import OptionedPort
 from echotime.ports.own_address import is_ours
 from echotime.ports.owned import OwnedPort, ShutDown, is_shut_down
 from echotime.ports.self_asked import SelfAsked
-from echotime.sockopt.apply import apply
 from echotime.sockopt.assignment import Assignment
-from echotime.sockopt.catalogue import BY_NAME
 from echotime.sockopt.errno_name import errno_name
 from echotime.sockopt.error_queue import take_errors
 from echotime.sockopt.meminfo import dropped
 
-_REUSEADDR = BY_NAME["SO_REUSEADDR"]
 _NOTHING_THERE = frozenset({errno.EAGAIN, errno.EWOULDBLOCK})
 
 
@@ -39,8 +36,8 @@ class TimePort(OwnedPort, OptionedPort, udp.Port):
     """A UDP port for TimeProtocol, or for any DatagramProtocol that answers where it was asked.
 
     `asked` are the options that were asked for, of which those that fit a UDP socket on `interface` are set,
-    over the port's own: SO_REUSEADDR, which is cleared again after bind unless asked for, and IP_PKTINFO
-    or IPV6_RECVPKTINFO on a wildcard address. startListening raises CannotListenError or OptionFailed.
+    over the port's own: SO_REUSEADDR off, which adopted sockets may have on, and IP_PKTINFO or IPV6_RECVPKTINFO on a
+    wildcard address. startListening raises CannotListenError or OptionFailed.
 
     Datagrams from ports below `lowest_port` are dropped in the kernel, and those from the port's own address are not
     answered; nor are those to a broadcast or multicast address, unless `answer_broadcast`.
@@ -102,12 +99,10 @@ class TimePort(OwnedPort, OptionedPort, udp.Port):
         self._filter(self.socket)
 
     def startListening(self) -> None:
-        """Bind, then close the door that SO_REUSEADDR leaves open: others could bind our port with it."""
+        """Bind, with the filter for source ports; an adopted socket gets it here."""
         if self._preexistingSocket is not None:
             self._filter(self._preexistingSocket)
         super().startListening()
-        if all(each.option is not _REUSEADDR for each in self._asked):
-            apply(self.socket, [Assignment(_REUSEADDR, 0)])
 
     def doRead(self) -> Exception | None:
         """Hand at most `batch` datagrams to the protocol. An exception is returned for a socket that is shut."""

@@ -81,7 +81,7 @@ class AttackTests(DaemonTestCase):
         self.holds(datagrams.secondary_address)
 
     def test_other_users(self) -> None:
-        """A process of another user cannot bind the port, however it asks."""
+        """A process of another user cannot share the UDP port, whichever binds first."""
         self.holds(datagrams.hijack)
 
     def test_log_of_unanswerable_datagrams(self) -> None:
