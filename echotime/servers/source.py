@@ -8,7 +8,7 @@ from functools import lru_cache
 _REMEMBERED = 4096
 _PREFIX = 64
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
-"""IPv4 clients by way of a translator (RFC 6052). None has a loopback address; who claims one is no exempt client."""
+"""IPv4 clients by way of a translator (RFC 6052). A loopback address in one is forged."""
 
 
 @lru_cache(_REMEMBERED)
