@@ -70,6 +70,8 @@ class _Family(NamedTuple):
     name_size: int
     host_at: range
     """Where the words of the address stand in a name."""
+    zeros_at: tuple[int, int, int]
+    """Bytes of a name that are all zero for the unspecified address, and hardly ever for another one."""
     level: int
     kind: int
     data_size: int
@@ -77,8 +79,9 @@ class _Family(NamedTuple):
 
 
 _FAMILIES = {
-    socket.AF_INET: _Family(16, range(4, 8, 4), socket.IPPROTO_IP, IP_PKTINFO, 12, 0),
-    socket.AF_INET6: _Family(28, range(8, 24, 4), socket.IPPROTO_IPV6, IPV6_PKTINFO, 20, 16),
+    socket.AF_INET: _Family(16, range(4, 8, 4), (4, 5, 7), socket.IPPROTO_IP, IP_PKTINFO, 12, 0),
+    # the first byte is zero for mapped addresses and ::1, too; the 13th is not for mapped ones, the last not for ::1
+    socket.AF_INET6: _Family(28, range(8, 24, 4), (8, 20, 23), socket.IPPROTO_IPV6, IPV6_PKTINFO, 20, 16),
 }
 _NO_PLAIN_SOURCE = 0xFE
 """The first byte of link-local (fe80::) and of multicast addresses (ff00::), and of none that lie below."""
@@ -177,11 +180,13 @@ class Batch:
         return {_host(*host): of_host for host, of_host in Counter(zip(*words, strict=True)).items()}
 
     def alike(self, number: int, apart: frozenset[int]) -> bool:
-        """Whether so many may be given one answer: none has a length in `apart`, or an asked address to think about.
+        """Whether so many may be given one answer: none has a length in `apart`, or an address to think about.
 
         After it their answers leave from the asked addresses, by whatever interface the route names.
         """
         if not apart.isdisjoint(self._lengths[:number].tolist()):
+            return False
+        if self._from_nowhere(number):
             return False
         if self._asked_size:
             if self._control_sizes[:number].tolist().count(self._asked_size) != number:
@@ -192,6 +197,13 @@ class Batch:
                 return False
             self._interfaces[:number] = self._no_interfaces[:number]
         return True
+
+    def _from_nowhere(self, number: int) -> bool:
+        """Return True if one of so many may come from the unspecified address; always if one does."""
+        names, size = self._names, self._family.name_size
+        end = number * size
+        one, two, three = self._family.zeros_at
+        return 0 in names[one:end:size] and 0 in names[two:end:size] and 0 in names[three:end:size]
 
     def _asked_many(self, number: int) -> bool:
         """Whether one asked a broadcast or multicast address; on IPv6 a link-local one has to be thought about, too."""

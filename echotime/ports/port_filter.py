@@ -3,6 +3,9 @@
 Nobody who asks the time sends from port 0, to which no answer can go, and hardly anybody from a port below 1024, where
 others answer: echo (7), daytime (13), chargen (19), time (37), DNS (53), NTP (123). A forged datagram from one of
 those would begin a loop.
+
+An IPv6 packet may have a source like ::ffff:127.0.0.1. A socket cannot tell it from an IPv4 packet from 127.0.0.1, and
+an answer may go there, so the kernel drops such packets, too (draft-itojun-v6ops-v4mapped-harmful).
 """
 
 from __future__ import annotations
@@ -13,15 +16,32 @@ import struct
 
 _SO_ATTACH_FILTER = 26
 _INSTRUCTION = struct.Struct("=HBBI")
-_LOAD_HALF_WORD, _JUMP_IF_NOT_LESS, _JUMP_IF_EQUAL, _RETURN = 0x28, 0x35, 0x15, 0x06
+_LOAD_WORD, _LOAD_HALF_WORD, _JUMP_IF_NOT_LESS, _JUMP_IF_EQUAL, _RETURN = 0x20, 0x28, 0x35, 0x15, 0x06
+_PROTOCOL = 2**32 - 0x1000
+"""SKF_AD_PROTOCOL of linux/filter.h: where the Ethernet type is loaded from."""
+_NETWORK_HEADER = 2**32 - 0x100000
+"""SKF_NET_OFF."""
+_ETH_P_IPV6 = 0x86DD
+_NO_MAPPED_SOURCE = (
+    (_LOAD_WORD, 0, 0, _PROTOCOL),
+    (_JUMP_IF_EQUAL, 0, 7, _ETH_P_IPV6),
+    (_LOAD_WORD, 0, 0, _NETWORK_HEADER + 8),  # the source address
+    (_JUMP_IF_EQUAL, 0, 5, 0),
+    (_LOAD_WORD, 0, 0, _NETWORK_HEADER + 12),
+    (_JUMP_IF_EQUAL, 0, 3, 0),
+    (_LOAD_WORD, 0, 0, _NETWORK_HEADER + 16),
+    (_JUMP_IF_EQUAL, 0, 1, 0xFFFF),
+    (_RETURN, 0, 0, 0),
+)
+"""Drops IPv6 packets from ::ffff:0:0/96 and goes on after itself with all others."""
 _ALL = 0x40000
 """More bytes than a datagram has."""
 
 
-def program(lowest: int, own: int = 0) -> bytes:
+def program(lowest: int, own: int = 0, *, ipv6: bool = False) -> bytes:
     """Takes what comes from port `lowest` or a higher one, or from port `own`; it sees the UDP header first.
 
-    What a socket on a low port sends to itself has to pass, too.
+    What a socket on a low port sends to itself has to pass, too. With `ipv6` packets with a mapped source are dropped.
     """
     instructions = [
         (_LOAD_HALF_WORD, 0, 0, 0),  # the source port
@@ -31,12 +51,12 @@ def program(lowest: int, own: int = 0) -> bytes:
     ]
     if 0 < own < lowest:
         instructions[1:2] = [(_JUMP_IF_NOT_LESS, 2, 0, lowest), (_JUMP_IF_EQUAL, 1, 0, own)]
-    return b"".join(_INSTRUCTION.pack(*each) for each in instructions)
+    return b"".join(_INSTRUCTION.pack(*each) for each in (*(_NO_MAPPED_SOURCE if ipv6 else ()), *instructions))
 
 
 def attach(sock: socket.socket, lowest: int, own: int = 0) -> None:
     """Drop from now on what comes from a lower port. Takes no privilege on UDP. Raises OSError."""
-    filtering = program(lowest, own)
+    filtering = program(lowest, own, ipv6=sock.family == socket.AF_INET6)
     kept = ctypes.create_string_buffer(filtering, len(filtering))
     wanted = struct.pack("@HP", len(filtering) // _INSTRUCTION.size, ctypes.addressof(kept))
     sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, wanted)

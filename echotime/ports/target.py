@@ -25,7 +25,8 @@ def settled(transport: str, interface: str, asked: Iterable[Assignment]) -> tupl
 
 
 def _own(transport: str, interface: str) -> list[Assignment]:
-    names = {"SO_REUSEADDR": 1}
+    # on UDP, SO_REUSEADDR before bind would share the port with any other socket that has it, whichever binds first
+    names = {"SO_REUSEADDR": int(transport == "tcp")}
     if transport == "tcp":
         names["TCP_NODELAY"] = 1
     elif interface in _ANY_IPV4:

@@ -21,17 +21,16 @@ from twisted.python.failure import Failure
 from echotime.ports import port_filter
 from echotime.ports.asked_address import CONTROL_SIZE, Sender
 from echotime.ports.optioned import OptionedPort
-from echotime.ports.own_address import is_ours
+from echotime.ports.own_address import MAPPED, is_ours
 from echotime.ports.owned import OwnedPort, ShutDown, is_shut_down
 from echotime.ports.self_asked import SelfAsked
-from echotime.sockopt.apply import apply
 from echotime.sockopt.assignment import Assignment
-from echotime.sockopt.catalogue import BY_NAME
 from echotime.sockopt.errno_name import errno_name
 from echotime.sockopt.error_queue import take_errors
 from echotime.sockopt.meminfo import dropped
 
-_REUSEADDR = BY_NAME["SO_REUSEADDR"]
+_UNSPECIFIED = frozenset({"0.0.0.0", "::", f"{MAPPED}0.0.0.0"})
+"""Sources that a neighbour can forge. The kernel sends an answer to one of them to a loopback address."""
 _NOTHING_THERE = frozenset({errno.EAGAIN, errno.EWOULDBLOCK})
 
 
@@ -39,11 +38,11 @@ class TimePort(OwnedPort, OptionedPort, udp.Port):
     """A UDP port for TimeProtocol, or for any DatagramProtocol that answers where it was asked.
 
     `asked` are the options that were asked for, of which those that fit a UDP socket on `interface` are set,
-    over the port's own: SO_REUSEADDR, which is cleared again after bind unless asked for, and IP_PKTINFO
-    or IPV6_RECVPKTINFO on a wildcard address. startListening raises CannotListenError or OptionFailed.
+    over the port's own: SO_REUSEADDR off, which adopted sockets may have on, and IP_PKTINFO or IPV6_RECVPKTINFO on a
+    wildcard address. startListening raises CannotListenError or OptionFailed.
 
-    Datagrams from ports below `lowest_port` are dropped in the kernel, and those from the port's own address are not
-    answered; nor are those to a broadcast or multicast address, unless `answer_broadcast`.
+    Datagrams from ports below `lowest_port` are dropped in the kernel. Those from the port's own address and from the
+    unspecified address are not answered; nor are those to a broadcast or multicast address, unless `answer_broadcast`.
 
     `errors` counts what could not be received or sent, by call and errno name (``send EINVAL``), the ICMP errors that
     IP_RECVERR reports, and what was not answered for where it came from.
@@ -102,12 +101,10 @@ class TimePort(OwnedPort, OptionedPort, udp.Port):
         self._filter(self.socket)
 
     def startListening(self) -> None:
-        """Bind, then close the door that SO_REUSEADDR leaves open: others could bind our port with it."""
+        """Bind, with the filter for source ports; an adopted socket gets it here."""
         if self._preexistingSocket is not None:
             self._filter(self._preexistingSocket)
         super().startListening()
-        if all(each.option is not _REUSEADDR for each in self._asked):
-            apply(self.socket, [Assignment(_REUSEADDR, 0)])
 
     def doRead(self) -> Exception | None:
         """Hand at most `batch` datagrams to the protocol. An exception is returned for a socket that is shut."""
@@ -155,7 +152,9 @@ class TimePort(OwnedPort, OptionedPort, udp.Port):
         self.socket.sendto(self.self_asked.question, address)
 
     def _deliver(self, datagram: bytes, sender: Sender) -> None:
-        if sender[1] == self._realPortNumber and is_ours(sender, self.socket):
+        if sender[0] in _UNSPECIFIED:
+            self.errors["from the unspecified address"] += 1
+        elif sender[1] == self._realPortNumber and is_ours(sender, self.socket):
             if not self.self_asked.answers(datagram, sender):
                 self._deliver_own(datagram, sender)
         elif reason := self._unanswerable(sender):

@@ -8,7 +8,7 @@ from functools import lru_cache
 _REMEMBERED = 4096
 _PREFIX = 64
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
-"""IPv4 clients by way of a translator (RFC 6052)."""
+"""IPv4 clients by way of a translator (RFC 6052). A loopback address in one is forged."""
 
 
 @lru_cache(_REMEMBERED)
@@ -23,8 +23,8 @@ def source(host: str) -> str:
     address = ipaddress.IPv6Address(host.partition("%")[0])
     if address.ipv4_mapped:
         return str(address.ipv4_mapped)
-    if address in _NAT64:
-        return str(ipaddress.IPv4Address(int(address) % 2**32))
+    if address in _NAT64 and not (inner := ipaddress.IPv4Address(int(address) % 2**32)).is_loopback:
+        return str(inner)
     if address.is_link_local or address.is_loopback:
         return host
     return str(ipaddress.ip_network((address, _PREFIX), strict=False))

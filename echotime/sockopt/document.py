@@ -32,8 +32,9 @@ value is a number, `on`, `off`, a size, or bytes as `hex:01000000`. Levels and n
 leaves out of the copy is set again on each connection. On a socket that was passed in already bound, what must be set
 before bind is not set, and the report says so.
 
-**Set without being asked for**, and overruled by asking: SO_REUSEADDR (on UDP cleared again right after bind) and
-TCP_NODELAY; on a wildcard address IP_PKTINFO or IPV6_RECVPKTINFO for UDP; on `[::]` IPV6_V6ONLY off.
+**Set without being asked for**, and overruled by asking: on TCP SO_REUSEADDR and TCP_NODELAY; on UDP SO_REUSEADDR off,
+also on a socket that was passed in, and on a wildcard address IP_PKTINFO or IPV6_RECVPKTINFO on; on `[::]` IPV6_V6ONLY
+off.
 
 **No effect.** The kernel takes many options on sockets where nothing comes of them. Such a socket is not among those
 that an option acts on in the tables below, and echotime does not set it there.

@@ -28,6 +28,7 @@ ATTACKS: tuple[tuple[str, Attack, str], ...] = (
     ("3.1", loops.slow_path, "with a limit of the rate alone: without end"),
     ("3.1", loops.with_echo, "xinetd 100, then off for all for 10 s"),
     ("3.1", loops.with_itself, "plain Twisted: without end, 119,143/s"),
+    ("3.1", loops.with_loopback, ""),
     ("3.2", datagrams.amplification, ""),
     ("3.3", datagrams.broadcast, "answered by all that were tried"),
     ("3.4", datagrams.victim, "chrony: every fourth, by chance"),

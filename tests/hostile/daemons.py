@@ -14,7 +14,7 @@ from typing import Any
 
 from benchmarks.processes import SERVER_CPU
 from tests.integration.tools import TOOL, environment
-from tests.integration.twistd import LIMIT, TWISTD, Twistd
+from tests.integration.twistd import LIMIT, TWISTD, Ended, Twistd
 
 
 class Complained(Exception):
@@ -53,6 +53,14 @@ class Daemons:
             child.kill()
         if ended.status != -signal.SIGTERM or "Traceback" in ended.out + ended.err:
             raise Complained(f"the daemon ended with {ended.status}:\n{ended.out[-2000:]}\n{ended.err[-2000:]}")
+
+    def refused(self, *options: str) -> Ended:
+        """Return how a daemon ends that cannot start with these options."""
+        child = Twistd("echotime", *options, *self._options)
+        try:
+            return child.wait()
+        finally:
+            child.kill()
 
     def knows(self, option: str) -> bool:
         """Whether the daemon has an option."""

@@ -1,4 +1,4 @@
-"""Packets with forged sources, over IPv4, by raw sockets. All that sends raises PermissionError without CAP_NET_RAW."""
+"""Packets with forged sources, by raw sockets. All that sends raises PermissionError without CAP_NET_RAW."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ _HOPS = 64
 _UNREACHABLE, _PORT = 3, 3
 """Type and code of ICMP."""
 _SYN = 0x02
+_ETH_P_IP, _ETH_P_IPV6 = 0x0800, 0x86DD
 
 
 def ip_packet(protocol: int, source: str, to: str, payload: bytes) -> bytes:
@@ -24,6 +25,16 @@ def udp_packet(source: Address, to: Address, payload: bytes = b"") -> bytes:
     """A datagram in its packet; without a checksum, which IPv4 allows."""
     header = struct.pack("!HHHH", source[1], to[1], 8 + len(payload), 0)
     return ip_packet(socket.IPPROTO_UDP, source[0], to[0], header + payload)
+
+
+def udp6_packet(source: Address, to: Address, payload: bytes = b"") -> bytes:
+    """A datagram in an IPv6 packet; a mapped IPv4 address is written as it is."""
+    addresses = b"".join(socket.inet_pton(socket.AF_INET6, host) for host, _ in (source, to))
+    size = 8 + len(payload)
+    segment = struct.pack("!HHHH", source[1], to[1], size, 0) + payload
+    found = checksum(addresses + struct.pack("!IxxxB", size, socket.IPPROTO_UDP) + segment) or 0xFFFF
+    segment = segment[:6] + struct.pack("!H", found) + segment[8:]
+    return struct.pack("!IHBB", 6 << 28, size, socket.IPPROTO_UDP, _HOPS) + addresses + segment
 
 
 def syn_packet(source: Address, to: Address, sequence: int = 0) -> bytes:
@@ -57,6 +68,20 @@ def forge(source: Address, to: Address, payload: bytes = b"", *, by: socket.sock
         return
     with raw_socket() as sock:
         sock.sendto(packet, (to[0], 0))
+
+
+def forge_on_link(interface: str, source: Address, to: Address, payload: bytes = b"") -> None:
+    """Send a datagram to everybody on a link, as a neighbour can: the IP of this host never sees it leave.
+
+    So its source may be the unspecified address, or a mapped one in an IPv6 packet. On "lo" the host receives it.
+    """
+    if ":" in to[0]:
+        packet, kind = udp6_packet(source, to, payload), _ETH_P_IPV6
+    else:
+        packet, kind = udp_packet(source, to, payload), _ETH_P_IP
+        packet = packet[:10] + struct.pack("!H", checksum(packet[:20])) + packet[12:]
+    with socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM) as sock:
+        sock.sendto(packet, (interface, kind, 0, 0, b"\xff" * 6))
 
 
 def port_unreachable(source: int, payload: bytes) -> None:

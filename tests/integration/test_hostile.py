@@ -40,6 +40,10 @@ class AttackTests(DaemonTestCase):
         """So they are over a path of 30 ms each way."""
         self.holds(loops.slow_path)
 
+    def test_loop_with_loopback(self) -> None:
+        """A neighbour's datagram draws no answer to a service that listens on loopback only."""
+        self.holds(loops.with_loopback)
+
     def test_silent_connections(self) -> None:
         """One address has more connections than there is room for, and says nothing; another is served."""
         self.holds(connections.silent)
@@ -81,7 +85,7 @@ class AttackTests(DaemonTestCase):
         self.holds(datagrams.secondary_address)
 
     def test_other_users(self) -> None:
-        """A process of another user cannot bind the port, however it asks."""
+        """A process of another user cannot share the UDP port, whichever binds first."""
         self.holds(datagrams.hijack)
 
     def test_log_of_unanswerable_datagrams(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import struct
 import time
@@ -61,7 +62,7 @@ class TimeTests(DaemonTestCase):
         self.assert_now(ask_time(("127.0.0.2", daemon.address("UDP")[1])))
 
     def test_second_daemon_is_refused(self) -> None:
-        """Although the seed's SO_REUSEADDR is set before bind, nobody can bind the port a second time."""
+        """A second daemon cannot bind the port, nor can a socket with SO_REUSEADDR."""
         host, port = self.echotime().address("UDP")
         ended = self.refused("--udp", f"{host}:{port}")
         self.assertEqual(ended.status, 1)
@@ -70,6 +71,37 @@ class TimeTests(DaemonTestCase):
             thief.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             with self.assertRaises(OSError):
                 thief.bind((host, port))
+
+    def test_port_of_another_socket(self) -> None:
+        """A port that another socket bound first, with SO_REUSEADDR, is not shared: the daemon does not start."""
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+            other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            other.bind(("127.0.0.1", 0))
+            for host in ("127.0.0.1", "0.0.0.0", "[::]"):
+                where = f"{host}:{other.getsockname()[1]}"
+                ended = self.refused("--udp", where)
+                self.assertEqual(ended.status, 1)
+                self.assertEqual(ended.err.count("\n"), 1, ended.err)
+                self.assertIn(f"cannot listen on UDP {where}: Address already in use (EADDRINUSE)", ended.err)
+
+    def test_restart_at_once(self) -> None:
+        """Without SO_REUSEADDR the next daemon has the port at once, although clients still ask there."""
+        daemon = self.echotime()
+        address = daemon.address("UDP")
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+            client.settimeout(LIMIT)
+            client.sendto(b"x", address)
+            self.assert_now(client.recv(100))
+            daemon.signal(signal.SIGSTOP)
+            client.sendto(b"unread", address)
+            daemon.signal(signal.SIGKILL)
+            self.assertEqual(daemon.wait().status, -signal.SIGKILL)
+            for _ in range(3):
+                daemon = self.twistd("echotime", "--udp", f"{address[0]}:{address[1]}")
+                self.assertEqual(daemon.address("UDP"), address)
+                client.sendto(b"x", address)
+                self.assert_now(client.recv(100))
+                self.served(daemon)
 
     def test_reuseaddr_stays_where_it_was_asked_for(self) -> None:
         """udp:SO_REUSEADDR=on is left on, with a warning, and then a second socket can bind."""

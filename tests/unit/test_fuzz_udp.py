@@ -23,7 +23,7 @@ from echotime.ports.udp import TimePort
 from echotime.servers.time import TimeProtocol
 from echotime.servers.traffic import Counters
 from echotime.wire.timestamp import Epoch
-from tests.hostile.forging import forge, raw_socket
+from tests.hostile.forging import forge, forge_on_link, raw_socket
 from tests.unit.asking import heard
 from tests.unit.fuzzing import bounded
 from tests.unit.loopback import options
@@ -35,6 +35,8 @@ BROADCAST = "127.255.255.255"
 LOW = ("127.0.0.5", 77)
 MESSAGES = ["SO_TIMESTAMP", "IP_RECVTTL", "IP_RECVTOS"]
 """Options that add a control message to what comes."""
+MTU = 9000
+"""Bytes that find room in one packet on loopback for certain."""
 _READS = 300
 """Calls in which all that waits is read."""
 _ROOM = 150_000
@@ -138,6 +140,15 @@ class TimeMachine(RuleBasedStateMachine):
         forge(source, ("127.0.0.1", self.number), payload, by=self.raw)
         self.waiting.append(Asked(which, payload, "127.0.0.1"))
 
+    @precondition(lambda self: self.raw is not None and self.interface != "127.0.0.1")
+    @rule(ipv6=st.booleans(), payload=PAYLOADS.filter(lambda payload: len(payload) < MTU))
+    def ask_without_source(self, ipv6: bool, payload: bytes) -> None:
+        """With the unspecified address, as a neighbour can."""
+        source, host = ("::", "::1") if ipv6 and self.interface == "::" else ("0.0.0.0", "255.255.255.255")
+        self.read()
+        forge_on_link("lo", (source, self.clients[0].getsockname()[1]), (host, self.number), payload)
+        self.waiting.append(Asked("unspecified", payload, host))
+
     @precondition(lambda self: self.recverr)
     @rule()
     def ask_and_go(self) -> None:
@@ -184,6 +195,9 @@ class TimeMachine(RuleBasedStateMachine):
         """Whether it is, by the words of docs/security.md; counts why not."""
         if asked.who in {"no port", "low port"}:
             self.dropped += 1
+            return False
+        if asked.who == "unspecified":
+            self.errors["from the unspecified address"] += 1
             return False
         if asked.who == "own port":
             self.errors["from our own address"] += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import socket
 from typing import Any
@@ -11,6 +12,7 @@ from twisted.logger import LogEvent
 
 from echotime.ports import port_filter
 from echotime.ports.own_address import is_ours
+from tests.hostile.forging import forge_on_link
 from tests.unit.asking import client, heard, listening
 from tests.unit.loopback import SERVED, Served
 from tests.unit.namespace import in_namespace
@@ -20,6 +22,9 @@ from tests.unit.namespace import in_namespace
 def served(request: pytest.FixtureRequest) -> Served:
     """Each kind of UDP port."""
     return SERVED[request.param]
+
+
+root = pytest.mark.skipif(os.geteuid() != 0, reason="a frame with a forged source takes a packet socket, and that root")
 
 
 def from_port(number: int, to: tuple[str, int]) -> socket.socket:
@@ -123,6 +128,60 @@ def test_broadcast(served: Served, asked: str, answers: bool) -> None:
         assert dict(port.errors) == ({} if answers else {"to a broadcast or multicast address": 1})
 
 
+@root
+@pytest.mark.parametrize(
+    ("interface", "source", "asked", "switched"),
+    [
+        ("::", "::", "::1", ()),
+        ("::1", "::", "::1", ()),
+        ("0.0.0.0", "0.0.0.0", "255.255.255.255", ()),
+        ("0.0.0.0", "0.0.0.0", "255.255.255.255", ("IP_PKTINFO=off",)),
+        ("::", "0.0.0.0", "255.255.255.255", ()),
+        ("::", "0.0.0.0", "255.255.255.255", ("IPV6_RECVPKTINFO=off",)),
+    ],
+)
+def test_unspecified_source(served: Served, interface: str, source: str, asked: str, switched: tuple[str, ...]) -> None:
+    """The kernel would send an answer to the unspecified address to loopback: there is none, and others get theirs."""
+    host = "127.0.0.1" if interface == "0.0.0.0" else "::1"
+    with listening(served, interface, *switched, answer_broadcast=True) as port, client(host=host) as sock:
+        number = port.getHost().port
+        for _ in range(2):
+            sock.sendto(b"x", (host, number))
+            # the source port is that of the client, which would hear the answer
+            forge_on_link("lo", (source, sock.getsockname()[1]), (asked, number))
+        sock.sendto(b"x", (host, number))
+        port.doRead()
+        assert heard(sock) == [(b"x", host)] * 3
+        assert port.errors == {"from the unspecified address": 2}
+        assert port.protocol.given == 3
+
+
+@root
+def test_unspecified_source_with_our_port(served: Served) -> None:
+    """The reason is the same if the source port is ours, too."""
+    with listening(served, "::") as port:
+        number = port.getHost().port
+        forge_on_link("lo", ("::", number), ("::1", number))
+        port.doRead()
+        assert (port.errors, port.protocol.given) == ({"from the unspecified address": 1}, 0)
+
+
+@root
+@pytest.mark.parametrize("source", ["::ffff:127.0.0.1", "::ffff:0.0.0.0"])
+@pytest.mark.parametrize("switched", ["IPV6_RECVPKTINFO=on", "IPV6_RECVPKTINFO=off"])
+def test_mapped_source(served: Served, source: str, switched: str) -> None:
+    """An IPv6 packet with an IPv4-mapped source would be answered over IPv4: the kernel drops it."""
+    with listening(served, "::", switched, lowest_port=1) as port, client() as sock:
+        number = port.getHost().port
+        forge_on_link("lo", (source, sock.getsockname()[1]), ("::1", number))
+        sock.sendto(b"x", ("127.0.0.1", number))
+        with client(host="::1") as six:
+            six.sendto(b"x", ("::1", number))
+            port.doRead()
+            assert [answer for each in (sock, six) for answer, _ in heard(each)] == [b"x", b"x"]
+        assert (port.dropped, port.errors, port.protocol.given) == (1, {}, 2)
+
+
 def udp(family: socket.AddressFamily = socket.AF_INET) -> socket.socket:
     """A socket of the network that it is made in."""
     return socket.socket(family, socket.SOCK_DGRAM)
@@ -172,6 +231,14 @@ def test_program() -> None:
         "2800000000000000 3500010000040000 0600000000000000 0600000000000400"
     )
     assert port_filter.program(1024, 12345) == port_filter.program(1024)
+
+
+def test_program_for_ipv6() -> None:
+    """Nine more before them: an IPv6 packet whose source begins with ::ffff:0:0/96 is dropped."""
+    before = "2000000000f0ffff 15000007dd860000 200000000800f0ff 1500000500000000 200000000c00f0ff 1500000300000000"
+    dropping = "200000001000f0ff 15000001ffff0000 0600000000000000"
+    expected = f"{before} {dropping} {port_filter.program(1024, 37).hex(' ', 8)}"
+    assert port_filter.program(1024, 37, ipv6=True).hex(" ", 8) == expected
 
 
 def test_program_of_a_low_port() -> None:

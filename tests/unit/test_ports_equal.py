@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from echotime.ports.batched import BatchedPort
 from echotime.ports.udp import TimePort
-from tests.hostile.forging import forge
+from tests.hostile.forging import forge, forge_on_link
 from tests.unit.asking import client, heard, listening
 from tests.unit.loopback import Served, Short
 
@@ -20,8 +20,11 @@ CLIENTS = 4
 SWITCHES = ["SO_TIMESTAMP", "IP_RECVTTL", "IP_RECVTOS", "IP_PKTINFO", "IPV6_RECVPKTINFO", "IP_RECVERR"]
 
 
+_PORT_ZERO, _UNSPECIFIED = -1, -2
+
+
 class Question(NamedTuple):
-    """From which client, at which address of 127.0.0.0/8, of which length."""
+    """From which client, at which address of 127.0.0.0/8, of which length; no client is _PORT_ZERO or _UNSPECIFIED."""
 
     client: int
     asked: int
@@ -29,7 +32,10 @@ class Question(NamedTuple):
 
 
 QUESTIONS = st.builds(
-    Question, st.integers(-1, CLIENTS - 1), st.integers(1, 4), st.integers(0, 20) | st.sampled_from([100, 9000])
+    Question,
+    st.integers(_UNSPECIFIED, CLIENTS - 1),
+    st.integers(1, 4),
+    st.integers(0, 20) | st.sampled_from([100, 9000]),
 )
 OPTIONS = st.dictionaries(st.sampled_from(SWITCHES), st.sampled_from(["on", "off"])).map(
     lambda chosen: [f"{name}={value}" for name, value in chosen.items()]
@@ -50,7 +56,12 @@ def outcome(port_class: type[TimePort], apart: set[int], interface: str, *, aske
         for batch in batches:
             for each in batch:
                 address = f"127.0.0.{1 if interface == '127.0.0.1' else each.asked}", port.getHost().port
-                if each.client < 0:
+                if each.client == _UNSPECIFIED:
+                    # only on a wildcard address such datagrams arrive
+                    everybody = "255.255.255.255" if each.asked % 2 or interface == "0.0.0.0" else "::1"
+                    source = ("0.0.0.0" if everybody != "::1" else "::", 5555)
+                    forge_on_link("lo", source, (everybody, address[1]), bytes(min(each.length, 100)))
+                elif each.client == _PORT_ZERO:
                     forge(("127.0.0.1", 0), address, bytes(min(each.length, 100)))
                 else:
                     clients[each.client].sendto(bytes(each.length), address)

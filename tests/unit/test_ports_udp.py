@@ -18,6 +18,7 @@ from echotime.ports.asked_address import Sender
 from echotime.ports.owned import ShutDown
 from echotime.sockopt import meminfo
 from tests.hostile.forging import port_unreachable
+from tests.unit.asking import listening
 from tests.unit.loopback import (
     LIMIT,
     SERVED,
@@ -39,7 +40,7 @@ def served(request: pytest.FixtureRequest) -> Served:
 
 @pytest_twisted.ensureDeferred
 async def test_udp_defaults(started: Started, served: Served) -> None:
-    """SO_REUSEADDR is off again after bind; wildcard addresses have their packet info on, others do not."""
+    """SO_REUSEADDR is off; wildcard addresses have their packet info on, others do not."""
     any4, any6, one = (started(served.on(host)) for host in ("0.0.0.0", "::", "127.0.0.1"))
     assert [get(port.socket, "SO_REUSEADDR") for port in (any4, any6, one)] == [0, 0, 0]
     assert get(any4.socket, "IP_PKTINFO") == 1
@@ -47,16 +48,43 @@ async def test_udp_defaults(started: Started, served: Served) -> None:
     assert get(one.socket, "IP_PKTINFO") == 0
 
 
-@pytest_twisted.ensureDeferred
-async def test_udp_reuseaddr_is_set_before_bind(started: Started, served: Served) -> None:
-    """As the seed's server, it binds where another socket allows that, although its own door is closed after."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as first:
-        first.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        first.bind(("127.0.0.1", 0))
+WILDCARDS = [("127.0.0.1", "0.0.0.0"), ("127.0.0.1", "::"), ("::1", "::"), ("0.0.0.0", "::")]
+"""Addresses that share a port number only if both sockets have SO_REUSEADDR."""
+SHARED = [(host, host) for host in ("127.0.0.1", "::1")] + WILDCARDS + [(wide, narrow) for narrow, wide in WILDCARDS]
+
+
+@pytest.mark.parametrize(("other", "ours"), SHARED)
+def test_udp_port_of_another_socket(served: Served, other: str, ours: str) -> None:
+    """A port that another socket bound with SO_REUSEADDR is refused, unless SO_REUSEADDR was requested for ours."""
+    with reusing(other) as first:
         number = first.getsockname()[1]
-        started(served.on(number=number))
         with pytest.raises(CannotListenError):
-            served.on(number=number, asked=options("SO_REUSEADDR=off")).startListening()
+            served.on(ours, number).startListening()
+        with listening(served, ours, "SO_REUSEADDR=on", number=number) as port:
+            assert get(port.socket, "SO_REUSEADDR") == 1
+
+
+@pytest.mark.parametrize(("ours", "other"), SHARED)
+def test_udp_port_is_not_shared(served: Served, ours: str, other: str) -> None:
+    """Another socket cannot bind our port with SO_REUSEADDR, unless it was requested for ours, too."""
+    with listening(served, ours) as port, pytest.raises(OSError, match="in use"):
+        reusing(other, port.getHost().port)
+    with listening(served, ours, "SO_REUSEADDR=on") as port:
+        reusing(other, port.getHost().port).close()
+
+
+def reusing(host: str, number: int = 0) -> socket.socket:
+    """Return a UDP socket bound with SO_REUSEADDR; on ``::`` it is a dual-stack socket."""
+    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if host == "::":
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        sock.bind((host, number))
+    except OSError:
+        sock.close()
+        raise
+    return sock
 
 
 @pytest_twisted.ensureDeferred

@@ -17,6 +17,7 @@ from echotime.servers.source import is_loopback, source
         ("2001:db8:0:1::1", "2001:db8:0:1::/64"),
         ("fe80::1%eth0", "fe80::1%eth0"),
         ("64:ff9b::c000:201", "192.0.2.1"),
+        ("64:ff9b::7f00:1", "64:ff9b::/64"),
         ("fe80::1", "fe80::1"),
         ("::1", "::1"),
     ],
@@ -24,6 +25,12 @@ from echotime.servers.source import is_loopback, source
 def test_source(host: str, expected: str) -> None:
     """An IPv4 address, and an IPv6 network of 64 bits; on one's own link the address."""
     assert source(host) == expected
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "::ffff:0.0.0.0", "64:ff9b::7f00:1", "::127.0.0.1", "2002:7f00:1::"])
+def test_not_loopback(host: str) -> None:
+    """The unspecified address is not, nor an address of elsewhere that holds 127.0.0.1."""
+    assert not is_loopback(source(host))
 
 
 def test_loopback() -> None:

@@ -38,9 +38,8 @@ ROWS: tuple[Option, ...] = (
         use=N_("On every TCP server that is to be started again at once."),
         trap=N_(
             "It must be set before bind, the earlier server must have set it as well, and two that listen are never "
-            "allowed. On UDP it means something else: every process that sets it, of any user, may bind the same port "
-            "and take our datagrams; echotime sets it before bind, as the seed does, and clears it right after, unless "
-            "it is asked for."
+            "allowed. On UDP it means something else: all sockets that have it set, of any user, share the port, and "
+            "one of them takes our datagrams. UDP has no TIME_WAIT, so echotime sets it on UDP only if it is asked for."
         ),
         danger=Danger(UDP, ON, "any process of any user that sets it too may bind this port and take our datagrams"),
         elsewhere=Elsewhere(socat="so-reuseaddr"),

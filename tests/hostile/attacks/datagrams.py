@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import re
 import select
 import socket
@@ -155,24 +156,65 @@ try:
     os.setuid(65534)
 except PermissionError as error:
     sys.exit(f"to become another user takes root: {error}")
-sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-sock.setsockopt(socket.SOL_SOCKET, int(sys.argv[2]), 1)
+host, port, option = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
+sock.setsockopt(socket.SOL_SOCKET, option, 1)
+if ":" in host:
+    sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
 try:
-    sock.bind(("127.0.0.1", int(sys.argv[1])))
+    sock.bind((host, port))
 except OSError as error:
-    print(errno.errorcode[error.errno])
+    print(errno.errorcode[error.errno], flush=True)
+else:
+    print(sock.getsockname()[1], flush=True)
+    sys.stdin.read()
 """
+_STEALING = {
+    "127.0.0.1": ("127.0.0.1", "0.0.0.0", "::"),
+    "0.0.0.0": ("127.0.0.1", "0.0.0.0", "::"),
+    "::": ("127.0.0.1", "::1", "0.0.0.0", "::"),
+}
+"""The addresses of the daemon, and those where a socket of another user would get datagrams that are the daemon's."""
+_SHARING = (socket.SO_REUSEADDR, socket.SO_REUSEPORT)
 
 
 def hijack(daemons: Daemons) -> Iterator[Figure]:
     """Hijacked port: another user's process binds it with SO_REUSEADDR or SO_REUSEPORT, and has all that comes."""
-    with daemons.start() as daemon:
-        port = str(daemon.address("UDP")[1])
-        refused = 0
-        for option in (socket.SO_REUSEADDR, socket.SO_REUSEPORT):
-            command = [sys.executable, "-c", _STEAL, port, str(option)]
-            ended = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, check=False)
-            if ended.returncode:
-                raise PermissionError(ended.stderr.strip())
-            refused += ended.stdout == "EADDRINUSE\n"
-    yield exactly("refused with EADDRINUSE, of 2 ways", refused, 2)
+    later = first = 0
+    for ours, others in _STEALING.items():
+        with daemons.start(host=f"[{ours}]" if ":" in ours else ours) as daemon:
+            port = daemon.address("UDP")[1]
+            for other, option in itertools.product(others, _SHARING):
+                with _thief(other, port, option) as outcome:
+                    later += outcome == "EADDRINUSE"
+    yield exactly("refused with EADDRINUSE when the other binds later, of 20 ways", later, 20)
+    for ours, others in _STEALING.items():
+        for other in others[:2]:
+            with _thief(other, 0, socket.SO_REUSEADDR) as outcome:
+                first += _is_refused(daemons, f"[{ours}]:{outcome}" if ":" in ours else f"{ours}:{outcome}")
+    yield exactly("daemon ends with EADDRINUSE when the other binds first, of 6 ways", first, 6)
+
+
+@contextlib.contextmanager
+def _thief(host: str, port: int, option: int) -> Iterator[str]:
+    """Bind a UDP socket as another user, until the end; yield its port, or the name of the error."""
+    command = [sys.executable, "-c", _STEAL, host, str(port), str(option)]
+    with subprocess.Popen(command, stdin=-1, stdout=-1, stderr=-1, text=True) as thief:
+        assert thief.stdin is not None
+        assert thief.stdout is not None
+        assert thief.stderr is not None
+        try:
+            outcome = thief.stdout.readline().strip()
+            if not outcome:
+                raise PermissionError(thief.stderr.read().strip())
+            yield outcome
+        finally:
+            thief.stdin.close()
+            thief.wait(LIMIT)
+
+
+def _is_refused(daemons: Daemons, address: str) -> bool:
+    """Return True if a daemon on a UDP address ends with status 1 and the one line for EADDRINUSE."""
+    ended = daemons.refused("--udp", address)
+    line = f"echotime: cannot listen on UDP {address}: Address already in use (EADDRINUSE)"
+    return ended.status == 1 and ended.err.count("\n") == 1 and ended.err.startswith(line)

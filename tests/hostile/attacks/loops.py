@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import select
+import socket
 from collections.abc import Callable, Iterator
+from functools import partial
 
+from tests.hostile.attacks.floods import counted
 from tests.hostile.daemons import Daemons
-from tests.hostile.figures import Figure
-from tests.hostile.forging import Address, forge, raw_socket
+from tests.hostile.figures import Figure, exactly
+from tests.hostile.forging import Address, forge, forge_on_link, raw_socket
 from tests.hostile.network import Host, hosts
 from tests.hostile.responder import echo, serving
 from tests.hostile.timing import settled
 from tests.hostile.udp_proxy import Faults, udp_proxy
+from tests.integration.peers import ask_time
 
 MOST = 10
 """Datagrams until silence."""
@@ -60,6 +65,52 @@ def with_itself(daemons: Daemons) -> Iterator[Figure]:
         # from the host itself: from elsewhere the kernel takes nothing that claims to be of its own
         number = _after_one(host, address, address, host.received)
         yield Figure("datagrams with itself", number, most=MOST, least=1)
+
+
+_SERVER, _NEIGHBOUR, _ALL_NODES = "fd77::1", "fd77::2", "ff02::1"
+_NOBODY_IPV4 = [("0.0.0.0", "255.255.255.255"), ("0.0.0.0", "224.0.0.1")]
+_NOBODY_IPV6 = [
+    (source, to) for source in ("::", "::ffff:127.0.0.1", "::ffff:0.0.0.0") for to in (_SERVER, _ALL_NODES)
+] + _NOBODY_IPV4[:1]
+"""Sources that nobody has, and where a neighbour can send a datagram with each."""
+
+
+def with_loopback(daemons: Daemons) -> Iterator[Figure]:
+    """Loop with a service on loopback: the answer to a source that nobody has is sent there by the kernel."""
+    heard = not_answered = 0
+    # without packet information no answer is bound to the address that was asked, which the kernel may refuse here
+    surroundings = (
+        ("[::]", _NOBODY_IPV6, "udp:IPV6_RECVPKTINFO=on"),
+        ("[::]", _NOBODY_IPV6, "udp:IPV6_RECVPKTINFO=off"),
+        ("0.0.0.0", _NOBODY_IPV4, "udp:IP_PKTINFO=off"),
+    )
+    with hosts(2) as (host, neighbour):
+        host.use_ipv6(_SERVER)
+        neighbour.use_ipv6(_NEIGHBOUR)
+        for where, forged, option in surroundings:
+            with (
+                daemons.start("--answer-broadcast", "--sockopt", option, prefix=host.prefix, host=where) as daemon,
+                host.run(partial(_service, "127.0.0.1")) as four,
+                host.run(partial(_service, "::1")) as six,
+            ):
+                port = daemon.address("UDP")[1]
+                for source, to in forged:
+                    service = (six if source == "::" else four).getsockname()[1]
+                    neighbour.run(partial(forge_on_link, "eth0", (source, service), (to, port), b"x"))
+                # once this is answered, all that was sent before it has been served
+                neighbour.run(partial(ask_time, (_SERVER if ":" in where else host.address, port)))
+                not_answered += counted(daemon.stop().out)
+                heard += len(select.select([four, six], [], [], 0)[0])
+    number = sum(len(forged) for _, forged, _ in surroundings)
+    yield exactly(f"services on loopback that heard of {number} datagrams", heard, 0)
+    yield exactly("counted", not_answered, number)
+
+
+def _service(host: str) -> socket.socket:
+    """Return a UDP socket on a loopback address."""
+    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
+    sock.bind((host, 0))
+    return sock
 
 
 def _after_one(attacker: Host, source: Address, to: Address, received: Callable[[], int]) -> int:
