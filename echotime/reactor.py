@@ -46,7 +46,7 @@ class IChangelistConnection(IReadWriteDescriptor):
 
     uses_changelist = Attribute("True.")
 
-    connected = Attribute("False once the connection is lost; set before the last removeReader and removeWriter.")
+    connected = Attribute("False once the connection is lost; set before the last removeReader, which ends it here.")
 
     def hold_output() -> None:
         """Let what is written wait in the kernel for an end of file that may follow at once."""
@@ -61,8 +61,10 @@ class ChangelistReactor(EPollReactor):
     seconds = staticmethod(time.monotonic)
 
     def __init__(self) -> None:
+        self._connections: dict[int, Any] = {}
+        """Selectables that use the changelist, by descriptor."""
         self._direct: dict[int, Any] = {}
-        """Selectables with direct dispatch, by descriptor."""
+        """Other selectables with direct dispatch, by descriptor."""
         self._registered: dict[int, int] = {}
         """Event masks of the connections that epoll knows, by descriptor."""
         self._new: list[int] = []
@@ -73,85 +75,79 @@ class ChangelistReactor(EPollReactor):
 
     def addReader(self, reader: Any) -> None:
         """As EPollReactor; put off for a connection that uses the changelist."""
-        if getattr(reader, "uses_changelist", False):
-            fd = reader.fileno()
-            if fd not in self._reads:
-                self._check_known(reader, fd)
-                self._reads.add(fd)
-                self._changed.add(fd)
-        else:
+        fd = reader.fileno()
+        if self._connections.get(fd) is not reader and not self._begin(reader, fd):
             super().addReader(reader)
-            self._set_dispatch(reader)
+            self._set_dispatch(reader, fd)
+        elif fd not in self._reads:
+            self._reads.add(fd)
+            self._changed.add(fd)
 
     def addWriter(self, writer: Any) -> None:
         """As EPollReactor; put off for a connection that uses the changelist."""
-        if getattr(writer, "uses_changelist", False):
-            fd = writer.fileno()
-            if fd not in self._writes:
-                self._check_known(writer, fd)
-                self._writes.add(fd)
-                self._changed.add(fd)
-        else:
+        fd = writer.fileno()
+        if self._connections.get(fd) is not writer and not self._begin(writer, fd):
             super().addWriter(writer)
-            self._set_dispatch(writer)
+            self._set_dispatch(writer, fd)
+        elif fd not in self._writes:
+            self._writes.add(fd)
+            self._changed.add(fd)
 
     def removeReader(self, reader: Any) -> None:
         """As EPollReactor; put off for a connection that uses the changelist and is not lost."""
-        if getattr(reader, "uses_changelist", False):
-            fd = reader.fileno()
-            if not reader.connected:
-                self._forget(reader, fd)
-            elif fd in self._reads:
-                self._reads.remove(fd)
-                self._changed.add(fd)
-        else:
+        fd = reader.fileno()
+        if self._connections.get(fd) is not reader:
             super().removeReader(reader)
-            self._unset_dispatch(reader)
+            self._unset_dispatch()
+        elif not reader.connected:
+            self._forget(fd)
+        elif fd in self._reads:
+            self._reads.remove(fd)
+            self._changed.add(fd)
 
     def removeWriter(self, writer: Any) -> None:
         """As EPollReactor; put off for a connection that uses the changelist and is not lost."""
-        if getattr(writer, "uses_changelist", False):
-            fd = writer.fileno()
-            if not writer.connected:
-                self._forget(writer, fd)
-            elif fd in self._writes:
-                self._writes.remove(fd)
-                self._changed.add(fd)
-        else:
+        fd = writer.fileno()
+        if self._connections.get(fd) is not writer:
             super().removeWriter(writer)
-            self._unset_dispatch(writer)
+            self._unset_dispatch()
+        elif not writer.connected:
+            self._forget(fd)
+        elif fd in self._writes:
+            self._writes.remove(fd)
+            self._changed.add(fd)
 
     def removeAll(self) -> list[Any]:
         """As EPollReactor; connections that are neither read nor written are removed, too."""
-        connections = [self._direct[fd] for fd in {*self._registered, *self._new, *self._changed} if fd in self._direct]
-        for each in connections:
-            self._forget(each, each.fileno())
+        connections = list(self._connections.values())
+        for fd in list(self._connections):
+            self._forget(fd)
         return [*connections, *super().removeAll()]
 
-    def _set_dispatch(self, selectable: Any) -> None:
-        if getattr(selectable, "direct_dispatch", False):
-            self._direct[selectable.fileno()] = selectable
-
-    def _unset_dispatch(self, selectable: Any) -> None:
-        if getattr(selectable, "direct_dispatch", False):
-            for fd in [fd for fd in self._direct if fd not in self._selectables]:
-                del self._direct[fd]
-
-    def _check_known(self, connection: Any, fd: int) -> None:
-        """Note a connection that is new here. Raises ValueError for one that is lost, as epoll_ctl(2) would refuse it."""
+    def _begin(self, selectable: Any, fd: int) -> bool:
+        """Return True for a new connection that uses the changelist. Raises ValueError if it is lost."""
+        if not getattr(selectable, "uses_changelist", False):
+            return False
         if fd < 0:
-            raise ValueError("file descriptor cannot be a negative integer (-1)")
-        if self._selectables.get(fd) is not connection:
-            self._selectables[fd] = self._direct[fd] = connection
-            self._new.append(fd)
+            raise ValueError("file descriptor cannot be a negative integer (-1)")  # as epoll_ctl(2) would refuse it
+        self._selectables[fd] = self._connections[fd] = selectable
+        self._new.append(fd)
+        return True
 
-    def _forget(self, connection: Any, fd: int) -> None:
-        if self._direct.get(fd) is connection:
-            del self._selectables[fd], self._direct[fd]
-            self._reads.discard(fd)
-            self._writes.discard(fd)
-            if self._registered.pop(fd, None) is not None:
-                self._poller.unregister(fd)
+    def _forget(self, fd: int) -> None:
+        del self._selectables[fd], self._connections[fd]
+        self._reads.discard(fd)
+        self._writes.discard(fd)
+        if self._registered.pop(fd, None) is not None:
+            self._poller.unregister(fd)
+
+    def _set_dispatch(self, selectable: Any, fd: int) -> None:
+        if getattr(selectable, "direct_dispatch", False):
+            self._direct[fd] = selectable
+
+    def _unset_dispatch(self) -> None:
+        for fd in [fd for fd in self._direct if fd not in self._selectables]:
+            del self._direct[fd]
 
     def doPoll(self, timeout: float | None) -> None:
         """Wait at most `timeout` seconds for events, None for ever, and handle at most MAX_EVENTS of them."""
@@ -159,9 +155,9 @@ class ChangelistReactor(EPollReactor):
             # A timer changed something. What happens now may set another timer, so do not wait.
             self._apply_changes()
             timeout = 0
-        direct = self._direct
+        connections = self._connections
         for fd, event in self._poller.poll(timeout, MAX_EVENTS):
-            selectable = direct.get(fd)
+            selectable = connections.get(fd) or self._direct.get(fd)
             if selectable is None:
                 self._dispatch_in_context(fd, event)
             elif event == EPOLLIN:
@@ -195,7 +191,7 @@ class ChangelistReactor(EPollReactor):
 
     def _disconnect(self, selectable: Any, why: BaseException, is_read: bool) -> None:
         try:
-            if why is not CONNECTION_DONE or not getattr(selectable, "uses_changelist", False):
+            if why is not CONNECTION_DONE or self._connections.get(selectable.fileno()) is None:
                 self._disconnectSelectable(selectable, why, is_read)
             # what that does for the ordinary end of a connection, without its detours
             elif is_read:
@@ -227,25 +223,25 @@ class ChangelistReactor(EPollReactor):
                     log.err()
                 if why:
                     self._disconnect(connection, why, True)
-        if fd in self._direct:
+        if fd in self._connections:
             connection.release_output()
 
     def _apply_changes(self) -> None:
         """Read new connections, try to write once, and register what is left to wait for."""
         new, self._new = self._new, []
         for fd in new:
-            connection = self._direct.get(fd)
+            connection = self._connections.get(fd)
             if connection is not None:
                 self._read_to_end(connection, fd)
         changed = self._changed
         while changed:
             fd = changed.pop()
-            connection = self._direct.get(fd)
+            connection = self._connections.get(fd)
             if connection is None:
                 continue  # the connection is lost
             if fd in self._writes and not self._registered.get(fd, 0) & EPOLLOUT:
                 self._write(connection)
-            if self._direct.get(fd) is connection:
+            if self._connections.get(fd) is connection:
                 self._register(connection, fd)
 
     def _register(self, connection: Any, fd: int) -> None:

@@ -48,14 +48,6 @@ class EchoConnection(tcp.Server):
     uses_changelist = True
     reactor: Any
     server: Any
-    connected = 1
-    _buffers = False
-    """True while output must pass the buffer instead of being sent at once."""
-    _waits_to_write = False
-    """True while the reactor is asked to call doWrite."""
-    _options_changed = False
-    _send_flags = 0
-    """MSG_MORE while output waits in the kernel for the FIN, to leave with it in one packet."""
 
     def __init__(
         self,
@@ -66,10 +58,16 @@ class EchoConnection(tcp.Server):
         sessionno: int,
         reactor: Any,
     ) -> None:
-        # as the constructors of tcp.Server and FileDescriptor, without formatting names for seldom written log lines
+        # As the constructors of tcp.Server and FileDescriptor, without formatting names for seldom written log lines.
+        # What they leave to class attributes is set here: CPython reads attributes of the instance faster.
         self.reactor = reactor
         self._tempDataBuffer = []
         self._tempDataLen = 0
+        self.dataBuffer = b""
+        self.connected = 1
+        self.disconnected = self.disconnecting = 0
+        self.producer = None
+        self._aborting = False
         sock.setblocking(False)
         self.socket = sock
         self.fileno = sock.fileno
@@ -84,6 +82,13 @@ class EchoConnection(tcp.Server):
         """True if close(2) would block."""
         self.asked: tuple[Assignment, ...] = port.handed_down
         """Socket options asked for, by the port or for this connection since."""
+        self._options_changed = False
+        self._buffers = False
+        """True while output must pass the buffer instead of being sent at once."""
+        self._waits_to_write = False
+        """True while the reactor is asked to call doWrite."""
+        self._send_flags = 0
+        """MSG_MORE while output waits in the kernel for the FIN, to leave with it in one packet."""
         if port.again:
             port.set_again(sock)
         reactor.addReader(self)
@@ -168,6 +173,8 @@ class EchoConnection(tcp.Server):
         """Close the socket and tell the protocol, with a reset unless all is well: Twisted would send a FIN."""
         if self.disconnected:
             return
+        if self._waits_to_write:
+            self.reactor.removeWriter(self)
         self.disconnected, self.connected, self._buffers = 1, 0, True
         producer, self.producer = self.producer, None
         if producer is not None:
@@ -176,7 +183,6 @@ class EchoConnection(tcp.Server):
             except BaseException:
                 log.err()
         self.reactor.removeReader(self)
-        self.reactor.removeWriter(self)
         if isinstance(reason.value, ConnectionDone):
             self.server.let_go(self.socket, lingers=self.lingers)
         else:

@@ -39,25 +39,25 @@ class EchoProtocol(Protocol):
     transport: IEchoTransport
     factory: EchoFactory
     _log = Logger()
-    ended_at: float | None = None
-    """When either side ended it."""
-    _ended_here = False
-    messages = 0
-    bytes_in = 0
-    _words = 0
-    _awaited: Deferred[bytes] | None = None
-    _output_full = False
-    _taken = 0
-    _client_ended = False
-    _ended_by = ""
-    _streams = False
-    """True while the transport reads more than a message at a time."""
 
     def __init__(self, number: int = 0, source: str = "") -> None:
         self.number = number
         """Which connection of the factory's it is, from 1 on."""
         self.source = source
         """Who is at the other end, for limits (servers.source)."""
+        self.ended_at: float | None = None
+        """When either side ended it."""
+        self.messages = 0
+        self.bytes_in = 0
+        self._words = 0
+        self._awaited: Deferred[bytes] | None = None
+        self._output_full = False
+        self._taken = 0
+        self._client_ended = False
+        self._ended_here = False
+        self._ended_by = ""
+        self._streams = False
+        """True while the transport reads more than a message at a time."""
 
     @property
     def peer(self) -> str:

@@ -171,10 +171,11 @@ class Traffic:
             watcher.ended(talker.peer, how, talker.bytes_in, talker.bytes_out)
         counters = self.counters
         counters.connections += 1
-        counters.add(talker)
         if not talker.messages:
             counters.silent += 1
-        elif self._connection_lines.allows():
+            return
+        counters.add(talker)
+        if self._connection_lines.allows():
             self._log.info(
                 "connection from {peer} ended by {how}, {bytes_in} bytes in, {bytes_out} bytes out",
                 peer=talker.peer,

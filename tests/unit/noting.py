@@ -123,6 +123,5 @@ class Bench:
 def nothing_watched(reactor: SteppingEPollReactor) -> bool:
     """Return True if a reactor has forgotten all connections."""
     if isinstance(reactor, ChangelistReactor):
-        connections = [each for each in reactor._direct.values() if getattr(each, "uses_changelist", False)]
-        return not any((connections, reactor._registered, reactor._new, reactor._changed))
+        return not any((reactor._connections, reactor._registered, reactor._new, reactor._changed))
     return True
