@@ -99,7 +99,7 @@ class ChangelistReactor(EPollReactor):
         if self._connections.get(fd) is not reader:
             super().removeReader(reader)
             self._unset_dispatch()
-        elif not reader.connected:
+        elif not reader.connected:  # type: ignore[union-attr]
             self._forget(fd)
         elif fd in self._reads:
             self._reads.remove(fd)
@@ -111,7 +111,7 @@ class ChangelistReactor(EPollReactor):
         if self._connections.get(fd) is not writer:
             super().removeWriter(writer)
             self._unset_dispatch()
-        elif not writer.connected:
+        elif not writer.connected:  # type: ignore[union-attr]
             self._forget(fd)
         elif fd in self._writes:
             self._writes.remove(fd)

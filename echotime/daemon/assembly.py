@@ -26,7 +26,6 @@ from echotime.daemon.stopping import Stopping
 from echotime.daemon.supervision import Supervision
 from echotime.desk.control import ControlFactory
 from echotime.desk.questions import Desk, Limits
-from echotime.ports.batched import BatchedPort
 from echotime.ports.one_answer import IOneAnswer
 from echotime.ports.tcp import EchoPort
 from echotime.ports.udp import TimePort
@@ -98,7 +97,7 @@ class Assembly:
         common = {"asked": settings.asked, "reactor": self._reactor}
         connections = partial(EchoPort, backlog=settings.backlog, message_size=MESSAGE_SIZE, **common)
         datagrams = partial(
-            BatchedPort,
+            TimePort,
             lowest_port=_lowest_port(settings),
             answer_broadcast=settings.answer_broadcast,
             **common,

@@ -107,7 +107,7 @@ class Listener(Service):
         self._failed(f"{self.where} is lost: {told}")
 
     def _report_datagrams(self, name: str, port: TimePort) -> None:
-        self._log.info("{name}: served by {path}", name=name, path=port.path)
+        self._log.info("{name}: served by {io_method}", name=name, io_method=port.io_method)
         if lowest := port.lowest_port:
             self._log.info("{name}: datagrams from ports below {lowest} are dropped", name=name, lowest=lowest)
 

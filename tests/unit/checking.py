@@ -12,8 +12,8 @@ from twisted.internet.defer import Deferred
 from echotime.daemon.health import Finding, HealthCheck, Verdict
 from echotime.daemon.listeners import Listener
 from echotime.daemon.settings import Address
-from echotime.ports.batched import BatchedPort
 from echotime.ports.tcp import EchoPort
+from echotime.ports.udp import TimePort
 from echotime.servers.access import Access
 from echotime.servers.admission import Admission
 from echotime.servers.echo import EchoFactory
@@ -51,7 +51,7 @@ class Daemon:
         protocol = TimeProtocol(time.time, self.traffic.counters, access=access)
         return self.begin(
             EchoPort(0, self.factory, interface=tcp, reactor=self.reactor),
-            BatchedPort(0, protocol, interface=udp, reactor=self.reactor),
+            TimePort(0, protocol, interface=udp, reactor=self.reactor),
         )
 
     def begin(self, tcp: Any, udp: Any) -> HealthCheck:

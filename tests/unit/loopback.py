@@ -11,7 +11,6 @@ from twisted.internet.defer import Deferred
 from twisted.internet.protocol import DatagramProtocol, Protocol, ServerFactory
 from zope.interface import implementer
 
-from echotime.ports.batched import BatchedPort
 from echotime.ports.one_answer import IOneAnswer
 from echotime.ports.udp import TimePort
 from echotime.sockopt.assignment import Assignment, parse
@@ -99,6 +98,13 @@ class Constant(Short):
     ports_apart: frozenset[int] = frozenset()
 
 
+class Portable(TimePort):
+    """A UDP port where recvmmsg(2) is missing."""
+
+    def _prepare(self) -> bool:
+        return False
+
+
 class Served(NamedTuple):
     """A kind of UDP port, and what it serves; each sends ``x`` back."""
 
@@ -112,11 +118,11 @@ class Served(NamedTuple):
         return self.port(number, self.protocol(), interface=interface, **how)
 
 
-_MANY = BatchedPort.turn
+_MANY = TimePort.max_per_call
 SERVED = {
-    "portable": Served(TimePort, Mirror, TimePort.batch),
-    "batched, one by one": Served(BatchedPort, Short, _MANY),
-    "batched, together": Served(BatchedPort, Constant, _MANY),
+    "portable": Served(Portable, Mirror, Portable.batch),
+    "batched, one by one": Served(TimePort, Short, _MANY),
+    "batched, together": Served(TimePort, Constant, _MANY),
 }
 Started = Callable[[Any], Any]
 """Starts a port that is stopped after the test."""

@@ -1,4 +1,4 @@
-"""ports/batched.py: many datagrams a call, on real sockets, with doRead called by hand."""
+"""ports/udp.py: many datagrams a call, on real sockets, with doRead called by hand."""
 
 from __future__ import annotations
 

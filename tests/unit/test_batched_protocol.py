@@ -1,4 +1,4 @@
-"""ports/batched.py and its protocol and reactor: failing, stopping, watching, and the path that is told."""
+"""ports/udp.py and its protocol and reactor: failing, stopping, watching, and the path that is told."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 import pytest
 from twisted.logger import LogEvent
 
-from echotime.ports.batched import BatchedPort
 from echotime.ports.mmsg import Batch
 from echotime.ports.udp import TimePort
 from tests.unit.asking import answered, client, heard, listening
@@ -104,13 +103,13 @@ def test_path(monkeypatch: pytest.MonkeyPatch, works: bool) -> None:
     """Without the calls it serves as the portable port does, and says so."""
     monkeypatch.setattr(Batch, "works", lambda batch, descriptor: works)
     with listening(TOGETHER, "127.0.0.1") as port:
-        assert (port.path == TimePort.path) is not works
-        assert ("64 datagrams a call" in port.path) is works
+        assert (port.io_method == TimePort.io_method) is not works
+        assert ("64 datagrams a call" in port.io_method) is works
         assert answered(port, port.socket.getsockname()) == b"x"
         assert port.protocol.singly == (not works)
         port.change(options("SO_PRIORITY=0")[0])
         assert answered(port, port.socket.getsockname()) == b"x"
-    assert BatchedPort.path == TimePort.path
+    assert "one datagram a call" in TimePort.io_method
 
 
 def test_batches_grow_under_load() -> None:

@@ -20,7 +20,6 @@ from echotime.daemon.listeners import Listener
 from echotime.daemon.options import Options
 from echotime.daemon.service import Daemon
 from echotime.daemon.settings import Address, Settings
-from echotime.ports.batched import BatchedPort
 from echotime.ports.one_answer import IOneAnswer
 from echotime.ports.tcp import EchoPort
 from echotime.ports.udp import TimePort
@@ -273,7 +272,7 @@ class TapTests(SynchronousTestCase):
         options.parseOptions(["--tcp", "1", "--udp", "2", "--udp", "3", "--reply", "ok"])
         service = tap.makeService(options)
         ports = [listener.port for listener in service if isinstance(listener, Listener)]
-        self.assertEqual([type(port) for port in ports], [EchoPort, BatchedPort, BatchedPort])
+        self.assertEqual([type(port) for port in ports], [EchoPort, TimePort, TimePort])
         self.assertEqual([port.connected for port in ports], [0, 0, 0])
 
     def test_one_answer(self) -> None:

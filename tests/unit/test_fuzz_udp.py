@@ -18,7 +18,6 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 from twisted.internet.testing import MemoryReactorClock
 
-from echotime.ports.batched import BatchedPort
 from echotime.ports.udp import TimePort
 from echotime.servers.time import TimeProtocol
 from echotime.servers.traffic import Counters
@@ -26,7 +25,7 @@ from echotime.wire.timestamp import Epoch
 from tests.hostile.forging import forge, forge_on_link, raw_socket
 from tests.unit.asking import heard
 from tests.unit.fuzzing import bounded
-from tests.unit.loopback import options
+from tests.unit.loopback import Portable, options
 
 HOSTS = ["127.0.0.2", "127.0.0.3", "127.0.0.2"]
 """Of those who ask; two are one host."""
@@ -69,7 +68,7 @@ class TimeMachine(RuleBasedStateMachine):
         self.raw: socket.socket | None = None
 
     @initialize(
-        kind=st.sampled_from([TimePort, BatchedPort]),
+        kind=st.sampled_from([Portable, TimePort]),
         interface=st.sampled_from(["127.0.0.1", "0.0.0.0", "::"]),
         epoch=st.sampled_from(Epoch),
         recverr=st.booleans(),

@@ -12,8 +12,8 @@ import pytest
 from echotime.daemon.health import HealthCheck, Verdict
 from echotime.daemon.listeners import Listener
 from echotime.daemon.settings import Address
-from echotime.ports.batched import BatchedPort
 from echotime.ports.tcp import EchoPort
+from echotime.ports.udp import TimePort
 from echotime.servers.access import Access, Networks
 from echotime.servers.echo import EchoFactory
 from echotime.servers.replies import FixedWord
@@ -45,7 +45,7 @@ class Elsewhere:
         with tcp, datagrams:
             daemon.begin(
                 EchoPort.adopt(tcp.fileno(), daemon.factory, reactor=daemon.reactor),
-                BatchedPort.adopt(
+                TimePort.adopt(
                     datagrams.fileno(),
                     TimeProtocol(time.time, daemon.traffic.counters),
                     reactor=daemon.reactor,

@@ -102,7 +102,7 @@ def test_calls_that_are_refused(monkeypatch: pytest.MonkeyPatch, call: str, numb
         assert batch.works(sock.fileno()) is works
         if not works:
             with listening(SERVED["batched, together"], "127.0.0.1") as port:
-                assert port.path == TimePort.path
+                assert port.io_method == TimePort.io_method
                 assert answered(port, port.socket.getsockname()) == b"x"
 
 

@@ -251,7 +251,7 @@ def test_program_of_a_low_port() -> None:
 @pytest.mark.parametrize(("ours", "reason"), [(True, "from our own address"), (False, "from a low port")])
 def test_own_low_port(served: Served, monkeypatch: pytest.MonkeyPatch, ours: bool, reason: str) -> None:
     """What comes from the same low port passes the kernel, as its own questions have to; nobody is answered there."""
-    monkeypatch.setattr("echotime.ports.udp.is_ours", lambda address, sock: ours)
+    monkeypatch.setattr("echotime.ports.udp_single.is_ours", lambda address, sock: ours)
     with listening(served, "127.0.0.1", number=999, lowest_port=1000) as port:
         with from_port(999, port.socket.getsockname()) as other:
             port.doRead()

@@ -14,9 +14,9 @@ from twisted.internet.threads import deferToThread
 
 from echotime.ports.adopted import WrongDescriptor, adopted
 from echotime.ports.tcp import EchoPort
-from echotime.ports.udp import TimePort
 from tests.unit.loopback import (
     Mirror,
+    Portable,
     SizesFactory,
     Started,
     ask,
@@ -50,10 +50,10 @@ async def test_adopted_tcp(started: Started) -> None:
 
 @pytest_twisted.ensureDeferred
 async def test_adopted_udp(started: Started) -> None:
-    """A TimePort on a bound descriptor serves it, without blocking on it, and closes it to others."""
+    """A UDP port on a bound descriptor serves it, without blocking on it, and closes it to others."""
     with bound(socket.SOCK_DGRAM) as given:
         given.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        port = started(TimePort.adopt(given.fileno(), Mirror(), asked=options("IP_TTL=9")))
+        port = started(Portable.adopt(given.fileno(), Mirror(), asked=options("IP_TTL=9")))
         address = given.getsockname()
     assert await deferToThread(ask, address) == b"x"
     assert (get(port.socket, "IP_TTL"), get(port.socket, "SO_REUSEADDR")) == (9, 0)

@@ -1,4 +1,4 @@
-"""ports/batched.py against ports/udp.py: whatever comes, both send the same answers, and count the same."""
+"""ports/udp.py with many datagrams a call and with one: both send the same answers, and count the same."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from echotime.ports.batched import BatchedPort
 from echotime.ports.udp import TimePort
 from tests.hostile.forging import forge, forge_on_link
 from tests.unit.asking import client, heard, listening
-from tests.unit.loopback import Served, Short
+from tests.unit.loopback import Portable, Served, Short
 
 CLIENTS = 4
 SWITCHES = ["SO_TIMESTAMP", "IP_RECVTTL", "IP_RECVTOS", "IP_PKTINFO", "IPV6_RECVPKTINFO", "IP_RECVERR"]
@@ -81,5 +80,5 @@ def outcome(port_class: type[TimePort], apart: set[int], interface: str, *, aske
 )
 def test_both_do_the_same(apart: set[int], interface: str, asked: list[str], batches: list[list[Question]]) -> None:
     """Lengths, sources, addresses asked, options and unanswerable datagrams as they come."""
-    portable, many = (outcome(each, apart, interface, asked=asked, batches=batches) for each in (TimePort, BatchedPort))
+    portable, many = (outcome(each, apart, interface, asked=asked, batches=batches) for each in (Portable, TimePort))
     assert many == portable

@@ -10,11 +10,11 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.threads import deferToThread
 
 from echotime.ports.tcp import EchoPort
-from echotime.ports.udp import TimePort
 from echotime.sockopt.apply import OptionFailed
 from echotime.sockopt.tcp_info import tcp_info
 from tests.unit.loopback import (
     Mirror,
+    Portable,
     SizesFactory,
     Started,
     deliver,
@@ -66,12 +66,12 @@ async def test_tcp_defaults(started: Started) -> None:
     assert [str(each.asked) for each in other.readings()] == ["SO_REUSEADDR=off", "IPV6_V6ONLY=on", "TCP_NODELAY=off"]
 
 
-@pytest.mark.parametrize("make", [EchoPort, TimePort])
+@pytest.mark.parametrize("make", [EchoPort, Portable])
 @pytest.mark.parametrize(("text", "error"), [("SO_BINDTODEVICE=none0", OptionFailed), ("IP_TTL=9", CannotListenError)])
 def test_failed_start_leaves_nothing(make: Any, text: str, error: type[Exception]) -> None:
     """A port whose option or bind fails raises, and keeps no descriptor."""
     descriptors = open_descriptors()
-    port = make(0, Mirror() if make is TimePort else SizesFactory(1), interface="192.0.2.1", asked=options(text))
+    port = make(0, Mirror() if make is Portable else SizesFactory(1), interface="192.0.2.1", asked=options(text))
     with pytest.raises(error):
         port.startListening()
     assert open_descriptors() <= descriptors

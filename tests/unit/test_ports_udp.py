@@ -1,4 +1,4 @@
-"""ports/udp.py, batched.py and asked_address.py: real sockets on loopback, the same for both ports."""
+"""ports/udp.py, udp_single.py and asked_address.py: real sockets on loopback, the same for both ports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ports/udp.py and batched.py where the kernel refuses for a while: counted, and served on."""
+"""ports/udp.py and udp_single.py where the kernel refuses for a while: counted, and served on."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from echotime.ports.batched import BatchedPort
+from echotime.ports.udp import TimePort
 from tests.unit.loopback import SERVED
 from tests.unit.stepping import SteppingEPollReactor, stepping
 
@@ -53,7 +53,7 @@ class Asked(NamedTuple):
 
     def refuse(self, call: str, number: int, times: int) -> Refused:
         """Let its way to receive or send fail."""
-        if isinstance(self.port, BatchedPort):
+        if isinstance(self.port, TimePort):
             batch: Any = self.port._batch
             refused = Refused(getattr(batch, call), number, times)
             setattr(self.port, "_batch", Failing(batch, **{call: refused}))  # noqa: B010 - it stands in for another type
@@ -110,6 +110,6 @@ def test_receive_fails_for_long(asked: Asked) -> None:
     """Others have their turn meanwhile: a call tries a bounded number of times."""
     refused = asked.refuse("receive", errno.ENOMEM, 10_000)
     asked.ask(1)
-    assert 10_000 - refused.times <= 5 * BatchedPort.turn
+    assert 10_000 - refused.times <= 5 * TimePort.max_per_call
     refused.times = 0
     assert asked.ask(1) == 1
