@@ -1,4 +1,4 @@
-"""What came of a run: each round's figures, their medians, and what they were measured with; and all of it as JSON."""
+"""Keep what came of a run: the figures of each round, their medians and ratios, and all of it as JSON."""
 
 from __future__ import annotations
 
@@ -14,22 +14,35 @@ Figures = dict[str, float]
 
 @dataclass
 class Outcome:
-    """What came of a workload: the figures of each server, one a round, and why a server failed."""
+    """Keep what came of a workload: the figures of each server, one a round, and why a server failed."""
 
     workload: Workload
     rounds: dict[str, list[Figures]] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
 
     def median(self, server: str, figure: str) -> float | None:
-        """Of all rounds; None where the server took no part or failed."""
-        if server in self.failures or not self.rounds.get(server):
+        """Return the median of all rounds; None where the server took no part or failed."""
+        if not (found := self._found(server, figure)):
             return None
-        return statistics.median(each[figure] for each in self.rounds[server])
+        return statistics.median(found)
+
+    def ratio(self, server: str, other: str, figure: str = "per_cpu_second") -> float | None:
+        """Return the median of the ratios of the rounds; None where one of both took no part or failed.
+
+        Within a round both were measured within seconds, so a machine that is slow for a while is slow for both.
+        """
+        ours, theirs = self._found(server, figure), self._found(other, figure)
+        if not ours or not theirs:
+            return None
+        return statistics.median(one / another for one, another in zip(ours, theirs, strict=True))
+
+    def _found(self, server: str, figure: str) -> list[float]:
+        return [] if server in self.failures else [each[figure] for each in self.rounds.get(server, [])]
 
 
 @dataclass(frozen=True)
 class Results:
-    """A whole run."""
+    """Keep a whole run."""
 
     rounds: int
     seconds: float
@@ -40,28 +53,34 @@ class Results:
 
     @property
     def working(self) -> list[Outcome]:
-        """The workloads in which something is done."""
+        """Return the outcomes of workloads in which something is done."""
         return [each for each in self.outcomes if not each.workload.idles]
 
     @property
     def idle(self) -> Outcome | None:
-        """The one in which nothing is."""
+        """Return the outcome of the workload in which nothing is done."""
         return next((each for each in self.outcomes if each.workload.idles), None)
 
     def median(self, workload: str, server: str, figure: str) -> float | None:
-        """None where it was not measured."""
-        for outcome in self.outcomes:
-            if outcome.workload.name == workload:
-                return outcome.median(server, figure)
-        return None
+        """Return the median of a figure; None where it was not measured."""
+        found = self._outcome(workload)
+        return found.median(server, figure) if found else None
+
+    def ratio(self, workload: str, server: str, other: str) -> float | None:
+        """Return the ratio of the work per CPU second of two servers; None where it was not measured."""
+        found = self._outcome(workload)
+        return found.ratio(server, other) if found else None
+
+    def _outcome(self, workload: str) -> Outcome | None:
+        return next((each for each in self.outcomes if each.workload.name == workload), None)
 
     @property
     def failed(self) -> bool:
-        """Whether a server or a load failed."""
+        """Return True if a server or a load failed."""
         return any(each.failures for each in self.outcomes)
 
     def as_json(self) -> dict[str, object]:
-        """All of it, in what the json module writes."""
+        """Return everything, in types that the json module writes."""
         return {
             "made_with": self.made_with,
             "rounds": self.rounds,
