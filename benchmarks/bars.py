@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -36,12 +37,19 @@ MOST_MEMORY = 2.0
 
 @dataclass(frozen=True)
 class Judged:
-    """A bar and what was found; `margin` is how far above the bar, as a part of it, and negative below it."""
+    """A bar and what was found.
+
+    found: the median of the rounds
+    margin: how far that is on the right side of the bar, as a part of the bar; negative on the wrong side
+    least, most: the range of the rounds
+    """
 
     workload: str
     demand: str
     found: float
     margin: float
+    least: float
+    most: float
 
     @property
     def reached(self) -> bool:
@@ -52,13 +60,14 @@ class Judged:
 def judged(results: Results) -> Iterator[Judged]:
     """Judge every bar for which echotime and one of its others were measured. The best is whom it is least ahead of."""
     for bar in BARS:
-        ratios = {other: results.ratio(bar.workload, OURS, other) for other in bar.others}
-        found = {other: ratio for other, ratio in ratios.items() if ratio}
+        found = {other: ratios for other in bar.others if (ratios := results.ratios(bar.workload, OURS, other))}
         if found:
-            ratio = min(found.values())
+            ratios = min(found.values(), key=statistics.median)
+            ratio = statistics.median(ratios)
             whose = ("the best of " if len(found) > 1 else "") + ", ".join(found)
-            yield Judged(bar.workload, f"at least {bar.factor:.2f} of {whose}", ratio, ratio / bar.factor - 1)
-    memory = results.median("idle-10000", OURS, "rss_per_connection")
-    if memory:
-        kilobytes = memory / 1024
-        yield Judged("idle-10000", f"at most {MOST_MEMORY:.2f} KB a connection", kilobytes, 1 - kilobytes / MOST_MEMORY)
+            demand = f"at least {bar.factor:.2f} of {whose}"
+            yield Judged(bar.workload, demand, ratio, ratio / bar.factor - 1, min(ratios), max(ratios))
+    if memory := [each / 1024 for each in results.found("idle-10000", OURS, "rss_per_connection")]:
+        found_memory = statistics.median(memory)
+        demand = f"at most {MOST_MEMORY:.2f} KB a connection"
+        yield Judged("idle-10000", demand, found_memory, 1 - found_memory / MOST_MEMORY, min(memory), max(memory))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from benchmarks.bars import OURS, judged
+from benchmarks.bars import OURS, Judged, judged
 from benchmarks.results import Outcome, Results
 
 _NONE = "-"
@@ -38,11 +38,10 @@ def _lines(results: Results) -> Iterator[str]:
         yield from _titled("Two daemons on one port (SO_REUSEPORT), each on a CPU, both shared with the load")
         yield from aligned([["", *(each.workload.name for each in shared)], *_sharing(shared)])
     if bars := list(judged(results)):
-        yield from _titled("Bars: ratios as above")
-        width = max(len(each.demand) for each in bars)
-        for each in bars:
+        yield from _titled("Bars: the median of the rounds, and their range")
+        for line, each in zip(aligned(_bar(each) for each in bars), bars, strict=True):
             verdict = f"reached, {each.margin:.0%} to spare" if each.reached else f"missed by {-each.margin:.0%}"
-            yield f"{each.workload:12}{each.demand:{width}}  {each.found:5.2f}  {verdict}"
+            yield f"{line}  {verdict}"
     yield from _notes(results)
     yield from _missing(results)
 
@@ -65,8 +64,13 @@ def _table(
     yield from aligned(rows)
 
 
-def aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Return the rows with aligned columns, the first to the left."""
+def _bar(bar: Judged) -> list[str]:
+    return [f"{bar.workload:12}{bar.demand}", f"{bar.found:.2f}", f"{bar.least:.2f} to {bar.most:.2f}"]
+
+
+def aligned(lines: Iterable[Sequence[str]]) -> Iterator[str]:
+    """Return lines with aligned columns, the first to the left."""
+    rows = list(lines)
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for name, *cells in rows:
         yield "  ".join(

@@ -22,21 +22,24 @@ class Outcome:
 
     def median(self, server: str, figure: str) -> float | None:
         """Return the median of all rounds; None where the server took no part or failed."""
-        if not (found := self._found(server, figure)):
-            return None
-        return statistics.median(found)
+        found = self.found(server, figure)
+        return statistics.median(found) if found else None
 
-    def ratio(self, server: str, other: str, figure: str = "per_cpu_second") -> float | None:
-        """Return the median of the ratios of the rounds; None where one of both took no part or failed.
+    def ratios(self, server: str, other: str, figure: str = "per_cpu_second") -> list[float]:
+        """Return the ratio of each round; none where one of both took no part or failed.
 
         Within a round both were measured within seconds, so a machine that is slow for a while is slow for both.
         """
-        ours, theirs = self._found(server, figure), self._found(other, figure)
-        if not ours or not theirs:
-            return None
-        return statistics.median(one / another for one, another in zip(ours, theirs, strict=True))
+        ours, theirs = self.found(server, figure), self.found(other, figure)
+        return [one / another for one, another in zip(ours, theirs, strict=True)] if ours and theirs else []
 
-    def _found(self, server: str, figure: str) -> list[float]:
+    def ratio(self, server: str, other: str, figure: str = "per_cpu_second") -> float | None:
+        """Return the median of the ratios of the rounds; None where there are none."""
+        ratios = self.ratios(server, other, figure)
+        return statistics.median(ratios) if ratios else None
+
+    def found(self, server: str, figure: str) -> list[float]:
+        """Return a figure of each round; none where the server took no part or failed."""
         return [] if server in self.failures else [each[figure] for each in self.rounds.get(server, [])]
 
 
@@ -61,15 +64,15 @@ class Results:
         """Return the outcome of the workload in which nothing is done."""
         return next((each for each in self.outcomes if each.workload.idles), None)
 
-    def median(self, workload: str, server: str, figure: str) -> float | None:
-        """Return the median of a figure; None where it was not measured."""
-        found = self._outcome(workload)
-        return found.median(server, figure) if found else None
+    def found(self, workload: str, server: str, figure: str) -> list[float]:
+        """Return a figure of each round; none where it was not measured."""
+        outcome = self._outcome(workload)
+        return outcome.found(server, figure) if outcome else []
 
-    def ratio(self, workload: str, server: str, other: str) -> float | None:
-        """Return the ratio of the work per CPU second of two servers; None where it was not measured."""
-        found = self._outcome(workload)
-        return found.ratio(server, other) if found else None
+    def ratios(self, workload: str, server: str, other: str) -> list[float]:
+        """Return the ratio of the work per CPU second of two servers in each round; none where not measured."""
+        outcome = self._outcome(workload)
+        return outcome.ratios(server, other) if outcome else []
 
     def _outcome(self, workload: str) -> Outcome | None:
         return next((each for each in self.outcomes if each.workload.name == workload), None)

@@ -65,10 +65,12 @@ def lines_of(results: Results) -> list[str]:
 
 def test_medians(results: Results) -> None:
     """The median is that of the rounds; a server that failed or took no part has none."""
-    assert results.median("sessions", "echotime", "per_cpu_second") == 20_000
-    assert results.median("sessions", "go", "per_cpu_second") is None
-    assert results.median("sessions", "c", "per_cpu_second") is None
-    assert results.median("echo-1", "echotime", "per_cpu_second") is None
+    (outcome,) = results.outcomes
+    assert outcome.median("echotime", "per_cpu_second") == 20_000
+    assert outcome.median("go", "per_cpu_second") is None
+    assert outcome.median("c", "per_cpu_second") is None
+    assert results.found("sessions", "echotime", "per_cpu_second") == [9_000, 30_000, 20_000]
+    assert results.found("echo-1", "echotime", "per_cpu_second") == []
     assert results.failed
 
 
@@ -85,6 +87,7 @@ def test_bar(results: Results) -> None:
     (bar,) = judged(results)
     assert (bar.demand, bar.found, bar.reached) == ("at least 0.95 of uvloop", 0.5, False)
     assert bar.margin == pytest.approx(-0.47, abs=0.01)
+    assert (bar.least, bar.most) == (0.4, 0.9)
 
 
 def test_bar_of_the_best() -> None:
@@ -108,7 +111,7 @@ def test_tables(results: Results) -> None:
     assert "uvloop* 0.50" in lines
     assert "echotime 105%" in lines
     assert "uvloop* 10 / 20 / 30" in lines
-    assert "sessions at least 0.95 of uvloop 0.50 missed by 47%" in lines
+    assert "sessions at least 0.95 of uvloop 0.50 0.40 to 0.90 missed by 47%" in lines
 
 
 def test_missing_servers_are_in_the_last_lines(results: Results) -> None:
