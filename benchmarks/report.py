@@ -96,8 +96,7 @@ def _ratio(outcome: Outcome, server: str) -> str:
 
 
 def _sharing(outcomes: Sequence[Outcome]) -> Iterator[list[str]]:
-    for title, figure in (("work per CPU second of both", "per_cpu_second"), ("work per second", "per_second")):
-        yield [f"{title} / of one daemon", *(_shown(each.ratio(SHARED, OURS, figure)) for each in outcomes)]
+    yield ["work per CPU second of both / of one daemon", *(_shown(each.ratio(SHARED, OURS)) for each in outcomes)]
     shares = [each.median(SHARED, "busiest_share") or 0 for each in outcomes]
     yield ["share of the busier daemon in the CPU time", *(f"{each:.0%}" for each in shares)]
 

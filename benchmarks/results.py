@@ -25,17 +25,17 @@ class Outcome:
         found = self.found(server, figure)
         return statistics.median(found) if found else None
 
-    def ratios(self, server: str, other: str, figure: str = "per_cpu_second") -> list[float]:
-        """Return the ratio of each round; none where one of both took no part or failed.
+    def ratios(self, server: str, other: str) -> list[float]:
+        """Return the ratio of the work per CPU second in each round; none where one of both took no part or failed.
 
         Within a round both were measured within seconds, so a machine that is slow for a while is slow for both.
         """
-        ours, theirs = self.found(server, figure), self.found(other, figure)
+        ours, theirs = (self.found(each, "per_cpu_second") for each in (server, other))
         return [one / another for one, another in zip(ours, theirs, strict=True)] if ours and theirs else []
 
-    def ratio(self, server: str, other: str, figure: str = "per_cpu_second") -> float | None:
+    def ratio(self, server: str, other: str) -> float | None:
         """Return the median of the ratios of the rounds; None where there are none."""
-        ratios = self.ratios(server, other, figure)
+        ratios = self.ratios(server, other)
         return statistics.median(ratios) if ratios else None
 
     def found(self, server: str, figure: str) -> list[float]:
@@ -70,7 +70,7 @@ class Results:
         return outcome.found(server, figure) if outcome else []
 
     def ratios(self, workload: str, server: str, other: str) -> list[float]:
-        """Return the ratio of the work per CPU second of two servers in each round; none where not measured."""
+        """Return the ratio of two servers in each round; none where it was not measured."""
         outcome = self._outcome(workload)
         return outcome.ratios(server, other) if outcome else []
 

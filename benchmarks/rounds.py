@@ -87,7 +87,6 @@ class Bench:
             "cpu_seconds": sum(spent),
             "busiest_share": max(spent) / sum(spent),
             "per_cpu_second": figures["work"] / sum(spent),
-            "per_second": figures["work"] / figures["seconds"],
         }
 
     def _idled(self, workload: Workload, server: Server) -> Figures:
