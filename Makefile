@@ -73,8 +73,8 @@ fuzz: $(VENV)/.test
 	$(BIN)/python -m pytest --hypothesis-profile=long tests/unit/test_fuzz_tcp.py tests/unit/test_fuzz_udp.py
 
 bench: $(VENV)/.bench
-	$(BIN)/python -m benchmarks
 	$(BIN)/python -m benchmarks.beside
+	$(BIN)/python -m benchmarks
 
 wheel: $(VENV)/.test
 	rm -rf build

@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: builds everything, measures it in rounds, and reports."""
+"""Build everything, measure it in rounds, and report: `python -m benchmarks`."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from benchmarks.workloads import WORKLOADS
 
 _INTERRUPTED = 130
 """The exit status, as that of a shell."""
-_tell = functools.partial(print, file=sys.stderr, flush=True)
+_print_error = functools.partial(print, file=sys.stderr, flush=True)
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Return the parser of the command line."""
     made = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description="Work per second of server CPU time: echotime, and others that do the same, on loopback.",
@@ -51,61 +51,61 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """The exit status: 0 when all was measured, 1 when something failed; whether bars are reached does not count."""
-    asked = parser().parse_args(words)
-    if asked.list:
+    """Return the exit status: 0 when all was measured, 1 when something failed. Missed bars do not count."""
+    options = parser().parse_args(words)
+    if options.list:
         print(listing())
         return 0
-    if asked.rounds < 1 or asked.seconds <= 0:
+    if options.rounds < 1 or options.seconds <= 0:
         parser().error("at least one round, of more than 0 seconds")
     if reason := allow_many_sockets():
-        _tell(f"idle-10000 will fail: {reason}")
+        _print_error(f"idle-10000 will fail: {reason}")
     try:
-        build_c(asked.output / "bin")
+        build_c(options.output / "bin")
     except (BuildFailed, OSError) as failure:
-        _tell(f"cannot measure: {failure}")
+        _print_error(f"cannot measure: {failure}")
         return 1
-    servers, left_out = chosen(asked.server, asked.output / "bin", _tell)
-    # whoever ends us ends the servers too
+    servers, left_out = chosen(options.server, options.output / "bin")
+    # the servers must end with this process
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        results = measured(asked, servers, left_out)
+        results = measured(options, servers, left_out)
     except KeyboardInterrupt:
-        _tell("interrupted")
+        _print_error("interrupted")
         return _INTERRUPTED
-    report(results, asked.output)
+    report(results, options.output)
     return 1 if results.failed else 0
 
 
 def listing() -> str:
-    """Workloads and servers."""
+    """Return the names of workloads and servers."""
     lines = [f"{each.name:12}{each.what}" for each in WORKLOADS]
     return "\n".join([*lines, "", "servers: " + ", ".join(each.name for each in SERVERS)])
 
 
-def measured(asked: argparse.Namespace, servers: Sequence[Server], left_out: dict[str, str]) -> Results:
-    """Run all that was asked for."""
-    bench = Bench(asked.output, asked.seconds)
+def measured(options: argparse.Namespace, servers: Sequence[Server], left_out: dict[str, str]) -> Results:
+    """Measure the chosen workloads."""
+    bench = Bench(options.output, options.seconds)
     outcomes = []
     for workload in WORKLOADS:
-        if asked.only and workload.name not in asked.only:
+        if options.only and workload.name not in options.only:
             continue
-        _tell(f"{workload.name}: {workload.what}")
-        outcomes.append(bench.measure(workload, servers, asked.rounds, _tell))
-    return Results(asked.rounds, asked.seconds, made_with(), servers, left_out, outcomes)
+        _print_error(f"{workload.name}: {workload.what}")
+        outcomes.append(bench.measure(workload, servers, options.rounds, _print_error))
+    return Results(options.rounds, options.seconds, made_with(), servers, left_out, outcomes)
 
 
 def report(results: Results, folder: Path) -> None:
-    """Print the tables, and leave them in files."""
+    """Leave the tables in files, and print them last: they end with what is missing."""
     tables = text(results)
     everything = {**results.as_json(), "bars": [{**asdict(bar), "reached": bar.reached} for bar in judged(results)]}
-    print(tables)
     (folder / "results.txt").write_text(tables, encoding="utf-8")
     (folder / "results.json").write_text(json.dumps(everything, indent=1) + "\n", encoding="utf-8")
     try:
         draw(results, folder / "results.svg")
     except ImportError:
-        _tell("no results.svg: matplotlib is not installed")
+        _print_error("no results.svg: matplotlib is not installed: pip install -e '.[bench]'")
+    print(tables, end="")
 
 
 if __name__ == "__main__":

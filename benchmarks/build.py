@@ -1,4 +1,4 @@
-"""Compiles the loads and the peers that are not Python. What no compiler is there for is told, not passed over."""
+"""Compile the loads and the peers that are not Python."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ HERE = Path(__file__).parent
 
 
 class BuildFailed(Exception):
-    """There is no compiler, or it refuses."""
+    """The compiler is missing, or failed."""
 
 
 def build_c(folder: Path) -> None:
-    """load/*.c and peers/*.c, as programs named after their files: `load-echo`, `peer-tcp`. Raises BuildFailed."""
+    """Compile load/*.c and peers/*.c to programs named after their files: load-echo, peer-tcp. Raises BuildFailed."""
     if shutil.which("gcc") is None:
-        raise BuildFailed("gcc is missing: the loads are C programs and nothing can be measured without them")
+        raise BuildFailed("gcc is missing, and the loads are C programs: apt-get install gcc")
     folder.mkdir(parents=True, exist_ok=True)
-    for room, prefix in (("load", "load"), ("peers", "peer")):
-        for source in sorted((HERE / room).glob("*.c")):
+    for sources, prefix in (("load", "load"), ("peers", "peer")):
+        for source in sorted((HERE / sources).glob("*.c")):
             program = folder / f"{prefix}-{source.stem}"
             _run(["gcc", "-O2", "-Wall", "-Wextra", "-Werror", "-o", str(program), str(source)])
 
 
 def build_go(folder: Path) -> None:
-    """peers/peer.go as `peer-go`. Raises BuildFailed."""
+    """Compile peers/peer.go to peer-go. Raises BuildFailed."""
     environment = {
         **os.environ,
         "GO111MODULE": "off",

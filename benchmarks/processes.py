@@ -1,4 +1,4 @@
-"""Starting servers and loads, each on a CPU of its own, and ending them."""
+"""Start servers and loads, each on CPUs of its own, and end them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SECONDS_TO_END = 10
 
 
 def allow_many_sockets() -> str:
-    """Raise the limit of open descriptors, for all that is started from here; why not, if it cannot be."""
+    """Raise the limit of open descriptors for every process started from here; return why it failed, or ""."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < _DESCRIPTORS:
         most = hard if hard == resource.RLIM_INFINITY else max(hard, _DESCRIPTORS)
@@ -30,9 +30,9 @@ def allow_many_sockets() -> str:
 
 
 @contextlib.contextmanager
-def on_cpu(number: int) -> Iterator[None]:
-    """What is started meanwhile runs on this CPU only, from its first moment and with all its threads."""
-    os.sched_setaffinity(0, {number})
+def on_cpus(*numbers: int) -> Iterator[None]:
+    """Run this process, and every process started meanwhile with all its threads, on these CPUs only."""
+    os.sched_setaffinity(0, numbers)
     try:
         yield
     finally:
@@ -40,9 +40,9 @@ def on_cpu(number: int) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def server_process(command: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A server whose output goes to a file. It leads a process group, which ends with it."""
-    with log.open("wb") as output, on_cpu(SERVER_CPU):
+def server_process(command: list[str], log: Path, cpu: int = SERVER_CPU) -> Iterator[subprocess.Popen[bytes]]:
+    """Start a server on a CPU, its output in a file. It leads a process group, and the whole group is ended."""
+    with log.open("wb") as output, on_cpus(cpu):
         process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,

@@ -1,18 +1,19 @@
-"""The results as tables that a person reads."""
+"""Print the results as tables that a person reads."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from benchmarks.bars import OURS, judged
+from benchmarks.bars import OURS, Judged, judged
 from benchmarks.results import Outcome, Results
 
 _NONE = "-"
+SHARED = "echotime-x2"
 _PERCENTILES = ("p50", "p99", "p999")
 
 
 def text(results: Results) -> str:
-    """All tables, one below the other."""
+    """Return all tables, the bars, and in the last lines what is missing in them."""
     return "\n".join(_lines(results)) + "\n"
 
 
@@ -23,8 +24,8 @@ def _lines(results: Results) -> Iterator[str]:
         yield from _titled("Work per second of server CPU time")
         yield from _table(results, working, _work, [each.workload.unit for each in working])
         if any(outcome.median(OURS, "per_cpu_second") for outcome in working):
-            yield from _titled(f"{OURS} / other")
-            yield from _table(results, working, _ratio(results))
+            yield from _titled(f"{OURS} / other: the median of the ratios of the rounds")
+            yield from _table(results, working, _ratio)
         yield from _titled("How far apart the rounds are: (most - least) / median")
         yield from _table(results, working, _spread)
     if timed := [each for each in working if each.workload.has_latency]:
@@ -33,13 +34,16 @@ def _lines(results: Results) -> Iterator[str]:
     if idle := results.idle:
         yield from _titled(f"{idle.workload.what}: growth of VmRSS for each, and share of a CPU that all take")
         yield from _table(results, [idle], _idle)
+    if shared := [each for each in working if each.ratio(SHARED, OURS)]:
+        yield from _titled("Two daemons on one port (SO_REUSEPORT), each on a CPU, both shared with the load")
+        yield from aligned([["", *(each.workload.name for each in shared)], *_sharing(shared)])
     if bars := list(judged(results)):
-        yield from _titled("Bars")
-        width = max(len(each.asked) for each in bars)
-        for each in bars:
+        yield from _titled("Bars: the median of the rounds, and their range")
+        for line, each in zip(aligned(_bar(each) for each in bars), bars, strict=True):
             verdict = f"reached, {each.margin:.0%} to spare" if each.reached else f"missed by {-each.margin:.0%}"
-            yield f"{each.workload:12}{each.asked:{width}}  {each.found:5.2f}  {verdict}"
+            yield f"{line}  {verdict}"
     yield from _notes(results)
+    yield from _missing(results)
 
 
 def _titled(title: str) -> Iterator[str]:
@@ -57,6 +61,16 @@ def _table(
         cells = [cell(outcome, server.name) for outcome in outcomes]
         if any(each != _NONE for each in cells):
             rows.append([server.name + ("*" if server.note else ""), *cells])
+    yield from aligned(rows)
+
+
+def _bar(bar: Judged) -> list[str]:
+    return [f"{bar.workload:12}{bar.demand}", f"{bar.found:.2f}", f"{bar.least:.2f} to {bar.most:.2f}"]
+
+
+def aligned(lines: Iterable[Sequence[str]]) -> Iterator[str]:
+    """Return lines with aligned columns, the first to the left."""
+    rows = list(lines)
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for name, *cells in rows:
         yield "  ".join(
@@ -77,12 +91,18 @@ def _spread(outcome: Outcome, server: str) -> str:
     return f"{(max(rounds) - min(rounds)) / work:.0%}"
 
 
-def _ratio(results: Results) -> Callable[[Outcome, str], str]:
-    def cell(outcome: Outcome, server: str) -> str:
-        ours, theirs = (outcome.median(each, "per_cpu_second") for each in (OURS, server))
-        return _NONE if server == OURS or not ours or not theirs else f"{ours / theirs:.2f}"
+def _ratio(outcome: Outcome, server: str) -> str:
+    return _NONE if server == OURS else _shown(outcome.ratio(OURS, server))
 
-    return cell
+
+def _sharing(outcomes: Sequence[Outcome]) -> Iterator[list[str]]:
+    yield ["work per CPU second of both / of one daemon", *(_shown(each.ratio(SHARED, OURS)) for each in outcomes)]
+    shares = [each.median(SHARED, "busiest_share") or 0 for each in outcomes]
+    yield ["share of the busier daemon in the CPU time", *(f"{each:.0%}" for each in shares)]
+
+
+def _shown(ratio: float | None) -> str:
+    return _NONE if ratio is None else f"{ratio:.2f}"
 
 
 def _latency(outcome: Outcome, server: str) -> str:
@@ -100,12 +120,20 @@ def _notes(results: Results) -> Iterator[str]:
     for server in results.servers:
         names.setdefault(server.note, []).append(server.name)
     notes = [f"*{', '.join(those)}: {note}" for note, those in names.items() if note]
-    notes += [f"without {name}: {reason}" for name, reason in results.left_out.items()]
-    notes += [
-        f"{name} failed at {outcome.workload.name}: {reason}"
-        for outcome in results.outcomes
-        for name, reason in outcome.failures.items()
-    ]
     if notes:
         yield ""
         yield from notes
+
+
+def _missing(results: Results) -> Iterator[str]:
+    if missing := [f"{name}: {reason}" for name, reason in results.left_out.items()]:
+        yield from _titled("NOT MEASURED, so missing in the tables and bars above:")
+        yield from missing
+    failed = [
+        f"{name} at {outcome.workload.name}: {reason}"
+        for outcome in results.outcomes
+        for name, reason in outcome.failures.items()
+    ]
+    if failed:
+        yield from _titled("FAILED, so missing in the tables and bars above:")
+        yield from failed

@@ -1,4 +1,4 @@
-"""What came of a run: each round's figures, their medians, and what they were measured with; and all of it as JSON."""
+"""Keep what came of a run: the figures of each round, their medians and ratios, and all of it as JSON."""
 
 from __future__ import annotations
 
@@ -14,22 +14,38 @@ Figures = dict[str, float]
 
 @dataclass
 class Outcome:
-    """What came of a workload: the figures of each server, one a round, and why a server failed."""
+    """Keep what came of a workload: the figures of each server, one a round, and why a server failed."""
 
     workload: Workload
     rounds: dict[str, list[Figures]] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
 
     def median(self, server: str, figure: str) -> float | None:
-        """Of all rounds; None where the server took no part or failed."""
-        if server in self.failures or not self.rounds.get(server):
-            return None
-        return statistics.median(each[figure] for each in self.rounds[server])
+        """Return the median of all rounds; None where the server took no part or failed."""
+        found = self.found(server, figure)
+        return statistics.median(found) if found else None
+
+    def ratios(self, server: str, other: str) -> list[float]:
+        """Return the ratio of the work per CPU second in each round; none where one of both took no part or failed.
+
+        Within a round both were measured within seconds, so a machine that is slow for a while is slow for both.
+        """
+        ours, theirs = (self.found(each, "per_cpu_second") for each in (server, other))
+        return [one / another for one, another in zip(ours, theirs, strict=True)] if ours and theirs else []
+
+    def ratio(self, server: str, other: str) -> float | None:
+        """Return the median of the ratios of the rounds; None where there are none."""
+        ratios = self.ratios(server, other)
+        return statistics.median(ratios) if ratios else None
+
+    def found(self, server: str, figure: str) -> list[float]:
+        """Return a figure of each round; none where the server took no part or failed."""
+        return [] if server in self.failures else [each[figure] for each in self.rounds.get(server, [])]
 
 
 @dataclass(frozen=True)
 class Results:
-    """A whole run."""
+    """Keep a whole run."""
 
     rounds: int
     seconds: float
@@ -40,28 +56,34 @@ class Results:
 
     @property
     def working(self) -> list[Outcome]:
-        """The workloads in which something is done."""
+        """Return the outcomes of workloads in which something is done."""
         return [each for each in self.outcomes if not each.workload.idles]
 
     @property
     def idle(self) -> Outcome | None:
-        """The one in which nothing is."""
+        """Return the outcome of the workload in which nothing is done."""
         return next((each for each in self.outcomes if each.workload.idles), None)
 
-    def median(self, workload: str, server: str, figure: str) -> float | None:
-        """None where it was not measured."""
-        for outcome in self.outcomes:
-            if outcome.workload.name == workload:
-                return outcome.median(server, figure)
-        return None
+    def found(self, workload: str, server: str, figure: str) -> list[float]:
+        """Return a figure of each round; none where it was not measured."""
+        outcome = self._outcome(workload)
+        return outcome.found(server, figure) if outcome else []
+
+    def ratios(self, workload: str, server: str, other: str) -> list[float]:
+        """Return the ratio of two servers in each round; none where it was not measured."""
+        outcome = self._outcome(workload)
+        return outcome.ratios(server, other) if outcome else []
+
+    def _outcome(self, workload: str) -> Outcome | None:
+        return next((each for each in self.outcomes if each.workload.name == workload), None)
 
     @property
     def failed(self) -> bool:
-        """Whether a server or a load failed."""
+        """Return True if a server or a load failed."""
         return any(each.failures for each in self.outcomes)
 
     def as_json(self) -> dict[str, object]:
-        """All of it, in what the json module writes."""
+        """Return everything, in types that the json module writes."""
         return {
             "made_with": self.made_with,
             "rounds": self.rounds,

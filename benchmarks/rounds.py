@@ -1,7 +1,8 @@
-"""The measurement: each workload in rounds, and in a round every server once, so that the machine's noise meets all.
+"""Measure each workload in rounds. Every server has its turn in each round, so that the machine's noise meets all.
 
-A server runs through all rounds of a workload. An idle one is started anew for each, since its memory would else be
-that of the round before.
+The order of the servers is reversed in every other round: a machine that becomes slower favours nobody.
+A server runs through all rounds of a workload. An idle one is started anew for each, since memory that was used in
+the round before would not be counted again.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.measure import cpu_seconds, resident_bytes
-from benchmarks.processes import LOAD_CPU, on_cpu
+from benchmarks.processes import LOAD_CPU, SERVER_CPU, on_cpus
 from benchmarks.results import Figures, Outcome
 from benchmarks.servers import DidNotStart, Running, Server, running
 from benchmarks.workloads import Workload
@@ -26,34 +27,34 @@ WARM_UP = 0.2
 
 
 class LoadFailed(Exception):
-    """A wrong byte, a missing answer, or the load itself could not go on."""
+    """A byte was wrong, an answer missing, or the load itself could not go on."""
 
 
 @dataclass(frozen=True)
 class Bench:
-    """Where things are, and how long each measurement takes."""
+    """Measure workloads, with files in `folder`, and `seconds` for each measurement."""
 
     folder: Path
     seconds: float
 
     def measure(
-        self, workload: Workload, servers: Sequence[Server], rounds: int, tell: Callable[[str], None]
+        self, workload: Workload, servers: Sequence[Server], rounds: int, print_error: Callable[[str], None]
     ) -> Outcome:
-        """All rounds of a workload. A server that fails takes no further part."""
+        """Measure all rounds of a workload. A server that fails takes no further part."""
         servers = [server for server in servers if workload.name not in server.leaves_out]
         outcome = Outcome(workload, {server.name: [] for server in servers})
         with contextlib.ExitStack() as stack:
             up: dict[str, Running] = {}
             for server in servers:
-                with self._failures(outcome, server, tell):
+                with self._failures(outcome, server, print_error):
                     if not workload.idles:
                         up[server.name] = stack.enter_context(self._running(server, workload))
                         self._loaded(workload, up[server.name], WARM_UP)
-            for _ in range(rounds):
-                for server in servers:
+            for number in range(rounds):
+                for server in servers if number % 2 == 0 else reversed(servers):
                     if server.name in outcome.failures:
                         continue
-                    with self._failures(outcome, server, tell):
+                    with self._failures(outcome, server, print_error):
                         figures = (
                             self._idled(workload, server)
                             if workload.idles
@@ -68,31 +69,37 @@ class Bench:
         return running(server, workload.kind, self.folder / "bin", log)
 
     @contextlib.contextmanager
-    def _failures(self, outcome: Outcome, server: Server, tell: Callable[[str], None]) -> Iterator[None]:
+    def _failures(self, outcome: Outcome, server: Server, print_error: Callable[[str], None]) -> Iterator[None]:
         try:
             yield
         except (DidNotStart, LoadFailed, OSError) as failure:
             outcome.failures[server.name] = str(failure)
-            tell(f"{server.name} failed at {outcome.workload.name}: {failure}")
+            print_error(f"{server.name} failed at {outcome.workload.name}: {failure}")
 
     def _loaded(self, workload: Workload, server: Running, seconds: float) -> Figures:
         with self._load(workload, server, seconds) as load:
-            before = cpu_seconds(server.pid)
-            go(load)
-            figures = told(load)
-            figures["cpu_seconds"] = cpu_seconds(server.pid) - before
-        return {**figures, "per_cpu_second": figures["work"] / figures["cpu_seconds"]}
+            before = [cpu_seconds(pid) for pid in server.pids]
+            start(load)
+            figures = read_figures(load)
+            spent = [cpu_seconds(pid) - then for pid, then in zip(server.pids, before, strict=True)]
+        return {
+            **figures,
+            "cpu_seconds": sum(spent),
+            "busiest_share": max(spent) / sum(spent),
+            "per_cpu_second": figures["work"] / sum(spent),
+        }
 
     def _idled(self, workload: Workload, server: Server) -> Figures:
         with self._running(server, workload) as up:
-            empty = resident_bytes(up.pid)
+            (pid,) = up.pids
+            empty = resident_bytes(pid)
             with self._load(workload, up, 0) as load:
-                full = resident_bytes(up.pid)
-                before = cpu_seconds(up.pid)
+                full = resident_bytes(pid)
+                before = cpu_seconds(pid)
                 time.sleep(self.seconds)
-                spent = cpu_seconds(up.pid) - before
-                go(load)
-                told(load)  # each echoes once more, so all were alive
+                spent = cpu_seconds(pid) - before
+                start(load)
+                read_figures(load)  # each echoes once more, so all were alive
         return {
             "rss_per_connection": (full - empty) / workload.number,
             "rss_empty": empty,
@@ -105,14 +112,15 @@ class Bench:
         self, workload: Workload, server: Running, seconds: float
     ) -> contextlib.AbstractContextManager[subprocess.Popen[str]]:
         words = [str(server.port), str(seconds), str(workload.number), server.server.acknowledgement]
-        return loading(self.folder, workload.load, *words)
+        cpus = (LOAD_CPU,) if len(server.pids) == 1 else (SERVER_CPU, LOAD_CPU)
+        return loading(self.folder, workload.load, *words, cpus=cpus)
 
 
 @contextlib.contextmanager
-def loading(folder: Path, name: str, *words: str) -> Iterator[subprocess.Popen[str]]:
-    """A load that has all its sockets, waits to be told to start, and keeps them until it is left."""
+def loading(folder: Path, name: str, *words: str, cpus: Sequence[int] = (LOAD_CPU,)) -> Iterator[subprocess.Popen[str]]:
+    """Run a load, from the moment when it has all its sockets. It waits for start(), and keeps them until the end."""
     pipe = subprocess.PIPE
-    with on_cpu(LOAD_CPU):
+    with on_cpus(*cpus):
         command = [str(folder / "bin" / f"load-{name}"), *words]
         load = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
     with load:
@@ -124,21 +132,21 @@ def loading(folder: Path, name: str, *words: str) -> Iterator[subprocess.Popen[s
             load.communicate()
 
 
-def go(load: subprocess.Popen[str]) -> None:
-    """Tell it to start."""
+def start(load: subprocess.Popen[str]) -> None:
+    """Let a load begin its work."""
     assert load.stdin is not None
     load.stdin.write("go\n")
     load.stdin.flush()
 
 
 def is_done(load: subprocess.Popen[str]) -> bool:
-    """Whether it has said, or ended."""
+    """Return True when a load has printed its figures, or ended."""
     assert load.stdout is not None
     return bool(select.select([load.stdout], [], [], 0)[0])
 
 
-def told(load: subprocess.Popen[str]) -> Figures:
-    """What it says when it is done. Raises LoadFailed."""
+def read_figures(load: subprocess.Popen[str]) -> Figures:
+    """Wait for the figures of a load, and return them. Raises LoadFailed."""
     if not (line := _line(load)):
         raise LoadFailed(_complaint(load))
     figures: Figures = json.loads(line)
@@ -146,7 +154,7 @@ def told(load: subprocess.Popen[str]) -> Figures:
 
 
 def _line(load: subprocess.Popen[str]) -> str:
-    """Waits as long as the load lives, which its own alarm bounds."""
+    """Wait for a line; the load's own alarm bounds the time."""
     assert load.stdout is not None
     return load.stdout.readline()
 

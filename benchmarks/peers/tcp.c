@@ -1,4 +1,8 @@
-/* The echo in C: one thread, epoll, level triggered. What is possible at best on this kernel. */
+/* Echo messages in C: one thread, level-triggered epoll. This is the best that one thread can do on this kernel.
+ *
+ * A connection whose client streams is read up to 128 KiB at a time. Its messages are still those that reads of 4096
+ * bytes would have found: the data is cut into pieces of 4096, and an acknowledgement follows each.
+ */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -9,17 +13,28 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
-enum { CHUNK = 4096, EVENTS = 512, MOST_IN_TURN = 16 };
-static const char ACKNOWLEDGEMENT[] = "\nI get it!\n";
-enum { ACKNOWLEDGEMENT_SIZE = sizeof ACKNOWLEDGEMENT - 1 };
+#define ACKNOWLEDGEMENT "\nI get it!\n"
+enum {
+    MESSAGE = 4096,        /* bytes that a message has at most */
+    MOST_MESSAGES = 32,    /* that one read may find */
+    READ_IN_TURN = 131072, /* bytes read from a connection before the others have their turn */
+    EVENTS = 512,
+    ACKNOWLEDGEMENT_SIZE = sizeof ACKNOWLEDGEMENT - 1,
+};
 
 struct connection {
     int sock;
+    int messages; /* that the next read may find: 1, or MOST_MESSAGES while the client streams */
     unsigned rest_size;
-    char *rest; /* what the kernel would not take yet; nothing is read meanwhile */
+    char *rest; /* bytes of the last answer that did not fit the send buffer; nothing is read until they are sent */
 };
+
+/* A read puts each message into a place of its own. The acknowledgement of a full message stands behind it already. */
+static char answers[MOST_MESSAGES][MESSAGE + ACKNOWLEDGEMENT_SIZE];
+static struct iovec places[MOST_MESSAGES];
 
 static int checked(int result, const char *what)
 {
@@ -51,11 +66,12 @@ static void accept_all(int epoll, int listener)
             return;
         struct connection *connection = calloc(1, sizeof *connection);
         connection->sock = sock;
+        connection->messages = 1;
         watch(epoll, EPOLL_CTL_ADD, connection, EPOLLIN | EPOLLRDHUP);
     }
 }
 
-/* Whether all could be sent; else the rest is kept, and writing is waited for. */
+/* Send an answer; return true if all of it was sent. What does not fit is kept until the socket is writable. */
 static bool sent(int epoll, struct connection *connection, const char *answer, size_t size)
 {
     ssize_t done = send(connection->sock, answer, size, MSG_NOSIGNAL);
@@ -90,22 +106,38 @@ static void send_rest(int epoll, struct connection *connection)
     }
 }
 
-/* One message, and more while they come in full; up to the end of file once the client has said that there is one. */
+/* Echo what a read found: whole messages, and the last one of any size. */
+static bool answered(int epoll, struct connection *connection, size_t size)
+{
+    size_t whole = size / MESSAGE, part = size % MESSAGE;
+    size_t answer_size = size + (whole + (part > 0)) * ACKNOWLEDGEMENT_SIZE;
+    if (part == 0)
+        return sent(epoll, connection, answers[0], answer_size);
+    memcpy(answers[whole] + part, ACKNOWLEDGEMENT, ACKNOWLEDGEMENT_SIZE);
+    bool all = sent(epoll, connection, answers[0], answer_size);
+    /* behind a message of almost 4096 bytes it overlaps the place of the one behind a full message */
+    memcpy(answers[whole] + MESSAGE, ACKNOWLEDGEMENT, ACKNOWLEDGEMENT_SIZE);
+    return all;
+}
+
+/* Read and echo while reads are full, until the turn is over; after the client's end of file, read to the end. */
 static void echo(int epoll, struct connection *connection, bool to_the_end)
 {
-    static char answer[CHUNK + ACKNOWLEDGEMENT_SIZE];
-    ssize_t size = CHUNK;
-    for (int turn = 0; to_the_end || (size == CHUNK && turn < MOST_IN_TURN); turn++) {
-        size = recv(connection->sock, answer, CHUNK, 0);
+    for (size_t total = 0; to_the_end || total < READ_IN_TURN;) {
+        int messages = connection->messages;
+        ssize_t size = messages > 1 ? readv(connection->sock, places, messages)
+                                    : recv(connection->sock, answers[0], MESSAGE, 0);
         if (size < 0 && errno == EAGAIN)
             return;
         if (size <= 0) {
             end(connection);
             return;
         }
-        memcpy(answer + size, ACKNOWLEDGEMENT, ACKNOWLEDGEMENT_SIZE);
-        if (!sent(epoll, connection, answer, (size_t)size + ACKNOWLEDGEMENT_SIZE))
+        bool full = size == (ssize_t)messages * MESSAGE;
+        connection->messages = full ? MOST_MESSAGES : 1;
+        if (!answered(epoll, connection, (size_t)size) || (!full && !to_the_end))
             return;
+        total += (size_t)size;
     }
 }
 
@@ -121,10 +153,16 @@ int main(void)
     checked(listen(port.sock, 1024), "listen");
     checked(getsockname(port.sock, (struct sockaddr *)&address, &size), "getsockname");
     watch(epoll, EPOLL_CTL_ADD, &port, EPOLLIN);
+    for (int i = 0; i < MOST_MESSAGES; i++) {
+        memcpy(answers[i] + MESSAGE, ACKNOWLEDGEMENT, ACKNOWLEDGEMENT_SIZE);
+        places[i] = (struct iovec){answers[i], MESSAGE};
+    }
     printf("port %d\n", ntohs(address.sin_port));
     fflush(stdout);
     for (;;) {
-        int ready = checked(epoll_wait(epoll, events, EVENTS, -1), "epoll_wait");
+        int ready = epoll_wait(epoll, events, EVENTS, -1);
+        if (ready < 0 && errno != EINTR) /* which a stop and SIGCONT cause: man 7 signal */
+            checked(ready, "epoll_wait");
         for (int i = 0; i < ready; i++) {
             struct connection *connection = events[i].data.ptr;
             if (connection == &port)

@@ -1,73 +1,159 @@
-"""The benchmarks without running them: medians, bars, tables, what a process costs, how one is started and ended."""
+"""Test the benchmarks without a measurement: figures, bars, tables, the cost of a process, its start and its end."""
 
 from __future__ import annotations
 
 import json
 import os
+import socket
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from benchmarks.bars import BARS, judged
 from benchmarks.measure import cpu_seconds, resident_bytes
-from benchmarks.processes import SERVER_CPU, server_process
+from benchmarks.processes import LOAD_CPU, SERVER_CPU, server_process
 from benchmarks.report import text
 from benchmarks.results import Outcome, Results
-from benchmarks.servers import SERVERS, DidNotStart, Server, running
-from benchmarks.workloads import WORKLOADS
+from benchmarks.rounds import Bench
+from benchmarks.servers import SERVERS, DidNotStart, Server, chosen, running
+from benchmarks.workloads import WORKLOADS, Workload
 
 SERVER = {each.name: each for each in SERVERS}
 WORKLOAD = {each.name: each for each in WORKLOADS}
 
 
 def rounds(*per_cpu_second: float) -> list[dict[str, float]]:
-    """Figures of rounds that differ in the work alone."""
-    return [{"per_cpu_second": each, "p50": 10, "p99": 20, "p999": 30} for each in per_cpu_second]
+    """Return the figures of rounds that differ in the work alone."""
+    return [
+        {"per_cpu_second": each, "busiest_share": 0.625, "p50": 10, "p99": 20, "p999": 30} for each in per_cpu_second
+    ]
+
+
+def made_up(workload: str, failures: dict[str, str] | None = None, **servers: list[dict[str, float]]) -> Outcome:
+    """Return an outcome with these rounds; an underscore stands for the hyphen in a name."""
+    return Outcome(WORKLOAD[workload], {name.replace("_", "-"): each for name, each in servers.items()}, failures or {})
+
+
+def run_of(*outcomes: Outcome) -> Results:
+    """Return the results of a run of every server except c."""
+    servers = [each for each in SERVERS if each.name != "c"]
+    return Results(3, 0.5, {"kernel": "6"}, servers, {"c": "no gcc: apt-get install gcc"}, outcomes)
 
 
 @pytest.fixture
 def results() -> Results:
-    """Two servers at one workload, of which a third failed."""
-    outcome = Outcome(
-        WORKLOAD["sessions"],
-        {"echotime": rounds(9_000, 30_000, 20_000), "uvloop": rounds(40_000), "go": rounds(1)},
-        {"go": "it fell over"},
+    """Return a run of two servers at one workload, at which a third failed."""
+    return run_of(
+        made_up(
+            "sessions",
+            {"go": "it fell over"},
+            echotime=rounds(9_000, 30_000, 20_000),
+            uvloop=rounds(10_000, 60_000, 50_000),
+            go=rounds(1),
+        )
     )
-    servers = [SERVER[name] for name in ("echotime", "uvloop", "go")]
-    return Results(3, 0.5, {"kernel": "6"}, servers, {"c": "no gcc"}, [outcome])
+
+
+def lines_of(results: Results) -> list[str]:
+    """Return the lines of the tables without their alignment."""
+    return [" ".join(line.split()) for line in text(results).splitlines()]
 
 
 def test_medians(results: Results) -> None:
-    """Of the rounds; none of a server that failed or took no part."""
-    assert results.median("sessions", "echotime", "per_cpu_second") == 20_000
-    assert results.median("sessions", "go", "per_cpu_second") is None
-    assert results.median("sessions", "c", "per_cpu_second") is None
-    assert results.median("echo-1", "echotime", "per_cpu_second") is None
+    """The median is that of the rounds; a server that failed or took no part has none."""
+    (outcome,) = results.outcomes
+    assert outcome.median("echotime", "per_cpu_second") == 20_000
+    assert outcome.median("go", "per_cpu_second") is None
+    assert outcome.median("c", "per_cpu_second") is None
+    assert results.found("sessions", "echotime", "per_cpu_second") == [9_000, 30_000, 20_000]
+    assert results.found("echo-1", "echotime", "per_cpu_second") == []
     assert results.failed
 
 
-def test_bars(results: Results) -> None:
-    """Only those are judged for which there is something to compare."""
+def test_ratio_compares_within_rounds() -> None:
+    """A ratio is the median of those of the rounds, so a machine that is slow in some rounds does not change it."""
+    outcome = made_up("echo-50", echotime=rounds(100, 10, 12), uvloop=rounds(50, 5, 30), go=rounds())
+    assert outcome.ratio("echotime", "uvloop") == 2  # of 2, 2 and 0.4, where that of the medians is 0.4
+    assert outcome.ratio("echotime", "go") is None
+    assert outcome.ratio("echotime", "c") is None
+
+
+def test_bar(results: Results) -> None:
+    """A bar is judged by the ratio, and only where there is something to compare."""
     (bar,) = judged(results)
-    assert (bar.asked, bar.found, bar.reached) == ("at least 0.85 of uvloop", 0.5, False)
-    assert bar.margin == pytest.approx(-0.41, abs=0.01)
+    assert (bar.demand, bar.found, bar.reached) == ("at least 0.95 of uvloop", 0.5, False)
+    assert bar.margin == pytest.approx(-0.47, abs=0.01)
+    assert (bar.least, bar.most) == (0.4, 0.9)
+
+
+def test_bar_of_the_best() -> None:
+    """The best of several is the server that echotime is least ahead of; a server that is missing is not named."""
+    (bar,) = judged(run_of(made_up("udp-1", echotime=rounds(6, 6), uvloop=rounds(3, 3), go=rounds(5, 5))))
+    assert (bar.demand, bar.found, bar.reached) == ("at least 1.00 of the best of uvloop, go", 1.2, True)
+    assert bar.margin == pytest.approx(0.2)
+
+
+def test_bar_of_memory() -> None:
+    """An idle connection is judged by its memory."""
+    idle = [{"rss_per_connection": 1024.0, "cpu_share": 0.0}]
+    (bar,) = judged(run_of(made_up("idle-10000", echotime=idle)))
+    assert (bar.demand, bar.found, bar.margin) == ("at most 2.00 KB a connection", 1.0, 0.5)
 
 
 def test_tables(results: Results) -> None:
-    """Every table, and why something is missing in them."""
-    lines = [" ".join(line.split()) for line in text(results).splitlines()]
+    """Every table has its row."""
+    lines = lines_of(results)
     assert "echotime 20.0" in lines
     assert "uvloop* 0.50" in lines
     assert "echotime 105%" in lines
     assert "uvloop* 10 / 20 / 30" in lines
-    assert "without c: no gcc" in lines
-    assert "go failed at sessions: it fell over" in lines
+    assert "sessions at least 0.95 of uvloop 0.50 0.40 to 0.90 missed by 47%" in lines
+
+
+def test_missing_servers_are_in_the_last_lines(results: Results) -> None:
+    """The run ends with what is missing in its tables and why, below the bars and the notes."""
+    assert lines_of(results)[-6:] == [
+        "",
+        "NOT MEASURED, so missing in the tables and bars above:",
+        "c: no gcc: apt-get install gcc",
+        "",
+        "FAILED, so missing in the tables and bars above:",
+        "go at sessions: it fell over",
+    ]
+
+
+def test_nothing_missing() -> None:
+    """A complete run has no such lines."""
+    complete = Results(1, 0.5, {}, [SERVER["echotime"]], {}, [made_up("echo-1", echotime=rounds(1))])
+    assert "missing" not in text(complete)
+
+
+@pytest.mark.parametrize("name", ["go", "socat", "xinetd"])
+def test_missing_program(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server whose program is missing is left out, and the reason says what to install."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    servers, left_out = chosen(["c", name], tmp_path)
+    assert servers == [SERVER["c"]]
+    package = {"go": "golang-go"}.get(name, name)
+    assert left_out == {name: f"not installed: apt-get install {package}"}
+
+
+def test_two_daemons() -> None:
+    """Two daemons on one port have a table: their work against that of one, and how evenly the kernel spreads it."""
+    lines = lines_of(run_of(made_up("echo-50", echotime=rounds(20, 10), echotime_x2=rounds(10, 5))))
+    start = lines.index("Two daemons on one port (SO_REUSEPORT), each on a CPU, both shared with the load")
+    assert lines[start + 1 : start + 4] == [
+        "echo-50",
+        "work per CPU second of both / of one daemon 0.50",
+        "share of the busier daemon in the CPU time 62%",
+    ]
 
 
 def test_json(results: Results) -> None:
-    """Every round is in it."""
+    """The JSON has every round."""
     found = json.loads(json.dumps(results.as_json()))
     server = found["workloads"]["sessions"]["servers"]["echotime"]
     assert [each["per_cpu_second"] for each in server["rounds"]] == [9_000, 30_000, 20_000]
@@ -75,7 +161,7 @@ def test_json(results: Results) -> None:
 
 
 def test_names_are_known() -> None:
-    """Bars and servers name workloads and servers that there are."""
+    """Bars and servers name workloads and servers that exist."""
     for bar in BARS:
         assert bar.workload in WORKLOAD
         assert set(bar.others) <= SERVER.keys()
@@ -84,7 +170,7 @@ def test_names_are_known() -> None:
 
 
 def test_cost_of_a_process() -> None:
-    """What this one spends is counted."""
+    """The CPU time and memory of this process are counted."""
     before = cpu_seconds(os.getpid())
     start = time.thread_time()
     while time.thread_time() - start < 0.05:
@@ -94,30 +180,75 @@ def test_cost_of_a_process() -> None:
 
 
 def test_server_is_started_on_its_cpu_and_ended(tmp_path: Path) -> None:
-    """It says its port, runs where it should, and is over afterwards; our own CPUs are as before."""
+    """A server runs on its CPU and has ended afterwards. The CPUs of this process are as before."""
     ours = os.sched_getaffinity(0)
     program = "import time; print('port 7', flush=True); time.sleep(60)"
     server = Server("sleeper", lambda kind, folder: [sys.executable, "-c", program])
     with running(server, "tcp", tmp_path, tmp_path / "log") as up:
         assert up.port == 7
-        assert os.sched_getaffinity(up.pid) == {SERVER_CPU}
+        assert os.sched_getaffinity(up.pids[0]) == {SERVER_CPU}
         assert os.sched_getaffinity(0) == ours
     with pytest.raises(ProcessLookupError):
-        os.kill(up.pid, 0)
+        os.kill(up.pids[0], 0)
 
 
-def test_server_that_says_no_port(tmp_path: Path) -> None:
-    """One that ends is not waited for."""
+def test_second_process(tmp_path: Path) -> None:
+    """A second process is given the port of the first, and the CPU of the load."""
+
+    def command(port: int) -> list[str]:
+        return [sys.executable, "-c", f"import time; print('port {port}', flush=True); time.sleep(60)"]
+
+    server = Server("pair", lambda kind, folder: command(7), second=lambda kind, port: command(port + 1))
+    with running(server, "tcp", tmp_path, tmp_path / "pair.log") as up:
+        assert up.port == 7
+        assert [os.sched_getaffinity(pid) for pid in up.pids] == [{SERVER_CPU}, {LOAD_CPU}]
+    assert "port 8" in (tmp_path / "pair.second.log").read_text(encoding="utf-8")
+    for pid in up.pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+
+@pytest.mark.skipif(SERVER_CPU == LOAD_CPU, reason="two daemons on one port take two CPUs")
+def test_two_daemons_share_the_connections(tmp_path: Path) -> None:
+    """The kernel spreads connections over two daemons that share the port."""
+    with running(SERVER["echotime-x2"], "tcp", tmp_path, tmp_path / "pair.log") as up, ExitStack() as stack:
+        for _ in range(50):
+            sock = stack.enter_context(socket.create_connection(("127.0.0.1", up.port), timeout=60))
+            sock.sendall(b"?")
+            assert sock.recv(1) == b"?"
+        rows = [line.split() for line in Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]]
+        accepted = {f"socket:[{row[9]}]" for row in rows if row[1].endswith(f":{up.port:04X}") and row[3] == "01"}
+        each = [accepted & {str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir()} for pid in up.pids]
+    assert len(each[0]) + len(each[1]) == 50
+    assert min(len(sockets) for sockets in each) > 0
+
+
+def test_order_is_reversed_in_every_other_round(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each server is measured once a round: first to last, then last to first."""
+    order = []
+
+    def measured(bench: Bench, workload: Workload, server: Server) -> dict[str, float]:
+        order.append(server.name)
+        return {}
+
+    monkeypatch.setattr(Bench, "_idled", measured)
+    servers = [SERVER[name] for name in ("echotime", "go", "c")]
+    Bench(tmp_path, 0.1).measure(WORKLOAD["idle-10000"], servers, 3, print)
+    assert order == ["echotime", "go", "c", "c", "go", "echotime", "echotime", "go", "c"]
+
+
+def test_server_that_reports_no_port(tmp_path: Path) -> None:
+    """A server that ended is not waited for."""
     server = Server("mute", lambda kind, folder: [sys.executable, "-c", ""])
     with (
-        pytest.raises(DidNotStart, match="did not say where it listens"),
+        pytest.raises(DidNotStart, match="did not report its port"),
         running(server, "tcp", tmp_path, tmp_path / "log"),
     ):
         pass
 
 
 def test_children_end_with_a_server(tmp_path: Path) -> None:
-    """The group ends with its leader."""
+    """The process group ends with its leader."""
     program = "import subprocess, sys, time; subprocess.Popen(['sleep', '60']); time.sleep(60)"
     with server_process([sys.executable, "-c", program], tmp_path / "log") as process:
         deadline = time.monotonic() + 10
