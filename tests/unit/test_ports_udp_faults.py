@@ -53,7 +53,7 @@ class Asked(NamedTuple):
 
     def refuse(self, call: str, number: int, times: int) -> Refused:
         """Let its way to receive or send fail."""
-        if isinstance(self.port, TimePort):
+        if self.port._batch is not None:
             batch: Any = self.port._batch
             refused = Refused(getattr(batch, call), number, times)
             setattr(self.port, "_batch", Failing(batch, **{call: refused}))  # noqa: B010 - it stands in for another type
