@@ -164,9 +164,13 @@ class Batch:
         return True
 
     def receive(self, descriptor: int, most: int) -> int:
-        """Take what is there, at most so many datagrams; how many. Raises OSError, BlockingIOError for nothing."""
-        self._received[:] = self._fresh  # the kernel has overwritten the sizes
-        return _done(_LIBC.recvmmsg(descriptor, self._received_at, most, _MSG_DONTWAIT | _MSG_TRUNC, None))
+        """Take what is there, at most `most` datagrams, and return how many; 0 if nothing waits. Raises OSError."""
+        size = most * _MESSAGE
+        self._received[:size] = self._fresh[:size]  # the kernel has overwritten the sizes
+        number: int = _LIBC.recvmmsg(descriptor, self._received_at, most, _MSG_DONTWAIT | _MSG_TRUNC, None)
+        if number > 0:
+            return number
+        return 0 if ctypes.get_errno() == errno.EAGAIN else _done(number)
 
     def ports(self, number: int) -> list[int]:
         """The source ports of so many, as they are on the wire: big-endian."""
@@ -217,7 +221,8 @@ class Batch:
             self._answer = answer
             self._answer_kept = ctypes.create_string_buffer(answer, len(answer))
             self._pieces[self.size] = _Piece(ctypes.addressof(self._answer_kept), len(answer))
-        return _done(_LIBC.sendmmsg(descriptor, self._sent_at + first * _MESSAGE, number, _MSG_DONTWAIT))
+        sent: int = _LIBC.sendmmsg(descriptor, self._sent_at + first * _MESSAGE, number, _MSG_DONTWAIT)
+        return sent if sent > 0 else _done(sent)
 
     def datagrams(self, number: int) -> Iterator[tuple[bytes, Sender]]:
         """So many, one by one: how each begins, and where it came from."""

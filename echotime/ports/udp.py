@@ -20,6 +20,8 @@ _UNWATCHED_BATCH = 16
 
 Each datagram that leaves wakes whoever waits for space in the send buffer, our own epoll included.
 """
+_SMALLEST_BATCH = 2
+"""Datagrams to ask for when few come: one more than a lone client sends, so that its arrival alone says it is alone."""
 
 
 class TimePort(SingleDatagramPort):
@@ -28,8 +30,10 @@ class TimePort(SingleDatagramPort):
     max_per_call = 256
     """Datagrams one doRead serves before the reactor serves others."""
     _batch: mmsg.Batch | None = None
-    _size = 1
-    """Datagrams to take in the next recvmmsg(2). It grows under load: a lone client is answered at once."""
+    _unwatched = False
+    """True while doRead has stopped reading for as long as it sends."""
+    _size = _SMALLEST_BATCH
+    """Datagrams to ask for in the next recvmmsg(2). It grows under load: a lone client is answered at once."""
 
     def startListening(self) -> None:
         """Listen, and find out whether the system has both calls. Raises as the parent does."""
@@ -64,7 +68,8 @@ class TimePort(SingleDatagramPort):
         try:
             return self._receive(self._batch)
         finally:
-            if self.connected:
+            if self._unwatched and self.connected:
+                self._unwatched = False
                 self.startReading()
 
     def _receive(self, batch: mmsg.Batch) -> Exception | None:
@@ -73,23 +78,21 @@ class TimePort(SingleDatagramPort):
             most = min(self._size, left)
             try:
                 number = batch.receive(self.fileno(), most)
-            except BlockingIOError:
-                self._size = max(1, self._size // 2)
-                return None if left < self.max_per_call else self._why_nothing()
             except OSError as error:
                 self._not_received(error)
-                number = 1
-            else:
-                if number >= _UNWATCHED_BATCH:
-                    self.stopReading()
-                self._serve(batch, number)
-                if number == most:
-                    self._size = min(2 * number, batch.size)
-                elif number >= _UNWATCHED_BATCH:
-                    break  # they are many, and all that were there
-                else:
-                    self._size = max(1, number)
-            left -= max(1, number)
+                left -= 1
+                continue
+            if not number:
+                return None if left < self.max_per_call else self._why_nothing()
+            if number >= _UNWATCHED_BATCH and not self._unwatched:
+                self._unwatched = True
+                self.stopReading()
+            self._serve(batch, number)
+            left -= number
+            if number < most:  # nothing waits any more
+                self._size = max(_SMALLEST_BATCH, number)
+                break
+            self._size = min(2 * number, batch.size)
         return None
 
     def _serve(self, batch: mmsg.Batch, number: int) -> None:

@@ -32,11 +32,8 @@ class LoopGuard:
         self._most = most
         self._suspects: OrderedDict[Source, int] = OrderedDict()
         self._ports: Counter[int] = Counter()
-
-    @property
-    def ports(self) -> KeysView[int]:
-        """The ports of those who are watched: nobody else needs to be looked at who sends something else."""
-        return self._ports.keys()
+        self.ports: KeysView[int] = self._ports.keys()
+        """The source ports of those who are watched, kept up to date; others need no look unless they send answers."""
 
     def answers(self, datagram: bytes, source: Source) -> bool:
         """Whether to answer this one."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from typing import Any
 
 from twisted.internet.protocol import DatagramProtocol
@@ -39,6 +39,10 @@ class TimeProtocol(DatagramProtocol):
         self.admit(access or Access())
         self._guard = LoopGuard(clock)
         self._rate_limit = rate_limit or RateLimit(0, clock)
+        self.ports_apart: Collection[int] = self._guard.ports
+        """The source ports of those that have sent what looks like answers, kept up to date."""
+        self.room_for = self._rate_limit.room_for
+        """Return True if no source of a batch sends too much; then the batch is counted."""
 
     def admit(self, access: Access) -> None:
         """Answer whom it admits, from now on."""
@@ -53,15 +57,6 @@ class TimeProtocol(DatagramProtocol):
     def _look_at_all(self) -> None:
         self.all_apart = self._access.restricts or self._silent
         """Whether every datagram has to be looked at."""
-
-    @property
-    def ports_apart(self) -> Collection[int]:
-        """The ports of those that have sent what looks like answers."""
-        return self._guard.ports
-
-    def room_for(self, number: int, hosts: Callable[[], Mapping[str, int]]) -> bool:
-        """Whether none of them is from a source that sends too much; if so they are taken."""
-        return self._rate_limit.room_for(number, hosts)
 
     @property
     def handled(self) -> int:

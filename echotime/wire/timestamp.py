@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from enum import Enum
+from enum import IntEnum
 
 SIZE = 4
 """Bytes of an answer."""
@@ -12,7 +12,7 @@ MODULUS = 2**32
 """The answer counts seconds modulo this; from the Unix epoch it wraps at 2106-02-07T06:28:16Z."""
 
 
-class Epoch(Enum):
+class Epoch(IntEnum):
     """The moment seconds are counted from; the value is its distance to 1970 in seconds."""
 
     UNIX = 0
@@ -23,7 +23,7 @@ class Epoch(Enum):
 
 def pack(seconds: float, epoch: Epoch = Epoch.UNIX) -> bytes:
     """Four bytes for a Unix time in seconds (seed: ``struct.pack("!I", int(time.time()))``)."""
-    return struct.pack("!I", (int(seconds) + epoch.value) % MODULUS)
+    return struct.pack("!I", (int(seconds) + epoch) % MODULUS)
 
 
 def unwrapped(seconds: int, near: float) -> int:
@@ -42,4 +42,4 @@ def unpack(answer: bytes, epoch: Epoch = Epoch.UNIX) -> int:
     if len(answer) != SIZE:
         raise ValueError(f"an answer has {SIZE} bytes, not {len(answer)}")
     (seconds,) = struct.unpack("!I", answer)
-    return int(seconds) - epoch.value
+    return int(seconds) - epoch
