@@ -119,7 +119,10 @@ def test_messages_are_shown() -> None:
     assert seen == [0, 4096, 4096, 1808]
     made.traffic.unwatch(watcher)
     connected(made).dataReceived(bytes(10_000))
-    assert made.traffic.unnoticed == 2, "the first of a connection is always told"
+    assert made.traffic.unnoticed == 2, "the line limit has counted the first itself"
+    connected(made).dataReceived(bytes(10))
+    connected(made).dataReceived(bytes(10_000))
+    assert made.traffic.unnoticed == 6
 
 
 def test_an_iteration_is_bounded() -> None:
