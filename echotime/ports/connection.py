@@ -204,6 +204,10 @@ class EchoConnection(tcp.Server):
         """Return True if the client's FIN has arrived, read or not (state CLOSE_WAIT)."""
         return tcp_info(self.socket).state == "CLOSE_WAIT"
 
+    def send_buffer(self) -> int:
+        """Return SO_SNDBUF in bytes."""
+        return self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
+
     def taken(self) -> int:
         """Return the number of bytes that the client has acknowledged (tcpi_bytes_acked of TCP_INFO)."""
         return acknowledged(self.socket)

@@ -154,6 +154,10 @@ class EchoProtocol(Protocol):
         self._streams = size > wire.MESSAGE_SIZE
         self.transport.read_size = size
 
+    def send_buffer(self) -> int:
+        """Return the transport's SO_SNDBUF in bytes."""
+        return self.transport.send_buffer()
+
     def _show(self, message: bytes) -> None:
         traffic = self.factory.traffic
         if self.messages == 1:

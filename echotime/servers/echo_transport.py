@@ -11,6 +11,9 @@ class IEchoTransport(ITCPTransport, IConsumer, IPushProducer):
 
     read_size = Attribute("The most bytes (int) that are read at a time. The protocol may change it.")
 
+    def send_buffer() -> int:
+        """Return SO_SNDBUF in bytes. The kernel lets it grow with the congestion window, unless it was set."""
+
     def taken() -> int:
         """How many bytes the client has taken of what it was sent."""
 

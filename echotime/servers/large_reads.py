@@ -3,6 +3,9 @@
 A message is what one recv(2) of 4096 bytes returns. Where more than that waits in the receive queue, one larger read
 that is cut into pieces of 4096 gives the same messages for a fraction of the system calls. So a connection whose read
 returned a full message reads LARGE bytes next, and goes back to messages after a read that returned less.
+
+The send buffer has to have space for the answer. Else the kernel takes one segment of it, and no more before the
+client's delayed acknowledgement: 40 ms for each 64 KiB.
 """
 
 from __future__ import annotations
@@ -28,6 +31,9 @@ class Reader(Protocol):
 
     def set_read_size(self, size: int) -> None:
         """Read at most `size` bytes at a time from now on."""
+
+    def send_buffer(self) -> int:
+        """Return SO_SNDBUF in bytes, of which the kernel needs up to half for itself; see socket(7)."""
 
 
 class LargeReads:
@@ -70,7 +76,7 @@ class LargeReads:
             self._revoke_all()
         elif size < MESSAGE_SIZE:
             self._revoke(reader)
-        elif self._allowed and reader not in self._readers:
+        elif self._allowed and reader not in self._readers and reader.send_buffer() >= 2 * LARGE:
             self._readers.add(reader)
             reader.set_read_size(LARGE)
 

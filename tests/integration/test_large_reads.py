@@ -55,8 +55,8 @@ class LargeReadTests(DaemonTestCase):
             self.skipTest(f"{2 * CLIENTS} descriptors are needed, the limit is {hard}")
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 2 * CLIENTS), hard))
         self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
-        # small kernel buffers, so that the daemon's own memory is what a client fills
-        buffers = ("--sockopt", "tcp:SO_SNDBUF=8K", "--sockopt", "tcp:SO_RCVBUF=256K")
+        # small kernel buffers that still allow large reads, so that the daemon's own memory is what a client fills
+        buffers = ("--sockopt", "tcp:SO_SNDBUF=128K", "--sockopt", "tcp:SO_RCVBUF=256K")
         daemon = self.echotime(*buffers, "--show-messages", "0", "--max-per-source", str(CLIENTS + 1))
         address = daemon.address("TCP")
         with connect(address) as sock:

@@ -26,12 +26,21 @@ class Reading:
         """Note it."""
         self.size = size
 
+    def send_buffer(self) -> int:
+        """One that is large enough."""
+        return 2 * LARGE
+
 
 class Transport(StringTransport):
     """A transport with a buffer of `space` bytes, that tells its producer when it is full."""
 
     read_size = MESSAGE_SIZE
     space = 1 << 30
+    sndbuf = 2 * LARGE
+
+    def send_buffer(self) -> int:
+        """As large as the test says."""
+        return self.sndbuf
 
     def write(self, data: bytes) -> None:
         """Take it."""
@@ -96,6 +105,16 @@ def test_not_where_each_message_is_needed() -> None:
         protocol.dataReceived(bytes(4096))
         assert protocol.transport.read_size == MESSAGE_SIZE
         made.say(NoWords(), ACKNOWLEDGEMENT)
+
+
+def test_the_send_buffer_has_space() -> None:
+    """A connection whose send buffer is smaller than an answer reads messages, until the kernel has made it larger."""
+    protocol = connected(factory(), sndbuf=2 * LARGE - 1)
+    protocol.dataReceived(bytes(4096))
+    assert protocol.transport.read_size == MESSAGE_SIZE
+    vars(protocol.transport)["sndbuf"] = 2 * LARGE
+    protocol.dataReceived(bytes(4096))
+    assert protocol.transport.read_size == LARGE
 
 
 def test_messages_are_shown() -> None:
