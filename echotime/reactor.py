@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from select import EPOLLIN, EPOLLOUT, EPOLLRDHUP
 from typing import Any
 
@@ -61,6 +62,8 @@ class ChangelistReactor(EPollReactor):
     seconds = staticmethod(time.monotonic)
 
     def __init__(self) -> None:
+        self.on_memory_error: Callable[[], object] = lambda: None
+        """Called before a MemoryError is logged; an application may free memory here."""
         self._connections: dict[int, Any] = {}
         """Selectables that use the changelist, by descriptor."""
         self._direct: dict[int, Any] = {}
@@ -141,6 +144,12 @@ class ChangelistReactor(EPollReactor):
         if self._registered.pop(fd, None) is not None:
             self._poller.unregister(fd)
 
+    def _log_error(self) -> None:
+        """Log the exception that is being handled; for want of memory that would fail."""
+        if isinstance(sys.exc_info()[1], MemoryError):
+            self.on_memory_error()
+        log.err()
+
     def _set_dispatch(self, selectable: Any, fd: int) -> None:
         if getattr(selectable, "direct_dispatch", False):
             self._direct[fd] = selectable
@@ -151,30 +160,34 @@ class ChangelistReactor(EPollReactor):
 
     def doPoll(self, timeout: float | None) -> None:
         """Wait at most `timeout` seconds for events, None for ever, and handle at most MAX_EVENTS of them."""
-        if self._changed:
-            # A timer changed something. What happens now may set another timer, so do not wait.
-            self._apply_changes()
-            timeout = 0
-        connections = self._connections
-        for fd, event in self._poller.poll(timeout, MAX_EVENTS):
-            selectable = connections.get(fd) or self._direct.get(fd)
-            if selectable is None:
-                self._dispatch_in_context(fd, event)
-            elif event == EPOLLIN:
-                # nearly all events are of this kind
-                try:
-                    why = selectable.doRead()
-                except BaseException:
-                    why = sys.exc_info()[1]
-                    log.err()
-                if why:
-                    self._disconnect(selectable, why, True)
-            elif event == _READ:
-                self._read_to_end(selectable, fd)
-            else:
-                self._read_or_write(selectable, fd, event & ~EPOLLRDHUP)
-        if self._changed:
-            self._apply_changes()
+        try:
+            if self._changed:
+                # A timer changed something. What happens now may set another timer, so do not wait.
+                self._apply_changes()
+                timeout = 0
+            connections = self._connections
+            for fd, event in self._poller.poll(timeout, MAX_EVENTS):
+                selectable = connections.get(fd) or self._direct.get(fd)
+                if selectable is None:
+                    self._dispatch_in_context(fd, event)
+                elif event == EPOLLIN:
+                    # nearly all events are of this kind
+                    try:
+                        why = selectable.doRead()
+                    except BaseException:
+                        why = sys.exc_info()[1]
+                        self._log_error()
+                    if why:
+                        self._disconnect(selectable, why, True)
+                elif event == _READ:
+                    self._read_to_end(selectable, fd)
+                else:
+                    self._read_or_write(selectable, fd, event & ~EPOLLRDHUP)
+            if self._changed:
+                self._apply_changes()
+        except BaseException:
+            # an error that could not even be logged
+            self._log_error()
 
     doIteration = doPoll
 
@@ -187,7 +200,7 @@ class ChangelistReactor(EPollReactor):
         try:
             self._doReadOrWrite(selectable, fd, event)
         except BaseException:  # as callWithLogger: a failing connectionLost must not end the reactor
-            log.err()
+            self._log_error()
 
     def _disconnect(self, selectable: Any, why: BaseException, is_read: bool) -> None:
         try:
@@ -200,14 +213,14 @@ class ChangelistReactor(EPollReactor):
             else:
                 selectable.connectionLost(_DONE)
         except BaseException:  # as in _read_or_write
-            log.err()
+            self._log_error()
 
     def _write(self, connection: Any) -> None:
         try:
             why = connection.doWrite()
         except BaseException:
             why = sys.exc_info()[1]
-            log.err()
+            self._log_error()
         if why:
             self._disconnect(connection, why, False)
 
@@ -220,7 +233,7 @@ class ChangelistReactor(EPollReactor):
                     why = connection.doRead()
                 except BaseException:
                     why = sys.exc_info()[1]
-                    log.err()
+                    self._log_error()
                 if why:
                     self._disconnect(connection, why, True)
         if fd in self._connections:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Callable
+from typing import Any
 
 from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from twisted.python.failure import Failure
@@ -17,15 +18,23 @@ _BALLAST = 4 * 2**20
 """Bytes of address space, of which none is touched: Python takes a mebibyte at a time."""
 
 
-def watch_memory(over: Callable[[], object]) -> None:
-    """Call `over` at the first MemoryError that is logged. What is kept for that moment is given back before."""
+def watch_memory(over: Callable[[], object], reactor: Any = None) -> None:
+    """Call `over` at the first MemoryError that is logged. Free the memory that is kept for that moment before.
+
+    Our own reactor tells of a MemoryError before it logs it, as there may not be the memory to do so.
+    """
     ballast = mmap.mmap(-1, _BALLAST, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    seen = False
+    if hasattr(reactor, "on_memory_error"):
+        reactor.on_memory_error = ballast.close
 
     @provider(ILogObserver)
     def observer(event: LogEvent) -> None:
         # Twisted's older functions have it by another name
         failure = event.get("log_failure") or event.get("failure")
-        if isinstance(failure, Failure) and isinstance(failure.value, MemoryError) and not ballast.closed:
+        nonlocal seen
+        if isinstance(failure, Failure) and isinstance(failure.value, MemoryError) and not seen:
+            seen = True
             ballast.close()
             over()
 

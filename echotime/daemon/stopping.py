@@ -57,7 +57,7 @@ class Stopping:
 
     def _install(self) -> None:
         signal.signal(signal.SIGALRM, lambda number, frame: os._exit(1))
-        watch_memory(lambda: self.failed("out of memory", at_once=True))
+        watch_memory(lambda: self.failed("out of memory", at_once=True), self._reactor)
         self._beat()
         for number in _SIGNALS:
             before = signal.getsignal(number)

@@ -291,3 +291,23 @@ def test_regular_files_are_polled() -> None:
         assert one not in reactor.getReaders()
         os.close(one._read)
         os.close(one.write_end)
+
+
+def test_memory_error(clean_reactor: list[LogEvent]) -> None:
+    """An application hears of a MemoryError before it is logged, to free what logging it needs."""
+    with stepping() as reactor:
+        order: list[object] = []
+        reactor.on_memory_error = lambda: order.append(len(clean_reactor))  # type: ignore[attr-defined]
+        pipe = Pipe(reactor)
+        pipe.startReading()
+
+        def fail() -> None:
+            raise MemoryError
+
+        pipe.doRead = fail  # type: ignore[method-assign]
+        os.write(pipe.write_end, b"x")
+        reactor.step()
+        assert order == [0]
+        assert [each.type for each in pipe.lost] == [MemoryError]
+        assert "MemoryError" in str(clean_reactor)
+        clean_reactor.clear()

@@ -67,7 +67,7 @@ def process(monkeypatch: pytest.MonkeyPatch) -> Process:
     """One."""
     found = Process()
     monkeypatch.setattr(stopping, "signal", found)
-    monkeypatch.setattr(stopping, "watch_memory", lambda over: None)
+    monkeypatch.setattr(stopping, "watch_memory", lambda over, reactor: None)
     monkeypatch.setattr(stopping, "run_failed", found.noted.append)
     return found
 
