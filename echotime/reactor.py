@@ -16,12 +16,15 @@ At the end of each iteration new connections are read, and then every connection
 before EPOLLOUT is asked for. So the answers of connections that begin or end leave in a row: each packet may wake the
 peer's process, and a process that is awake already need not be woken.
 
-An iteration handles at most MAX_EVENTS events, so that timers are never late by more than that takes. epoll_wait(2)
-returns first what the last call left out. Time is the monotonic clock: a step of the wall clock changes no timer.
+An iteration handles at most MAX_EVENTS events, so that timers are never late by more than that takes; epoll_wait(2)
+returns first what the last call left out. Where there may be more, selectables that are no such connections are polled
+by themselves: else a datagram or an operator would wait until every busy connection has had its turn. Time is the
+monotonic clock: a step of the wall clock changes no timer.
 """
 
 from __future__ import annotations
 
+import select
 import sys
 import time
 from collections.abc import Callable
@@ -35,7 +38,7 @@ from twisted.python import log
 from twisted.python.failure import Failure
 from zope.interface import Attribute
 
-MAX_EVENTS = 256
+MAX_EVENTS = 128
 """Events an iteration handles before timers and threads get their turn."""
 _READ = EPOLLIN | EPOLLRDHUP
 """The events of a connection that is read: EPOLLRDHUP tells that an end of file follows the data."""
@@ -66,8 +69,8 @@ class ChangelistReactor(EPollReactor):
         """Called before a MemoryError is logged; an application may free memory here."""
         self._connections: dict[int, Any] = {}
         """Selectables that use the changelist, by descriptor."""
-        self._direct: dict[int, Any] = {}
-        """Other selectables with direct dispatch, by descriptor."""
+        self._others: dict[int, Any] = {}
+        """All other selectables that epoll knows, by descriptor."""
         self._registered: dict[int, int] = {}
         """Event masks of the connections that epoll knows, by descriptor."""
         self._new: list[int] = []
@@ -81,7 +84,7 @@ class ChangelistReactor(EPollReactor):
         fd = reader.fileno()
         if self._connections.get(fd) is not reader and not self._begin(reader, fd):
             super().addReader(reader)
-            self._set_dispatch(reader, fd)
+            self._note_other(reader, fd)
         elif fd not in self._reads:
             self._reads.add(fd)
             self._changed.add(fd)
@@ -91,7 +94,7 @@ class ChangelistReactor(EPollReactor):
         fd = writer.fileno()
         if self._connections.get(fd) is not writer and not self._begin(writer, fd):
             super().addWriter(writer)
-            self._set_dispatch(writer, fd)
+            self._note_other(writer, fd)
         elif fd not in self._writes:
             self._writes.add(fd)
             self._changed.add(fd)
@@ -101,7 +104,7 @@ class ChangelistReactor(EPollReactor):
         fd = reader.fileno()
         if self._connections.get(fd) is not reader:
             super().removeReader(reader)
-            self._unset_dispatch()
+            self._note_other(reader, fd)
         elif not reader.connected:  # type: ignore[union-attr]
             self._forget(fd)
         elif fd in self._reads:
@@ -113,7 +116,7 @@ class ChangelistReactor(EPollReactor):
         fd = writer.fileno()
         if self._connections.get(fd) is not writer:
             super().removeWriter(writer)
-            self._unset_dispatch()
+            self._note_other(writer, fd)
         elif not writer.connected:  # type: ignore[union-attr]
             self._forget(fd)
         elif fd in self._writes:
@@ -150,13 +153,15 @@ class ChangelistReactor(EPollReactor):
             self.on_memory_error()
         log.err()
 
-    def _set_dispatch(self, selectable: Any, fd: int) -> None:
-        if getattr(selectable, "direct_dispatch", False):
-            self._direct[fd] = selectable
-
-    def _unset_dispatch(self) -> None:
-        for fd in [fd for fd in self._direct if fd not in self._selectables]:
-            del self._direct[fd]
+    def _note_other(self, selectable: Any, fd: int) -> None:
+        """Note that a selectable was registered or unregistered."""
+        if fd in self._selectables:
+            self._others[fd] = selectable
+        elif fd >= 0:
+            self._others.pop(fd, None)
+        else:  # its descriptor is closed, so EPollReactor had to search, too
+            for other in [other for other in self._others if other not in self._selectables]:
+                del self._others[other]
 
     def doPoll(self, timeout: float | None) -> None:
         """Wait at most `timeout` seconds for events, None for ever, and handle at most MAX_EVENTS of them."""
@@ -166,10 +171,11 @@ class ChangelistReactor(EPollReactor):
                 self._apply_changes()
                 timeout = 0
             connections = self._connections
-            for fd, event in self._poller.poll(timeout, MAX_EVENTS):
-                selectable = connections.get(fd) or self._direct.get(fd)
+            events = self._poller.poll(timeout, MAX_EVENTS)
+            for fd, event in events:
+                selectable = connections.get(fd)
                 if selectable is None:
-                    self._dispatch_in_context(fd, event)
+                    self._dispatch(fd, event)
                 elif event == EPOLLIN:
                     # nearly all events are of this kind
                     try:
@@ -179,10 +185,10 @@ class ChangelistReactor(EPollReactor):
                         self._log_error()
                     if why:
                         self._disconnect(selectable, why, True)
-                elif event == _READ:
-                    self._read_to_end(selectable, fd)
                 else:
-                    self._read_or_write(selectable, fd, event & ~EPOLLRDHUP)
+                    self._handle(selectable, fd, event)
+            if len(events) == MAX_EVENTS and connections:
+                self._dispatch_others()
             if self._changed:
                 self._apply_changes()
         except BaseException:
@@ -191,10 +197,31 @@ class ChangelistReactor(EPollReactor):
 
     doIteration = doPoll
 
-    def _dispatch_in_context(self, fd: int, event: int) -> None:
-        selectable = self._selectables.get(fd)
-        if selectable is not None:  # else an earlier event of this iteration removed it
+    def _dispatch(self, fd: int, event: int) -> None:
+        """Call a selectable that is no connection, directly if it wants that."""
+        selectable = self._others.get(fd)
+        if selectable is None:
+            return  # an earlier event of this iteration removed it
+        if getattr(selectable, "direct_dispatch", False):
+            self._read_or_write(selectable, fd, event)
+        else:
             log.callWithLogger(selectable, self._doReadOrWrite, selectable, fd, event)
+
+    def _dispatch_others(self) -> None:
+        """Serve the selectables that are no connections, however many connections are ready."""
+        poll = select.poll()
+        for fd in self._others:
+            # the bits of poll(2) are those of epoll(7)
+            poll.register(fd, (EPOLLIN if fd in self._reads else 0) | (EPOLLOUT if fd in self._writes else 0))
+        for fd, event in poll.poll(0):
+            self._dispatch(fd, event)
+
+    def _handle(self, connection: Any, fd: int, event: int) -> None:
+        """Handle an event of a connection, of whatever kind."""
+        if event == _READ:
+            self._read_to_end(connection, fd)
+        else:
+            self._read_or_write(connection, fd, event & ~EPOLLRDHUP)
 
     def _read_or_write(self, selectable: Any, fd: int, event: int) -> None:
         try:

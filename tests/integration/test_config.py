@@ -65,12 +65,14 @@ class ConfigTests(ConfigTestCase):
 
     def test_faults(self) -> None:
         """All are told, with the file, before anything is opened."""
-        self.write("tcp = nowhere\nbaklog = 5\nanswer-broadcast = perhaps\nidle-timeout = 0\nconfig = other\n")
+        faulty = "tcp = nowhere\nbaklog = 5\ntransport = stock\nanswer-broadcast = perhaps\nidle-timeout = 0\n"
+        self.write(f"{faulty}config = other\n")
         ended = self.refused("--config", str(self.path), "--udp-rate", "x")
         self.assertEqual((ended.status, ended.out), (2, ""))
         for fault in (
             f"{self.path}: tcp = nowhere: 'nowhere' has no port; expected PORT",
             f"{self.path}: unknown option baklog; the nearest is backlog",
+            f"{self.path}: unknown option transport; there is one transport now",
             f"{self.path}: answer-broadcast = perhaps: 'perhaps' is no switch; expected on or off",
             f"{self.path}: idle-timeout = 0: '0' leaves no time",
             f"{self.path}: config is for the command line alone",

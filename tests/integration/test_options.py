@@ -109,6 +109,7 @@ class FaultTests(DaemonTestCase):
     def test_nearest_option(self) -> None:
         """A misspelt option is answered with the nearest."""
         self.assert_faults(["--tpc", "12345"], "unknown option --tpc; the nearest is --tcp")
+        self.assert_faults(["--transport", "stock"], "unknown option --transport; there is one transport now")
         self.assert_faults(["--d", "1"], "option --d is ambiguous; expected one of --deny, --drain-seconds")
 
     def test_nearest_socket_option(self) -> None:

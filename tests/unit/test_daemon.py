@@ -92,6 +92,12 @@ class OptionsTests(SynchronousTestCase):
         """The lines of the usage error that a command line is."""
         return str(self.assertRaises(UsageError, settings, *args)).splitlines()
 
+    def test_removed_option(self) -> None:
+        """--transport, which earlier versions had, is a fault that says what there is instead."""
+        (fault,) = self.faults("--transport", "stock")
+        self.assertIn("unknown option --transport; there is one transport now", fault)
+        self.assertIn("twistd -r epoll -n echotime", fault)
+
     def test_all_faults(self) -> None:
         """All faults are told at once, a line each."""
         faults = self.faults(

@@ -1,6 +1,6 @@
 """echotime/reactor.py: what only our reactor does. What it shares with Twisted's is in test_transports.py.
 
-Twisted's own tests for reactors run in tests/integration/test_reactor_suite.py.
+Twisted's own tests for reactors run in tests/integration/test_reactor.py.
 """
 
 from __future__ import annotations
@@ -36,10 +36,9 @@ def bench() -> Iterator[Bench]:
         yield Bench(reactor)
 
 
-def direct(reactor: Any) -> dict[int, Any]:
-    """The selectables that have direct dispatch, by descriptor."""
-    found: dict[int, Any] = reactor._direct
-    return found
+def others(reactor: Any) -> list[Any]:
+    """Return the selectables that are no connections, without the reactor's own."""
+    return [each for each in reactor._others.values() if each not in reactor._internalReaders]
 
 
 class Epoll:
@@ -97,6 +96,26 @@ def test_events_are_bounded(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> No
             assert bench.factory.happened("data") == served
             if served == 30:
                 assert sum(each == ("data", bytes(4096)) for each in bench.factory.noted) == 25, "one left out"
+        for connection in bench.factory.connections:
+            connection.transport.abortConnection()
+        bench.over()
+
+
+def test_others_do_not_wait_for_connections(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many connections are ready, another selectable is served in each iteration."""
+    monkeypatch.setattr(module, "MAX_EVENTS", 5)
+    with ExitStack() as stack:
+        clients = [stack.enter_context(connected(bench.port)) for _ in range(25)]
+        bench.made(25)
+        bench.reactor.step(9)
+        pipe = Pipe(bench.reactor)
+        pipe.startReading()
+        for each in clients:
+            each.send(bytes(100))
+        os.write(pipe.write_end, b"x")
+        bench.reactor.step()
+        assert (bench.factory.happened("data"), pipe.heard) == (5, [b"x"])
+        pipe.connectionLost(Failure(SystemExit()))
         for connection in bench.factory.connections:
             connection.transport.abortConnection()
         bench.over()
@@ -239,7 +258,7 @@ def test_direct_dispatch(clean_reactor: list[LogEvent]) -> None:
         assert len(clean_reactor) == 2
         clean_reactor.clear()
         other.connectionLost(Failure(SystemExit()))
-        assert direct(reactor) == {}
+        assert others(reactor) == []
 
 
 def test_removed_by_an_earlier_event() -> None:
@@ -251,7 +270,7 @@ def test_removed_by_an_earlier_event() -> None:
             one.startReading()
             os.write(one.write_end, b"x")
         reactor.step()
-        assert len(direct(reactor)) == 1
+        assert len(others(reactor)) == 1
         for each in pipes:
             each.connectionLost(Failure(SystemExit()))
 
@@ -270,7 +289,7 @@ def test_nothing_is_left_open(bench: Bench) -> None:
     bench.reactor.step(3)
     assert open_descriptors() == before - 1, "the port is closed"
     assert bench.reactor.getReaders() == [bench.reactor.waker]
-    assert direct(bench.reactor) == {}
+    assert others(bench.reactor) == []
 
 
 def test_regular_files_are_polled() -> None:
@@ -293,21 +312,20 @@ def test_regular_files_are_polled() -> None:
         os.close(one.write_end)
 
 
-def test_memory_error(clean_reactor: list[LogEvent]) -> None:
+def test_memory_error(bench: Bench, clean_reactor: list[LogEvent]) -> None:
     """An application hears of a MemoryError before it is logged, to free what logging it needs."""
-    with stepping() as reactor:
-        order: list[object] = []
-        reactor.on_memory_error = lambda: order.append(len(clean_reactor))  # type: ignore[attr-defined]
-        pipe = Pipe(reactor)
-        pipe.startReading()
 
-        def fail() -> None:
-            raise MemoryError
+    def fail(one: Any) -> None:
+        raise MemoryError
 
-        pipe.doRead = fail  # type: ignore[method-assign]
-        os.write(pipe.write_end, b"x")
-        reactor.step()
-        assert order == [0]
-        assert [each.type for each in pipe.lost] == [MemoryError]
-        assert "MemoryError" in str(clean_reactor)
-        clean_reactor.clear()
+    order: list[object] = []
+    bench.reactor.on_memory_error = lambda: order.append(len(clean_reactor))  # type: ignore[attr-defined]
+    bench.factory.acts["data"] = fail
+    with connected(bench.port) as sock:
+        sock.send(b"x")
+        bench.made()
+        bench.over()
+    assert order == [0]
+    assert bench.factory.noted[-1] == ("lost", MemoryError)
+    assert "MemoryError" in str(clean_reactor)
+    clean_reactor.clear()

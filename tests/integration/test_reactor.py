@@ -1,0 +1,54 @@
+"""echotime/reactor.py in a real twistd, and under Twisted's own reactor tests."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.integration.peers import ACKNOWLEDGEMENT, one_shot
+from tests.integration.twistd import DaemonTestCase
+
+
+class ReactorTests(DaemonTestCase):
+    """Which reactor runs."""
+
+    def test_own_reactor(self) -> None:
+        """The daemon installs its reactor; the log names it."""
+        daemon = self.echotime()
+        daemon.line(r"reactor class: echotime\.reactor\.ChangelistReactor\.$")
+        self.served(daemon)
+
+    def test_another_reactor(self) -> None:
+        """`twistd -r NAME` wins, whichever it is, and the daemon serves."""
+        for name, found in (
+            ("poll", "PollReactor"),
+            ("select", "SelectReactor"),
+            ("asyncio", "AsyncioSelectorReactor"),
+        ):
+            daemon = self.twistd("-r", name, "echotime", "--tcp", "127.0.0.1:0", "--udp", "127.0.0.1:0")
+            daemon.line(rf"reactor class: twisted\.internet\.\w+\.{found}\.$")
+            self.assertEqual(one_shot(daemon.address("TCP"), b"hi"), b"hi" + ACKNOWLEDGEMENT)
+            self.served(daemon)
+
+    def test_another_application(self) -> None:
+        """`twistd -r echotime` runs other applications."""
+        web = self.twistd("-r", "echotime", "web", "--listen", "tcp:0:interface=127.0.0.1")
+        web.line(r"reactor class: echotime\.reactor\.ChangelistReactor\.$")
+        port = int(web.line(r"Site starting on (\d+)")[1])
+        answer = one_shot(("127.0.0.1", port), b"GET / HTTP/1.0\r\n\r\n")
+        self.assertTrue(answer.startswith(b"HTTP/1.0 200 OK"), answer)
+        web.stop()
+
+
+class ReactorSuiteTests(SynchronousTestCase):
+    """Twisted's tests for every reactor, run on its EPollReactor and on ours."""
+
+    def test_what_passes_on_epoll_passes_on_ours(self) -> None:
+        """Every test that passes on EPollReactor in this run passes on ChangelistReactor."""
+        suite = subprocess.run(
+            [sys.executable, "-m", "tests.integration.reactor_suite"], capture_output=True, text=True, check=False
+        )
+        self.assertEqual(suite.returncode, 0, suite.stdout + suite.stderr)
+        self.assertRegex(suite.stdout, r"[1-9]\d\d tests pass on EPollReactor")
