@@ -75,6 +75,7 @@ class Noted(EchoProtocol):
         most = MESSAGE_SIZE if isinstance(words, Operators) else LARGE
         if self.owes or self.closing or self.ends or not 0 < len(message) <= most:
             self.factory.wrong.append(f"read at the wrong time, or too much: {len(message)}")
+        self.factory.largest = max(self.factory.largest, len(message))
         # the messages that so many recv(4096) would have returned
         for at in range(0, len(message), MESSAGE_SIZE):
             self.came.append(message[at : at + MESSAGE_SIZE])
@@ -99,6 +100,8 @@ class Notes(EchoFactory):
         super().__init__(words, Traffic(clock, 0), acknowledgement)
         self.made: dict[int, Noted] = {}
         self.wrong: list[str] = []
+        self.largest = 0
+        """Bytes of the largest read."""
 
     def buildProtocol(self, addr: IAddress | None) -> EchoProtocol:  # type: ignore[override]
         """One that notes."""

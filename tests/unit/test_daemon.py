@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -265,6 +266,14 @@ class FailureTests(SynchronousTestCase):
 
 class TapTests(SynchronousTestCase):
     """tap and the plugin."""
+
+    def test_no_epoll(self) -> None:
+        """Where there is no epoll(7), our reactor is not installed, and Twisted chooses one."""
+        installed = sys.modules.pop("twisted.internet.reactor")
+        self.addCleanup(sys.modules.__setitem__, "twisted.internet.reactor", installed)
+        self.patch(tap, "select", object())
+        tap._install_reactor()
+        self.assertNotIn("twisted.internet.reactor", sys.modules)
 
     def test_plugin(self) -> None:
         """twistd finds one plugin of the name, which leads to tap."""

@@ -6,6 +6,7 @@ owed, or the connection was reset.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack
 
 from hypothesis import strategies as st
@@ -19,11 +20,12 @@ from hypothesis.stateful import (
 )
 from twisted.logger import LogEvent
 
+from echotime.servers.replies import IReplySource, NoWords
 from echotime.wire.message import ACKNOWLEDGEMENT, MESSAGE_SIZE
 from tests.unit.fuzzing import bounded
 from tests.unit.participants import Operators
 from tests.unit.stepping import REACTORS, SteppingEPollReactor, stepping
-from tests.unit.world import OPTIONS, SIZES, World, nothing_left
+from tests.unit.world import OPTIONS, SEND_BUFFERS, SIZES, World, nothing_left
 
 WHICH = st.integers(0, 5)
 SIZE = st.sampled_from(SIZES)
@@ -38,12 +40,23 @@ class EchoMachine(RuleBasedStateMachine):
         super().__init__()
         self.resources = ExitStack()
 
-    @initialize(kind=st.sampled_from(REACTORS), acknowledgement=st.sampled_from([ACKNOWLEDGEMENT, b""]))
-    def begin(self, kind: type[SteppingEPollReactor], acknowledgement: bytes) -> None:
+    @initialize(
+        kind=st.sampled_from(REACTORS),
+        acknowledgement=st.sampled_from([ACKNOWLEDGEMENT, b""]),
+        send_buffer=st.sampled_from(SEND_BUFFERS),
+        words=st.sampled_from([Operators, NoWords]),
+    )
+    def begin(
+        self,
+        kind: type[SteppingEPollReactor],
+        acknowledgement: bytes,
+        send_buffer: int,
+        words: Callable[[], IReplySource],
+    ) -> None:
         """A port on one of the reactors, with one client."""
         self.resources.enter_context(nothing_left())
         reactor = self.resources.enter_context(stepping(kind))
-        self.world = World(reactor, Operators(), acknowledgement)
+        self.world = World(reactor, words(), acknowledgement, send_buffer)
         self.world.act("connect", 0, 0)
 
     def act(self, what: str, which: int = 0, size: int = 0) -> None:

@@ -12,10 +12,10 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from echotime.servers.replies import IReplySource, NoWords
-from echotime.wire.message import ACKNOWLEDGEMENT
+from echotime.wire.message import ACKNOWLEDGEMENT, MESSAGE_SIZE
 from tests.unit.participants import Operators
 from tests.unit.stepping import REACTORS, SteppingEPollReactor, stepping
-from tests.unit.world import SIZES, World, nothing_left
+from tests.unit.world import SEND_BUFFERS, SIZES, World, nothing_left
 
 ACTS = [
     "send",
@@ -45,11 +45,13 @@ def test_interleavings(
 ) -> None:
     """Whatever happens in whatever order: exact answers, one end each, nothing missed, nothing left."""
 
+    largest = 0
+
     @settings(max_examples=EXAMPLES, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
-    @given(st.lists(STEPS, min_size=5, max_size=60))
-    def holds(steps: list[tuple[str, int, int]]) -> None:
+    @given(st.lists(STEPS, min_size=5, max_size=60), st.sampled_from(SEND_BUFFERS))
+    def holds(steps: list[tuple[str, int, int]], send_buffer: int) -> None:
         with nothing_left(), stepping(kind) as reactor:
-            world = World(reactor, words(), acknowledgement)
+            world = World(reactor, words(), acknowledgement, send_buffer)
             try:
                 world.act("connect", 0, 0)
                 for what, which, size in steps:
@@ -57,8 +59,11 @@ def test_interleavings(
                     assert not world.factory.wrong
                 world.drain()
             finally:
+                nonlocal largest
+                largest = max(largest, world.factory.largest)
                 reactor.disconnectAll()
                 for each in world.clients:
                     each.sock.close()
 
     holds()
+    assert (largest > MESSAGE_SIZE) is (words is NoWords), "large reads, but not where each message is needed"

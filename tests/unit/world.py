@@ -26,6 +26,8 @@ from tests.unit.stepping import SteppingEPollReactor, reset
 SIZES = [1, 2, 100, 4095, 4096, 4097, 9000, 70_000, 300_000]
 OPTIONS = ["SO_SNDBUF=4608", "TCP_NODELAY=0", "TCP_NODELAY=1", "SO_LINGER=30", "SO_KEEPALIVE=1"]
 """No small SO_RCVBUF: the kernel's persist timer would be what moves such a connection."""
+SEND_BUFFERS = [16_384, 131_072]
+"""SO_SNDBUF of connections: one that is often full, and one that has space for large reads (servers.large_reads)."""
 TURNS = 2000
 """Of the reactor, without anything that comes or goes."""
 
@@ -33,11 +35,11 @@ TURNS = 2000
 class World:
     """A port, its clients and its operators."""
 
-    def __init__(self, reactor: SteppingEPollReactor, words: IReplySource, acknowledgement: bytes):
+    def __init__(self, reactor: SteppingEPollReactor, words: IReplySource, acknowledgement: bytes, send_buffer: int):
         self.reactor = reactor
         self.words = words
         self.factory = Notes(words, reactor.clock, acknowledgement)
-        asked = options("SO_SNDBUF=16384")
+        asked = options(f"SO_SNDBUF={send_buffer}")
         self.port: Any = EchoPort(0, self.factory, interface="127.0.0.1", asked=asked, reactor=reactor)
         self.port.startListening()
         self.clients: list[Client] = []
