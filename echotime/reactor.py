@@ -8,7 +8,8 @@ of two attributes:
 - `uses_changelist` (see IChangelistConnection): addReader, removeReader, addWriter and removeWriter record a change;
   epoll_ctl(2) is called once before the next epoll_wait(2). A connection that begins, is answered and ends within one
   iteration is never registered. A connection that is neither read nor written stays registered with an empty event
-  mask, for which the kernel still reports EPOLLHUP and EPOLLERR, so a reset is noticed at once. Removing a connection
+  mask, for which the kernel still reports EPOLLERR, so a reset is noticed at once; EPOLLHUP alone says that both sides
+  have ended, and then such a connection is watched no more, as EPollReactor would. Removing a connection
   that is not `connected` any more unregisters it at once, while its descriptor is still open: the kernel gives the
   number to the next connection.
 
@@ -16,10 +17,10 @@ At the end of each iteration new connections are read, and then every connection
 before EPOLLOUT is asked for. So the answers of connections that begin or end leave in a row: each packet may wake the
 peer's process, and a process that is awake already need not be woken.
 
-An iteration handles at most MAX_EVENTS events, so that timers are never late by more than that takes; epoll_wait(2)
-returns first what the last call left out. Where there may be more, selectables that are no such connections are polled
-by themselves: else a datagram or an operator would wait until every busy connection has had its turn. Time is the
-monotonic clock: a step of the wall clock changes no timer.
+An iteration handles at most MAX_EVENTS events, and the connections accepted in it, so that timers are never late by more
+than that takes; epoll_wait(2) returns first what the last call left out. Where there may be more events, selectables
+that are no such connections are polled by themselves: else a datagram or an operator would wait until every busy
+connection has had its turn. Time is the monotonic clock: a step of the wall clock changes no timer.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ import select
 import sys
 import time
 from collections.abc import Callable
-from select import EPOLLIN, EPOLLOUT, EPOLLRDHUP
+from select import EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP
 from typing import Any
 
 from twisted.internet.epollreactor import EPollReactor
@@ -66,7 +67,7 @@ class ChangelistReactor(EPollReactor):
 
     def __init__(self) -> None:
         self.on_memory_error: Callable[[], object] = lambda: None
-        """Called before a MemoryError is logged; an application may free memory here."""
+        """Called before a MemoryError is logged here, and when it could not be; an application may free memory."""
         self._connections: dict[int, Any] = {}
         """Selectables that use the changelist, by descriptor."""
         self._others: dict[int, Any] = {}
@@ -220,6 +221,10 @@ class ChangelistReactor(EPollReactor):
         """Handle an event of a connection, of whatever kind."""
         if event == _READ:
             self._read_to_end(connection, fd)
+        elif event == EPOLLHUP and not self._registered.get(fd):
+            # an orderly end that its protocol has yet to answer: no reset, and reported again and again
+            self._poller.unregister(fd)
+            del self._registered[fd]
         else:
             self._read_or_write(connection, fd, event & ~EPOLLRDHUP)
 

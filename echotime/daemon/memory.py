@@ -21,7 +21,7 @@ _BALLAST = 4 * 2**20
 def watch_memory(over: Callable[[], object], reactor: Any = None) -> None:
     """Call `over` at the first MemoryError that is logged. Free the memory that is kept for that moment before.
 
-    Our own reactor tells of a MemoryError before it logs it, as there may not be the memory to do so.
+    Our own reactor tells of a MemoryError that it is about to log or could not log, for want of the memory to do so.
     """
     ballast = mmap.mmap(-1, _BALLAST, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     seen = False

@@ -82,7 +82,8 @@ class EchoConnection(tcp.Server):
         """True if close(2) would block."""
         self.asked: tuple[Assignment, ...] = port.handed_down
         """Socket options asked for, by the port or for this connection since."""
-        self._options_changed = False
+        self._may_hold: bool = port.holds_output
+        """True if output may be held back for a FIN: setting TCP_NODELAY flushes it, and changes nothing."""
         self._buffers = False
         """True while output must pass the buffer instead of being sent at once."""
         self._waits_to_write = False
@@ -142,7 +143,7 @@ class EchoConnection(tcp.Server):
 
     def hold_output(self) -> None:
         """Let output wait in the kernel for a FIN that may follow, where that can be undone without other effects."""
-        if self.server.holds_output and not self._options_changed:
+        if self._may_hold:
             self._send_flags = socket.MSG_MORE
 
     def release_output(self) -> None:
@@ -193,12 +194,22 @@ class EchoConnection(tcp.Server):
 
     def change(self, asked: Assignment) -> Reading:
         """Set an option on this connection. Raises OptionFailed."""
-        self._options_changed = True
+        self._hold_no_more()
         apply(self.socket, [asked])
         self.asked = (*(each for each in self.asked if each.option != asked.option), asked)
         if asked.option is _LINGER:
             self.lingers = close_blocks(asked)
         return read(self.socket, asked)
+
+    def setTcpNoDelay(self, enabled: bool) -> None:
+        """Switch TCP_NODELAY on or off; see tcp(7)."""
+        self._hold_no_more()
+        super().setTcpNoDelay(enabled)
+
+    def _hold_no_more(self) -> None:
+        """Let go what is held before an option changes, as releasing it later might change the option again."""
+        self.release_output()
+        self._may_hold = False
 
     def peer_ended(self) -> bool:
         """Return True if the client's FIN has arrived, read or not (state CLOSE_WAIT)."""

@@ -4,8 +4,8 @@ A message is what one recv(2) of 4096 bytes returns. Where more than that waits 
 that is cut into pieces of 4096 gives the same messages for a fraction of the system calls. So a connection whose read
 returned a full message reads LARGE bytes next, and goes back to messages after a read that returned less.
 
-The send buffer has to have space for the answer. Else the kernel takes one segment of it, and no more before the
-client's delayed acknowledgement: 40 ms for each 64 KiB.
+SO_SNDBUF has to be twice as large as a large read. The kernel takes one segment of an answer that is larger than the
+send buffer, and no more before the client's delayed acknowledgement: 40 ms for each 64 KiB.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ LARGE = 128 * 1024
 PER_ITERATION = 2 * 1024 * 1024
 """Bytes of answers in one iteration of the reactor, after which reads are of one message until the next iteration."""
 BUFFERED = 16 * 1024 * 1024
-"""Bytes of unsent answers to large reads that all connections together may hold."""
+"""Bytes of unsent answers to large reads that all connections together may hold, beside an answer to a message each."""
 _STOP = BUFFERED - PER_ITERATION - 2 * LARGE
 """Unsent bytes at which large reads stop: connections that may read already can add the rest in their iteration."""
 
@@ -50,7 +50,7 @@ class LargeReads:
         self._readers: set[Reader] = set()
         """Connections whose next read is a large one."""
         self._held: dict[Reader, int] = {}
-        """Bytes of unsent answers, at most, of connections that were told to stop writing."""
+        """Bytes of unsent answers to large reads, at most, of connections that were told to stop writing."""
         self.held = 0
         """The sum of these."""
 
@@ -68,7 +68,7 @@ class LargeReads:
         if self._left == PER_ITERATION:
             self._clock.callLater(0, self._renew)
         self._left -= answer
-        if full:
+        if full and size > MESSAGE_SIZE:
             self.release(reader)
             self._held[reader] = answer
             self.held += answer

@@ -163,6 +163,19 @@ def test_an_iteration_is_bounded() -> None:
     assert readers[0].size == LARGE
 
 
+def test_stalled_readers_of_messages_do_not_count() -> None:
+    """Many clients that send a message and do not read leave large reads to others."""
+    made = factory()
+    stalled = [connected(made, space=0, sndbuf=0) for _ in range(10_000)]
+    for each in stalled:
+        each.dataReceived(bytes(4096))
+        made.traffic.clock.advance(0)  # type: ignore[attr-defined]
+    assert made.large_reads.held == 0
+    protocol = connected(made)
+    protocol.dataReceived(bytes(4096))
+    assert protocol.transport.read_size == LARGE
+
+
 def test_memory_is_bounded() -> None:
     """While so much is unsent, all read messages; each goes on when what it holds has left, or it is lost."""
     made = factory()

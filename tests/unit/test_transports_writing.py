@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import socket
 from typing import Any
 
 import pytest
-from twisted.internet.error import ConnectionLost
+from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IPullProducer, IPushProducer
 from zope.interface import implementer
 
+from tests.unit.loopback import get, options
 from tests.unit.noting import LARGE, Bench
 from tests.unit.stepping import connected, received, reset
 
@@ -114,6 +116,60 @@ def test_lose_write_connection(bench: Bench) -> None:
         sock.send(b"still read")
         bench.reactor.until(lambda: bench.factory.happened("data"))
         assert received(sock) == b""
+        transport.loseConnection()
+        bench.over()
+
+
+@pytest.mark.parametrize("first", ["client", "server"])
+def test_both_sides_end(bench: Bench, first: str) -> None:
+    """Where both have ended their side and the server has not closed yet, all that was written still arrives."""
+
+    def end(one: Any) -> None:
+        one.transport.write(LARGE)
+        one.transport.loseWriteConnection()
+
+    bench.factory.acts["read lost" if first == "client" else "data"] = end
+    with connected(bench.port, 65536) as sock:
+        sock.send(b"x")
+        bench.reactor.until(lambda: bench.factory.happened("data"))
+        sock.shutdown(socket.SHUT_WR)
+        assert bench.read_all(sock) == LARGE
+        bench.reactor.step(5)
+        assert bench.factory.happened("lost") == 0
+        bench.factory.transport.loseConnection()
+        bench.over()
+    assert bench.factory.noted[-1] == ("lost", ConnectionDone)
+
+
+@pytest.mark.parametrize("how", ["setTcpNoDelay", "change", "port", "corked"])
+def test_options_stay_as_they_were_set(bench: Bench, how: str) -> None:
+    """What holds back data for a FIN, and lets it go, changes no option that a protocol or an operator has set."""
+
+    def act(one: Any) -> None:
+        one.transport.write(b"answer")
+        if how == "setTcpNoDelay":
+            one.transport.setTcpNoDelay(False)
+        elif how == "change":
+            one.transport.change(*options("TCP_NODELAY=off"))
+        elif how == "corked":
+            one.transport.change(*options("TCP_CORK=on"))
+
+    if how == "port":
+        bench.port.change(*options("TCP_NODELAY=off"))
+    bench.factory.acts["data"] = act
+    with connected(bench.port) as sock:
+        if how == "port":
+            transport = bench.made()
+            bench.reactor.step(2)
+            bench.port.change(*options("TCP_NODELAY=on"))
+        sock.send(b"x")
+        sock.shutdown(socket.SHUT_WR)
+        bench.reactor.until(lambda: bench.factory.happened("read lost"))
+        bench.reactor.step(2)
+        transport = bench.factory.transport
+        assert transport.getTcpNoDelay() is (how == "corked")
+        assert get(transport.socket, "TCP_CORK") == (how == "corked")
+        assert bench.read(sock, 6) == b"answer"
         transport.loseConnection()
         bench.over()
 
