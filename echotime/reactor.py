@@ -8,19 +8,18 @@ of two attributes:
 - `uses_changelist` (see IChangelistConnection): addReader, removeReader, addWriter and removeWriter record a change;
   epoll_ctl(2) is called once before the next epoll_wait(2). A connection that begins, is answered and ends within one
   iteration is never registered. A connection that is neither read nor written stays registered with an empty event
-  mask, for which the kernel still reports EPOLLERR, so a reset is noticed at once; EPOLLHUP alone says that both sides
-  have ended, and then such a connection is watched no more, as EPollReactor would. Removing a connection
-  that is not `connected` any more unregisters it at once, while its descriptor is still open: the kernel gives the
-  number to the next connection.
+  mask, for which the kernel still reports EPOLLERR, so a reset is noticed at once. EPOLLHUP alone says that both sides
+  have ended; then the connection is watched no more, as by EPollReactor. Removing a connection that is not `connected`
+  any more unregisters it at once, while its descriptor is open: the kernel gives the number to the next connection.
 
 At the end of each iteration new connections are read, and then every connection that wants to write is tried once
 before EPOLLOUT is asked for. So the answers of connections that begin or end leave in a row: each packet may wake the
 peer's process, and a process that is awake already need not be woken.
 
-An iteration handles at most MAX_EVENTS events, and the connections accepted in it, so that timers are never late by more
-than that takes; epoll_wait(2) returns first what the last call left out. Where there may be more events, selectables
-that are no such connections are polled by themselves: else a datagram or an operator would wait until every busy
-connection has had its turn. Time is the monotonic clock: a step of the wall clock changes no timer.
+An iteration handles at most MAX_EVENTS events, and the connections accepted in it, so that timers are never late by
+more than that takes; epoll_wait(2) returns first what the last call left out. Where there may be more events,
+selectables that are no such connections are polled by themselves: else a datagram or an operator would wait until every
+busy connection has had its turn. Time is the monotonic clock: a step of the wall clock changes no timer.
 """
 
 from __future__ import annotations
