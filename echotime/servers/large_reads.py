@@ -27,7 +27,7 @@ _STOP = BUFFERED - PER_ITERATION - 2 * LARGE
 
 
 class Reader(Protocol):
-    """What LargeReads needs of a connection."""
+    """A connection, as far as LargeReads has to do with it."""
 
     def set_read_size(self, size: int) -> None:
         """Read at most `size` bytes at a time from now on."""
@@ -52,7 +52,7 @@ class LargeReads:
         self._held: dict[Reader, int] = {}
         """Bytes of unsent answers to large reads, at most, of connections that were told to stop writing."""
         self.held = 0
-        """The sum of these."""
+        """Sum of `_held`, in bytes."""
 
     def allow(self, allowed: bool) -> None:
         """Allow large reads, or end them at once."""

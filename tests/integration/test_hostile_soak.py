@@ -12,7 +12,7 @@ _MOST_GROWTH = 8.0
 
 
 class SoakTests(DaemonTestCase):
-    """For some seconds."""
+    """Soak the daemon for a few seconds."""
 
     def test_soak(self) -> None:
         """The honest lose nothing; descriptors, open connections and memory are back where they were."""

@@ -18,7 +18,7 @@ OVERHEAD = 6 * 1024
 
 
 class LargeReadTests(DaemonTestCase):
-    """Clients that stream."""
+    """Let clients stream, reading the answers or not."""
 
     def test_stream(self) -> None:
         """Megabytes that are sent without waiting come back with an acknowledgement in the right places."""

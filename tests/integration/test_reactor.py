@@ -12,7 +12,7 @@ from tests.integration.twistd import DaemonTestCase
 
 
 class ReactorTests(DaemonTestCase):
-    """Which reactor runs."""
+    """Check which reactor runs, and that it serves."""
 
     def test_own_reactor(self) -> None:
         """The daemon installs its reactor; the log names it."""
