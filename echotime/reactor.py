@@ -69,8 +69,8 @@ class ChangelistReactor(EPollReactor):
         """Called before a MemoryError is logged here, and when it could not be; an application may free memory."""
         self._connections: dict[int, Any] = {}
         """Selectables that use the changelist, by descriptor."""
-        self._others: dict[int, Any] = {}
-        """All other selectables that epoll knows, by descriptor."""
+        self._others: set[int] = set()
+        """Descriptors of all other selectables that epoll knows."""
         self._registered: dict[int, int] = {}
         """Event masks of the connections that epoll knows, by descriptor."""
         self._new: list[int] = []
@@ -84,7 +84,7 @@ class ChangelistReactor(EPollReactor):
         fd = reader.fileno()
         if self._connections.get(fd) is not reader and not self._begin(reader, fd):
             super().addReader(reader)
-            self._note_other(reader, fd)
+            self._note_other(fd)
         elif fd not in self._reads:
             self._reads.add(fd)
             self._changed.add(fd)
@@ -94,7 +94,7 @@ class ChangelistReactor(EPollReactor):
         fd = writer.fileno()
         if self._connections.get(fd) is not writer and not self._begin(writer, fd):
             super().addWriter(writer)
-            self._note_other(writer, fd)
+            self._note_other(fd)
         elif fd not in self._writes:
             self._writes.add(fd)
             self._changed.add(fd)
@@ -104,7 +104,7 @@ class ChangelistReactor(EPollReactor):
         fd = reader.fileno()
         if self._connections.get(fd) is not reader:
             super().removeReader(reader)
-            self._note_other(reader, fd)
+            self._note_other(fd)
         elif not reader.connected:  # type: ignore[union-attr]
             self._forget(fd)
         elif fd in self._reads:
@@ -116,7 +116,7 @@ class ChangelistReactor(EPollReactor):
         fd = writer.fileno()
         if self._connections.get(fd) is not writer:
             super().removeWriter(writer)
-            self._note_other(writer, fd)
+            self._note_other(fd)
         elif not writer.connected:  # type: ignore[union-attr]
             self._forget(fd)
         elif fd in self._writes:
@@ -153,15 +153,14 @@ class ChangelistReactor(EPollReactor):
             self.on_memory_error()
         log.err()
 
-    def _note_other(self, selectable: Any, fd: int) -> None:
+    def _note_other(self, fd: int) -> None:
         """Note that a selectable was registered or unregistered."""
         if fd in self._selectables:
-            self._others[fd] = selectable
+            self._others.add(fd)
         elif fd >= 0:
-            self._others.pop(fd, None)
+            self._others.discard(fd)
         else:  # its descriptor is closed, so EPollReactor had to search, too
-            for other in [other for other in self._others if other not in self._selectables]:
-                del self._others[other]
+            self._others.intersection_update(self._selectables)
 
     def doPoll(self, timeout: float | None) -> None:
         """Wait at most `timeout` seconds for events, None for ever, and handle at most MAX_EVENTS of them."""
@@ -199,9 +198,9 @@ class ChangelistReactor(EPollReactor):
 
     def _dispatch(self, fd: int, event: int) -> None:
         """Call a selectable that is no connection, directly if it wants that."""
-        selectable = self._others.get(fd)
-        if selectable is None:
+        if fd not in self._others:
             return  # an earlier event of this iteration removed it
+        selectable = self._selectables[fd]
         if getattr(selectable, "direct_dispatch", False):
             self._read_or_write(selectable, fd, event)
         else:
@@ -235,7 +234,7 @@ class ChangelistReactor(EPollReactor):
 
     def _disconnect(self, selectable: Any, why: BaseException, is_read: bool) -> None:
         try:
-            if why is not CONNECTION_DONE or self._connections.get(selectable.fileno()) is None:
+            if why is not CONNECTION_DONE or selectable.fileno() not in self._connections:
                 self._disconnectSelectable(selectable, why, is_read)
             # what that does for the ordinary end of a connection, without its detours
             elif is_read:

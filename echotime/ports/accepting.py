@@ -76,6 +76,7 @@ class AcceptingPort(OwnedPort, tcp.Port):  # type: ignore[misc]  # Twisted's sto
                 self._count(error)
                 failed += 1
             else:
+                # the class of C, without Python's subclass around it, takes half the time to make
                 self._begin(socket.SocketType(self._family, socket.SOCK_STREAM, 0, descriptor), client)
         if failed == self.numberAccepts:
             self._pause()

@@ -11,7 +11,7 @@ import select
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytest
@@ -38,7 +38,21 @@ def bench() -> Iterator[Bench]:
 
 def others(reactor: Any) -> list[Any]:
     """Return the selectables that are no connections, without the reactor's own."""
-    return [each for each in reactor._others.values() if each not in reactor._internalReaders]
+    selectables = [reactor._selectables[fd] for fd in reactor._others]
+    return [each for each in selectables if each not in reactor._internalReaders]
+
+
+@contextmanager
+def many_connected(bench: Bench) -> Iterator[list[socket.socket]]:
+    """Connect 25 clients, and abort their connections at the end."""
+    with ExitStack() as stack:
+        clients = [stack.enter_context(connected(bench.port)) for _ in range(25)]
+        bench.made(25)
+        bench.reactor.step(9)
+        yield clients
+        for connection in bench.factory.connections:
+            connection.transport.abortConnection()
+        bench.over()
 
 
 class Epoll:
@@ -85,10 +99,7 @@ def test_monotonic_time() -> None:
 def test_events_are_bounded(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many connections are ready, an iteration handles so many events; the rest comes first in the next."""
     monkeypatch.setattr(module, "MAX_EVENTS", 10)
-    with ExitStack() as stack:
-        clients = [stack.enter_context(connected(bench.port)) for _ in range(25)]
-        bench.made(25)
-        bench.reactor.step(5)
+    with many_connected(bench) as clients:
         for each in clients:
             each.send(bytes(5000))  # two messages each
         for served in (10, 20, 30, 40, 50):
@@ -96,18 +107,12 @@ def test_events_are_bounded(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> No
             assert bench.factory.happened("data") == served
             if served == 30:
                 assert sum(each == ("data", bytes(4096)) for each in bench.factory.noted) == 25, "one left out"
-        for connection in bench.factory.connections:
-            connection.transport.abortConnection()
-        bench.over()
 
 
 def test_others_do_not_wait_for_connections(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many connections are ready, another selectable is served in each iteration."""
     monkeypatch.setattr(module, "MAX_EVENTS", 5)
-    with ExitStack() as stack:
-        clients = [stack.enter_context(connected(bench.port)) for _ in range(25)]
-        bench.made(25)
-        bench.reactor.step(9)
+    with many_connected(bench) as clients:
         pipe = Pipe(bench.reactor)
         pipe.startReading()
         for each in clients:
@@ -116,9 +121,6 @@ def test_others_do_not_wait_for_connections(bench: Bench, monkeypatch: pytest.Mo
         bench.reactor.step()
         assert (bench.factory.happened("data"), pipe.heard) == (5, [b"x"])
         pipe.connectionLost(Failure(SystemExit()))
-        for connection in bench.factory.connections:
-            connection.transport.abortConnection()
-        bench.over()
 
 
 def test_short_sessions_are_never_registered(bench: Bench) -> None:
