@@ -36,20 +36,21 @@ endef
 
 # the units run Python as an unprivileged user, with ProtectHome=yes and PrivateTmp=yes
 usable:
-	@fail() {
-	    echo "make install: this Python cannot be used: $$*; expected one for all users, as PYTHON=/usr/bin/python3" >&2
-	    exit 1
-	}
+	@why=
 	for each in $(FACTS); do
 	    for hidden in /home /root /run/user /tmp /var/tmp; do
-	        case $$each in $$hidden/*) fail "$$each is below $$hidden, which the units hide from the daemon" ;; esac
+	        case $$each in $$hidden/*) why=$${why:-$$each is below $$hidden, which the units hide from the daemon} ;; esac
 	    done
 	    folder=$$each
 	    while folder=$$(dirname "$$folder") && [ "$$folder" != / ]; do
 	        [ -z "$$(find "$$folder" -prune ! -perm -o=x)" ] ||
-	            fail "only some users may enter $$folder, and $$each is in it"
+	            why=$${why:-only some users may enter $$folder, and $$each is in it}
 	    done
 	done
+	[ -z "$$why" ] || {
+	    echo "make install: this Python cannot be used: $$why; expected one for all users, as PYTHON=/usr/bin/python3" >&2
+	    exit 1
+	}
 
 install: usable
 	@$(FUNCTIONS)
@@ -158,7 +159,10 @@ uninstall:
 	if [ "$(SYSTEMD)" ]; then
 	    systemctl stop echotime.socket 'echotime@*.socket' echotime.service 'echotime@*.service' echotime-direct.service ||
 	        true
-	    find "$(SYSCONFDIR)/systemd/system" -path '*.wants/echotime*' -lname '$(UNITDIR)/echotime*' -delete
+	    # instances, too, which `systemctl disable` has no pattern for
+	    for link in "$(SYSCONFDIR)"/systemd/system/*.wants/echotime*; do
+	        case $$(readlink "$$link") in $(UNITDIR)/echotime*) rm "$$link" ;; esac
+	    done
 	fi
 	sed '/^folder /d' "$(RECORD)" | while read -r was path; do remove "$$was" "$$path"; done
 	for each in "$(DESTDIR)$(LIB)"/*/pyvenv.cfg; do rm -rf "$${each%/*}"; done
