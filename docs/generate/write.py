@@ -15,7 +15,7 @@ import socket_options
 
 
 def main() -> None:
-    """Write the files."""
+    """Write all files below the directory that the command line names."""
     files = {
         "docs/socket-options.md": socket_options.markdown(),
         **{f"docs/man/{name}": text for name, text in man_pages.pages().items()},

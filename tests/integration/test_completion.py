@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
 
+from twisted.scripts._twistd_unix import ServerOptions
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from echotime.command.control_verbs import VERBS
@@ -64,13 +65,17 @@ class ShellTestCase(SynchronousTestCase):
         return str(line).rstrip()
 
     def assert_offers(self, command: str, expected: set[str], before: str = "") -> None:
-        """The words that are offered behind a command, when a word begins like this."""
+        """Check that just these words are offered after a command, for one that begins with `before`."""
+        self.assertEqual(self.offered(command, before), expected, command)
+
+    def offered(self, command: str, before: str = "") -> set[str]:
+        """Return the words that are offered after a command, without the = after an option."""
         found = self.completed(f"{command} {before}").removeprefix(command).split()
-        self.assertEqual({each.rstrip("=") for each in found}, expected, command)
+        return {each.rstrip("=") for each in found}
 
 
 def _parsers() -> Iterator[tuple[str, argparse.ArgumentParser]]:
-    """The commands of echotime with their parsers."""
+    """Yield the commands of echotime with their parsers."""
     whole = parser()
     yield "echotime", whole
     (commands,) = (each for each in whole._actions if isinstance(each, argparse._SubParsersAction))
@@ -81,13 +86,17 @@ class _Cases:
     """What holds in both shells."""
 
     def test_everything(self: ShellTestCase) -> None:  # type: ignore[misc]
-        """All commands and options, those of both parsers."""
+        """Offer all commands and options of both parsers."""
         for path, found in _parsers():
             names = {name for each in found._actions for name in each.option_strings if name.startswith("--")}
             self.assert_offers(path, names, "--")
         self.assert_offers("echotime", {path.partition(" ")[2] for path, _found in _parsers()} - {""})
         self.assert_offers("echotime control", {*VERBS, "watch"})
         self.assert_offers("twistd-echotime echotime", {f"--{each.rstrip('=')}" for each in Options().longOpt}, "--")
+        self.assertIn("echotime", self.offered("twistd-echotime"))
+        own = self.offered("twistd-echotime", "--")
+        self.assertEqual(own - {f"--{each.rstrip('=')}" for each in ServerOptions().longOpt}, set())
+        self.assertEqual({"--nodaemon", "--pidfile", "--logfile", "--uid"} - own, set())
 
     def test_values(self: ShellTestCase) -> None:  # type: ignore[misc]
         """Files, words and socket options, behind a blank and behind =."""
@@ -124,6 +133,7 @@ class BashTests(_Cases, ShellTestCase):
     more: ClassVar[dict[str, str]] = {
         "twistd-echotime echotime --sockopt tcp:SO_KEEPA": "tcp:SO_KEEPALIVE=",
         "twistd-echotime echotime --sockopt=udp:SO_BROAD": "--sockopt=udp:SO_BROADCAST=",
+        "twistd-echotime ": "echotime",
         "twistd -n echotime --config opt": "options.conf",
         "twistd --pidfile opt": "options.conf",
     }
