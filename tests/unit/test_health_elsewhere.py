@@ -13,7 +13,9 @@ import pytest
 from twisted.internet.defer import CancelledError
 from twisted.logger import LogEvent
 
-from echotime.daemon.health import Verdict
+from echotime.daemon.health import HealthCheck, Verdict
+from echotime.daemon.listeners import Listener
+from echotime.daemon.settings import Address
 from echotime.ports.tcp import EchoPort
 from echotime.ports.udp import TimePort
 from echotime.ports.vantage import has_network_of, vantage
@@ -45,8 +47,7 @@ class Elsewhere:
         tcp, datagrams, self.client = in_namespace(made)
         self.client.settimeout(5)
         self.address = ("10.9.0.1" if host == "::" else host), tcp.getsockname()[1]
-        if not daemon.listeners:
-            daemon.factory = EchoFactory(FixedWord(reply), daemon.traffic)
+        daemon.factory = EchoFactory(FixedWord(reply), daemon.traffic)
         with tcp, datagrams:
             assert not has_network_of(tcp)
             daemon.begin(
@@ -216,10 +217,16 @@ def test_elsewhere_on_a_low_port(daemon: Daemon) -> None:
 
 def test_several_listeners(daemon: Daemon) -> None:
     """Each is asked over a socketpair of its own, all at the same time."""
-    for _ in range(3):
-        Elsewhere(daemon, "127.0.0.1").client.close()
-    assert daemon.verdicts() == [Verdict.ANSWERED] * 6
-    assert daemon.traffic.counters.health_checks == 6
+    daemon.factory = EchoFactory(FixedWord(b"ok"), daemon.traffic)
+    for sock in in_namespace(lambda: [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]):
+        with sock:
+            port = EchoPort.adopt(sock.fileno(), daemon.factory, reactor=daemon.reactor)
+            daemon.listeners.append(Listener("tcp", Address("", 0), port))
+    daemon.check = HealthCheck(daemon.listeners, daemon.factory, daemon.reactor)
+    for each in daemon.listeners:
+        each.startService()
+    assert daemon.verdicts() == [Verdict.ANSWERED] * 3
+    assert daemon.traffic.counters == Counters(health_checks=3)
 
 
 def test_vantage(monkeypatch: pytest.MonkeyPatch) -> None:
