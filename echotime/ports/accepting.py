@@ -123,6 +123,11 @@ class AcceptingPort(OwnedPort, tcp.Port):  # type: ignore[misc]  # Twisted's sto
         self.stopReading()
         self._resuming = self.reactor.callLater(PAUSE, self._resume)
 
+    @property
+    def pauses(self) -> bool:
+        """Return True while the port waits before its next try."""
+        return self._resuming is not None
+
     def _resume(self) -> None:
         self._resuming = None
         self.startReading()

@@ -16,6 +16,7 @@ from twisted.logger import LogEvent
 from echotime.daemon.health import HealthCheck, Verdict
 from echotime.daemon.listeners import Listener
 from echotime.daemon.settings import Address
+from echotime.ports.accepting import PAUSE
 from echotime.ports.tcp import EchoPort
 from echotime.ports.udp import TimePort
 from echotime.ports.vantage import has_network_of, vantage
@@ -128,6 +129,19 @@ def test_elsewhere_late(daemon: Daemon) -> None:
         found = daemon.findings()[0]
         assert not resuming.active()
         assert (found.verdict, found.seconds < 0.75) == (Verdict.ANSWERED, True), found
+    daemon.settle()
+
+
+def test_elsewhere_pause(daemon: Daemon) -> None:
+    """A port that pauses, as accept(2) has failed, is no hang, however short the check is."""
+    with Elsewhere(daemon):
+        daemon.tcp._pause()
+        (found,) = daemon.wait_for(daemon.check.check(0.1))
+        assert daemon.tcp.pauses
+        assert found[0].verdict is Verdict.ANSWERED, found[0]
+        daemon.reactor.clock.advance(PAUSE)
+        daemon.settle()
+        assert (daemon.tcp.pauses, daemon.tcp.sessionno) == (False, 1)
     daemon.settle()
 
 
