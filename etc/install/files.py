@@ -10,8 +10,8 @@ from interpreter import interpreter, standard_library
 from places import SOURCE, Places
 
 UNITS = (
-    *("echotime.service", "echotime.socket", "echotime-hello.service", "echotime-direct.service"),
-    *("echotime@.service", "echotime@.socket", "echotime-hello@.service"),
+    *("echotime.service", "echotime.socket", "echotime-direct.service"),
+    *("echotime@.service", "echotime@.socket"),
 )
 _HOME, _PYTHON, _SYSCONFDIR = "/usr/lib/echotime", "/usr/bin/python3", "/etc"
 """What the units say, to be replaced."""
