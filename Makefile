@@ -78,9 +78,7 @@ deb:
 	etc/debian/build dist
 
 docs: $(VENV)/.test
-	$(BIN)/python -m echotime.sockopt.document > docs/.new && mv docs/.new docs/socket-options.md
-	$(BIN)/python -m echotime.manual docs/man
-	$(BIN)/python -m echotime.completion etc/completion
+	$(BIN)/python docs/generate/write.py .
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info _trial_temp* .coverage* twisted/plugins/dropin.cache

@@ -24,7 +24,7 @@ _SIZE = 65536
 
 _PUSHED = {each.commandName: each for each in commands.PUSHED}
 
-Told = Callable[[type[amp.Command], dict[str, Any]], object]
+Told = Callable[[type[commands.Pushed], dict[str, Any]], object]
 
 
 class Lost(Exception):

@@ -11,8 +11,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from twisted.protocols import amp
-
 from echotime.command.columns import padded
 from echotime.command.control_connection import Lost
 from echotime.command.control_verbs import VERBS, Misspoken, Session, Verb, answer, say, verb
@@ -132,14 +130,14 @@ class Prompt:
             raise Lost
         self._screen.show("")
 
-    def told(self, command: type[amp.Command], event: dict[str, Any]) -> None:
+    def told(self, command: type[commands.Pushed], event: dict[str, Any]) -> None:
         """Show what was pushed."""
         if command is commands.Asked:
             self._waiting[event["number"]] = event["peer"]
         elif command is commands.SettledNow:
             self._waiting.pop(event["number"], None)
         if self._session.as_json:
-            self._session.tell({"event": command.__name__.lower(), **event}, [])
+            self._session.tell({"event": command.event, **event}, [])
             return
         if "message" in event:
             event["message"] = self._session.message(event["message"], event["size"])
@@ -178,7 +176,7 @@ class Prompt:
             self._screen.show(padded(f"{name} {each.words}", 46) + _(each.help))
 
 
-_EVENTS: dict[type[amp.Command], Callable[[], str]] = {
+_EVENTS: dict[type[commands.Pushed], Callable[[], str]] = {
     commands.Asked: lambda: _("question {number} of {peer}: {message}"),
     commands.SettledNow: lambda: _("question {number} of {peer}: {how}"),
     commands.Began: lambda: _("connection from {peer}"),

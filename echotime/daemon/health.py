@@ -1,7 +1,7 @@
 """Finds out whether every listener serves: asks each a real question from within, and looks at one that is silent.
 
 A UDP socket asks itself. A TCP listener is asked over a new socket or, where the daemon can make none in its network,
-over what a client's connection has left (ports.spare).
+over a socketpair, which does not pass the listener: then its accept queue is looked at after an answer, too.
 
 A listener is hung only if that is proven: its socket is dead, or connections or datagrams are pending, and none is
 served. A question without an answer proves nothing. It may have been dropped by a firewall, or held up by a slow
@@ -83,12 +83,9 @@ class HealthCheck:
         return asked
 
     def stop(self) -> None:
-        """End a check that is under way: those who asked get CancelledError. Keep nothing for others."""
+        """End a check that is under way: those who asked get CancelledError."""
         if self._running is not None:
             self._running.cancel()
-        for each in self._listeners:
-            if isinstance(each.port, EchoPort) and each.port.spare is not None:
-                each.port.spare.close()
 
     def _asking_of(self, port: EchoPort | TimePort) -> EchoAsking | TimeAsking:
         if isinstance(port, TimePort):
@@ -112,12 +109,13 @@ class HealthCheck:
                 reason = "other sockets may share its port, and would be asked instead"
             else:
                 reason = await self._asking[listener].ask(limit)
-            if not reason:
-                return Finding(listener.where, Verdict.ANSWERED, self._reactor.seconds() - began)
+            seconds = self._reactor.seconds() - began
             await self._look_for_progress(port, before, limit)
         except ListenerHung as hung:
             return Finding(listener.where, Verdict.HUNG, reason=str(hung))
-        return Finding(listener.where, Verdict.UNANSWERED, reason=reason)
+        if reason:
+            return Finding(listener.where, Verdict.UNANSWERED, reason=reason)
+        return Finding(listener.where, Verdict.ANSWERED, seconds)
 
     async def _look_for_progress(self, port: EchoPort | TimePort, before: QueueState, limit: float) -> None:
         """Return once nothing is pending, or something was served since `before`. Raises ListenerHung after `limit` s.

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from twisted.python import usage
 
+from echotime.sockopt.catalogue import CATALOGUE
+
 FLAGS = [
     ["operator", None, "Ask for the words on this terminal, or take them from standard input, one a line."],
     [
@@ -110,6 +112,7 @@ COMPLETIONS = usage.Completions(
         "control": usage.CompleteFiles(),
         "control-group": usage.CompleteGroups(),
         "epoch": usage.CompleteList(["unix", "1900"]),
+        "sockopt": usage.CompleteList([f"{option.name}=" for option in CATALOGUE if option.settable]),
     },
 )
 """What a shell offers as their values; to Twisted each option that is not named here takes a file."""

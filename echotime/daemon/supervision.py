@@ -22,10 +22,7 @@ STATUS_INTERVAL = 20.0
 EXTEND_INTERVAL, EXTEND_BY = 5.0, 15
 """Seconds from one demand for more time to the next, while stopping, and how many are demanded."""
 _SHARE, _AGAIN = 2, 8
-"""The parts of the watchdog's time after which is asked: half of it, and much less at first and after one was hung.
-
-Not at once: where a connection is needed to ask over (ports.spare), somebody may have come by then.
-"""
+"""The parts of the watchdog's time after which is asked: half of it, and much less at first and after one was hung."""
 
 
 SHORTEST = 0.4

@@ -23,13 +23,15 @@ class QueueState(NamedTuple):
     """Connections in the accept queue, or bytes of memory that the datagrams in the receive queue take."""
     served: int
     reason: str
+    pauses: bool = False
+    """True while a TCP port waits before it tries a failed accept(2) again."""
 
     def made_progress(self, later: QueueState) -> bool:
-        """Return True if anything was served between two samples.
+        """Return True if anything was served between two samples, or the port is about to try again by itself.
 
         More may have come, too, so the queue need not be shorter.
         """
-        return later.pending < self.pending or later.served != self.served
+        return later.pending < self.pending or later.served != self.served or later.pauses
 
 
 class ListenerHung(Exception):
@@ -46,7 +48,7 @@ def queue_state(port: EchoPort | TimePort) -> QueueState:
             raise ListenerHung("the socket does not listen any more")
         plural = "" if info.waiting == 1 else "s"
         reason = f"{info.waiting} pending connection{plural}, none accepted"
-        return QueueState(info.waiting, port.sessionno + _also_served(port), reason)
+        return QueueState(info.waiting, port.sessionno + _also_served(port), reason, port.pauses)
     return QueueState(_unread_bytes(port.socket), _also_served(port), "pending datagrams, none read")
 
 

@@ -167,13 +167,17 @@ class Counters(_Refusable):
     response: ClassVar[Arguments] = _rows((b"name", Unicode()), (b"value", Integer()))
 
 
-class _Pushed(Command):
+class Pushed(Command):
+    """Push an event to an operator who watches; `event` is its name in JSON, which stays when a class is renamed."""
+
     requiresAnswer = False  # noqa: N815 - AMP's name
+    event: ClassVar[str]
 
 
-class Asked(_Pushed):
+class Asked(Pushed):
     """Pushed to whoever watches: a question came."""
 
+    event = "question"
     arguments: ClassVar[Arguments] = [
         (b"number", Integer()),
         (b"peer", Unicode()),
@@ -182,27 +186,31 @@ class Asked(_Pushed):
     ]
 
 
-class SettledNow(_Pushed):
+class SettledNow(Pushed):
     """Pushed: a question is answered or gone; `how` says by whom or why."""
 
+    event = "question_settled"
     arguments: ClassVar[Arguments] = [(b"number", Integer()), (b"peer", Unicode()), (b"how", Unicode())]
 
 
-class Began(_Pushed):
+class Began(Pushed):
     """Pushed: a connection sent its first message."""
 
+    event = "connection_opened"
     arguments: ClassVar[Arguments] = [(b"peer", Unicode())]
 
 
-class Said(_Pushed):
+class Said(Pushed):
     """Pushed: a message came. If it is due a word, Asked follows."""
 
+    event = "message"
     arguments: ClassVar[Arguments] = [(b"peer", Unicode()), (b"message", String()), (b"size", Integer())]
 
 
-class Over(_Pushed):
+class Over(Pushed):
     """Pushed: a connection ended."""
 
+    event = "connection_closed"
     arguments: ClassVar[Arguments] = [
         (b"peer", Unicode()),
         (b"how", Unicode()),
@@ -211,10 +219,11 @@ class Over(_Pushed):
     ]
 
 
-class LeftOut(_Pushed):
+class LeftOut(Pushed):
     """Pushed: so many events of a second were not."""
 
+    event = "events_dropped"
     arguments: ClassVar[Arguments] = [(b"count", Integer())]
 
 
-PUSHED: tuple[type[Command], ...] = (Asked, SettledNow, Began, Said, Over, LeftOut)
+PUSHED: tuple[type[Pushed], ...] = (Asked, SettledNow, Began, Said, Over, LeftOut)

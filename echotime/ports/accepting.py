@@ -18,7 +18,6 @@ from twisted.logger import Logger
 from echotime.ports.connection import close
 from echotime.ports.owned import OwnedPort, ShutDown, is_shut_down
 from echotime.ports.reserve import RESERVE
-from echotime.ports.spare import Spare
 from echotime.sockopt.errno_name import errno_name
 
 PAUSE = 1.0
@@ -43,8 +42,6 @@ class AcceptingPort(OwnedPort, tcp.Port):  # type: ignore[misc]  # Twisted's sto
     socket: Any
     lingers: bool
     """Whether a close of a connection would wait."""
-    spare: Spare | None = None
-    """Where connections may go that are over, if they are of use there."""
     _log = Logger()
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -77,12 +74,13 @@ class AcceptingPort(OwnedPort, tcp.Port):  # type: ignore[misc]  # Twisted's sto
                 failed += 1
             else:
                 # the class of C, without Python's subclass around it, takes half the time to make
-                self._begin(socket.SocketType(self._family, socket.SOCK_STREAM, 0, descriptor), client)
+                self.begin(socket.SocketType(self._family, socket.SOCK_STREAM, 0, descriptor), client)
         if failed == self.numberAccepts:
             self._pause()
         return None
 
-    def _begin(self, sock: socket.socket, client: tuple[Any, ...]) -> None:
+    def begin(self, sock: socket.socket, client: tuple[Any, ...]) -> Any:
+        """Serve a connection, with `client` as the peer's address. Return its transport, None if it was refused."""
         connection: Any = None
         try:
             if client[2:] and client[3]:
@@ -90,19 +88,15 @@ class AcceptingPort(OwnedPort, tcp.Port):  # type: ignore[misc]  # Twisted's sto
                 client = (socket.getnameinfo(client, _NUMERIC)[0], *client[1:])
             protocol = self.factory.buildProtocol(self._buildAddr(client))
             if protocol is None:
-                self.let_go(sock, lingers=self.lingers, refused=True)
-                return
+                close(sock, lingers=self.lingers)
+                return None
             connection = self.transport(sock, protocol, client, self, self.sessionno, self.reactor)
             self.sessionno += 1
             protocol.makeConnection(connection)
         except BaseException:  # as Twisted's: it must not end the port
             self._log.failure("a connection could not be served")
             sock.close() if connection is None else connection.abortConnection()
-
-    def let_go(self, sock: socket.socket, *, lingers: bool, refused: bool = False) -> None:
-        """A connection is over, in order, or was never begun."""
-        if self.spare is None or not self.spare.take(sock, refused=refused):
-            close(sock, lingers=lingers)
+        return connection
 
     def _turn_away(self, error: OSError) -> None:
         """Reset those who wait, in the place that is kept for it; else the socket would stay readable for ever."""
@@ -128,6 +122,11 @@ class AcceptingPort(OwnedPort, tcp.Port):  # type: ignore[misc]  # Twisted's sto
     def _pause(self) -> None:
         self.stopReading()
         self._resuming = self.reactor.callLater(PAUSE, self._resume)
+
+    @property
+    def pauses(self) -> bool:
+        """Return True while the port waits before its next try."""
+        return self._resuming is not None
 
     def _resume(self) -> None:
         self._resuming = None

@@ -185,7 +185,7 @@ class EchoConnection(tcp.Server):
                 log.err()
         self.reactor.removeReader(self)
         if isinstance(reason.value, ConnectionDone):
-            self.server.let_go(self.socket, lingers=self.lingers)
+            close(self.socket, lingers=self.lingers)
         else:
             self._closeSocket(False)
         protocol = self.protocol

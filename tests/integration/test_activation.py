@@ -201,7 +201,7 @@ class ActivationTests(ToolTestCase):
         self.assertIn("no socket was passed", self.refused("--tcp", "systemd", prefix=prefix).err)
 
     def test_in_a_network_of_its_own(self) -> None:
-        """It asks its own questions in the network of its sockets: over TCP as soon as one client has come and gone."""
+        """Its own questions are answered without any client where it can make no socket in their network."""
         self.need("unshare")
         if os.geteuid() != 0:
             self.skipTest("needs root to make a network")
@@ -219,9 +219,7 @@ class ActivationTests(ToolTestCase):
         def status() -> str:
             return self.tool("control", "--socket", control, "status").stdout.decode()
 
-        found = status()
-        self.assertIn(", not answered: no connection has ended yet that it could be asked over\n", found)
-        self.assertRegex(found, r"UDP .*, answered in ")
+        self.assertEqual(status().count(", answered in "), 2)
         for host in ("127.0.0.1", "::1"):
             self.assert_serves((host, tcp.getsockname()[1]), (host, udp.getsockname()[1]))
             self.assertEqual(status().count(", answered in "), 2)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import argparse
 import shutil
-import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import ClassVar
 
+from twisted.scripts._twistd_unix import ServerOptions
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
-from echotime.completion.grammar import Node, daemon, tools
+from echotime.command.control_verbs import VERBS
+from echotime.command.main import parser
+from echotime.daemon.options import Options
 from tests.integration.terminal import OnTerminal
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -23,6 +28,8 @@ class ShellTestCase(SynchronousTestCase):
 
     command: tuple[str, ...] = ()
     prepared: str
+    more: ClassVar[dict[str, str]]
+    """Words that this shell alone completes, and what they become."""
     folder: Path
     _shell: OnTerminal | None = None
 
@@ -33,7 +40,10 @@ class ShellTestCase(SynchronousTestCase):
             return
         cls.folder = Path(tempfile.mkdtemp(prefix="echotime-completion-"))
         (cls.folder / "options.conf").touch()
-        environment = {"PATH": "/usr/bin:/bin", "TERM": "dumb", "HOME": str(cls.folder), "LC_ALL": "C.UTF-8", "PS1": ""}
+        # zsh asks the command itself; it is installed under this name as a link to twistd
+        (cls.folder / "twistd-echotime").symlink_to(Path(sys.executable).with_name("twistd"))
+        path = f"{cls.folder}:/usr/bin:/bin"
+        environment = {"PATH": path, "TERM": "dumb", "HOME": str(cls.folder), "LC_ALL": "C.UTF-8", "PS1": ""}
         cls._shell = OnTerminal(["env", "-C", str(cls.folder), *cls.command], environment)
         cls._shell.type(cls.prepared.format(files=FILES).encode())
         cls._shell.until("prepare[d]")
@@ -54,25 +64,39 @@ class ShellTestCase(SynchronousTestCase):
         self._shell.type(_CLEAR)
         return str(line).rstrip()
 
-    def assert_offers(self, root: Node) -> None:
-        """Every option of every command, and its commands; and nothing else."""
-        for node in root.all():
-            names = {name for option in node.options for name in option.names if name.startswith("--")}
-            if names:
-                found = self.completed(f"{node.path} --").removeprefix(node.path).split()
-                self.assertEqual({each.rstrip("=") for each in found}, names, node.path)
-            if node.children:
-                found = self.completed(f"{node.path} ").removeprefix(node.path).split()
-                self.assertEqual(sorted(found), sorted(child.name for child in node.children))
+    def assert_offers(self, command: str, expected: set[str], before: str = "") -> None:
+        """Check that just these words are offered after a command, for one that begins with `before`."""
+        self.assertEqual(self.offered(command, before), expected, command)
+
+    def offered(self, command: str, before: str = "") -> set[str]:
+        """Return the words that are offered after a command, without the = after an option."""
+        found = self.completed(f"{command} {before}").removeprefix(command).split()
+        return {each.rstrip("=") for each in found}
+
+
+def _parsers() -> Iterator[tuple[str, argparse.ArgumentParser]]:
+    """Yield the commands of echotime with their parsers."""
+    whole = parser()
+    yield "echotime", whole
+    (commands,) = (each for each in whole._actions if isinstance(each, argparse._SubParsersAction))
+    yield from ((f"echotime {name}", each) for name, each in commands.choices.items())
 
 
 class _Cases:
     """What holds in both shells."""
 
     def test_everything(self: ShellTestCase) -> None:  # type: ignore[misc]
-        """All commands and options, those of both parsers."""
-        self.assert_offers(tools())
-        self.assert_offers(daemon())
+        """Offer all commands and options of both parsers."""
+        for path, found in _parsers():
+            names = {name for each in found._actions for name in each.option_strings if name.startswith("--")}
+            self.assert_offers(path, names, "--")
+        self.assert_offers("echotime", {path.partition(" ")[2] for path, _found in _parsers()} - {""})
+        self.assert_offers("echotime control", {*VERBS, "watch"})
+        self.assert_offers("twistd-echotime echotime", {f"--{each.rstrip('=')}" for each in Options().longOpt}, "--")
+        self.assertIn("echotime", self.offered("twistd-echotime"))
+        own = self.offered("twistd-echotime", "--")
+        self.assertEqual(own - {f"--{each.rstrip('=')}" for each in ServerOptions().longOpt}, set())
+        self.assertEqual({"--nodaemon", "--pidfile", "--logfile", "--uid"} - own, set())
 
     def test_values(self: ShellTestCase) -> None:  # type: ignore[misc]
         """Files, words and socket options, behind a blank and behind =."""
@@ -84,8 +108,6 @@ class _Cases:
             "twistd-echotime --nodaemon echotime --backlog 9 --epoch u": "unix",
             "twistd-echotime echotime --tcp [::]:1945 --backl": "--backlog",
             "twistd-echotime echotime --sockopt SO_KEEPA": "SO_KEEPALIVE=",
-            "twistd-echotime echotime --sockopt tcp:SO_KEEPA": "tcp:SO_KEEPALIVE=",
-            "twistd-echotime echotime --sockopt=udp:SO_BROAD": "--sockopt=udp:SO_BROADCAST=",
             "twistd-echotime echotime --sockopt SO_KEEPALIVE=on --drain": "--drain-seconds",
             "echotime explain SO_OOB": "SO_OOBINLINE",
             "echotime explain SO_OOBINLINE back": "backlog",
@@ -96,6 +118,9 @@ class _Cases:
             "echotime control --json cou": "counters",
             "echotime control set tcp SO_KEEPA": "SO_KEEPALIVE=",
             "echotime control sockopts ud": "udp",
+            "echotime control sockopts udp SO_OOB": "SO_OOBINLINE",
+            "echotime control answer n": "next",
+            **self.more,
         }.items():
             # zsh puts = behind an option that takes a value, and takes it away again
             self.assertEqual(self.completed(typed).rstrip("="), f"{typed.rpartition(' ')[0]} {expected}".rstrip("="))
@@ -105,6 +130,13 @@ class BashTests(_Cases, ShellTestCase):
     """As readline completes with what bash has loaded; with nothing of the package bash-completion."""
 
     command = ("bash", "--norc", "--noprofile", "-i")
+    more: ClassVar[dict[str, str]] = {
+        "twistd-echotime echotime --sockopt tcp:SO_KEEPA": "tcp:SO_KEEPALIVE=",
+        "twistd-echotime echotime --sockopt=udp:SO_BROAD": "--sockopt=udp:SO_BROADCAST=",
+        "twistd-echotime ": "echotime",
+        "twistd -n echotime --config opt": "options.conf",
+        "twistd --pidfile opt": "options.conf",
+    }
     prepared = (
         "bind 'set enable-bracketed-paste off'; bind '\"\\C-t\": insert-completions'; "
         "show() {{ printf '\\n<%s>\\n' \"$READLINE_LINE\"; }}; bind -x '\"\\C-g\": show'; set -u; "
@@ -116,6 +148,10 @@ class ZshTests(_Cases, ShellTestCase):
     """As compinit finds it."""
 
     command = ("zsh", "-f", "-i")
+    more: ClassVar[dict[str, str]] = {
+        "echotime send --sockopt tcp:SO_KEEPA": "tcp:SO_KEEPALIVE=",
+        "echotime send --sockopt tc": "tcp:",
+    }
     prepared = (
         "unsetopt zle_bracketed_paste prompt_cr prompt_sp; fpath=({files} $fpath); PROMPT=; "
         "autoload -Uz compinit && compinit -u -D; "
@@ -124,16 +160,3 @@ class ZshTests(_Cases, ShellTestCase):
         "zstyle ':completion:*:hosts' hosts localhost; "
         "show() {{ print -r; print -r -- \"<$BUFFER>\"; }}; zle -N show; bindkey '^G' show; print prepare''d\n"
     )
-
-
-class FilesTests(SynchronousTestCase):
-    """etc/completion."""
-
-    def test_current(self) -> None:
-        """What stands there is what the parsers make of themselves (`make docs`)."""
-        made = Path(self.mktemp()).resolve()
-        made.mkdir()
-        subprocess.run([sys.executable, "-m", "echotime.completion", str(made)], check=True, timeout=60, cwd=ROOT)
-        self.assertEqual({each.name for each in made.iterdir()}, {each.name for each in FILES.iterdir()})
-        for each in made.iterdir():
-            self.assertEqual(each.read_text(encoding="utf-8"), (FILES / each.name).read_text(encoding="utf-8"))

@@ -78,7 +78,7 @@ class WatchTests(ControlTestCase):
         with connect(self.address) as client:
             client.sendall(b"\xffhello")
             events = [json.loads(self.line(child)) for _ in range(3)]
-        self.assertEqual([event["event"] for event in events], ["began", "said", "asked"])
+        self.assertEqual([event["event"] for event in events], ["connection_opened", "message", "question"])
         self.assertEqual((events[2]["message"], events[2]["size"]), (r"\xffhello", 6))
 
     def test_who_does_not_read(self) -> None:

@@ -126,7 +126,12 @@ class PackagingTests(SynchronousTestCase):
         self.assertEqual(tests - names, set())
 
     def test_name(self) -> None:
-        """No document suggests `pip install echotime`: on the Python Package Index that is an unrelated project."""
+        """No document nor requirement names echotime to pip: on the Python Package Index that is an unrelated project."""
+        with zipfile.ZipFile(built("*.whl")) as wheel:
+            (metadata,) = (name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
+            lines = wheel.read(metadata).decode("utf-8").splitlines()
+        self.assertIn("Name: twisted-echotime", lines)
+        self.assertEqual([line for line in lines if re.match(r"Requires-Dist: echotime\b", line)], [])
         documents = [*ROOT.glob("*.md"), *(each for each in (ROOT / "docs").rglob("*") if each.is_file())]
         self.assertGreater(len(documents), 9)
         for each in documents:

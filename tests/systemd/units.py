@@ -20,7 +20,6 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase
 LIMIT = 20.0
 ADDRESS = ("127.0.0.1", 12345)
 SERVICE, SOCKET, DIRECT = "echotime.service", "echotime.socket", "echotime-direct.service"
-HELLO = "echotime-hello.service"
 UNITS = Path("/etc/systemd/system")
 CONFIG = Path("/etc/echotime/echotime.conf")
 PROGRAMS = Path("/srv/bin")

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import pytest_twisted
 from twisted.internet.defer import maybeDeferred
+from twisted.logger import LogEvent, globalLogPublisher
 
 from tests.unit.checking import Daemon, open_sockets
 from tests.unit.loopback import Started
@@ -41,6 +42,19 @@ async def started() -> AsyncIterator[Started]:
 def bench(stepped: SteppingEPollReactor) -> Bench:
     """A TCP port on each of the reactors."""
     return Bench(stepped)
+
+
+@pytest.fixture
+def lines() -> Iterator[list[str]]:
+    """Collect the formats of what is logged."""
+    found: list[str] = []
+
+    def note(event: LogEvent) -> None:
+        found.append(str(event.get("log_format")))
+
+    globalLogPublisher.addObserver(note)  # type: ignore[arg-type]  # a function is one
+    yield found
+    globalLogPublisher.removeObserver(note)  # type: ignore[arg-type]
 
 
 @pytest.fixture

@@ -5,9 +5,6 @@ from __future__ import annotations
 import functools
 import json
 import re
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 from string import Formatter
 
@@ -25,7 +22,6 @@ from echotime.command.columns import padded, wrapped
 from echotime.command.inactivity import Inactivity
 from echotime.command.option_facts import facts, record
 from echotime.command.textfile import Metric, text, write
-from echotime.daemon.options import Options
 from echotime.locale.build import compile_catalogues
 from echotime.sockopt.catalogue import CATALOGUE
 from echotime.sockopt.option import Option
@@ -214,31 +210,3 @@ def test_seed_words() -> None:
         assert said[message] == wording
     assert "连接错误!" in said["connection error! refused: nobody listens there"]
     assert "回复错误" in said["echotime: {server}: bad reply, {size} bytes: {text} (probably {kind})"]
-
-
-def test_man_pages_are_current(tmp_path: Path) -> None:
-    """docs/man/ is what the parsers make of themselves (`make docs`), without a complaint of groff's."""
-    subprocess.run([sys.executable, "-m", "echotime.manual", str(tmp_path)], check=True, timeout=60, cwd=PACKAGE.parent)
-    for made in tmp_path.iterdir():
-        kept = PACKAGE.parent / "docs" / "man" / made.name
-        assert made.read_text(encoding="utf-8") == kept.read_text(encoding="utf-8")
-
-
-def test_man_pages_are_well_formed() -> None:
-    """Groff finds nothing to complain of, and shows every option of the daemon."""
-    if shutil.which("groff") is None:
-        pytest.skip("groff is not installed")
-    options = {f"--{name.rstrip('=')}" for name in Options().longOpt} - {"--help"}
-    assert {"--allow", "--operator", "--config"} <= options
-    for page, shown in (("echotime.1", {"--histogram", "--verify"}), ("twistd-echotime.8", options)):
-        ended = subprocess.run(
-            ["groff", "-man", "-Tutf8", "-ww", str(PACKAGE.parent / "docs" / "man" / page)],
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=60,
-        )
-        assert ended.stderr == ""
-        # bold is told in one of two ways
-        said = re.sub(r"\x1b\[[\d;]*m|.\x08", "", ended.stdout).replace("\u2010", "-").replace("\u2212", "-")
-        assert {each for each in shown if each not in said} == set()

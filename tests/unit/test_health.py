@@ -5,13 +5,13 @@ from __future__ import annotations
 import ipaddress
 import re
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
 import pytest
 from twisted.internet.defer import CancelledError
-from twisted.logger import LogEvent, globalLogPublisher
+from twisted.logger import LogEvent
 
 from echotime.daemon.health import Verdict
 from echotime.daemon.waiting import QueueState
@@ -24,19 +24,6 @@ from tests.unit.checking import Daemon
 
 HUNG = (r"\d pending connections?, none accepted for 1(\.\d)? s", r"pending datagrams, none read for 1(\.\d)? s")
 """The reasons for TCP and UDP."""
-
-
-@pytest.fixture
-def lines() -> Iterator[list[str]]:
-    """What is logged."""
-    found: list[str] = []
-
-    def note(event: LogEvent) -> None:
-        found.append(str(event.get("log_format")))
-
-    globalLogPublisher.addObserver(note)  # type: ignore[arg-type]  # a function is one
-    yield found
-    globalLogPublisher.removeObserver(note)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "::", "::1", "127.0.0.7"])

@@ -2,31 +2,38 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
+import re
 import socket
 import time
 from typing import Any
 
 import pytest
+from twisted.internet.defer import CancelledError
+from twisted.logger import LogEvent
 
 from echotime.daemon.health import HealthCheck, Verdict
 from echotime.daemon.listeners import Listener
 from echotime.daemon.settings import Address
+from echotime.ports.accepting import PAUSE
 from echotime.ports.tcp import EchoPort
 from echotime.ports.udp import TimePort
+from echotime.ports.vantage import has_network_of, vantage
 from echotime.servers.access import Access, Networks
-from echotime.servers.echo import EchoFactory
+from echotime.servers.echo import EchoFactory, EchoProtocol
 from echotime.servers.replies import FixedWord
 from echotime.servers.time import TimeProtocol
 from echotime.servers.traffic import Counters
-from tests.unit.checking import Daemon
+from echotime.sockopt.assignment import parse
+from tests.unit.checking import Daemon, open_sockets
 from tests.unit.namespace import in_namespace
 
 
 class Elsewhere:
     """A listener and a UDP socket of another network, as a service manager passes them in, and a client there."""
 
-    def __init__(self, daemon: Daemon, host: str = "::", port: int = 0, **udp: Any) -> None:
+    def __init__(self, daemon: Daemon, host: str = "::", port: int = 0, reply: bytes = b"ok", **udp: Any) -> None:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
 
         def made() -> list[socket.socket]:
@@ -41,10 +48,11 @@ class Elsewhere:
         tcp, datagrams, self.client = in_namespace(made)
         self.client.settimeout(5)
         self.address = ("10.9.0.1" if host == "::" else host), tcp.getsockname()[1]
-        daemon.factory = EchoFactory(FixedWord(b"ok"), daemon.traffic)
+        daemon.factory = EchoFactory(FixedWord(reply), daemon.traffic)
         with tcp, datagrams:
+            assert not has_network_of(tcp)
             daemon.begin(
-                EchoPort.adopt(tcp.fileno(), daemon.factory, reactor=daemon.reactor),
+                EchoPort.adopt(tcp.fileno(), daemon.factory, asked=[parse("SO_PRIORITY=5")], reactor=daemon.reactor),
                 TimePort.adopt(
                     datagrams.fileno(),
                     TimeProtocol(time.time, daemon.traffic.counters),
@@ -53,56 +61,164 @@ class Elsewhere:
                 ),
             )
 
-    def connect(self, daemon: Daemon) -> None:
-        """A client comes and goes, with nothing to say."""
-        with self.client:
-            self.client.connect(self.address)
-            self.client.shutdown(socket.SHUT_WR)
-            daemon.settle()
-            assert self.client.recv(1) == b""
+    def __enter__(self) -> socket.socket:
+        """Connect the client."""
+        self.client.connect(self.address)
+        return self.client
+
+    def __exit__(self, *error: object) -> None:
+        """Close the client."""
+        self.client.close()
 
 
 @pytest.mark.parametrize("host", ["::", "0.0.0.0", "10.9.0.1"])
-def test_elsewhere(daemon: Daemon, host: str) -> None:
-    """Sockets of a network that is not the daemon's are asked, over TCP from when one client has come and gone."""
+def test_elsewhere(daemon: Daemon, host: str, lines: list[str]) -> None:
+    """Sockets of a network that is not the daemon's are asked without a client, and no question counts as one."""
     there = Elsewhere(daemon, host)
-    first = daemon.findings()
-    assert [each.verdict for each in first] == [Verdict.UNANSWERED, Verdict.ANSWERED]
-    assert first[0].reason == "no connection has ended yet that it could be asked over"
-    assert daemon.tcp.spare.wanted
-    there.connect(daemon)
+    lines.clear()
     for _ in range(3):
         assert daemon.verdicts() == [Verdict.ANSWERED] * 2
-        assert not daemon.tcp.spare.wanted, "no further connection is looked at when it ends"
-    assert daemon.traffic.counters == Counters(connections=1, silent=1, health_checks=7)
+    assert (daemon.traffic.counters, daemon.tcp.sessionno) == (Counters(health_checks=6), 0)
+    assert lines == []
+    with there as client:
+        client.sendall(b"hi")
+        client.shutdown(socket.SHUT_WR)
+        daemon.settle()
+        assert client.recv(100) == b"hi" + daemon.factory.after_each
+        daemon.settle()
+    counters = daemon.traffic.counters
+    assert (counters.connections, counters.messages, daemon.tcp.sessionno) == (1, 1, 1)
+    assert daemon.tcp.again, "the options of clients' connections are not tried on a socketpair"
     assert not daemon.factory.connections
     assert dict(daemon.udp.errors) == {}
 
 
 def test_elsewhere_nobody_admitted(daemon: Daemon) -> None:
-    """A client that is refused does as well."""
+    """--deny does not concern the daemon itself; others are refused."""
     there = Elsewhere(daemon)
     nobody = Access(deny=Networks(map(ipaddress.ip_network, ["0.0.0.0/0", "::/0"])))
     daemon.factory.admission.change(nobody, daemon.factory.admission.limits)
-    with there.client:
-        there.client.connect(there.address)
+    assert daemon.verdicts() == [Verdict.ANSWERED] * 2
+    with there as client:
         daemon.settle()
-        assert there.client.recv(1) == b""
-    assert daemon.verdicts() == [Verdict.ANSWERED] * 2
-    assert daemon.traffic.counters.refused_connections == 1
+        assert client.recv(1) == b""
+    assert daemon.traffic.counters == Counters(health_checks=2, refused_connections=1)
 
 
-@pytest.mark.parametrize("which", [0, 1], ids=["tcp", "udp"])
-def test_elsewhere_hung(daemon: Daemon, which: int) -> None:
-    """There, too, a hung one is found out without any client."""
-    Elsewhere(daemon).connect(daemon)
+def test_elsewhere_hung(daemon: Daemon) -> None:
+    """A listener that does not accept is hung once a client waits; without one a socketpair cannot show it."""
+    there = Elsewhere(daemon)
+    daemon.tcp.stopReading()
     assert daemon.verdicts() == [Verdict.ANSWERED] * 2
-    (daemon.tcp, daemon.udp)[which].stopReading()
-    assert [each is Verdict.HUNG for each in daemon.verdicts()] == [which == 0, which == 1]
-    (daemon.tcp, daemon.udp)[which].startReading()
-    assert daemon.verdicts() == [Verdict.ANSWERED] * 2
+    with there:
+        for _ in range(2):
+            found = daemon.findings()
+            assert [each.verdict for each in found] == [Verdict.HUNG, Verdict.ANSWERED]
+            assert re.fullmatch(r"1 pending connection, none accepted for 1(\.\d)? s", found[0].reason)
+        daemon.tcp.startReading()
+        assert daemon.verdicts() == [Verdict.ANSWERED] * 2
     daemon.settle()
-    assert (daemon.traffic.counters.datagrams, daemon.traffic.counters.connections) == (0, 1)
+    assert daemon.traffic.counters.connections == 1
+
+
+def test_elsewhere_late(daemon: Daemon) -> None:
+    """A listener that accepts a waiting client while it is looked at is well."""
+    with Elsewhere(daemon):
+        daemon.tcp.stopReading()
+        resuming = daemon.reactor.callLater(0.75, daemon.tcp.startReading)
+        found = daemon.findings()[0]
+        assert not resuming.active()
+        assert (found.verdict, found.seconds < 0.75) == (Verdict.ANSWERED, True), found
+    daemon.settle()
+
+
+def test_elsewhere_pause(daemon: Daemon) -> None:
+    """A port that pauses, as accept(2) has failed, is no hang, however short the check is."""
+    with Elsewhere(daemon):
+        daemon.tcp._pause()
+        (found,) = daemon.wait_for(daemon.check.check(0.1))
+        assert daemon.tcp.pauses
+        assert found[0].verdict is Verdict.ANSWERED, found[0]
+        daemon.reactor.clock.advance(PAUSE)
+        daemon.settle()
+        assert (daemon.tcp.pauses, daemon.tcp.sessionno) == (False, 1)
+    daemon.settle()
+
+
+def test_elsewhere_hung_udp(daemon: Daemon) -> None:
+    """A UDP socket asks itself there, too, so it is found without any client."""
+    Elsewhere(daemon).client.close()
+    daemon.udp.stopReading()
+    assert daemon.verdicts() == [Verdict.ANSWERED, Verdict.HUNG]
+    daemon.udp.startReading()
+    assert daemon.verdicts() == [Verdict.ANSWERED] * 2
+    assert daemon.traffic.counters.datagrams == 0
+
+
+def test_elsewhere_shut_down(daemon: Daemon, clean_reactor: list[LogEvent]) -> None:
+    """A listener that was shut down is hung, though the question over the socketpair may be answered."""
+    Elsewhere(daemon).client.close()
+    daemon.tcp.stopReading()
+    daemon.tcp.socket.shutdown(socket.SHUT_RDWR)
+    assert daemon.verdicts() == [Verdict.HUNG, Verdict.ANSWERED]
+    clean_reactor.clear()
+
+
+def test_elsewhere_never_answered(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A protocol that never answers is told, proves no hang, and leaves nothing open."""
+    Elsewhere(daemon).client.close()
+    before = open_sockets()
+    monkeypatch.setattr(EchoProtocol, "dataReceived", lambda protocol, message: None)
+    monkeypatch.setattr(EchoProtocol, "readConnectionLost", lambda protocol: None)
+    for _ in range(2):
+        found = daemon.findings()[0]
+        assert (found.verdict, found.reason) == (Verdict.UNANSWERED, "accepted, but no answer came within 1 s")
+    daemon.settle()
+    assert (open_sockets(), daemon.check._echo.connections) == (before, set())
+
+
+@pytest.mark.parametrize("answer", [b"health check", b"health checkX" * 100, b""])
+def test_elsewhere_wrong_echo(daemon: Daemon, monkeypatch: pytest.MonkeyPatch, answer: bytes) -> None:
+    """A wrong echo is told, and proves no hang."""
+    Elsewhere(daemon).client.close()
+    monkeypatch.setattr(EchoProtocol, "dataReceived", lambda protocol, message: protocol.transport.write(answer))
+    found = daemon.findings()[0]
+    assert (found.verdict, found.reason) == (Verdict.UNANSWERED, "the answer is wrong")
+
+
+def test_elsewhere_large_answer(daemon: Daemon) -> None:
+    """An answer that the socketpair has no room for is sent piece by piece, as to a client."""
+    Elsewhere(daemon, reply=b"x" * 1_000_000).client.close()
+    assert daemon.verdicts() == [Verdict.ANSWERED] * 2
+
+
+def test_elsewhere_stop(daemon: Daemon) -> None:
+    """A check that is stopped leaves nothing open, however far it is."""
+    Elsewhere(daemon).client.close()
+    before = open_sockets()
+    for turns in range(4):
+        asked = daemon.check.check()
+        daemon.reactor.step(turns)
+        daemon.check.stop()
+        (failure,) = daemon.wait_for(asked)
+        if not isinstance(failure, list):
+            assert failure.check(CancelledError), failure
+        daemon.settle()
+        assert open_sockets() == before
+    assert daemon.verdicts() == [Verdict.ANSWERED] * 2
+
+
+def test_elsewhere_no_descriptor(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no descriptor is left TCP is not asked, and that is not a hang."""
+
+    def none(**kinds: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    Elsewhere(daemon).client.close()
+    monkeypatch.setattr("socket.socketpair", none)
+    found = daemon.findings()
+    assert [each.verdict for each in found] == [Verdict.UNANSWERED, Verdict.ANSWERED]
+    assert found[0].reason == "Too many open files"
 
 
 def test_elsewhere_on_a_low_port(daemon: Daemon) -> None:
@@ -114,28 +230,29 @@ def test_elsewhere_on_a_low_port(daemon: Daemon) -> None:
 
 
 def test_several_listeners(daemon: Daemon) -> None:
-    """Each is asked over a connection of its own, all at the same time."""
-
-    def made() -> list[socket.socket]:
-        found = [socket.socket() for _ in range(6)]
-        for each in found[:3]:
-            each.bind(("127.0.0.1", 0))
-            each.listen()
-        return found
-
-    found = in_namespace(made)
+    """Each is asked over a socketpair of its own, all at the same time."""
     daemon.factory = EchoFactory(FixedWord(b"ok"), daemon.traffic)
-    for sock in found[:3]:
+    for sock in in_namespace(lambda: [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]):
         with sock:
             port = EchoPort.adopt(sock.fileno(), daemon.factory, reactor=daemon.reactor)
             daemon.listeners.append(Listener("tcp", Address("", 0), port))
     daemon.check = HealthCheck(daemon.listeners, daemon.factory, daemon.reactor)
-    for number, (listener, client) in enumerate(zip(daemon.listeners, found[3:], strict=True)):
-        listener.startService()
-        with client:
-            client.connect(("127.0.0.1", listener.port.getHost().port))
-            client.shutdown(socket.SHUT_WR)
-            daemon.settle()
-        for _ in range(2):
-            found_so_far = [each.verdict is Verdict.ANSWERED for each in daemon.findings()[: number + 1]]
-            assert found_so_far == [True] * (number + 1)
+    for each in daemon.listeners:
+        each.startService()
+    assert daemon.verdicts() == [Verdict.ANSWERED] * 3
+    assert daemon.traffic.counters == Counters(health_checks=3)
+
+
+def test_vantage(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the daemon has the listener's network a new socket is bound there. Otherwise the kernel says why not."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.7", 0))
+        listener.listen()
+        assert has_network_of(listener)
+        with vantage(listener) as sock:
+            assert (sock.getsockname()[0], sock.getblocking()) == ("127.0.0.7", False)
+            sock.setblocking(True)
+            sock.connect(listener.getsockname())
+        monkeypatch.setattr("echotime.ports.vantage.ways_to", lambda listener: [("192.0.2.1", 1)])
+        with pytest.raises(OSError, match="Cannot assign requested address"):
+            vantage(listener)

@@ -20,8 +20,6 @@ MAY_IMPORT = {
     "desk": {"wire", "servers", "streams"},
     "command": {"wire", "sockopt", "clients", "demonstrations", "streams", "desk", "locale"},
     "locale": set(),
-    "manual": {"daemon", "command"},
-    "completion": {"daemon", "command", "demonstrations", "sockopt"},
     "daemon": {"wire", "sockopt", "ports", "servers", "desk", "locale"},
     "reactor": set(),
     "tap": {"wire", "sockopt", "ports", "servers", "desk", "daemon", "reactor"},

@@ -1,4 +1,4 @@
-"""docs/socket-options.md, made from the catalogue: ``python -m echotime.sockopt.document``."""
+"""Make docs/socket-options.md from the catalogue of socket options."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ that an option acts on in the tables below, and echotime does not set it there.
 
 
 def markdown() -> str:
-    """The whole document."""
+    """Return the whole document."""
     return "\n".join([_INTRODUCTION, *map(_chapter, CHAPTERS)])
 
 
@@ -81,7 +81,3 @@ def _words(option: Option) -> Iterator[str]:
         yield f"Warned of at start ({'/'.join(option.danger.transports)}): {option.danger.warning}."
     if names := ", ".join(f"{who} `{name}`" for who, name in option.elsewhere.names()):
         yield f"Elsewhere: {names}."
-
-
-if __name__ == "__main__":
-    print(markdown(), end="")

@@ -1,0 +1,31 @@
+"""Write all that `make docs` makes, below a directory: ``python docs/generate/write.py DIRECTORY``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+# the files are in English, and lines are as long as they come, whatever the language and the terminal are
+os.environ.update(LC_ALL="C.UTF-8", LANGUAGE="", COLUMNS="100000")
+
+import completion
+import man_pages
+import socket_options
+
+
+def main() -> None:
+    """Write all files below the directory that the command line names."""
+    files = {
+        "docs/socket-options.md": socket_options.markdown(),
+        **{f"docs/man/{name}": text for name, text in man_pages.pages().items()},
+        **{f"etc/completion/{name}": text for name, text in completion.scripts().items()},
+    }
+    for name, text in files.items():
+        path = Path(sys.argv[1], name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

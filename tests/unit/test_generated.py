@@ -1,0 +1,49 @@
+"""The files that `make docs` writes: those that are kept are current, and well formed."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from echotime.command.control_verbs import VERBS
+from echotime.daemon.options import Options
+
+ROOT = Path(__file__).parents[2]
+_BY_HAND = {Path("etc/completion/_twistd-echotime")}
+
+
+def test_current(tmp_path: Path) -> None:
+    """The generators write what is kept, whatever the language and the terminal are."""
+    environ = {**os.environ, "LC_ALL": "zh_CN.UTF-8", "LANGUAGE": "zh_CN", "COLUMNS": "40"}
+    subprocess.run([sys.executable, "docs/generate/write.py", tmp_path], check=True, timeout=60, cwd=ROOT, env=environ)
+    made = {each.relative_to(tmp_path) for each in tmp_path.rglob("*") if each.is_file()}
+    kept = {each.relative_to(ROOT) for folder in ("docs/man", "etc/completion") for each in (ROOT / folder).iterdir()}
+    assert made == kept - _BY_HAND | {Path("docs/socket-options.md")}
+    for each in made:
+        assert (tmp_path / each).read_text(encoding="utf-8") == (ROOT / each).read_text(encoding="utf-8")
+
+
+def test_man_pages_are_well_formed() -> None:
+    """Groff finds nothing to complain of, and shows every option of the daemon."""
+    if shutil.which("groff") is None:
+        pytest.skip("groff is not installed")
+    options = {f"--{name.rstrip('=')}" for name in Options().longOpt} - {"--help"}
+    assert {"--allow", "--operator", "--config"} <= options
+    for page, shown in (("echotime.1", {"--histogram", "--verify", *VERBS, "watch"}), ("twistd-echotime.8", options)):
+        ended = subprocess.run(
+            ["groff", "-man", "-Tutf8", "-ww", str(ROOT / "docs" / "man" / page)],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+        )
+        assert ended.stderr == ""
+        # bold is told in one of two ways
+        said = re.sub(r"\x1b\[[\d;]*m|.\x08", "", ended.stdout).replace("\u2010", "-").replace("\u2212", "-")
+        assert {each for each in shown if each not in said} == set()
