@@ -4,17 +4,6 @@ BIN := $(VENV)/bin
 PORT ?= 12345
 SECONDS ?= 300
 
-# where `make install` puts things; DESTDIR stands before all of it while a package is made
-PREFIX ?= /usr/local
-DESTDIR ?=
-SYSCONFDIR ?= /etc
-UNITDIR ?= $(PREFIX)/lib/systemd/system
-ZSHDIR ?= $(PREFIX)/share/zsh/site-functions
-# the Python that the daemon runs on: the system's, unless one is named
-SYSTEM_PYTHON = $(if $(filter file,$(origin PYTHON)),/usr/bin/python3,$(PYTHON))
-INSTALL = $(SYSTEM_PYTHON) -B etc/install
-TARGETS = --prefix '$(PREFIX)' --destdir '$(DESTDIR)' --sysconfdir '$(SYSCONFDIR)' --unitdir '$(UNITDIR)' --zshdir '$(ZSHDIR)'
-
 # the tests start a thousand processes, and without bytecode each would take twice as long to come up
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -80,11 +69,9 @@ wheel: $(VENV)/.test
 	rm -rf build
 	$(BIN)/python -m build --outdir dist .
 
-install:
-	$(INSTALL) install $(TARGETS)
-
-uninstall:
-	$(INSTALL) uninstall $(TARGETS)
+# to PREFIX, below DESTDIR, for the system's Python; etc/install.mk has all variables
+install uninstall:
+	@$(MAKE) --no-print-directory -f etc/install.mk $@
 
 # a Debian package for the Python of this distribution, in dist/; needs dpkg-deb
 deb:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 import shutil
@@ -68,7 +67,7 @@ class InstallTests(SynchronousTestCase):
         return {str(each.relative_to(self.system)) for each in self.system.rglob("*")}
 
     def mark(self) -> set[Path]:
-        """The environments that there are."""
+        """Return the folders of the environments that are installed."""
         return {each for each in self.home.iterdir() if each.is_dir() and not each.is_symlink()}
 
     def test_all(self) -> None:
@@ -77,6 +76,7 @@ class InstallTests(SynchronousTestCase):
         (self.folder / "staged" / self.system.relative_to("/")).rename(self.system)
         self.assert_brought()
         self.assert_runs()
+        self.assert_fails()
         self.assert_upgrades()
         self.assert_removes()
 
@@ -120,6 +120,15 @@ class InstallTests(SynchronousTestCase):
         )
         self.assertNotIn("plugin cache", said)
 
+    def assert_fails(self) -> None:
+        """Check that an upgrade for which pip finds no wheels changes nothing."""
+        before = self.tree()
+        places = (f"PREFIX={self.system}/usr", f"SYSCONFDIR={self.etc}")
+        without = ("env", "PIP_NO_INDEX=1", f"PIP_FIND_LINKS={self.folder}")
+        self.assertIn("No matching distribution", run(*without, "make", "-s", "install", *places, cwd=ROOT, status=2))
+        self.assertEqual(self.tree(), before)
+        run(self.tools / "echotime", "--version")
+
     def assert_upgrades(self) -> None:
         """What runs goes on; what was edited stays; what is new in it is beside it; one that was removed stays so."""
         default, conf = self.etc / "default/echotime", self.etc / "echotime/echotime.conf"
@@ -157,12 +166,12 @@ class InstallTests(SynchronousTestCase):
 
     def alter_record(self, edited: Path, stale: Path) -> None:
         """As if an older version had brought another of the one, and the other, too."""
-        record = self.home / "installed.json"
-        held = json.loads(record.read_text(encoding="utf-8"))
+        record = self.home / "installed"
         stale.write_text("old", encoding="utf-8")
-        held["configuration"][str(edited)] = "of another version"
-        held["files"][str(stale)] = hashlib.sha256(b"old").hexdigest()
-        record.write_text(json.dumps(held), encoding="utf-8")
+        held = [line for line in record.read_text(encoding="utf-8").splitlines() if not line.endswith(f" {edited}")]
+        for path, content in ((edited, b"of another version"), (stale, b"old")):
+            held.append(f"{hashlib.sha256(content).hexdigest()} {path}")
+        record.write_text("\n".join([*held, ""]), encoding="utf-8")
 
     def assert_removes(self) -> None:
         """All but what was edited; and what was there before."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import functools
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -102,7 +103,7 @@ class PackagingTests(SynchronousTestCase):
         names = set(zipfile.ZipFile(built("*.whl")).namelist())
         ours = {str(path.relative_to(ROOT)) for path in (ROOT / "echotime").rglob("*.py")}
         self.assertEqual(ours - names, set())
-        strangers = {name for name in names if not name.startswith(("echotime/", "echotime-"))}
+        strangers = {name for name in names if not name.startswith(("echotime/", "twisted_echotime-"))}
         self.assertEqual(strangers, {"twisted/plugins/echotime_plugin.py"})
         self.assertIn("echotime/py.typed", names)
         self.assertIn("echotime/locale/zh_CN/LC_MESSAGES/echotime.mo", names)
@@ -120,8 +121,16 @@ class PackagingTests(SynchronousTestCase):
             names = {name.partition("/")[2] for name in archive.getnames()}
         for path in ("Makefile", "LICENSE", "README.md", "CHANGELOG.md", "setup.cfg", "docs/design.md"):
             self.assertIn(path, names)
+        self.assertIn("etc/install.mk", names)
         tests = {str(path.relative_to(ROOT)) for path in (ROOT / "tests").rglob("*") if path.suffix in {".py", ".tac"}}
         self.assertEqual(tests - names, set())
+
+    def test_name(self) -> None:
+        """No document suggests `pip install echotime`: on the Python Package Index that is an unrelated project."""
+        documents = [*ROOT.glob("*.md"), *(each for each in (ROOT / "docs").rglob("*") if each.is_file())]
+        self.assertGreater(len(documents), 9)
+        for each in documents:
+            self.assertIsNone(re.search(r"pip3? install (\S+ )*echotime\b", each.read_text(encoding="utf-8")), each)
 
     def test_twisted_is_not_shadowed(self) -> None:
         """twisted/ and twisted/plugins/ have no __init__.py: with one, Twisted or our plugin could not be found."""

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import sys
 import unittest
 from pathlib import Path
 
 from tests.package.asking import BOTH, DEFAULT, PACKAGES, echo, run, show, time, traces
 
-INSTALLER = Path(__file__).parents[2] / "etc" / "install"
+ROOT = Path(__file__).parents[2]
 
 
 @unittest.skipIf("ECHOTIME_PACKAGES" not in os.environ, "runs in the container that `make test-deb` boots")
@@ -28,7 +27,7 @@ class InstalledTests(unittest.TestCase):
         warned = run("journalctl", "-u", BOTH[1], "-p", "warning", "-q", "-o", "cat", "--no-pager")
         self.assertEqual(warned, "")
         DEFAULT.write_text("# edited\n", encoding="utf-8")
-        said = run(sys.executable, "-B", INSTALLER, "uninstall")
+        said = run("make", "-s", "-C", ROOT, "uninstall")
         self.assertEqual(said, f"{DEFAULT} was edited, and stays\nechotime is uninstalled\n")
         self.assertRaises(ConnectionRefusedError, echo, b"hi")
         for unit in (*BOTH, "echotime@7777.socket"):
