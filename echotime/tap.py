@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 import select
 import sys
 from collections.abc import Iterable
@@ -14,8 +13,7 @@ from twisted.python.usage import UsageError
 from echotime.daemon import options as daemon_options
 from echotime.daemon.assembly import Assembly
 from echotime.daemon.failure import usage_failed
-from echotime.daemon.journal import JOURNAL_LOGGER, is_journal
-from echotime.daemon.log_stream import LogStream
+from echotime.daemon.log_stream import choose_logger
 from echotime.daemon.reload import Reload
 from echotime.daemon.service import Daemon
 from echotime.daemon.settings import Settings
@@ -32,9 +30,10 @@ class Options(daemon_options.Options):
         except UsageError as error:
             usage_failed(str(error))
         _install_reactor()
-        if self.parent is not None and self.settings.log_here and is_journal(1, os.environ):
-            # before twistd makes its logger; one that was asked for stays
-            self.parent["logger"] = self.parent.get("logger") or JOURNAL_LOGGER
+        if self.parent is not None:
+            from twisted.internet import reactor
+
+            choose_logger(self.parent, reactor)
 
 
 def _install_reactor() -> None:
@@ -49,8 +48,6 @@ def makeService(options: daemon_options.Options) -> Daemon:
     """The daemon for parsed options, on the reactor that twistd runs."""
     from twisted.internet import reactor
 
-    if options.parent is not None and options.parent["nodaemon"]:
-        sys.stdout = LogStream(sys.stdout, reactor)
     assembly = Assembly(options.settings, reactor)
     if options["config"] is not None:
         supervision = assembly.service.supervision

@@ -9,15 +9,12 @@ import os
 import re
 import socket
 import struct
-import sys
 from collections.abc import Iterator, Mapping
 from typing import IO, Any
 
 from twisted.logger import FileLogObserver, ILogObserver, LogEvent, LogLevel, eventAsText
 from zope.interface import implementer
 
-JOURNAL_LOGGER = "echotime.daemon.journal.journal_observer"
-"""What twistd's --logger takes."""
 SOCKET = "/run/systemd/journal/socket"
 _PRIORITIES = {LogLevel.critical: 2, LogLevel.error: 3, LogLevel.warn: 4, LogLevel.info: 6, LogLevel.debug: 7}
 """As syslog(3) numbers them."""
@@ -33,11 +30,6 @@ def is_journal(descriptor: int, environment: Mapping[str, str]) -> bool:
     except OSError:
         return False
     return environment.get("JOURNAL_STREAM") == f"{found.st_dev}:{found.st_ino}"
-
-
-def journal_observer() -> Journal:
-    """For the standard output of this moment."""
-    return Journal(sys.stdout)
 
 
 @implementer(ILogObserver)

@@ -1,7 +1,7 @@
-"""Standard output for twistd's log that nothing can hold up: a reader that is slow, stopped or gone, a full disk.
+"""The choice of the log's target, and a standard output that never blocks: without a reader, full, or on a full disk.
 
-twistd writes its log with print's means: a pipe that nobody reads stops the whole daemon at its first full buffer, and
-so does a terminal behind a connection that is lost.
+twistd writes its log with blocking writes. A pipe that is not read would stop the whole daemon at its first full
+buffer, and so would a terminal behind a connection that is lost.
 """
 
 from __future__ import annotations
@@ -10,30 +10,74 @@ import os
 import select
 import socket
 import stat
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, NamedTuple, TextIO
+from pathlib import Path
+from typing import Any, TextIO
 
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import LogLevel, formatEventAsClassicLogText
+from twisted.logger import ILogObserver, LogLevel, formatEventAsClassicLogText, textFileLogObserver
+
+from echotime.daemon.journal import Journal, is_journal
 
 _INTERVAL = 1.0
-"""Seconds between two looks whether there is room again."""
+"""Seconds between two attempts to write."""
+_STANDARD_OUTPUT = 1
+
+
+def is_logged_here(twistd: Mapping[str, Any]) -> bool:
+    """Return True unless twistd's options send the log to a file or to syslog."""
+    return twistd.get("logfile") in {None, "-"} and not twistd.get("syslog")
+
+
+def choose_logger(twistd: Any, clock: IReactorTime) -> None:
+    """Replace standard output of `twistd -n`, and twistd's logger where it would log there or to the journal.
+
+    A file, syslog and `--logger` stay as they were given. twistd imports its logger by name, before it makes the
+    application.
+    """
+    foreground = twistd["nodaemon"]
+    if foreground:
+        sys.stdout = LogStream(sys.stdout, clock)
+    if is_logged_here(twistd) and (foreground or is_journal(_STANDARD_OUTPUT, os.environ)):
+        twistd["logger"] = twistd.get("logger") or f"{__name__}.{log_observer.__name__}"
+
+
+def log_observer() -> ILogObserver:
+    """Return the observer for what standard output is: the journal's stream, or anything else that takes lines."""
+    return (Journal if is_journal(_STANDARD_OUTPUT, os.environ) else textFileLogObserver)(sys.stdout)
 
 
 class Outlet:
-    """Writes what a descriptor takes at once; never waits, and never raises an OSError.
+    """Writes to a descriptor without blocking, and without raising an OSError.
 
-    A pipe or terminal is opened once more, without blocking: on the descriptor itself that flag would be everybody's
-    who shares it. Where that may not be, poll is asked: a pipe that has room takes as much as PIPE_BUF at once.
+    A pipe or terminal is opened once more with O_NONBLOCK, as the flag on the descriptor itself would affect all who
+    share it. Where it may not be opened, poll(2) is asked: a pipe that is writable takes PIPE_BUF bytes.
     """
 
     def __init__(self, descriptor: int) -> None:
-        self.descriptor, self._ready, self._write, self.close = _means(descriptor)
+        self.descriptor = descriptor
+        self.close: Callable[[], object] = lambda: None
+        self._ready: Callable[[], object] = lambda: True
+        self._write: Callable[[bytes], int] = partial(os.write, descriptor)
+        mode = os.fstat(descriptor).st_mode
+        if stat.S_ISSOCK(mode):
+            sock = socket.socket(fileno=os.dup(descriptor))
+            self._write, self.close = (lambda data: sock.send(data, socket.MSG_DONTWAIT)), sock.close
+        elif stat.S_ISFIFO(mode) or os.isatty(descriptor):
+            try:
+                own = os.open(f"/proc/self/fd/{descriptor}", os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
+            except OSError:
+                poll = select.poll()
+                poll.register(descriptor, select.POLLOUT)
+                self._ready = partial(poll.poll, 0)
+            else:
+                self.descriptor, self._write, self.close = own, partial(os.write, own), partial(os.close, own)
 
     def write(self, data: bytes) -> int:
-        """Write from the beginning; how many bytes."""
+        """Write from the beginning of `data`; return the number of bytes written."""
         done = 0
         try:
             while done < len(data) and self._ready():
@@ -44,102 +88,52 @@ class Outlet:
 
 
 class LogStream:
-    """Stands in for a text stream. A line that there is no room for is left out, and counted.
+    """A text stream that drops a line it cannot write at once, and counts it.
 
-    One line tells how many as soon as there is room: with the next line, or within a second. A line that was begun is
-    completed before any other. What was never open takes nothing and misses nothing.
+    One line tells the number of dropped lines, with the next line that can be written or within a second of that. A
+    line that was begun is completed before any other. None stands for a standard output that was closed.
     """
 
-    encoding = "utf-8"
-
     def __init__(self, stream: TextIO | None, clock: IReactorTime) -> None:
-        self._stream = stream
+        self._stream = stream or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - open until the end
+        self._stream.flush()
         self._clock = clock
-        self._outlet = None
-        if stream is not None:
-            stream.flush()
-            self.encoding = stream.encoding
-            self._outlet = Outlet(stream.fileno())
+        self._outlet = Outlet(self._stream.fileno())
         self._begun = b""
         self._lost = 0
         self._waits = False
 
     def write(self, text: str) -> int:
-        """Write it, or count it as lost."""
-        if self._outlet is not None:
-            self._begun = self._begun[self._outlet.write(self._begun) :]
-            if self._begun or not self._written(self._outlet, text):
-                self._lost += text.count("\n")
-                self._wait()
-        return len(text)
-
-    def _written(self, outlet: Outlet, text: str) -> bool:
-        """Whether all of it was, or at least begun."""
-        data = (self._missing() + text).encode(self.encoding, "backslashreplace")
-        done = outlet.write(data)
+        """Write the text, or count its lines as lost."""
+        self._begun = self._begun[self._outlet.write(self._begun) :]
+        data = (self._missing() + text).encode(self._stream.encoding, "backslashreplace")
+        done = 0 if self._begun else self._outlet.write(data)
         if done:
             self._begun, self._lost = data[done:], 0
-        return not data or done > 0
+        else:
+            self._lost += text.count("\n")
+        if (self._begun or self._lost) and not self._waits:
+            self._waits = True
+            self._clock.callLater(_INTERVAL, self._again)
+        return len(text)
 
     def _missing(self) -> str:
-        """What is told of lost lines; in the form of twistd's log."""
+        """Return the line about dropped lines, in the form of twistd's log; empty if there are none."""
         if not self._lost:
             return ""
         event = {"log_format": "log lines lost: {number}", "number": self._lost, "log_time": time.time()}
         return formatEventAsClassicLogText({**event, "log_namespace": __name__, "log_level": LogLevel.warn}) or ""
 
-    def _wait(self) -> None:
-        if not self._waits:
-            self._waits = True
-            self._clock.callLater(_INTERVAL, self._again)
-
     def _again(self) -> None:
         self._waits = False
         self.write("")
-        if self._begun or self._lost:
-            self._wait()
 
     def flush(self) -> None:
-        """Nothing is kept that could be written."""
+        """Do nothing: all that could be written was."""
 
     def fileno(self) -> int:
-        """The descriptor for others that write here and do not wait. OSError if there is none."""
-        if self._outlet is None:
-            raise OSError("standard output is closed")
+        """Return the descriptor for others that write here without blocking."""
         return self._outlet.descriptor
-
-    def isatty(self) -> bool:
-        """Whether it is a terminal."""
-        return self._stream is not None and self._stream.isatty()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
-
-
-class _Means(NamedTuple):
-    """How to write to a descriptor: whether to try, and what tries; and what undoes the preparations for it."""
-
-    descriptor: int
-    ready: Callable[[], object]
-    write: Callable[[bytes], int]
-    close: Callable[[], object]
-
-
-def _means(descriptor: int) -> _Means:
-    mode = os.fstat(descriptor).st_mode
-    if stat.S_ISSOCK(mode):
-        sock = socket.socket(fileno=os.dup(descriptor))
-        return _Means(descriptor, _always, lambda data: sock.send(data, socket.MSG_DONTWAIT), sock.close)
-    if not stat.S_ISFIFO(mode) and not os.isatty(descriptor):
-        return _Means(descriptor, _always, partial(os.write, descriptor), _always)
-    try:
-        own = os.open(f"/proc/self/fd/{descriptor}", os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
-    except OSError:
-        poll = select.poll()
-        poll.register(descriptor, select.POLLOUT)
-        return _Means(descriptor, partial(poll.poll, 0), partial(os.write, descriptor), _always)
-    return _Means(own, _always, partial(os.write, own), partial(os.close, own))
-
-
-def _always() -> bool:
-    return True

@@ -17,6 +17,7 @@ from twisted.python import usage
 import echotime
 from echotime.daemon import coercions, config_file
 from echotime.daemon.activation import original_environment, passed
+from echotime.daemon.log_stream import is_logged_here
 from echotime.daemon.option_table import COMPLETIONS, FLAGS, PARAMETERS
 from echotime.daemon.settings import DEFAULT_PORT, Address, Passed, Settings
 from echotime.ports.target import target
@@ -133,7 +134,7 @@ class Options(usage.Options):
             answer_low_ports=bool(self["answer-low-ports"]),
             answer_broadcast=bool(self["answer-broadcast"]),
             require_sync=bool(self["require-sync"]),
-            log_here=self._log_here(),
+            log_here=is_logged_here(self.parent or {}),
             wait_for_operator=bool(self["wait-for-operator"]),
             control=self._one("control", self._socket_path) or coercions.runtime_socket(os.environ),
             control_group=self._one("control-group", coercions.group),
@@ -173,11 +174,6 @@ class Options(usage.Options):
     def _nearest(self, name: str, known: Iterable[str]) -> str:
         """Return a hint for an unknown name; none if the fault will not be listed, as to look for one takes long."""
         return _nearest(name, known) if len(self._faults) < _MOST_FAULTS else ""
-
-    def _log_here(self) -> bool:
-        """Whether twistd's log goes to standard output."""
-        twistd: Any = self.parent or {}
-        return twistd.get("logfile") in {None, "-"} and not twistd.get("syslog")
 
     def _check_operator(self, settings: Settings) -> None:
         """Options that only make sense with an operator, and an operator with nowhere to sit."""

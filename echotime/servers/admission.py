@@ -57,8 +57,8 @@ class Admission:
     def admits(self, host: str, source: str) -> bool:
         """Whether to serve one more from a numeric address, which belongs to a source (servers.source).
 
-        Where all places are taken, a source that has none gets one: that of the connection that is idle for longest, of
-        the source that has most. Unless too many come at once.
+        At the connection limit, a source without connections evicts a connection of the largest source, one that is
+        idle for long, unless too many evictions are pending.
         """
         if self._access.restricts and not self._access.admits(host):
             self._counters.refused_connections += 1
@@ -76,7 +76,7 @@ class Admission:
         return True
 
     def _evict(self) -> None:
-        guest: Evictable = self._crowd.longest_idle_of_most()  # type: ignore[assignment]  # as entered takes only those
+        guest: Evictable = self._crowd.eviction_candidate()  # type: ignore[assignment]  # as entered takes only those
         # not only when its connection is lost, which is later: until then its place is somebody else's
         self._crowd.discard(guest)
         self._leaving.add(guest)

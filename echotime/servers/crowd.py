@@ -1,116 +1,101 @@
-"""Who is connected, by source; which source has most connections, and which of its connections is idle for longest.
+"""The connection table: connections by source, sources by their number of connections, and which one to evict.
 
-Each question is answered in constant time, averaged over all connections and messages: it is asked for each connection
-that comes while there is no room, and those may be many.
+Every call takes constant time. At the connection limit each new connection asks for a connection to evict, and an
+attacker may open many.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
-from itertools import islice
-from typing import Protocol
+from collections import defaultdict
+from random import Random
+from typing import Protocol, TypeVar
 
-_COMPARED = 16
-"""Of sources that have equally many connections, so many that were silent since they came are compared."""
-_LOOKED_AT = 256
-"""So many are looked at, at most, to find them."""
+SAMPLE = 16
+"""Connections that are compared for one eviction."""
+
+_T = TypeVar("_T")
 
 
 class Guest(Protocol):
-    """What is known of a connection."""
+    """A connection as the table sees it."""
 
     number: int
-    """Higher for the later one."""
+    """Higher for a later connection."""
     source: str
     last_active: float
 
 
-class Crowd:
-    """Connections and their sources. A source that has none left costs nothing."""
+class _IndexedList(list[_T]):
+    """A list without order, from which an item is removed in constant time: the last item takes its place."""
+
+    __slots__ = ("_index",)
 
     def __init__(self) -> None:
-        self._number = 0
-        self._groups: dict[str, set[Guest]] = {}
-        self._by_size: list[OrderedDict[str, float]] = [OrderedDict()]
-        """The sources that have so many connections, in a line; and when one of theirs came, or was active then."""
-        self._largest = 0
-        self._rows: dict[str, deque[tuple[float, Guest]]] = {}
-        """Connections of a source in the order of their idleness, as it was at some moment."""
+        self._index: dict[_T, int] = {}
+
+    def __contains__(self, item: object) -> bool:
+        return item in self._index
+
+    def append(self, item: _T) -> None:
+        self._index[item] = len(self)
+        super().append(item)
+
+    def remove(self, item: _T) -> None:
+        index, last = self._index.pop(item), self.pop()
+        if index < len(self):
+            self[index] = last
+            self._index[last] = index
+
+
+class Crowd:
+    """Connections and their sources. Nothing is kept of a source without connections."""
+
+    def __init__(self, random: Random | None = None) -> None:
+        self._random = random or Random()
+        self._number = self._largest = 0
+        self._groups: defaultdict[str, _IndexedList[Guest]] = defaultdict(_IndexedList)
+        self._by_size: defaultdict[int, _IndexedList[str]] = defaultdict(_IndexedList)
+        """The sources that have so many connections."""
 
     def __len__(self) -> int:
         return self._number
 
     def number_of(self, source: str) -> int:
-        """How many connections a source has."""
+        """Return how many connections a source has."""
         return len(self._groups.get(source, ()))
 
     def add(self, guest: Guest) -> None:
-        """One more is here."""
-        source = guest.source
-        group = self._groups.get(source)
-        if group is None:
-            group = self._groups[source] = set()
-        else:
-            del self._by_size[len(group)][source]
-        group.add(guest)
-        self._number += 1
-        size = len(group)
-        if size > self._largest:
-            self._largest = size
-            if size == len(self._by_size):
-                self._by_size.append(OrderedDict())
-        self._by_size[size][source] = guest.last_active
+        """Add a connection."""
+        self._groups[guest.source].append(guest)
+        self._resized(guest.source, 1)
 
     def discard(self, guest: Guest) -> None:
-        """It is gone; nothing to do if it was already."""
-        source = guest.source
-        group = self._groups.get(source)
-        if group is None or guest not in group:
-            return
-        since = self._by_size[len(group)].pop(source)
-        group.remove(guest)
-        self._number -= 1
-        if group:
-            self._by_size[len(group)][source] = since
+        """Remove a connection. Do nothing if it was removed before."""
+        if guest in self._groups.get(guest.source, ()):
+            self._groups[guest.source].remove(guest)
+            self._resized(guest.source, -1)
+
+    def _resized(self, source: str, by: int) -> None:
+        self._number += by
+        size = len(self._groups[source])
+        if before := size - by:
+            self._by_size[before].remove(source)
+            if not self._by_size[before]:
+                del self._by_size[before]
+        if size:
+            self._by_size[size].append(source)
         else:
             del self._groups[source]
-            self._rows.pop(source, None)
-        if not self._by_size[self._largest]:
-            # it was the only one of the largest, and is one smaller now
-            self._largest -= 1
+        if size > self._largest or self._largest not in self._by_size:
+            self._largest = size
 
-    def longest_idle_of_most(self) -> Guest:
-        """The longest idle connection of the source that has most; there is at least one connection.
+    def eviction_candidate(self) -> Guest:
+        """Return the longest idle of 16 random connections of the largest source, or of all where it has fewer.
 
-        Of many sources that have equally many, who was active since it was put in the line goes to its end, so that
-        those who came early and are busy do not give way to the silent ones behind them.
+        Where several sources are the largest, the 16 are drawn from the connections of all of them. There must be at
+        least one connection.
         """
-        line = self._by_size[self._largest]
-        silent: list[Guest] = []
-        active: list[Guest] = []
-        for source, since in islice(line.items(), _LOOKED_AT):
-            guest = self._longest_idle(source)
-            (active if guest.last_active > since else silent).append(guest)
-            if len(silent) == _COMPARED:
-                break
-        for guest in active:
-            line[guest.source] = guest.last_active
-            line.move_to_end(guest.source)
-        return min(silent + active, key=lambda guest: (guest.last_active, guest.number))
-
-    def _longest_idle(self, source: str) -> Guest:
-        """Of one source.
-
-        All are put in a row once in a while. Who is still there, and has not been active since, is idle for longer than
-        all behind, and than all that came or were active later.
-        """
-        group = self._groups[source]
-        row = self._rows.setdefault(source, deque())
-        while True:
-            while row:
-                since, guest = row[0]
-                if guest in group and guest.last_active == since:
-                    return guest
-                row.popleft()
-            ranked = sorted(group, key=lambda guest: (guest.last_active, guest.number))
-            row.extend((guest.last_active, guest) for guest in ranked)
+        size, sources = self._largest, self._by_size[self._largest]
+        drawn = self._random.sample(range(size * len(sources)), min(SAMPLE, size * len(sources)))
+        sample = [self._groups[sources[each // size]][each % size] for each in drawn]
+        return min(sample, key=lambda guest: (guest.last_active, guest.number))

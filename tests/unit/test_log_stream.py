@@ -7,6 +7,7 @@ import os
 import re
 import resource
 import socket
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,7 +16,7 @@ import pytest
 from twisted.internet.task import Clock
 
 from echotime.daemon import log_stream
-from echotime.daemon.log_stream import LogStream
+from echotime.daemon.log_stream import LogStream, choose_logger
 
 _PAGE = 4096
 _LINE = "x" * 99 + "\n"
@@ -45,7 +46,6 @@ class Written(NamedTuple):
 
 def close(stream: LogStream) -> None:
     """Close what it opened for itself."""
-    assert stream._outlet is not None
     stream._outlet.close()
 
 
@@ -177,6 +177,35 @@ def test_full() -> None:
         assert stream._begun == b""
 
 
+_OURS = "echotime.daemon.log_stream.log_observer"
+
+
+@pytest.mark.parametrize(
+    ("twistd", "in_front", "journal"),
+    [
+        ({"nodaemon": True}, _OURS, _OURS),
+        ({"nodaemon": True, "logfile": "-"}, _OURS, _OURS),
+        ({"nodaemon": False}, None, _OURS),
+        ({"nodaemon": True, "logfile": "twistd.log"}, None, None),
+        ({"nodaemon": True, "syslog": True}, None, None),
+        ({"nodaemon": True, "logger": "a.logger"}, "a.logger", "a.logger"),
+    ],
+)
+def test_choice(
+    twistd: dict[str, Any], in_front: str | None, journal: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Check which logger twistd is given, and that standard output of `twistd -n` never blocks, whatever the logger."""
+    with Path(os.devnull).open("w", encoding="ascii") as given:
+        for here, logger in ((False, in_front), (True, journal)):
+            with monkeypatch.context() as patch:
+                patch.setattr(log_stream, "is_journal", lambda *descriptor, here=here: here)
+                patch.setattr(sys, "stdout", given)
+                options = dict(twistd)
+                choose_logger(options, Clock())
+                assert options.get("logger") == logger
+                assert isinstance(sys.stdout, LogStream) is (sys.stdout is not given) is twistd.get("nodaemon", False)
+
+
 def test_what_cannot_be_encoded(tmp_path: Path) -> None:
     """It is written as an escape."""
     with (tmp_path / "log").open("w", encoding="ascii") as file:
@@ -185,13 +214,11 @@ def test_what_cannot_be_encoded(tmp_path: Path) -> None:
 
 
 def test_closed() -> None:
-    """Standard output that was closed takes nothing, misses nothing, and is no terminal."""
+    """Check that a standard output that was closed loses nothing that is told, and is no terminal."""
     clock = Clock()
     stream: Any = LogStream(None, clock)
     assert stream.write(_LINE) == len(_LINE)
     assert clock.getDelayedCalls() == []
     assert not stream.isatty()
-    with pytest.raises(OSError, match="closed"):
-        stream.fileno()
-    with pytest.raises(AttributeError):
-        stream.buffer.write(b"")
+    assert os.path.samestat(os.fstat(stream.fileno()), Path(os.devnull).stat())
+    stream._stream.close()
