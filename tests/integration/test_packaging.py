@@ -126,7 +126,7 @@ class PackagingTests(SynchronousTestCase):
         self.assertEqual(tests - names, set())
 
     def test_name(self) -> None:
-        """No document nor requirement names echotime to pip: on the Python Package Index that is an unrelated project."""
+        """Nothing has pip fetch echotime: on the Python Package Index that is an unrelated project."""
         with zipfile.ZipFile(built("*.whl")) as wheel:
             (metadata,) = (name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
             lines = wheel.read(metadata).decode("utf-8").splitlines()

@@ -76,12 +76,3 @@ def test_plugin_imports_nothing_of_ours() -> None:
     """`twistd --help` loads the plugin, and must not load the daemon for it."""
     plugin = ROOT / "twisted" / "plugins" / "echotime_plugin.py"
     assert not [name for name in imported(plugin) if name.startswith("echotime")]
-
-
-def test_wheel_lists_every_room() -> None:
-    """setup.cfg names each package by hand; none is forgotten."""
-    listed = (ROOT / "setup.cfg").read_text(encoding="utf-8")
-    for path in MODULES:
-        if path.name == "__init__.py" and path.parent.name != "echotime":
-            package = ".".join(path.parent.relative_to(ROOT).parts)
-            assert f"\n    {package}\n" in listed
