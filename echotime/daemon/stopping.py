@@ -14,9 +14,6 @@ from echotime.daemon.memory import watch_memory
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 GRACE = 5.0
 """Seconds that a stop may take besides the drain."""
-SPINNING = 30.0
-"""Seconds of CPU time in which the reactor must have turned."""
-_BEAT = 5.0
 
 
 class Stopping:
@@ -58,17 +55,11 @@ class Stopping:
     def _install(self) -> None:
         signal.signal(signal.SIGALRM, lambda number, frame: os._exit(1))
         watch_memory(lambda: self.failed("out of memory", at_once=True), self._reactor)
-        self._beat()
         for number in _SIGNALS:
             before = signal.getsignal(number)
             if callable(before):
                 self._before[number] = before
                 signal.signal(number, self._signalled)
-
-    def _beat(self) -> None:
-        # whose reactor does not turn, and is busy all the same, is ended by SIGPROF: no Python is needed for that
-        signal.setitimer(signal.ITIMER_PROF, SPINNING)
-        self._reactor.callLater(_BEAT, self._beat)
 
     def _signalled(self, number: int, frame: Any) -> None:
         if next(self._reasons) == 0:

@@ -10,12 +10,12 @@ from echotime.daemon import stopping
 from echotime.daemon.settings import Address, Settings
 from echotime.servers.replies import IReplySource
 
-stopping.SPINNING = stopping.GRACE = 1.0
+stopping.GRACE = 1.0
 
 
 @implementer(IReplySource)
 class OddWords:
-    """Out of memory for `memory`, without end for `spin`; for `stuck` the daemon cannot stop, and must."""
+    """Out of memory for `memory`; for `stuck` the daemon cannot stop, and must."""
 
     always = None
 
@@ -25,8 +25,6 @@ class OddWords:
         if message == b"stuck":
             reactor.addSystemEventTrigger("before", "shutdown", Deferred)
             raise MemoryError
-        while message == b"spin":
-            pass
         return b"now"
 
 

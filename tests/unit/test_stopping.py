@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from echotime.daemon import stopping
-from echotime.daemon.stopping import GRACE, SPINNING, Stopping
+from echotime.daemon.stopping import GRACE, Stopping
 
 _DRAIN = 7
 
@@ -17,7 +17,7 @@ _DRAIN = 7
 class Process:
     """A reactor and the signals of a process, which notes what happens to it."""
 
-    ITIMER_REAL, ITIMER_PROF = signal.ITIMER_REAL, signal.ITIMER_PROF
+    ITIMER_REAL = signal.ITIMER_REAL
     SIGALRM = signal.SIGALRM
 
     def __init__(self) -> None:
@@ -57,9 +57,6 @@ class Process:
     def callFromThread(self, call: Callable[[], object]) -> None:  # noqa: N802 - Twisted's name
         """At once."""
         call()
-
-    def callLater(self, seconds: float, call: Callable[[], object]) -> None:  # noqa: N802 - Twisted's name
-        """Never."""
 
 
 @pytest.fixture
@@ -126,8 +123,3 @@ def test_at_once_while_it_stops(process: Process, ends: Stopping) -> None:
     ends.failed("worse", at_once=True)
     assert process.noted == ["why", "stopped", "ended"]
     assert process.timers[signal.ITIMER_REAL] == GRACE
-
-
-def test_a_process_that_spins(process: Process, ends: Stopping) -> None:
-    """The timer that ends it runs from when the reactor does."""
-    assert process.timers == {signal.ITIMER_PROF: SPINNING}
