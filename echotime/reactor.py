@@ -40,9 +40,9 @@ from zope.interface import Attribute
 
 MAX_EVENTS = 128
 """Events an iteration handles before timers and threads get their turn."""
-_READ = EPOLLIN | EPOLLRDHUP
+_READ_EVENTS = EPOLLIN | EPOLLRDHUP
 """The events of a connection that is read: EPOLLRDHUP tells that an end of file follows the data."""
-_DONE = Failure(CONNECTION_DONE)
+_CONNECTION_DONE = Failure(CONNECTION_DONE)
 
 
 class IChangelistConnection(IReadWriteDescriptor):
@@ -73,74 +73,74 @@ class ChangelistReactor(EPollReactor):
         """Descriptors of all other selectables that epoll knows."""
         self._registered: dict[int, int] = {}
         """Event masks of the connections that epoll knows, by descriptor."""
-        self._new: list[int] = []
+        self._new_connections: list[int] = []
         """Descriptors of connections that began in this iteration."""
-        self._changed: set[int] = set()
+        self._changed_connections: set[int] = set()
         """Descriptors of connections whose mask may have to change."""
         super().__init__()
 
     def addReader(self, reader: Any) -> None:
         """As EPollReactor; put off for a connection that uses the changelist."""
         fd = reader.fileno()
-        if self._connections.get(fd) is not reader and not self._begin(reader, fd):
+        if self._connections.get(fd) is not reader and not self._add_connection(reader, fd):
             super().addReader(reader)
-            self._note_other(fd)
+            self._track_other(fd)
         elif fd not in self._reads:
             self._reads.add(fd)
-            self._changed.add(fd)
+            self._changed_connections.add(fd)
 
     def addWriter(self, writer: Any) -> None:
         """As EPollReactor; put off for a connection that uses the changelist."""
         fd = writer.fileno()
-        if self._connections.get(fd) is not writer and not self._begin(writer, fd):
+        if self._connections.get(fd) is not writer and not self._add_connection(writer, fd):
             super().addWriter(writer)
-            self._note_other(fd)
+            self._track_other(fd)
         elif fd not in self._writes:
             self._writes.add(fd)
-            self._changed.add(fd)
+            self._changed_connections.add(fd)
 
     def removeReader(self, reader: Any) -> None:
         """As EPollReactor; put off for a connection that uses the changelist and is not lost."""
         fd = reader.fileno()
         if self._connections.get(fd) is not reader:
             super().removeReader(reader)
-            self._note_other(fd)
+            self._track_other(fd)
         elif not reader.connected:  # type: ignore[union-attr]
-            self._forget(fd)
+            self._remove_connection(fd)
         elif fd in self._reads:
             self._reads.remove(fd)
-            self._changed.add(fd)
+            self._changed_connections.add(fd)
 
     def removeWriter(self, writer: Any) -> None:
         """As EPollReactor; put off for a connection that uses the changelist and is not lost."""
         fd = writer.fileno()
         if self._connections.get(fd) is not writer:
             super().removeWriter(writer)
-            self._note_other(fd)
+            self._track_other(fd)
         elif not writer.connected:  # type: ignore[union-attr]
-            self._forget(fd)
+            self._remove_connection(fd)
         elif fd in self._writes:
             self._writes.remove(fd)
-            self._changed.add(fd)
+            self._changed_connections.add(fd)
 
     def removeAll(self) -> list[Any]:
         """As EPollReactor; connections that are neither read nor written are removed, too."""
         connections = list(self._connections.values())
         for fd in list(self._connections):
-            self._forget(fd)
+            self._remove_connection(fd)
         return [*connections, *super().removeAll()]
 
-    def _begin(self, selectable: Any, fd: int) -> bool:
+    def _add_connection(self, selectable: Any, fd: int) -> bool:
         """Return True for a new connection that uses the changelist. Raises ValueError if it is lost."""
         if not getattr(selectable, "uses_changelist", False):
             return False
         if fd < 0:
             raise ValueError("file descriptor cannot be a negative integer (-1)")  # as epoll_ctl(2) would refuse it
         self._selectables[fd] = self._connections[fd] = selectable
-        self._new.append(fd)
+        self._new_connections.append(fd)
         return True
 
-    def _forget(self, fd: int) -> None:
+    def _remove_connection(self, fd: int) -> None:
         del self._selectables[fd], self._connections[fd]
         self._reads.discard(fd)
         self._writes.discard(fd)
@@ -153,7 +153,7 @@ class ChangelistReactor(EPollReactor):
             self.on_memory_error()
         log.err()
 
-    def _note_other(self, fd: int) -> None:
+    def _track_other(self, fd: int) -> None:
         """Note that a selectable was registered or unregistered."""
         if fd in self._selectables:
             self._others.add(fd)
@@ -165,7 +165,7 @@ class ChangelistReactor(EPollReactor):
     def doPoll(self, timeout: float | None) -> None:
         """Wait at most `timeout` seconds for events, None for ever, and handle at most MAX_EVENTS of them."""
         try:
-            if self._changed:
+            if self._changed_connections:
                 # A timer changed something. What happens now may set another timer, so do not wait.
                 self._apply_changes()
                 timeout = 0
@@ -185,10 +185,10 @@ class ChangelistReactor(EPollReactor):
                     if why:
                         self._disconnect(selectable, why, True)
                 else:
-                    self._handle(selectable, fd, event)
+                    self._handle_event(selectable, fd, event)
             if len(events) == MAX_EVENTS and connections:
                 self._dispatch_others()
-            if self._changed:
+            if self._changed_connections:
                 self._apply_changes()
         except BaseException:
             # an error that could not even be logged
@@ -215,9 +215,9 @@ class ChangelistReactor(EPollReactor):
         for fd, event in poll.poll(0):
             self._dispatch(fd, event)
 
-    def _handle(self, connection: Any, fd: int, event: int) -> None:
+    def _handle_event(self, connection: Any, fd: int, event: int) -> None:
         """Handle an event of a connection, of whatever kind."""
-        if event == _READ:
+        if event == _READ_EVENTS:
             self._read_to_end(connection, fd)
         elif event == EPOLLHUP and not self._registered.get(fd):
             # an orderly end that its protocol has yet to answer: no reset, and reported again and again
@@ -239,9 +239,9 @@ class ChangelistReactor(EPollReactor):
             # what that does for the ordinary end of a connection, without its detours
             elif is_read:
                 self.removeReader(selectable)
-                selectable.readConnectionLost(_DONE)
+                selectable.readConnectionLost(_CONNECTION_DONE)
             else:
-                selectable.connectionLost(_DONE)
+                selectable.connectionLost(_CONNECTION_DONE)
         except BaseException:  # as in _read_or_write
             self._log_error()
 
@@ -271,12 +271,12 @@ class ChangelistReactor(EPollReactor):
 
     def _apply_changes(self) -> None:
         """Read new connections, try to write once, and register what is left to wait for."""
-        new, self._new = self._new, []
+        new, self._new_connections = self._new_connections, []
         for fd in new:
             connection = self._connections.get(fd)
             if connection is not None:
                 self._read_to_end(connection, fd)
-        changed = self._changed
+        changed = self._changed_connections
         while changed:
             fd = changed.pop()
             connection = self._connections.get(fd)
@@ -288,7 +288,7 @@ class ChangelistReactor(EPollReactor):
                 self._register(connection, fd)
 
     def _register(self, connection: Any, fd: int) -> None:
-        mask = (_READ if fd in self._reads else 0) | (EPOLLOUT if fd in self._writes else 0)
+        mask = (_READ_EVENTS if fd in self._reads else 0) | (EPOLLOUT if fd in self._writes else 0)
         registered = self._registered.get(fd)
         if mask == registered:
             return

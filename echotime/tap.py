@@ -11,16 +11,16 @@ from typing import Any
 from twisted.python.usage import UsageError
 
 from echotime.daemon import options as daemon_options
-from echotime.daemon.assembly import Assembly
-from echotime.daemon.failure import usage_failed
+from echotime.daemon.assembly import DaemonBuilder
+from echotime.daemon.failure import exit_with_usage_errors
 from echotime.daemon.log_stream import choose_logger
-from echotime.daemon.reload import Reload
+from echotime.daemon.reload import ReloadService
 from echotime.daemon.service import Daemon
 from echotime.daemon.settings import Settings
 from echotime.servers.replies import IReplySource
 
 
-class Options(daemon_options.Options):
+class Options(daemon_options.DaemonOptions):
     """The daemon's options, ending the process with status 2 on a fault, where twistd would say 1."""
 
     def parseOptions(self, options: Iterable[str] | None = None) -> None:
@@ -28,7 +28,7 @@ class Options(daemon_options.Options):
         try:
             super().parseOptions(options)
         except UsageError as error:
-            usage_failed(str(error))
+            exit_with_usage_errors(str(error))
         _install_reactor()
         if self.parent is not None:
             from twisted.internet import reactor
@@ -44,21 +44,23 @@ def _install_reactor() -> None:
         reactor.install()
 
 
-def makeService(options: daemon_options.Options) -> Daemon:
+def makeService(options: daemon_options.DaemonOptions) -> Daemon:
     """The daemon for parsed options, on the reactor that twistd runs."""
     from twisted.internet import reactor
 
-    assembly = Assembly(options.settings, reactor)
+    builder = DaemonBuilder(options.settings, reactor)
     if options["config"] is not None:
-        supervision = assembly.service.supervision
-        told = {} if supervision is None else {"told": supervision.reloading}
-        assembly.service.addService(Reload(options.settings, options.read_again, assembly.live, reactor, **told))
+        systemd_status = builder.service.systemd_status
+        callbacks = {} if systemd_status is None else {"on_reload": systemd_status.notify_reloading}
+        builder.service.addService(
+            ReloadService(options.settings, options.reparse, builder.runtime_config, reactor, **callbacks)
+        )
     # all of this stays: let no garbage collection look through it again, and keep everybody waiting for several ms
     gc.collect()
     gc.freeze()
-    return assembly.service
+    return builder.service
 
 
-def daemon(settings: Settings, reactor: Any, words: IReplySource | None = None) -> Daemon:
-    """The daemon for settings; `words` is a source of words of one's own, in place of the one that they name."""
-    return Assembly(settings, reactor, words).service
+def build_daemon(settings: Settings, reactor: Any, replies: IReplySource | None = None) -> Daemon:
+    """The daemon for settings; `replies` is a source of words of one's own, in place of the one that they name."""
+    return DaemonBuilder(settings, reactor, replies).service

@@ -8,9 +8,9 @@ from typing import Any
 
 import shtab
 
-from echotime.command.control_verbs import VERBS
-from echotime.command.main import parser
-from echotime.daemon.options import Options
+from echotime.command.control_verbs import COMMANDS
+from echotime.command.main import build_parser
+from echotime.daemon.options import DaemonOptions
 from echotime.demonstrations.index import TOPICS
 from echotime.sockopt.catalogue import CATALOGUE
 
@@ -49,7 +49,7 @@ complete -o bashdefault -F _echotime echotime
 def scripts() -> dict[str, str]:
     """Return the contents of the files, by name."""
     template = Path(__file__).with_name("twistd-echotime.bash.in").read_text(encoding="utf-8")
-    names = " ".join(sorted(f"--{name.rstrip('=')}" for name in Options().longOpt))
+    names = " ".join(sorted(f"--{name.rstrip('=')}" for name in DaemonOptions().longOpt))
     return {
         "echotime.bash": _echotime("bash") + _NO_BLANK,
         "_echotime": _echotime("zsh"),
@@ -58,7 +58,7 @@ def scripts() -> dict[str, str]:
 
 
 def _echotime(shell: str) -> str:
-    whole = parser()
+    whole = build_parser()
     (commands,) = (each for each in whole._actions if isinstance(each, argparse._SubParsersAction))
     for command in commands.choices.values():
         for action in command._actions:
@@ -80,7 +80,7 @@ def _add_verbs(control: argparse.ArgumentParser) -> None:
     (words,) = (each for each in control._actions if each.dest == "words")
     control._actions.remove(words)
     verbs = control.add_subparsers()
-    texts = {**{name: verb.help for name, verb in VERBS.items()}, "watch": "show what happens"}
+    texts = {**{name: verb.help for name, verb in COMMANDS.items()}, "watch": "show what happens"}
     found = {name: verbs.add_parser(name, help=text, add_help=False) for name, text in texts.items()}
     found["answer"].add_argument("id", choices=["next", "all"])
     for name in ("sockopts", "set"):

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from argparse_manpage.manpage import Manpage
 
-from echotime.command.control_verbs import VERBS
-from echotime.command.main import parser
-from echotime.daemon.options import Options
+from echotime.command.control_verbs import COMMANDS
+from echotime.command.main import build_parser
+from echotime.daemon.options import DaemonOptions
 
 _HERE = Path(__file__).parent
 _DATE = "November 28, 2026"
@@ -26,7 +26,7 @@ def pages() -> dict[str, str]:
 
 
 def _echotime() -> str:
-    whole = parser()
+    whole = build_parser()
     (commands,) = (each for each in whole._actions if isinstance(each, argparse._SubParsersAction))
     whole._positionals.title = "commands"
     for command in commands.choices.values():
@@ -41,12 +41,12 @@ def _echotime() -> str:
 
 
 def _verbs() -> str:
-    entries = [_entry(f"{name} {verb.words}".strip(), verb.help) for name, verb in VERBS.items()]
+    entries = [_entry(f"{name} {verb.usage}".strip(), verb.help) for name, verb in COMMANDS.items()]
     return "\n".join([*entries, _entry("watch", "show what happens; what is typed answers the oldest question")])
 
 
 def _options() -> str:
-    options = Options()
+    options = DaemonOptions()
     entries = []
     for declared in sorted(options.longOpt, key=lambda name: name.rstrip("=")):
         name, value, _rest = declared.partition("=")

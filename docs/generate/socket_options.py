@@ -60,9 +60,9 @@ def _row(option: Option) -> str:
     cells = [
         f"`{option.name}` {option.level} {option.number}",
         option.meaning,
-        option.form.expected if option.settable else "read-only",
-        ", ".join(option.transports or {place.transport: None for place in option.places}).upper(),
-        option.moment.value if option.settable else "",
+        option.value_type.expected if option.settable else "read-only",
+        ", ".join(option.transports or {place.transport: None for place in option.roles}).upper(),
+        option.set_deadline.value if option.settable else "",
         option.on_accept.value if option.settable and "tcp" in option.transports else "",
     ]
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
@@ -70,14 +70,14 @@ def _row(option: Option) -> str:
 
 def _words(option: Option) -> Iterator[str]:
     yield option.use
-    yield option.trap
-    if option.altered:
-        yield f"Reads back differently: {option.altered.why}."
+    yield option.caveat
+    if option.read_back_note:
+        yield f"Reads back differently: {option.read_back_note.reason}."
     if option.privilege:
-        yield f"Needs {option.privilege.needs}."
+        yield f"Needs {option.privilege.required}."
     if option.readable is not Readable.YES:
         yield f"It {option.readable.value}."
-    if option.danger:
-        yield f"Warned of at start ({'/'.join(option.danger.transports)}): {option.danger.warning}."
-    if names := ", ".join(f"{who} `{name}`" for who, name in option.elsewhere.names()):
+    if option.hazard:
+        yield f"Warned of at start ({'/'.join(option.hazard.transports)}): {option.hazard.warning}."
+    if names := ", ".join(f"{who} `{name}`" for who, name in option.aliases.names()):
         yield f"Elsewhere: {names}."

@@ -12,32 +12,32 @@ from twisted.internet.interfaces import IAddress, IConnector
 from twisted.internet.protocol import ClientFactory, Protocol
 from twisted.python.failure import Failure
 
-from echotime.clients.lookup import Endpoint, endpoints
-from echotime.clients.status import ClientFailed, Status
-from echotime.sockopt.apply import OptionFailed, apply_or_close
-from echotime.sockopt.assignment import Assignment, chosen
-from echotime.sockopt.option import Target
+from echotime.clients.lookup import ResolvedAddress, resolve
+from echotime.clients.status import ClientError, ExitStatus
+from echotime.sockopt.apply import OptionError, apply_or_close
+from echotime.sockopt.assignment import Assignment, select_assignments
+from echotime.sockopt.option import SocketTraits
 
 
-class Dialed(Protocol):
+class ConnectedProtocol(Protocol):
     """A protocol that tells its factory when it is connected."""
 
     def connectionMade(self) -> None:
         """There is a transport now."""
-        assert isinstance(self.factory, DialFactory)
+        assert isinstance(self.factory, ConnectFactory)
         self.factory.connected.callback(self)
 
 
-P = TypeVar("P", bound=Dialed)
+P = TypeVar("P", bound=ConnectedProtocol)
 
 
-class DialFactory(ClientFactory):
-    """Makes one protocol; `connected` fires with it, or fails with ClientFailed."""
+class ConnectFactory(ClientFactory):
+    """Makes one protocol; `connected` fires with it, or fails with ClientError."""
 
     noisy = False
 
-    def __init__(self, make: Callable[[], Dialed]) -> None:
-        self._make = make
+    def __init__(self, protocol_factory: Callable[[], ConnectedProtocol]) -> None:
+        self._protocol_factory = protocol_factory
         self.connector: IConnector | None = None
         self.connected: Deferred[Any] = Deferred(self._cancel)
 
@@ -47,62 +47,75 @@ class DialFactory(ClientFactory):
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol:
         """The protocol, now that there is a connection."""
-        protocol = self._make()
+        protocol = self._protocol_factory()
         protocol.factory = self
         return protocol
 
     def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:
         """No connection."""
         if not self.connected.called:
-            self.connected.errback(ClientFailed.from_failure(reason))
+            self.connected.errback(ClientError.from_failure(reason))
 
 
-class OptionedClient(tcp.Client):
+class SockoptClient(tcp.Client):
     """A client's socket with its options set; it is made by OptionedConnector, which has them."""
 
     def createInternetSocket(self) -> socket.socket:
-        """A socket with its options set, not connected yet. Raises OSError or OptionFailed."""
+        """A socket with its options set, not connected yet. Raises OSError or OptionError."""
         return apply_or_close(super().createInternetSocket(), self.connector.assignments)
 
 
-class OptionedConnector(tcp.Connector):
+class SockoptConnector(tcp.Connector):
     """A connector whose transports have socket options."""
 
     assignments: tuple[Assignment, ...] = ()
 
-    def _makeTransport(self) -> OptionedClient:
-        return OptionedClient(self.host, self.port, self.bindAddress, self, self.reactor)
+    def _makeTransport(self) -> SockoptClient:
+        return SockoptClient(self.host, self.port, self.bindAddress, self, self.reactor)
 
 
-async def dial(
-    reactor: Any, host: str, port: int, make: Callable[[], P], asked: Sequence[Assignment], timeout: float
+async def connect(
+    reactor: Any,
+    host: str,
+    port: int,
+    protocol_factory: Callable[[], P],
+    sockopts: Sequence[Assignment],
+    timeout: float,
 ) -> P:
-    """A connected protocol that `make` made. Raises ClientFailed, for the last address tried."""
-    failed = ClientFailed(Status.NAME_NOT_FOUND)
-    for endpoint in await endpoints(host, port, socket.SOCK_STREAM):
+    """A connected protocol that `protocol_factory` made. Raises ClientError, for the last address tried."""
+    failed = ClientError(ExitStatus.NAME_NOT_FOUND)
+    for address in await resolve(host, port, socket.SOCK_STREAM):
         try:
-            connected: P = await _dial_one(reactor, endpoint, make, asked, timeout)
-        except ClientFailed as reason:
+            connected: P = await _connect_to(reactor, address, protocol_factory, sockopts, timeout)
+        except ClientError as reason:
             failed = reason
         else:
             return connected
     raise failed
 
 
-def _dial_one(
-    reactor: Any, endpoint: Endpoint, make: Callable[[], P], asked: Sequence[Assignment], timeout: float
+def _connect_to(
+    reactor: Any,
+    address: ResolvedAddress,
+    protocol_factory: Callable[[], P],
+    sockopts: Sequence[Assignment],
+    timeout: float,
 ) -> Deferred[P]:
-    factory = DialFactory(make)
-    connector = OptionedConnector(endpoint.host, endpoint.port, factory, timeout, None, reactor)
-    connector.assignments = for_client("tcp", endpoint, asked)
+    factory = ConnectFactory(protocol_factory)
+    connector = SockoptConnector(address.host, address.port, factory, timeout, None, reactor)
+    connector.assignments = select_for_client("tcp", address, sockopts)
     factory.connector = connector
     try:
         connector.connect()
-    except OptionFailed as failed:
-        raise ClientFailed(Status.FAILED, str(failed)) from failed
+    except OptionError as failed:
+        raise ClientError(ExitStatus.FAILED, str(failed)) from failed
     return factory.connected
 
 
-def for_client(transport: str, endpoint: Endpoint, asked: Sequence[Assignment]) -> tuple[Assignment, ...]:
+def select_for_client(
+    transport: str, address: ResolvedAddress, sockopts: Sequence[Assignment]
+) -> tuple[Assignment, ...]:
     """The options that fit a client's socket to such an address."""
-    return chosen(asked, Target(transport, frozenset({6 if endpoint.family == socket.AF_INET6 else 4})))
+    return select_assignments(
+        sockopts, SocketTraits(transport, frozenset({6 if address.family == socket.AF_INET6 else 4}))
+    )

@@ -15,9 +15,9 @@ from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from echotime.clients.dial import Dialed
-from echotime.clients.status import ClientFailed
-from echotime.wire.exactness import Exactness
+from echotime.clients.dial import ConnectedProtocol
+from echotime.clients.status import ClientError
+from echotime.wire.exactness import EchoVerifier
 
 _BYTES_ACKED = struct.Struct("=120xQ")
 """struct tcp_info up to tcpi_bytes_acked."""
@@ -31,39 +31,41 @@ class Sink(TypingProtocol):
 
 
 @implementer(IHalfCloseableProtocol, IPushProducer)
-class EchoClient(Dialed):
-    """One session. `ended` fires with None at the server's end of file, or fails with ClientFailed.
+class EchoClient(ConnectedProtocol):
+    """One session. `ended` fires with None at the server's end of file, or fails with ClientError.
 
-    `moved` is called whenever bytes go or come, for whoever watches the time.
+    `on_activity` is called whenever bytes go or come, for whoever watches the time.
     """
 
-    def __init__(self, sink: Sink, exactness: Exactness | None = None, moved: Callable[[], object] = bool) -> None:
+    def __init__(
+        self, sink: Sink, verifier: EchoVerifier | None = None, on_activity: Callable[[], object] = bool
+    ) -> None:
         self.ended: Deferred[None] = Deferred()
         self.sent_bytes = 0
         self.received_bytes = 0
         self.paused = False
         self._sink = sink
-        self._exactness = exactness
-        self._moved = moved
-        self._failed: ClientFailed | None = None
+        self._verifier = verifier
+        self._on_activity = on_activity
+        self._error: ClientError | None = None
         self._source: FileDescriptor | None = None
 
     def send(self, data: bytes) -> None:
         """Send some more."""
         self.sent_bytes += len(data)
-        if self._exactness is not None:
-            self._exactness.sent(data)
-        self._moved()
+        if self._verifier is not None:
+            self._verifier.feed_sent(data)
+        self._on_activity()
         assert self.transport is not None
         self.transport.write(data)
 
-    def feed(self, source: FileDescriptor) -> None:
+    def send_from(self, source: FileDescriptor) -> None:
         """Let a source send as it reads, and wait while the server does not take more."""
         self._source = source
         self.transport.registerProducer(source, True)  # type: ignore[union-attr]
         source.startReading()
 
-    def acknowledged(self) -> int:
+    def bytes_acked(self) -> int:
         """How many bytes the server's system has taken so far (tcpi_bytes_acked; Linux 4.2)."""
         raw = self.transport.getHandle().getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _BYTES_ACKED.size)  # type: ignore[union-attr]
         return int(_BYTES_ACKED.unpack(raw)[0])
@@ -73,9 +75,9 @@ class EchoClient(Dialed):
         self._stop_source()
         self.transport.loseWriteConnection()  # type: ignore[union-attr]
 
-    def give_up(self, failed: ClientFailed) -> None:
+    def abort(self, error: ClientError) -> None:
         """Reset the connection; `ended` fails with that."""
-        self._failed = self._failed or failed
+        self._error = self._error or error
         self.transport.abortConnection()  # type: ignore[union-attr]
 
     def pauseProducing(self) -> None:
@@ -94,9 +96,9 @@ class EchoClient(Dialed):
     def dataReceived(self, data: bytes) -> None:
         """Hand it on."""
         self.received_bytes += len(data)
-        if self._exactness is not None:
-            self._exactness.received(data)
-        self._moved()
+        if self._verifier is not None:
+            self._verifier.feed_received(data)
+        self._on_activity()
         self._sink.write(data)
 
     def readConnectionLost(self) -> None:
@@ -111,12 +113,12 @@ class EchoClient(Dialed):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """It is over."""
         self._stop_source()
-        if self._failed is not None:
-            self.ended.errback(self._failed)
+        if self._error is not None:
+            self.ended.errback(self._error)
         elif reason.check(ConnectionDone):
             self.ended.callback(None)
         else:
-            self.ended.errback(ClientFailed.from_failure(reason))
+            self.ended.errback(ClientError.from_failure(reason))
 
     def _stop_source(self) -> None:
         source, self._source = self._source, None

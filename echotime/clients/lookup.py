@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 from twisted.internet.threads import deferToThread
 
-from echotime.clients.status import ClientFailed, Status
+from echotime.clients.status import ClientError, ExitStatus
 
 _UNSPECIFIED = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
-class Endpoint(NamedTuple):
+class ResolvedAddress(NamedTuple):
     """One address of a host: family, and the socket address with scope and all."""
 
     family: socket.AddressFamily
@@ -20,29 +20,31 @@ class Endpoint(NamedTuple):
     port: int
 
 
-async def endpoints(host: str, port: int, kind: socket.SocketKind) -> list[Endpoint]:
-    """All addresses in the resolver's order. Raises ClientFailed with NAME_NOT_FOUND."""
+async def resolve(host: str, port: int, kind: socket.SocketKind) -> list[ResolvedAddress]:
+    """All addresses in the resolver's order. Raises ClientError with NAME_NOT_FOUND."""
     try:
-        found = _numeric(host, port, kind)
+        addrinfo = _resolve_numeric(host, port, kind)
     except socket.gaierror:
         try:
-            found = await deferToThread(socket.getaddrinfo, host, port, type=kind)
+            addrinfo = await deferToThread(socket.getaddrinfo, host, port, type=kind)
         except (OSError, UnicodeError) as error:
             detail = error.strerror if isinstance(error, OSError) else str(error)
-            raise ClientFailed(Status.NAME_NOT_FOUND, detail or "") from None
+            raise ClientError(ExitStatus.NAME_NOT_FOUND, detail or "") from None
     # one address may stand there several times, once for each protocol
-    unique = dict.fromkeys(Endpoint(family, _host(address), port) for family, _, _, _, address in found)
+    unique = dict.fromkeys(
+        ResolvedAddress(family, _numeric_host(address), port) for family, _, _, _, address in addrinfo
+    )
     return [each for each in unique if each.family in {socket.AF_INET, socket.AF_INET6}]
 
 
-def _numeric(host: str, port: int, kind: socket.SocketKind) -> list[tuple]:  # type: ignore[type-arg]
+def _resolve_numeric(host: str, port: int, kind: socket.SocketKind) -> list[tuple]:  # type: ignore[type-arg]
     try:
         return list(socket.getaddrinfo(host, port, type=kind, flags=socket.AI_NUMERICHOST))
     except UnicodeError:
         raise socket.gaierror from None
 
 
-def _host(address: tuple) -> str:  # type: ignore[type-arg]
+def _numeric_host(address: tuple) -> str:  # type: ignore[type-arg]
     """With its interface, which a link-local address needs; loopback for none, as Linux has it."""
     host = str(socket.getnameinfo(address, socket.NI_NUMERICHOST | socket.NI_NUMERICSERV)[0])
     return _UNSPECIFIED.get(host, host)

@@ -14,10 +14,10 @@ from typing import Any, Protocol
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 
-from echotime.clients.status import ClientFailed
+from echotime.clients.status import ClientError
 
 
-class Came(Enum):
+class ReplyKind(Enum):
     """What an answer was; the value is its name in JSON."""
 
     REPLY = "reply"
@@ -58,115 +58,117 @@ class Prober(Protocol):
         """No more probes."""
 
 
-class Watcher(Protocol):
+class PingReporter(Protocol):
     """Who shows what happens, line by line."""
 
-    def came(self, sequence: int, what: Came, seconds: float, detail: str) -> None:
+    def reply_received(self, sequence: int, kind: ReplyKind, seconds: float, detail: str) -> None:
         """An answer."""
 
-    def failed(self, sequence: int, reason: ClientFailed) -> None:
+    def probe_failed(self, sequence: int, error: ClientError) -> None:
         """A probe that could not be sent, or was refused."""
 
-    def lost(self, sequence: int) -> None:
+    def probe_lost(self, sequence: int) -> None:
         """A probe whose time is over."""
 
-    def broke(self, reason: ClientFailed | None) -> None:
+    def connection_lost(self, error: ClientError | None) -> None:
         """The connection that all probes need is over."""
 
 
-_KEPT = min(512, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4)
+_MAX_FINISHED = min(512, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4)
 """Of how many probes a late or second answer is still recognised; each may keep a socket."""
 
 
 class PingSession:
     """Sends `count` probes (None: until stopped), one each `interval` seconds, and waits `timeout` for each answer."""
 
-    def __init__(self, reactor: Any, watcher: Watcher, *, count: int | None, interval: float, timeout: float) -> None:
+    def __init__(
+        self, reactor: Any, reporter: PingReporter, *, count: int | None, interval: float, timeout: float
+    ) -> None:
         self.summary = Summary()
         self._reactor = reactor
-        self._watcher = watcher
+        self._reporter = reporter
         self._count = count
         self._interval = interval
         self._timeout = timeout
-        self._open: dict[int, IDelayedCall] = {}
-        self._over: dict[int, Came] = {}
-        self._next: IDelayedCall | None = None
-        self._ended: Deferred[Summary] = Deferred()
+        self._outstanding: dict[int, IDelayedCall] = {}
+        self._finished_probes: dict[int, ReplyKind] = {}
+        self._next_send: IDelayedCall | None = None
+        self._finished: Deferred[Summary] = Deferred()
 
-    def start(self, make: Callable[[PingSession], Prober], deadline: float | None) -> Deferred[Summary]:
+    def start(self, make_prober: Callable[[PingSession], Prober], deadline: float | None) -> Deferred[Summary]:
         """Begin; fires with the summary when all is answered or lost, at the deadline, or at stop."""
-        self._began = self._reactor.seconds()
-        self._prober = make(self)
+        self._started_at = self._reactor.seconds()
+        self._prober = make_prober(self)
         self._deadline = self._reactor.callLater(deadline, self.stop) if deadline is not None else None
         self._send()
-        return self._ended
+        return self._finished
 
     def stop(self) -> None:
         """End now; what is still open is lost."""
-        if self._ended.called:
+        if self._finished.called:
             return
-        for call in (self._next, self._deadline, *self._open.values()):
+        for call in (self._next_send, self._deadline, *self._outstanding.values()):
             if call is not None and call.active():
                 call.cancel()
-        self._open.clear()
+        self._outstanding.clear()
         self._prober.close()
-        self.summary.seconds = self._reactor.seconds() - self._began
-        self._ended.callback(self.summary)
+        self.summary.seconds = self._reactor.seconds() - self._started_at
+        self._finished.callback(self.summary)
 
-    def came(self, sequence: int, seconds: float, *, right: bool, detail: str = "") -> None:
+    def reply_received(self, sequence: int, seconds: float, *, correct: bool, detail: str = "") -> None:
         """For the prober: an answer to a probe. A wrong one does not end the waiting for a right one."""
-        what = self._what(sequence) if right else Came.WRONG
-        if what is Came.REPLY:
-            self._open.pop(sequence).cancel()
+        kind = self._classify(sequence) if correct else ReplyKind.WRONG
+        if kind is ReplyKind.REPLY:
+            self._outstanding.pop(sequence).cancel()
             self.summary.received += 1
             self.summary.times.append(seconds)
-        self.summary.duplicates += what is Came.DUPLICATE
-        self.summary.late += what is Came.LATE
-        self.summary.wrong += what is Came.WRONG
-        self._watcher.came(sequence, what, seconds, detail)
-        if what is Came.REPLY:
-            self._close(sequence, Came.REPLY)
+        self.summary.duplicates += kind is ReplyKind.DUPLICATE
+        self.summary.late += kind is ReplyKind.LATE
+        self.summary.wrong += kind is ReplyKind.WRONG
+        self._reporter.reply_received(sequence, kind, seconds, detail)
+        if kind is ReplyKind.REPLY:
+            self._finish_probe(sequence, ReplyKind.REPLY)
 
-    def failed(self, sequence: int, reason: ClientFailed) -> None:
+    def probe_failed(self, sequence: int, error: ClientError) -> None:
         """For the prober: a probe that will have no answer."""
-        call = self._open.pop(sequence, None)
+        call = self._outstanding.pop(sequence, None)
         if call is None:
             return
         call.cancel()
         self.summary.errors += 1
-        self._watcher.failed(sequence, reason)
-        self._close(sequence, Came.LATE)
+        self._reporter.probe_failed(sequence, error)
+        self._finish_probe(sequence, ReplyKind.LATE)
 
-    def broke(self, reason: ClientFailed | None) -> None:
+    def connection_lost(self, error: ClientError | None) -> None:
         """For the prober: no more probes can be sent; None where the server ended it in order."""
         self.summary.errors += 1
-        self._watcher.broke(reason)
+        self._reporter.connection_lost(error)
         self.stop()
 
-    def _what(self, sequence: int) -> Came:
-        if sequence in self._open:
-            return Came.REPLY
-        return Came.DUPLICATE if self._over.get(sequence) is Came.REPLY else Came.LATE
+    def _classify(self, sequence: int) -> ReplyKind:
+        if sequence in self._outstanding:
+            return ReplyKind.REPLY
+        return ReplyKind.DUPLICATE if self._finished_probes.get(sequence) is ReplyKind.REPLY else ReplyKind.LATE
 
     def _send(self) -> None:
         self.summary.sent += 1
         sequence = self.summary.sent
-        self._open[sequence] = self._reactor.callLater(self._timeout, self._lost, sequence)
+        self._outstanding[sequence] = self._reactor.callLater(self._timeout, self._on_timeout, sequence)
         if self._count is None or sequence < self._count:
-            self._next = self._reactor.callLater(self._interval, self._send)
+            self._next_send = self._reactor.callLater(self._interval, self._send)
         self._prober.probe(sequence)
 
-    def _lost(self, sequence: int) -> None:
-        del self._open[sequence]
-        self._watcher.lost(sequence)
-        self._close(sequence, Came.LATE)
+    def _on_timeout(self, sequence: int) -> None:
+        del self._outstanding[sequence]
+        self._reporter.probe_lost(sequence)
+        self._finish_probe(sequence, ReplyKind.LATE)
 
-    def _close(self, sequence: int, later: Came) -> None:
+    def _finish_probe(self, sequence: int, next_kind: ReplyKind) -> None:
         """A probe is over; remember what a further answer to it would be."""
-        self._over[sequence] = later
-        if len(self._over) > _KEPT:
-            oldest = next(iter(self._over))
-            del self._over[oldest]
+        self._finished_probes[sequence] = next_kind
+        if len(self._finished_probes) > _MAX_FINISHED:
+            oldest = next(iter(self._finished_probes))
+            del self._finished_probes[oldest]
             self._prober.forget(oldest)
-        if not self._open and self.summary.sent == self._count:
+        if not self._outstanding and self.summary.sent == self._count:
             self.stop()

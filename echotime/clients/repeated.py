@@ -10,40 +10,40 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, gatherResults
 
-from echotime.clients.dial import dial
+from echotime.clients.dial import connect
 from echotime.clients.echo import EchoClient
-from echotime.clients.status import ClientFailed, Status
+from echotime.clients.status import ClientError, ExitStatus
 from echotime.sockopt.assignment import Assignment
-from echotime.wire.exactness import Exactness
+from echotime.wire.exactness import EchoVerifier
 
 
-class _Checked:
+class _VerifyingSink:
     """A sink for bytes that are only checked; it ends the session at the first wrong one."""
 
     client: EchoClient
 
-    def __init__(self, exactness: Exactness) -> None:
-        self._exactness = exactness
+    def __init__(self, verifier: EchoVerifier) -> None:
+        self._verifier = verifier
 
     def write(self, data: bytes) -> None:
         """They were checked already."""
-        if not self._exactness.possible:
-            self.client.give_up(ClientFailed(Status.FAILED))
+        if not self._verifier.can_still_match:
+            self.client.abort(ClientError(ExitStatus.FAILED))
 
 
 @dataclass
-class Outcome:
+class LoadResult:
     """What became of all sessions. Times are seconds from connect to the end of file, of the exact ones."""
 
     exact: int = 0
     bytes_lost: int = 0
-    failures: Counter[ClientFailed] = field(default_factory=Counter)
+    failures: Counter[ClientError] = field(default_factory=Counter)
     """Why sessions were not exact; FAILED without a detail is for wrong bytes."""
     times: list[float] = field(default_factory=list)
 
 
 @dataclass
-class Session:
+class EchoSession:
     """What each session does: connect, send, half-close, read to the end of file."""
 
     reactor: Any
@@ -51,52 +51,52 @@ class Session:
     port: int
     message: bytes
     acknowledgement: bytes
-    word: bytes
+    reply: bytes
     timeout: float
-    asked: Sequence[Assignment] = ()
+    sockopts: Sequence[Assignment] = ()
 
-    async def run(self, outcome: Outcome) -> None:
+    async def run(self, result: LoadResult) -> None:
         """One session, noted in the outcome."""
-        exactness = Exactness(self.acknowledgement, self.word)
-        began = time.monotonic()
+        verifier = EchoVerifier(self.acknowledgement, self.reply)
+        started_at = time.monotonic()
         try:
-            await self._talk(exactness)
-        except ClientFailed as failed:
-            outcome.failures[failed] += 1
-            outcome.bytes_lost += exactness.ended().lost
+            await self._exchange(verifier)
+        except ClientError as failed:
+            result.failures[failed] += 1
+            result.bytes_lost += verifier.finish().lost
             return
-        verdict = exactness.ended()
-        if verdict.exact:
-            outcome.exact += 1
-            outcome.times.append(time.monotonic() - began)
+        verified = verifier.finish()
+        if verified.exact:
+            result.exact += 1
+            result.times.append(time.monotonic() - started_at)
         else:
-            outcome.bytes_lost += verdict.lost
-            outcome.failures[ClientFailed(Status.FAILED)] += 1
+            result.bytes_lost += verified.lost
+            result.failures[ClientError(ExitStatus.FAILED)] += 1
 
-    async def _talk(self, exactness: Exactness) -> None:
-        sink = _Checked(exactness)
-        client = await dial(
-            self.reactor, self.host, self.port, lambda: EchoClient(sink, exactness), self.asked, self.timeout
+    async def _exchange(self, verifier: EchoVerifier) -> None:
+        sink = _VerifyingSink(verifier)
+        client = await connect(
+            self.reactor, self.host, self.port, lambda: EchoClient(sink, verifier), self.sockopts, self.timeout
         )
         sink.client = client
-        late = self.reactor.callLater(self.timeout, client.give_up, ClientFailed(Status.TIMED_OUT))
+        timeout_call = self.reactor.callLater(self.timeout, client.abort, ClientError(ExitStatus.TIMED_OUT))
         client.send(self.message)
         client.half_close()
         try:
             await client.ended
         finally:
-            if late.active():
-                late.cancel()
+            if timeout_call.active():
+                timeout_call.cancel()
 
 
-async def repeat(session: Session, times: int, parallel: int) -> Outcome:
+async def run_load(session: EchoSession, count: int, parallel: int) -> LoadResult:
     """Run so many sessions, at most `parallel` of them at once."""
-    outcome = Outcome()
-    left = iter(range(times))
+    result = LoadResult()
+    remaining = iter(range(count))
 
     async def worker() -> None:
-        for _ in left:
-            await session.run(outcome)
+        for _ in remaining:
+            await session.run(result)
 
-    await gatherResults([Deferred.fromCoroutine(worker()) for _ in range(min(parallel, times))])
-    return outcome
+    await gatherResults([Deferred.fromCoroutine(worker()) for _ in range(min(parallel, count))])
+    return result

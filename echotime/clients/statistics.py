@@ -7,11 +7,11 @@ import statistics
 from collections.abc import Sequence
 from typing import NamedTuple
 
-_BAR = 50
+_BAR_WIDTH = 50
 _STEPS = (1.0, 2.0, 5.0)
 
 
-class Figures(NamedTuple):
+class RoundTripStats(NamedTuple):
     """Of a number of times: ends, middle, deviation as ping(8) has it, and quantiles; all in milliseconds."""
 
     min: float
@@ -22,10 +22,10 @@ class Figures(NamedTuple):
     p99: float
 
 
-def figures(times: Sequence[float]) -> Figures:
+def compute_stats(times: Sequence[float]) -> RoundTripStats:
     """The figures of at least one time."""
     milliseconds = sorted(each * 1000 for each in times)
-    return Figures(
+    return RoundTripStats(
         milliseconds[0],
         statistics.fmean(milliseconds),
         milliseconds[-1],
@@ -35,34 +35,34 @@ def figures(times: Sequence[float]) -> Figures:
     )
 
 
-def _quantile(ordered: Sequence[float], part: float) -> float:
+def _quantile(ordered: Sequence[float], fraction: float) -> float:
     """The smallest that is not below this part of all (nearest rank)."""
-    return ordered[max(math.ceil(part * len(ordered)) - 1, 0)]
+    return ordered[max(math.ceil(fraction * len(ordered)) - 1, 0)]
 
 
-def spread(times: Sequence[float]) -> str:
+def format_stats(times: Sequence[float]) -> str:
     """The figures in one line."""
-    found = figures(times)
-    values = "/".join(f"{each:.3f}" for each in found)
-    return f"{'/'.join(found._fields)} = {values} ms"
+    stats = compute_stats(times)
+    values = "/".join(f"{each:.3f}" for each in stats)
+    return f"{'/'.join(stats._fields)} = {values} ms"
 
 
-def histogram(times: Sequence[float], lines: int = 12) -> list[str]:
+def histogram(times: Sequence[float], max_bars: int = 12) -> list[str]:
     """A bar for each range of times, of round limits, at most so many bars; empty ranges between are shown."""
     milliseconds = sorted(each * 1000 for each in times)
-    step = _round_step((milliseconds[-1] - milliseconds[0]) / lines)
-    first = math.floor(milliseconds[0] / step)
-    counts = [0] * (math.floor(milliseconds[-1] / step) - first + 1)
+    step = _round_step((milliseconds[-1] - milliseconds[0]) / max_bars)
+    first_step = math.floor(milliseconds[0] / step)
+    counts = [0] * (math.floor(milliseconds[-1] / step) - first_step + 1)
     for each in milliseconds:
-        counts[math.floor(each / step) - first] += 1
+        counts[math.floor(each / step) - first_step] += 1
     digits = max(0, -math.floor(math.log10(step)))
     return [
-        f"{(first + place) * step:10.{digits}f} ms |{'#' * math.ceil(_BAR * count / max(counts)):<{_BAR}} {count}"
-        for place, count in enumerate(counts)
+        f"{(first_step + index) * step:10.{digits}f} ms |{'#' * math.ceil(_BAR_WIDTH * count / max(counts)):<{_BAR_WIDTH}} {count}"
+        for index, count in enumerate(counts)
     ]
 
 
-def _round_step(least: float) -> float:
+def _round_step(minimum: float) -> float:
     """The next of 1, 2, 5, 10, ... at any scale, from a microsecond on."""
-    scale: float = 10.0 ** math.floor(math.log10(max(least, 0.001)))
-    return next((step * scale for step in _STEPS if step * scale >= least), 10 * scale)
+    scale: float = 10.0 ** math.floor(math.log10(max(minimum, 0.001)))
+    return next((step * scale for step in _STEPS if step * scale >= minimum), 10 * scale)

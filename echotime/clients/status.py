@@ -10,7 +10,7 @@ from twisted.internet import error
 from twisted.python.failure import Failure
 
 
-class Status(IntEnum):
+class ExitStatus(IntEnum):
     """Exit statuses of `echotime send` and `echotime time`. They are promised: scripts rely on them."""
 
     OK = 0
@@ -25,47 +25,48 @@ class Status(IntEnum):
 
 
 _BY_ERRNO = {
-    errno.ECONNREFUSED: Status.REFUSED,
-    errno.ECONNRESET: Status.RESET,
-    errno.EPIPE: Status.RESET,
-    errno.ETIMEDOUT: Status.TIMED_OUT,
+    errno.ECONNREFUSED: ExitStatus.REFUSED,
+    errno.ECONNRESET: ExitStatus.RESET,
+    errno.EPIPE: ExitStatus.RESET,
+    errno.ETIMEDOUT: ExitStatus.TIMED_OUT,
 }
 
 
-class ClientFailed(Exception):
+class ClientError(Exception):
     """It did not work out; `detail` is the system's own word for it, where it has one."""
 
-    def __init__(self, status: Status, detail: str = "") -> None:
+    def __init__(self, status: ExitStatus, detail: str = "") -> None:
         super().__init__(status, detail)
         self.status = status
         self.detail = detail
 
     def __eq__(self, other: object) -> bool:
         """Alike for whoever counts failures."""
-        return isinstance(other, ClientFailed) and self.args == other.args
+        return isinstance(other, ClientError) and self.args == other.args
 
     def __hash__(self) -> int:
         """As alike as __eq__ says."""
         return hash(self.args)
 
     @classmethod
-    def from_errno(cls, number: int) -> ClientFailed:
+    def from_errno(cls, error_number: int) -> ClientError:
         """For an error of a system call."""
         return cls(
-            _BY_ERRNO.get(number, Status.FAILED), f"{os.strerror(number)} ({errno.errorcode.get(number, number)})"
+            _BY_ERRNO.get(error_number, ExitStatus.FAILED),
+            f"{os.strerror(error_number)} ({errno.errorcode.get(error_number, error_number)})",
         )
 
     @classmethod
-    def from_failure(cls, failure: Failure) -> ClientFailed:
+    def from_failure(cls, failure: Failure) -> ClientError:
         """For what Twisted says of a connection that could not be made or was lost."""
         reason = failure.value
-        if isinstance(reason, ClientFailed):
+        if isinstance(reason, ClientError):
             return reason
         if isinstance(reason, error.TimeoutError | error.TCPTimedOutError):
-            return cls(Status.TIMED_OUT)
+            return cls(ExitStatus.TIMED_OUT)
         if isinstance(reason, error.ConnectionRefusedError):
-            return cls(Status.REFUSED)
+            return cls(ExitStatus.REFUSED)
         number = getattr(reason, "osError", None) or getattr(reason, "errno", None)
         if isinstance(number, int):
             return cls.from_errno(number)
-        return cls(Status.RESET if isinstance(reason, error.ConnectionLost) else Status.FAILED, str(reason))
+        return cls(ExitStatus.RESET if isinstance(reason, error.ConnectionLost) else ExitStatus.FAILED, str(reason))

@@ -9,15 +9,15 @@ from typing import Any, NamedTuple
 
 from twisted.internet.defer import Deferred
 
-from echotime.clients.lookup import Endpoint, endpoints
-from echotime.clients.question import Answer, Question
-from echotime.clients.status import ClientFailed, Status
+from echotime.clients.lookup import ResolvedAddress, resolve
+from echotime.clients.question import UDPRequest, UDPResponse
+from echotime.clients.status import ClientError, ExitStatus
 from echotime.sockopt.assignment import Assignment
 from echotime.wire import timestamp
 from echotime.wire.timestamp import Epoch
 
 
-class Reading(NamedTuple):
+class TimeReading(NamedTuple):
     """A time of the server against the local clock, both Unix time in seconds.
 
     The server cut the fraction off, and the answer was made at some moment of the round trip: its true time was
@@ -31,20 +31,20 @@ class Reading(NamedTuple):
     """Whether the four bytes alone would have meant another time, as after 2106."""
 
 
-def reading(answer: Answer, epoch: Epoch) -> Reading:
+def decode_response(response: UDPResponse, epoch: Epoch) -> TimeReading:
     """What an answer says. Raises ValueError for one that has not four bytes."""
-    plain = timestamp.unpack(answer.datagram, epoch)
-    middle = answer.at - answer.round_trip / 2
-    seconds = timestamp.unwrapped(plain, middle)
-    offset = seconds + 0.5 - middle
-    return Reading(seconds, offset, 0.5 + answer.round_trip / 2, seconds != plain)
+    unadjusted = timestamp.unpack(response.datagram, epoch)
+    midpoint = response.received_at - response.round_trip / 2
+    seconds = timestamp.nearest_era(unadjusted, midpoint)
+    offset = seconds + 0.5 - midpoint
+    return TimeReading(seconds, offset, 0.5 + response.round_trip / 2, seconds != unadjusted)
 
 
 @dataclass
 class TimeClient:
     """Asks one host, at most `tries` times, waiting `timeout` seconds each time for all of its addresses together.
 
-    `strangers` are the addresses that answered although they were not asked.
+    `unexpected_senders` are the addresses that answered although they were not asked.
     """
 
     reactor: Any
@@ -52,48 +52,48 @@ class TimeClient:
     port: int
     tries: int = 3
     timeout: float = 1.0
-    asked: Sequence[Assignment] = ()
-    strangers: list[str] = field(default_factory=list)
+    sockopts: Sequence[Assignment] = ()
+    unexpected_senders: list[str] = field(default_factory=list)
 
-    async def ask(self) -> tuple[Endpoint, Answer]:
-        """Who answered, and what. Raises ClientFailed: REFUSED if all addresses refused, else NO_ANSWER."""
-        failures: list[ClientFailed] = []
-        found = await endpoints(self.host, self.port, socket.SOCK_DGRAM)
+    async def query(self) -> tuple[ResolvedAddress, UDPResponse]:
+        """Who answered, and what. Raises ClientError: REFUSED if all addresses refused, else NO_ANSWER."""
+        failures: list[ClientError] = []
+        addresses = await resolve(self.host, self.port, socket.SOCK_DGRAM)
         for _ in range(self.tries):
             failures = []
-            for endpoint in found:
+            for address in addresses:
                 try:
-                    return endpoint, await self._ask_once(endpoint, self.timeout / len(found))
-                except ClientFailed as reason:
+                    return address, await self._query_once(address, self.timeout / len(addresses))
+                except ClientError as reason:
                     failures.append(reason)
-            if all(each.status is not Status.NO_ANSWER for each in failures):
+            if all(each.status is not ExitStatus.NO_ANSWER for each in failures):
                 break
-        raise next((each for each in failures if each.status is Status.NO_ANSWER), failures[-1])
+        raise next((each for each in failures if each.status is ExitStatus.NO_ANSWER), failures[-1])
 
-    async def _ask_once(self, endpoint: Endpoint, seconds: float) -> Answer:
-        self._waiting: Deferred[Answer] = Deferred()
-        question = Question(self.reactor, endpoint, self, self.asked)
-        question.ask()
-        timeout = self.reactor.callLater(seconds, self._end, ClientFailed(Status.NO_ANSWER))
+    async def _query_once(self, address: ResolvedAddress, seconds: float) -> UDPResponse:
+        self._response: Deferred[UDPResponse] = Deferred()
+        request = UDPRequest(self.reactor, address, self, self.sockopts)
+        request.send()
+        timeout = self.reactor.callLater(seconds, self._finish, ClientError(ExitStatus.NO_ANSWER))
         try:
-            return await self._waiting
+            return await self._response
         finally:
-            question.close()
+            request.close()
             if timeout.active():
                 timeout.cancel()
 
-    def _end(self, result: Answer | ClientFailed) -> None:
-        if not self._waiting.called:
-            self._waiting.callback(result) if isinstance(result, Answer) else self._waiting.errback(result)
+    def _finish(self, result: UDPResponse | ClientError) -> None:
+        if not self._response.called:
+            self._response.callback(result) if isinstance(result, UDPResponse) else self._response.errback(result)
 
-    def answered(self, question: Question, answer: Answer) -> None:
+    def response_received(self, request: UDPRequest, response: UDPResponse) -> None:
         """The first answer is the answer."""
-        self._end(answer)
+        self._finish(response)
 
-    def stranger(self, question: Question, address: str) -> None:
+    def unexpected_sender(self, request: UDPRequest, address: str) -> None:
         """Remember it, for the user to know."""
-        self.strangers.append(address)
+        self.unexpected_senders.append(address)
 
-    def failed(self, question: Question, number: int) -> None:
+    def request_failed(self, request: UDPRequest, error_number: int) -> None:
         """The question did not arrive."""
-        self._end(ClientFailed.from_errno(number))
+        self._finish(ClientError.from_errno(error_number))

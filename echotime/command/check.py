@@ -14,23 +14,23 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
-from echotime.clients.repeated import Outcome, Session, repeat
-from echotime.clients.status import ClientFailed, Status
-from echotime.clients.time import TimeClient, reading
+from echotime.clients.repeated import EchoSession, LoadResult, run_load
+from echotime.clients.status import ClientError, ExitStatus
+from echotime.clients.time import TimeClient, decode_response
 from echotime.command import arguments
-from echotime.command.report import reason
-from echotime.command.streams import output_failed
-from echotime.command.textfile import Metric, write
+from echotime.command.report import describe_error
+from echotime.command.streams import exit_on_write_error
+from echotime.command.textfile import Metric, write_metrics
 from echotime.command.time import EPOCHS
 from echotime.locale.language import gettext as _
 from echotime.sockopt.option import BOTH
-from echotime.wire.printable import harmless
+from echotime.wire.printable import sanitize
 
 _MESSAGE_BYTES = 5000
 """More than one message, so that how they are put together is checked, too; and few lines in the server's log."""
 
 
-class State(IntEnum):
+class CheckState(IntEnum):
     """The exit statuses, in the order of what is worse, but for UNKNOWN."""
 
     OK = 0
@@ -39,65 +39,65 @@ class State(IntEnum):
     UNKNOWN = 3
 
 
-NAMES = ("tcp", "udp", "offset")
+THRESHOLD_NAMES = ("tcp", "udp", "offset")
 """What thresholds are for: the seconds of an echo session, of a time answer, and the clock's offset."""
 
 
 @dataclass
-class Result:
+class CheckResult:
     """What was found: a sentence for each service, figures, and the worst state."""
 
-    warn: Mapping[str, float]
+    warning: Mapping[str, float]
     critical: Mapping[str, float]
-    state: State = State.OK
+    state: CheckState = CheckState.OK
     sentences: list[str] = field(default_factory=list)
-    figures: dict[str, float] = field(default_factory=dict)
+    measurements: dict[str, float] = field(default_factory=dict)
     up: dict[str, bool] = field(default_factory=dict)
 
     def fail(self, service: str, sentence: str) -> None:
         """A service that does not do what it should is critical."""
-        self.state = State.CRITICAL
+        self.state = CheckState.CRITICAL
         self.up[service] = False
         self.sentences.append(sentence)
 
-    def measured(self, name: str, seconds: float, sentence: str) -> None:
+    def record(self, name: str, seconds: float, sentence: str) -> None:
         """Hold a figure against its thresholds."""
-        self.figures[name] = seconds
-        beyond = ""
-        for state, limits in ((State.WARNING, self.warn), (State.CRITICAL, self.critical)):
+        self.measurements[name] = seconds
+        exceeded = ""
+        for state, limits in ((CheckState.WARNING, self.warning), (CheckState.CRITICAL, self.critical)):
             if abs(seconds) > limits.get(name, float("inf")):
                 self.state = max(self.state, state)
-                beyond = _(", beyond {limit} s").format(limit=_plain(limits[name]))
-        self.sentences.append(sentence + beyond)
+                exceeded = _(", beyond {limit} s").format(limit=_format_number(limits[name]))
+        self.sentences.append(sentence + exceeded)
 
-    def line(self) -> str:
+    def status_line(self) -> str:
         """The one line."""
-        data = " ".join(
-            f"{name}={value:.6f}s;{_limit(self.warn, name)};{_limit(self.critical, name)}"
-            for name, value in self.figures.items()
+        performance_data = " ".join(
+            f"{name}={value:.6f}s;{_format_limit(self.warning, name)};{_format_limit(self.critical, name)}"
+            for name, value in self.measurements.items()
         )
         text = f"ECHOTIME {self.state.name} - {'; '.join(self.sentences)}"
-        return f"{text} | {data}" if data else text
+        return f"{text} | {performance_data}" if performance_data else text
 
 
-def _limit(limits: Mapping[str, float], name: str) -> str:
-    return _plain(limits[name]) if name in limits else ""
+def _format_limit(limits: Mapping[str, float], name: str) -> str:
+    return _format_number(limits[name]) if name in limits else ""
 
 
-def _plain(number: float) -> str:
+def _format_number(number: float) -> str:
     """Without an exponent, which performance data may not have."""
     return f"{number:f}".rstrip("0").rstrip(".")
 
 
-def _threshold(text: str) -> tuple[str, float]:
+def _parse_threshold(text: str) -> tuple[str, float]:
     name, equals, value = text.partition("=")
-    if name not in NAMES or not equals:
+    if name not in THRESHOLD_NAMES or not equals:
         raise ValueError(
             _("{text!r} is not understood; expected NAME=SECONDS, NAME one of {names}").format(
-                text=text, names=", ".join(NAMES)
+                text=text, names=", ".join(THRESHOLD_NAMES)
             )
         )
-    return name, arguments.seconds(value)
+    return name, arguments.positive_seconds(value)
 
 
 def add_parser(commands: Any) -> None:
@@ -114,7 +114,7 @@ def add_parser(commands: Any) -> None:
     arguments.add_server(parser)
     parser.add_argument("--tcp", action="store_true", help=_("check TCP; with neither --tcp nor --udp both"))
     parser.add_argument("--udp", action="store_true", help=_("check UDP"))
-    threshold = arguments.coerced(_threshold)
+    threshold = arguments.argparse_type(_parse_threshold)
     for flags, state in ((("-w", "--warning"), _("warning")), (("-c", "--critical"), _("critical"))):
         parser.add_argument(
             *flags,
@@ -127,12 +127,12 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--timeout",
         metavar="SECONDS",
-        type=arguments.coerced(arguments.seconds),
+        type=arguments.argparse_type(arguments.positive_seconds),
         default=10.0,
         help=_("how long to wait for each service (default 10)"),
     )
     parser.add_argument("--epoch", choices=sorted(EPOCHS), default="unix", help=_("where the server counts from"))
-    arguments.add_contract(parser)
+    arguments.add_trailer(parser)
     parser.add_argument(
         "--textfile", metavar="PATH", type=Path, help=_("write the result for node_exporter's textfile collector, too")
     )
@@ -140,73 +140,73 @@ def add_parser(commands: Any) -> None:
     parser.set_defaults(
         run=run,
         usage_error=parser.error,
-        failed_status=int(State.UNKNOWN),
+        failed_status=int(CheckState.UNKNOWN),
         transports=lambda args: [name for name in BOTH if getattr(args, name) or args.tcp is args.udp],
     )
 
 
 async def run(reactor: Any, args: argparse.Namespace) -> int:
     """Carry it out; the exit status."""
-    result = Result(dict(args.warning), dict(args.critical))
+    result = CheckResult(dict(args.warning), dict(args.critical))
     both = args.tcp == args.udp
     if args.tcp or both:
-        await _tcp(reactor, args, result)
+        await _check_tcp(reactor, args, result)
     if args.udp or both:
-        await _udp(reactor, args, result)
+        await _check_udp(reactor, args, result)
     if args.textfile is not None:
         try:
-            write(args.textfile, _metrics(args, result))
+            write_metrics(args.textfile, _metrics(args, result))
         except OSError as error:
-            if result.state is not State.CRITICAL:
-                result.state = State.UNKNOWN
+            if result.state is not CheckState.CRITICAL:
+                result.state = CheckState.UNKNOWN
             result.sentences.append(f"{args.textfile}: {error.strerror}")
     try:
-        print(harmless(result.line()), flush=True)
+        print(sanitize(result.status_line()), flush=True)
     except OSError as error:
-        output_failed(error, State.UNKNOWN)
+        exit_on_write_error(error, CheckState.UNKNOWN)
     return result.state
 
 
-async def _tcp(reactor: Any, args: argparse.Namespace, result: Result) -> None:
+async def _check_tcp(reactor: Any, args: argparse.Namespace, result: CheckResult) -> None:
     # no line ends in it, so that the acknowledgement cannot be taken for echo
     message = os.urandom(_MESSAGE_BYTES // 2).hex().encode()
-    session = Session(
+    session = EchoSession(
         reactor, args.server.host, args.server.port, message, args.ack, args.reply, args.timeout, args.sockopt
     )
-    outcome: Outcome = await repeat(session, 1, 1)
-    if outcome.exact:
+    load_result: LoadResult = await run_load(session, 1, 1)
+    if load_result.exact:
         result.up["tcp"] = True
-        found = outcome.times[0]
-        result.measured("tcp", found, _("TCP echo exact in {ms:.3f} ms").format(ms=found * 1000))
+        elapsed = load_result.times[0]
+        result.record("tcp", elapsed, _("TCP echo exact in {ms:.3f} ms").format(ms=elapsed * 1000))
         return
-    (failed,) = outcome.failures
-    if failed == ClientFailed(Status.FAILED):
-        result.fail("tcp", _("TCP echo not exact: bytes lost or wrong: {lost}").format(lost=outcome.bytes_lost))
+    (failed,) = load_result.failures
+    if failed == ClientError(ExitStatus.FAILED):
+        result.fail("tcp", _("TCP echo not exact: bytes lost or wrong: {lost}").format(lost=load_result.bytes_lost))
     else:
-        result.fail("tcp", _("TCP echo: {reason}").format(reason=reason(failed)))
+        result.fail("tcp", _("TCP echo: {reason}").format(reason=describe_error(failed)))
 
 
-async def _udp(reactor: Any, args: argparse.Namespace, result: Result) -> None:
+async def _check_udp(reactor: Any, args: argparse.Namespace, result: CheckResult) -> None:
     tries = 3
     client = TimeClient(reactor, args.server.host, args.server.port, tries, args.timeout / tries, args.sockopt)
     try:
-        _endpoint, answer = await client.ask()
-    except ClientFailed as failed:
-        result.fail("udp", _("UDP time: {reason}").format(reason=reason(failed)))
+        _address, response = await client.query()
+    except ClientError as failed:
+        result.fail("udp", _("UDP time: {reason}").format(reason=describe_error(failed)))
         return
     try:
-        found = reading(answer, EPOCHS[args.epoch])
+        reading = decode_response(response, EPOCHS[args.epoch])
     except ValueError:
-        result.fail("udp", _("UDP time: bad reply, {size} bytes").format(size=len(answer.datagram)))
+        result.fail("udp", _("UDP time: bad reply, {size} bytes").format(size=len(response.datagram)))
         return
     result.up["udp"] = True
-    result.measured("udp", answer.round_trip, _("UDP time in {ms:.3f} ms").format(ms=answer.round_trip * 1000))
+    result.record("udp", response.round_trip, _("UDP time in {ms:.3f} ms").format(ms=response.round_trip * 1000))
     # within what whole seconds leave uncertain the clocks agree
-    offset = found.offset if abs(found.offset) > found.uncertainty else 0.0
-    result.measured("offset", offset, _("offset {offset:+.1f} s").format(offset=offset))
+    offset = reading.offset if abs(reading.offset) > reading.uncertainty else 0.0
+    result.record("offset", offset, _("offset {offset:+.1f} s").format(offset=offset))
 
 
-def _metrics(args: argparse.Namespace, result: Result) -> list[Metric]:
+def _metrics(args: argparse.Namespace, result: CheckResult) -> list[Metric]:
     server = str(args.server)
     up = [
         Metric(
@@ -224,4 +224,4 @@ def _metrics(args: argparse.Namespace, result: Result) -> list[Metric]:
         "udp": "Round trip of a time answer.",
         "offset": "Offset of the server's clock, 0 within what whole seconds leave uncertain.",
     }
-    return up + [Metric(times[name], helps[name], value, server=server) for name, value in result.figures.items()]
+    return up + [Metric(times[name], helps[name], value, server=server) for name, value in result.measurements.items()]

@@ -8,22 +8,22 @@ import signal
 from pathlib import Path
 from typing import Any
 
-from echotime.clients.status import Status
+from echotime.clients.status import ExitStatus
 from echotime.command import arguments
-from echotime.command.control_connection import ControlConnection, Lost
+from echotime.command.control_connection import ControlConnection, ControlConnectionLost
 from echotime.command.control_prompt import Prompt, Screen
-from echotime.command.control_verbs import VERBS, Misspoken, Session
-from echotime.command.report import say as complain
-from echotime.desk.commands import Refused
+from echotime.command.control_verbs import COMMANDS, CommandSyntaxError, ControlSession
+from echotime.command.report import print_error
+from echotime.desk.commands import CommandError
 from echotime.locale.language import gettext as _
-from echotime.wire.encoding import encoding
+from echotime.wire.encoding import parse_encoding
 
-_USUAL = "/run/echotime/control"
+_DEFAULT_SOCKET = "/run/echotime/control"
 
 
 def add_parser(commands: Any) -> None:
     """Add the subcommand."""
-    words = "\n".join(f"  {name} {each.words}".ljust(48) + _(each.help) for name, each in VERBS.items())
+    usage = "\n".join(f"  {name} {each.usage}".ljust(48) + _(each.help) for name, each in COMMANDS.items())
     parser = commands.add_parser(
         "control",
         help=_("answer questions and look after a running daemon"),
@@ -35,7 +35,7 @@ def add_parser(commands: Any) -> None:
         + "\n\n"
         + _("commands:")
         + "\n"
-        + words
+        + usage
         + "\n  watch".ljust(49)
         + _("show what happens; what is typed answers the oldest question"),
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -43,8 +43,8 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--socket",
         metavar="PATH",
-        default=os.environ.get("ECHOTIME_CONTROL") or _USUAL,
-        help=_("the daemon's control socket (default: $ECHOTIME_CONTROL, or {path})").format(path=_USUAL),
+        default=os.environ.get("ECHOTIME_CONTROL") or _DEFAULT_SOCKET,
+        help=_("the daemon's control socket (default: $ECHOTIME_CONTROL, or {path})").format(path=_DEFAULT_SOCKET),
     )
     parser.add_argument("--json", action="store_true", help=_("for programs"))
     parser.add_argument(
@@ -53,16 +53,16 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--encoding",
         metavar="NAME",
-        type=arguments.coerced(encoding),
+        type=arguments.argparse_type(parse_encoding),
         help=_("of words and of what is shown (default: the daemon's)"),
     )
-    parser.add_argument("words", metavar="COMMAND", nargs=argparse.REMAINDER, help=_("what to do"))
-    parser.set_defaults(alone=run, usage_error=parser.error)
+    parser.add_argument("command", metavar="COMMAND", nargs=argparse.REMAINDER, help=_("what to do"))
+    parser.set_defaults(run_without_reactor=run, usage_error=parser.error)
 
 
 def run(args: argparse.Namespace) -> int:
     """Carry it out, without a reactor; the exit status."""
-    _take_flags(args)
+    _extract_flags(args)
     # at the prompt Ctrl-C gives up a line, and not the program
     signal.signal(signal.SIGINT, signal.default_int_handler)
     # events are shown by a thread, which could not arrange this when nobody reads them any more
@@ -70,51 +70,53 @@ def run(args: argparse.Namespace) -> int:
     screen = Screen()
     prompt: Prompt | None = None
 
-    def told(command: Any, event: dict[str, Any]) -> None:
+    def on_event(command: Any, event: dict[str, Any]) -> None:
         if prompt is not None:
-            prompt.told(command, event)
+            prompt.on_event(command, event)
 
     try:
-        connection = ControlConnection(args.socket, told, lambda: os.kill(os.getpid(), signal.SIGINT))
+        connection = ControlConnection(args.socket, on_event, lambda: os.kill(os.getpid(), signal.SIGINT))
     except OSError as error:
-        complain(_("echotime: {path}: {reason}").format(path=args.socket, reason=error.strerror or error))
+        print_error(_("echotime: {path}: {reason}").format(path=args.socket, reason=error.strerror or error))
         if not Path(args.socket).exists():
-            complain(_("echotime: is a daemon running with --control, and --socket its path?"))
-        return Status.REFUSED
+            print_error(_("echotime: is a daemon running with --control, and --socket its path?"))
+        return ExitStatus.REFUSED
     try:
-        session = Session(connection, as_json=args.json, raw=args.raw, encoding=args.encoding, out=screen.show)
+        session = ControlSession(
+            connection, as_json=args.json, raw=args.raw, encoding=args.encoding, write_line=screen.show
+        )
         prompt = Prompt(session, screen)
-        return _carried_out(args, prompt)
-    except Lost:
-        complain(_("echotime: {path}: the daemon is gone, or does not answer").format(path=args.socket))
-        return Status.RESET
+        return _execute(args, prompt)
+    except ControlConnectionLost:
+        print_error(_("echotime: {path}: the daemon is gone, or does not answer").format(path=args.socket))
+        return ExitStatus.RESET
     except KeyboardInterrupt:
-        if connection.gone.is_set():
-            complain(_("echotime: {path}: the daemon is gone, or does not answer").format(path=args.socket))
-            return Status.RESET
+        if connection.closed.is_set():
+            print_error(_("echotime: {path}: the daemon is gone, or does not answer").format(path=args.socket))
+            return ExitStatus.RESET
         return 128 + signal.SIGINT
     finally:
         connection.close()
 
 
-def _take_flags(args: argparse.Namespace) -> None:
+def _extract_flags(args: argparse.Namespace) -> None:
     """--json and --raw may follow the command, too; in a word to be sent they are text."""
-    is_answer = args.words and "answer".startswith(args.words[0])
-    place = args.words[:2] if is_answer else args.words
+    is_answer = args.command and "answer".startswith(args.command[0])
+    searched = args.command[:2] if is_answer else args.command
     for flag in ("json", "raw"):
-        if f"--{flag}" in place:
-            args.words.remove(f"--{flag}")
+        if f"--{flag}" in searched:
+            args.command.remove(f"--{flag}")
             setattr(args, flag, True)
 
 
-def _carried_out(args: argparse.Namespace, prompt: Prompt) -> int:
-    if not args.words:
+def _execute(args: argparse.Namespace, prompt: Prompt) -> int:
+    if not args.command:
         return prompt.run()
     try:
-        prompt.carry_out(args.words)
-    except Misspoken as fault:
+        prompt.run_command(args.command)
+    except CommandSyntaxError as fault:
         args.usage_error(str(fault))
-    except Refused as refused:
-        complain(f"echotime: {refused}")
-        return Status.FAILED
-    return Status.OK
+    except CommandError as refused:
+        print_error(f"echotime: {refused}")
+        return ExitStatus.FAILED
+    return ExitStatus.OK

@@ -17,36 +17,36 @@ from twisted.protocols import amp
 from twisted.python.failure import Failure
 
 from echotime.desk import commands
-from echotime.desk.commands import Refused
+from echotime.desk.commands import CommandError
 
-_LIMIT = 10.0
-_SIZE = 65536
+_TIMEOUT = 10.0
+_READ_SIZE = 65536
 
-_PUSHED = {each.commandName: each for each in commands.PUSHED}
+_EVENT_COMMANDS = {each.commandName: each for each in commands.PUSHED_EVENTS}
 
-Told = Callable[[type[commands.Pushed], dict[str, Any]], object]
+EventCallback = Callable[[type[commands.PushedEvent], dict[str, Any]], object]
 
 
-class Lost(Exception):
+class ControlConnectionLost(Exception):
     """The daemon is gone, or does not answer."""
 
 
-class _Client(amp.AMP):
-    """AMP for one connection. `told` is called with every pushed command."""
+class _ControlProtocol(amp.AMP):
+    """AMP for one connection. `on_event` is called with every pushed command."""
 
     transport: Any
 
-    def __init__(self, told: Told) -> None:
+    def __init__(self, on_event: EventCallback) -> None:
         super().__init__()
-        self.told = told
+        self.on_event = on_event
 
     def ampBoxReceived(self, box: Any) -> None:
         """A pushed command, or an answer."""
-        command = _PUSHED.get(box.get(amp.COMMAND))
+        command = _EVENT_COMMANDS.get(box.get(amp.COMMAND))
         if command is None:
             super().ampBoxReceived(box)
         else:
-            self.told(command, command.parseArguments(box, self))
+            self.on_event(command, command.parseArguments(box, self))
 
     def makeConnection(self, transport: Any) -> None:
         """Without the line that AMP logs."""
@@ -57,7 +57,7 @@ class _Client(amp.AMP):
         amp.BinaryBoxProtocol.connectionLost(self, reason)
 
 
-class _Transport:
+class _SocketTransport:
     """As much of a transport as AMP needs."""
 
     def __init__(self, sock: socket.socket) -> None:
@@ -78,70 +78,73 @@ class ControlConnection:
     """Connected to `path`. Raises OSError if nobody listens there."""
 
     def __init__(
-        self, path: str, told: Told = lambda command, event: None, when_gone: Callable[[], object] = lambda: None
+        self,
+        path: str,
+        on_event: EventCallback = lambda command, event: None,
+        on_lost: Callable[[], object] = lambda: None,
     ) -> None:
         self._socket = socket.socket(socket.AF_UNIX)
         try:
-            self._socket.settimeout(_LIMIT)
+            self._socket.settimeout(_TIMEOUT)
             self._socket.connect(path)
             self._socket.settimeout(None)
         except OSError:
             self._socket.close()
             raise
         self._lock = threading.RLock()
-        self.gone = threading.Event()
-        self._when_gone = when_gone
-        self._amp = _Client(told)
-        self._amp.makeConnection(_Transport(self._socket))
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
+        self.closed = threading.Event()
+        self._on_lost = on_lost
+        self._amp = _ControlProtocol(on_event)
+        self._amp.makeConnection(_SocketTransport(self._socket))
+        self._reader_thread = threading.Thread(target=self._read, daemon=True)
+        self._reader_thread.start()
 
-    def ask(self, command: type[amp.Command], **arguments: Any) -> dict[str, Any]:
-        """Raises Refused, or Lost."""
-        answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    def call(self, command: type[amp.Command], **arguments: Any) -> dict[str, Any]:
+        """Raises Refused, or ControlConnectionLost."""
+        results: queue.SimpleQueue[Any] = queue.SimpleQueue()
         with self._lock:
-            if self.gone.is_set():
-                raise Lost
-            self._amp.callRemote(command, **arguments).addBoth(answers.put)
+            if self.closed.is_set():
+                raise ControlConnectionLost
+            self._amp.callRemote(command, **arguments).addBoth(results.put)
         try:
-            answer = answers.get(timeout=_LIMIT)
+            result = results.get(timeout=_TIMEOUT)
         except queue.Empty:
-            raise Lost from None
-        if isinstance(answer, Failure):
-            if answer.check(Refused, amp.RemoteAmpError, amp.UnhandledCommand):
-                raise Refused(str(getattr(answer.value, "description", answer.value)))
-            raise Lost
-        found: dict[str, Any] = answer
-        return found
+            raise ControlConnectionLost from None
+        if isinstance(result, Failure):
+            if result.check(CommandError, amp.RemoteAmpError, amp.UnhandledCommand):
+                raise CommandError(str(getattr(result.value, "description", result.value)))
+            raise ControlConnectionLost
+        response: dict[str, Any] = result
+        return response
 
     def rows(self, command: type[amp.Command], key: str | None = None, **arguments: Any) -> Iterator[dict[str, Any]]:
         """Every row of a list, page by page; `key` is the column that the next page begins after, or none to count."""
         after, more = 0, True
         while more:
-            page = self.ask(command, after=after, **arguments)
+            page = self.call(command, after=after, **arguments)
             yield from page["rows"]
             more = page["more"] and bool(page["rows"])
             after = page["rows"][-1][key] if more and key else after + len(page["rows"])
 
     def close(self) -> None:
         """Hang up."""
-        self._when_gone = lambda: None
+        self._on_lost = lambda: None
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
-        self._reader.join(_LIMIT)
+        self._reader_thread.join(_TIMEOUT)
         self._socket.close()
 
     def _read(self) -> None:
-        while data := self._received():
+        while data := self._recv():
             with self._lock:
                 self._amp.dataReceived(data)
         with self._lock:
-            self.gone.set()
+            self.closed.set()
             self._amp.connectionLost()
-        self._when_gone()
+        self._on_lost()
 
-    def _received(self) -> bytes:
+    def _recv(self) -> bytes:
         try:
-            return self._socket.recv(_SIZE)
+            return self._socket.recv(_READ_SIZE)
         except OSError:
             return b""

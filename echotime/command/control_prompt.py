@@ -11,19 +11,27 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from echotime.command.columns import padded
-from echotime.command.control_connection import Lost
-from echotime.command.control_verbs import VERBS, Misspoken, Session, Verb, answer, say, verb
-from echotime.command.report import say as complain
-from echotime.command.streams import output_failed
+from echotime.command.columns import pad
+from echotime.command.control_connection import ControlConnectionLost
+from echotime.command.control_verbs import (
+    COMMANDS,
+    CommandSyntaxError,
+    ControlCommand,
+    ControlSession,
+    answer,
+    find_command,
+    run_line,
+)
+from echotime.command.report import print_error
+from echotime.command.streams import exit_on_write_error
 from echotime.desk import commands
-from echotime.desk.commands import Refused
+from echotime.desk.commands import CommandError
 from echotime.locale.language import gettext as _
 from echotime.sockopt.catalogue import BY_NAME
-from echotime.streams.modes import TerminalModes
+from echotime.streams.modes import RawTerminal
 
 PROMPT = "echotime> "
-_HISTORY = 1000
+_HISTORY_LENGTH = 1000
 
 
 class Screen:
@@ -40,14 +48,14 @@ class Screen:
                 if self._prompt is None:
                     print(line, flush=True)
                 else:
-                    print(f"\r\x1b[K{line}\n{self._prompt}{_typed()}", end="", flush=True)
+                    print(f"\r\x1b[K{line}\n{self._prompt}{_line_buffer()}", end="", flush=True)
             except OSError as error:
-                output_failed(error)
+                exit_on_write_error(error)
 
-    def ask(self, prompt: str) -> str:
+    def read_line(self, prompt: str) -> str:
         """What a person types. Raises EOFError, KeyboardInterrupt."""
-        terminal = sys.stdin.isatty() and sys.stdout.isatty()
-        if not terminal:
+        is_terminal = sys.stdin.isatty() and sys.stdout.isatty()
+        if not is_terminal:
             line = sys.stdin.readline()
             if not line:
                 raise EOFError
@@ -59,7 +67,7 @@ class Screen:
             self._prompt = None
 
 
-def _typed() -> str:
+def _line_buffer() -> str:
     import readline
 
     return readline.get_line_buffer()
@@ -68,16 +76,18 @@ def _typed() -> str:
 class Prompt:
     """The conversation: commands until quit or the end of input; `watch` until Ctrl-D or Ctrl-C."""
 
-    def __init__(self, session: Session, screen: Screen) -> None:
+    def __init__(self, session: ControlSession, screen: Screen) -> None:
         self._session = session
         self._screen = screen
-        self._waiting: dict[int, str] = {}
+        self._pending: dict[int, str] = {}
         self._status = 0
-        self._verbs = {
-            **VERBS,
-            "watch": Verb("", _("show what happens; what is typed answers the oldest question"), self._watch_verb),
-            "help": Verb("", _("this list"), self._help),
-            "quit": Verb("", _("leave"), lambda session, rest: None),
+        self._commands = {
+            **COMMANDS,
+            "watch": ControlCommand(
+                "", _("show what happens; what is typed answers the oldest question"), self._run_watch
+            ),
+            "help": ControlCommand("", _("this list"), self._run_help),
+            "quit": ControlCommand("", _("leave"), lambda session, rest: None),
         }
 
     def run(self) -> int:
@@ -85,120 +95,122 @@ class Prompt:
         if sys.stdin.isatty():
             greeting = _("connected to echotime {version} as {name}; help lists the commands")
             self._screen.show(greeting.format(**self._session.hello))
-        with _line_editing(list(self._verbs)):
+        with _line_editing(list(self._commands)):
             while True:
                 try:
-                    line = self._screen.ask(PROMPT)
-                    if line.strip() and not self._said(line):
+                    line = self._screen.read_line(PROMPT)
+                    if line.strip() and not self._run_line(line):
                         return self._status
                 except EOFError:
                     if sys.stdin.isatty():
                         self._screen.show("")
                     return self._status
                 except KeyboardInterrupt:
-                    self._interrupted()
+                    self._on_interrupt()
 
     def watch(self) -> None:
         """Show what happens; each line typed answers the oldest question. Until the end of input."""
-        self._waiting.clear()
-        self._session.connection.ask(commands.Watch, on=True)
+        self._pending.clear()
+        self._session.connection.call(commands.Watch, on=True)
         try:
             while True:
-                target = next(iter(self._waiting), None)
-                line = self._screen.ask(_("word: "))
+                target = next(iter(self._pending), None)
+                line = self._screen.read_line(_("word: "))
                 try:
                     # a word that was begun for one question is not given to another
-                    answer(self._session, f"{target or next(iter(self._waiting), 'next')} {line}")
-                except (Misspoken, Refused) as fault:
-                    self._session.tell({"error": str(fault)}, [str(fault)])
+                    answer(self._session, f"{target or next(iter(self._pending), 'next')} {line}")
+                except (CommandSyntaxError, CommandError) as fault:
+                    self._session.output({"error": str(fault)}, [str(fault)])
         except EOFError:
-            self._session.tell({"event": "end"}, [""])
+            self._session.output({"event": "end"}, [""])
         except KeyboardInterrupt:
-            self._interrupted()
+            self._on_interrupt()
         finally:
-            with contextlib.suppress(Lost, Refused):
-                self._session.connection.ask(commands.Watch, on=False)
+            with contextlib.suppress(ControlConnectionLost, CommandError):
+                self._session.connection.call(commands.Watch, on=False)
 
-    def watch_alone(self) -> None:
+    def watch_only(self) -> None:
         """Watch, without a prompt before and after it."""
         with _line_editing([]):
             self.watch()
 
-    def _interrupted(self) -> None:
+    def _on_interrupt(self) -> None:
         """Ctrl-C, or what stands for it when the daemon is gone."""
-        if self._session.connection.gone.is_set():
-            raise Lost
+        if self._session.connection.closed.is_set():
+            raise ControlConnectionLost
         self._screen.show("")
 
-    def told(self, command: type[commands.Pushed], event: dict[str, Any]) -> None:
+    def on_event(self, command: type[commands.PushedEvent], event: dict[str, Any]) -> None:
         """Show what was pushed."""
-        if command is commands.Asked:
-            self._waiting[event["number"]] = event["peer"]
-        elif command is commands.SettledNow:
-            self._waiting.pop(event["number"], None)
+        if command is commands.QuestionAsked:
+            self._pending[event["number"]] = event["peer"]
+        elif command is commands.QuestionSettled:
+            self._pending.pop(event["number"], None)
         if self._session.as_json:
-            self._session.tell({"event": command.event, **event}, [])
+            self._session.output({"event": command.event, **event}, [])
             return
         if "message" in event:
-            event["message"] = self._session.message(event["message"], event["size"])
-        self._screen.show(_EVENTS[command]().format(**event))
+            event["message"] = self._session.preview(event["message"], event["size"])
+        self._screen.show(_EVENT_FORMATS[command]().format(**event))
 
-    def _said(self, line: str) -> bool:
+    def _run_line(self, line: str) -> bool:
         """Carry a line out; False for quit."""
         try:
-            return say(self._session, line, self._verbs) is not self._verbs["quit"]
-        except (Misspoken, Refused) as fault:
-            self._fault(str(fault))
+            return run_line(self._session, line, self._commands) is not self._commands["quit"]
+        except (CommandSyntaxError, CommandError) as fault:
+            self._report_error(str(fault))
         return True
 
-    def _fault(self, text: str) -> None:
+    def _report_error(self, text: str) -> None:
         """Tell it: to a person where the answers are, for a script on standard error."""
         if sys.stdin.isatty():
             self._screen.show(text)
         else:
-            complain(f"echotime: {text}")
+            print_error(f"echotime: {text}")
             self._status = 1
 
-    def carry_out(self, words: list[str]) -> None:
-        """One command of the command line. Raises Misspoken or commands.Refused."""
-        name, *rest = words
-        found = verb(name, self._verbs)
-        if found is self._verbs["watch"]:
-            self.watch_alone()
+    def run_command(self, argv: list[str]) -> None:
+        """One command of the command line. Raises CommandSyntaxError or commands.Refused."""
+        name, *rest = argv
+        command = find_command(name, self._commands)
+        if command is self._commands["watch"]:
+            self.watch_only()
         else:
-            found.run(self._session, " ".join(rest))
+            command.run(self._session, " ".join(rest))
 
-    def _watch_verb(self, session: Session, rest: str) -> None:
+    def _run_watch(self, session: ControlSession, rest: str) -> None:
         self.watch()
 
-    def _help(self, session: Session, rest: str) -> None:
-        for name, each in self._verbs.items():
-            self._screen.show(padded(f"{name} {each.words}", 46) + _(each.help))
+    def _run_help(self, session: ControlSession, rest: str) -> None:
+        for name, each in self._commands.items():
+            self._screen.show(pad(f"{name} {each.usage}", 46) + _(each.help))
 
 
-_EVENTS: dict[type[commands.Pushed], Callable[[], str]] = {
-    commands.Asked: lambda: _("question {number} of {peer}: {message}"),
-    commands.SettledNow: lambda: _("question {number} of {peer}: {how}"),
-    commands.Began: lambda: _("connection from {peer}"),
-    commands.Said: lambda: "{peer}: {message}",
-    commands.Over: lambda: _("connection from {peer} ended by {how}, {bytes_in} bytes in, {bytes_out} bytes out"),
-    commands.LeftOut: lambda: _("events left out in the last second: {count}"),
+_EVENT_FORMATS: dict[type[commands.PushedEvent], Callable[[], str]] = {
+    commands.QuestionAsked: lambda: _("question {number} of {peer}: {message}"),
+    commands.QuestionSettled: lambda: _("question {number} of {peer}: {how}"),
+    commands.ConnectionOpened: lambda: _("connection from {peer}"),
+    commands.MessageReceived: lambda: "{peer}: {message}",
+    commands.ConnectionClosed: lambda: _(
+        "connection from {peer} ended by {how}, {bytes_in} bytes in, {bytes_out} bytes out"
+    ),
+    commands.EventsDropped: lambda: _("events left out in the last second: {count}"),
 }
 
 
-def _completions(words: list[str], text: str) -> list[str]:
+def _completions(names: list[str], text: str) -> list[str]:
     """What could follow: a command, or what belongs to the one that is there."""
-    verb_typed, space, _rest = _typed().lstrip().partition(" ")
-    known = _SECOND.get(verb_typed, []) if space else words
+    command, space, _rest = _line_buffer().lstrip().partition(" ")
+    known = _ARGUMENTS.get(command, []) if space else names
     return [each for each in known if each.startswith(text)]
 
 
 _TARGETS = ["tcp", "udp", *BY_NAME]
-_SECOND = {"answer": ["next", "all", "--raw"], "sockopts": ["all", *_TARGETS], "set": _TARGETS}
+_ARGUMENTS = {"answer": ["next", "all", "--raw"], "sockopts": ["all", *_TARGETS], "set": _TARGETS}
 
 
 @contextlib.contextmanager
-def _line_editing(words: list[str]) -> Any:
+def _line_editing(names: list[str]) -> Any:
     """readline with a history of its own and completion of the first word."""
     try:
         import readline
@@ -208,18 +220,18 @@ def _line_editing(words: list[str]) -> Any:
     history = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "echotime_history"
     with contextlib.suppress(OSError):
         readline.read_history_file(history)
-    readline.set_history_length(_HISTORY)
+    readline.set_history_length(_HISTORY_LENGTH)
     readline.parse_and_bind("tab: complete")
     readline.set_completer_delims(" ")
-    readline.set_completer(lambda text, state: [*_completions(words, text), None][state])
-    modes = TerminalModes(sys.stdin.fileno()) if sys.stdin.isatty() else None
-    if modes is not None:
-        modes.guard(signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM)
+    readline.set_completer(lambda text, state: [*_completions(names, text), None][state])
+    terminal = RawTerminal(sys.stdin.fileno()) if sys.stdin.isatty() else None
+    if terminal is not None:
+        terminal.restore_on_signals(signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM)
     try:
         yield
     finally:
-        if modes is not None:
-            modes.unguard()
+        if terminal is not None:
+            terminal.release_signals()
         with contextlib.suppress(OSError):
             history.parent.mkdir(parents=True, exist_ok=True)
             readline.write_history_file(history)

@@ -7,27 +7,27 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
-from echotime.command.columns import padded
+from echotime.command.columns import pad
 from echotime.command.control_connection import ControlConnection
-from echotime.command.streams import show
+from echotime.command.streams import print_line
 from echotime.desk import commands
-from echotime.desk.words import WordRefused, word_of
+from echotime.desk.words import InvalidReply, encode_reply
 from echotime.locale.language import gettext as _
 from echotime.sockopt.forms import N_
-from echotime.wire.printable import columns, escape, shown_as
+from echotime.wire.printable import display_width, escape, preview_decoded
 
-SHOWN_BYTES = 60
-_MOST, _DIGITS = 2**31 - 1, 10
-_LONGEST = 65535
+PREVIEW_BYTES = 60
+_MAX_NUMBER, _MAX_DIGITS = 2**31 - 1, 10
+_MAX_REPLY = 65535
 """What fits a value of AMP."""
 
 
-class Misspoken(ValueError):
+class CommandSyntaxError(ValueError):
     """What was said is no command; says what was expected."""
 
 
-class Session:
-    """One operator's conversation with the daemon. What is shown goes through `out`."""
+class ControlSession:
+    """One operator's conversation with the daemon. What is shown goes through `write_line`."""
 
     def __init__(
         self,
@@ -36,66 +36,66 @@ class Session:
         as_json: bool,
         raw: bool,
         encoding: str | None,
-        out: Callable[[str], Any] = show,
+        write_line: Callable[[str], Any] = print_line,
     ) -> None:
         self.connection = connection
         self.as_json = as_json
         self.raw = raw
-        self.hello = connection.ask(commands.Hello)
+        self.hello = connection.call(commands.Hello)
         self.encoding = encoding or str(self.hello["encoding"])
-        self.out = out
+        self.write_line = write_line
 
-    def word(self, text: str) -> bytes:
-        """What is typed as a word. Raises Misspoken."""
+    def parse_reply(self, text: str) -> bytes:
+        """What is typed as a word. Raises CommandSyntaxError."""
         try:
-            word = word_of(text, self.encoding, raw=self.raw)
-        except WordRefused as refused:
-            raise Misspoken(str(refused)) from None
-        if len(word) > _LONGEST:
-            raise Misspoken(_("a word has at most {most} bytes").format(most=_LONGEST))
-        return word
+            reply = encode_reply(text, self.encoding, raw=self.raw)
+        except InvalidReply as refused:
+            raise CommandSyntaxError(str(refused)) from None
+        if len(reply) > _MAX_REPLY:
+            raise CommandSyntaxError(_("a word has at most {most} bytes").format(most=_MAX_REPLY))
+        return reply
 
-    def message(self, data: bytes, size: int) -> str:
+    def preview(self, data: bytes, size: int) -> str:
         """A peer's message, to be shown; `size` is how many bytes it has."""
-        return shown_as(data, SHOWN_BYTES, self.encoding, size)
+        return preview_decoded(data, PREVIEW_BYTES, self.encoding, size)
 
-    def tell(self, found: Any, lines: Iterable[str]) -> None:
+    def output(self, result: Any, lines: Iterable[str]) -> None:
         """One thing, as a person or a program wants it."""
         if self.as_json:
-            self.out(json.dumps(found, default=escape))
+            self.write_line(json.dumps(result, default=escape))
             return
         for line in lines:
-            self.out(line)
+            self.write_line(line)
 
-    def table(self, rows: Sequence[dict[str, Any]], *shown: tuple[str, Callable[[dict[str, Any]], str]]) -> None:
+    def table(self, rows: Sequence[dict[str, Any]], *columns: tuple[str, Callable[[dict[str, Any]], str]]) -> None:
         """Rows under headings; nothing where there are none."""
-        cells = [[title for title, _value in shown], *([value(row) for _title, value in shown] for row in rows)]
-        widths = [max(map(columns, column)) + 2 for column in zip(*cells, strict=True)]
-        lines = ["".join(map(padded, line, widths)).rstrip() for line in cells]
-        self.tell(rows, lines if rows else [])
+        cells = [[title for title, _value in columns], *([value(row) for _title, value in columns] for row in rows)]
+        widths = [max(map(display_width, column)) + 2 for column in zip(*cells, strict=True)]
+        lines = ["".join(map(pad, line, widths)).rstrip() for line in cells]
+        self.output(rows, lines if rows else [])
 
 
-class Verb(NamedTuple):
+class ControlCommand(NamedTuple):
     """A command: its words, what it does, and the function that does it."""
 
-    words: str
+    usage: str
     help: str
-    run: Callable[[Session, str], None]
+    run: Callable[[ControlSession, str], None]
 
 
-def status(session: Session, rest: str) -> None:
+def status(session: ControlSession, rest: str) -> None:
     """The daemon in a few figures."""
-    _nothing(rest)
-    found = session.connection.ask(commands.Status)
+    _expect_no_arguments(rest)
+    result = session.connection.call(commands.Status)
     lines = [
-        _("echotime {version}, pid {pid}, running {seconds:.0f} s").format(**found),
-        *map(_health_line, found["health"]),
+        _("echotime {version}, pid {pid}, running {seconds:.0f} s").format(**result),
+        *map(_health_line, result["health"]),
         _("connections: {connections} of {most_connections}, questions: {questions}, operators: {operators}").format(
-            **found
+            **result
         ),
-        _("clock: {clock}").format(**found),
+        _("clock: {clock}").format(**result),
     ]
-    session.tell(found, lines)
+    session.output(result, lines)
 
 
 def _health_line(row: dict[str, Any]) -> str:
@@ -106,9 +106,9 @@ def _health_line(row: dict[str, Any]) -> str:
     return _("listening on {where}, not answered: {reason}").format(**row)
 
 
-def connections(session: Session, rest: str) -> None:
+def connections(session: ControlSession, rest: str) -> None:
     """All that are open."""
-    _nothing(rest)
+    _expect_no_arguments(rest)
     session.table(
         list(session.connection.rows(commands.Connections, "number")),
         (_("ID"), lambda row: str(row["number"])),
@@ -124,58 +124,58 @@ def connections(session: Session, rest: str) -> None:
     )
 
 
-def questions(session: Session, rest: str) -> None:
+def questions(session: ControlSession, rest: str) -> None:
     """All that wait."""
-    _nothing(rest)
+    _expect_no_arguments(rest)
     session.table(
         list(session.connection.rows(commands.Questions, "number")),
         (_("ID"), lambda row: str(row["number"])),
         (_("PEER"), lambda row: str(row["peer"])),
         (_("AGE"), lambda row: f"{row['age']:.0f}s"),
-        (_("MESSAGE"), lambda row: session.message(row["message"], row["size"])),
+        (_("MESSAGE"), lambda row: session.preview(row["message"], row["size"])),
     )
 
 
-def answer(session: Session, rest: str) -> None:
+def answer(session: ControlSession, rest: str) -> None:
     """A word for one, the next, or all."""
     if rest.startswith("--raw "):
-        session.raw, before = True, session.raw
+        session.raw, previous_raw = True, session.raw
         try:
             answer(session, rest.removeprefix("--raw "))
         finally:
-            session.raw = before
+            session.raw = previous_raw
         return
-    which, _space, text = rest.partition(" ")
-    word = session.word(text)
-    if which == "all":
-        found = session.connection.ask(commands.AnswerAll, word=word)
-        session.tell(found, [_("answered: {count}").format(**found)])
-    elif which == "next":
-        found = session.connection.ask(commands.AnswerNext, word=word)
-        session.tell(found, [_("answered question {number} of {peer}").format(**found)])
+    selector, _space, text = rest.partition(" ")
+    reply = session.parse_reply(text)
+    if selector == "all":
+        result = session.connection.call(commands.AnswerAll, word=reply)
+        session.output(result, [_("answered: {count}").format(**result)])
+    elif selector == "next":
+        result = session.connection.call(commands.AnswerNext, word=reply)
+        session.output(result, [_("answered question {number} of {peer}").format(**result)])
     else:
-        number = _number(which, _("the number of a question, next or all"))
-        found = session.connection.ask(commands.Answer, number=number, word=word)
-        session.tell(found, [_("answered question {number} of {peer}").format(number=number, **found)])
+        number = _parse_number(selector, _("the number of a question, next or all"))
+        result = session.connection.call(commands.Answer, number=number, word=reply)
+        session.output(result, [_("answered question {number} of {peer}").format(number=number, **result)])
 
 
-def sockopts(session: Session, rest: str) -> None:
+def sockopts(session: ControlSession, rest: str) -> None:
     """Options of live sockets."""
     target, *names = rest.split() or [""]
     if not target:
-        raise Misspoken(_("expected {words}").format(words="sockopts " + VERBS["sockopts"].words))
-    _readings(session, list(session.connection.rows(commands.Sockopts, target=target, names=names)))
+        raise CommandSyntaxError(_("expected {words}").format(words="sockopts " + COMMANDS["sockopts"].usage))
+    _show_options(session, list(session.connection.rows(commands.Sockopts, target=target, names=names)))
 
 
-def set_option(session: Session, rest: str) -> None:
+def set_option(session: ControlSession, rest: str) -> None:
     """Set one on live sockets."""
     target, _space, text = rest.partition(" ")
     if "=" not in text:
-        raise Misspoken(_("expected {words}").format(words="set " + VERBS["set"].words))
-    _readings(session, session.connection.ask(commands.SetOption, target=target, assignment=text.strip())["rows"])
+        raise CommandSyntaxError(_("expected {words}").format(words="set " + COMMANDS["set"].usage))
+    _show_options(session, session.connection.call(commands.SetOption, target=target, assignment=text.strip())["rows"])
 
 
-def _readings(session: Session, rows: list[dict[str, Any]]) -> None:
+def _show_options(session: ControlSession, rows: list[dict[str, Any]]) -> None:
     session.table(
         rows,
         (_("SOCKET"), lambda row: str(row["where"])),
@@ -186,84 +186,92 @@ def _readings(session: Session, rows: list[dict[str, Any]]) -> None:
     )
 
 
-def backlog(session: Session, rest: str) -> None:
+def backlog(session: ControlSession, rest: str) -> None:
     """Queues, and their limit."""
-    limit = {"limit": _number(rest, _("a number, or nothing"))} if rest else {}
+    limit = {"limit": _parse_number(rest, _("a number, or nothing"))} if rest else {}
     session.table(
-        session.connection.ask(commands.Backlog, **limit)["rows"],
+        session.connection.call(commands.Backlog, **limit)["rows"],
         (_("SOCKET"), lambda row: str(row["where"])),
         (_("WAITING"), lambda row: str(row["waiting"])),
         (_("LIMIT"), lambda row: str(row["limit"])),
     )
 
 
-def close(session: Session, rest: str) -> None:
+def close(session: ControlSession, rest: str) -> None:
     """End a connection in order."""
-    _end(session, rest, orderly=True)
+    _close_or_reset(session, rest, orderly=True)
 
 
-def reset(session: Session, rest: str) -> None:
+def reset(session: ControlSession, rest: str) -> None:
     """End it by a reset."""
-    _end(session, rest, orderly=False)
+    _close_or_reset(session, rest, orderly=False)
 
 
-def _end(session: Session, rest: str, *, orderly: bool) -> None:
-    number = _number(rest, _("the number of a connection"))
-    found = session.connection.ask(commands.End, number=number, orderly=orderly)
-    session.tell(found, [_("connection {number} of {peer} is ended").format(number=number, **found)])
+def _close_or_reset(session: ControlSession, rest: str, *, orderly: bool) -> None:
+    number = _parse_number(rest, _("the number of a connection"))
+    result = session.connection.call(commands.CloseConnection, number=number, orderly=orderly)
+    session.output(result, [_("connection {number} of {peer} is ended").format(number=number, **result)])
 
 
-def counters(session: Session, rest: str) -> None:
+def counters(session: ControlSession, rest: str) -> None:
     """What was served."""
-    _nothing(rest)
-    rows = session.connection.ask(commands.Counters)["rows"]
-    found = {row["name"]: row["value"] for row in rows}
-    session.tell(found, (f"{name}: {value}" for name, value in found.items()))
+    _expect_no_arguments(rest)
+    rows = session.connection.call(commands.Counters)["rows"]
+    result = {row["name"]: row["value"] for row in rows}
+    session.output(result, (f"{name}: {value}" for name, value in result.items()))
 
 
-VERBS = {
-    "status": Verb("", N_("the daemon in a few figures"), status),
-    "connections": Verb("", N_("open connections"), connections),
-    "questions": Verb("", N_("messages that wait for a word"), questions),
-    "answer": Verb("[--raw] ID|next|all WORD", N_("give a word; with --raw \\n \\t \\xNN are understood"), answer),
-    "sockopts": Verb("tcp|udp|CONNECTION [all|NAME...]", N_("options of live sockets"), sockopts),
-    "set": Verb("tcp|udp|CONNECTION NAME=VALUE", N_("set an option of live sockets"), set_option),
-    "backlog": Verb("[N]", N_("how many connections wait to be accepted, and may; with N, listen again"), backlog),
-    "close": Verb("CONNECTION", N_("end a connection in order"), close),
-    "reset": Verb("CONNECTION", N_("end a connection by a reset"), reset),
-    "counters": Verb("", N_("what was served since the start"), counters),
+COMMANDS = {
+    "status": ControlCommand("", N_("the daemon in a few figures"), status),
+    "connections": ControlCommand("", N_("open connections"), connections),
+    "questions": ControlCommand("", N_("messages that wait for a word"), questions),
+    "answer": ControlCommand(
+        "[--raw] ID|next|all WORD", N_("give a word; with --raw \\n \\t \\xNN are understood"), answer
+    ),
+    "sockopts": ControlCommand("tcp|udp|CONNECTION [all|NAME...]", N_("options of live sockets"), sockopts),
+    "set": ControlCommand("tcp|udp|CONNECTION NAME=VALUE", N_("set an option of live sockets"), set_option),
+    "backlog": ControlCommand(
+        "[N]", N_("how many connections wait to be accepted, and may; with N, listen again"), backlog
+    ),
+    "close": ControlCommand("CONNECTION", N_("end a connection in order"), close),
+    "reset": ControlCommand("CONNECTION", N_("end a connection by a reset"), reset),
+    "counters": ControlCommand("", N_("what was served since the start"), counters),
 }
 """watch, help and quit are the prompt's own."""
 
 
-def say(session: Session, line: str, known: dict[str, Verb]) -> Verb:
-    """Carry out one command; which it was. Raises Misspoken, commands.Refused or Lost."""
+def run_line(session: ControlSession, line: str, known: dict[str, ControlCommand]) -> ControlCommand:
+    """Carry out one command; which it was. Raises CommandSyntaxError, commands.Refused or ControlConnectionLost."""
     name, _space, rest = line.lstrip().partition(" ")
-    found = verb(name.strip(), known)
+    command = find_command(name.strip(), known)
     # of a word every blank counts
-    found.run(session, rest if found is VERBS["answer"] else rest.strip())
-    return found
+    command.run(session, rest if command is COMMANDS["answer"] else rest.strip())
+    return command
 
 
-def verb(name: str, known: dict[str, Verb]) -> Verb:
-    """The one of this name, or of an unambiguous beginning. Raises Misspoken with the nearest."""
-    found = [name] if name in known else [each for each in known if name and each.startswith(name)]
-    if len(found) == 1:
-        return known[found[0]]
-    if found:
-        raise Misspoken(_("'{name}' is ambiguous: {names}").format(name=name, names=", ".join(found)))
+def find_command(name: str, known: dict[str, ControlCommand]) -> ControlCommand:
+    """The one of this name, or of an unambiguous beginning. Raises CommandSyntaxError with the nearest."""
+    matches = [name] if name in known else [each for each in known if name and each.startswith(name)]
+    if len(matches) == 1:
+        return known[matches[0]]
+    if matches:
+        raise CommandSyntaxError(_("'{name}' is ambiguous: {names}").format(name=name, names=", ".join(matches)))
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     if near:
-        raise Misspoken(_("unknown command '{name}'; the nearest is {near}").format(name=name, near=near[0]))
-    raise Misspoken(_("unknown command '{name}'; expected one of {names}").format(name=name, names=", ".join(known)))
+        raise CommandSyntaxError(_("unknown command '{name}'; the nearest is {near}").format(name=name, near=near[0]))
+    raise CommandSyntaxError(
+        _("unknown command '{name}'; expected one of {names}").format(name=name, names=", ".join(known))
+    )
 
 
-def _nothing(rest: str) -> None:
+def _expect_no_arguments(rest: str) -> None:
     if rest:
-        raise Misspoken(_("'{rest}': nothing is expected here").format(rest=rest))
+        raise CommandSyntaxError(_("'{rest}': nothing is expected here").format(rest=rest))
 
 
-def _number(text: str, expected: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) <= _DIGITS and int(text) <= _MOST):
-        raise Misspoken(_("'{text}' is not understood; expected {expected}").format(text=text, expected=expected))
+def _parse_number(text: str, expected: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS and int(text) <= _MAX_NUMBER):
+        raise CommandSyntaxError(
+            _("'{text}' is not understood; expected {expected}").format(text=text, expected=expected)
+        )
     return int(text)

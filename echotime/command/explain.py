@@ -7,21 +7,21 @@ import difflib
 from collections.abc import Iterator
 from typing import Any
 
-from echotime.clients.status import Status
+from echotime.clients.status import ExitStatus
 from echotime.command import arguments, option_trial
-from echotime.command.columns import padded, wrapped
-from echotime.command.option_facts import facts
-from echotime.command.report import say
-from echotime.command.streams import show
+from echotime.command.columns import pad, wrap
+from echotime.command.option_facts import describe_option
+from echotime.command.report import print_error
+from echotime.command.streams import print_line
 from echotime.demonstrations.index import DEMONSTRATIONS, TOPICS, Topic
-from echotime.demonstrations.script import Act, Demonstration, Line, Phase, Unshown
+from echotime.demonstrations.script import Demonstration, Entry, Section, Skipped, Step
 from echotime.locale.language import gettext as _
 from echotime.sockopt import assignment
 from echotime.sockopt.option import Option
-from echotime.sockopt.trial import outcomes, shown_values
+from echotime.sockopt.trial import current_values, try_option
 
-_WHO = 11
-_CALL = 52
+_ACTOR_WIDTH = 11
+_CALL_WIDTH = 52
 
 
 def add_parser(commands: Any) -> None:
@@ -38,90 +38,90 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "subjects",
         metavar="NAME",
-        type=arguments.coerced(_subject),
+        type=arguments.argparse_type(_parse_subject),
         nargs="*",
         help=_("an option, server, client or backlog; without it, a list of what can be shown"),
     )
     parser.set_defaults(run=run, usage_error=parser.error)
 
 
-def _subject(text: str) -> Option | Topic:
+def _parse_subject(text: str) -> Option | Topic:
     """Raises ValueError with the nearest name."""
     if text.lower() in TOPICS:
         return TOPICS[text.lower()]
     near = difflib.get_close_matches(text.lower(), TOPICS, n=1, cutoff=0.7)
     if near:
         raise ValueError(_("unknown option '{name}'; the nearest is {near}").format(name=text, near=near[0]))
-    return assignment.named(text)
+    return assignment.lookup(text)
 
 
 async def run(reactor: Any, args: argparse.Namespace) -> int:
     """Carry it out; the exit status is 1 if something was not as described."""
     if not args.subjects:
-        return _list()
+        return _list_subjects()
     statuses = []
     for number, subject in enumerate(args.subjects):
         if number:
-            show("")
-        statuses.append(_explained(subject))
+            print_line("")
+        statuses.append(_explain(subject))
     return max(statuses)
 
 
-def _explained(option: Option | Topic) -> int:
+def _explain(option: Option | Topic) -> int:
     if isinstance(option, Topic):
-        show(_topic(option))
-        return _played(option.demonstration)
-    show("\n".join(facts(option, shown_values(option))))
+        print_line(_format_topic(option))
+        return _run_demonstration(option.demonstration)
+    print_line("\n".join(describe_option(option, current_values(option))))
     if option.name in DEMONSTRATIONS:
-        return _played(DEMONSTRATIONS[option.name])
-    return _tried(option) if option.settable and option.known else Status.OK
+        return _run_demonstration(DEMONSTRATIONS[option.name])
+    return _try_example(option) if option.settable and option.known else ExitStatus.OK
 
 
-def _list() -> int:
-    show(_("With a demonstration: {names}").format(names=", ".join([*TOPICS, *DEMONSTRATIONS])))
-    show(_("Every other option is explained too; `echotime sockopts` lists them."))
-    return Status.OK
+def _list_subjects() -> int:
+    print_line(_("With a demonstration: {names}").format(names=", ".join([*TOPICS, *DEMONSTRATIONS])))
+    print_line(_("Every other option is explained too; `echotime sockopts` lists them."))
+    return ExitStatus.OK
 
 
-def _topic(topic: Topic) -> str:
-    return "\n".join(line for text in (topic.meaning, topic.use, topic.trap) for line in wrapped(text))
+def _format_topic(topic: Topic) -> str:
+    return "\n".join(line for text in (topic.meaning, topic.use, topic.caveat) for line in wrap(text))
 
 
-def _tried(option: Option) -> int:
-    asked = assignment.example(option)
-    found = outcomes(asked)
-    show("\n" + _("On loopback, now, with an example:"))
-    show("\n".join(option_trial.lines(asked, found)))
-    return Status.FAILED if option_trial.failed(asked, found) else Status.OK
+def _try_example(option: Option) -> int:
+    requested = assignment.example(option)
+    results = try_option(requested)
+    print_line("\n" + _("On loopback, now, with an example:"))
+    print_line("\n".join(option_trial.trial_lines(requested, results)))
+    return ExitStatus.FAILED if option_trial.failed(requested, results) else ExitStatus.OK
 
 
-def _played(demonstration: Demonstration) -> int:
-    show("\n" + _("On loopback, now:"))
-    status = Status.OK
-    for line in _guarded(demonstration):
-        show("\n".join(_lines(line)))
-        if isinstance(line, Act) and not line.as_expected:
-            status = Status.FAILED
-    if status is not Status.OK:
-        say(_("echotime: not all was as described; this host behaves differently"))
+def _run_demonstration(demonstration: Demonstration) -> int:
+    print_line("\n" + _("On loopback, now:"))
+    status = ExitStatus.OK
+    for line in _catch_errors(demonstration):
+        print_line("\n".join(_entry_lines(line)))
+        if isinstance(line, Step) and not line.as_expected:
+            status = ExitStatus.FAILED
+    if status is not ExitStatus.OK:
+        print_error(_("echotime: not all was as described; this host behaves differently"))
     return status
 
 
-def _guarded(demonstration: Demonstration) -> Iterator[Line]:
+def _catch_errors(demonstration: Demonstration) -> Iterator[Entry]:
     try:
         yield from demonstration()
     except OSError as error:
-        yield Act("-", _("it could not go on"), str(error), expected=_("no error"))
+        yield Step("-", _("it could not go on"), str(error), expected=_("no error"))
 
 
-def _lines(line: Line) -> Iterator[str]:
-    if isinstance(line, Phase):
-        yield f"\n  {line.text}"
-    elif isinstance(line, Unshown):
+def _entry_lines(line: Entry) -> Iterator[str]:
+    if isinstance(line, Section):
+        yield f"\n  {line.title}"
+    elif isinstance(line, Skipped):
         yield "\n  " + _("not shown: {reason}").format(reason=line.reason)
     else:
-        yield f"    {padded(line.who, _WHO)}{padded(line.call, _CALL)}{line.result}".rstrip()
+        yield f"    {pad(line.actor, _ACTOR_WIDTH)}{pad(line.call, _CALL_WIDTH)}{line.result}".rstrip()
         if line.remark:
-            yield f"    {'':<{_WHO}}({line.remark})"
+            yield f"    {'':<{_ACTOR_WIDTH}}({line.remark})"
         if not line.as_expected:
-            yield f"    {'':<{_WHO}}" + _("expected {result}").format(result=line.expected)
+            yield f"    {'':<{_ACTOR_WIDTH}}" + _("expected {result}").format(result=line.expected)

@@ -7,25 +7,25 @@ from collections.abc import Callable
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 
-class Inactivity:
-    """Calls a function when moved was not called for `seconds`; None waits for ever."""
+class IdleTimer:
+    """Calls a function when reset was not called for `timeout` seconds; None waits for ever."""
 
-    def __init__(self, clock: IReactorTime, seconds: float | None) -> None:
+    def __init__(self, clock: IReactorTime, timeout: float | None) -> None:
         self._clock = clock
-        self._seconds = seconds
-        self._call: IDelayedCall | None = None
+        self._timeout = timeout
+        self._delayed_call: IDelayedCall | None = None
 
-    def begin(self, act: Callable[[], object]) -> None:
+    def start(self, on_idle: Callable[[], object]) -> None:
         """Count from now."""
-        if self._seconds is not None:
-            self._call = self._clock.callLater(self._seconds, act)
+        if self._timeout is not None:
+            self._delayed_call = self._clock.callLater(self._timeout, on_idle)
 
-    def moved(self) -> None:
+    def reset(self) -> None:
         """Count from now again."""
-        if self._call is not None and self._call.active() and self._seconds is not None:
-            self._call.reset(self._seconds)
+        if self._delayed_call is not None and self._delayed_call.active() and self._timeout is not None:
+            self._delayed_call.reset(self._timeout)
 
-    def end(self) -> None:
+    def cancel(self) -> None:
         """Do not wait any longer."""
-        if self._call is not None and self._call.active():
-            self._call.cancel()
+        if self._delayed_call is not None and self._delayed_call.active():
+            self._delayed_call.cancel()

@@ -13,16 +13,16 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 import echotime
-from echotime.clients.status import Status
+from echotime.clients.status import ExitStatus
 from echotime.command import arguments, check, control, explain, ping, send, sockopts, time
-from echotime.command.report import say
-from echotime.command.streams import complete_streams, output_failed
+from echotime.command.report import print_error
+from echotime.command.streams import exit_on_write_error, open_missing_streams
 from echotime.locale.language import gettext as _
 
 COMMANDS = (send, time, ping, check, sockopts, explain, control)
 
 
-def parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
     """The parser of the whole command line."""
     whole = argparse.ArgumentParser(
         prog="echotime", description=_("Tools for echotime, a TCP echo-with-reply and UDP time server.")
@@ -33,7 +33,7 @@ def parser() -> argparse.ArgumentParser:
         version=f"echotime {echotime.__version__}",
         help=_("show program's version number and exit"),
     )
-    whole.set_defaults(failed_status=int(Status.FAILED))
+    whole.set_defaults(failed_status=int(ExitStatus.FAILED))
     commands = whole.add_subparsers(metavar=_("COMMAND"), required=True)
     for module in COMMANDS:
         module.add_parser(commands)
@@ -42,40 +42,40 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse, run, and end the process with the subcommand's exit status."""
-    complete_streams()
+    open_missing_streams()
     try:
-        args = _parsed(sys.argv[1:] if argv is None else argv)
-        if "alone" in args:
-            raise SystemExit(int(args.alone(args)))
+        args = _parse(sys.argv[1:] if argv is None else argv)
+        if "run_without_reactor" in args:
+            raise SystemExit(int(args.run_without_reactor(args)))
         _run(args)
     except OSError as error:
-        output_failed(error)
+        exit_on_write_error(error)
 
 
-def _parsed(argv: Sequence[str]) -> argparse.Namespace:
+def _parse(argv: Sequence[str]) -> argparse.Namespace:
     try:
-        whole = parser()
-        _check_options(whole, argv)
+        whole = build_parser()
+        _suggest_option(whole, argv)
         args = whole.parse_args(argv)
         if "transports" in args:
             arguments.check_sockopt(args)
     except SystemExit as ended:
         if ended.code and argv[:1] == ["check"]:
             # to a monitoring system 2 means that the server is down
-            raise SystemExit(int(check.State.UNKNOWN)) from None
+            raise SystemExit(int(check.CheckState.UNKNOWN)) from None
         raise
     return args
 
 
-def _check_options(whole: argparse.ArgumentParser, argv: Sequence[str]) -> None:
+def _suggest_option(whole: argparse.ArgumentParser, argv: Sequence[str]) -> None:
     """Of a misspelt option argparse would tell last, if what follows it is no fault of its own."""
     (action,) = (each for each in whole._actions if isinstance(each, argparse._SubParsersAction))
     command = action.choices.get(argv[0]) if argv else None
     if command is None or any(each.nargs == argparse.REMAINDER for each in command._actions):
         return
     known = [name for each in command._actions for name in each.option_strings]
-    for word in itertools.takewhile(lambda each: each != "--", argv[1:]):
-        name = word.partition("=")[0]
+    for argument in itertools.takewhile(lambda each: each != "--", argv[1:]):
+        name = argument.partition("=")[0]
         if name.startswith("--") and not any(each.startswith(name) for each in known):
             near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
             if near:
@@ -85,8 +85,8 @@ def _check_options(whole: argparse.ArgumentParser, argv: Sequence[str]) -> None:
 def _run(args: argparse.Namespace) -> None:
     from twisted.internet.task import react
 
-    async def guarded(reactor: Any) -> None:
-        await _running(reactor)
+    async def run_and_exit(reactor: Any) -> None:
+        await _when_running(reactor)
         # as curl and nc do; a subcommand that has something to say at the end takes the signals itself
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_DFL)
@@ -94,17 +94,17 @@ def _run(args: argparse.Namespace) -> None:
             status = await args.run(reactor, args)
             sys.stdout.flush()
         except OSError as error:
-            output_failed(error)
+            exit_on_write_error(error)
         except Exception as error:  # a traceback shown to a user helps nobody
-            say(f"echotime: {error or type(error).__name__}")
+            print_error(f"echotime: {error or type(error).__name__}")
             status = args.failed_status
         raise SystemExit(int(status))
 
-    react(guarded)
+    react(run_and_exit)
 
 
-def _running(reactor: Any) -> Deferred[None]:
+def _when_running(reactor: Any) -> Deferred[None]:
     """Fires when the reactor has all it needs for itself: its signal handlers, and the descriptors for them."""
-    started: Deferred[None] = Deferred()
-    reactor.callWhenRunning(started.callback, None)
-    return started
+    running: Deferred[None] = Deferred()
+    reactor.callWhenRunning(running.callback, None)
+    return running

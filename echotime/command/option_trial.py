@@ -5,60 +5,64 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from echotime.command.columns import padded
+from echotime.command.columns import pad
 from echotime.locale.language import gettext as _
 from echotime.sockopt.apply import warning
 from echotime.sockopt.assignment import Assignment
 from echotime.sockopt.option import BOTH
-from echotime.sockopt.trial import Outcome
+from echotime.sockopt.trial import TrialResult
 
-_PLACE = 14
+_ROLE_WIDTH = 14
 
 
-def lines(asked: Assignment, found: Sequence[Outcome]) -> Iterator[str]:
+def trial_lines(assignment: Assignment, results: Sequence[TrialResult]) -> Iterator[str]:
     """What was asked, and a line for each kind of socket."""
-    yield _("{name}, asked {value}").format(name=asked.option.name, value=asked.option.form.show(asked.value))
-    for each in found:
-        said = [_said(asked, each), each.remark]
-        yield f"  {padded(_(each.place.value), _PLACE)}{': '.join(filter(None, said))}"
+    yield _("{name}, asked {value}").format(
+        name=assignment.option.name, value=assignment.option.value_type.show(assignment.value)
+    )
+    for each in results:
+        parts = [_effect(assignment, each), each.remark]
+        yield f"  {pad(_(each.role.value), _ROLE_WIDTH)}{': '.join(filter(None, parts))}"
 
 
-def _said(asked: Assignment, each: Outcome) -> str:
-    if each.refused:
-        return _("refused") if each.place in asked.option.places else _("not for this kind")
-    return _("effective {value}").format(value=each.effective) if each.effective else ""
+def _effect(assignment: Assignment, result: TrialResult) -> str:
+    if result.refused:
+        return _("refused") if result.role in assignment.option.roles else _("not for this kind")
+    return _("effective {value}").format(value=result.effective) if result.effective else ""
 
 
-def warnings(asked: Assignment, found: Sequence[Outcome]) -> Iterator[str]:
+def startup_warnings(assignment: Assignment, results: Sequence[TrialResult]) -> Iterator[str]:
     """What the daemon would say of the value at every start."""
     for transport in BOTH:
-        danger = warning(asked, transport)
-        if danger and any(each.place.transport == transport and not each.refused for each in found):
-            yield _("warning: {transport}:{asked}: {danger}").format(transport=transport, asked=asked, danger=danger)
+        hazard = warning(assignment, transport)
+        if hazard and any(each.role.transport == transport and not each.refused for each in results):
+            yield _("warning: {transport}:{asked}: {danger}").format(
+                transport=transport, asked=assignment, danger=hazard
+            )
 
 
-def failed(asked: Assignment, found: Sequence[Outcome]) -> bool:
+def failed(assignment: Assignment, results: Sequence[TrialResult]) -> bool:
     """Whether it was refused where the kernel otherwise takes it, or everywhere."""
-    refused = [each for each in found if each.refused]
-    return len(refused) == len(found) or (
-        asked.option.known and any(each.place in asked.option.places for each in refused)
+    refused = [each for each in results if each.refused]
+    return len(refused) == len(results) or (
+        assignment.option.known and any(each.role in assignment.option.roles for each in refused)
     )
 
 
-def record(asked: Assignment, found: Sequence[Outcome]) -> dict[str, Any]:
+def trial_json(assignment: Assignment, results: Sequence[TrialResult]) -> dict[str, Any]:
     """The same for --json."""
     return {
-        "name": asked.option.name,
-        "asked": asked.option.form.show(asked.value),
+        "name": assignment.option.name,
+        "asked": assignment.option.value_type.show(assignment.value),
         "outcomes": {
-            each.place.name.lower(): {
+            each.role.name.lower(): {
                 "effective": each.effective or None,
                 "remark": each.remark or None,
                 "refused": each.refused,
-                "for_this_kind": each.place in asked.option.places,
+                "for_this_kind": each.role in assignment.option.roles,
                 "differs": each.differs,
-                "warning": warning(asked, each.place.transport) or None,
+                "warning": warning(assignment, each.role.transport) or None,
             }
-            for each in found
+            for each in results
         },
     }

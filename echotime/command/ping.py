@@ -8,15 +8,15 @@ import signal
 import socket
 from typing import Any
 
-from echotime.clients.lookup import Endpoint, endpoints
-from echotime.clients.ping import Came, PingSession, Prober, Summary
+from echotime.clients.lookup import ResolvedAddress, resolve
+from echotime.clients.ping import PingSession, Prober, ReplyKind, Summary
 from echotime.clients.probers import ConnectProber, TcpProber, UdpProber
-from echotime.clients.statistics import figures, histogram, spread
-from echotime.clients.status import ClientFailed, Status
+from echotime.clients.statistics import compute_stats, format_stats, histogram
+from echotime.clients.status import ClientError, ExitStatus
 from echotime.clients.time import TimeClient
 from echotime.command import arguments
-from echotime.command.report import reason, say_failed
-from echotime.command.streams import show
+from echotime.command.report import describe_error, report_error
+from echotime.command.streams import print_line
 from echotime.locale.language import gettext as _
 
 
@@ -38,7 +38,10 @@ def add_parser(commands: Any) -> None:
     )
     way.add_argument("--connect", dest="way", action="store_const", const="connect", help=_("a connection each"))
     way.add_argument("--udp", dest="way", action="store_const", const="udp", help=_("asking for the time"))
-    positive, seconds = arguments.coerced(arguments.positive), arguments.coerced(arguments.seconds)
+    positive, seconds = (
+        arguments.argparse_type(arguments.positive_int),
+        arguments.argparse_type(arguments.positive_seconds),
+    )
     parser.add_argument("-c", "--count", metavar="N", type=positive, help=_("end after so many probes"))
     parser.add_argument("-i", "--interval", metavar="SECONDS", type=seconds, default=1.0, help=_("between probes"))
     parser.add_argument("-w", "--deadline", metavar="SECONDS", type=seconds, help=_("end after so long"))
@@ -61,86 +64,86 @@ async def run(reactor: Any, args: argparse.Namespace) -> int:
     """Carry it out; the exit status."""
     kind = socket.SOCK_DGRAM if args.way == "udp" else socket.SOCK_STREAM
     try:
-        found = await endpoints(args.server.host, args.server.port, kind)
-    except ClientFailed as failed:
-        return say_failed(args.server, failed)
-    endpoint = found[0]
-    if args.way == "udp" and len(found) > 1:
-        endpoint = await _answering(reactor, args, endpoint)
-    lines = _Lines(args)
+        addresses = await resolve(args.server.host, args.server.port, kind)
+    except ClientError as failed:
+        return report_error(args.server, failed)
+    address = addresses[0]
+    if args.way == "udp" and len(addresses) > 1:
+        address = await _first_responding(reactor, args, address)
+    lines = _PingPrinter(args)
     session = PingSession(reactor, lines, count=args.count, interval=args.interval, timeout=args.timeout)
 
     def prober(session: PingSession) -> Prober:
         if args.way == "udp":
-            return UdpProber(session, reactor, endpoint, args.sockopt)
+            return UdpProber(session, reactor, address, args.sockopt)
         make = TcpProber if args.way == "tcp" else ConnectProber
         return make(session, reactor, args.server.host, args.server.port, args.sockopt, args.timeout)
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, frame: reactor.callFromThread(session.stop))
     summary = await session.start(prober, args.deadline)
-    _show(args, summary)
-    return Status.OK if summary.received else Status.FAILED
+    _print_summary(args, summary)
+    return ExitStatus.OK if summary.received else ExitStatus.FAILED
 
 
-async def _answering(reactor: Any, args: argparse.Namespace, first: Endpoint) -> Endpoint:
+async def _first_responding(reactor: Any, args: argparse.Namespace, first: ResolvedAddress) -> ResolvedAddress:
     """Of several addresses the one that answers; if none does, the first."""
     try:
-        endpoint, _answer = await TimeClient(
+        address, _response = await TimeClient(
             reactor, args.server.host, args.server.port, 1, args.timeout, args.sockopt
-        ).ask()
-    except ClientFailed:
+        ).query()
+    except ClientError:
         return first
-    return endpoint
+    return address
 
 
-class _Lines:
+class _PingPrinter:
     """A line for each answer, unless they are not wanted."""
 
     def __init__(self, args: argparse.Namespace) -> None:
         self._server = args.server
-        self._show = not (args.quiet or args.json)
+        self._is_enabled = not (args.quiet or args.json)
         self._marks = {
-            Came.REPLY: "",
-            Came.DUPLICATE: _(" (duplicate)"),
-            Came.LATE: _(" (late)"),
-            Came.WRONG: _(" (wrong)"),
+            ReplyKind.REPLY: "",
+            ReplyKind.DUPLICATE: _(" (duplicate)"),
+            ReplyKind.LATE: _(" (late)"),
+            ReplyKind.WRONG: _(" (wrong)"),
         }
 
-    def came(self, sequence: int, what: Came, seconds: float, detail: str) -> None:
+    def reply_received(self, sequence: int, kind: ReplyKind, seconds: float, detail: str) -> None:
         """An answer."""
         text = _("from {server}: seq={sequence} time={ms:.3f} ms{mark}").format(
-            server=self._server, sequence=sequence, ms=seconds * 1000, mark=self._marks[what]
+            server=self._server, sequence=sequence, ms=seconds * 1000, mark=self._marks[kind]
         )
         self._print(f"{text} {detail}".rstrip())
 
-    def failed(self, sequence: int, failed: ClientFailed) -> None:
+    def probe_failed(self, sequence: int, error: ClientError) -> None:
         """A probe without a future."""
         self._print(
             _("{server}: seq={sequence}: {reason}").format(
-                server=self._server, sequence=sequence, reason=reason(failed)
+                server=self._server, sequence=sequence, reason=describe_error(error)
             )
         )
 
-    def lost(self, sequence: int) -> None:
+    def probe_lost(self, sequence: int) -> None:
         """A probe without an answer in time."""
         self._print(_("{server}: seq={sequence}: no answer").format(server=self._server, sequence=sequence))
 
-    def broke(self, failed: ClientFailed | None) -> None:
+    def connection_lost(self, error: ClientError | None) -> None:
         """No more probes can be sent."""
-        if failed is None:
+        if error is None:
             self._print(_("{server}: the server ended the connection").format(server=self._server))
         else:
-            self._print(_("{server}: {reason}").format(server=self._server, reason=reason(failed)))
+            self._print(_("{server}: {reason}").format(server=self._server, reason=describe_error(error)))
 
     def _print(self, line: str) -> None:
-        if self._show:
-            show(line)
+        if self._is_enabled:
+            print_line(line)
 
 
-def _show(args: argparse.Namespace, summary: Summary) -> None:
+def _print_summary(args: argparse.Namespace, summary: Summary) -> None:
     if args.json:
-        print(json.dumps(_as_json(args, summary)))
+        print(json.dumps(_summary_json(args, summary)))
         return
     print(_("--- {server} echotime ping statistics ---").format(server=args.server))
     print(
@@ -155,14 +158,14 @@ def _show(args: argparse.Namespace, summary: Summary) -> None:
             )
         )
     if summary.times:
-        print(spread(summary.times))
+        print(format_stats(summary.times))
         if args.histogram:
             print("\n".join(histogram(summary.times)))
 
 
-def _as_json(args: argparse.Namespace, summary: Summary) -> dict[str, Any]:
+def _summary_json(args: argparse.Namespace, summary: Summary) -> dict[str, Any]:
     whole: dict[str, Any] = {"server": str(args.server), "way": args.way, "loss_percent": summary.loss}
     whole |= {name: value for name, value in vars(summary).items() if name != "times"}
     if summary.times:
-        whole["round_trip_ms"] = figures(summary.times)._asdict()
+        whole["round_trip_ms"] = compute_stats(summary.times)._asdict()
     return whole

@@ -4,31 +4,31 @@ from __future__ import annotations
 
 import sys
 
-from echotime.clients.status import ClientFailed, Status
+from echotime.clients.status import ClientError, ExitStatus
 from echotime.locale.language import gettext as _
 
 
-def say(text: str) -> None:
+def print_error(text: str) -> None:
     """A line on standard error."""
     print(text, file=sys.stderr, flush=True)
 
 
-def reason(failed: ClientFailed) -> str:
+def describe_error(error: ClientError) -> str:
     """Why it failed, in the user's language; with the system's own word where that says more."""
     texts = {
-        Status.REFUSED: _("connection error! refused: nobody listens there"),
-        Status.TIMED_OUT: _("timed out"),
-        Status.RESET: _("connection error! reset by the server"),
-        Status.NAME_NOT_FOUND: _("name not found"),
-        Status.NO_ANSWER: _("no answer"),
+        ExitStatus.REFUSED: _("connection error! refused: nobody listens there"),
+        ExitStatus.TIMED_OUT: _("timed out"),
+        ExitStatus.RESET: _("connection error! reset by the server"),
+        ExitStatus.NAME_NOT_FOUND: _("name not found"),
+        ExitStatus.NO_ANSWER: _("no answer"),
     }
-    text = texts.get(failed.status)
+    text = texts.get(error.status)
     if text is None:
-        return failed.detail or _("wrong bytes")
-    return f"{text} ({failed.detail})" if failed.status is Status.NAME_NOT_FOUND and failed.detail else text
+        return error.detail or _("wrong bytes")
+    return f"{text} ({error.detail})" if error.status is ExitStatus.NAME_NOT_FOUND and error.detail else text
 
 
-def say_failed(where: object, failed: ClientFailed) -> int:
+def report_error(server: object, error: ClientError) -> int:
     """One line; the exit status."""
-    say(f"echotime: {where}: {reason(failed)}")
-    return int(failed.status)
+    print_error(f"echotime: {server}: {describe_error(error)}")
+    return int(error.status)

@@ -6,18 +6,18 @@ import argparse
 import sys
 from typing import Any
 
-from echotime.clients.dial import dial
+from echotime.clients.dial import connect
 from echotime.clients.echo import EchoClient
-from echotime.clients.status import ClientFailed, Status
+from echotime.clients.status import ClientError, ExitStatus
 from echotime.command import arguments
-from echotime.command.inactivity import Inactivity
-from echotime.command.report import say, say_failed
-from echotime.command.send_repeatedly import CONNECT_SECONDS, send_repeatedly
-from echotime.command.streams import output_failed
+from echotime.command.inactivity import IdleTimer
+from echotime.command.report import print_error, report_error
+from echotime.command.send_repeatedly import CONNECT_TIMEOUT, send_repeatedly
+from echotime.command.streams import exit_on_write_error
 from echotime.locale.language import gettext as _
-from echotime.streams.descriptors import Input, Output
-from echotime.wire.exactness import Exactness, Verdict
-from echotime.wire.printable import TerminalText, escape
+from echotime.streams.descriptors import DescriptorReader, DescriptorWriter
+from echotime.wire.exactness import EchoVerifier, VerifyResult
+from echotime.wire.printable import TerminalDecoder, escape
 
 
 def add_parser(commands: Any) -> None:
@@ -35,24 +35,24 @@ def add_parser(commands: Any) -> None:
         "message", metavar="MESSAGE", nargs="?", help=_("what to send; - or nothing: what standard input holds")
     )
     parser.add_argument("--verify", action="store_true", help=_("check every byte of what comes back"))
-    arguments.add_contract(parser)
+    arguments.add_trailer(parser)
     parser.add_argument("--keep-open", action="store_true", help=_("do not close the sending side"))
     parser.add_argument(
         "--timeout",
         metavar="SECONDS",
-        type=arguments.coerced(arguments.seconds),
+        type=arguments.argparse_type(arguments.positive_seconds),
         help=_("give up when nothing was sent or received for so long; with --repeat: what a session may take"),
     )
     parser.add_argument(
         "--repeat",
         metavar="N",
-        type=arguments.coerced(arguments.positive),
+        type=arguments.argparse_type(arguments.positive_int),
         help=_("so many sessions, each checked, and a summary of them"),
     )
     parser.add_argument(
         "--parallel",
         metavar="M",
-        type=arguments.coerced(arguments.positive),
+        type=arguments.argparse_type(arguments.positive_int),
         help=_("with --repeat: so many at the same time"),
     )
     arguments.add_encoding(parser)
@@ -68,20 +68,20 @@ async def run(reactor: Any, args: argparse.Namespace) -> int:
         args.usage_error(_("--repeat goes with neither --keep-open nor --raw"))
     if args.repeat is None and args.parallel is not None:
         args.usage_error(_("--parallel goes with --repeat"))
-    _ask_for_missing(args)
+    _prompt_for_missing(args)
     try:
         if args.repeat is not None:
             return await send_repeatedly(reactor, args)
-        return await _Dialogue(reactor, args).run()
-    except ClientFailed as failed:
-        return say_failed(args.server, failed)
+        return await _SendSession(reactor, args).run()
+    except ClientError as failed:
+        return report_error(args.server, failed)
 
 
-def _ask_for_missing(args: argparse.Namespace) -> None:
+def _prompt_for_missing(args: argparse.Namespace) -> None:
     """Ask the person at the terminal, as the seed's client does."""
-    arguments.ask_for_server(args, _("input the server ip:"))
+    arguments.prompt_for_server(args, _("input the server ip:"))
     if args.message is None and sys.stdin.isatty():
-        args.message = arguments.prompted(_("input the message to send:"))
+        args.message = arguments.prompt_line(_("input the message to send:"))
     elif args.message == "-":
         args.message = None
     if args.message is not None:
@@ -91,118 +91,120 @@ def _ask_for_missing(args: argparse.Namespace) -> None:
             args.usage_error(_("the message cannot be written in {encoding}").format(encoding=args.encoding))
 
 
-class _Dialogue:
+class _SendSession:
     """One session with standard output as its end."""
 
     def __init__(self, reactor: Any, args: argparse.Namespace) -> None:
         self._reactor = reactor
         self._args = args
-        self._exactness = Exactness(args.ack, args.reply) if args.verify else None
+        self._verifier = EchoVerifier(args.ack, args.reply) if args.verify else None
         self._all_sent = False
-        self._taken = 0
+        self._bytes_acked = 0
 
     async def run(self) -> int:
         """Connect, send, receive; the exit status."""
         args = self._args
-        output = self._output()
-        watch = Inactivity(self._reactor, args.timeout)
-        client = await dial(
+        output = self._open_output()
+        idle_timer = IdleTimer(self._reactor, args.timeout)
+        client = await connect(
             self._reactor,
             args.server.host,
             args.server.port,
-            lambda: EchoClient(output, self._exactness, watch.moved),
+            lambda: EchoClient(output, self._verifier, idle_timer.reset),
             args.sockopt,
-            args.timeout or CONNECT_SECONDS,
+            args.timeout or CONNECT_TIMEOUT,
         )
         self._client = client
-        watch.begin(lambda: self._nothing_moved(watch))
-        if isinstance(output, Output):
+        idle_timer.start(lambda: self._on_idle(idle_timer))
+        if isinstance(output, DescriptorWriter):
             output.registerProducer(client, True)
         self._send()
         try:
             await client.ended
         finally:
-            watch.end()
+            idle_timer.cancel()
             await output.finish()
-        return self._status()
+        return self._exit_status()
 
-    def _nothing_moved(self, watch: Inactivity) -> None:
+    def _on_idle(self, idle_timer: IdleTimer) -> None:
         """Give up, unless it is standard output that waits, or the server has taken what was sent before."""
-        taken = self._client.acknowledged()
-        if self._client.paused or taken > self._taken:
-            self._taken = taken
-            watch.begin(lambda: self._nothing_moved(watch))
+        bytes_acked = self._client.bytes_acked()
+        if self._client.paused or bytes_acked > self._bytes_acked:
+            self._bytes_acked = bytes_acked
+            idle_timer.start(lambda: self._on_idle(idle_timer))
         else:
-            self._client.give_up(ClientFailed(Status.TIMED_OUT))
+            self._client.abort(ClientError(ExitStatus.TIMED_OUT))
 
-    def _output(self) -> Any:
+    def _open_output(self) -> Any:
         if sys.stdout.isatty() and not self._args.raw:
-            return _Terminal(self._args.encoding)
-        return Output(sys.stdout.fileno(), self._cannot_write, self._reactor)
+            return _TerminalSink(self._args.encoding)
+        return DescriptorWriter(sys.stdout.fileno(), self._write_failed, self._reactor)
 
-    def _cannot_write(self, error: OSError) -> None:
+    def _write_failed(self, error: OSError) -> None:
         if isinstance(error, BrokenPipeError):
-            output_failed(error)
+            exit_on_write_error(error)
         text = _("standard output: {reason}").format(reason=error.strerror)
-        self._client.give_up(ClientFailed(Status.FAILED, text))
+        self._client.abort(ClientError(ExitStatus.FAILED, text))
 
     def _send(self) -> None:
         if self._args.message is not None:
             if self._args.message:
                 self._client.send(self._args.message)
-            self._sent()
+            self._sending_done()
             return
-        source = Input(sys.stdin.fileno(), self._client.send, self._sent, self._cannot_read, self._reactor)
-        self._client.feed(source)
+        source = DescriptorReader(
+            sys.stdin.fileno(), self._client.send, self._sending_done, self._read_failed, self._reactor
+        )
+        self._client.send_from(source)
 
-    def _cannot_read(self, error: OSError) -> None:
+    def _read_failed(self, error: OSError) -> None:
         text = _("standard input: {reason}").format(reason=error.strerror)
-        self._client.give_up(ClientFailed(Status.FAILED, text))
+        self._client.abort(ClientError(ExitStatus.FAILED, text))
 
-    def _sent(self) -> None:
+    def _sending_done(self) -> None:
         self._all_sent = True
         if not self._args.keep_open:
             self._client.half_close()
         if not self._args.quiet:
-            say(_("Sending is done."))
+            print_error(_("Sending is done."))
 
-    def _status(self) -> int:
-        if self._exactness is not None:
-            return _judged(self._args.server, self._exactness.ended())
+    def _exit_status(self) -> int:
+        if self._verifier is not None:
+            return _report_result(self._args.server, self._verifier.finish())
         if not self._all_sent:
-            raise ClientFailed(Status.FAILED, _("the server ended before all was sent"))
+            raise ClientError(ExitStatus.FAILED, _("the server ended before all was sent"))
         if self._client.sent_bytes and not self._client.received_bytes:
-            raise ClientFailed(Status.NO_ANSWER)
-        return Status.OK
+            raise ClientError(ExitStatus.NO_ANSWER)
+        return ExitStatus.OK
 
 
-def _judged(server: object, verdict: Verdict) -> int:
-    if verdict.exact:
-        return Status.OK
+def _report_result(server: object, result: VerifyResult) -> int:
+    if result.exact:
+        return ExitStatus.OK
     end = _("the end of file")
-    say(
+    print_error(
         _("echotime: {server}: wrong at offset {offset} of the answer: expected {expected}, found {found}").format(
             server=server,
-            offset=verdict.wrong_at,
-            expected=f"'{escape(verdict.expected)}'" if verdict.expected else end,
-            found=f"'{escape(verdict.found)}'" if verdict.found else end,
+            offset=result.wrong_at,
+            expected=f"'{escape(result.expected)}'" if result.expected else end,
+            found=f"'{escape(result.found)}'" if result.found else end,
         )
     )
-    return Status.FAILED
+    return ExitStatus.FAILED
 
 
-class _Terminal:
+class _TerminalSink:
     """A sink that shows what comes back on a terminal, harmless and in the user's encoding."""
 
     def __init__(self, encoding: str) -> None:
-        self._text = TerminalText(encoding)
+        self._decoder = TerminalDecoder(encoding)
 
     def write(self, data: bytes) -> None:
         """Show some."""
-        sys.stdout.write(self._text.feed(data))
+        sys.stdout.write(self._decoder.feed(data))
         sys.stdout.flush()
 
     async def finish(self) -> None:
         """Show what is left of a broken character."""
-        sys.stdout.write(self._text.feed(b"", final=True))
+        sys.stdout.write(self._decoder.feed(b"", final=True))
         sys.stdout.flush()

@@ -11,23 +11,23 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from echotime.clients.status import Status
+from echotime.clients.status import ExitStatus
 from echotime.command import arguments, option_trial
-from echotime.command.columns import padded
-from echotime.command.option_facts import facts, python_name, record
-from echotime.command.report import say
+from echotime.command.columns import pad
+from echotime.command.option_facts import describe_option, option_json, python_name
+from echotime.command.report import print_error
 from echotime.demonstrations.index import DEMONSTRATIONS
 from echotime.locale.language import gettext as _
 from echotime.sockopt import assignment
 from echotime.sockopt.assignment import Assignment
 from echotime.sockopt.catalogue import BY_KEY, CATALOGUE, CHAPTERS
-from echotime.sockopt.option import Option, Place
-from echotime.sockopt.trial import outcomes, shown_values
+from echotime.sockopt.option import Option, SocketRole
+from echotime.sockopt.trial import current_values, try_option
 
-_WIDE = 14
-_NAME = 20
-_LEVEL = 17
-_SET = 5
+_VALUE_WIDTH = 14
+_NAME_WIDTH = 20
+_LEVEL_WIDTH = 17
+_SET_WIDTH = 5
 
 
 def add_parser(commands: Any) -> None:
@@ -45,17 +45,17 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "options",
         metavar="NAME",
-        type=arguments.coerced(assignment.named),
+        type=arguments.argparse_type(assignment.lookup),
         nargs="*",
         help=_("an option by name, as in SO_KEEPALIVE, or by number, as in 1:9"),
     )
     parser.add_argument(
         "--set",
         metavar="NAME=VALUE",
-        type=arguments.coerced(assignment.parse),
+        type=arguments.argparse_type(assignment.parse),
         action="append",
         default=[],
-        dest="asked",
+        dest="requested",
         help=_("try a value, and show asked, effective and inherited; repeatable"),
     )
     parser.add_argument("--tcp", action="store_true", help=_("only options that act on TCP sockets"))
@@ -75,67 +75,67 @@ def add_parser(commands: Any) -> None:
 
 async def run(reactor: Any, args: argparse.Namespace) -> int:
     """Carry it out; the exit status."""
-    if args.asked and args.options:
+    if args.requested and args.options:
         args.usage_error(_("NAME and --set do not go together: --set has the name already"))
-    if args.asked or args.differs:
-        return _try(args)
-    chosen = [option for option in args.options or CATALOGUE if _wanted(args, option)]
-    if not chosen:
-        say(_("echotime: none of these fits --tcp, --udp or --settable"))
-        return Status.OK
-    values = {option: shown_values(option) for option in chosen}
+    if args.requested or args.differs:
+        return _try_values(args)
+    selected = [option for option in args.options or CATALOGUE if _matches(args, option)]
+    if not selected:
+        print_error(_("echotime: none of these fits --tcp, --udp or --settable"))
+        return ExitStatus.OK
+    values = {option: current_values(option) for option in selected}
     if args.json:
-        print(json.dumps([record(option, values[option]) for option in chosen], indent=1))
+        print(json.dumps([option_json(option, values[option]) for option in selected], indent=1))
     elif args.options:
-        print("\n\n".join(_all_about(option, values[option]) for option in chosen))
+        print("\n\n".join(_describe(option, values[option]) for option in selected))
     else:
-        _table(args, values)
-    return Status.OK
+        _print_table(args, values)
+    return ExitStatus.OK
 
 
-def _all_about(option: Option, values: Mapping[Place, str]) -> str:
+def _describe(option: Option, values: Mapping[SocketRole, str]) -> str:
     shown = [_("Shown by: echotime explain {name}").format(name=option.name)] if option.name in DEMONSTRATIONS else []
-    return "\n".join([*facts(option, values), *shown])
+    return "\n".join([*describe_option(option, values), *shown])
 
 
-def _wanted(args: argparse.Namespace, option: Option) -> bool:
-    transports = {place.transport for place in option.places} if not option.settable else set(option.transports)
-    asked = {name for name in ("tcp", "udp") if getattr(args, name)}
-    return (not asked or bool(asked & transports)) and (option.settable or not args.settable)
+def _matches(args: argparse.Namespace, option: Option) -> bool:
+    transports = {place.transport for place in option.roles} if not option.settable else set(option.transports)
+    requested = {name for name in ("tcp", "udp") if getattr(args, name)}
+    return (not requested or bool(requested & transports)) and (option.settable or not args.settable)
 
 
-def _table(args: argparse.Namespace, values: Mapping[Option, Mapping[Place, str]]) -> None:
-    places = [place for place in Place if args.tcp is args.udp or getattr(args, place.transport)]
-    for line in _lines(places, values):
+def _print_table(args: argparse.Namespace, values: Mapping[Option, Mapping[SocketRole, str]]) -> None:
+    roles = [place for place in SocketRole if args.tcp is args.udp or getattr(args, place.transport)]
+    for line in _table_lines(roles, values):
         print(line.rstrip())
 
 
-def _lines(places: Iterable[Place], values: Mapping[Option, Mapping[Place, str]]) -> Iterator[str]:
-    yield _row(_("NAME"), _("LEVEL"), [_(place.value) for place in places], _("SET"), _("MEANING"))
+def _table_lines(roles: Iterable[SocketRole], values: Mapping[Option, Mapping[SocketRole, str]]) -> Iterator[str]:
+    yield _format_row(_("NAME"), _("LEVEL"), [_(place.value) for place in roles], _("SET"), _("MEANING"))
     for chapter in CHAPTERS:
         rows = [option for option in chapter.rows if option in values]
         if rows:
             yield f"\n{_(chapter.title)}"
         for option in rows:
-            cells = [_brief(values[option].get(place, "-")) for place in places]
+            cells = [_truncate(values[option].get(place, "-")) for place in roles]
             settable = _("yes") if option.settable else _("no")
-            yield _row(option.name, f"{option.level} {option.number}", cells, settable, _(option.meaning))
+            yield _format_row(option.name, f"{option.level} {option.number}", cells, settable, _(option.meaning))
     yield ""
-    yield from _python()
+    yield from _python_lines()
 
 
-def _row(name: str, level: str, cells: Iterable[str], settable: str, meaning: str) -> str:
-    shown = "".join(padded(cell, _WIDE) for cell in cells)
-    return f"{padded(name, _NAME)}{padded(level, _LEVEL)}{shown}{padded(settable, _SET)}{meaning}"
+def _format_row(name: str, level: str, cells: Iterable[str], settable: str, meaning: str) -> str:
+    shown = "".join(pad(cell, _VALUE_WIDTH) for cell in cells)
+    return f"{pad(name, _NAME_WIDTH)}{pad(level, _LEVEL_WIDTH)}{shown}{pad(settable, _SET_WIDTH)}{meaning}"
 
 
-def _brief(value: str) -> str:
+def _truncate(value: str) -> str:
     """As much of a value as fits its column."""
     first = value.partition(",")[0]
-    return value if len(value) < _WIDE else f"{first[: _WIDE - 3]}\N{HORIZONTAL ELLIPSIS}"
+    return value if len(value) < _VALUE_WIDTH else f"{first[: _VALUE_WIDTH - 3]}\N{HORIZONTAL ELLIPSIS}"
 
 
-def _python() -> Iterator[str]:
+def _python_lines() -> Iterator[str]:
     """Which of the options this system's Python knows, as the seed asks."""
     known = sum(1 for option in CATALOGUE if python_name(option))
     yield _("Python {version} has names for {known} of these {all}.").format(
@@ -151,27 +151,33 @@ def _python() -> Iterator[str]:
         yield _("It names others, which are set by number only: {names}").format(names=names)
 
 
-def _try(args: argparse.Namespace) -> int:
-    given = args.asked or [assignment.example(option) for option in args.options or CATALOGUE if _may_try(args, option)]
-    tried = [(asked, outcomes(_where_wanted(args, asked))) for asked in given]
+def _try_values(args: argparse.Namespace) -> int:
+    assignments = args.requested or [
+        assignment.example(option) for option in args.options or CATALOGUE if _can_try(args, option)
+    ]
+    trials = [(requested, try_option(_restrict_transport(args, requested))) for requested in assignments]
     if args.differs:
-        tried = [(asked, found) for asked, found in tried if any(each.differs for each in found)]
+        trials = [(requested, results) for requested, results in trials if any(each.differs for each in results)]
     if args.json:
-        print(json.dumps([option_trial.record(asked, found) for asked, found in tried], indent=1))
+        print(json.dumps([option_trial.trial_json(requested, results) for requested, results in trials], indent=1))
     else:
-        for asked, found in tried:
-            print("\n".join(option_trial.lines(asked, found)))
-            for warning in option_trial.warnings(asked, found) if args.asked else ():
-                say(warning)
-    return Status.FAILED if any(option_trial.failed(asked, found) for asked, found in tried) else Status.OK
+        for requested, results in trials:
+            print("\n".join(option_trial.trial_lines(requested, results)))
+            for warning in option_trial.startup_warnings(requested, results) if args.requested else ():
+                print_error(warning)
+    return (
+        ExitStatus.FAILED
+        if any(option_trial.failed(requested, results) for requested, results in trials)
+        else ExitStatus.OK
+    )
 
 
-def _may_try(args: argparse.Namespace, option: Option) -> bool:
-    return option.settable and option.known and _wanted(args, option)
+def _can_try(args: argparse.Namespace, option: Option) -> bool:
+    return option.settable and option.known and _matches(args, option)
 
 
-def _where_wanted(args: argparse.Namespace, asked: Assignment) -> Assignment:
+def _restrict_transport(args: argparse.Namespace, requested: Assignment) -> Assignment:
     """With one of --tcp and --udp it is tried there alone."""
-    if asked.transport or args.tcp is args.udp:
-        return asked
-    return replace(asked, transport="tcp" if args.tcp else "udp")
+    if requested.transport or args.tcp is args.udp:
+        return requested
+    return replace(requested, transport="tcp" if args.tcp else "udp")

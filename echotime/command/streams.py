@@ -7,7 +7,7 @@ import signal
 import sys
 
 
-def complete_streams() -> None:
+def open_missing_streams() -> None:
     """Open /dev/null for those that were closed when the program was started, and let no character end it."""
     for descriptor, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         if getattr(sys, name) is None:
@@ -21,7 +21,7 @@ def complete_streams() -> None:
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
 
 
-def output_failed(error: OSError, status: int = 1) -> None:
+def exit_on_write_error(error: OSError, status: int = 1) -> None:
     """End, as standard output cannot be written: in silence by SIGPIPE where nobody reads it, else with a line."""
     if isinstance(error, BrokenPipeError):
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
@@ -31,9 +31,9 @@ def output_failed(error: OSError, status: int = 1) -> None:
     os._exit(status)
 
 
-def show(text: str) -> None:
+def print_line(text: str) -> None:
     """Print a line now. For what runs in the reactor, which would only log a failure."""
     try:
         print(text, flush=True)
     except OSError as error:
-        output_failed(error)
+        exit_on_write_error(error)

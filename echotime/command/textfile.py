@@ -10,37 +10,37 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-_READABLE = 0o644
+_FILE_MODE = 0o644
 
 
 class Metric:
     """A gauge with labels."""
 
-    def __init__(self, name: str, explanation: str, value: float, **labels: str) -> None:
+    def __init__(self, name: str, help_text: str, value: float, **labels: str) -> None:
         self.name = name
-        self.explanation = explanation
+        self.help_text = help_text
         self.value = value
         self.labels = labels
 
     def __str__(self) -> str:
-        labels = ",".join(f'{name}="{_escaped(value)}"' for name, value in self.labels.items())
+        labels = ",".join(f'{name}="{_escape(value)}"' for name, value in self.labels.items())
         return f"{self.name}{{{labels}}} {float(self.value):.9g}"
 
 
-def _escaped(value: str) -> str:
+def _escape(value: str) -> str:
     return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
 
 
-def text(metrics: Sequence[Metric]) -> str:
+def format_metrics(metrics: Sequence[Metric]) -> str:
     """All of them, those of one name together, as the format asks for."""
     lines = []
     for name in dict.fromkeys(each.name for each in metrics):
         same = [each for each in metrics if each.name == name]
-        lines += [f"# HELP {name} {same[0].explanation}", f"# TYPE {name} gauge", *map(str, same)]
+        lines += [f"# HELP {name} {same[0].help_text}", f"# TYPE {name} gauge", *map(str, same)]
     return "\n".join([*lines, ""])
 
 
-def write(path: Path, metrics: Sequence[Metric]) -> None:
+def write_metrics(path: Path, metrics: Sequence[Metric]) -> None:
     """Replace the file in one step: a reader sees the old one or the new one. Raises OSError.
 
     Only a regular file is replaced: never a device such as /dev/null, nor what a link leads to.
@@ -52,8 +52,8 @@ def write(path: Path, metrics: Sequence[Metric]) -> None:
     descriptor, unfinished = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-            os.fchmod(stream.fileno(), _READABLE)
-            stream.write(text(metrics))
+            os.fchmod(stream.fileno(), _FILE_MODE)
+            stream.write(format_metrics(metrics))
         Path(unfinished).replace(path)
     except OSError:
         Path(unfinished).unlink(missing_ok=True)

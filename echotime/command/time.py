@@ -7,18 +7,18 @@ import time
 from datetime import datetime, timezone
 from typing import Any
 
-from echotime.clients.question import Answer
-from echotime.clients.status import ClientFailed, Status
-from echotime.clients.time import Reading, TimeClient, reading
+from echotime.clients.question import UDPResponse
+from echotime.clients.status import ClientError, ExitStatus
+from echotime.clients.time import TimeClient, TimeReading, decode_response
 from echotime.command import arguments
-from echotime.command.report import say, say_failed
+from echotime.command.report import print_error, report_error
 from echotime.locale.language import gettext as _
-from echotime.wire.printable import shown
-from echotime.wire.recognition import Kind, recognised
+from echotime.wire.printable import preview
+from echotime.wire.recognition import ReplyFormat, identify
 from echotime.wire.timestamp import Epoch
 
 EPOCHS = {"unix": Epoch.UNIX, "1900": Epoch.RFC868}
-_SHOWN_BYTES = 100
+_PREVIEW_BYTES = 100
 
 
 def add_parser(commands: Any) -> None:
@@ -43,14 +43,14 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--tries",
         metavar="N",
-        type=arguments.coerced(arguments.positive),
+        type=arguments.argparse_type(arguments.positive_int),
         default=3,
         help=_("how often to ask while no answer comes (default 3)"),
     )
     parser.add_argument(
         "--timeout",
         metavar="SECONDS",
-        type=arguments.coerced(arguments.seconds),
+        type=arguments.argparse_type(arguments.positive_seconds),
         default=1.0,
         help=_("how long to wait for each answer (default 1)"),
     )
@@ -61,55 +61,59 @@ def add_parser(commands: Any) -> None:
 
 async def run(reactor: Any, args: argparse.Namespace) -> int:
     """Carry it out; the exit status."""
-    arguments.ask_for_server(args, _("input the server address:"))
+    arguments.prompt_for_server(args, _("input the server address:"))
     client = TimeClient(reactor, args.server.host, args.server.port, args.tries, args.timeout, args.sockopt)
     if not args.quiet:
-        say(_("waiting for the answer..."))
+        print_error(_("waiting for the answer..."))
     try:
-        _endpoint, answer = await client.ask()
-    except ClientFailed as failed:
-        for address in dict.fromkeys(client.strangers):
-            say(_("echotime: an answer from {address}, which was not asked, was refused").format(address=address))
-        return say_failed(args.server, failed)
-    return _show(args, answer)
+        _address, response = await client.query()
+    except ClientError as failed:
+        for address in dict.fromkeys(client.unexpected_senders):
+            print_error(
+                _("echotime: an answer from {address}, which was not asked, was refused").format(address=address)
+            )
+        return report_error(args.server, failed)
+    return _print_time(args, response)
 
 
-def _show(args: argparse.Namespace, answer: Answer) -> int:
+def _print_time(args: argparse.Namespace, response: UDPResponse) -> int:
     epoch = EPOCHS[args.epoch]
-    kind = recognised(answer.datagram, answer.at)
+    reply_format = identify(response.datagram, response.received_at)
     try:
-        found = reading(answer, epoch)
+        reading = decode_response(response, epoch)
     except ValueError:
-        say(
+        print_error(
             _("echotime: {server}: bad reply, {size} bytes: {text} (probably {kind})").format(
                 server=args.server,
-                size=len(answer.datagram),
-                text=shown(answer.datagram, _SHOWN_BYTES),
-                kind=_named(kind),
+                size=len(response.datagram),
+                text=preview(response.datagram, _PREVIEW_BYTES),
+                kind=_format_name(reply_format),
             )
         )
-        return Status.FAILED
-    print(_formatted(args, found.seconds))
-    if kind is Kind.RFC868_32 and epoch is Epoch.UNIX:
-        say(_("echotime: {server}: the server probably counts from 1900: use --epoch 1900").format(server=args.server))
+        return ExitStatus.FAILED
+    print(_format_time(args, reading.seconds))
+    if reply_format is ReplyFormat.RFC868_32 and epoch is Epoch.UNIX:
+        print_error(
+            _("echotime: {server}: the server probably counts from 1900: use --epoch 1900").format(server=args.server)
+        )
     if not args.quiet:
-        _remark(found, answer, epoch)
-    return Status.OK
+        _print_offset(reading, response, epoch)
+    return ExitStatus.OK
 
 
-def _named(kind: Kind) -> str:
+def _format_name(reply_format: ReplyFormat) -> str:
     names = {
-        Kind.UNIX_64: _("64-bit Unix time"),
-        Kind.RFC868_64: _("64-bit time since 1900"),
-        Kind.RFC868_32: _("32-bit time since 1900, as RFC 868 has it"),
-        Kind.NTP: _("NTP packet"),
-        Kind.TEXT: _("text, as a daytime or echo service sends"),
-        Kind.UNKNOWN: _("nothing that is known here"),
+        ReplyFormat.UNIX_64: _("64-bit Unix time"),
+        ReplyFormat.RFC868_64: _("64-bit time since 1900"),
+        ReplyFormat.RFC868_32: _("32-bit time since 1900, as RFC 868 has it"),
+        ReplyFormat.NTP: _("NTP packet"),
+        ReplyFormat.TEXT: _("text, as a daytime or echo service sends"),
+        ReplyFormat.UNKNOWN: _("nothing that is known here"),
     }
-    return names[kind]
+    return names[reply_format]
 
 
-def _formatted(args: argparse.Namespace, seconds: int) -> str:
+def _format_time(args: argparse.Namespace, seconds: int) -> str:
     if args.raw:
         return str(seconds)
     if args.iso:
@@ -118,11 +122,11 @@ def _formatted(args: argparse.Namespace, seconds: int) -> str:
     return time.asctime(time.gmtime(seconds)) if args.utc else time.ctime(seconds)
 
 
-def _remark(found: Reading, answer: Answer, epoch: Epoch) -> None:
-    say(
+def _print_offset(reading: TimeReading, response: UDPResponse, epoch: Epoch) -> None:
+    print_error(
         _(
             "offset {offset:+.3f} s, uncertain by {uncertainty:.3f} s: round trip {ms:.3f} ms, whole seconds only"
-        ).format(offset=found.offset, uncertainty=found.uncertainty, ms=answer.round_trip * 1000)
+        ).format(offset=reading.offset, uncertainty=reading.uncertainty, ms=response.round_trip * 1000)
     )
-    if found.wrapped and epoch is Epoch.UNIX:
-        say(_("the four bytes have begun again at 0; read as the time nearest to the local clock"))
+    if reading.wrapped and epoch is Epoch.UNIX:
+        print_error(_("the four bytes have begun again at 0; read as the time nearest to the local clock"))

@@ -14,29 +14,29 @@ from typing import NamedTuple
 
 from twisted.logger import Logger
 
-from echotime.daemon.settings import Passed
+from echotime.daemon.settings import SystemdSocket
 
-_FIRST = 3
-_KINDS = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}
-_FAMILIES = frozenset({socket.AF_INET, socket.AF_INET6})
+_LISTEN_FDS_START = 3
+_SOCKET_TYPES = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}
+_INET_FAMILIES = frozenset({socket.AF_INET, socket.AF_INET6})
 _log = Logger()
 
 
-class NotPassed(Exception):
+class SocketNotPassed(Exception):
     """What was asked for is not among what was passed; says what was."""
 
 
-class Descriptor(NamedTuple):
+class InheritedFD(NamedTuple):
     """One that was passed, and its FileDescriptorName."""
 
-    number: int
+    fd: int
     name: str
 
     def __str__(self) -> str:
-        return f"descriptor {self.number} ({self.name})"
+        return f"descriptor {self.fd} ({self.name})"
 
 
-def original_environment() -> Mapping[str, str]:
+def initial_environ() -> Mapping[str, str]:
     """What this process was started with. In os.environ LISTEN_PID and LISTEN_FDS may be missing by now.
 
     twisted.internet.endpoints takes them out, and twistd imports it where its cache of plugins is missing.
@@ -49,69 +49,69 @@ def original_environment() -> Mapping[str, str]:
     return {name: value for name, _sign, value in pairs}
 
 
-def passed(environment: Mapping[str, str]) -> list[Descriptor]:
+def listen_fds(environment: Mapping[str, str]) -> list[InheritedFD]:
     """Those that were passed to this process, not to one that started it."""
     names = environment.get("LISTEN_FDNAMES", "")
-    number = environment.get("LISTEN_FDS", "")
+    count_text = environment.get("LISTEN_FDS", "")
     # what Twisted leaves of the variables, where /proc cannot be read
-    process = environment.get("LISTEN_PID", environment.get("SYSTEMD_EXEC_PID"))
-    if process != str(os.getpid()) or not (names or (number.isascii() and number.isdigit())):
+    pid = environment.get("LISTEN_PID", environment.get("SYSTEMD_EXEC_PID"))
+    if pid != str(os.getpid()) or not (names or (count_text.isascii() and count_text.isdigit())):
         return []
-    named = names.split(":") if names else []
-    count = int(number) if number.isascii() and number.isdigit() else len(named)
-    if len(named) != count:
-        named = ["unknown"] * count
-    return [Descriptor(_FIRST + index, name) for index, name in enumerate(named)]
+    fd_names = names.split(":") if names else []
+    count = int(count_text) if count_text.isascii() and count_text.isdigit() else len(fd_names)
+    if len(fd_names) != count:
+        fd_names = ["unknown"] * count
+    return [InheritedFD(_LISTEN_FDS_START + index, name) for index, name in enumerate(fd_names)]
 
 
-class Activation:
+class InheritedSockets:
     """Gives away descriptors, each once."""
 
-    def __init__(self, descriptors: list[Descriptor]) -> None:
+    def __init__(self, descriptors: list[InheritedFD]) -> None:
         self._all = descriptors
-        self._left = list(descriptors)
+        self._unclaimed = list(descriptors)
 
-    def take(self, transport: str, wanted: Passed) -> list[Descriptor]:
-        """Those that were asked for with ``--tcp`` or ``--udp``. Raises NotPassed if there are none.
+    def claim(self, transport: str, requested: SystemdSocket) -> list[InheritedFD]:
+        """Those that were asked for with ``--tcp`` or ``--udp``. Raises SocketNotPassed if there are none.
 
         By name they may be something else, if none of that name is of the kind: whoever adopts them says so.
         """
-        kind = _KINDS[transport]
-        if wanted.name is None:
-            found = [each for each in self._left if _kind(each) == kind]
+        socket_type = _SOCKET_TYPES[transport]
+        if requested.name is None:
+            found = [each for each in self._unclaimed if _socket_type(each) == socket_type]
         else:
-            named = [each for each in self._left if each.name == wanted.name]
-            found = [each for each in named if _kind(each) == kind] or named
-        if not found and (wanted.required or not any(map(_kind, self._all))):
-            raise NotPassed(self._why_not(transport, wanted))
-        self._left = [each for each in self._left if each not in found]
+            of_name = [each for each in self._unclaimed if each.name == requested.name]
+            found = [each for each in of_name if _socket_type(each) == socket_type] or of_name
+        if not found and (requested.required or not any(map(_socket_type, self._all))):
+            raise SocketNotPassed(self._not_passed_message(transport, requested))
+        self._unclaimed = [each for each in self._unclaimed if each not in found]
         return found
 
-    def _why_not(self, transport: str, wanted: Passed) -> str:
+    def _not_passed_message(self, transport: str, requested: SystemdSocket) -> str:
         if not self._all:
-            return f"--{transport} {wanted}: no socket was passed; expected a .socket unit that is active"
-        what = f"{transport.upper()} socket" if wanted.name is None else f"socket named '{wanted.name}'"
+            return f"--{transport} {requested}: no socket was passed; expected a .socket unit that is active"
+        description = f"{transport.upper()} socket" if requested.name is None else f"socket named '{requested.name}'"
         names = ", ".join(str(each) for each in self._all)
-        return f"--{transport} {wanted}: no {what} is left of what was passed: {names}"
+        return f"--{transport} {requested}: no {description} is left of what was passed: {names}"
 
     def close(self) -> None:
         """Keep none of them: what was taken was duplicated. Say what nobody took."""
-        for each in self._left:
+        for each in self._unclaimed:
             _log.warn("{descriptor} was passed, and nothing asks for it", descriptor=str(each))
         for each in self._all:
             with suppress(OSError):
-                os.close(each.number)
+                os.close(each.fd)
 
 
-def _kind(descriptor: Descriptor) -> int | None:
+def _socket_type(descriptor: InheritedFD) -> int | None:
     """SOCK_STREAM or SOCK_DGRAM, of an internet socket."""
     try:
-        duplicate = os.dup(descriptor.number)
+        duplicate = os.dup(descriptor.fd)
     except OSError:
         return None
     try:
         with socket.socket(fileno=duplicate) as sock:
-            return sock.type if sock.family in _FAMILIES else None
+            return sock.type if sock.family in _INET_FAMILIES else None
     except OSError:
         os.close(duplicate)
         return None

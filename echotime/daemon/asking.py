@@ -13,108 +13,108 @@ from __future__ import annotations
 import socket
 from typing import Any
 
-from echotime.daemon.own_question import Address, EchoQuestion, TimeQuestion, Unanswered
-from echotime.daemon.waiting import queue_state
-from echotime.ports.own_address import is_ours, ways_to
+from echotime.daemon.own_question import EchoExchange, ProbeFailed, SockAddr, TimeExchange
+from echotime.daemon.waiting import read_queue_state
+from echotime.ports.own_address import is_local, local_addresses
 from echotime.ports.tcp import EchoPort
 from echotime.ports.udp import TimePort
 from echotime.ports.vantage import has_network_of, vantage
-from echotime.servers.health import HealthFactory
-from echotime.servers.own_questions import Source
+from echotime.servers.health import ProbeEchoFactory
+from echotime.servers.own_questions import HostPort
 from echotime.sockopt.assignment import parse
 from echotime.wire.timestamp import SIZE
 
-SEGMENT_LIFETIME = 120.0
+MAX_SEGMENT_LIFETIME = 120.0
 """Seconds for which a segment may be in the network (the MSL of RFC 9293)."""
-_MESSAGE = b"health check"
-_MOST_LATE = 4096
+_PROBE_MESSAGE = b"health check"
+_MAX_LATE_SOURCES = 4096
 """Sources that are remembered for a hung listener, the oldest forgotten first: as many as net.core.somaxconn has."""
-_PAIR: Source = ("0.0.0.0", 0)
+_SOCKETPAIR_SOURCE: HostPort = ("0.0.0.0", 0)
 """What stands for the address of both ends of a socketpair: no client has it."""
 
 
-class EchoAsking:
+class TCPProbe:
     """Asks a TCP port over a connection from within its network, or over a socketpair in place of that."""
 
-    def __init__(self, port: EchoPort, echo: HealthFactory, reactor: Any) -> None:
+    def __init__(self, port: EchoPort, probe_factory: ProbeEchoFactory, reactor: Any) -> None:
         self._port = port
-        self._echo = echo
-        self._own = echo.own
+        self._probe_factory = probe_factory
+        self._registry = probe_factory.registry
         self._reactor = reactor
-        self._asked: dict[Source, float] = {}
+        self._probed_at: dict[HostPort, float] = {}
         """When was asked from where, the oldest first."""
         self._pair_port: EchoPort | None = None
-        if port.passed_in is not None and not has_network_of(port.passed_in):
+        if port.adopted_socket is not None and not has_network_of(port.adopted_socket):
             # It serves one end of a socketpair, and never listens. Without TCP_NODELAY its connections hold back no
             # output for a FIN, which only a TCP socket can release.
-            self._pair_port = EchoPort(0, echo, asked=[parse("TCP_NODELAY=off")], reactor=reactor)
+            self._pair_port = EchoPort(0, probe_factory, sockopts=[parse("TCP_NODELAY=off")], reactor=reactor)
 
-    async def ask(self, limit: float) -> str:
-        """Return why a question was not answered within `limit` seconds, empty if it was. Raises ListenerHung."""
-        self._forget()
+    async def run(self, timeout: float) -> str:
+        """Return why a question was not answered within `timeout` seconds, empty if it was. Raises ListenerHung."""
+        self._forget_expired()
         try:
             if self._pair_port is not None:
-                return await self._ask_over_pair(self._pair_port, limit)
+                return await self._run_over_socketpair(self._pair_port, timeout)
             sock = vantage(self._port.socket)
         except OSError as error:
             return str(error.strerror)
-        host, number, *more = sock.getsockname()
-        self._own.expect((host, number))
-        self._asked[host, number] = self._reactor.seconds()
-        return await self._answer(sock, (host, number), (host, self._port.getHost().port, *more), limit)
+        host, source_port, *scope = sock.getsockname()
+        self._registry.expect((host, source_port))
+        self._probed_at[host, source_port] = self._reactor.seconds()
+        return await self._exchange(sock, (host, source_port), (host, self._port.getHost().port, *scope), timeout)
 
-    async def _ask_over_pair(self, port: EchoPort, limit: float) -> str:
-        """As ask. Raises OSError if there is no descriptor for it."""
-        sock, served = socket.socketpair(type=socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-        self._own.expect(_PAIR)
-        connection = port.begin(served, _PAIR)
+    async def _run_over_socketpair(self, port: EchoPort, timeout: float) -> str:
+        """As run. Raises OSError if there is no descriptor for it."""
+        sock, server_end = socket.socketpair(type=socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        self._registry.expect(_SOCKETPAIR_SOURCE)
+        connection = port.start_connection(server_end, _SOCKETPAIR_SOURCE)
         try:
-            return await self._answer(sock, _PAIR, _PAIR, limit)
+            return await self._exchange(sock, _SOCKETPAIR_SOURCE, _SOCKETPAIR_SOURCE, timeout)
         finally:
             # there is no reset on a socketpair: a protocol that does not answer would keep its end open
             if connection is not None:
                 connection.abortConnection()
 
-    async def _answer(self, sock: socket.socket, source: Source, address: Address, limit: float) -> str:
+    async def _exchange(self, sock: socket.socket, source: HostPort, address: SockAddr, timeout: float) -> str:
         """Ask over a socket that comes from `source`, and judge the answer."""
-        owed = _MESSAGE + self._echo.after_each
+        expected = _PROBE_MESSAGE + self._probe_factory.trailer
         try:
-            answer = await EchoQuestion(_MESSAGE, len(owed)).ask(self._reactor, sock, address, limit)
-        except Unanswered as why:
-            return str(why) if self._own.expects(source) else f"accepted, but {why}"
-        if self._own.expects(source):
+            reply = await EchoExchange(_PROBE_MESSAGE, len(expected)).run(self._reactor, sock, address, timeout)
+        except ProbeFailed as why:
+            return str(why) if self._registry.is_expected(source) else f"accepted, but {why}"
+        if self._registry.is_expected(source):
             return "another socket has answered"
-        return "" if answer == owed else "the answer is wrong"
+        return "" if reply == expected else "the answer is wrong"
 
-    def _forget(self) -> None:
+    def _forget_expired(self) -> None:
         """Forget the questions that have been accepted, or cannot be any more.
 
         What is neither in the network, as it is too old, nor in the accept queue, as that is empty, will not arrive.
         """
-        queue_is_empty = not queue_state(self._port).pending
-        oldest = self._reactor.seconds() - SEGMENT_LIFETIME
-        for source, when in list(self._asked.items()):
-            too_old = (queue_is_empty and when <= oldest) or len(self._asked) > _MOST_LATE
-            if too_old or not self._own.expects(source):
-                self._own.forget(source)
-                del self._asked[source]
+        queue_is_empty = not read_queue_state(self._port).pending
+        expiry = self._reactor.seconds() - MAX_SEGMENT_LIFETIME
+        for source, probed_at in list(self._probed_at.items()):
+            expired = (queue_is_empty and probed_at <= expiry) or len(self._probed_at) > _MAX_LATE_SOURCES
+            if expired or not self._registry.is_expected(source):
+                self._registry.discard(source)
+                del self._probed_at[source]
 
 
-class TimeAsking:
+class UDPProbe:
     """Has a UDP port ask itself. The answer may find its own receive buffer full, or be forged."""
 
     def __init__(self, port: TimePort, reactor: Any) -> None:
         self._port = port
         self._reactor = reactor
 
-    async def ask(self, limit: float) -> str:
-        """Return why a question was not answered within `limit` seconds, empty if it was."""
+    async def run(self, timeout: float) -> str:
+        """Return why a question was not answered within `timeout` seconds, empty if it was."""
         sock = self._port.socket
-        address = next((each for each in ways_to(sock) if is_ours(each, sock)), None)
+        address = next((each for each in local_addresses(sock) if is_local(each, sock)), None)
         if address is None:
             return "it is not reached over the addresses of this host"
         try:
-            await TimeQuestion(self._port, address, SIZE).ask(self._reactor, limit)
-        except Unanswered as why:
+            await TimeExchange(self._port, address, SIZE).run(self._reactor, timeout)
+        except ProbeFailed as why:
             return str(why)
         return ""

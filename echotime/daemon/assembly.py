@@ -9,160 +9,166 @@ from typing import Any
 
 from zope.interface import classImplements
 
-from echotime.daemon.activation import Activation, original_environment, passed
-from echotime.daemon.clock_watch import ClockWatch
-from echotime.daemon.control import ControlSocket, admission
+from echotime.daemon.activation import InheritedSockets, initial_environ, listen_fds
+from echotime.daemon.clock_watch import SyncMonitor
+from echotime.daemon.control import ControlSocketService, peer_authorizer
 from echotime.daemon.health import HealthCheck
-from echotime.daemon.incidents import Incidents, refusals
-from echotime.daemon.limits import ConnectionLimits, room
-from echotime.daemon.live import Live
-from echotime.daemon.notify import notifier, watchdog_seconds
-from echotime.daemon.opening import listeners
-from echotime.daemon.operator import seat
-from echotime.daemon.overview import Overview, status_line
+from echotime.daemon.incidents import DropReporter, drop_counts
+from echotime.daemon.limits import LimitsService, compute_capacity
+from echotime.daemon.live import RuntimeConfig
+from echotime.daemon.notify import notifier_from_environ, watchdog_seconds
+from echotime.daemon.opening import build_listeners
+from echotime.daemon.operator import build_local_operator
+from echotime.daemon.overview import ControlBackend, status_line
 from echotime.daemon.service import Daemon
 from echotime.daemon.settings import Settings
-from echotime.daemon.stopping import Stopping
-from echotime.daemon.supervision import Supervision
+from echotime.daemon.stopping import ShutdownController
+from echotime.daemon.supervision import SystemdStatus
 from echotime.desk.control import ControlFactory
-from echotime.desk.questions import Desk, Limits
-from echotime.ports.one_answer import IOneAnswer
+from echotime.desk.questions import QueueLimits, ReplyQueue
+from echotime.ports.one_answer import IBatchResponder
 from echotime.ports.tcp import EchoPort
 from echotime.ports.udp import TimePort
-from echotime.servers.access import Access
+from echotime.servers.access import AccessList
 from echotime.servers.admission import Admission
 from echotime.servers.drain import Drain
 from echotime.servers.echo import EchoFactory
 from echotime.servers.rate_limit import RateLimit
-from echotime.servers.replies import FixedWord, IReplySource, NoWords
+from echotime.servers.replies import FixedReply, IReplySource, NoReply
 from echotime.servers.source import is_loopback
 from echotime.servers.time import TimeProtocol
-from echotime.servers.timeouts import TimeoutWatch
-from echotime.servers.traffic import Traffic
+from echotime.servers.timeouts import TimeoutMonitor
+from echotime.servers.traffic import TrafficLog
 from echotime.wire.message import MESSAGE_SIZE
 
-_LOWEST_PORT = 1024
+FIRST_UNPRIVILEGED_PORT = 1024
 """Below are the ports of services that may answer, as RFC 6335 has them; who asks the time asks from a higher one."""
-_USUAL_RATE = 1000
+DEFAULT_UDP_RATE = 1000
 """Datagrams a second of one source: no monitoring comes near it."""
 
 # said here, as servers know nothing of ports
-classImplements(TimeProtocol, IOneAnswer)
+classImplements(TimeProtocol, IBatchResponder)
 
 
-class Assembly:
-    """`service` is the daemon, `live` what of it can be changed. Raises StartFailed if a socket was not passed in.
+class DaemonBuilder:
+    """`service` is the daemon, `runtime_config` what of it can be changed. Raises StartupError if a socket was not passed in.
 
-    `words` is a source of words of one's own, in place of the one that the settings name.
+    `replies` is a source of words of one's own, in place of the one that the settings name.
     """
 
-    def __init__(self, settings: Settings, reactor: Any, words: IReplySource | None = None) -> None:
+    def __init__(self, settings: Settings, reactor: Any, replies: IReplySource | None = None) -> None:
         self._settings = settings
         self._reactor = reactor
-        self._own_words = words
-        self._serve()
-        self._listen()
-        self._look_after()
-        self.live = Live(
+        self._custom_replies = replies
+        self._build_services()
+        self._build_listeners()
+        self._build_housekeeping()
+        self.runtime_config = RuntimeConfig(
             self._factory,
-            self._timeouts,
+            self._timeout_monitor,
             self._drain,
-            self._desk,
+            self._reply_queue,
             self._listeners,
-            self._set_rate,
-            self._set_words,
-            _lowest_port,
+            self._configure_udp_rate,
+            self._configure_replies,
+            _min_source_port,
         )
 
-    def _serve(self) -> None:
+    def _build_services(self) -> None:
         """Who answers what."""
         settings = self._settings
-        self._traffic = Traffic(self._reactor, settings.show_messages)
-        self._desk = Desk(self._reactor) if settings.asks else None
-        self._access = Access(settings.allow, settings.deny)
-        self._room = room(settings.max_connections, settings.max_per_source)
-        admitting = Admission(self._traffic.counters, self._access, self._room.limits)
-        self._factory = EchoFactory(NoWords(), self._traffic, admission=admitting)
-        self._set_words(settings)
+        self._traffic = TrafficLog(self._reactor, settings.show_messages)
+        self._reply_queue = ReplyQueue(self._reactor) if settings.has_operator else None
+        self._access = AccessList(settings.allow, settings.deny)
+        self._capacity = compute_capacity(settings.max_connections, settings.max_per_source)
+        admission = Admission(self._traffic.counters, self._access, self._capacity.limits)
+        self._factory = EchoFactory(NoReply(), self._traffic, admission=admission)
+        self._configure_replies(settings)
         self._rate_limit = RateLimit(0, time.monotonic)
-        self._set_rate(settings)
-        self._timeouts = TimeoutWatch(self._factory, self._reactor, settings.timeouts)
+        self._configure_udp_rate(settings)
+        self._timeout_monitor = TimeoutMonitor(self._factory, self._reactor, settings.timeouts)
         self._drain = Drain(self._factory, self._reactor, settings.drain_seconds)
-        self._stopping = Stopping(self._reactor, settings.drain_seconds)
-        self.service = Daemon(self._drain, self._traffic, self._stopping.on_second_signal, self._desk)
+        self._shutdown = ShutdownController(self._reactor, settings.drain_seconds)
+        self.service = Daemon(self._drain, self._traffic, self._shutdown.on_second_signal, self._reply_queue)
 
-    def _listen(self) -> None:
+    def _build_listeners(self) -> None:
         """Where, and how."""
         settings = self._settings
-        common = {"asked": settings.asked, "reactor": self._reactor}
-        connections = partial(EchoPort, backlog=settings.backlog, message_size=MESSAGE_SIZE, **common)
-        datagrams = partial(
+        common = {"sockopts": settings.sockopts, "reactor": self._reactor}
+        make_tcp_port = partial(EchoPort, backlog=settings.backlog, message_size=MESSAGE_SIZE, **common)
+        make_udp_port = partial(
             TimePort,
-            lowest_port=_lowest_port(settings),
+            min_source_port=_min_source_port(settings),
             answer_broadcast=settings.answer_broadcast,
             **common,
         )
-        answers = partial(
+        make_time_protocol = partial(
             TimeProtocol, time.time, self._traffic.counters, settings.epoch, self._access, self._rate_limit
         )
-        activation = Activation(passed(original_environment()))
-        failed = self._stopping.failed
+        inherited = InheritedSockets(listen_fds(initial_environ()))
+        on_lost = self._shutdown.fail
         self._listeners = [
-            *listeners("tcp", settings.tcp, connections, lambda: self._factory, activation, failed),
-            *listeners("udp", settings.udp, datagrams, answers, activation, failed),
+            *build_listeners("tcp", settings.tcp, make_tcp_port, lambda: self._factory, inherited, on_lost),
+            *build_listeners("udp", settings.udp, make_udp_port, make_time_protocol, inherited, on_lost),
         ]
-        activation.close()
+        inherited.close()
         for each in self._listeners:
             self.service.addService(each)
 
-    def _look_after(self) -> None:
+    def _build_housekeeping(self) -> None:
         """Limits, what the log says of refusals, the service manager, and operators."""
         settings, service, reactor = self._settings, self.service, self._reactor
         if settings.tcp:
-            service.addService(ConnectionLimits(self._room, self._timeouts))
-        service.addService(Incidents(self._incidents, reactor))
+            service.addService(LimitsService(self._capacity, self._timeout_monitor))
+        service.addService(DropReporter(self._drop_counts, reactor))
         if settings.require_sync:
             ports = (each.port for each in self._listeners)
-            answering = [each.protocol for each in ports if isinstance(each, TimePort)]
-            service.addService(ClockWatch(answering, reactor))
+            time_protocols = [each.protocol for each in ports if isinstance(each, TimePort)]
+            service.addService(SyncMonitor(time_protocols, reactor))
         health = HealthCheck(self._listeners, self._factory, reactor)
-        if (notify := notifier(os.environ)) is not None:
-            figures = partial(status_line, self._factory)
-            service.supervision = Supervision(notify, figures, health, reactor, watchdog_seconds(os.environ))
-        if self._desk is not None and settings.control is not None:
-            overview = Overview(self._factory, self._listeners, health)
-            admits = admission(settings.control_group)
-            operators = ControlFactory(self._desk, overview, self._traffic, reactor, admits, settings.encoding)
-            service.addService(ControlSocket(settings.control, settings.control_group, operators, reactor))
-        if self._desk is not None and settings.operator:
-            service.addService(seat(self._desk, self._traffic, reactor, settings.encoding, log_here=settings.log_here))
+        if (notify := notifier_from_environ(os.environ)) is not None:
+            format_status = partial(status_line, self._factory)
+            service.systemd_status = SystemdStatus(notify, format_status, health, reactor, watchdog_seconds(os.environ))
+        if self._reply_queue is not None and settings.control is not None:
+            backend = ControlBackend(self._factory, self._listeners, health)
+            is_authorized = peer_authorizer(settings.control_group)
+            control_factory = ControlFactory(
+                self._reply_queue, backend, self._traffic, reactor, is_authorized, settings.encoding
+            )
+            service.addService(ControlSocketService(settings.control, settings.control_group, control_factory, reactor))
+        if self._reply_queue is not None and settings.operator:
+            service.addService(
+                build_local_operator(
+                    self._reply_queue, self._traffic, reactor, settings.encoding, log_to_stdout=settings.log_to_stdout
+                )
+            )
 
-    def _set_words(self, settings: Settings) -> None:
-        words = self._own_words or self._desk
-        if self._desk is not None:
-            self._desk.fallback = settings.reply or b""
-            self._desk.limits = Limits(
+    def _configure_replies(self, settings: Settings) -> None:
+        replies = self._custom_replies or self._reply_queue
+        if self._reply_queue is not None:
+            self._reply_queue.default_reply = settings.reply or b""
+            self._reply_queue.limits = QueueLimits(
                 settings.max_questions,
                 settings.max_questions_per_source,
                 settings.reply_deadline,
                 settings.wait_for_operator,
             )
-        if words is None:
-            words = NoWords() if settings.reply is None else FixedWord(settings.reply)
-        self._factory.say(words, settings.acknowledgement)
+        if replies is None:
+            replies = NoReply() if settings.reply is None else FixedReply(settings.reply)
+        self._factory.set_reply(replies, settings.acknowledgement)
 
-    def _set_rate(self, settings: Settings) -> None:
+    def _configure_udp_rate(self, settings: Settings) -> None:
         if settings.udp_rate is None:
-            self._rate_limit.change(_USUAL_RATE, is_loopback)
+            self._rate_limit.set_rate(DEFAULT_UDP_RATE, is_loopback)
         else:
-            self._rate_limit.change(settings.udp_rate)
+            self._rate_limit.set_rate(settings.udp_rate)
 
-    def _incidents(self) -> dict[str, int]:
-        found = refusals(self._traffic.counters)
+    def _drop_counts(self) -> dict[str, int]:
+        counts = drop_counts(self._traffic.counters)
         for listener in self._listeners:
-            found.update({f"{listener.where}: {what}": number for what, number in listener.errors().items()})
-        return found
+            counts.update({f"{listener.label}: {error}": number for error, number in listener.errors().items()})
+        return counts
 
 
-def _lowest_port(settings: Settings) -> int:
-    return 1 if settings.answer_low_ports else _LOWEST_PORT
+def _min_source_port(settings: Settings) -> int:
+    return 1 if settings.answer_low_ports else FIRST_UNPRIVILEGED_PORT

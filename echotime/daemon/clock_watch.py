@@ -7,39 +7,39 @@ from collections.abc import Callable, Sequence
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from echotime.daemon.kernel_clock import ClockState, clock_state
-from echotime.daemon.periodic import Periodic
+from echotime.daemon.kernel_clock import ClockState, read_adjtimex
+from echotime.daemon.periodic import PeriodicService
 from echotime.servers.time import TimeProtocol
 
-INTERVAL = 1.0
+POLL_INTERVAL = 1.0
 """Seconds from one look to the next."""
 
 
-class ClockWatch(Periodic):
-    """Lets `answering` be silent while `state` says that the clock is not synchronized, or nothing."""
+class SyncMonitor(PeriodicService):
+    """Lets `protocols` be silent while `read_state` says that the clock is not synchronized, or nothing."""
 
     _log = Logger()
 
     def __init__(
         self,
-        answering: Sequence[TimeProtocol],
+        protocols: Sequence[TimeProtocol],
         clock: IReactorTime,
-        state: Callable[[], ClockState] = clock_state,
+        read_state: Callable[[], ClockState] = read_adjtimex,
     ) -> None:
-        super().__init__(INTERVAL, clock, self._look)
-        self._answering = answering
-        self._state = state
-        self._silent: bool | None = None
+        super().__init__(POLL_INTERVAL, clock, self._poll)
+        self._protocols = protocols
+        self._read_state = read_state
+        self._muted: bool | None = None
 
-    def _look(self) -> None:
-        state = self._state()
-        silent = not state.synchronized
-        if silent is self._silent:
+    def _poll(self) -> None:
+        state = self._read_state()
+        muted = not state.synchronized
+        if muted is self._muted:
             return
-        self._silent = silent
-        for each in self._answering:
-            each.be_silent(silent)
-        if silent:
+        self._muted = muted
+        for each in self._protocols:
+            each.set_muted(muted)
+        if muted:
             self._log.warn("the clock is {state}: UDP is silent until it is synchronized", state=str(state))
         else:
             self._log.info("the clock is {state}: UDP answers", state=str(state))

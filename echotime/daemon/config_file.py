@@ -14,57 +14,57 @@ from collections.abc import Generator
 from pathlib import Path
 
 SECTION = "echotime"
-_LARGEST = 2**20
-_SWITCH = configparser.ConfigParser.BOOLEAN_STATES
-_HEADER = re.compile(r"\[(.+)\]")
+_MAX_SIZE = 2**20
+_BOOLEAN_STATES = configparser.ConfigParser.BOOLEAN_STATES
+_SECTION_HEADER = re.compile(r"\[(.+)\]")
 
 
-class BadConfig(Exception):
+class ConfigFileError(Exception):
     """What is wrong with the file."""
 
 
 def read(path: str) -> Generator[None, None, dict[str, list[str]]]:
     """Return the values of each option, in the order of the file; yield at each line.
 
-    Raises BadConfig for the first line that is wrong.
+    Raises ConfigFileError for the first line that is wrong.
     """
     found: dict[str, list[str]] | None = None
     values: list[str] | None = None
     """Those of the last option; None right below the section's header."""
     indent = 0
-    for number, line in enumerate(io.StringIO(_text(path)), 1):
+    for number, line in enumerate(io.StringIO(_read_text(path)), 1):
         yield
         text = line.strip()
         if not text or text[0] in "#;":
             continue
-        blanks = len(line) - len(line.lstrip())
-        if values is not None and blanks > indent:
+        line_indent = len(line) - len(line.lstrip())
+        if values is not None and line_indent > indent:
             values.append(text)
             continue
-        indent = blanks
+        indent = line_indent
         try:
-            if header := _HEADER.match(text):
-                found, values = _section(header[1], found), None
+            if header := _SECTION_HEADER.match(text):
+                found, values = _parse_section(header[1], found), None
             else:
-                values = _option(text, found)
+                values = _parse_option(text, found)
         except ValueError as fault:
-            raise BadConfig(f"{path}, line {number}: {fault}") from None
+            raise ConfigFileError(f"{path}, line {number}: {fault}") from None
     if found is None:
         # an empty file is one that was not written whole, more than one that means nothing
-        raise BadConfig(f"{path}: expected [{SECTION}], and options below it")
+        raise ConfigFileError(f"{path}: expected [{SECTION}], and options below it")
     return found
 
 
-def _section(name: str, before: dict[str, list[str]] | None) -> dict[str, list[str]]:
+def _parse_section(name: str, previous: dict[str, list[str]] | None) -> dict[str, list[str]]:
     """Return where to put the options of the section. Raises ValueError."""
     if name != SECTION:
         raise ValueError(f"[{name}] is no section; expected [{SECTION}]")
-    if before is not None:
+    if previous is not None:
         raise ValueError(f"[{name}] was there before")
     return {}
 
 
-def _option(text: str, found: dict[str, list[str]] | None) -> list[str]:
+def _parse_option(text: str, found: dict[str, list[str]] | None) -> list[str]:
     """Put the option of a line into `found`; return its values. Raises ValueError."""
     if found is None:
         raise ValueError(f"expected [{SECTION}] before the first option")
@@ -77,23 +77,23 @@ def _option(text: str, found: dict[str, list[str]] | None) -> list[str]:
     return values
 
 
-def switch(text: str) -> bool:
+def boolean(text: str) -> bool:
     """``on`` or ``off``, ``yes`` or ``no``, ``true`` or ``false``, ``1`` or ``0``."""
-    if text.lower() not in _SWITCH:
+    if text.lower() not in _BOOLEAN_STATES:
         raise ValueError(f"'{text}' is no switch; expected on or off")
-    return _SWITCH[text.lower()]
+    return _BOOLEAN_STATES[text.lower()]
 
 
-def _text(path: str) -> str:
+def _read_text(path: str) -> str:
     try:
         with Path(path).open("rb") as file:
-            raw = file.read(_LARGEST + 1)
+            raw = file.read(_MAX_SIZE + 1)
     except OSError as error:
-        raise BadConfig(f"{path}: {error.strerror}") from None
-    if len(raw) > _LARGEST:
-        raise BadConfig(f"{path}: it is larger than {_LARGEST} bytes")
+        raise ConfigFileError(f"{path}: {error.strerror}") from None
+    if len(raw) > _MAX_SIZE:
+        raise ConfigFileError(f"{path}: it is larger than {_MAX_SIZE} bytes")
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
-        raise BadConfig(f"{path}, line {line}: it is not UTF-8") from None
+        raise ConfigFileError(f"{path}, line {line}: it is not UTF-8") from None

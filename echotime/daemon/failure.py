@@ -16,13 +16,13 @@ from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
 
 from echotime.daemon.journal import is_journal
-from echotime.daemon.log_stream import Outlet
-from echotime.daemon.settings import Address
+from echotime.daemon.log_stream import NonBlockingWriter
+from echotime.daemon.settings import ListenAddress
 from echotime.sockopt.errno_name import errno_name
-from echotime.wire.printable import harmless
+from echotime.wire.printable import sanitize
 
 _log = Logger()
-_STANDARD_ERROR = 2
+_STDERR_FD = 2
 _HINTS = {
     errno.EADDRINUSE: "another socket holds the port",
     errno.EAFNOSUPPORT: "the kernel has no such sockets, or a sandbox forbids them (RestrictAddressFamilies= of "
@@ -32,7 +32,7 @@ _HINTS = {
 }
 
 
-class StartFailed(Exception, SystemExit):
+class StartupError(Exception, SystemExit):
     """The daemon cannot serve what it was asked to serve.
 
     An Exception, so that twistd cleans up and tells whoever waits for its daemon; and a SystemExit with
@@ -44,33 +44,33 @@ class StartFailed(Exception, SystemExit):
         self.code = 1
 
 
-def start_failed(reason: str, *, logged: bool = True) -> StartFailed:
+def report_startup_failure(reason: str, *, logged: bool = True) -> StartupError:
     """Say why on standard error and in the log, unless that has not begun yet; the exception to raise."""
-    return StartFailed(_told(reason, logged=logged))
+    return StartupError(_report(reason, logged=logged))
 
 
-def run_failed(reason: str) -> None:
-    """Say why the daemon ends, as start_failed does; the process will end with status 1, when all else is done."""
-    _told(reason)
-    atexit.unregister(_end)
-    atexit.register(_end)
+def report_runtime_failure(reason: str) -> None:
+    """Say why the daemon ends, as report_startup_failure does; the process will end with status 1, when all else is done."""
+    _report(reason)
+    atexit.unregister(_exit_with_status_1)
+    atexit.register(_exit_with_status_1)
 
 
-def _told(reason: str, *, logged: bool = True) -> str:
-    reason = harmless(reason)
+def _report(reason: str, *, logged: bool = True) -> str:
+    reason = sanitize(reason)
     if logged:
         _log.critical("{reason}", reason=reason)
     # where the log goes to the same journal it is there already; sys.stderr is the log by now
-    if sys.__stderr__ is not None and not (logged and is_journal(_STANDARD_ERROR, os.environ)):
-        outlet = Outlet(sys.__stderr__.fileno())
-        outlet.write(f"{_complaint(reason)}\n".encode())
-        outlet.close()
+    if sys.__stderr__ is not None and not (logged and is_journal(_STDERR_FD, os.environ)):
+        writer = NonBlockingWriter(sys.__stderr__.fileno())
+        writer.write(f"{_stderr_line(reason)}\n".encode())
+        writer.close()
     return reason
 
 
-def _end() -> None:
+def _exit_with_status_1() -> None:
     """The end of the process: twistd's own has status 0, unless a signal stopped it, and no place to say otherwise."""
-    atexit.unregister(_end)
+    atexit.unregister(_exit_with_status_1)
     atexit._run_exitfuncs()
     for stream in (sys.__stdout__, sys.__stderr__):
         with suppress(Exception):
@@ -78,7 +78,7 @@ def _end() -> None:
     os._exit(1)
 
 
-def cannot_listen(transport: str, address: Address, error: Exception) -> str:
+def listen_error_message(transport: str, address: ListenAddress, error: Exception) -> str:
     """Which address cannot be served, and why."""
     cause = error.socketError if isinstance(error, CannotListenError) else error
     if not isinstance(cause, OSError):
@@ -91,13 +91,13 @@ def cannot_listen(transport: str, address: Address, error: Exception) -> str:
     return f"cannot listen on {transport} {address}: {cause.strerror} ({errno_name(cause)}){hint}"
 
 
-def usage_failed(faults: str) -> NoReturn:
+def exit_with_usage_errors(errors: str) -> NoReturn:
     """Say every fault of the command line and end with status 2."""
-    for fault in [*faults.splitlines(), "try 'twistd echotime --help'"]:
-        print(_complaint(fault), file=sys.stderr, flush=True)
+    for error in [*errors.splitlines(), "try 'twistd echotime --help'"]:
+        print(_stderr_line(error), file=sys.stderr, flush=True)
     raise SystemExit(2)
 
 
-def _complaint(reason: str) -> str:
+def _stderr_line(reason: str) -> str:
     """For standard error; where that is the journal's, with the priority of an error, as sd-daemon(3) has it."""
-    return "<3>" * is_journal(_STANDARD_ERROR, os.environ) + f"echotime: {reason}"
+    return "<3>" * is_journal(_STDERR_FD, os.environ) + f"echotime: {reason}"

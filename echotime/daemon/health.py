@@ -20,20 +20,20 @@ from twisted.internet.defer import Deferred, FirstError, gatherResults
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
-from echotime.daemon.asking import EchoAsking, TimeAsking
-from echotime.daemon.listeners import Listener
-from echotime.daemon.waiting import ListenerHung, QueueState, queue_state
+from echotime.daemon.asking import TCPProbe, UDPProbe
+from echotime.daemon.listeners import ListenerService
+from echotime.daemon.waiting import ListenerHung, QueueState, read_queue_state
 from echotime.ports.tcp import EchoPort
 from echotime.ports.udp import TimePort
 from echotime.servers.echo import EchoFactory
-from echotime.servers.health import HealthFactory
+from echotime.servers.health import ProbeEchoFactory
 
-LIMIT = 1.0
+PROBE_TIMEOUT = 1.0
 """Seconds for a question, and as many to look at a socket whose question was not answered."""
 _SAMPLES = 10
 
 
-class Verdict(Enum):
+class HealthStatus(Enum):
     """Says what came of a question."""
 
     ANSWERED = "answered"
@@ -44,90 +44,90 @@ class Verdict(Enum):
 
 
 @dataclass(frozen=True)
-class Finding:
+class ProbeResult:
     """Says what came of one listener, named as in the log; `seconds` are those until the answer."""
 
-    where: str
-    verdict: Verdict
+    listener: str
+    status: HealthStatus
     seconds: float = 0.0
     reason: str = ""
 
     def __str__(self) -> str:
-        if self.verdict is Verdict.ANSWERED:
-            return f"{self.where}: answered in {self.seconds * 1000:.1f} ms"
-        return f"{self.where}: {self.verdict.value}: {self.reason}"
+        if self.status is HealthStatus.ANSWERED:
+            return f"{self.listener}: answered in {self.seconds * 1000:.1f} ms"
+        return f"{self.listener}: {self.status.value}: {self.reason}"
 
 
 class HealthCheck:
     """Checks these listeners, whose connections are `factory`'s. A check that is under way serves all who ask."""
 
-    def __init__(self, listeners: Sequence[Listener], factory: EchoFactory, reactor: Any) -> None:
+    def __init__(self, listeners: Sequence[ListenerService], factory: EchoFactory, reactor: Any) -> None:
         self._listeners = listeners
         self._reactor = reactor
-        self._echo = factory.health = HealthFactory(factory)
-        self._asking = {each: self._asking_of(each.port) for each in listeners}
-        self._running: Deferred[list[Finding]] | None = None
-        self._asked_by: list[Deferred[list[Finding]]] = []
+        self._probe_factory = factory.probe_factory = ProbeEchoFactory(factory)
+        self._probes = {each: self._make_probe(each.port) for each in listeners}
+        self._running: Deferred[list[ProbeResult]] | None = None
+        self._waiters: list[Deferred[list[ProbeResult]]] = []
 
-    def check(self, limit: float = LIMIT) -> Deferred[list[Finding]]:
-        """Return a Deferred that fires with a finding for each listener, in their order, after twice `limit` seconds.
+    def check(self, timeout: float = PROBE_TIMEOUT) -> Deferred[list[ProbeResult]]:
+        """Return a Deferred that fires with a finding for each listener, in their order, after twice `timeout` seconds.
 
         It takes longer where the reactor is busy.
         """
-        asked: Deferred[list[Finding]] = Deferred(self._asked_by.remove)
-        self._asked_by.append(asked)
+        waiter: Deferred[list[ProbeResult]] = Deferred(self._waiters.remove)
+        self._waiters.append(waiter)
         if self._running is None:
-            each = [Deferred.fromCoroutine(self._finding(listener, limit)) for listener in self._listeners]
-            self._running = gatherResults(each, consumeErrors=True)
+            checks = [Deferred.fromCoroutine(self._check_listener(listener, timeout)) for listener in self._listeners]
+            self._running = gatherResults(checks, consumeErrors=True)
             self._running.addBoth(self._finished)
-        return asked
+        return waiter
 
     def stop(self) -> None:
         """End a check that is under way: those who asked get CancelledError."""
         if self._running is not None:
             self._running.cancel()
 
-    def _asking_of(self, port: EchoPort | TimePort) -> EchoAsking | TimeAsking:
+    def _make_probe(self, port: EchoPort | TimePort) -> TCPProbe | UDPProbe:
         if isinstance(port, TimePort):
-            return TimeAsking(port, self._reactor)
-        return EchoAsking(port, self._echo, self._reactor)
+            return UDPProbe(port, self._reactor)
+        return TCPProbe(port, self._probe_factory, self._reactor)
 
     def _finished(self, result: Any) -> None:
         self._running = None
         if isinstance(result, Failure) and isinstance(result.value, FirstError):
             result = result.value.subFailure
-        asked_by, self._asked_by = self._asked_by, []
-        for each in asked_by:
+        waiters, self._waiters = self._waiters, []
+        for each in waiters:
             each.callback(result)
 
-    async def _finding(self, listener: Listener, limit: float) -> Finding:
+    async def _check_listener(self, listener: ListenerService, timeout: float) -> ProbeResult:
         port = listener.port
-        began = self._reactor.seconds()
+        started_at = self._reactor.seconds()
         try:
-            before = queue_state(port)
+            initial = read_queue_state(port)
             if port.socket.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT):
                 reason = "other sockets may share its port, and would be asked instead"
             else:
-                reason = await self._asking[listener].ask(limit)
-            seconds = self._reactor.seconds() - began
-            await self._look_for_progress(port, before, limit)
+                reason = await self._probes[listener].run(timeout)
+            seconds = self._reactor.seconds() - started_at
+            await self._wait_for_progress(port, initial, timeout)
         except ListenerHung as hung:
-            return Finding(listener.where, Verdict.HUNG, reason=str(hung))
+            return ProbeResult(listener.label, HealthStatus.HUNG, reason=str(hung))
         if reason:
-            return Finding(listener.where, Verdict.UNANSWERED, reason=reason)
-        return Finding(listener.where, Verdict.ANSWERED, seconds)
+            return ProbeResult(listener.label, HealthStatus.UNANSWERED, reason=reason)
+        return ProbeResult(listener.label, HealthStatus.ANSWERED, seconds)
 
-    async def _look_for_progress(self, port: EchoPort | TimePort, before: QueueState, limit: float) -> None:
-        """Return once nothing is pending, or something was served since `before`. Raises ListenerHung after `limit` s.
+    async def _wait_for_progress(self, port: EchoPort | TimePort, previous: QueueState, timeout: float) -> None:
+        """Return once nothing is pending, or something was served since `previous`. Raises ListenerHung after `timeout` s.
 
         The samples are counted, not the time: between two of them the reactor polls the socket at least once, however
         late their timers fire. So a busy reactor has its chances to read, too, before it is judged.
         """
-        began, left = self._reactor.seconds(), _SAMPLES
-        now = queue_state(port)
-        while now.pending and not before.made_progress(now):
-            if not left:
-                raise ListenerHung(f"{now.reason} for {self._reactor.seconds() - began:.2g} s")
-            left -= 1
-            await deferLater(self._reactor, limit / _SAMPLES)
-            before, now = now, queue_state(port)
+        started_at, samples_left = self._reactor.seconds(), _SAMPLES
+        current = read_queue_state(port)
+        while current.pending and not previous.made_progress(current):
+            if not samples_left:
+                raise ListenerHung(f"{current.reason} for {self._reactor.seconds() - started_at:.2g} s")
+            samples_left -= 1
+            await deferLater(self._reactor, timeout / _SAMPLES)
+            previous, current = current, read_queue_state(port)

@@ -7,14 +7,14 @@ from collections.abc import Callable, Mapping
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from echotime.daemon.periodic import Periodic
-from echotime.servers.traffic import Counters
+from echotime.daemon.periodic import PeriodicService
+from echotime.servers.traffic import ServiceCounters
 
-_LOOKED = 1.0
+_POLL_INTERVAL = 1.0
 """Seconds after which something new is told at the latest."""
-APART = 10.0
+MIN_LOG_INTERVAL = 10.0
 """Seconds between two lines of one reason."""
-_REASONS = {
+_REASON_TEXTS = {
     "refused_connections": "connections, not admitted",
     "refused_too_many_of_source": "connections, too many from one source",
     "refused_full": "connections, no room",
@@ -26,35 +26,35 @@ _REASONS = {
 }
 
 
-def refusals(counters: Counters) -> dict[str, int]:
+def drop_counts(counters: ServiceCounters) -> dict[str, int]:
     """Who was not served, by reason."""
-    return {reason: number for name, reason in _REASONS.items() if (number := getattr(counters, name))}
+    return {reason: number for name, reason in _REASON_TEXTS.items() if (number := getattr(counters, name))}
 
 
-class Incidents(Periodic):
-    """Looks once a second at what `counts` says, and tells what has grown.
+class DropReporter(PeriodicService):
+    """Looks once a second at what `read_counts` says, and tells what has grown.
 
     What was not told at the end is in the figures that the daemon ends with.
     """
 
     _log = Logger()
 
-    def __init__(self, counts: Callable[[], Mapping[str, int]], clock: IReactorTime) -> None:
-        super().__init__(_LOOKED, clock, self._look)
-        self._counts = counts
+    def __init__(self, read_counts: Callable[[], Mapping[str, int]], clock: IReactorTime) -> None:
+        super().__init__(_POLL_INTERVAL, clock, self._poll)
+        self._read_counts = read_counts
         self._clock = clock
-        self._told: dict[str, tuple[int, float]] = {}
+        self._logged: dict[str, tuple[int, float]] = {}
         """How many were told of, and when."""
 
-    def _look(self) -> None:
+    def _poll(self) -> None:
         now = self._clock.seconds()
-        for reason, number in self._counts().items():
-            before, when = self._told.get(reason, (0, now - APART))
-            if number > before and now - when >= APART:
-                self._told[reason] = number, now
+        for reason, number in self._read_counts().items():
+            previous, logged_at = self._logged.get(reason, (0, now - MIN_LOG_INTERVAL))
+            if number > previous and now - logged_at >= MIN_LOG_INTERVAL:
+                self._logged[reason] = number, now
                 self._log.warn(
                     "not served: {reason}: {more} more, {number} in all",
                     reason=reason,
-                    more=number - before,
+                    more=number - previous,
                     number=number,
                 )

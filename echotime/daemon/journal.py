@@ -15,12 +15,12 @@ from typing import IO, Any
 from twisted.logger import FileLogObserver, ILogObserver, LogEvent, LogLevel, eventAsText
 from zope.interface import implementer
 
-SOCKET = "/run/systemd/journal/socket"
+JOURNAL_SOCKET = "/run/systemd/journal/socket"
 _PRIORITIES = {LogLevel.critical: 2, LogLevel.error: 3, LogLevel.warn: 4, LogLevel.info: 6, LogLevel.debug: 7}
 """As syslog(3) numbers them."""
-_FIELD = re.compile(r"(?!log_)[a-z][a-z_]{0,40}")
-_TWISTEDS = frozenset({"message", "time", "system", "format"})
-_LENGTH = struct.Struct("<Q")
+_FIELD_NAME = re.compile(r"(?!log_)[a-z][a-z_]{0,40}")
+_RESERVED_KEYS = frozenset({"message", "time", "system", "format"})
+_FIELD_LENGTH = struct.Struct("<Q")
 
 
 def is_journal(descriptor: int, environment: Mapping[str, str]) -> bool:
@@ -33,26 +33,26 @@ def is_journal(descriptor: int, environment: Mapping[str, str]) -> bool:
 
 
 @implementer(ILogObserver)
-class Journal:
-    """Sends an event's fields as ECHOTIME_PEER and the like; what journald does not take goes to `stream`."""
+class JournalObserver:
+    """Sends an event's fields as ECHOTIME_PEER and the like; what journald does not take goes to `fallback`."""
 
-    def __init__(self, stream: IO[Any], path: str = SOCKET) -> None:
+    def __init__(self, fallback: IO[Any], path: str = JOURNAL_SOCKET) -> None:
         self._path = path
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
-        self._lines = FileLogObserver(stream, _lines)
+        self._fallback = FileLogObserver(fallback, _prefixed_lines)
 
     def __call__(self, event: LogEvent) -> None:
         """One entry."""
-        text = _text(event)
+        text = _event_text(event)
         if not text:
             return
         try:
-            self._socket.sendto(b"".join(_entry(event, text)), self._path)
+            self._socket.sendto(b"".join(_entry_fields(event, text)), self._path)
         except OSError:
-            self._lines(event)
+            self._fallback(event)
 
 
-def _text(event: LogEvent) -> str:
+def _event_text(event: LogEvent) -> str:
     """Without the time, which the journal has."""
     return eventAsText(event, includeTimestamp=False, includeSystem=False)
 
@@ -61,22 +61,22 @@ def _priority(event: LogEvent) -> int:
     return _PRIORITIES.get(event.get("log_level", LogLevel.info), 6)
 
 
-def _lines(event: LogEvent) -> str:
+def _prefixed_lines(event: LogEvent) -> str:
     """As sd-daemon(3) has them; each line of a traceback needs its own priority."""
-    return "".join(f"<{_priority(event)}>{line}\n" for line in _text(event).split("\n"))
+    return "".join(f"<{_priority(event)}>{line}\n" for line in _event_text(event).split("\n"))
 
 
-def _entry(event: LogEvent, text: str) -> Iterator[bytes]:
-    yield _field("MESSAGE", text)
-    yield _field("PRIORITY", str(_priority(event)))
-    yield _field("SYSLOG_IDENTIFIER", "echotime")
-    yield _field("ECHOTIME_LOGGER", str(event.get("log_namespace", "")))
+def _entry_fields(event: LogEvent, text: str) -> Iterator[bytes]:
+    yield _encode_field("MESSAGE", text)
+    yield _encode_field("PRIORITY", str(_priority(event)))
+    yield _encode_field("SYSLOG_IDENTIFIER", "echotime")
+    yield _encode_field("ECHOTIME_LOGGER", str(event.get("log_namespace", "")))
     for name, value in event.items():
-        if name not in _TWISTEDS and isinstance(value, (str, int, float)) and _FIELD.fullmatch(name):
-            yield _field(f"ECHOTIME_{name.upper()}", str(value))
+        if name not in _RESERVED_KEYS and isinstance(value, (str, int, float)) and _FIELD_NAME.fullmatch(name):
+            yield _encode_field(f"ECHOTIME_{name.upper()}", str(value))
 
 
-def _field(name: str, value: str) -> bytes:
+def _encode_field(name: str, value: str) -> bytes:
     """With its length, as a value may have newlines."""
     data = value.encode("utf-8", "backslashreplace")
-    return b"%s\n%s%s\n" % (name.encode(), _LENGTH.pack(len(data)), data)
+    return b"%s\n%s%s\n" % (name.encode(), _FIELD_LENGTH.pack(len(data)), data)

@@ -7,7 +7,7 @@ import errno
 import os
 from typing import NamedTuple
 
-_UNSYNCHRONIZED = 0x0040
+_STA_UNSYNC = 0x0040
 """STA_UNSYNC: nobody disciplines the clock, or whoever did has not for hours."""
 _LONG = ctypes.c_long
 
@@ -29,24 +29,24 @@ class ClockState(NamedTuple):
     """`synchronized` is None where the kernel does not tell, for that `reason`; `error` is the most it is off, in s."""
 
     synchronized: bool | None
-    error: float = 0.0
+    max_error: float = 0.0
     reason: str = ""
 
     def __str__(self) -> str:
         if self.synchronized is None:
             return f"unknown: {self.reason}"
-        return f"synchronized, off by at most {self.error:.3f} s" if self.synchronized else "not synchronized"
+        return f"synchronized, off by at most {self.max_error:.3f} s" if self.synchronized else "not synchronized"
 
 
-def clock_state() -> ClockState:
+def read_adjtimex() -> ClockState:
     """How it is now. Reading takes no privilege, but a filter of system calls may forbid it."""
     adjtimex = getattr(ctypes.CDLL(None, use_errno=True), "adjtimex", None)
     if adjtimex is None:
         return ClockState(None, reason="this system does not tell")
-    found = _Timex()
-    if adjtimex(ctypes.byref(found)) < 0:
-        number = ctypes.get_errno()
+    timex = _Timex()
+    if adjtimex(ctypes.byref(timex)) < 0:
+        error_number = ctypes.get_errno()
         # reading takes no privilege
-        why = ", by a filter of system calls (ProtectClock= of systemd)" if number == errno.EPERM else ""
-        return ClockState(None, reason=f"{os.strerror(number)}{why}")
-    return ClockState(not found.status & _UNSYNCHRONIZED, found.maxerror / 1e6)
+        hint = ", by a filter of system calls (ProtectClock= of systemd)" if error_number == errno.EPERM else ""
+        return ClockState(None, reason=f"{os.strerror(error_number)}{hint}")
+    return ClockState(not timex.status & _STA_UNSYNC, timex.maxerror / 1e6)

@@ -11,19 +11,19 @@ from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from echotime.daemon.failure import cannot_listen, start_failed
-from echotime.daemon.settings import Address
-from echotime.ports.owned import ShutDown
+from echotime.daemon.failure import listen_error_message, report_startup_failure
+from echotime.daemon.settings import ListenAddress
+from echotime.ports.owned import SocketShutDown
 from echotime.ports.tcp import EchoPort
 from echotime.ports.udp import TimePort
-from echotime.sockopt.apply import OptionFailed, warning
-from echotime.sockopt.tcp_info import tcp_info
+from echotime.sockopt.apply import OptionError, warning
+from echotime.sockopt.tcp_info import read_tcp_info
 
 
-class Listener(Service):
+class ListenerService(Service):
     """Holds one EchoPort or TimePort. No daemon lives on deaf.
 
-    A port that cannot listen is StartFailed; one that is lost later is what `failed` is told.
+    A port that cannot listen is StartupError; one that is lost later is what `on_lost` is told.
     """
 
     _log = Logger()
@@ -31,18 +31,18 @@ class Listener(Service):
     def __init__(
         self,
         transport: str,
-        address: Address,
+        address: ListenAddress,
         port: EchoPort | TimePort,
-        failed: Callable[[str], object] = lambda reason: None,
+        on_lost: Callable[[str], object] = lambda reason: None,
         origin: str = "",
     ) -> None:
         self.transport = transport
         self._address = address
         self._origin = origin
-        self._where = f"{transport.upper()} {address}"
+        self._label = f"{transport.upper()} {address}"
         self.port = port
-        self._failed = failed
-        port.lost = self._lost
+        self._on_lost = on_lost
+        port.on_lost = self._port_lost
 
     def privilegedStartService(self) -> None:
         """Bind, and listen, while there may still be privileges to do so."""
@@ -51,9 +51,9 @@ class Listener(Service):
             return
         try:
             self.port.startListening()
-        except (CannotListenError, OptionFailed, OSError) as error:
-            raise start_failed(cannot_listen(self.transport.upper(), self._address, error)) from error
-        self._report()
+        except (CannotListenError, OptionError, OSError) as error:
+            raise report_startup_failure(listen_error_message(self.transport.upper(), self._address, error)) from error
+        self._log_state()
 
     def startService(self) -> None:
         """Listen, if nobody called privilegedStartService."""
@@ -66,7 +66,7 @@ class Listener(Service):
         if errors := self.errors():
             listed = ", ".join(f"{reason}: {number}" for reason, number in errors.items())
             what = "not accepted" if isinstance(self.port, EchoPort) else "not received or not sent"
-            self._log.info("{name}: {what}, {errors}", name=self.where, what=what, errors=listed)
+            self._log.info("{name}: {what}, {errors}", name=self.label, what=what, errors=listed)
         return maybeDeferred(self.port.stopListening) if self.port.connected else succeed(None)
 
     def errors(self) -> dict[str, int]:
@@ -79,40 +79,44 @@ class Listener(Service):
         return errors
 
     @property
-    def where(self) -> str:
+    def label(self) -> str:
         """Transport and address, as the log has them; also of a port that is closed by now."""
         if self.port.connected:
             host = self.port.getHost()
-            self._where = f"{self.transport.upper()} {Address(host.host, host.port)}"
-        return self._where
+            self._label = f"{self.transport.upper()} {ListenAddress(host.host, host.port)}"
+        return self._label
 
-    def _report(self) -> None:
-        name = self.where
+    def _log_state(self) -> None:
+        name = self.label
         self._log.info("listening on {name}", name=name)
         if self._origin:
             self._log.info("{name}: {origin}", name=name, origin=self._origin)
         if isinstance(self.port, EchoPort):
-            self._report_backlog(name, self.port)
+            self._check_backlog(name, self.port)
         else:
-            self._report_datagrams(name, self.port)
-        for reading in self.port.readings():
+            self._log_udp_state(name, self.port)
+        for reading in self.port.read_back():
             self._log.info("{name}: {reading}", name=name, reading=str(reading))
-            if danger := warning(reading.asked, self.transport):
-                self._log.warn("{name}: {asked}: {danger}", name=name, asked=str(reading.asked), danger=danger)
+            if hazard := warning(reading.assignment, self.transport):
+                self._log.warn("{name}: {asked}: {danger}", name=name, asked=str(reading.assignment), danger=hazard)
 
-    def _lost(self, why: Failure) -> None:
-        error = why.value
+    def _port_lost(self, failure: Failure) -> None:
+        error = failure.value
         # what Python and Twisted raise tells more with its name
-        told = str(error) if isinstance(error, ShutDown) else "".join(format_exception_only(why.type, error)).strip()
-        self._failed(f"{self.where} is lost: {told}")
+        description = (
+            str(error)
+            if isinstance(error, SocketShutDown)
+            else "".join(format_exception_only(failure.type, error)).strip()
+        )
+        self._on_lost(f"{self.label} is lost: {description}")
 
-    def _report_datagrams(self, name: str, port: TimePort) -> None:
+    def _log_udp_state(self, name: str, port: TimePort) -> None:
         self._log.info("{name}: served by {io_method}", name=name, io_method=port.io_method)
-        if lowest := port.lowest_port:
-            self._log.info("{name}: datagrams from ports below {lowest} are dropped", name=name, lowest=lowest)
+        if min_port := port.min_source_port:
+            self._log.info("{name}: datagrams from ports below {lowest} are dropped", name=name, lowest=min_port)
 
-    def _report_backlog(self, name: str, port: EchoPort) -> None:
-        limit = tcp_info(port.socket).limit
+    def _check_backlog(self, name: str, port: EchoPort) -> None:
+        limit = read_tcp_info(port.socket).accept_queue_limit
         if port.backlog is not None and limit < port.backlog:
             self._log.warn(
                 "{name}: backlog asked {asked}, effective {limit}: net.core.somaxconn bounds it",

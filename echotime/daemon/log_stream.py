@@ -20,14 +20,14 @@ from typing import Any, TextIO
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import ILogObserver, LogLevel, formatEventAsClassicLogText, textFileLogObserver
 
-from echotime.daemon.journal import Journal, is_journal
+from echotime.daemon.journal import JournalObserver, is_journal
 
-_INTERVAL = 1.0
+_RETRY_INTERVAL = 1.0
 """Seconds between two attempts to write."""
-_STANDARD_OUTPUT = 1
+_STDOUT_FD = 1
 
 
-def is_logged_here(twistd: Mapping[str, Any]) -> bool:
+def logs_to_stdout(twistd: Mapping[str, Any]) -> bool:
     """Return True unless twistd's options send the log to a file or to syslog."""
     return twistd.get("logfile") in {None, "-"} and not twistd.get("syslog")
 
@@ -40,17 +40,17 @@ def choose_logger(twistd: Any, clock: IReactorTime) -> None:
     """
     foreground = twistd["nodaemon"]
     if foreground:
-        sys.stdout = LogStream(sys.stdout, clock)
-    if is_logged_here(twistd) and (foreground or is_journal(_STANDARD_OUTPUT, os.environ)):
+        sys.stdout = DroppingStream(sys.stdout, clock)
+    if logs_to_stdout(twistd) and (foreground or is_journal(_STDOUT_FD, os.environ)):
         twistd["logger"] = twistd.get("logger") or f"{__name__}.{log_observer.__name__}"
 
 
 def log_observer() -> ILogObserver:
     """Return the observer for what standard output is: the journal's stream, or anything else that takes lines."""
-    return (Journal if is_journal(_STANDARD_OUTPUT, os.environ) else textFileLogObserver)(sys.stdout)
+    return (JournalObserver if is_journal(_STDOUT_FD, os.environ) else textFileLogObserver)(sys.stdout)
 
 
-class Outlet:
+class NonBlockingWriter:
     """Writes to a descriptor without blocking, and without raising an OSError.
 
     A pipe or terminal is opened once more with O_NONBLOCK, as the flag on the descriptor itself would affect all who
@@ -60,7 +60,7 @@ class Outlet:
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
         self.close: Callable[[], object] = lambda: None
-        self._ready: Callable[[], object] = lambda: True
+        self._is_ready: Callable[[], object] = lambda: True
         self._write: Callable[[bytes], int] = partial(os.write, descriptor)
         mode = os.fstat(descriptor).st_mode
         if stat.S_ISSOCK(mode):
@@ -68,26 +68,30 @@ class Outlet:
             self._write, self.close = (lambda data: sock.send(data, socket.MSG_DONTWAIT)), sock.close
         elif stat.S_ISFIFO(mode) or os.isatty(descriptor):
             try:
-                own = os.open(f"/proc/self/fd/{descriptor}", os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
+                nonblocking_fd = os.open(f"/proc/self/fd/{descriptor}", os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
             except OSError:
                 poll = select.poll()
                 poll.register(descriptor, select.POLLOUT)
-                self._ready = partial(poll.poll, 0)
+                self._is_ready = partial(poll.poll, 0)
             else:
-                self.descriptor, self._write, self.close = own, partial(os.write, own), partial(os.close, own)
+                self.descriptor, self._write, self.close = (
+                    nonblocking_fd,
+                    partial(os.write, nonblocking_fd),
+                    partial(os.close, nonblocking_fd),
+                )
 
     def write(self, data: bytes) -> int:
         """Write from the beginning of `data`; return the number of bytes written."""
-        done = 0
+        written = 0
         try:
-            while done < len(data) and self._ready():
-                done += self._write(data[done : done + select.PIPE_BUF])
+            while written < len(data) and self._is_ready():
+                written += self._write(data[written : written + select.PIPE_BUF])
         except OSError:  # no room, no reader, no terminal
             pass
-        return done
+        return written
 
 
-class LogStream:
+class DroppingStream:
     """A text stream that drops a line it cannot write at once, and counts it.
 
     One line tells the number of dropped lines, with the next line that can be written or within a second of that. A
@@ -98,34 +102,34 @@ class LogStream:
         self._stream = stream or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - open until the end
         self._stream.flush()
         self._clock = clock
-        self._outlet = Outlet(self._stream.fileno())
-        self._begun = b""
-        self._lost = 0
-        self._waits = False
+        self._writer = NonBlockingWriter(self._stream.fileno())
+        self._partial = b""
+        self._dropped = 0
+        self._retry_pending = False
 
     def write(self, text: str) -> int:
         """Write the text, or count its lines as lost."""
-        self._begun = self._begun[self._outlet.write(self._begun) :]
-        data = (self._missing() + text).encode(self._stream.encoding, "backslashreplace")
-        done = 0 if self._begun else self._outlet.write(data)
-        if done:
-            self._begun, self._lost = data[done:], 0
+        self._partial = self._partial[self._writer.write(self._partial) :]
+        data = (self._drop_notice() + text).encode(self._stream.encoding, "backslashreplace")
+        written = 0 if self._partial else self._writer.write(data)
+        if written:
+            self._partial, self._dropped = data[written:], 0
         else:
-            self._lost += text.count("\n")
-        if (self._begun or self._lost) and not self._waits:
-            self._waits = True
-            self._clock.callLater(_INTERVAL, self._again)
+            self._dropped += text.count("\n")
+        if (self._partial or self._dropped) and not self._retry_pending:
+            self._retry_pending = True
+            self._clock.callLater(_RETRY_INTERVAL, self._retry)
         return len(text)
 
-    def _missing(self) -> str:
+    def _drop_notice(self) -> str:
         """Return the line about dropped lines, in the form of twistd's log; empty if there are none."""
-        if not self._lost:
+        if not self._dropped:
             return ""
-        event = {"log_format": "log lines lost: {number}", "number": self._lost, "log_time": time.time()}
+        event = {"log_format": "log lines lost: {number}", "number": self._dropped, "log_time": time.time()}
         return formatEventAsClassicLogText({**event, "log_namespace": __name__, "log_level": LogLevel.warn}) or ""
 
-    def _again(self) -> None:
-        self._waits = False
+    def _retry(self) -> None:
+        self._retry_pending = False
         self.write("")
 
     def flush(self) -> None:
@@ -133,7 +137,7 @@ class LogStream:
 
     def fileno(self) -> int:
         """Return the descriptor for others that write here without blocking."""
-        return self._outlet.descriptor
+        return self._writer.descriptor
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)

@@ -14,16 +14,16 @@ from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from twisted.python.failure import Failure
 from zope.interface import provider
 
-_BALLAST = 4 * 2**20
+_BALLAST_SIZE = 4 * 2**20
 """Bytes of address space, of which none is touched: Python takes a mebibyte at a time."""
 
 
-def watch_memory(over: Callable[[], object], reactor: Any = None) -> None:
-    """Call `over` at the first MemoryError that is logged. Free the memory that is kept for that moment before.
+def call_on_memory_error(callback: Callable[[], object], reactor: Any = None) -> None:
+    """Call `callback` at the first MemoryError that is logged. Free the memory that is kept for that moment before.
 
     Our own reactor tells of a MemoryError that it is about to log or could not log, for want of the memory to do so.
     """
-    ballast = mmap.mmap(-1, _BALLAST, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    ballast = mmap.mmap(-1, _BALLAST_SIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     seen = False
     if hasattr(reactor, "on_memory_error"):
         reactor.on_memory_error = ballast.close
@@ -36,6 +36,6 @@ def watch_memory(over: Callable[[], object], reactor: Any = None) -> None:
         if isinstance(failure, Failure) and isinstance(failure.value, MemoryError) and not seen:
             seen = True
             ballast.close()
-            over()
+            callback()
 
     globalLogPublisher.addObserver(observer)

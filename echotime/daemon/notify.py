@@ -7,7 +7,7 @@ import socket
 from collections.abc import Mapping
 
 
-class Notify:
+class SdNotifier:
     """Sends assignments, one a line (``READY=1``), to an address; whether that worked.
 
     Its socket is kept: at a moment when it matters there may be no descriptor for another.
@@ -38,12 +38,12 @@ class Notify:
             self._sock = None
 
 
-def notifier(environment: Mapping[str, str]) -> Notify | None:
+def notifier_from_environ(environment: Mapping[str, str]) -> SdNotifier | None:
     """For $NOTIFY_SOCKET: a path, or an abstract name after ``@``. None, where there is none."""
     address = environment.get("NOTIFY_SOCKET", "")
     if not address.startswith(("/", "@")):
         return None
-    return Notify(address.replace("@", "\0", 1) if address.startswith("@") else address)
+    return SdNotifier(address.replace("@", "\0", 1) if address.startswith("@") else address)
 
 
 def watchdog_seconds(environment: Mapping[str, str]) -> float | None:

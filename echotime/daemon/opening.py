@@ -6,35 +6,35 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any
 
-from echotime.daemon.activation import Activation, NotPassed
-from echotime.daemon.failure import start_failed
-from echotime.daemon.listeners import Listener
-from echotime.daemon.settings import Address, Passed
-from echotime.ports.adopted import WrongDescriptor
+from echotime.daemon.activation import InheritedSockets, SocketNotPassed
+from echotime.daemon.failure import report_startup_failure
+from echotime.daemon.listeners import ListenerService
+from echotime.daemon.settings import ListenAddress, SystemdSocket
+from echotime.ports.adopted import UnsuitableSocket
 
 
-def listeners(
+def build_listeners(
     transport: str,
-    where: Iterable[Address | Passed],
-    port: partial[Any],
-    served: Callable[[], Any],
-    activation: Activation,
-    failed: Callable[[str], object],
-) -> Iterator[Listener]:
+    addresses: Iterable[ListenAddress | SystemdSocket],
+    make_port: partial[Any],
+    make_handler: Callable[[], Any],
+    inherited: InheritedSockets,
+    on_lost: Callable[[str], object],
+) -> Iterator[ListenerService]:
     """Of a transport, none of them open yet; by kind come those passed in that no name takes.
 
-    `port` makes the port, which serves what `served` makes; `failed` is told if one is lost. Raises StartFailed.
+    `make_port` makes the port, which serves what `make_handler` makes; `on_lost` is told if one is lost. Raises StartupError.
     """
-    for each in sorted(where, key=lambda one: isinstance(one, Passed) and one.name is None):
-        if isinstance(each, Address):
-            yield Listener(transport, each, port(each.port, served(), interface=each.host), failed)
+    for each in sorted(addresses, key=lambda one: isinstance(one, SystemdSocket) and one.name is None):
+        if isinstance(each, ListenAddress):
+            yield ListenerService(transport, each, make_port(each.port, make_handler(), interface=each.host), on_lost)
             continue
         try:
-            for descriptor in activation.take(transport, each):
-                adopted = port.func.adopt(descriptor.number, served(), **port.keywords)  # type: ignore[attr-defined]
-                address = Address(adopted.interface, adopted.port)
-                yield Listener(transport, address, adopted, failed, f"passed in as {descriptor}")
-        except NotPassed as error:
-            raise start_failed(str(error), logged=False) from None
-        except WrongDescriptor as error:
-            raise start_failed(f"--{transport} {each}: {error}", logged=False) from None
+            for descriptor in inherited.claim(transport, each):
+                adopted = make_port.func.adopt(descriptor.fd, make_handler(), **make_port.keywords)  # type: ignore[attr-defined]
+                address = ListenAddress(adopted.interface, adopted.port)
+                yield ListenerService(transport, address, adopted, on_lost, f"passed in as {descriptor}")
+        except SocketNotPassed as error:
+            raise report_startup_failure(str(error), logged=False) from None
+        except UnsuitableSocket as error:
+            raise report_startup_failure(f"--{transport} {each}: {error}", logged=False) from None

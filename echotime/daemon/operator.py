@@ -10,16 +10,16 @@ from typing import Any
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, succeed
 
-from echotime.desk.pipe import PipeOperator
-from echotime.desk.questions import Desk
-from echotime.desk.terminal import Aside, TerminalOperator
-from echotime.servers.traffic import Traffic
+from echotime.desk.pipe import StdinOperator
+from echotime.desk.questions import ReplyQueue
+from echotime.desk.terminal import PromptAwareStdout, TerminalOperator
+from echotime.servers.traffic import TrafficLog
 
 
-class OperatorSeat(Service):
+class OperatorService(Service):
     """Taken when the daemon serves, left when it stops."""
 
-    def __init__(self, operator: PipeOperator | TerminalOperator) -> None:
+    def __init__(self, operator: StdinOperator | TerminalOperator) -> None:
         self._operator = operator
 
     def startService(self) -> None:
@@ -34,30 +34,32 @@ class OperatorSeat(Service):
         return succeed(None)
 
 
-def at_terminal() -> bool:
+def is_interactive() -> bool:
     """Whether a person can be asked here."""
     return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout))
 
 
-def seat(desk: Desk, traffic: Traffic, reactor: Any, encoding: str, *, log_here: bool) -> OperatorSeat:
+def build_local_operator(
+    reply_queue: ReplyQueue, traffic: TrafficLog, reactor: Any, encoding: str, *, log_to_stdout: bool
+) -> OperatorService:
     """The seat for what standard input is. At a terminal everything else that is written there goes around the prompt.
 
-    To be called before twistd begins its log: that keeps the standard output of this moment. `log_here` is whether
+    To be called before twistd begins its log: that keeps the standard output of this moment. `log_to_stdout` is whether
     it goes there: then who came and what was sent is shown once, by the operator's dialogue.
     """
-    if not at_terminal():
+    if not is_interactive():
         # standard input that was closed is an operator who is not there; its number may be somebody else's by now
-        words = sys.stdin.fileno() if sys.stdin is not None else os.open(os.devnull, os.O_RDONLY)
-        return OperatorSeat(PipeOperator(desk, words, reactor))
+        descriptor = sys.stdin.fileno() if sys.stdin is not None else os.open(os.devnull, os.O_RDONLY)
+        return OperatorService(StdinOperator(reply_queue, descriptor, reactor))
 
-    def seated(here: bool) -> None:
-        traffic.arrivals = not (here and log_here)
+    def on_attach(attached: bool) -> None:
+        traffic.log_arrivals = not (attached and log_to_stdout)
 
     # chooses the language of the person who sits here; a daemon's log without one stays English
     importlib.import_module("echotime.locale.language")
-    screen = sys.stdout
-    screen.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-    operator = TerminalOperator(desk, screen, sys.stdin, reactor, encoding, seated)
-    traffic.watch(operator)
-    sys.stdout = Aside(screen, operator)
-    return OperatorSeat(operator)
+    stdout = sys.stdout
+    stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    operator = TerminalOperator(reply_queue, stdout, sys.stdin, reactor, encoding, on_attach)
+    traffic.add_observer(operator)
+    sys.stdout = PromptAwareStdout(stdout, operator)
+    return OperatorService(operator)

@@ -1,6 +1,6 @@
 """One question to a socket of our own, which passes the network as a client's does.
 
-Asked is answered or `Unanswered`, within the time that the caller gives; what the answer says is the caller's.
+Asked is answered or `ProbeFailed`, within the time that the caller gives; what the answer says is the caller's.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from twisted.python.failure import Failure
 
 from echotime.ports.udp import TimePort
 
-Address = tuple[Any, ...]
+SockAddr = tuple[Any, ...]
 """As the socket module has it: with the interface, of a link-local one."""
-AGAIN = 0.2
+RETRY_INTERVAL = 0.2
 """Seconds until a datagram that was not answered is sent again: it may have found the receive buffer full."""
 
 
-class Unanswered(Exception):
+class ProbeFailed(Exception):
     """There was no answer; says why."""
 
 
-class _Client(tcp.Client):
+class _BoundSocketClient(tcp.Client):
     """On a socket that is there already."""
 
     def createInternetSocket(self) -> socket.socket:
-        given: socket.socket = self.connector.sock
-        return given
+        sock: socket.socket = self.connector.sock
+        return sock
 
     def doConnect(self) -> None:
         # an end of a socketpair is connected already; without a connector the question was given up before
@@ -43,73 +43,73 @@ class _Client(tcp.Client):
             super().doConnect()
 
 
-class _Connector(tcp.Connector):
+class _BoundSocketConnector(tcp.Connector):
     sock: socket.socket
 
-    def _makeTransport(self) -> _Client:
-        return _Client(self.host, self.port, self.bindAddress, self, self.reactor)
+    def _makeTransport(self) -> _BoundSocketClient:
+        return _BoundSocketClient(self.host, self.port, self.bindAddress, self, self.reactor)
 
 
-class EchoQuestion(ClientFactory):
-    """Sends a message over TCP, ends its side, and takes what comes, at most `most` bytes, until the end."""
+class EchoExchange(ClientFactory):
+    """Sends a message over TCP, ends its side, and takes what comes, at most `max_bytes` bytes, until the end."""
 
     noisy = False
     _connector: Any
-    _given_up = False
+    _cancelled = False
 
-    def __init__(self, message: bytes, most: int) -> None:
+    def __init__(self, message: bytes, max_bytes: int) -> None:
         self.message = message
-        self.most = most
+        self.max_bytes = max_bytes
         self.received = bytearray()
-        self.answer: Deferred[bytes] = Deferred(self._cancelled)
+        self.reply: Deferred[bytes] = Deferred(self._cancel)
 
-    def ask(self, reactor: Any, sock: socket.socket, address: Address, limit: float) -> Deferred[bytes]:
+    def run(self, reactor: Any, sock: socket.socket, address: SockAddr, timeout: float) -> Deferred[bytes]:
         """Fires with the answer, which comes over the socket; it is closed then."""
-        host, number, *more = address
-        scoped = f"{host}%{more[1]}" if more and more[1] else host
+        host, port, *scope = address
+        scoped = f"{host}%{scope[1]}" if scope and scope[1] else host
         # its own time limit is never reached
-        self._connector = _Connector(scoped, number, self, 2 * limit, None, reactor)
+        self._connector = _BoundSocketConnector(scoped, port, self, 2 * timeout, None, reactor)
         self._connector.sock = sock
         self._connector.connect()
-        return self.answer.addTimeout(limit, reactor, _too_late)
+        return self.reply.addTimeout(timeout, reactor, _timed_out)
 
     def buildProtocol(self, addr: object) -> Protocol:
         """The one."""
-        protocol = _EchoClient()
+        protocol = _ExchangeProtocol()
         protocol.factory = self
         return protocol
 
     def clientConnectionFailed(self, connector: object, reason: Failure) -> None:
         """Nobody there."""
-        self.over(reason)
+        self.connection_closed(reason)
 
-    def take(self, data: bytes) -> bool:
+    def feed(self, data: bytes) -> bool:
         """A piece of the answer; whether more may come."""
         self.received += data
-        if len(self.received) > self.most and not self.answer.called:
-            self.answer.callback(bytes(self.received))
-        return not self.answer.called
+        if len(self.received) > self.max_bytes and not self.reply.called:
+            self.reply.callback(bytes(self.received))
+        return not self.reply.called
 
-    def over(self, reason: Failure) -> None:
+    def connection_closed(self, reason: Failure) -> None:
         """The connection is: in order, or not."""
-        if self.answer.called or self._given_up:
+        if self.reply.called or self._cancelled:
             return
         if reason.check(ConnectionDone):
-            self.answer.callback(bytes(self.received))
+            self.reply.callback(bytes(self.received))
         else:
-            number = getattr(reason.value, "osError", None)
-            self.answer.errback(Unanswered(os.strerror(number) if number else reason.getErrorMessage()))
+            error_number = getattr(reason.value, "osError", None)
+            self.reply.errback(ProbeFailed(os.strerror(error_number) if error_number else reason.getErrorMessage()))
 
-    def _cancelled(self, answer: object) -> None:
-        self._given_up = True
+    def _cancel(self, deferred: object) -> None:
+        self._cancelled = True
         if self._connector.state == "connected":
             self._connector.transport.abortConnection()
         else:
             self._connector.disconnect()
 
 
-class _EchoClient(Protocol):
-    factory: EchoQuestion
+class _ExchangeProtocol(Protocol):
+    factory: EchoExchange
     transport: Any
 
     def connectionMade(self) -> None:
@@ -117,49 +117,49 @@ class _EchoClient(Protocol):
         self.transport.loseWriteConnection()
 
     def dataReceived(self, data: bytes) -> None:
-        if not self.factory.take(data):
+        if not self.factory.feed(data):
             self.transport.abortConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self.factory.over(reason)
+        self.factory.connection_closed(reason)
 
 
-class TimeQuestion:
+class TimeExchange:
     """Has a UDP port ask itself, now and then again, and takes the first answer of that size that comes back."""
 
-    def __init__(self, port: TimePort, address: Address, size: int) -> None:
+    def __init__(self, port: TimePort, address: SockAddr, reply_size: int) -> None:
         self._port = port
         self._address = address
-        self._size = size
-        self._asking = LoopingCall(self._ask)
-        self.answer: Deferred[bytes] = Deferred()
+        self._reply_size = reply_size
+        self._send_loop = LoopingCall(self._send)
+        self.reply: Deferred[bytes] = Deferred()
 
-    def ask(self, reactor: Any, limit: float) -> Deferred[bytes]:
+    def run(self, reactor: Any, timeout: float) -> Deferred[bytes]:
         """Fires with the answer."""
-        self._port.self_asked.listen(self._address, self._hear)
-        self._asking.clock = reactor
-        self._asking.start(AGAIN)
-        return self.answer.addTimeout(limit, reactor, _too_late).addBoth(self._over)
+        self._port.self_probe.expect_from(self._address, self._reply_received)
+        self._send_loop.clock = reactor
+        self._send_loop.start(RETRY_INTERVAL)
+        return self.reply.addTimeout(timeout, reactor, _timed_out).addBoth(self._stop_sending)
 
-    def _ask(self) -> None:
+    def _send(self) -> None:
         try:
-            self._port.ask_itself(self._address)
+            self._port.send_self_probe(self._address)
         except OSError as error:
-            if not self.answer.called:
-                self.answer.errback(Unanswered(error.strerror))
+            if not self.reply.called:
+                self.reply.errback(ProbeFailed(error.strerror))
 
-    def _hear(self, answer: bytes) -> bool:
-        if len(answer) != self._size:
+    def _reply_received(self, reply: bytes) -> bool:
+        if len(reply) != self._reply_size:
             return False
-        if not self.answer.called:
-            self.answer.callback(answer)
+        if not self.reply.called:
+            self.reply.callback(reply)
         return True
 
-    def _over(self, result: object) -> Any:
-        if self._asking.running:
-            self._asking.stop()
+    def _stop_sending(self, result: object) -> Any:
+        if self._send_loop.running:
+            self._send_loop.stop()
         return result
 
 
-def _too_late(result: object, limit: float) -> NoReturn:
-    raise Unanswered(f"no answer came within {limit:g} s")
+def _timed_out(result: object, timeout: float) -> NoReturn:
+    raise ProbeFailed(f"no answer came within {timeout:g} s")

@@ -9,11 +9,11 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 
 
-class Periodic(TimerService):
-    """Calls `act` at the start and every `seconds` by `clock`. One that was not started may be stopped, too."""
+class PeriodicService(TimerService):
+    """Calls `callback` at the start and every `interval` by `clock`. One that was not started may be stopped, too."""
 
-    def __init__(self, seconds: float, clock: IReactorTime, act: Any) -> None:
-        super().__init__(seconds, act)
+    def __init__(self, interval: float, clock: IReactorTime, callback: Any) -> None:
+        super().__init__(interval, callback)
         self.clock = clock
 
     def stopService(self) -> Deferred[None]:

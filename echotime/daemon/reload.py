@@ -13,17 +13,17 @@ from twisted.application.service import Service
 from twisted.logger import Logger
 from twisted.python.usage import UsageError
 
-from echotime.daemon.live import Live
+from echotime.daemon.live import RuntimeConfig
 from echotime.daemon.settings import Settings
 
-SLICE = 0.002
+MAX_SLICE = 0.002
 """Seconds for which a reload holds the reactor at a time."""
 
 
-class Reload(Service):
+class ReloadService(Service):
     """Reloads at SIGHUP, while it runs.
 
-    `read` parses the options anew, yielding after each short step, and raises UsageError. `told` is called with True
+    `reparse` parses the options anew, yielding after each short step, and raises UsageError. `on_reload` is called with True
     when a reload begins, and with False when it has ended, unless the daemon was stopped meanwhile.
     """
 
@@ -32,35 +32,37 @@ class Reload(Service):
     def __init__(
         self,
         settings: Settings,
-        read: Callable[[], Generator[None, None, Settings]],
-        live: Live,
+        reparse: Callable[[], Generator[None, None, Settings]],
+        runtime_config: RuntimeConfig,
         reactor: Any,
-        told: Callable[[bool], object] = lambda begins: None,
+        on_reload: Callable[[bool], object] = lambda begins: None,
     ) -> None:
         self.settings = settings
-        self._read = read
-        self._live = live
+        self._reparse = reparse
+        self._runtime_config = runtime_config
         self._reactor = reactor
-        self._told = told
-        self._before: Any = None
+        self._on_reload = on_reload
+        self._previous_handler: Any = None
         self._steps: Generator[None, None, None] | None = None
         """What is left of a reload that has begun."""
-        self._next: Any = None
-        self._again = False
+        self._next_slice: Any = None
+        self._reload_again = False
 
     def startService(self) -> None:
         """From now on."""
         super().startService()
-        self._before = signal.signal(signal.SIGHUP, lambda number, frame: self._reactor.callFromThread(self.reload))
+        self._previous_handler = signal.signal(
+            signal.SIGHUP, lambda number, frame: self._reactor.callFromThread(self.reload)
+        )
         self._log.info("options are read again at SIGHUP")
 
     def stopService(self) -> None:
         """Give up a reload that has begun: a daemon that stops is not changed any more."""
         super().stopService()
-        if self._before is not None:
+        if self._previous_handler is not None:
             signal.signal(signal.SIGHUP, signal.SIG_IGN)
         if self._steps is not None:
-            self._next.cancel()
+            self._next_slice.cancel()
             self._steps.close()
             self._steps = None
 
@@ -70,39 +72,39 @@ class Reload(Service):
             return
         if self._steps is not None:
             # the file may have been changed after it was read
-            self._again = True
+            self._reload_again = True
             return
-        self._again = False
-        self._told(True)
-        self._steps = self._change()
-        self._slice(self._steps)
+        self._reload_again = False
+        self._on_reload(True)
+        self._steps = self._reload_steps()
+        self._run_slice(self._steps)
 
-    def _slice(self, steps: Generator[None, None, None]) -> None:
-        until = self._reactor.seconds() + SLICE
+    def _run_slice(self, steps: Generator[None, None, None]) -> None:
+        deadline = self._reactor.seconds() + MAX_SLICE
         try:
             for _step in steps:
-                if self._reactor.seconds() >= until:
-                    self._next = self._reactor.callLater(0, self._slice, steps)
+                if self._reactor.seconds() >= deadline:
+                    self._next_slice = self._reactor.callLater(0, self._run_slice, steps)
                     return
         except Exception:
             self._log.failure("reload failed")
         self._steps = None
-        self._told(False)
-        if self._again:
+        self._on_reload(False)
+        if self._reload_again:
             self.reload()
 
-    def _change(self) -> Generator[None, None, None]:
+    def _reload_steps(self) -> Generator[None, None, None]:
         try:
-            wanted = yield from self._read()
+            new = yield from self._reparse()
         except UsageError as error:
-            for fault in str(error).splitlines():
-                self._log.error("not reloaded: {fault}", fault=fault)
+            for error_line in str(error).splitlines():
+                self._log.error("not reloaded: {fault}", fault=error_line)
             return
-        outcome = self._live.change(self.settings, wanted)
-        opened = bool(self.settings.allow) and not wanted.allow
-        self.settings = outcome.settings
-        self._log.info("reloaded: changed: {changed}", changed=", ".join(outcome.changed) or "nothing")
-        if opened:
+        result = self._runtime_config.apply(self.settings, new)
+        became_open = bool(self.settings.allow) and not new.allow
+        self.settings = result.settings
+        self._log.info("reloaded: changed: {changed}", changed=", ".join(result.changed) or "nothing")
+        if became_open:
             self._log.warn("reloaded: nobody is named by allow any more: everybody is served whom deny does not name")
-        for each in outcome.left:
+        for each in result.not_applied:
             self._log.warn("reloaded, but not {left}", left=each)

@@ -11,12 +11,12 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 import echotime
-from echotime.daemon.failure import StartFailed
-from echotime.daemon.incidents import refusals
-from echotime.daemon.supervision import Supervision
-from echotime.desk.questions import Desk
+from echotime.daemon.failure import StartupError
+from echotime.daemon.incidents import drop_counts
+from echotime.daemon.supervision import SystemdStatus
+from echotime.desk.questions import ReplyQueue
 from echotime.servers.drain import Drain
-from echotime.servers.traffic import Traffic
+from echotime.servers.traffic import TrafficLog
 
 OnSecondSignal = Callable[[Callable[[], None]], None]
 
@@ -27,18 +27,18 @@ class Daemon(MultiService):
     _log = Logger()
 
     def __init__(
-        self, drain: Drain, traffic: Traffic, on_second_signal: OnSecondSignal, desk: Desk | None = None
+        self, drain: Drain, traffic: TrafficLog, on_second_signal: OnSecondSignal, reply_queue: ReplyQueue | None = None
     ) -> None:
         super().__init__()
         self._drain = drain
         self._traffic = traffic
-        self._desk = desk
+        self._reply_queue = reply_queue
         self._on_second_signal = on_second_signal
-        self.supervision: Supervision | None = None
+        self.systemd_status: SystemdStatus | None = None
         """Where a service manager wants to know how it goes."""
 
     def privilegedStartService(self) -> None:
-        """Open every port. If one cannot be, the others are closed again, and StartFailed goes on."""
+        """Open every port. If one cannot be, the others are closed again, and StartupError goes on."""
         system = os.uname()
         self._log.info(
             "echotime {version} on {system} {release}",
@@ -48,7 +48,7 @@ class Daemon(MultiService):
         )
         try:
             super().privilegedStartService()
-        except StartFailed:
+        except StartupError:
             super().stopService()
             raise
 
@@ -56,39 +56,39 @@ class Daemon(MultiService):
         """From now on a second signal ends the drain that the first begins. What cannot start undoes what has."""
         try:
             super().startService()
-        except StartFailed:
+        except StartupError:
             super().stopService()
             raise
-        self._on_second_signal(self._drain.end_now)
-        if self.supervision is not None:
-            self.supervision.serving()
+        self._on_second_signal(self._drain.abort)
+        if self.systemd_status is not None:
+            self.systemd_status.notify_ready()
 
     def stopService(self) -> Deferred[Any]:
         """Close the ports, then drain: fires when the last connection is over."""
-        if self.supervision is not None:
-            self.supervision.stopping()
-        if self._desk is not None:
-            self._desk.stop()
+        if self.systemd_status is not None:
+            self.systemd_status.notify_stopping()
+        if self._reply_queue is not None:
+            self._reply_queue.stop()
         stopping: Deferred[Any] = super().stopService()
         stopping.addCallback(lambda closed: self._drain.start())
-        return stopping.addCallback(lambda drained: self._tell())
+        return stopping.addCallback(lambda drained: self._log_totals())
 
-    def _tell(self) -> None:
-        if self.supervision is not None:
-            self.supervision.over()
+    def _log_totals(self) -> None:
+        if self.systemd_status is not None:
+            self.systemd_status.close()
         self._traffic.flush()
         self._log.info(
             "served connections: {connections} (silent: {silent}), messages: {messages}, bytes in: {bytes_in}, "
             "bytes out: {bytes_out}, datagrams: {datagrams}",
             **vars(self._traffic.counters),
         )
-        if refused := refusals(self._traffic.counters):
-            listed = "; ".join(f"{reason}: {number}" for reason, number in refused.items())
+        if drops := drop_counts(self._traffic.counters):
+            listed = "; ".join(f"{reason}: {number}" for reason, number in drops.items())
             self._log.info("not served: {reasons}", reasons=listed)
-        if self._desk is not None:
+        if self._reply_queue is not None:
             self._log.info(
                 "questions: {asked}, answered: {answered}, expired: {expired}, abandoned: {abandoned}, "
                 "given up: {given_up}; not asked: {unattended} unattended, {beyond_limit} beyond the limit, "
                 "{stopped} while stopping",
-                **vars(self._desk.counters),
+                **vars(self._reply_queue.counters),
             )

@@ -15,17 +15,17 @@ from echotime.wire.timestamp import Epoch
 DEFAULT_PORT = 12345
 
 
-class Address(NamedTuple):
+class ListenAddress(NamedTuple):
     """Where to listen: a numeric address and a port (0: the system chooses)."""
 
     host: str
     port: int
 
     def __str__(self) -> str:
-        return hostport.joined(self.host, self.port)
+        return hostport.format_hostport(self.host, self.port)
 
 
-class Passed(NamedTuple):
+class SystemdSocket(NamedTuple):
     """Sockets that the service manager passes in: those of a name, or those of the kind that are left."""
 
     name: str | None = None
@@ -40,10 +40,10 @@ class Passed(NamedTuple):
 class Settings:
     """All of the daemon's options; `reply` is None where no word is due."""
 
-    tcp: tuple[Address | Passed, ...] = ()
-    udp: tuple[Address | Passed, ...] = ()
+    tcp: tuple[ListenAddress | SystemdSocket, ...] = ()
+    udp: tuple[ListenAddress | SystemdSocket, ...] = ()
     backlog: int = 1024
-    asked: tuple[Assignment, ...] = ()
+    sockopts: tuple[Assignment, ...] = ()
     acknowledgement: bytes = ACKNOWLEDGEMENT
     reply: bytes | None = None
     operator: bool = False
@@ -52,13 +52,13 @@ class Settings:
     max_questions: int = 1000
     max_questions_per_source: int = 10
     encoding: str = "utf-8"
-    log_here: bool = True
+    log_to_stdout: bool = True
     """Whether twistd's log goes to standard output."""
     control: str | None = None
     control_group: int | None = None
 
     @property
-    def asks(self) -> bool:
+    def has_operator(self) -> bool:
         """Whether there can be an operator."""
         return self.operator or self.control is not None
 

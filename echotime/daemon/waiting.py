@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 from echotime.ports.tcp import EchoPort
 from echotime.ports.udp import TimePort
-from echotime.servers.traffic import Counters
-from echotime.sockopt.meminfo import unread
-from echotime.sockopt.tcp_info import tcp_info
+from echotime.servers.traffic import ServiceCounters
+from echotime.sockopt.meminfo import receive_memory
+from echotime.sockopt.tcp_info import read_tcp_info
 
 
 class QueueState(NamedTuple):
@@ -23,7 +23,7 @@ class QueueState(NamedTuple):
     """Connections in the accept queue, or bytes of memory that the datagrams in the receive queue take."""
     served: int
     reason: str
-    pauses: bool = False
+    accept_paused: bool = False
     """True while a TCP port waits before it tries a failed accept(2) again."""
 
     def made_progress(self, later: QueueState) -> bool:
@@ -31,28 +31,28 @@ class QueueState(NamedTuple):
 
         More may have come, too, so the queue need not be shorter.
         """
-        return later.pending < self.pending or later.served != self.served or later.pauses
+        return later.pending < self.pending or later.served != self.served or later.accept_paused
 
 
 class ListenerHung(Exception):
     """Says why nobody is served by a listener."""
 
 
-def queue_state(port: EchoPort | TimePort) -> QueueState:
+def read_queue_state(port: EchoPort | TimePort) -> QueueState:
     """Take a sample. Raises ListenerHung if the socket is dead: closed, shut down, or listening no more."""
     if not port.connected:
         raise ListenerHung("the port is closed")
     if isinstance(port, EchoPort):
-        info = tcp_info(port.socket)
+        info = read_tcp_info(port.socket)
         if info.state != "LISTEN":
             raise ListenerHung("the socket does not listen any more")
-        plural = "" if info.waiting == 1 else "s"
-        reason = f"{info.waiting} pending connection{plural}, none accepted"
-        return QueueState(info.waiting, port.sessionno + _also_served(port), reason, port.pauses)
-    return QueueState(_unread_bytes(port.socket), _also_served(port), "pending datagrams, none read")
+        plural = "" if info.accept_queue == 1 else "s"
+        reason = f"{info.accept_queue} pending connection{plural}, none accepted"
+        return QueueState(info.accept_queue, port.sessionno + _served_count(port), reason, port.is_paused)
+    return QueueState(_unread_bytes(port.socket), _served_count(port), "pending datagrams, none read")
 
 
-def _also_served(port: EchoPort | TimePort) -> int:
+def _served_count(port: EchoPort | TimePort) -> int:
     """Return what a port does not count by itself: under a flood its queue is as full in each sample.
 
     The counters are those of all ports of a kind. Of a port that the reactor does not read they say nothing.
@@ -61,7 +61,7 @@ def _also_served(port: EchoPort | TimePort) -> int:
     if port not in port.reactor.getReaders():
         return errors
     if isinstance(port, EchoPort):
-        counters: Counters = port.factory.traffic.counters
+        counters: ServiceCounters = port.factory.traffic.counters
         return counters.connections_refused + errors
     handled: int = port.protocol.handled
     return handled + errors
@@ -76,6 +76,6 @@ def _unread_bytes(sock: socket.socket) -> int:
     if not events & select.POLLIN:
         return 0
     try:
-        return max(1, unread(sock))
+        return max(1, receive_memory(sock))
     except OSError:
         return 1

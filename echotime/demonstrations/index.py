@@ -15,7 +15,7 @@ class Topic(NamedTuple):
 
     meaning: str
     use: str
-    trap: str
+    caveat: str
     demonstration: Demonstration
 
 

@@ -5,83 +5,83 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 
-from echotime.demonstrations.script import CLIENT, SERVER, Act, Line, Phase, judged, outcome
+from echotime.demonstrations.script import CLIENT, SERVER, Entry, Section, Step, expect, result_of
 from echotime.sockopt.scratch import Scratch
 
 _LISTENERS = 4
 _CONNECTIONS = 60
 
 
-def reuse_address() -> Iterator[Line]:
+def reuse_address() -> Iterator[Entry]:
     """SO_REUSEADDR: over TIME_WAIT on TCP, and what it means on UDP."""
     for first, again in ((0, 0), (0, 1), (1, 1)):
-        yield Phase(f"TCP: the first server with SO_REUSEADDR={first}, the second with {again}")
+        yield Section(f"TCP: the first server with SO_REUSEADDR={first}, the second with {again}")
         with Scratch() as scratch:
             yield from over_time_wait(scratch, first, again)
-    yield Phase("TCP: two that listen, both with SO_REUSEADDR=1")
+    yield Section("TCP: two that listen, both with SO_REUSEADDR=1")
     with Scratch() as scratch:
-        listener = _reusing(scratch, "tcp", 1)
+        listener = _reuse_address_socket(scratch, "tcp", 1)
         scratch.bind(listener)
-        second = _reusing(scratch, "tcp", 1)
-        yield Act("second", "bind", outcome(second.bind, listener.getsockname()), expected="EADDRINUSE")
+        second = _reuse_address_socket(scratch, "tcp", 1)
+        yield Step("second", "bind", result_of(second.bind, listener.getsockname()), expected="EADDRINUSE")
     for reuse, expected in ((0, "EADDRINUSE"), (1, "ok")):
-        yield Phase(f"UDP: both with SO_REUSEADDR={reuse}")
+        yield Section(f"UDP: both with SO_REUSEADDR={reuse}")
         with Scratch() as scratch:
             yield from _takeover(scratch, reuse, expected)
 
 
-def _reusing(scratch: Scratch, transport: str, value: int) -> socket.socket:
+def _reuse_address_socket(scratch: Scratch, transport: str, value: int) -> socket.socket:
     sock = scratch.open(transport)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, value)
     return sock
 
 
-def over_time_wait(scratch: Scratch, first: int, again: int) -> Iterator[Line]:
+def over_time_wait(scratch: Scratch, first_reuse: int, second_reuse: int) -> Iterator[Entry]:
     """A server with a connection in TIME_WAIT ends, and another binds its port."""
-    listener = scratch.bind(_reusing(scratch, "tcp", first))
+    listener = scratch.bind(_reuse_address_socket(scratch, "tcp", first_reuse))
     address = listener.getsockname()
-    client, connection = scratch.pair(listener)
+    client, connection = scratch.connection_pair(listener)
     connection.recv(1)
     connection.close()
     listener.close()
     client.recv(1)
     client.close()
-    yield Act("first", "serves a client, closes before it, and ends", "TIME_WAIT")
-    second = _reusing(scratch, "tcp", again)
-    expected = "ok" if first and again else "EADDRINUSE"
-    yield Act("second", f"bind({address})", outcome(second.bind, address), expected=expected)
+    yield Step("first", "serves a client, closes before it, and ends", "TIME_WAIT")
+    second = _reuse_address_socket(scratch, "tcp", second_reuse)
+    expected = "ok" if first_reuse and second_reuse else "EADDRINUSE"
+    yield Step("second", f"bind({address})", result_of(second.bind, address), expected=expected)
 
 
-def _takeover(scratch: Scratch, reuse: int, expected: str) -> Iterator[Line]:
-    first, second = (_reusing(scratch, "udp", reuse) for _ in range(2))
+def _takeover(scratch: Scratch, reuse: int, expected: str) -> Iterator[Entry]:
+    first, second = (_reuse_address_socket(scratch, "udp", reuse) for _ in range(2))
     scratch.bind(first)
-    yield Act("second", "bind to the first one's port", outcome(second.bind, first.getsockname()), expected=expected)
+    yield Step("second", "bind to the first one's port", result_of(second.bind, first.getsockname()), expected=expected)
     if not reuse:
         return
-    scratch.client(first).send(b"hello")
-    yield Act("second", "recv(100)", outcome(second.recv, 100), "of whichever user it is", "b'hello'")
+    scratch.connected_client(first).send(b"hello")
+    yield Step("second", "recv(100)", result_of(second.recv, 100), "of whichever user it is", "b'hello'")
     first.setblocking(False)
-    yield Act("first", "recv(100)", outcome(first.recv, 100), "its datagrams are taken", "nothing")
+    yield Step("first", "recv(100)", result_of(first.recv, 100), "its datagrams are taken", "nothing")
 
 
-def reuse_port() -> Iterator[Line]:
+def reuse_port() -> Iterator[Entry]:
     """SO_REUSEPORT: connections spread over listeners."""
     for reuse, expected in ((0, "EADDRINUSE"), (1, "ok")):
-        yield Phase(f"SO_REUSEPORT={reuse} on both")
+        yield Section(f"SO_REUSEPORT={reuse} on both")
         with Scratch() as scratch:
-            first, second = _sharing(scratch, reuse), _sharing(scratch, reuse)
+            first, second = _reuse_port_socket(scratch, reuse), _reuse_port_socket(scratch, reuse)
             scratch.bind(first)
-            yield Act("second", "bind to the first one's port", outcome(_join, second, first), expected=expected)
-    yield Phase(f"{_LISTENERS} listeners, {_CONNECTIONS} connections")
+            yield Step("second", "bind to the first one's port", result_of(_join, second, first), expected=expected)
+    yield Section(f"{_LISTENERS} listeners, {_CONNECTIONS} connections")
     with Scratch() as scratch:
-        listeners = [_sharing(scratch, 1) for _ in range(_LISTENERS)]
+        listeners = [_reuse_port_socket(scratch, 1) for _ in range(_LISTENERS)]
         scratch.bind(listeners[0], _CONNECTIONS)
         for listener in listeners[1:]:
             _join(listener, listeners[0])
         yield from _spread(scratch, listeners)
 
 
-def _sharing(scratch: Scratch, value: int) -> socket.socket:
+def _reuse_port_socket(scratch: Scratch, value: int) -> socket.socket:
     sock = scratch.open("tcp")
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, value)
     return sock
@@ -96,20 +96,20 @@ def _accept(scratch: Scratch, listener: socket.socket) -> None:
     scratch.accept(listener)
 
 
-def _spread(scratch: Scratch, listeners: list[socket.socket]) -> Iterator[Line]:
+def _spread(scratch: Scratch, listeners: list[socket.socket]) -> Iterator[Entry]:
     for _ in range(_CONNECTIONS):
-        scratch.client(listeners[0])
-    yield Act(CLIENT, f"connect, {_CONNECTIONS} times")
-    came = []
+        scratch.connected_client(listeners[0])
+    yield Step(CLIENT, f"connect, {_CONNECTIONS} times")
+    counts = []
     for listener in listeners:
         listener.setblocking(False)
-        came.append(sum(outcome(_accept, scratch, listener) == "ok" for _ in range(_CONNECTIONS)))
-    shares = " ".join(map(str, came))
-    well = sum(came) == _CONNECTIONS > max(came)
-    yield Act(
+        counts.append(sum(result_of(_accept, scratch, listener) == "ok" for _ in range(_CONNECTIONS)))
+    shares = " ".join(map(str, counts))
+    ok = sum(counts) == _CONNECTIONS > max(counts)
+    yield Step(
         SERVER,
         "accept on each until nothing is left",
         shares,
         "by a hash of both addresses, so never quite evenly",
-        judged(shares, well, "shares for all"),
+        expect(shares, ok, "shares for all"),
     )

@@ -12,17 +12,17 @@ SERVER, CLIENT = "server", "client"
 
 
 @dataclass(frozen=True)
-class Phase:
+class Section:
     """A heading: under which condition the following is done."""
 
-    text: str
+    title: str
 
 
 @dataclass(frozen=True)
-class Act:
+class Step:
     """A call, by whom, and what really came of it; `expected` is what comes of it where all is as described."""
 
-    who: str
+    actor: str
     call: str
     result: str = ""
     remark: str = ""
@@ -35,27 +35,27 @@ class Act:
 
 
 @dataclass(frozen=True)
-class Unshown:
+class Skipped:
     """What could be shown on another host, and why not on this one."""
 
     reason: str
 
 
-Line = Phase | Act | Unshown
-Demonstration = Callable[[], Iterator[Line]]
+Entry = Section | Step | Skipped
+Demonstration = Callable[[], Iterator[Entry]]
 
 
-def outcome(call: Callable[..., object], *arguments: Any) -> str:
+def result_of(call: Callable[..., object], *arguments: Any) -> str:
     """What a call gives: ``ok``, its value, ``nothing`` after the socket's time limit, or the name of its errno."""
     try:
         value = call(*arguments)
     except OSError as error:
         # Python's own time limit has no errno; ETIMEDOUT is the kernel's
-        waited = error.errno is None or isinstance(error, BlockingIOError)
-        return "nothing" if waited else errno_name(error)
+        timed_out = error.errno is None or isinstance(error, BlockingIOError)
+        return "nothing" if timed_out else errno_name(error)
     return "ok" if value is None else str(value)
 
 
-def judged(result: str, well: bool, expected: str) -> str:
-    """For Act's `expected` where what is expected is no exact text: the result itself if it is well."""
-    return result if well else expected
+def expect(result: str, ok: bool, expected: str) -> str:
+    """For Step's `expected` where what is expected is no exact text: the result itself if it is well."""
+    return result if ok else expected

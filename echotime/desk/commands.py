@@ -10,27 +10,27 @@ from typing import ClassVar
 
 from twisted.protocols.amp import AmpList, Argument, Boolean, Command, Float, Integer, ListOf, String, Unicode
 
-PAGE = 50
-SENT_BYTES = 500
+PAGE_SIZE = 50
+MAX_MESSAGE_BYTES = 500
 """The most bytes of a message that are sent to an operator."""
 
 Arguments = list[tuple[bytes, Argument]]
-_PAGED: Arguments = [(b"after", Integer())]
+_PAGE_ARGUMENTS: Arguments = [(b"after", Integer())]
 
 
-class Refused(Exception):
+class CommandError(Exception):
     """What was asked for cannot be done; says why."""
 
 
-class _Refusable(Command):
-    errors = {Refused: b"REFUSED"}
+class _FallibleCommand(Command):
+    errors = {CommandError: b"REFUSED"}
 
 
 def _rows(*columns: tuple[bytes, Argument]) -> Arguments:
     return [(b"rows", AmpList(list(columns))), (b"more", Boolean())]
 
 
-_READINGS = _rows(
+_SOCKOPT_ROWS = _rows(
     (b"where", Unicode()),
     (b"name", Unicode()),
     (b"asked", Unicode()),
@@ -39,7 +39,7 @@ _READINGS = _rows(
 )
 
 
-class Hello(_Refusable):
+class Hello(_FallibleCommand):
     """The first: who is there, and by what name the operator is known."""
 
     response: ClassVar[Arguments] = [
@@ -49,7 +49,7 @@ class Hello(_Refusable):
     ]
 
 
-class Status(_Refusable):
+class Status(_FallibleCommand):
     """The daemon in a few figures; `seconds` is how long it runs, `clock` what the kernel says of the clock.
 
     `health` is what came of a question to each listener: a verdict, ``answered``, ``not answered`` or ``hung``; the
@@ -75,10 +75,10 @@ class Status(_Refusable):
     ]
 
 
-class Connections(_Refusable):
+class Connections(_FallibleCommand):
     """Open connections by number. `rtt` is milliseconds, `age` seconds; `unsent` bytes not taken yet."""
 
-    arguments: ClassVar[Arguments] = _PAGED
+    arguments: ClassVar[Arguments] = _PAGE_ARGUMENTS
     response: ClassVar[Arguments] = _rows(
         (b"number", Integer()),
         (b"peer", Unicode()),
@@ -93,10 +93,10 @@ class Connections(_Refusable):
     )
 
 
-class Questions(_Refusable):
+class Questions(_FallibleCommand):
     """Messages that wait for a word; the message's first bytes, and how many it has."""
 
-    arguments: ClassVar[Arguments] = _PAGED
+    arguments: ClassVar[Arguments] = _PAGE_ARGUMENTS
     response: ClassVar[Arguments] = _rows(
         (b"number", Integer()),
         (b"peer", Unicode()),
@@ -106,75 +106,75 @@ class Questions(_Refusable):
     )
 
 
-class Answer(_Refusable):
+class Answer(_FallibleCommand):
     """The word for one question. Refused if it is not waiting any more: says who was faster."""
 
     arguments: ClassVar[Arguments] = [(b"number", Integer()), (b"word", String())]
     response: ClassVar[Arguments] = [(b"peer", Unicode())]
 
 
-class AnswerNext(_Refusable):
+class AnswerNext(_FallibleCommand):
     """The word for the oldest question. Refused if none waits."""
 
     arguments: ClassVar[Arguments] = [(b"word", String())]
     response: ClassVar[Arguments] = [(b"number", Integer()), (b"peer", Unicode())]
 
 
-class AnswerAll(_Refusable):
+class AnswerAll(_FallibleCommand):
     """The same word for all that wait now."""
 
     arguments: ClassVar[Arguments] = [(b"word", String())]
     response: ClassVar[Arguments] = [(b"count", Integer())]
 
 
-class Watch(_Refusable):
+class Watch(_FallibleCommand):
     """Be there, as an operator, and be told what happens; or not any more."""
 
     arguments: ClassVar[Arguments] = [(b"on", Boolean())]
 
 
-class Sockopts(_Refusable):
+class Sockopts(_FallibleCommand):
     """Socket options of ``tcp``, ``udp`` or a connection: those that were set, those named, or ``all``."""
 
-    arguments: ClassVar[Arguments] = [(b"target", Unicode()), (b"names", ListOf(Unicode())), *_PAGED]
-    response: ClassVar[Arguments] = _READINGS
+    arguments: ClassVar[Arguments] = [(b"target", Unicode()), (b"names", ListOf(Unicode())), *_PAGE_ARGUMENTS]
+    response: ClassVar[Arguments] = _SOCKOPT_ROWS
 
 
-class SetOption(_Refusable):
+class SetOption(_FallibleCommand):
     """Set an option on live sockets: ``NAME=VALUE``. Refused, with when it could be set, if that is too late."""
 
     arguments: ClassVar[Arguments] = [(b"target", Unicode()), (b"assignment", Unicode())]
-    response: ClassVar[Arguments] = _READINGS
+    response: ClassVar[Arguments] = _SOCKOPT_ROWS
 
 
-class Backlog(_Refusable):
+class Backlog(_FallibleCommand):
     """How many connections wait to be accepted, and how many may; with `limit` after listening again with it."""
 
     arguments: ClassVar[Arguments] = [(b"limit", Integer(optional=True))]
     response: ClassVar[Arguments] = _rows((b"where", Unicode()), (b"waiting", Integer()), (b"limit", Integer()))
 
 
-class End(_Refusable):
+class CloseConnection(_FallibleCommand):
     """End a connection: in order, or by a reset."""
 
     arguments: ClassVar[Arguments] = [(b"number", Integer()), (b"orderly", Boolean())]
     response: ClassVar[Arguments] = [(b"peer", Unicode())]
 
 
-class Counters(_Refusable):
+class Counters(_FallibleCommand):
     """What was served since the start."""
 
     response: ClassVar[Arguments] = _rows((b"name", Unicode()), (b"value", Integer()))
 
 
-class Pushed(Command):
+class PushedEvent(Command):
     """Push an event to an operator who watches; `event` is its name in JSON, which stays when a class is renamed."""
 
     requiresAnswer = False  # noqa: N815 - AMP's name
     event: ClassVar[str]
 
 
-class Asked(Pushed):
+class QuestionAsked(PushedEvent):
     """Pushed to whoever watches: a question came."""
 
     event = "question"
@@ -186,28 +186,28 @@ class Asked(Pushed):
     ]
 
 
-class SettledNow(Pushed):
+class QuestionSettled(PushedEvent):
     """Pushed: a question is answered or gone; `how` says by whom or why."""
 
     event = "question_settled"
     arguments: ClassVar[Arguments] = [(b"number", Integer()), (b"peer", Unicode()), (b"how", Unicode())]
 
 
-class Began(Pushed):
+class ConnectionOpened(PushedEvent):
     """Pushed: a connection sent its first message."""
 
     event = "connection_opened"
     arguments: ClassVar[Arguments] = [(b"peer", Unicode())]
 
 
-class Said(Pushed):
+class MessageReceived(PushedEvent):
     """Pushed: a message came. If it is due a word, Asked follows."""
 
     event = "message"
     arguments: ClassVar[Arguments] = [(b"peer", Unicode()), (b"message", String()), (b"size", Integer())]
 
 
-class Over(Pushed):
+class ConnectionClosed(PushedEvent):
     """Pushed: a connection ended."""
 
     event = "connection_closed"
@@ -219,11 +219,18 @@ class Over(Pushed):
     ]
 
 
-class LeftOut(Pushed):
+class EventsDropped(PushedEvent):
     """Pushed: so many events of a second were not."""
 
     event = "events_dropped"
     arguments: ClassVar[Arguments] = [(b"count", Integer())]
 
 
-PUSHED: tuple[type[Pushed], ...] = (Asked, SettledNow, Began, Said, Over, LeftOut)
+PUSHED_EVENTS: tuple[type[PushedEvent], ...] = (
+    QuestionAsked,
+    QuestionSettled,
+    ConnectionOpened,
+    MessageReceived,
+    ConnectionClosed,
+    EventsDropped,
+)

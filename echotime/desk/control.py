@@ -18,18 +18,18 @@ from twisted.python.failure import Failure
 
 import echotime
 from echotime.desk import commands
-from echotime.desk.commands import PAGE, SENT_BYTES, Refused
+from echotime.desk.commands import MAX_MESSAGE_BYTES, PAGE_SIZE, CommandError
 from echotime.desk.overview import Rows
-from echotime.desk.questions import Desk, Settled
-from echotime.desk.watcher import Watcher
-from echotime.servers.traffic import Traffic
+from echotime.desk.questions import AlreadySettled, ReplyQueue
+from echotime.desk.watcher import EventSubscriber
+from echotime.servers.traffic import TrafficLog
 
-_UNSENT, _UNSENT_EACH = 2**20, 2**10
+_MAX_UNSENT, _MAX_UNSENT_PER_MESSAGE = 2**20, 2**10
 """Bytes that may wait for an operator to read them, and those for each question that may wait."""
-_ROWS = 300
-_KEYS = 32
+_MAX_ROWS = 300
+_MAX_KEYS = 32
 """The most keys of a command; each value is at most 65535 bytes."""
-_CREDENTIALS = struct.Struct("=iII")
+_UCRED = struct.Struct("=iII")
 
 
 class ControlProtocol(amp.AMP):
@@ -41,16 +41,16 @@ class ControlProtocol(amp.AMP):
 
     def __init__(self) -> None:
         super().__init__()
-        self._watcher: Watcher | None = None
+        self._subscriber: EventSubscriber | None = None
 
     def makeConnection(self, transport: Any) -> None:
         """Let in whoever may come; without the line that AMP logs for each."""
-        pid, uid, gid = _CREDENTIALS.unpack(
-            transport.getHandle().getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+        pid, uid, gid = _UCRED.unpack(
+            transport.getHandle().getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
         )
-        self._name = f"{_user(uid)} (pid {pid})"
+        self._name = f"{_user_name(uid)} (pid {pid})"
         amp.BinaryBoxProtocol.makeConnection(self, transport)
-        if not self.factory.admits(uid, gid):
+        if not self.factory.is_authorized(uid, gid):
             self._log.warn("control: {name} is not admitted", name=self._name)
             transport.abortConnection()
             return
@@ -58,7 +58,7 @@ class ControlProtocol(amp.AMP):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The operator is gone, in whatever way."""
-        self._watch(False)
+        self._set_watching(False)
         amp.BinaryBoxProtocol.connectionLost(self, reason)
         self.transport = None
 
@@ -67,25 +67,25 @@ class ControlProtocol(amp.AMP):
         try:
             super().dataReceived(data)
         except Exception as error:
-            self.drop(error)
-        if len(self._currentBox or ()) > _KEYS:
-            self.drop(ValueError("a command without an end"))
+            self.abort(error)
+        if len(self._currentBox or ()) > _MAX_KEYS:
+            self.abort(ValueError("a command without an end"))
 
     def dispatchCommand(self, box: Any) -> Any:
         """A command with wrong arguments is refused, like anything else that cannot be done."""
-        return super().dispatchCommand(box).addErrback(self._wrong)
+        return super().dispatchCommand(box).addErrback(self._report_bad_arguments)
 
     def unhandledError(self, failure: Failure) -> None:
         """What AMP does not know what to do with."""
-        self.drop(failure.value)
+        self.abort(failure.value)
 
-    def _wrong(self, failure: Failure) -> Any:
+    def _report_bad_arguments(self, failure: Failure) -> Any:
         if failure.check(amp.RemoteAmpError):
             return failure
         self._log.info("control: {name}: a faulty command, {error}", name=self._name, error=repr(failure.value))
         raise amp.RemoteAmpError(b"REFUSED", "the command has faulty arguments")
 
-    def drop(self, error: BaseException | None) -> None:
+    def abort(self, error: BaseException | None) -> None:
         """End it; the log says why."""
         self._log.info("control: {name} is dropped: {error}", name=self._name, error=repr(error))
         if self.transport is not None:
@@ -93,14 +93,14 @@ class ControlProtocol(amp.AMP):
 
     def pauseProducing(self) -> None:
         """The operator does not read what is told: nothing more is taken from it, and no events are told."""
-        if self._watcher is not None:
-            self._watcher.full = True
+        if self._subscriber is not None:
+            self._subscriber.paused = True
         self.transport.pauseProducing()
 
     def resumeProducing(self) -> None:
         """It does again."""
-        if self._watcher is not None:
-            self._watcher.full = False
+        if self._subscriber is not None:
+            self._subscriber.paused = False
         self.transport.resumeProducing()
 
     def stopProducing(self) -> None:
@@ -114,137 +114,139 @@ class ControlProtocol(amp.AMP):
     @commands.Status.responder
     def status(self) -> Deferred[dict[str, Any]]:
         """A few figures, once the listeners were asked."""
-        asking: Deferred[Rows] = self.factory.overview.health()
-        return asking.addCallback(self._status)
+        checking: Deferred[Rows] = self.factory.backend.health()
+        return checking.addCallback(self._status)
 
     def _status(self, health: Rows) -> dict[str, Any]:
-        desk = self.factory.desk
+        queue = self.factory.queue
         return {
-            **self.factory.overview.status(),
+            **self.factory.backend.status(),
             "version": echotime.__version__,
-            "questions": len(desk.questions),
-            "operators": desk.operators,
-            "health": health[:_ROWS],
+            "questions": len(queue.pending),
+            "operators": queue.operator_count,
+            "health": health[:_MAX_ROWS],
         }
 
     @commands.Connections.responder
     def connections(self, after: int) -> dict[str, Any]:
         """A page of them."""
-        rows, more = self.factory.overview.connections(after)
+        rows, more = self.factory.backend.connections(after)
         return {"rows": rows, "more": more}
 
     @commands.Questions.responder
     def questions(self, after: int) -> dict[str, Any]:
         """A page of them, the oldest first."""
-        waiting = [each for each in self.factory.desk.questions if each.number > after]
+        pending = [each for each in self.factory.queue.pending if each.number > after]
         now = self.factory.clock.seconds()
         rows = [
             {
                 "number": each.number,
                 "peer": each.peer,
-                "message": each.message[:SENT_BYTES],
+                "message": each.message[:MAX_MESSAGE_BYTES],
                 "size": len(each.message),
-                "age": now - each.since,
+                "age": now - each.received_at,
             }
-            for each in waiting[:PAGE]
+            for each in pending[:PAGE_SIZE]
         ]
-        return {"rows": rows, "more": len(waiting) > PAGE}
+        return {"rows": rows, "more": len(pending) > PAGE_SIZE}
 
     @commands.Answer.responder
     def answer(self, number: int, word: bytes) -> dict[str, Any]:
         """A word for one."""
-        return {"peer": self._answered(number, word)}
+        return {"peer": self._deliver_reply(number, word)}
 
     @commands.AnswerNext.responder
     def answer_next(self, word: bytes) -> dict[str, Any]:
         """A word for the oldest."""
-        for question in self.factory.desk.questions[:1]:
-            return {"number": question.number, "peer": self._answered(question.number, word)}
-        raise Refused("no question waits")
+        for question in self.factory.queue.pending[:1]:
+            return {"number": question.number, "peer": self._deliver_reply(question.number, word)}
+        raise CommandError("no question waits")
 
     @commands.AnswerAll.responder
     def answer_all(self, word: bytes) -> dict[str, Any]:
         """A word for all that wait now."""
         count = 0
-        for question in self.factory.desk.questions:
-            with suppress(Refused):  # one may have ended by another's answer
-                self._answered(question.number, word)
+        for question in self.factory.queue.pending:
+            with suppress(CommandError):  # one may have ended by another's answer
+                self._deliver_reply(question.number, word)
                 count += 1
         return {"count": count}
 
-    def _answered(self, number: int, word: bytes) -> str:
+    def _deliver_reply(self, number: int, reply: bytes) -> str:
         try:
-            return self.factory.desk.answer(number, word, self._name).peer
-        except Settled as settled:
-            raise Refused(f"question {number}: {settled}") from None
+            return self.factory.queue.answer(number, reply, self._name).peer
+        except AlreadySettled as settled:
+            raise CommandError(f"question {number}: {settled}") from None
 
     @commands.Watch.responder
     def watch(self, on: bool) -> dict[str, Any]:
         """Be there, or not."""
-        self._watch(on)
+        self._set_watching(on)
         return {}
 
-    def _watch(self, on: bool) -> None:
-        desk, traffic = self.factory.desk, self.factory.traffic
-        watcher = self._watcher
-        if on and watcher is None:
-            self._watcher = Watcher(self, self.factory.clock, _UNSENT + desk.limits.most * _UNSENT_EACH)
-            traffic.watch(self._watcher)
-            desk.join(self._watcher)
-        elif not on and watcher is not None:
-            self._watcher = None
-            traffic.unwatch(watcher)
-            desk.leave(watcher)
+    def _set_watching(self, on: bool) -> None:
+        queue, traffic = self.factory.queue, self.factory.traffic
+        subscriber = self._subscriber
+        if on and subscriber is None:
+            self._subscriber = EventSubscriber(
+                self, self.factory.clock, _MAX_UNSENT + queue.limits.max_pending * _MAX_UNSENT_PER_MESSAGE
+            )
+            traffic.add_observer(self._subscriber)
+            queue.attach(self._subscriber)
+        elif not on and subscriber is not None:
+            self._subscriber = None
+            traffic.remove_observer(subscriber)
+            queue.detach(subscriber)
 
     @commands.Sockopts.responder
     def sockopts(self, target: str, names: list[str], after: int) -> dict[str, Any]:
         """A page of options."""
-        return _page(self.factory.overview.sockopts(target, names), after)
+        return _page(self.factory.backend.sockopts(target, names), after)
 
     @commands.SetOption.responder
     def set_option(self, target: str, assignment: str) -> dict[str, Any]:
         """Set one."""
-        rows = self.factory.overview.set_option(target, assignment)
+        rows = self.factory.backend.set_option(target, assignment)
         self._log.info("control: {name} set {target} {what}", name=self._name, target=target, what=assignment)
-        return _whole(rows)
+        return _single_page(rows)
 
     @commands.Backlog.responder
     def backlog(self, limit: int | None = None) -> dict[str, Any]:
         """Queues, and their limit."""
-        return _whole(self.factory.overview.backlog(limit))
+        return _single_page(self.factory.backend.backlog(limit))
 
-    @commands.End.responder
-    def end(self, number: int, orderly: bool) -> dict[str, Any]:
+    @commands.CloseConnection.responder
+    def close_connection(self, number: int, orderly: bool) -> dict[str, Any]:
         """End a connection."""
-        return {"peer": self.factory.overview.end(number, orderly)}
+        return {"peer": self.factory.backend.end(number, orderly)}
 
     @commands.Counters.responder
     def counters(self) -> dict[str, Any]:
         """What was served, and what became of questions."""
-        desk = vars(self.factory.desk.counters)
-        questions = [{"name": f"questions_{name}", "value": value} for name, value in desk.items()]
-        return _whole([*self.factory.overview.counters(), *questions])
+        reply_counters = vars(self.factory.queue.counters)
+        questions = [{"name": f"questions_{name}", "value": value} for name, value in reply_counters.items()]
+        return _single_page([*self.factory.backend.counters(), *questions])
 
 
 class ControlFactory(ServerFactory):
-    """Makes ControlProtocols. `admits` says whether a uid and gid may come; `overview` is an IOverview."""
+    """Makes ControlProtocols. `is_authorized` says whether a uid and gid may come; `backend` is an IControlBackend."""
 
     noisy = False
 
     def __init__(
         self,
-        desk: Desk,
-        overview: Any,
-        traffic: Traffic,
+        queue: ReplyQueue,
+        backend: Any,
+        traffic: TrafficLog,
         clock: IReactorTime,
-        admits: Callable[[int, int], bool],
+        is_authorized: Callable[[int, int], bool],
         encoding: str = "utf-8",
     ) -> None:
-        self.desk = desk
-        self.overview = overview
+        self.queue = queue
+        self.backend = backend
         self.traffic = traffic
         self.clock = clock
-        self.admits = admits
+        self.is_authorized = is_authorized
         self.encoding = encoding
 
     def buildProtocol(self, addr: Any) -> ControlProtocol:  # type: ignore[override]  # Twisted binds it to `protocol`
@@ -255,15 +257,15 @@ class ControlFactory(ServerFactory):
 
 
 def _page(rows: Rows, after: int) -> dict[str, Any]:
-    return {"rows": rows[after : after + PAGE], "more": len(rows) > after + PAGE}
+    return {"rows": rows[after : after + PAGE_SIZE], "more": len(rows) > after + PAGE_SIZE}
 
 
-def _whole(rows: Rows) -> dict[str, Any]:
+def _single_page(rows: Rows) -> dict[str, Any]:
     """Of what there is never much: a row is well below 200 bytes."""
-    return {"rows": rows[:_ROWS], "more": False}
+    return {"rows": rows[:_MAX_ROWS], "more": False}
 
 
-def _user(uid: int) -> str:
+def _user_name(uid: int) -> str:
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:

@@ -11,7 +11,7 @@ Rows = list[dict[str, Any]]
 """As the command of the same name has them in its response."""
 
 
-class IOverview(Interface):
+class IControlBackend(Interface):
     """Every method may raise commands.Refused."""
 
     def status() -> dict[str, Any]:
@@ -32,7 +32,7 @@ class IOverview(Interface):
     def backlog(limit: int | None) -> Rows:
         """The listeners' queues; with a limit after listening again."""
 
-    def end(number: int, orderly: bool) -> str:
+    def close_connection(number: int, orderly: bool) -> str:
         """End a connection; its peer."""
 
     def counters() -> Rows:

@@ -7,74 +7,74 @@ from typing import Any
 
 from zope.interface import implementer
 
-from echotime.desk.questions import Desk, IOperator, Question
-from echotime.streams.descriptors import Input
+from echotime.desk.questions import IOperator, PendingMessage, ReplyQueue
+from echotime.streams.descriptors import DescriptorReader
 
 NAME = "the operator's pipe"
-_LONGEST = 65536
+_MAX_LINE = 65536
 """Bytes of a line that has no end yet; then it is taken for a word as it is."""
 
 
 @implementer(IOperator)
-class PipeOperator:
+class StdinOperator:
     """Each line, without its end, is the word for the next question. It is read only while a question waits.
 
     The bytes are sent as they are. At the end of the file the operator leaves.
     """
 
-    def __init__(self, desk: Desk, descriptor: int, reactor: Any) -> None:
-        self._desk = desk
+    def __init__(self, queue: ReplyQueue, descriptor: int, reactor: Any) -> None:
+        self._queue = queue
         self._lines: deque[bytes] = deque()
-        self._rest = b""
-        self._over = False
-        self._here = False
-        self._input = Input(descriptor, self._received, self._ended, self._failed, reactor)
+        self._partial_line = b""
+        self._eof = False
+        self._attached = False
+        self._input = DescriptorReader(descriptor, self._received, self._on_eof, self._failed, reactor)
 
     def start(self) -> None:
         """Be there."""
-        self._here = True
-        self._desk.join(self)
+        self._attached = True
+        self._queue.attach(self)
 
     def stop(self) -> None:
         """Leave; what is not read yet stays unread."""
-        if self._here:
-            self._here = False
+        if self._attached:
+            self._attached = False
             self._input.stopReading()
-            self._desk.leave(self)
+            self._queue.detach(self)
 
-    def asked(self, question: Question) -> None:
+    def on_question(self, question: PendingMessage) -> None:
         """Answer it with the next line, or read on."""
         if self._lines:
-            self._desk.answer(question.number, self._lines.popleft(), NAME)
-        elif self._over:
+            self._queue.answer(question.number, self._lines.popleft(), NAME)
+        elif self._eof:
             self.stop()
         else:
             self._input.startReading()
 
-    def settled(self, question: Question, how: str) -> None:
+    def on_settled(self, question: PendingMessage, how: str) -> None:
         """Nobody waits: nothing needs to be read."""
-        if not self._desk.questions:
+        if not self._queue.pending:
             self._input.stopReading()
 
     def _received(self, data: bytes) -> None:
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        if len(self._rest) > _LONGEST:
-            lines, self._rest = [*lines, self._rest], b""
+        *lines, self._partial_line = (self._partial_line + data).split(b"\n")
+        if len(self._partial_line) > _MAX_LINE:
+            lines, self._partial_line = [*lines, self._partial_line], b""
         self._lines.extend(lines)
-        self._answer()
+        self._send_replies()
 
-    def _ended(self) -> None:
-        self._over = True
-        if self._rest:
-            self._lines.append(self._rest)
-            self._rest = b""
-        self._answer()
-        if self._desk.questions and not self._lines:
+    def _on_eof(self) -> None:
+        self._eof = True
+        if self._partial_line:
+            self._lines.append(self._partial_line)
+            self._partial_line = b""
+        self._send_replies()
+        if self._queue.pending and not self._lines:
             self.stop()
 
     def _failed(self, error: OSError) -> None:
-        self._ended()
+        self._on_eof()
 
-    def _answer(self) -> None:
-        while self._lines and self._desk.questions:
-            self._desk.answer(self._desk.questions[0].number, self._lines.popleft(), NAME)
+    def _send_replies(self) -> None:
+        while self._lines and self._queue.pending:
+            self._queue.answer(self._queue.pending[0].number, self._lines.popleft(), NAME)

@@ -9,66 +9,66 @@ from twisted.protocols.amp import Command
 from zope.interface import implementer
 
 from echotime.desk import commands
-from echotime.desk.commands import SENT_BYTES
-from echotime.desk.questions import IOperator, Question
-from echotime.servers.line_limit import LineLimit
-from echotime.servers.traffic import ITrafficWatcher
+from echotime.desk.commands import MAX_MESSAGE_BYTES
+from echotime.desk.questions import IOperator, PendingMessage
+from echotime.servers.line_limit import LogRateLimiter
+from echotime.servers.traffic import ITrafficObserver
 
-EVENTS = 100
+MAX_EVENTS = 100
 """The most events about connections and messages a second that one who watches is told."""
 
 
-@implementer(IOperator, ITrafficWatcher)
-class Watcher:
+@implementer(IOperator, ITrafficObserver)
+class EventSubscriber:
     """Pushes through `control` (a ControlProtocol); one that lets more than `most` bytes pile up is dropped.
 
     While `full` nothing is told but questions and what became of them.
     """
 
-    def __init__(self, control: Any, clock: IReactorTime, most: int) -> None:
-        self.full = False
-        self._control = control
-        self._most = most
-        self._events = LineLimit(EVENTS, clock, self._left_out)
+    def __init__(self, protocol: Any, clock: IReactorTime, max_unsent: int) -> None:
+        self.paused = False
+        self._protocol = protocol
+        self._max_unsent = max_unsent
+        self._event_limiter = LogRateLimiter(MAX_EVENTS, clock, self._report_dropped)
 
-    def asked(self, question: Question) -> None:
+    def on_question(self, question: PendingMessage) -> None:
         """Push a question. Who lets that pile up is no operator."""
-        if self._unsent() > self._most:
-            self._control.drop(BlockingIOError("it does not read what it watches"))
+        if self._unsent() > self._max_unsent:
+            self._protocol.drop(BlockingIOError("it does not read what it watches"))
             return
-        self._control.callRemote(
-            commands.Asked,
+        self._protocol.callRemote(
+            commands.QuestionAsked,
             number=question.number,
             peer=question.peer,
-            message=question.message[:SENT_BYTES],
+            message=question.message[:MAX_MESSAGE_BYTES],
             size=len(question.message),
         )
 
-    def settled(self, question: Question, how: str) -> None:
+    def on_settled(self, question: PendingMessage, how: str) -> None:
         """Push what became of one."""
-        if self._unsent() <= self._most:
-            self._control.callRemote(commands.SettledNow, number=question.number, peer=question.peer, how=how)
+        if self._unsent() <= self._max_unsent:
+            self._protocol.callRemote(commands.QuestionSettled, number=question.number, peer=question.peer, how=how)
 
-    def began(self, peer: str) -> None:
+    def connection_opened(self, peer: str) -> None:
         """Push a connection's beginning."""
-        self._push(commands.Began, peer=peer)
+        self._push(commands.ConnectionOpened, peer=peer)
 
-    def message(self, peer: str, message: bytes) -> None:
+    def message_received(self, peer: str, message: bytes) -> None:
         """Push a message."""
-        self._push(commands.Said, peer=peer, message=message[:SENT_BYTES], size=len(message))
+        self._push(commands.MessageReceived, peer=peer, message=message[:MAX_MESSAGE_BYTES], size=len(message))
 
-    def ended(self, peer: str, how: str, bytes_in: int, bytes_out: int) -> None:
+    def connection_closed(self, peer: str, ended_by: str, bytes_in: int, bytes_out: int) -> None:
         """Push a connection's end."""
-        self._push(commands.Over, peer=peer, how=how, bytes_in=bytes_in, bytes_out=bytes_out)
+        self._push(commands.ConnectionClosed, peer=peer, how=ended_by, bytes_in=bytes_in, bytes_out=bytes_out)
 
     def _unsent(self) -> int:
-        transport = self._control.transport
+        transport = self._protocol.transport
         return 0 if transport is None else len(transport.dataBuffer) + int(transport._tempDataLen)
 
     def _push(self, command: type[Command], **event: Any) -> None:
-        if not self.full and self._events.allows():
-            self._control.callRemote(command, **event)
+        if not self.paused and self._event_limiter.allows():
+            self._protocol.callRemote(command, **event)
 
-    def _left_out(self, count: int) -> None:
-        if not self.full and self._control.transport is not None:
-            self._control.callRemote(commands.LeftOut, count=count)
+    def _report_dropped(self, count: int) -> None:
+        if not self.paused and self._protocol.transport is not None:
+            self._protocol.callRemote(commands.EventsDropped, count=count)

@@ -8,24 +8,24 @@ from gettext import gettext as _
 from echotime.wire.printable import unescape
 
 
-class WordRefused(ValueError):
+class InvalidReply(ValueError):
     """The text is no word; says why."""
 
 
-def word_of(text: str, encoding: str, *, raw: bool = False) -> bytes:
+def encode_reply(text: str, encoding: str, *, raw: bool = False) -> bytes:
     r"""The word, as typed. With `raw` escapes (``\n \r \t \\ \xNN``) are understood, and only so control characters.
 
     Raises WordRefused.
     """
     if any(unicodedata.category(each) == "Cc" for each in text):
-        raise WordRefused(_("a word with control characters is refused; write them as escapes, raw"))
+        raise InvalidReply(_("a word with control characters is refused; write them as escapes, raw"))
     try:
         return unescape(text, encoding) if raw else text.encode(encoding)
     except UnicodeEncodeError as error:
-        raise WordRefused(
+        raise InvalidReply(
             _("{character} cannot be written in {encoding}").format(
                 character=ascii(error.object[error.start]), encoding=encoding
             )
         ) from None
     except ValueError as error:
-        raise WordRefused(str(error)) from None
+        raise InvalidReply(str(error)) from None

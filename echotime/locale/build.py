@@ -8,19 +8,19 @@ from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from setuptools.command.build_py import build_py
 
-HERE = Path(__file__).parent
+DIRECTORY = Path(__file__).parent
 
 
-def compile_catalogues(directory: Path = HERE) -> list[Path]:
+def compile_catalogues(directory: Path = DIRECTORY) -> list[Path]:
     """Make a .mo beside each .po; their paths."""
-    made = []
+    compiled = []
     for source in sorted(directory.glob("*/LC_MESSAGES/*.po")):
         with source.open("rb") as text:
             catalogue = read_po(text, locale=source.parts[-3], abort_invalid=True)
-        made.append(source.with_suffix(".mo"))
-        with made[-1].open("wb") as binary:
+        compiled.append(source.with_suffix(".mo"))
+        with compiled[-1].open("wb") as binary:
             write_mo(binary, catalogue)
-    return made
+    return compiled
 
 
 class BuildPy(build_py):

@@ -15,15 +15,15 @@ from typing import Any
 from twisted.internet import tcp
 from twisted.logger import Logger
 
-from echotime.ports.connection import close
-from echotime.ports.owned import OwnedPort, ShutDown, is_shut_down
-from echotime.ports.reserve import RESERVE
+from echotime.ports.connection import close_without_blocking
+from echotime.ports.owned import LossNotifyingPort, SocketShutDown, is_shut_down
+from echotime.ports.reserve import RESERVED_FD
 from echotime.sockopt.errno_name import errno_name
 
-PAUSE = 1.0
+RETRY_DELAY = 1.0
 """Seconds until the next try, where nothing helps."""
-_LACKING = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-_OF_ONE_CLIENT = frozenset(
+_RESOURCE_ERRNOS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_TRANSIENT_ERRNOS = frozenset(
     {
         *(errno.ECONNABORTED, errno.EPERM, errno.EPROTO, errno.EINTR),
         # what was pending on the connection, which accept(2) tells on Linux
@@ -31,11 +31,11 @@ _OF_ONE_CLIENT = frozenset(
         *(errno.EOPNOTSUPP, errno.ENETUNREACH),
     }
 )
-_RESET = struct.pack("ii", 1, 0)
-_NUMERIC = socket.NI_NUMERICHOST | socket.NI_NUMERICSERV
+_LINGER_RESET = struct.pack("ii", 1, 0)
+_NUMERIC_FLAGS = socket.NI_NUMERICHOST | socket.NI_NUMERICSERV
 
 
-class AcceptingPort(OwnedPort, tcp.Port):  # type: ignore[misc]  # Twisted's stopListening has an alias
+class AcceptingPort(LossNotifyingPort, tcp.Port):  # type: ignore[misc]  # Twisted's stopListening has an alias
     """A tcp.Port in whose `errors` stands what kept clients out, by errno name (``accept EMFILE``), and how often."""
 
     factory: Any
@@ -48,16 +48,16 @@ class AcceptingPort(OwnedPort, tcp.Port):  # type: ignore[misc]  # Twisted's sto
         super().__init__(*args, **options)
         self.errors: Counter[str] = Counter()
         self._family = int(self.addressFamily)
-        self._resuming: Any = None
+        self._resume_call: Any = None
 
     def startListening(self) -> None:
         """As the parent's, with a descriptor kept for bad times."""
-        RESERVE.keep()
+        RESERVED_FD.acquire()
         super().startListening()
 
     def doRead(self) -> Exception | None:
         """Accept who is there, a bounded number. An exception is returned for a socket that will not be well again."""
-        failed = 0
+        failures = 0
         for _ in range(self.numberAccepts):
             try:
                 # what socket.accept does, without looking up the names of family and type each time
@@ -65,30 +65,30 @@ class AcceptingPort(OwnedPort, tcp.Port):  # type: ignore[misc]  # Twisted's sto
             except BlockingIOError:
                 return None
             except OSError as error:
-                if error.errno in _LACKING:
-                    self._turn_away(error)
+                if error.errno in _RESOURCE_ERRNOS:
+                    self._shed_pending(error)
                     return None
-                if error.errno not in _OF_ONE_CLIENT:
-                    return ShutDown() if is_shut_down(self.socket) else error
+                if error.errno not in _TRANSIENT_ERRNOS:
+                    return SocketShutDown() if is_shut_down(self.socket) else error
                 self._count(error)
-                failed += 1
+                failures += 1
             else:
                 # the class of C, without Python's subclass around it, takes half the time to make
-                self.begin(socket.SocketType(self._family, socket.SOCK_STREAM, 0, descriptor), client)
-        if failed == self.numberAccepts:
-            self._pause()
+                self.start_connection(socket.SocketType(self._family, socket.SOCK_STREAM, 0, descriptor), client)
+        if failures == self.numberAccepts:
+            self._pause_accepting()
         return None
 
-    def begin(self, sock: socket.socket, client: tuple[Any, ...]) -> Any:
+    def start_connection(self, sock: socket.socket, client: tuple[Any, ...]) -> Any:
         """Serve a connection, with `client` as the peer's address. Return its transport, None if it was refused."""
         connection: Any = None
         try:
             if client[2:] and client[3]:
                 # a link-local address: with the name of its link
-                client = (socket.getnameinfo(client, _NUMERIC)[0], *client[1:])
+                client = (socket.getnameinfo(client, _NUMERIC_FLAGS)[0], *client[1:])
             protocol = self.factory.buildProtocol(self._buildAddr(client))
             if protocol is None:
-                close(sock, lingers=self.lingers)
+                close_without_blocking(sock, lingers=self.lingers)
                 return None
             connection = self.transport(sock, protocol, client, self, self.sessionno, self.reactor)
             self.sessionno += 1
@@ -98,43 +98,43 @@ class AcceptingPort(OwnedPort, tcp.Port):  # type: ignore[misc]  # Twisted's sto
             sock.close() if connection is None else connection.abortConnection()
         return connection
 
-    def _turn_away(self, error: OSError) -> None:
+    def _shed_pending(self, error: OSError) -> None:
         """Reset those who wait, in the place that is kept for it; else the socket would stay readable for ever."""
-        turned_away = 0
-        with RESERVE.given_up():
+        shed = 0
+        with RESERVED_FD.released():
             try:
-                while turned_away < self.numberAccepts:
+                while shed < self.numberAccepts:
                     descriptor, _ = self.socket._accept()
-                    turned_away += 1
+                    shed += 1
                     with socket.socket(self._family, socket.SOCK_STREAM, 0, descriptor) as sock:
-                        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+                        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_RESET)
             except BlockingIOError:
                 pass  # nobody waits any more; perhaps nobody did
             except OSError:
-                self._pause()
-                turned_away = turned_away or 1
-        self._count(error, turned_away)
+                self._pause_accepting()
+                shed = shed or 1
+        self._count(error, shed)
 
     def _count(self, error: OSError, number: int = 1) -> None:
         if number:
             self.errors[f"accept {errno_name(error)}"] += number
 
-    def _pause(self) -> None:
+    def _pause_accepting(self) -> None:
         self.stopReading()
-        self._resuming = self.reactor.callLater(PAUSE, self._resume)
+        self._resume_call = self.reactor.callLater(RETRY_DELAY, self._resume_accepting)
 
     @property
-    def pauses(self) -> bool:
+    def is_paused(self) -> bool:
         """Return True while the port waits before its next try."""
-        return self._resuming is not None
+        return self._resume_call is not None
 
-    def _resume(self) -> None:
-        self._resuming = None
+    def _resume_accepting(self) -> None:
+        self._resume_call = None
         self.startReading()
 
     def connectionLost(self, reason: Any = None) -> None:
         """It accepts no more."""
-        if self._resuming is not None:
-            self._resuming.cancel()
-            self._resuming = None
+        if self._resume_call is not None:
+            self._resume_call.cancel()
+            self._resume_call = None
         super().connectionLost(reason)

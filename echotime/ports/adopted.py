@@ -5,44 +5,44 @@ from __future__ import annotations
 import os
 import socket
 
-_KINDS = {socket.SOCK_STREAM: "a TCP", socket.SOCK_DGRAM: "a UDP"}
+_TYPE_NAMES = {socket.SOCK_STREAM: "a TCP", socket.SOCK_DGRAM: "a UDP"}
 
 
-class WrongDescriptor(Exception):
+class UnsuitableSocket(Exception):
     """The descriptor is not the bound (for TCP: listening) internet socket that was expected."""
 
 
-def adopted(descriptor: int, kind: socket.SocketKind) -> socket.socket:
+def adopt_socket(descriptor: int, socket_type: socket.SocketKind) -> socket.socket:
     """A non-blocking duplicate of an inherited socket; the descriptor itself stays the caller's.
 
     Raises WrongDescriptor, saying what it is instead. A blocking descriptor would hold up the whole
     daemon at its first empty read, so blocking is switched off here and not left to the one who passed it.
     """
-    wanted = f"descriptor {descriptor}: expected {_KINDS[kind]} socket"
+    expected = f"descriptor {descriptor}: expected {_TYPE_NAMES[socket_type]} socket"
     try:
         duplicate = os.dup(descriptor)
     except OSError as error:
-        raise WrongDescriptor(f"{wanted}, found none: {error.strerror}") from error
+        raise UnsuitableSocket(f"{expected}, found none: {error.strerror}") from error
     try:
         sock = socket.socket(fileno=duplicate)
     except OSError as error:
         os.close(duplicate)
-        raise WrongDescriptor(f"{wanted}, found none: {error.strerror}") from error
-    reason = _unfit(sock, kind)
+        raise UnsuitableSocket(f"{expected}, found none: {error.strerror}") from error
+    reason = _mismatch(sock, socket_type)
     if reason:
         sock.close()
-        raise WrongDescriptor(f"{wanted}, found {reason}")
+        raise UnsuitableSocket(f"{expected}, found {reason}")
     sock.setblocking(False)
     os.set_inheritable(sock.fileno(), False)
     return sock
 
 
-def _unfit(sock: socket.socket, kind: socket.SocketKind) -> str:
+def _mismatch(sock: socket.socket, socket_type: socket.SocketKind) -> str:
     if sock.family not in {socket.AF_INET, socket.AF_INET6}:
         return f"one of another family ({sock.family.name})"
-    if sock.type != kind:
-        return f"{_KINDS[sock.type]} one" if sock.type in _KINDS else f"one of type {sock.type.name}"
-    if kind == socket.SOCK_STREAM and not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+    if sock.type != socket_type:
+        return f"{_TYPE_NAMES[sock.type]} one" if sock.type in _TYPE_NAMES else f"one of type {sock.type.name}"
+    if socket_type == socket.SOCK_STREAM and not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
         return "one that does not listen"
     if not sock.getsockname()[1]:
         return "one that is not bound"

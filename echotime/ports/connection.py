@@ -15,21 +15,21 @@ from twisted.internet.interfaces import IHalfCloseableProtocol, IProducer, IProt
 from twisted.python import log
 from twisted.python.failure import Failure
 
-from echotime.sockopt.apply import Reading, apply, read
+from echotime.sockopt.apply import ReadBack, apply, read_back
 from echotime.sockopt.assignment import Assignment
 from echotime.sockopt.catalogue import BY_NAME
-from echotime.sockopt.tcp_info import acknowledged, tcp_info
+from echotime.sockopt.tcp_info import bytes_acked, read_tcp_info
 
 _LINGER = BY_NAME["SO_LINGER"]
-_NO_LINGER = _LINGER.form.pack(-1)
+_NO_LINGER = _LINGER.value_type.pack(-1)
 
 
-def close_blocks(asked: Assignment) -> bool:
+def close_blocks(assignment: Assignment) -> bool:
     """Return True if close(2) would block with this option: SO_LINGER with a time."""
-    return asked.option is _LINGER and asked.value not in {-1, 0}
+    return assignment.option is _LINGER and assignment.value not in {-1, 0}
 
 
-def close(sock: socket.socket, *, lingers: bool) -> None:
+def close_without_blocking(sock: socket.socket, *, lingers: bool) -> None:
     """Close a socket in order without blocking, though SO_LINGER is set (`lingers`).
 
     shutdown(2), which Twisted calls before, is not needed: the kernel does the same for the last descriptor.
@@ -80,13 +80,13 @@ class EchoConnection(tcp.Server):
         self.bufferSize = self.read_size = port.message_size
         self.lingers: bool = port.lingers
         """True if close(2) would block."""
-        self.asked: tuple[Assignment, ...] = port.handed_down
+        self.sockopts: tuple[Assignment, ...] = port.handed_down
         """Socket options asked for, by the port or for this connection since."""
         self._may_hold: bool = port.holds_output
         """True if output may be held back for a FIN: setting TCP_NODELAY flushes it, and changes nothing."""
-        self._buffers = False
+        self._must_buffer = False
         """True while output must pass the buffer instead of being sent at once."""
-        self._waits_to_write = False
+        self._writer_registered = False
         """True while the reactor is asked to call doWrite."""
         self._send_flags = 0
         """MSG_MORE while output waits in the kernel for the FIN, to leave with it in one packet."""
@@ -109,7 +109,7 @@ class EchoConnection(tcp.Server):
 
     def write(self, data: bytes) -> None:
         """Send what the kernel takes at once, and buffer the rest. Errors are reported by the next doWrite."""
-        if self._buffers:
+        if self._must_buffer:
             super().write(data)
             return
         try:
@@ -127,7 +127,7 @@ class EchoConnection(tcp.Server):
 
     def startWriting(self) -> None:
         """Ask for doWrite; output passes the buffer until then, to stay in order."""
-        self._waits_to_write = self._buffers = True
+        self._writer_registered = self._must_buffer = True
         self.reactor.addWriter(self)
 
     def stopWriting(self) -> None:
@@ -136,10 +136,10 @@ class EchoConnection(tcp.Server):
         It has to for a pull producer, which is asked for more when the buffer is empty, and after abortConnection,
         which discarded what came before.
         """
-        self._waits_to_write = False
+        self._writer_registered = False
         self.reactor.removeWriter(self)
         pulled = self.producer is not None and not self.streamingProducer
-        self._buffers = pulled or not self.connected or self._aborting
+        self._must_buffer = pulled or not self.connected or self._aborting
 
     def hold_output(self) -> None:
         """Let output wait in the kernel for a FIN that may follow, where that can be undone without other effects."""
@@ -156,7 +156,7 @@ class EchoConnection(tcp.Server):
     def registerProducer(self, producer: IProducer, streaming: bool) -> None:
         """Register a producer; what a pull producer writes passes the buffer."""
         if not streaming:
-            self._buffers = True
+            self._must_buffer = True
         super().registerProducer(producer, streaming)
 
     def readConnectionLost(self, reason: Failure) -> None:
@@ -174,9 +174,9 @@ class EchoConnection(tcp.Server):
         """Close the socket and tell the protocol, with a reset unless all is well: Twisted would send a FIN."""
         if self.disconnected:
             return
-        if self._waits_to_write:
+        if self._writer_registered:
             self.reactor.removeWriter(self)
-        self.disconnected, self.connected, self._buffers = 1, 0, True
+        self.disconnected, self.connected, self._must_buffer = 1, 0, True
         producer, self.producer = self.producer, None
         if producer is not None:
             try:
@@ -185,43 +185,43 @@ class EchoConnection(tcp.Server):
                 log.err()
         self.reactor.removeReader(self)
         if isinstance(reason.value, ConnectionDone):
-            close(self.socket, lingers=self.lingers)
+            close_without_blocking(self.socket, lingers=self.lingers)
         else:
             self._closeSocket(False)
         protocol = self.protocol
         del self.protocol, self.socket, self.fileno
         protocol.connectionLost(reason)
 
-    def change(self, asked: Assignment) -> Reading:
-        """Set an option on this connection. Raises OptionFailed."""
-        self._hold_no_more()
-        apply(self.socket, [asked])
-        self.asked = (*(each for each in self.asked if each.option != asked.option), asked)
-        if asked.option is _LINGER:
-            self.lingers = close_blocks(asked)
-        return read(self.socket, asked)
+    def set_option(self, assignment: Assignment) -> ReadBack:
+        """Set an option on this connection. Raises OptionError."""
+        self._stop_holding()
+        apply(self.socket, [assignment])
+        self.sockopts = (*(each for each in self.sockopts if each.option != assignment.option), assignment)
+        if assignment.option is _LINGER:
+            self.lingers = close_blocks(assignment)
+        return read_back(self.socket, assignment)
 
     def setTcpNoDelay(self, enabled: bool) -> None:
         """Switch TCP_NODELAY on or off; see tcp(7)."""
-        self._hold_no_more()
+        self._stop_holding()
         super().setTcpNoDelay(enabled)
 
-    def _hold_no_more(self) -> None:
+    def _stop_holding(self) -> None:
         """Let go what is held before an option changes, as releasing it later might change the option again."""
         self.release_output()
         self._may_hold = False
 
-    def peer_ended(self) -> bool:
+    def peer_half_closed(self) -> bool:
         """Return True if the client's FIN has arrived, read or not (state CLOSE_WAIT)."""
-        return tcp_info(self.socket).state == "CLOSE_WAIT"
+        return read_tcp_info(self.socket).state == "CLOSE_WAIT"
 
     def send_buffer(self) -> int:
         """Return SO_SNDBUF in bytes."""
         return self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
 
-    def taken(self) -> int:
+    def bytes_acked(self) -> int:
         """Return the number of bytes that the client has acknowledged (tcpi_bytes_acked of TCP_INFO)."""
-        return acknowledged(self.socket)
+        return bytes_acked(self.socket)
 
     def logPrefix(self) -> str:
         """Return the name that log lines about this connection begin with."""

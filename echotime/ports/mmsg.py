@@ -18,28 +18,28 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
-from echotime.ports.asked_address import CONTROL_SIZE, IP_PKTINFO, IPV6_PKTINFO, ControlMessage, Sender
+from echotime.ports.asked_address import ANCILLARY_SIZE, IP_PKTINFO, IPV6_PKTINFO, ControlMessage, SourceAddress
 
-BEGINNING = 17
+SNAPLEN = 17
 """Bytes that are kept of a datagram: what it holds does not matter, unless it is one of the short ones to look at.
 
 One more than those may have, so that a longer one is not taken for one of them.
 """
-_WORD = 8
+_WORD_SIZE = 8
 _LIBC = ctypes.CDLL(None, use_errno=True)
-_NOT_THERE = frozenset({errno.ENOSYS, errno.EPERM})
+_UNSUPPORTED_ERRNOS = frozenset({errno.ENOSYS, errno.EPERM})
 _MSG_DONTWAIT = 0x40
 _MSG_TRUNC = 0x20
 """When receiving: the length is told of all that was sent, not of what was kept."""
 
 
-class _Piece(ctypes.Structure):
+class _Iovec(ctypes.Structure):
     """struct iovec."""
 
     _fields_ = [("base", ctypes.c_void_p), ("size", ctypes.c_size_t)]
 
 
-class _Header(ctypes.Structure):
+class _Msghdr(ctypes.Structure):
     """struct msghdr."""
 
     _fields_ = [
@@ -53,213 +53,224 @@ class _Header(ctypes.Structure):
     ]
 
 
-class _Message(ctypes.Structure):
+class _Mmsghdr(ctypes.Structure):
     """struct mmsghdr."""
 
-    _fields_ = [("header", _Header), ("length", ctypes.c_uint32)]
+    _fields_ = [("header", _Msghdr), ("length", ctypes.c_uint32)]
 
 
-_MESSAGE = ctypes.sizeof(_Message)
-_CONTROL = struct.Struct("=Qii")
+_MMSGHDR_SIZE = ctypes.sizeof(_Mmsghdr)
+_CMSGHDR = struct.Struct("=Qii")
 """struct cmsghdr, where a word has eight bytes."""
 
 
-class _Family(NamedTuple):
+class _FamilyLayout(NamedTuple):
     """What differs between the IP versions: a name, and level, type and size of the address that was asked."""
 
-    name_size: int
-    host_at: range
+    sockaddr_size: int
+    host_offsets: range
     """Where the words of the address stand in a name."""
-    zeros_at: tuple[int, int, int]
+    zero_offsets: tuple[int, int, int]
     """Bytes of a name that are all zero for the unspecified address, and hardly ever for another one."""
-    level: int
-    kind: int
-    data_size: int
-    interface_at: int
+    cmsg_level: int
+    cmsg_type: int
+    pktinfo_size: int
+    interface_offset: int
 
 
 _FAMILIES = {
-    socket.AF_INET: _Family(16, range(4, 8, 4), (4, 5, 7), socket.IPPROTO_IP, IP_PKTINFO, 12, 0),
+    socket.AF_INET: _FamilyLayout(16, range(4, 8, 4), (4, 5, 7), socket.IPPROTO_IP, IP_PKTINFO, 12, 0),
     # the first byte is zero for mapped addresses and ::1, too; the 13th is not for mapped ones, the last not for ::1
-    socket.AF_INET6: _Family(28, range(8, 24, 4), (8, 20, 23), socket.IPPROTO_IPV6, IPV6_PKTINFO, 20, 16),
+    socket.AF_INET6: _FamilyLayout(28, range(8, 24, 4), (8, 20, 23), socket.IPPROTO_IPV6, IPV6_PKTINFO, 20, 16),
 }
-_NO_PLAIN_SOURCE = 0xFE
+_FIRST_SPECIAL_IPV6_BYTE = 0xFE
 """The first byte of link-local (fe80::) and of multicast addresses (ff00::), and of none that lie below."""
 
 
-def available() -> bool:
+def is_available() -> bool:
     """Whether this system has both calls, in the form that is known here: Linux with words of eight bytes."""
-    return sys.platform == "linux" and ctypes.sizeof(ctypes.c_void_p) == _WORD and hasattr(_LIBC, "sendmmsg")
+    return sys.platform == "linux" and ctypes.sizeof(ctypes.c_void_p) == _WORD_SIZE and hasattr(_LIBC, "sendmmsg")
 
 
-def _column(buffer: bytearray, kind: str, at: int, step: int) -> memoryview:
+def _strided_view(buffer: bytearray, type_code: str, offset: int, stride: int) -> memoryview:
     """The numbers that stand at one place of each of the equal parts of a buffer."""
-    size = struct.calcsize(kind)
-    numbers: memoryview = memoryview(buffer).cast(kind)  # type: ignore[call-overload]  # of any format
-    return numbers[at // size :: step // size]
+    size = struct.calcsize(type_code)
+    numbers: memoryview = memoryview(buffer).cast(type_code)  # type: ignore[call-overload]  # of any format
+    return numbers[offset // size :: stride // size]
 
 
-if available():
+if is_available():
     _LIBC.recvmmsg.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_uint, ctypes.c_int, ctypes.c_void_p)
     _LIBC.sendmmsg.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_uint, ctypes.c_int)
 
 
-def _address(buffer: bytearray) -> int:
+def _address_of(buffer: bytearray) -> int:
     return ctypes.addressof(ctypes.c_char.from_buffer(buffer))
 
 
 class Batch:
     """Room for `size` datagrams of a socket; `asked_address` is whether it tells the address that each was sent to."""
 
-    def __init__(self, size: int, family: int, *, asked_address: bool) -> None:
+    def __init__(self, size: int, family: int, *, pktinfo: bool) -> None:
         self.size = size
         self._family = _FAMILIES[socket.AddressFamily(family)]
-        self._asked_size = _CONTROL.size + -(-self._family.data_size // _WORD) * _WORD if asked_address else 0
-        self._names = bytearray(size * self._family.name_size)
-        self._beginnings = bytearray(size * BEGINNING)
-        self._controls = bytearray(size * CONTROL_SIZE)
-        self._received, self._sent = bytearray(size * _MESSAGE), bytearray(size * _MESSAGE)
-        self._pieces = (_Piece * (size + 1))()
-        self._answer = b""
-        self._connect()
-        self._fresh = bytes(self._received)
-        self._columns()
+        self._pktinfo_size = _CMSGHDR.size + -(-self._family.pktinfo_size // _WORD_SIZE) * _WORD_SIZE if pktinfo else 0
+        self._sockaddrs = bytearray(size * self._family.sockaddr_size)
+        self._data = bytearray(size * SNAPLEN)
+        self._ancillary = bytearray(size * ANCILLARY_SIZE)
+        self._recv_headers, self._send_headers = bytearray(size * _MMSGHDR_SIZE), bytearray(size * _MMSGHDR_SIZE)
+        self._iovecs = (_Iovec * (size + 1))()
+        self._response = b""
+        self._link_buffers()
+        self._blank_headers = bytes(self._recv_headers)
+        self._create_views()
 
-    def _connect(self) -> None:
+    def _link_buffers(self) -> None:
         """Let the vectors point to the buffers."""
-        names, beginnings, controls = map(_address, (self._names, self._beginnings, self._controls))
-        self._received_at, self._sent_at = _address(self._received), _address(self._sent)
-        pieces = ctypes.addressof(self._pieces)
-        received, sent = ((_Message * self.size).from_buffer(each) for each in (self._received, self._sent))
+        sockaddrs, data, ancillary = map(_address_of, (self._sockaddrs, self._data, self._ancillary))
+        self._recv_headers_address, self._send_headers_address = (
+            _address_of(self._recv_headers),
+            _address_of(self._send_headers),
+        )
+        iovecs = ctypes.addressof(self._iovecs)
+        recv_headers, send_headers = (
+            (_Mmsghdr * self.size).from_buffer(each) for each in (self._recv_headers, self._send_headers)
+        )
         for number in range(self.size):
-            self._pieces[number] = _Piece(beginnings + number * BEGINNING, BEGINNING)
-            name, control = names + number * self._family.name_size, controls + number * CONTROL_SIZE
-            piece, answer = (pieces + which * ctypes.sizeof(_Piece) for which in (number, self.size))
-            of_both = (name, self._family.name_size)
-            received[number].header = _Header(*of_both, piece, 1, control, CONTROL_SIZE, 0)
-            sent[number].header = _Header(*of_both, answer, 1, control, self._asked_size, 0)
+            self._iovecs[number] = _Iovec(data + number * SNAPLEN, SNAPLEN)
+            sockaddr, control = sockaddrs + number * self._family.sockaddr_size, ancillary + number * ANCILLARY_SIZE
+            recv_iovec, response_iovec = (iovecs + which * ctypes.sizeof(_Iovec) for which in (number, self.size))
+            common = (sockaddr, self._family.sockaddr_size)
+            recv_headers[number].header = _Msghdr(*common, recv_iovec, 1, control, ANCILLARY_SIZE, 0)
+            send_headers[number].header = _Msghdr(*common, response_iovec, 1, control, self._pktinfo_size, 0)
 
-    def _columns(self) -> None:
+    def _create_views(self) -> None:
         """Let the views look at the buffers."""
-        at = _Message.length.offset
-        self._lengths = _column(self._received, "I", at, _MESSAGE)
-        self._control_sizes = _column(self._received, "Q", _Header.control_size.offset, _MESSAGE)
-        self._ports = _column(self._names, "H", 2, self._family.name_size)
-        self._hosts = [_column(self._names, "I", at, self._family.name_size) for at in self._family.host_at]
-        self._kinds = _column(self._controls, "Q", _WORD, CONTROL_SIZE)
-        kind = struct.pack("=ii", self._family.level, self._family.kind)
-        self._kind = int.from_bytes(kind, sys.byteorder)
-        self._interfaces = _column(self._controls, "I", _CONTROL.size + self._family.interface_at, CONTROL_SIZE)
-        self._locals, self._asked = (_column(self._controls, "I", _CONTROL.size + at, CONTROL_SIZE) for at in (4, 8))
-        self._first_bytes = _column(self._controls, "B", _CONTROL.size, CONTROL_SIZE)
+        at = _Mmsghdr.length.offset
+        self._lengths = _strided_view(self._recv_headers, "I", at, _MMSGHDR_SIZE)
+        self._control_sizes = _strided_view(self._recv_headers, "Q", _Msghdr.control_size.offset, _MMSGHDR_SIZE)
+        self._ports = _strided_view(self._sockaddrs, "H", 2, self._family.sockaddr_size)
+        self._hosts = [
+            _strided_view(self._sockaddrs, "I", at, self._family.sockaddr_size) for at in self._family.host_offsets
+        ]
+        self._cmsg_types = _strided_view(self._ancillary, "Q", _WORD_SIZE, ANCILLARY_SIZE)
+        pktinfo_type = struct.pack("=ii", self._family.cmsg_level, self._family.cmsg_type)
+        self._pktinfo_type = int.from_bytes(pktinfo_type, sys.byteorder)
+        self._interfaces = _strided_view(
+            self._ancillary, "I", _CMSGHDR.size + self._family.interface_offset, ANCILLARY_SIZE
+        )
+        self._local_addresses, self._destinations = (
+            _strided_view(self._ancillary, "I", _CMSGHDR.size + at, ANCILLARY_SIZE) for at in (4, 8)
+        )
+        self._first_bytes = _strided_view(self._ancillary, "B", _CMSGHDR.size, ANCILLARY_SIZE)
         self._no_interfaces = memoryview(bytes(4 * self.size)).cast("I")
 
-    def works(self, descriptor: int) -> bool:
+    def is_supported(self, descriptor: int) -> bool:
         """Whether the calls are there, and no filter of system calls is in their way; tried with no datagram."""
         try:
-            _done(_LIBC.recvmmsg(descriptor, self._received_at, 0, _MSG_DONTWAIT, None))
-            _done(_LIBC.sendmmsg(descriptor, self._sent_at, 0, _MSG_DONTWAIT))
+            _check_result(_LIBC.recvmmsg(descriptor, self._recv_headers_address, 0, _MSG_DONTWAIT, None))
+            _check_result(_LIBC.sendmmsg(descriptor, self._send_headers_address, 0, _MSG_DONTWAIT))
         except OSError as error:
-            return error.errno not in _NOT_THERE
+            return error.errno not in _UNSUPPORTED_ERRNOS
         return True
 
-    def receive(self, descriptor: int, most: int) -> int:
+    def receive(self, descriptor: int, max_count: int) -> int:
         """Take what is there, at most `most` datagrams, and return how many; 0 if nothing waits. Raises OSError."""
-        size = most * _MESSAGE
-        self._received[:size] = self._fresh[:size]  # the kernel has overwritten the sizes
-        number: int = _LIBC.recvmmsg(descriptor, self._received_at, most, _MSG_DONTWAIT | _MSG_TRUNC, None)
-        if number > 0:
-            return number
-        return 0 if ctypes.get_errno() == errno.EAGAIN else _done(number)
+        size = max_count * _MMSGHDR_SIZE
+        self._recv_headers[:size] = self._blank_headers[:size]  # the kernel has overwritten the sizes
+        count: int = _LIBC.recvmmsg(descriptor, self._recv_headers_address, max_count, _MSG_DONTWAIT | _MSG_TRUNC, None)
+        if count > 0:
+            return count
+        return 0 if ctypes.get_errno() == errno.EAGAIN else _check_result(count)
 
-    def ports(self, number: int) -> list[int]:
+    def ports(self, count: int) -> list[int]:
         """The source ports of so many, as they are on the wire: big-endian."""
-        return self._ports[:number].tolist()
+        return self._ports[:count].tolist()
 
-    def hosts(self, number: int) -> dict[str, int]:
+    def hosts(self, count: int) -> dict[str, int]:
         """The addresses that so many came from, and how many came from each."""
-        words = [each[:number].tolist() for each in self._hosts]
-        if all(each.count(each[0]) == number for each in words):
-            return {_host(*(each[0] for each in words)): number}
-        return {_host(*host): of_host for host, of_host in Counter(zip(*words, strict=True)).items()}
+        columns = [each[:count].tolist() for each in self._hosts]
+        if all(each.count(each[0]) == count for each in columns):
+            return {_format_host(*(each[0] for each in columns)): count}
+        return {_format_host(*host): host_count for host, host_count in Counter(zip(*columns, strict=True)).items()}
 
-    def alike(self, number: int, apart: frozenset[int]) -> bool:
+    def is_uniform(self, count: int, excluded_lengths: frozenset[int]) -> bool:
         """Whether so many may be given one answer: none has a length in `apart`, or an address to think about.
 
         After it their answers leave from the asked addresses, by whatever interface the route names.
         """
-        if not apart.isdisjoint(self._lengths[:number].tolist()):
+        if not excluded_lengths.isdisjoint(self._lengths[:count].tolist()):
             return False
-        if self._from_nowhere(number):
+        if self._may_have_unspecified_source(count):
             return False
-        if self._asked_size:
-            if self._control_sizes[:number].tolist().count(self._asked_size) != number:
+        if self._pktinfo_size:
+            if self._control_sizes[:count].tolist().count(self._pktinfo_size) != count:
                 return False
-            if self._kinds[:number].tolist().count(self._kind) != number:
+            if self._cmsg_types[:count].tolist().count(self._pktinfo_type) != count:
                 return False
-            if self._asked_many(number):
+            if self._has_multicast_destination(count):
                 return False
-            self._interfaces[:number] = self._no_interfaces[:number]
+            self._interfaces[:count] = self._no_interfaces[:count]
         return True
 
-    def _from_nowhere(self, number: int) -> bool:
+    def _may_have_unspecified_source(self, count: int) -> bool:
         """Return True if one of so many may come from the unspecified address; always if one does."""
-        names, size = self._names, self._family.name_size
-        end = number * size
-        one, two, three = self._family.zeros_at
-        return 0 in names[one:end:size] and 0 in names[two:end:size] and 0 in names[three:end:size]
+        sockaddrs, size = self._sockaddrs, self._family.sockaddr_size
+        end = count * size
+        one, two, three = self._family.zero_offsets
+        return 0 in sockaddrs[one:end:size] and 0 in sockaddrs[two:end:size] and 0 in sockaddrs[three:end:size]
 
-    def _asked_many(self, number: int) -> bool:
+    def _has_multicast_destination(self, count: int) -> bool:
         """Whether one asked a broadcast or multicast address; on IPv6 a link-local one has to be thought about, too."""
-        if self._family.level == socket.IPPROTO_IPV6:
-            return max(self._first_bytes[:number]) >= _NO_PLAIN_SOURCE
-        return self._locals[:number].tolist() != self._asked[:number].tolist()
+        if self._family.cmsg_level == socket.IPPROTO_IPV6:
+            return max(self._first_bytes[:count]) >= _FIRST_SPECIAL_IPV6_BYTE
+        return self._local_addresses[:count].tolist() != self._destinations[:count].tolist()
 
-    def send(self, descriptor: int, first: int, number: int, answer: bytes) -> int:
+    def send(self, descriptor: int, first: int, count: int, response: bytes) -> int:
         """Give so many, from `first` on, one answer; how many were sent, at least one. Raises OSError."""
-        if answer != self._answer:
-            self._answer = answer
-            self._answer_kept = ctypes.create_string_buffer(answer, len(answer))
-            self._pieces[self.size] = _Piece(ctypes.addressof(self._answer_kept), len(answer))
-        sent: int = _LIBC.sendmmsg(descriptor, self._sent_at + first * _MESSAGE, number, _MSG_DONTWAIT)
-        return sent if sent > 0 else _done(sent)
+        if response != self._response:
+            self._response = response
+            self._response_buffer = ctypes.create_string_buffer(response, len(response))
+            self._iovecs[self.size] = _Iovec(ctypes.addressof(self._response_buffer), len(response))
+        sent: int = _LIBC.sendmmsg(descriptor, self._send_headers_address + first * _MMSGHDR_SIZE, count, _MSG_DONTWAIT)
+        return sent if sent > 0 else _check_result(sent)
 
-    def datagrams(self, number: int) -> Iterator[tuple[bytes, Sender]]:
+    def datagrams(self, count: int) -> Iterator[tuple[bytes, SourceAddress]]:
         """So many, one by one: how each begins, and where it came from."""
-        for each in range(number):
-            at = each * BEGINNING
-            beginning = bytes(self._beginnings[at : at + min(self._lengths[each], BEGINNING)])
-            yield beginning, Sender.of(self._source(each), self._control_messages(each))
+        for index in range(count):
+            at = index * SNAPLEN
+            data = bytes(self._data[at : at + min(self._lengths[index], SNAPLEN)])
+            yield data, SourceAddress.from_recvmsg(self._source(index), self._control_messages(index))
 
-    def _source(self, number: int) -> tuple[object, ...]:
-        at = number * self._family.name_size
-        if self._family.level == socket.IPPROTO_IP:
-            port, host = struct.unpack_from("!2xH4s", self._names, at)
+    def _source(self, index: int) -> tuple[object, ...]:
+        offset = index * self._family.sockaddr_size
+        if self._family.cmsg_level == socket.IPPROTO_IP:
+            port, host = struct.unpack_from("!2xH4s", self._sockaddrs, offset)
             return socket.inet_ntop(socket.AF_INET, host), port
-        port, flow, host = struct.unpack_from("!2xHI16s", self._names, at)
-        (scope,) = struct.unpack_from("=I", self._names, at + 24)
+        port, flow, host = struct.unpack_from("!2xHI16s", self._sockaddrs, offset)
+        (scope,) = struct.unpack_from("=I", self._sockaddrs, offset + 24)
         return socket.inet_ntop(socket.AF_INET6, host), port, flow, scope
 
-    def _control_messages(self, number: int) -> Iterator[ControlMessage]:
-        at = number * CONTROL_SIZE
-        end = at + self._control_sizes[number]
-        while at + _CONTROL.size <= end:
-            size, level, kind = _CONTROL.unpack_from(self._controls, at)
-            if size < _CONTROL.size:
+    def _control_messages(self, index: int) -> Iterator[ControlMessage]:
+        offset = index * ANCILLARY_SIZE
+        end = offset + self._control_sizes[index]
+        while offset + _CMSGHDR.size <= end:
+            size, level, kind = _CMSGHDR.unpack_from(self._ancillary, offset)
+            if size < _CMSGHDR.size:
                 return
-            yield level, kind, bytes(self._controls[at + _CONTROL.size : min(at + size, end)])
-            at += -(-size // _WORD) * _WORD
+            yield level, kind, bytes(self._ancillary[offset + _CMSGHDR.size : min(offset + size, end)])
+            offset += -(-size // _WORD_SIZE) * _WORD_SIZE
 
 
 @lru_cache
-def _host(*words: int) -> str:
+def _format_host(*u32s: int) -> str:
     """An address from its words."""
-    family = socket.AF_INET if len(words) == 1 else socket.AF_INET6
-    return socket.inet_ntop(family, struct.pack(f"={len(words)}I", *words))
+    family = socket.AF_INET if len(u32s) == 1 else socket.AF_INET6
+    return socket.inet_ntop(family, struct.pack(f"={len(u32s)}I", *u32s))
 
 
-def _done(result: int) -> int:
+def _check_result(result: int) -> int:
     if result < 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))
+        error_number = ctypes.get_errno()
+        raise OSError(error_number, os.strerror(error_number))
     return result

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet.base import BasePort
 
-from echotime.ports.adopted import adopted
-from echotime.ports.target import settled, target
-from echotime.sockopt.apply import Reading, apply, apply_late, read
-from echotime.sockopt.assignment import Assignment, chosen
+from echotime.ports.adopted import adopt_socket
+from echotime.ports.target import effective_options, socket_kind
+from echotime.sockopt.apply import ReadBack, apply, apply_after_bind, read_back
+from echotime.sockopt.assignment import Assignment, select_assignments
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 
-class OptionedPort(BasePort):
+class SockoptPortMixin(BasePort):
     """A mixin in front of tcp.Port or udp.Port; the class that mixes takes (port, served, interface=...)."""
 
     interface: str
@@ -26,40 +26,40 @@ class OptionedPort(BasePort):
     _adopted = False
     _created: Socket | None = None
 
-    def take_options(self, transport: str, asked: Sequence[Assignment]) -> None:
+    def select_options(self, transport: str, sockopts: Sequence[Assignment]) -> None:
         """Keep of `asked` what fits this port, and what is set where nothing was asked."""
-        self.kind = target(transport, self.interface)
-        self._asked = chosen(asked, self.kind)
-        self._settled = settled(transport, self.interface, asked)
+        self.kind = socket_kind(transport, self.interface)
+        self._sockopts = select_assignments(sockopts, self.kind)
+        self._effective_options = effective_options(transport, self.interface, sockopts)
 
     @classmethod
-    def adopt(cls, descriptor: int, served: Any, **options: Any) -> Self:
+    def adopt(cls, descriptor: int, handler: Any, **options: Any) -> Self:
         """A port on a socket that is bound (for TCP: listening) already; `options` as for the constructor.
 
         The descriptor is duplicated and stays the caller's. Raises WrongDescriptor.
         """
-        sock = adopted(descriptor, cls.socketType)
+        sock = adopt_socket(descriptor, cls.socketType)
         host, number = sock.getsockname()[:2]
-        port = cls(number, served, interface=host, **options)  # type: ignore[call-arg]
+        port = cls(number, handler, interface=host, **options)  # type: ignore[call-arg]
         port._preexistingSocket = sock
         port._adopted = True
         return port
 
     @property
-    def passed_in(self) -> Socket | None:
+    def adopted_socket(self) -> Socket | None:
         """The socket that it was given, if it was adopted."""
         return self._preexistingSocket if self._adopted else None
 
     def createInternetSocket(self) -> Socket:
-        """A socket with its options set, not bound yet. Raises OSError or OptionFailed."""
+        """A socket with its options set, not bound yet. Raises OSError or OptionError."""
         self._created = super().createInternetSocket()
-        apply(self._created, self._settled)
+        apply(self._created, self._effective_options)
         return self._created
 
     def startListening(self) -> None:
         """Bind (and listen); on an adopted socket set the options that can still have an effect."""
         if self._preexistingSocket is not None:
-            apply_late(self._preexistingSocket, self._settled)
+            apply_after_bind(self._preexistingSocket, self._effective_options)
         try:
             super().startListening()  # type: ignore[misc]
         except Exception:
@@ -68,18 +68,18 @@ class OptionedPort(BasePort):
                 self._created.close()
             raise
 
-    def change(self, asked: Assignment) -> Reading:
-        """Set an option on the live socket, and for what it accepts from now on. Raises OptionFailed.
+    def set_option(self, assignment: Assignment) -> ReadBack:
+        """Set an option on the live socket, and for what it accepts from now on. Raises OptionError.
 
         What only bind looks at is the caller's to refuse.
         """
-        apply(self.socket, [asked])
-        self._asked, self._settled = (
-            (*(each for each in options if each.option != asked.option), asked)
-            for options in (self._asked, self._settled)
+        apply(self.socket, [assignment])
+        self._sockopts, self._effective_options = (
+            (*(each for each in options if each.option != assignment.option), assignment)
+            for options in (self._sockopts, self._effective_options)
         )
-        return read(self.socket, asked)
+        return read_back(self.socket, assignment)
 
-    def readings(self) -> list[Reading]:
+    def read_back(self) -> list[ReadBack]:
         """What was asked of this socket and what the kernel says, in the order of setting."""
-        return [read(self.socket, each, bound_before=self._adopted) for each in self._asked]
+        return [read_back(self.socket, each, was_bound=self._adopted) for each in self._sockopts]

@@ -12,7 +12,7 @@ from twisted.internet.base import BasePort
 from twisted.python.failure import Failure
 
 
-class ShutDown(Exception):
+class SocketShutDown(Exception):
     """Another process called shutdown(2) for the socket, through a descriptor of its own."""
 
     def __str__(self) -> str:
@@ -26,13 +26,13 @@ def is_shut_down(sock: socket.socket) -> bool:
     return any(event & (select.POLLHUP | select.POLLRDHUP) for _, event in poll.poll(0))
 
 
-class OwnedPort(BasePort):
+class LossNotifyingPort(BasePort):
     """A mixin in front of tcp.Port or udp.Port, for all reasons: the reactor ends a port at any error in its doRead."""
 
     direct_dispatch = True
     """Lets echotime.reactor call this port without a log context for each event."""
     reactor: Any
-    lost: Callable[[Failure], object] | None = None
+    on_lost: Callable[[Failure], object] | None = None
     """Who is told why, once all is closed."""
     _stopping = False
 
@@ -43,7 +43,7 @@ class OwnedPort(BasePort):
 
     def readConnectionLost(self, reason: Failure) -> None:
         """What the reactor calls when it sees nothing but a hang-up."""
-        self.connectionLost(Failure(ShutDown()))
+        self.connectionLost(Failure(SocketShutDown()))
 
     def connectionLost(self, reason: Any = None) -> None:
         """It is over."""
@@ -51,5 +51,5 @@ class OwnedPort(BasePort):
         try:
             super().connectionLost(reason)
         finally:
-            if not stopping and self.lost is not None:
-                self.lost(reason or Failure(main.CONNECTION_LOST))
+            if not stopping and self.on_lost is not None:
+                self.on_lost(reason or Failure(main.CONNECTION_LOST))

@@ -15,48 +15,48 @@ import socket
 import struct
 
 _SO_ATTACH_FILTER = 26
-_INSTRUCTION = struct.Struct("=HBBI")
-_LOAD_WORD, _LOAD_HALF_WORD, _JUMP_IF_NOT_LESS, _JUMP_IF_EQUAL, _RETURN = 0x20, 0x28, 0x35, 0x15, 0x06
-_PROTOCOL = 2**32 - 0x1000
+_SOCK_FILTER = struct.Struct("=HBBI")
+_LOAD_WORD, _LOAD_HALF_WORD, _JUMP_IF_GREATER_OR_EQUAL, _JUMP_IF_EQUAL, _RETURN = 0x20, 0x28, 0x35, 0x15, 0x06
+_AD_PROTOCOL = 2**32 - 0x1000
 """SKF_AD_PROTOCOL of linux/filter.h: where the Ethernet type is loaded from."""
-_NETWORK_HEADER = 2**32 - 0x100000
+_NET_OFF = 2**32 - 0x100000
 """SKF_NET_OFF."""
 _ETH_P_IPV6 = 0x86DD
-_NO_MAPPED_SOURCE = (
-    (_LOAD_WORD, 0, 0, _PROTOCOL),
+_DROP_V4MAPPED = (
+    (_LOAD_WORD, 0, 0, _AD_PROTOCOL),
     (_JUMP_IF_EQUAL, 0, 7, _ETH_P_IPV6),
-    (_LOAD_WORD, 0, 0, _NETWORK_HEADER + 8),  # the source address
+    (_LOAD_WORD, 0, 0, _NET_OFF + 8),  # the source address
     (_JUMP_IF_EQUAL, 0, 5, 0),
-    (_LOAD_WORD, 0, 0, _NETWORK_HEADER + 12),
+    (_LOAD_WORD, 0, 0, _NET_OFF + 12),
     (_JUMP_IF_EQUAL, 0, 3, 0),
-    (_LOAD_WORD, 0, 0, _NETWORK_HEADER + 16),
+    (_LOAD_WORD, 0, 0, _NET_OFF + 16),
     (_JUMP_IF_EQUAL, 0, 1, 0xFFFF),
     (_RETURN, 0, 0, 0),
 )
 """Drops IPv6 packets from ::ffff:0:0/96 and goes on after itself with all others."""
-_ALL = 0x40000
+_ACCEPT = 0x40000
 """More bytes than a datagram has."""
 
 
-def program(lowest: int, own: int = 0, *, ipv6: bool = False) -> bytes:
+def build_program(min_port: int, own_port: int = 0, *, ipv6: bool = False) -> bytes:
     """Takes what comes from port `lowest` or a higher one, or from port `own`; it sees the UDP header first.
 
     What a socket on a low port sends to itself has to pass, too. With `ipv6` packets with a mapped source are dropped.
     """
     instructions = [
         (_LOAD_HALF_WORD, 0, 0, 0),  # the source port
-        (_JUMP_IF_NOT_LESS, 1, 0, lowest),
+        (_JUMP_IF_GREATER_OR_EQUAL, 1, 0, min_port),
         (_RETURN, 0, 0, 0),
-        (_RETURN, 0, 0, _ALL),
+        (_RETURN, 0, 0, _ACCEPT),
     ]
-    if 0 < own < lowest:
-        instructions[1:2] = [(_JUMP_IF_NOT_LESS, 2, 0, lowest), (_JUMP_IF_EQUAL, 1, 0, own)]
-    return b"".join(_INSTRUCTION.pack(*each) for each in (*(_NO_MAPPED_SOURCE if ipv6 else ()), *instructions))
+    if 0 < own_port < min_port:
+        instructions[1:2] = [(_JUMP_IF_GREATER_OR_EQUAL, 2, 0, min_port), (_JUMP_IF_EQUAL, 1, 0, own_port)]
+    return b"".join(_SOCK_FILTER.pack(*each) for each in (*(_DROP_V4MAPPED if ipv6 else ()), *instructions))
 
 
-def attach(sock: socket.socket, lowest: int, own: int = 0) -> None:
+def attach(sock: socket.socket, min_port: int, own_port: int = 0) -> None:
     """Drop from now on what comes from a lower port. Takes no privilege on UDP. Raises OSError."""
-    filtering = program(lowest, own, ipv6=sock.family == socket.AF_INET6)
-    kept = ctypes.create_string_buffer(filtering, len(filtering))
-    wanted = struct.pack("@HP", len(filtering) // _INSTRUCTION.size, ctypes.addressof(kept))
-    sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, wanted)
+    instructions = build_program(min_port, own_port, ipv6=sock.family == socket.AF_INET6)
+    buffer = ctypes.create_string_buffer(instructions, len(instructions))
+    sock_fprog = struct.pack("@HP", len(instructions) // _SOCK_FILTER.size, ctypes.addressof(buffer))
+    sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, sock_fprog)

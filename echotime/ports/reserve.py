@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-class Reserve:
+class ReservedFD:
     """One descriptor, or none, where not even that can be had."""
 
     def __init__(self) -> None:
         self._descriptor: int | None = None
 
-    def keep(self) -> None:
+    def acquire(self) -> None:
         """Take it, unless it is held."""
         if self._descriptor is None:
             try:
@@ -25,7 +25,7 @@ class Reserve:
                 self._descriptor = None
 
     @contextmanager
-    def given_up(self) -> Iterator[None]:
+    def released(self) -> Iterator[None]:
         """Let somebody else have it for a while."""
         if self._descriptor is not None:
             os.close(self._descriptor)
@@ -33,8 +33,8 @@ class Reserve:
         try:
             yield
         finally:
-            self.keep()
+            self.acquire()
 
 
-RESERVE = Reserve()
+RESERVED_FD = ReservedFD()
 """That of this process."""

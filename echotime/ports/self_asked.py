@@ -9,39 +9,39 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-_SIZE = 16
+_TOKEN_SIZE = 16
 """Bytes of a question: nobody guesses it, and as much of a datagram is kept however many are taken at a time."""
 
 
-class SelfAsked:
+class SelfProbe:
     """Knows its own questions by a secret, and answers by being owed and coming from where was asked.
 
     Over IPv6 that may be forged by a neighbour, unless it is the loopback address.
     """
 
     def __init__(self) -> None:
-        self.question = os.urandom(_SIZE)
-        self._owed = 0
+        self.token = os.urandom(_TOKEN_SIZE)
+        self._pending = 0
         self._address: tuple[Any, ...] = ()
-        self._hears: Callable[[bytes], bool] = lambda datagram: False
+        self._on_reply: Callable[[bytes], bool] = lambda datagram: False
 
-    def listen(self, address: tuple[Any, ...], hears: Callable[[bytes], bool]) -> None:
+    def expect_from(self, address: tuple[Any, ...], on_reply: Callable[[bytes], bool]) -> None:
         """From now on `hears` is told what may be an answer from there, and says whether it is one.
 
         Answers to earlier questions that are still under way are heard as well.
         """
-        self._address, self._hears = address, hears
+        self._address, self._on_reply = address, on_reply
 
-    def asks(self, datagram: bytes) -> bool:
+    def is_probe(self, datagram: bytes) -> bool:
         """Whether what the socket sent to itself is a question, which the protocol is to answer."""
-        if datagram != self.question:
+        if datagram != self.token:
             return False
-        self._owed += 1
+        self._pending += 1
         return True
 
-    def answers(self, datagram: bytes, source: tuple[Any, ...]) -> bool:
+    def is_reply(self, datagram: bytes, source: tuple[Any, ...]) -> bool:
         """Whether it is an answer, whoever waits for it."""
-        if not self._owed or source != self._address or datagram == self.question or not self._hears(datagram):
+        if not self._pending or source != self._address or datagram == self.token or not self._on_reply(datagram):
             return False
-        self._owed -= 1
+        self._pending -= 1
         return True

@@ -4,27 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from echotime.sockopt.assignment import Assignment, chosen
+from echotime.sockopt.assignment import Assignment, select_assignments
 from echotime.sockopt.catalogue import BY_NAME
-from echotime.sockopt.option import Target
+from echotime.sockopt.option import SocketTraits
 
 _ANY_IPV4 = frozenset({"", "0.0.0.0"})
 _ANY_IPV6 = "::"
 
 
-def target(transport: str, interface: str) -> Target:
+def socket_kind(transport: str, interface: str) -> SocketTraits:
     """The kind of socket on an address; ``::`` makes one for both IP versions."""
     if interface == _ANY_IPV6:
-        return Target(transport, frozenset({4, 6}))
-    return Target(transport, frozenset({6 if ":" in interface else 4}))
+        return SocketTraits(transport, frozenset({4, 6}))
+    return SocketTraits(transport, frozenset({6 if ":" in interface else 4}))
 
 
-def settled(transport: str, interface: str, asked: Iterable[Assignment]) -> tuple[Assignment, ...]:
+def effective_options(transport: str, interface: str, sockopts: Iterable[Assignment]) -> tuple[Assignment, ...]:
     """All that is set on a socket: the daemon's own choices, overruled by what was asked and fits."""
-    return chosen((*_own(transport, interface), *asked), target(transport, interface))
+    return select_assignments((*_default_options(transport, interface), *sockopts), socket_kind(transport, interface))
 
 
-def _own(transport: str, interface: str) -> list[Assignment]:
+def _default_options(transport: str, interface: str) -> list[Assignment]:
     # on UDP, SO_REUSEADDR before bind would share the port with any other socket that has it, whichever binds first
     names = {"SO_REUSEADDR": int(transport == "tcp")}
     if transport == "tcp":

@@ -15,19 +15,19 @@ from twisted.logger import Logger
 
 from echotime.ports.accepting import AcceptingPort
 from echotime.ports.connection import EchoConnection, close_blocks
-from echotime.ports.optioned import OptionedPort
-from echotime.sockopt.apply import OptionFailed, Reading, apply
+from echotime.ports.optioned import SockoptPortMixin
+from echotime.sockopt.apply import OptionError, ReadBack, apply
 from echotime.sockopt.assignment import Assignment
 from echotime.sockopt.option import OnAccept
-from echotime.sockopt.tcp_info import tcp_info
+from echotime.sockopt.tcp_info import read_tcp_info
 
 
-class EchoPort(OptionedPort, AcceptingPort):  # type: ignore[misc]  # Twisted's stopListening has an alias
+class EchoPort(SockoptPortMixin, AcceptingPort):  # type: ignore[misc]  # Twisted's stopListening has an alias
     """A TCP port for EchoFactory, or for any factory whose protocols take one message per dataReceived.
 
     `asked` are socket options; those that fit a TCP socket on `interface` are set. SO_REUSEADDR and TCP_NODELAY are on
     unless asked off. `message_size` is the size of a read in bytes. startListening raises CannotListenError, OSError
-    (from listen(2)) or OptionFailed, and then nothing listens.
+    (from listen(2)) or OptionError, and then nothing listens.
     """
 
     transport = EchoConnection  # type: ignore[assignment]  # Twisted wants a constructor that takes any tcp.Port
@@ -40,48 +40,52 @@ class EchoPort(OptionedPort, AcceptingPort):  # type: ignore[misc]  # Twisted's 
         *,
         interface: str = "",
         backlog: int = 1024,
-        asked: Sequence[Assignment] = (),
+        sockopts: Sequence[Assignment] = (),
         message_size: int = 4096,
         reactor: Any = None,
     ) -> None:
         super().__init__(port, factory, backlog, interface, reactor)
         self.message_size = message_size
-        self.take_options("tcp", asked)
-        self._look_through()
+        self.select_options("tcp", sockopts)
+        self._derive_connection_options()
 
     def startListening(self) -> None:
         """Listen; on a socket that listens already make the accept queue longer if `backlog` asks for it."""
         super().startListening()
-        if self._adopted and tcp_info(self.socket).limit < self.backlog:
-            self.listen_again(self.backlog)
+        if self._adopted and read_tcp_info(self.socket).accept_queue_limit < self.backlog:
+            self.set_backlog(self.backlog)
 
-    def change(self, asked: Assignment) -> Reading:
-        """Set an option on the listener and for connections accepted from now on. Raises OptionFailed."""
-        reading = super().change(asked)
-        self._look_through()
+    def set_option(self, assignment: Assignment) -> ReadBack:
+        """Set an option on the listener and for connections accepted from now on. Raises OptionError."""
+        reading = super().set_option(assignment)
+        self._derive_connection_options()
         return reading
 
-    def listen_again(self, backlog: int) -> None:
+    def set_backlog(self, backlog: int) -> None:
         """Change the limit of the accept queue while listening; see listen(2)."""
         self.socket.listen(backlog)
         self.backlog = backlog
 
-    def _look_through(self) -> None:
+    def _derive_connection_options(self) -> None:
         """Work out which of the options concern connections."""
-        self.lingers = any(map(close_blocks, self._settled))
-        self.handed_down = tuple(each for each in self._asked if each.option.on_accept is not OnAccept.LISTENER_ONLY)
+        self.lingers = any(map(close_blocks, self._effective_options))
+        self.inherited_options = tuple(
+            each for each in self._sockopts if each.option.on_accept is not OnAccept.LISTENER_ONLY
+        )
         """Options asked for that connections inherit."""
-        self.again = [each for each in self._settled if each.option.on_accept is OnAccept.SET_AGAIN]
+        self.reapplied_options = [
+            each for each in self._effective_options if each.option.on_accept is OnAccept.REAPPLIED
+        ]
         """Options that Linux does not copy to connections."""
-        settled = {each.option.name: each.value for each in self._settled}
-        self.holds_output = settled["TCP_NODELAY"] == 1 and not settled.get("TCP_CORK")
+        values = {each.option.name: each.value for each in self._effective_options}
+        self.holds_output = values["TCP_NODELAY"] == 1 and not values.get("TCP_CORK")
         """True if setting TCP_NODELAY on a connection changes nothing, but flushes what MSG_MORE has held back."""
 
-    def set_again(self, connection: socket.socket) -> None:
+    def reapply_options(self, connection: socket.socket) -> None:
         """Set on an accepted connection what Linux does not copy from the listener."""
         try:
-            apply(connection, self.again)
-        except OptionFailed as failed:
+            apply(connection, self.reapplied_options)
+        except OptionError as failed:
             # The next connection would fail alike: log it once and go on without.
-            self.again = []
+            self.reapplied_options = []
             self._log.warn("not set on connections: {reason}", reason=str(failed))

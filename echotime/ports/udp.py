@@ -11,16 +11,16 @@ from functools import partial
 
 from echotime.ports import mmsg
 from echotime.ports.udp_single import SingleDatagramPort
-from echotime.sockopt.apply import Reading
+from echotime.sockopt.apply import ReadBack
 from echotime.sockopt.assignment import Assignment
 from echotime.sockopt.catalogue import BY_NAME
 
-_UNWATCHED_BATCH = 16
+_MIN_PAUSED_BATCH = 16
 """Smallest batch for which leaving epoll while sending pays for its two system calls.
 
 Each datagram that leaves wakes whoever waits for space in the send buffer, our own epoll included.
 """
-_SMALLEST_BATCH = 2
+_MIN_BATCH = 2
 """Datagrams to ask for when few come: one more than a lone client sends, so that its arrival alone says it is alone."""
 
 
@@ -30,9 +30,9 @@ class TimePort(SingleDatagramPort):
     max_per_call = 256
     """Datagrams one doRead serves before the reactor serves others."""
     _batch: mmsg.Batch | None = None
-    _unwatched = False
+    _reading_paused = False
     """True while doRead has stopped reading for as long as it sends."""
-    _size = _SMALLEST_BATCH
+    _next_batch_size = _MIN_BATCH
     """Datagrams to ask for in the next recvmmsg(2). It grows under load: a lone client is answered at once."""
 
     def startListening(self) -> None:
@@ -40,25 +40,27 @@ class TimePort(SingleDatagramPort):
         super().startListening()
         self._own_port = socket.htons(self.getHost().port)
         if self._prepare():
-            self.io_method = f"recvmmsg and sendmmsg, {self.batch} datagrams a call"
+            self.io_method = f"recvmmsg and sendmmsg, {self.batch_size} datagrams a call"
 
-    def change(self, asked: Assignment) -> Reading:
-        """Set an option on the live socket. Raises OptionFailed. IP_PKTINFO may be on or off from now on."""
-        reading = super().change(asked)
+    def set_option(self, assignment: Assignment) -> ReadBack:
+        """Set an option on the live socket. Raises OptionError. IP_PKTINFO may be on or off from now on."""
+        reading = super().set_option(assignment)
         if self._batch is not None:
             self._prepare()
         return reading
 
     def _prepare(self) -> bool:
-        if not mmsg.available():
+        if not mmsg.is_available():
             return False
         # IP_PKTINFO on an IPv6 socket, too: it tells of the IPv4 datagrams that the socket takes
         names = ["IP_PKTINFO", "IPV6_RECVPKTINFO"][: 2 if self.addressFamily == socket.AF_INET6 else 1]
         options = [BY_NAME[name] for name in names]
         pktinfo = any(self.socket.getsockopt(each.level_number, each.number) for each in options)
-        batch = mmsg.Batch(self.batch, self.addressFamily, asked_address=pktinfo)
+        batch = mmsg.Batch(self.batch_size, self.addressFamily, pktinfo=pktinfo)
         # without the filter each source port has to be looked at
-        self._batch = batch if batch.works(self.fileno()) and (self.filtered or not self.lowest_port) else None
+        self._batch = (
+            batch if batch.is_supported(self.fileno()) and (self.kernel_filtered or not self.min_source_port) else None
+        )
         return self._batch is not None
 
     def doRead(self) -> Exception | None:
@@ -68,65 +70,69 @@ class TimePort(SingleDatagramPort):
         try:
             return self._receive(self._batch)
         finally:
-            if self._unwatched and self.connected:
-                self._unwatched = False
+            if self._reading_paused and self.connected:
+                self._reading_paused = False
                 self.startReading()
 
     def _receive(self, batch: mmsg.Batch) -> Exception | None:
-        left = self.max_per_call
-        while left > 0:
-            most = min(self._size, left)
+        remaining = self.max_per_call
+        while remaining > 0:
+            max_count = min(self._next_batch_size, remaining)
             try:
-                number = batch.receive(self.fileno(), most)
+                count = batch.receive(self.fileno(), max_count)
             except OSError as error:
-                self._not_received(error)
-                left -= 1
+                self._handle_receive_error(error)
+                remaining -= 1
                 continue
-            if not number:
-                return None if left < self.max_per_call else self._why_nothing()
-            if number >= _UNWATCHED_BATCH and not self._unwatched:
-                self._unwatched = True
+            if not count:
+                return None if remaining < self.max_per_call else self._check_shut_down()
+            if count >= _MIN_PAUSED_BATCH and not self._reading_paused:
+                self._reading_paused = True
                 self.stopReading()
-            self._serve(batch, number)
-            left -= number
-            if number < most:  # nothing waits any more
-                self._size = max(_SMALLEST_BATCH, number)
+            self._serve(batch, count)
+            remaining -= count
+            if count < max_count:  # nothing waits any more
+                self._next_batch_size = max(_MIN_BATCH, count)
                 break
-            self._size = min(2 * number, batch.size)
+            self._next_batch_size = min(2 * count, batch.size)
         return None
 
-    def _serve(self, batch: mmsg.Batch, number: int) -> None:
+    def _serve(self, batch: mmsg.Batch, count: int) -> None:
         try:
-            answer = self.protocol.answer_to(number) if self._can_batch(batch, number) else None
+            response = self.protocol.answer_to(count) if self._can_batch(batch, count) else None
         except Exception:
             self._log.failure("a datagram could not be handled")
             return
-        if answer is not None:
-            self._answer(batch, number, answer)
+        if response is not None:
+            self._send_responses(batch, count, response)
             return
-        for datagram, sender in batch.datagrams(number):
-            self._deliver(datagram, sender)
+        for datagram, source in batch.datagrams(count):
+            self._deliver(datagram, source)
 
-    def _can_batch(self, batch: mmsg.Batch, number: int) -> bool:
+    def _can_batch(self, batch: mmsg.Batch, count: int) -> bool:
         """Return True if none of the datagrams needs a look of its own."""
         if self.protocol.all_apart:
             return False
-        ports = batch.ports(number)
-        apart = self.protocol.ports_apart
-        if self._own_port in ports or (apart and not frozenset(map(socket.ntohs, ports)).isdisjoint(apart)):
+        ports = batch.ports(count)
+        excluded_ports = self.protocol.ports_apart
+        if self._own_port in ports or (
+            excluded_ports and not frozenset(map(socket.ntohs, ports)).isdisjoint(excluded_ports)
+        ):
             return False
-        return batch.alike(number, self.protocol.apart) and self.protocol.room_for(number, partial(batch.hosts, number))
+        return batch.is_uniform(count, self.protocol.apart) and self.protocol.room_for(
+            count, partial(batch.hosts, count)
+        )
 
-    def _answer(self, batch: mmsg.Batch, number: int, answer: bytes) -> None:
+    def _send_responses(self, batch: mmsg.Batch, count: int, response: bytes) -> None:
         """Send the answers; count what cannot be sent, and go on with the rest."""
-        done, tried = 0, -1
-        while done < number:
+        sent, retried_at = 0, -1
+        while sent < count:
             try:
-                done += batch.send(self.fileno(), done, number - done, answer)
+                sent += batch.send(self.fileno(), sent, count - sent, response)
             except OSError as error:
                 # the error may be about an earlier answer, and this one has not been tried yet
-                if done != tried and self._empty_error_queue():
-                    tried = done
+                if sent != retried_at and self._empty_error_queue():
+                    retried_at = sent
                 else:
                     self._count("send", error)
-                    done += 1
+                    sent += 1

@@ -21,27 +21,27 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from echotime.ports import port_filter
-from echotime.ports.asked_address import CONTROL_SIZE, Sender
-from echotime.ports.optioned import OptionedPort
-from echotime.ports.own_address import MAPPED, is_ours
-from echotime.ports.owned import OwnedPort, ShutDown, is_shut_down
-from echotime.ports.self_asked import SelfAsked
+from echotime.ports.asked_address import ANCILLARY_SIZE, SourceAddress
+from echotime.ports.optioned import SockoptPortMixin
+from echotime.ports.own_address import V4MAPPED_PREFIX, is_local
+from echotime.ports.owned import LossNotifyingPort, SocketShutDown, is_shut_down
+from echotime.ports.self_asked import SelfProbe
 from echotime.sockopt.assignment import Assignment
 from echotime.sockopt.errno_name import errno_name
-from echotime.sockopt.error_queue import take_errors
-from echotime.sockopt.meminfo import dropped
+from echotime.sockopt.error_queue import read_errors
+from echotime.sockopt.meminfo import dropped_datagrams
 
-_UNSPECIFIED = frozenset({"0.0.0.0", "::", f"{MAPPED}0.0.0.0"})
+_UNSPECIFIED_ADDRESSES = frozenset({"0.0.0.0", "::", f"{V4MAPPED_PREFIX}0.0.0.0"})
 """Sources that a neighbour can forge. The kernel sends an answer to one of them to a loopback address."""
-_NOTHING_THERE = frozenset({errno.EAGAIN, errno.EWOULDBLOCK})
+_WOULD_BLOCK_ERRNOS = frozenset({errno.EAGAIN, errno.EWOULDBLOCK})
 
 
-class SingleDatagramPort(OwnedPort, OptionedPort, udp.Port):
+class SingleDatagramPort(LossNotifyingPort, SockoptPortMixin, udp.Port):
     """A UDP port for TimeProtocol, or for any DatagramProtocol that answers where it was asked.
 
     `asked` are the options that were asked for, of which those that fit a UDP socket on `interface` are set,
     over the port's own: SO_REUSEADDR off, which adopted sockets may have on, and IP_PKTINFO or IPV6_RECVPKTINFO on a
-    wildcard address. startListening raises CannotListenError or OptionFailed.
+    wildcard address. startListening raises CannotListenError or OptionError.
 
     Datagrams from ports below `lowest_port` are dropped in the kernel. Those from the port's own address and from the
     unspecified address are not answered; nor are those to a broadcast or multicast address, unless `answer_broadcast`.
@@ -52,7 +52,7 @@ class SingleDatagramPort(OwnedPort, OptionedPort, udp.Port):
 
     io_method = "recvmsg and sendmsg, one datagram a call"
     """The system calls in use, for the log."""
-    batch = 64
+    batch_size = 64
     """Datagrams read in one call, so that everybody else in the process gets a turn."""
     _log = Logger()
 
@@ -62,71 +62,71 @@ class SingleDatagramPort(OwnedPort, OptionedPort, udp.Port):
         protocol: DatagramProtocol,
         *,
         interface: str = "",
-        asked: Sequence[Assignment] = (),
+        sockopts: Sequence[Assignment] = (),
         datagram_size: int = 8192,
-        lowest_port: int = 1024,
+        min_source_port: int = 1024,
         answer_broadcast: bool = False,
         reactor: Any = None,
     ) -> None:
         super().__init__(port, protocol, interface, datagram_size, reactor)
         self.errors: Counter[str] = Counter()
-        self.lowest_port = lowest_port
+        self.min_source_port = min_source_port
         self.answer_broadcast = answer_broadcast
-        self.filtered = False
+        self.kernel_filtered = False
         """Whether the kernel drops what comes from lower ports; if not, it is done here."""
-        self.self_asked = SelfAsked()
-        self.take_options("udp", asked)
+        self.self_probe = SelfProbe()
+        self.select_options("udp", sockopts)
 
     def createInternetSocket(self) -> Socket:
         """As every port of ours, with the filter for source ports."""
         sock = super().createInternetSocket()
-        self._filter(sock)
+        self._attach_filter(sock)
         return sock
 
-    def _filter(self, sock: Socket) -> None:
-        if not self.lowest_port:
+    def _attach_filter(self, sock: Socket) -> None:
+        if not self.min_source_port:
             return
         try:
-            port_filter.attach(sock, self.lowest_port, sock.getsockname()[1] or self.port)
+            port_filter.attach(sock, self.min_source_port, sock.getsockname()[1] or self.port)
         except OSError as error:
             self._log.warn(
                 "datagrams from ports below {port} cannot be dropped by the kernel: {reason}; it is done later",
-                port=self.lowest_port,
+                port=self.min_source_port,
                 reason=errno_name(error),
             )
         else:
-            self.filtered = True
+            self.kernel_filtered = True
 
-    def answer_from(self, lowest_port: int) -> None:
+    def set_min_source_port(self, min_source_port: int) -> None:
         """Drop what comes from ports below, from now on."""
-        self.lowest_port, self.filtered = lowest_port, False
-        self._filter(self.socket)
+        self.min_source_port, self.kernel_filtered = min_source_port, False
+        self._attach_filter(self.socket)
 
     def startListening(self) -> None:
         """Bind, with the filter for source ports; an adopted socket gets it here."""
         if self._preexistingSocket is not None:
-            self._filter(self._preexistingSocket)
+            self._attach_filter(self._preexistingSocket)
         super().startListening()
 
     def doRead(self) -> Exception | None:
         """Hand at most `batch` datagrams to the protocol. An exception is returned for a socket that is shut."""
-        for number in range(self.batch):
+        for number in range(self.batch_size):
             try:
-                datagram, control, _flags, address = self.socket.recvmsg(self.maxPacketSize, CONTROL_SIZE)
+                datagram, ancillary, _flags, address = self.socket.recvmsg(self.maxPacketSize, ANCILLARY_SIZE)
             except OSError as error:
-                if error.errno in _NOTHING_THERE:
-                    return None if number else self._why_nothing()
-                self._not_received(error)
+                if error.errno in _WOULD_BLOCK_ERRNOS:
+                    return None if number else self._check_shut_down()
+                self._handle_receive_error(error)
             else:
-                self._deliver(datagram, Sender.of(address, control))
+                self._deliver(datagram, SourceAddress.from_recvmsg(address, ancillary))
         return None
 
     def write(self, datagram: bytes, addr: tuple[Any, ...] | None = None) -> None:
         """Answer a datagram, from the address it was sent to. What cannot be sent is counted, never raised."""
-        control = addr.control if isinstance(addr, Sender) else ()
+        ancillary = addr.ancillary if isinstance(addr, SourceAddress) else ()
         for _ in range(2):
             try:
-                self.socket.sendmsg([datagram], control, 0, addr)
+                self.socket.sendmsg([datagram], ancillary, 0, addr)
             except OSError as error:
                 if not self._empty_error_queue():
                     self._count("send", error)
@@ -139,7 +139,7 @@ class SingleDatagramPort(OwnedPort, OptionedPort, udp.Port):
     def dropped(self) -> int:
         """How many datagrams the kernel threw away, mostly as the receive buffer was full; 0 if it does not tell."""
         try:
-            return dropped(self.socket)
+            return dropped_datagrams(self.socket)
         except OSError:
             return 0
 
@@ -149,61 +149,61 @@ class SingleDatagramPort(OwnedPort, OptionedPort, udp.Port):
         if self.connected:
             self.startReading()
 
-    def ask_itself(self, address: tuple[Any, ...]) -> None:
+    def send_self_probe(self, address: tuple[Any, ...]) -> None:
         """Send it a question from its own address; `self_asked` hears the answer. Raises OSError."""
-        self.socket.sendto(self.self_asked.question, address)
+        self.socket.sendto(self.self_probe.token, address)
 
-    def _deliver(self, datagram: bytes, sender: Sender) -> None:
-        if sender[0] in _UNSPECIFIED:
+    def _deliver(self, datagram: bytes, source: SourceAddress) -> None:
+        if source[0] in _UNSPECIFIED_ADDRESSES:
             self.errors["from the unspecified address"] += 1
-        elif sender[1] == self._realPortNumber and is_ours(sender, self.socket):
-            if not self.self_asked.answers(datagram, sender):
-                self._deliver_own(datagram, sender)
-        elif reason := self._unanswerable(sender):
+        elif source[1] == self._realPortNumber and is_local(source, self.socket):
+            if not self.self_probe.is_reply(datagram, source):
+                self._deliver_from_self(datagram, source)
+        elif reason := self._reject_reason(source):
             self.errors[reason] += 1
         else:
-            self._call(self.protocol.datagramReceived, datagram, sender)
+            self._call_protocol(self.protocol.datagramReceived, datagram, source)
 
-    def _deliver_own(self, datagram: bytes, sender: Sender) -> None:
-        if self.self_asked.asks(datagram):
-            self._call(self.protocol.own_question_received, sender)
+    def _deliver_from_self(self, datagram: bytes, source: SourceAddress) -> None:
+        if self.self_probe.is_probe(datagram):
+            self._call_protocol(self.protocol.own_question_received, source)
         else:
             self.errors["from our own address"] += 1
 
-    def _call(self, method: Callable[..., object], *args: object) -> None:
+    def _call_protocol(self, method: Callable[..., object], *args: object) -> None:
         try:
             method(*args)
         except Exception:
             self._log.failure("a datagram could not be handled")
 
-    def _unanswerable(self, sender: Sender) -> str:
+    def _reject_reason(self, source: SourceAddress) -> str:
         """Why nobody there gets an answer; empty for the ordinary."""
-        if sender[1] < self.lowest_port:
+        if source[1] < self.min_source_port:
             return "from a low port"
-        if sender.asked_many and not self.answer_broadcast:
+        if source.multicast_destination and not self.answer_broadcast:
             return "to a broadcast or multicast address"
         return ""
 
-    def _why_nothing(self) -> Exception | None:
+    def _check_shut_down(self) -> Exception | None:
         """Called to read where nothing is: a bad checksum, or a socket shut down by another, readable for ever."""
-        return ShutDown() if is_shut_down(self.socket) else None
+        return SocketShutDown() if is_shut_down(self.socket) else None
 
-    def _not_received(self, error: OSError) -> None:
+    def _handle_receive_error(self, error: OSError) -> None:
         if not self._empty_error_queue():
             self._count("receive", error)
 
     def _count(self, call: str, error: OSError) -> None:
         self.errors[f"{call} {errno_name(error)}"] += 1
         if error.errno == errno.EPIPE:  # shut down for sending
-            self.reactor.callLater(0, self._mute)
+            self.reactor.callLater(0, self._close_shut_down)
 
-    def _mute(self) -> None:
+    def _close_shut_down(self) -> None:
         if self.connected:
-            self.connectionLost(Failure(ShutDown()))
+            self.connectionLost(Failure(SocketShutDown()))
 
     def _empty_error_queue(self) -> int:
         """Count and discard the errors that IP_RECVERR collects; how many there were, at most `batch`."""
-        number = len(take_errors(self.socket, self.batch))
+        number = len(read_errors(self.socket, self.batch_size))
         if number:
             self.errors["ICMP error"] += number
         return number

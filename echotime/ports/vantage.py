@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 
-from echotime.ports.own_address import ways_to
+from echotime.ports.own_address import local_addresses
 
 _NETNS_COOKIE = 71
 
@@ -24,7 +24,7 @@ def has_network_of(listener: socket.socket) -> bool:
 def vantage(listener: socket.socket) -> socket.socket:
     """Return a non-blocking socket that is bound to an address at which the listener is reached. Raises OSError."""
     failed = OSError()
-    for host, _port, *more in ways_to(listener):
+    for host, _port, *more in local_addresses(listener):
         sock = socket.socket(listener.family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         try:
             if listener.family == socket.AF_INET6:

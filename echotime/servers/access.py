@@ -22,13 +22,13 @@ class Networks:
 
     def add(self, network: Network) -> None:
         """Add one."""
-        kind, prefix = _split(network)
-        self.prefixes.setdefault(kind, set()).add(prefix)
+        prefix_key, prefix = _prefix_of(network)
+        self.prefixes.setdefault(prefix_key, set()).add(prefix)
 
     def __contains__(self, network: Network) -> bool:
         """Return True if this very network was added; one that holds it does not count."""
-        kind, prefix = _split(network)
-        return prefix in self.prefixes.get(kind, ())
+        prefix_key, prefix = _prefix_of(network)
+        return prefix in self.prefixes.get(prefix_key, ())
 
     def __len__(self) -> int:
         return sum(map(len, self.prefixes.values()))
@@ -39,13 +39,13 @@ class Networks:
     __hash__ = None  # type: ignore[assignment]  # networks can be added
 
 
-def _split(network: Network) -> tuple[tuple[int, int], int]:
+def _prefix_of(network: Network) -> tuple[tuple[int, int], int]:
     """Return IP version and prefix length, and the prefix."""
     host_bits = network.max_prefixlen - network.prefixlen
     return (network.version, network.prefixlen), int(network.network_address) >> host_bits
 
 
-class Access:
+class AccessList:
     """Decides by the most specific network that holds an address.
 
     Where none does, all clients are served; but none, if any network is allowed. A network that is both allowed and
@@ -57,13 +57,13 @@ class Access:
         denied = Networks() if deny is None else deny
         self.restricts = bool(allowed or denied)
         """True if there can be a client that is not served."""
-        self._otherwise = not allowed
+        self._default = not allowed
         self._ipv4: list[tuple[int, Container[int], Container[int]]] = []
         self._ipv6: list[tuple[int, Container[int], Container[int]]] = []
         for version, length in sorted(allowed.prefixes.keys() | denied.prefixes.keys(), reverse=True):
             rules, bits = (self._ipv4, 32) if version == 4 else (self._ipv6, 128)
-            kind = version, length
-            rules.append((bits - length, allowed.prefixes.get(kind, ()), denied.prefixes.get(kind, ())))
+            prefix_key = version, length
+            rules.append((bits - length, allowed.prefixes.get(prefix_key, ()), denied.prefixes.get(prefix_key, ())))
 
     def admits(self, host: str) -> bool:
         """Return True if the client at a numeric address is served.
@@ -85,4 +85,4 @@ class Access:
                 return False
             if prefix in allowed:
                 return True
-        return self._otherwise
+        return self._default

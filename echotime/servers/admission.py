@@ -6,55 +6,57 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from echotime.servers.access import Access
-from echotime.servers.crowd import Crowd, Guest
-from echotime.servers.traffic import Counters
+from echotime.servers.access import AccessList
+from echotime.servers.crowd import ConnectionTable, TrackedConnection
+from echotime.servers.traffic import ServiceCounters
 
 
 @dataclass(frozen=True)
-class Limits:
+class AdmissionLimits:
     """How many connections there may be at a time; None for any number."""
 
-    connections: int | None = None
-    per_source: int | None = None
-    leaving: int | None = None
+    max_connections: int | None = None
+    max_per_source: int | None = None
+    max_evicting: int | None = None
     """How many that had to give way may be here still: each has its descriptor until it is over, a little later."""
 
 
-class Evictable(Guest, Protocol):
+class Evictable(TrackedConnection, Protocol):
     """A connection that can be made to give way."""
 
-    def reset(self, by: str) -> None:
+    def reset(self, reason: str) -> None:
         """End it."""
 
 
 class Admission:
     """Decides for each connection that comes, and knows which are there. What it refuses is counted, by reason."""
 
-    def __init__(self, counters: Counters, access: Access | None = None, limits: Limits | None = None) -> None:
+    def __init__(
+        self, counters: ServiceCounters, access: AccessList | None = None, limits: AdmissionLimits | None = None
+    ) -> None:
         self._counters = counters
-        self._access = access or Access()
-        self.limits = limits or Limits()
-        self._crowd = Crowd()
-        self._leaving: set[Evictable] = set()
-        self.entered: Callable[[Evictable], None] = self._crowd.add
+        self._access = access or AccessList()
+        self.limits = limits or AdmissionLimits()
+        self._table = ConnectionTable()
+        self._evicting: set[Evictable] = set()
+        self.add: Callable[[Evictable], None] = self._table.add
         """To be called for a connection that was admitted, and is here."""
 
-    def left(self, guest: Evictable) -> None:
+    def remove(self, connection: Evictable) -> None:
         """To be called for one that is over."""
-        self._leaving.discard(guest)
-        self._crowd.discard(guest)
+        self._evicting.discard(connection)
+        self._table.discard(connection)
 
-    def change(self, access: Access, limits: Limits) -> None:
+    def set_limits(self, access: AccessList, limits: AdmissionLimits) -> None:
         """Decide by these from now on. Who is here stays."""
         self._access, self.limits = access, limits
 
     @property
-    def present(self) -> int:
+    def count(self) -> int:
         """How many connections are here."""
-        return len(self._crowd)
+        return len(self._table)
 
-    def admits(self, host: str, source: str) -> bool:
+    def try_admit(self, host: str, source: str) -> bool:
         """Whether to serve one more from a numeric address, which belongs to a source (servers.source).
 
         At the connection limit, a source without connections evicts a connection of the largest source, one that is
@@ -63,22 +65,24 @@ class Admission:
         if self._access.restricts and not self._access.admits(host):
             self._counters.refused_connections += 1
             return False
-        per_source, most = self.limits.per_source, self.limits.connections
-        has = self._crowd.number_of(source)
-        if per_source is not None and has >= per_source:
+        per_source, max_connections = self.limits.max_per_source, self.limits.max_connections
+        source_count = self._table.number_of(source)
+        if per_source is not None and source_count >= per_source:
             self._counters.refused_too_many_of_source += 1
             return False
-        if most is not None and len(self._crowd) >= most:
-            if has or (self.limits.leaving is not None and len(self._leaving) >= self.limits.leaving):
+        if max_connections is not None and len(self._table) >= max_connections:
+            if source_count or (
+                self.limits.max_evicting is not None and len(self._evicting) >= self.limits.max_evicting
+            ):
                 self._counters.refused_full += 1
                 return False
             self._evict()
         return True
 
     def _evict(self) -> None:
-        guest: Evictable = self._crowd.eviction_candidate()  # type: ignore[assignment]  # as entered takes only those
+        connection: Evictable = self._table.eviction_candidate()  # type: ignore[assignment]  # as entered takes only those
         # not only when its connection is lost, which is later: until then its place is somebody else's
-        self._crowd.discard(guest)
-        self._leaving.add(guest)
+        self._table.discard(connection)
+        self._evicting.add(connection)
         self._counters.evicted += 1
-        guest.reset("eviction")
+        connection.reset("eviction")

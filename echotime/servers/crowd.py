@@ -16,7 +16,7 @@ SAMPLE = 16
 _T = TypeVar("_T")
 
 
-class Guest(Protocol):
+class TrackedConnection(Protocol):
     """A connection as the table sees it."""
 
     number: int
@@ -47,13 +47,13 @@ class _IndexedList(list[_T]):
             self._index[last] = index
 
 
-class Crowd:
+class ConnectionTable:
     """Connections and their sources. Nothing is kept of a source without connections."""
 
     def __init__(self, random: Random | None = None) -> None:
         self._random = random or Random()
         self._number = self._largest = 0
-        self._groups: defaultdict[str, _IndexedList[Guest]] = defaultdict(_IndexedList)
+        self._groups: defaultdict[str, _IndexedList[TrackedConnection]] = defaultdict(_IndexedList)
         self._by_size: defaultdict[int, _IndexedList[str]] = defaultdict(_IndexedList)
         """The sources that have so many connections."""
 
@@ -64,12 +64,12 @@ class Crowd:
         """Return how many connections a source has."""
         return len(self._groups.get(source, ()))
 
-    def add(self, guest: Guest) -> None:
+    def add(self, guest: TrackedConnection) -> None:
         """Add a connection."""
         self._groups[guest.source].append(guest)
         self._resized(guest.source, 1)
 
-    def discard(self, guest: Guest) -> None:
+    def discard(self, guest: TrackedConnection) -> None:
         """Remove a connection. Do nothing if it was removed before."""
         if guest in self._groups.get(guest.source, ()):
             self._groups[guest.source].remove(guest)
@@ -89,7 +89,7 @@ class Crowd:
         if size > self._largest or self._largest not in self._by_size:
             self._largest = size
 
-    def eviction_candidate(self) -> Guest:
+    def eviction_candidate(self) -> TrackedConnection:
         """Return the longest idle of 16 random connections of the largest source, or of all where it has fewer.
 
         Where several sources are the largest, the 16 are drawn from the connections of all of them. There must be at

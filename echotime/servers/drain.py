@@ -14,7 +14,7 @@ from twisted.logger import Logger
 
 from echotime.servers.echo import EchoFactory, EchoProtocol
 
-TICK = 0.25
+QUIET_INTERVAL = 0.25
 """Seconds a connection must have been quiet: more than most round trips, and more than a turn of the reactor."""
 
 
@@ -23,14 +23,14 @@ class Drain:
 
     _log = Logger()
 
-    def __init__(self, factory: EchoFactory, clock: IReactorTime, seconds: float) -> None:
+    def __init__(self, factory: EchoFactory, clock: IReactorTime, timeout: float) -> None:
         self._factory = factory
         self._clock = clock
-        self.seconds = seconds
-        self._hurry = False
-        self._seen: dict[EchoProtocol, int] = {}
-        self._ticking = LoopingCall(self._tick)
-        self._ticking.clock = clock
+        self.timeout = timeout
+        self._immediate = False
+        self._message_counts: dict[EchoProtocol, int] = {}
+        self._ticker = LoopingCall(self._tick)
+        self._ticker.clock = clock
 
     def start(self) -> Deferred[None]:
         """Begin; fires when the last connection is over. After end_now that is at once."""
@@ -39,32 +39,32 @@ class Drain:
                 "stopping, open connections: {connections}; they get what they are owed for at most "
                 "{seconds:g} seconds, and another signal ends them at once",
                 connections=len(self._factory.connections),
-                seconds=self.seconds,
+                seconds=self.timeout,
             )
-        self._deadline = self._clock.callLater(0 if self._hurry else self.seconds, self.end_now)
-        self._ticking.start(TICK)
+        self._timeout_call = self._clock.callLater(0 if self._immediate else self.timeout, self.abort)
+        self._ticker.start(QUIET_INTERVAL)
         return self._factory.when_empty().addCallback(self._finished)
 
-    def end_now(self) -> None:
+    def abort(self) -> None:
         """Do not wait any longer, or not at all: reset what is still open."""
-        self._hurry = True
-        if not self._ticking.running:
+        self._immediate = True
+        if not self._ticker.running:
             return
         for connection in list(self._factory.connections):
             connection.reset("server's reset")
 
     def _tick(self) -> None:
-        seen, self._seen = self._seen, {}
+        message_counts, self._message_counts = self._message_counts, {}
         for connection in list(self._factory.connections):
-            if connection.owes or connection.closing:
+            if connection.has_pending_output or connection.closing:
                 continue  # not read from, so what it sent meanwhile is unknown
-            self._seen[connection] = connection.messages
-            if seen.get(connection) == connection.messages:
+            self._message_counts[connection] = connection.messages
+            if message_counts.get(connection) == connection.messages:
                 connection.close("server")
 
-    def _finished(self, nothing: None) -> None:
-        if left := self._factory.admission.present:
-            self._log.critical("connections that are over are counted still: {left}", left=left)
-        self._ticking.stop()
-        if self._deadline.active():
-            self._deadline.cancel()
+    def _finished(self, result: None) -> None:
+        if remaining := self._factory.admission.count:
+            self._log.critical("connections that are over are counted still: {left}", left=remaining)
+        self._ticker.stop()
+        if self._timeout_call.active():
+            self._timeout_call.cancel()

@@ -21,8 +21,8 @@ from echotime.servers.admission import Admission
 from echotime.servers.echo_transport import IEchoTransport
 from echotime.servers.large_reads import LargeReads
 from echotime.servers.replies import IReplySource
-from echotime.servers.source import source
-from echotime.servers.traffic import Counters, Traffic
+from echotime.servers.source import source_key
+from echotime.servers.traffic import ServiceCounters, TrafficLog
 from echotime.wire import hostport
 from echotime.wire import message as wire
 
@@ -49,55 +49,55 @@ class EchoProtocol(Protocol):
         """When either side ended it."""
         self.messages = 0
         self.bytes_in = 0
-        self._words = 0
-        self._awaited: Deferred[bytes] | None = None
+        self._late_reply_bytes = 0
+        self._pending_reply: Deferred[bytes] | None = None
         self._output_full = False
-        self._taken = 0
-        self._client_ended = False
-        self._ended_here = False
-        self._ended_by = ""
-        self._streams = False
+        self._bytes_acked = 0
+        self._fin_received = False
+        self._closed_locally = False
+        self._ended_reason = ""
+        self._reads_large = False
         """True while the transport reads more than a message at a time."""
 
     @property
     def peer(self) -> str:
         """The client as ``host:port``."""
         peer = self.transport.getPeer()
-        return hostport.joined(peer.host, peer.port)
+        return hostport.format_hostport(peer.host, peer.port)
 
     @property
     def bytes_out(self) -> int:
         """Bytes that were handed to the transport; all but words that were asked for follow from what came in."""
-        return self.bytes_in + self.messages * len(self.factory.after_each) + self._words
+        return self.bytes_in + self.messages * len(self.factory.trailer) + self._late_reply_bytes
 
-    def settle(self, after_each: int) -> None:
+    def rebase_bytes_out(self, old_trailer_length: int) -> None:
         """What follows an echo had another length before: let that count for the messages until now."""
-        self._words += self.messages * (after_each - len(self.factory.after_each))
+        self._late_reply_bytes += self.messages * (old_trailer_length - len(self.factory.trailer))
 
     @property
-    def owes(self) -> bool:
+    def has_pending_output(self) -> bool:
         """Whether the client has something coming that the transport has no room for, or nobody said yet."""
-        return self._awaited is not None or self._output_full
+        return self._pending_reply is not None or self._output_full
 
     @property
-    def waiting(self) -> bool:
+    def awaiting_reply(self) -> bool:
         """Whether a word is awaited."""
-        return self._awaited is not None
+        return self._pending_reply is not None
 
     @property
     def half_closed(self) -> bool:
         """Whether the client ended its side, and we have not ended ours."""
-        return self.ended_at is not None and not self._ended_here
+        return self.ended_at is not None and not self._closed_locally
 
-    def look_for_the_end(self) -> None:
+    def poll_half_close(self) -> None:
         """See whether the client ended its side while it is not read from."""
-        if self.ended_at is None and self.owes and self.transport.peer_ended():
+        if self.ended_at is None and self.has_pending_output and self.transport.peer_half_closed():
             self.ended_at = self.factory.seconds()
 
-    def look_for_reading(self) -> None:
+    def poll_acked(self) -> None:
         """See whether the client goes on taking what it is owed: much may be gone before there is room again."""
-        if self._output_full and (taken := self.transport.taken()) != self._taken:
-            self._taken = taken
+        if self._output_full and (bytes_acked := self.transport.bytes_acked()) != self._bytes_acked:
+            self._bytes_acked = bytes_acked
             self.last_active = self.factory.seconds()
 
     @property
@@ -107,86 +107,86 @@ class EchoProtocol(Protocol):
 
     def connectionMade(self) -> None:
         """Begin: from now on this protocol decides when its transport is read."""
-        self.since = self.last_active = self.factory.seconds()
+        self.connected_at = self.last_active = self.factory.seconds()
         self.factory.connections.add(self)
-        self.factory.admission.entered(self)
+        self.factory.admission.add(self)
         self.transport.registerProducer(self, True)
 
     def dataReceived(self, message: bytes) -> None:
         """Answer one message; with the word if it is known at once, else without it for now."""
         factory = self.factory
-        if (self._streams or len(message) >= wire.MESSAGE_SIZE) and not factory.asks:
-            self._answer_stream(message)
+        if (self._reads_large or len(message) >= wire.MESSAGE_SIZE) and not factory.needs_reply:
+            self._echo_stream(message)
             return
         traffic = factory.traffic
         self.messages += 1
         self.bytes_in += len(message)
         self.last_active = factory.seconds()
-        if traffic.attentive or self.messages == 1:
-            self._show(message)
+        if traffic.wants_messages or self.messages == 1:
+            self._log_message(message)
         else:
-            traffic.unnoticed += 1
-        if factory.asks:
-            self._ask(message)
+            traffic.unlogged_messages += 1
+        if factory.needs_reply:
+            self._request_reply(message)
         else:
-            self.transport.write(message + factory.after_each)
+            self.transport.write(message + factory.trailer)
 
-    def _answer_stream(self, data: bytes) -> None:
+    def _echo_stream(self, data: bytes) -> None:
         """Answer what a client sent that does not wait for answers: messages of 4096 bytes, the last maybe shorter."""
         factory = self.factory
         view = memoryview(data)  # slices of bytes would be copies, which take eight times as long
         messages = [view[at : at + wire.MESSAGE_SIZE] for at in range(0, len(data), wire.MESSAGE_SIZE)]
         for number, message in enumerate(messages):
-            if self.messages and not factory.traffic.attentive:
+            if self.messages and not factory.traffic.wants_messages:
                 self.messages += len(messages) - number
-                factory.traffic.unnoticed += len(messages) - number
+                factory.traffic.unlogged_messages += len(messages) - number
                 break
             self.messages += 1
-            self._show(bytes(message))
+            self._log_message(bytes(message))
         self.bytes_in += len(data)
         self.last_active = factory.seconds()
-        answer = factory.after_each.join([*messages, b""])
-        self.transport.write(answer)
-        factory.large_reads.answered(self, len(data), len(answer), self._output_full)
+        output = factory.trailer.join([*messages, b""])
+        self.transport.write(output)
+        factory.large_reads.record_read(self, len(data), len(output), self._output_full)
 
     def set_read_size(self, size: int) -> None:
         """Read at most `size` bytes at a time from now on."""
-        self._streams = size > wire.MESSAGE_SIZE
+        self._reads_large = size > wire.MESSAGE_SIZE
         self.transport.read_size = size
 
     def send_buffer(self) -> int:
         """Return the transport's SO_SNDBUF in bytes."""
         return self.transport.send_buffer()
 
-    def _show(self, message: bytes) -> None:
+    def _log_message(self, message: bytes) -> None:
         traffic = self.factory.traffic
         if self.messages == 1:
-            traffic.began(self)
-        if traffic.attentive:
-            traffic.message(self, message)
+            traffic.connection_opened(self)
+        if traffic.wants_messages:
+            traffic.message_received(self, message)
         else:
-            traffic.unnoticed += 1
+            traffic.unlogged_messages += 1
 
-    def _ask(self, message: bytes) -> None:
+    def _request_reply(self, message: bytes) -> None:
         try:
-            word = self.factory.words.word_for(message, self.transport.getPeer())
+            reply = self.factory.reply_source.reply_to(message, self.transport.getPeer())
         except Exception:
-            word = fail()
-        if isinstance(word, Deferred):
-            self.transport.write(message + self.factory.after_each)
-            self._await(word)
+            reply = fail()
+        if isinstance(reply, Deferred):
+            self.transport.write(message + self.factory.trailer)
+            self._await_reply(reply)
         else:
-            self.transport.write(wire.answer(message, self.factory.after_each, word))
-            self._words += len(word)
+            self.transport.write(wire.build_reply(message, self.factory.trailer, reply))
+            self._late_reply_bytes += len(reply)
 
     def readConnectionLost(self) -> None:
         """The client ended its side: it still gets all it is owed, then the connection is closed."""
-        self._client_ended = True
-        self._end(self._ended_by or "client")
+        self._fin_received = True
+        self._mark_ended(self._ended_reason or "client")
         # resuming a transport that was read to its end would only report the end again
         self.transport.unregisterProducer()
         self._output_full = False
-        self._close_or_read()
+        self._update_flow()
 
     def writeConnectionLost(self) -> None:
         """Our own side is never closed before the whole connection."""
@@ -196,77 +196,77 @@ class EchoProtocol(Protocol):
         factory = self.factory
         # its place is free, whatever fails below at those who are told
         factory.connections.discard(self)
-        factory.admission.left(self)
+        factory.admission.remove(self)
         if self.bytes_in >= wire.MESSAGE_SIZE:
             factory.large_reads.forget(self)
         if not isinstance(reason.value, (ConnectionDone, ConnectionAborted)):
-            self._ended_by = "client's reset"
-        awaited, self._awaited = self._awaited, None
+            self._ended_reason = "client's reset"
+        pending_reply, self._pending_reply = self._pending_reply, None
         try:
-            if awaited is not None:
-                awaited.cancel()
+            if pending_reply is not None:
+                pending_reply.cancel()
         finally:
             try:
-                factory.traffic.ended(self, self._ended_by or "server")
+                factory.traffic.connection_closed(self, self._ended_reason or "server")
             finally:
-                factory.ended()
+                factory.notify_if_empty()
 
     def pauseProducing(self) -> None:
         """The transport's buffer is full: the client does not read as fast as it writes."""
         self._output_full = True
-        self._close_or_read()
+        self._update_flow()
 
     def resumeProducing(self) -> None:
         """The transport's buffer is empty."""
         self.factory.large_reads.release(self)
         self.last_active = self.factory.seconds()
         self._output_full = False
-        self._close_or_read()
+        self._update_flow()
 
     def stopProducing(self) -> None:
         """The transport is gone; connectionLost follows."""
 
-    def close(self, by: str) -> None:
+    def close(self, reason: str) -> None:
         """Close as soon as what was written is on its way, reading nothing more."""
-        self._ended_here = True
-        self._end(by)
+        self._closed_locally = True
+        self._mark_ended(reason)
         self.transport.unregisterProducer()
         self.transport.loseConnection()
 
-    def reset(self, by: str) -> None:
+    def reset(self, reason: str) -> None:
         """Tell the client that not all it is owed will come."""
-        self._ended_here = True
-        self._end(by)
+        self._closed_locally = True
+        self._mark_ended(reason)
         self.transport.abortConnection()
 
-    def _end(self, by: str) -> None:
-        self._ended_by = by
+    def _mark_ended(self, reason: str) -> None:
+        self._ended_reason = reason
         if self.ended_at is None:
             self.ended_at = self.factory.seconds()
 
-    def _await(self, word: Deferred[bytes]) -> None:
-        self._awaited = word
-        self._close_or_read()
-        word.addCallback(self._word_came).addErrback(self._word_failed)
+    def _await_reply(self, reply: Deferred[bytes]) -> None:
+        self._pending_reply = reply
+        self._update_flow()
+        reply.addCallback(self._reply_ready).addErrback(self._reply_failed)
 
-    def _word_came(self, word: bytes) -> None:
-        self.transport.write(word)
+    def _reply_ready(self, reply: bytes) -> None:
+        self.transport.write(reply)
         self.last_active = self.factory.seconds()
-        self._words += len(word)
-        self._awaited = None
-        self._close_or_read()
+        self._late_reply_bytes += len(reply)
+        self._pending_reply = None
+        self._update_flow()
 
-    def _word_failed(self, failure: Failure) -> None:
-        if self._awaited is None:
+    def _reply_failed(self, failure: Failure) -> None:
+        if self._pending_reply is None:
             return  # cancelled, as the connection is over
         self._log.failure("no word for {peer}, it is reset", failure, peer=self.peer)
         self.reset("server's reset")
 
-    def _close_or_read(self) -> None:
-        if self._client_ended:
-            if self._awaited is None:
+    def _update_flow(self) -> None:
+        if self._fin_received:
+            if self._pending_reply is None:
                 self.transport.loseConnection()
-        elif self.owes:
+        elif self.has_pending_output:
             self.transport.pauseProducing()
         else:
             self.transport.resumeProducing()
@@ -282,50 +282,50 @@ class EchoFactory(ServerFactory):
 
     def __init__(
         self,
-        words: IReplySource,
-        traffic: Traffic,
+        reply_source: IReplySource,
+        traffic: TrafficLog,
         acknowledgement: bytes = wire.ACKNOWLEDGEMENT,
         admission: Admission | None = None,
     ) -> None:
-        self.after_each = b""
+        self.trailer = b""
         """What follows every echo at once."""
         self.connections: set[EchoProtocol] = set()
         self.admission = admission or Admission(traffic.counters)
         self.traffic = traffic
         self.seconds = traffic.clock.seconds
         self.large_reads = LargeReads(traffic.clock)
-        self.say(words, acknowledgement)
-        self.health: Any = None
+        self.set_reply(reply_source, acknowledgement)
+        self.probe_factory: Any = None
         """Makes the protocols of the health check's connections (HealthFactory), where there is one."""
-        self._number = 0
-        self._waiting: list[Deferred[None]] = []
+        self._last_number = 0
+        self._empty_waiters: list[Deferred[None]] = []
 
-    def say(self, words: IReplySource, acknowledgement: bytes) -> None:
+    def set_reply(self, reply_source: IReplySource, acknowledgement: bytes) -> None:
         """Answer with these from now on."""
-        before = len(self.after_each)
-        self.words = words
-        self.asks = words.always is None
+        old_trailer_length = len(self.trailer)
+        self.reply_source = reply_source
+        self.needs_reply = reply_source.constant is None
         """Whether each message's word has to be asked for."""
-        self.after_each = wire.answer(b"", acknowledgement, words.always or b"")
-        self.large_reads.allow(not self.asks and len(self.after_each) <= wire.MESSAGE_SIZE)
+        self.trailer = wire.build_reply(b"", acknowledgement, reply_source.constant or b"")
+        self.large_reads.allow(not self.needs_reply and len(self.trailer) <= wire.MESSAGE_SIZE)
         for each in self.connections:
-            each.settle(before)
+            each.rebase_bytes_out(old_trailer_length)
 
     def buildProtocol(self, addr: Any) -> EchoProtocol | None:  # type: ignore[override]  # Twisted binds it to `protocol`
         """A protocol for a connection that was just accepted; None for one that is not admitted."""
-        if self.health is not None and self.health.expected:
-            own: EchoProtocol | None = self.health.buildProtocol(addr)
-            if own is not None:
-                return own
-        of = source(addr.host)
-        if not self.admission.admits(addr.host, of):
+        if self.probe_factory is not None and self.probe_factory.expected:
+            probe_protocol: EchoProtocol | None = self.probe_factory.buildProtocol(addr)
+            if probe_protocol is not None:
+                return probe_protocol
+        source = source_key(addr.host)
+        if not self.admission.try_admit(addr.host, source):
             return None
-        self._number += 1
-        protocol = EchoProtocol(self._number, of)
+        self._last_number += 1
+        protocol = EchoProtocol(self._last_number, source)
         protocol.factory = self
         return protocol
 
-    def counters(self) -> Counters:
+    def counters(self) -> ServiceCounters:
         """What was served, open connections included."""
         counters = replace(self.traffic.counters)
         for each in self.connections:
@@ -334,12 +334,12 @@ class EchoFactory(ServerFactory):
 
     def when_empty(self) -> Deferred[None]:
         """Fires when no connection is open any more; at once if none is."""
-        waiting: Deferred[None] = Deferred()
-        self._waiting.append(waiting)
-        self.ended()
-        return waiting
+        waiter: Deferred[None] = Deferred()
+        self._empty_waiters.append(waiter)
+        self.notify_if_empty()
+        return waiter
 
-    def ended(self) -> None:
+    def notify_if_empty(self) -> None:
         """A connection is over: tell those who wait for the last."""
-        while self._waiting and not self.connections:
-            self._waiting.pop().callback(None)
+        while self._empty_waiters and not self.connections:
+            self._empty_waiters.pop().callback(None)

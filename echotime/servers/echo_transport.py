@@ -14,8 +14,8 @@ class IEchoTransport(ITCPTransport, IConsumer, IPushProducer):
     def send_buffer() -> int:
         """Return SO_SNDBUF in bytes. The kernel lets it grow with the congestion window, unless it was set."""
 
-    def taken() -> int:
+    def bytes_acked() -> int:
         """How many bytes the client has taken of what it was sent."""
 
-    def peer_ended() -> bool:
+    def peer_half_closed() -> bool:
         """Whether the client ended its side, though there may be something before that which was not read yet."""

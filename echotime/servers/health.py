@@ -5,35 +5,35 @@ from __future__ import annotations
 from typing import Any
 
 from echotime.servers.echo import EchoFactory, EchoProtocol
-from echotime.servers.own_questions import OwnQuestions
-from echotime.servers.replies import NoWords
-from echotime.servers.traffic import Talker, Traffic
+from echotime.servers.own_questions import ProbeRegistry
+from echotime.servers.replies import NoReply
+from echotime.servers.traffic import ConnectionStats, TrafficLog
 
 
-class HealthFactory(EchoFactory):
+class ProbeEchoFactory(EchoFactory):
     """Makes the protocols of our own connections, beside `factory`, whose acknowledgement and fixed word it has.
 
     No operator is asked, no access and no limit concerns them, and they are counted as health checks only.
     """
 
     def __init__(self, factory: EchoFactory) -> None:
-        super().__init__(NoWords(), _Unseen(factory.traffic.clock, 0), factory.after_each)
-        self.own = OwnQuestions(factory.traffic.counters)
-        self.expected = self.own.expected
+        super().__init__(NoReply(), _SilentTraffic(factory.traffic.clock, 0), factory.trailer)
+        self.registry = ProbeRegistry(factory.traffic.counters)
+        self.expected = self.registry.expected
 
     def buildProtocol(self, addr: Any) -> EchoProtocol | None:  # type: ignore[override]  # as EchoFactory's
         """Return a protocol for a connection of our own, None for a client's."""
-        return super().buildProtocol(addr) if self.own.takes((addr.host, addr.port)) else None
+        return super().buildProtocol(addr) if self.registry.claim((addr.host, addr.port)) else None
 
 
-class _Unseen(Traffic):
+class _SilentTraffic(TrafficLog):
     """Nobody sees it."""
 
-    def began(self, talker: Talker) -> None:
+    def connection_opened(self, connection: ConnectionStats) -> None:
         """Not told."""
 
-    def message(self, talker: Talker, message: bytes) -> None:
+    def message_received(self, connection: ConnectionStats, message: bytes) -> None:
         """Not shown."""
 
-    def ended(self, talker: Talker, how: str) -> None:
+    def connection_closed(self, connection: ConnectionStats, ended_by: str) -> None:
         """Not counted."""

@@ -16,17 +16,17 @@ from twisted.internet.interfaces import IReactorTime
 
 from echotime.wire.message import MESSAGE_SIZE
 
-LARGE = 128 * 1024
+LARGE_READ_SIZE = 128 * 1024
 """Bytes of a large read."""
-PER_ITERATION = 2 * 1024 * 1024
+MAX_OUTPUT_PER_ITERATION = 2 * 1024 * 1024
 """Bytes of answers in one iteration of the reactor, after which reads are of one message until the next iteration."""
-BUFFERED = 16 * 1024 * 1024
+MAX_UNSENT = 16 * 1024 * 1024
 """Bytes of unsent answers to large reads that all connections together may hold, beside an answer to a message each."""
-_STOP = BUFFERED - PER_ITERATION - 2 * LARGE
+_REVOKE_THRESHOLD = MAX_UNSENT - MAX_OUTPUT_PER_ITERATION - 2 * LARGE_READ_SIZE
 """Unsent bytes at which large reads stop: connections that may read already can add the rest in their iteration."""
 
 
-class Reader(Protocol):
+class LargeReader(Protocol):
     """A connection, as far as LargeReads has to do with it."""
 
     def set_read_size(self, size: int) -> None:
@@ -46,12 +46,12 @@ class LargeReads:
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
         self._allowed = True
-        self._left = PER_ITERATION
-        self._readers: set[Reader] = set()
+        self._budget = MAX_OUTPUT_PER_ITERATION
+        self._large_readers: set[LargeReader] = set()
         """Connections whose next read is a large one."""
-        self._held: dict[Reader, int] = {}
+        self._unsent: dict[LargeReader, int] = {}
         """Bytes of unsent answers to large reads, at most, of connections that were told to stop writing."""
-        self.held = 0
+        self.unsent_bytes = 0
         """Sum of `_held`, in bytes."""
 
     def allow(self, allowed: bool) -> None:
@@ -60,45 +60,47 @@ class LargeReads:
         if not allowed:
             self._revoke_all()
 
-    def answered(self, reader: Reader, size: int, answer: int, full: bool) -> None:
+    def record_read(self, connection: LargeReader, read_size: int, output_size: int, output_full: bool) -> None:
         """Choose the size of a connection's next read, after a read of `size` bytes.
 
         `answer` is the number of bytes written for it; `full` says that the transport could not send all of them.
         """
-        if self._left == PER_ITERATION:
-            self._clock.callLater(0, self._renew)
-        self._left -= answer
-        if full and size > MESSAGE_SIZE:
-            self.release(reader)
-            self._held[reader] = answer
-            self.held += answer
-        if self._left <= 0 or self.held > _STOP:
+        if self._budget == MAX_OUTPUT_PER_ITERATION:
+            self._clock.callLater(0, self._renew_budget)
+        self._budget -= output_size
+        if output_full and read_size > MESSAGE_SIZE:
+            self.release(connection)
+            self._unsent[connection] = output_size
+            self.unsent_bytes += output_size
+        if self._budget <= 0 or self.unsent_bytes > _REVOKE_THRESHOLD:
             self._revoke_all()
-        elif size < MESSAGE_SIZE:
-            self._revoke(reader)
-        elif self._allowed and reader not in self._readers and reader.send_buffer() >= 2 * LARGE:
-            self._readers.add(reader)
-            reader.set_read_size(LARGE)
+        elif read_size < MESSAGE_SIZE:
+            self._revoke(connection)
+        elif (
+            self._allowed and connection not in self._large_readers and connection.send_buffer() >= 2 * LARGE_READ_SIZE
+        ):
+            self._large_readers.add(connection)
+            connection.set_read_size(LARGE_READ_SIZE)
 
-    def release(self, reader: Reader) -> None:
+    def release(self, connection: LargeReader) -> None:
         """Count a connection's unsent answers no more: they were sent, or the connection is lost."""
-        self.held -= self._held.pop(reader, 0)
+        self.unsent_bytes -= self._unsent.pop(connection, 0)
 
-    def forget(self, reader: Reader) -> None:
+    def forget(self, connection: LargeReader) -> None:
         """Forget a connection that is lost."""
-        self.release(reader)
-        self._readers.discard(reader)
+        self.release(connection)
+        self._large_readers.discard(connection)
 
-    def _renew(self) -> None:
-        self._left = PER_ITERATION
+    def _renew_budget(self) -> None:
+        self._budget = MAX_OUTPUT_PER_ITERATION
 
-    def _revoke(self, reader: Reader) -> None:
-        if reader in self._readers:
-            self._readers.discard(reader)
-            reader.set_read_size(MESSAGE_SIZE)
+    def _revoke(self, connection: LargeReader) -> None:
+        if connection in self._large_readers:
+            self._large_readers.discard(connection)
+            connection.set_read_size(MESSAGE_SIZE)
 
     def _revoke_all(self) -> None:
         """Let every connection read one message next: each of these has read in full since it was last revoked."""
-        for each in self._readers:
+        for each in self._large_readers:
             each.set_read_size(MESSAGE_SIZE)
-        self._readers.clear()
+        self._large_readers.clear()

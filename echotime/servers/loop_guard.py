@@ -12,12 +12,12 @@ from collections.abc import Callable, KeysView
 
 from echotime.wire import timestamp
 
-IN_A_ROW = 3
+MAX_CONSECUTIVE = 3
 """So many are answered: a client may ask with four bytes that happen to look like the time."""
-_NEAR = 3600
+_MAX_CLOCK_OFFSET = 3600
 """Seconds that a clock may be off and still be taken for one."""
 
-Source = tuple[str, int]
+HostPort = tuple[str, int]
 """Address and port."""
 
 
@@ -27,45 +27,45 @@ class LoopGuard:
     `clock` gives the Unix time.
     """
 
-    def __init__(self, clock: Callable[[], float], most: int = 10_000) -> None:
+    def __init__(self, clock: Callable[[], float], max_sources: int = 10_000) -> None:
         self._clock = clock
-        self._most = most
-        self._suspects: OrderedDict[Source, int] = OrderedDict()
-        self._ports: Counter[int] = Counter()
-        self.ports: KeysView[int] = self._ports.keys()
+        self._max_sources = max_sources
+        self._suspects: OrderedDict[HostPort, int] = OrderedDict()
+        self._port_counts: Counter[int] = Counter()
+        self.suspect_ports: KeysView[int] = self._port_counts.keys()
         """The source ports of those who are watched, kept up to date; others need no look unless they send answers."""
 
-    def answers(self, datagram: bytes, source: Source) -> bool:
+    def should_answer(self, datagram: bytes, source: HostPort) -> bool:
         """Whether to answer this one."""
-        if not self._looks_like_an_answer(datagram):
+        if not self._looks_like_reply(datagram):
             self._forget(source)
             return True
         if source not in self._suspects:
             self._watch(source)
         self._suspects.move_to_end(source)
         self._suspects[source] += 1
-        return self._suspects[source] <= IN_A_ROW
+        return self._suspects[source] <= MAX_CONSECUTIVE
 
-    def _looks_like_an_answer(self, datagram: bytes) -> bool:
+    def _looks_like_reply(self, datagram: bytes) -> bool:
         if len(datagram) != timestamp.SIZE:
             return False
-        said = int.from_bytes(datagram, "big")
-        return any(self._near(said - each.value) for each in timestamp.Epoch)
+        value = int.from_bytes(datagram, "big")
+        return any(self._is_near_now(value - each.value) for each in timestamp.Epoch)
 
-    def _near(self, seconds: int) -> bool:
-        off = (seconds - int(self._clock())) % timestamp.MODULUS
-        return min(off, timestamp.MODULUS - off) <= _NEAR
+    def _is_near_now(self, seconds: int) -> bool:
+        offset = (seconds - int(self._clock())) % timestamp.MODULUS
+        return min(offset, timestamp.MODULUS - offset) <= _MAX_CLOCK_OFFSET
 
-    def _watch(self, source: Source) -> None:
-        if len(self._suspects) >= self._most:
+    def _watch(self, source: HostPort) -> None:
+        if len(self._suspects) >= self._max_sources:
             self._forget(next(iter(self._suspects)))
         self._suspects[source] = 0
-        self._ports[source[1]] += 1
+        self._port_counts[source[1]] += 1
 
-    def _forget(self, source: Source) -> None:
+    def _forget(self, source: HostPort) -> None:
         if self._suspects.pop(source, None) is None:
             return
         port = source[1]
-        self._ports[port] -= 1
-        if not self._ports[port]:
-            del self._ports[port]
+        self._port_counts[port] -= 1
+        if not self._port_counts[port]:
+            del self._port_counts[port]

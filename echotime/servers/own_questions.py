@@ -7,44 +7,44 @@ from __future__ import annotations
 
 import ipaddress
 
-from echotime.servers.traffic import Counters
+from echotime.servers.traffic import ServiceCounters
 
-Source = tuple[str, int]
+HostPort = tuple[str, int]
 """Address and port."""
 
 
-class OwnQuestions:
+class ProbeRegistry:
     """Holds the sources of questions that have not been accepted yet."""
 
-    def __init__(self, counters: Counters) -> None:
+    def __init__(self, counters: ServiceCounters) -> None:
         self._counters = counters
-        self.expected: set[Source] = set()
+        self.expected: set[HostPort] = set()
         """Look whether it is empty before calling `takes`, which costs microseconds for each connection."""
 
-    def expect(self, source: Source) -> None:
+    def expect(self, source: HostPort) -> None:
         """Expect one connection from there."""
-        self.expected.add(_plain(source))
+        self.expected.add(_normalize(source))
 
-    def expects(self, source: Source) -> bool:
+    def is_expected(self, source: HostPort) -> bool:
         """Return True if the connection from there has not been accepted."""
-        return _plain(source) in self.expected
+        return _normalize(source) in self.expected
 
-    def forget(self, source: Source) -> None:
+    def discard(self, source: HostPort) -> None:
         """Expect no connection from there any more."""
-        self.expected.discard(_plain(source))
+        self.expected.discard(_normalize(source))
 
-    def takes(self, source: Source) -> bool:
+    def claim(self, source: HostPort) -> bool:
         """Return True if a connection that was just accepted from there is the expected one; the next is a client's."""
-        plain = _plain(source)
-        if plain not in self.expected:
+        normalized = _normalize(source)
+        if normalized not in self.expected:
             return False
-        self.expected.remove(plain)
+        self.expected.remove(normalized)
         self._counters.health_checks += 1
         return True
 
 
-def _plain(source: Source) -> Source:
+def _normalize(source: HostPort) -> HostPort:
     """Leave out the interface of a link-local address, and write IPv4 as IPv4: both ends name them differently."""
     address = ipaddress.ip_address(source[0].partition("%")[0])
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return str(mapped or address), source[1]
+    ipv4_mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return str(ipv4_mapped or address), source[1]

@@ -11,10 +11,10 @@ import random
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 
-from echotime.servers.source import source
+from echotime.servers.source import source_key
 
 _SECOND = 1.0
-LEAK = 0.25
+LEAK_RATIO = 0.25
 """Which part of what is above the limit is answered."""
 
 
@@ -32,75 +32,75 @@ class RateLimit:
         rate: int,
         clock: Callable[[], float],
         exempt: Callable[[str], bool] = lambda source: False,
-        chance: Callable[[], float] = random.random,
-        most: int = 10_000,
+        uniform: Callable[[], float] = random.random,
+        max_sources: int = 10_000,
     ) -> None:
         self._clock = clock
-        self.change(rate, exempt)
-        self._chance = chance
-        self._most = most
-        self._began = -math.inf
+        self.set_rate(rate, exempt)
+        self._uniform = uniform
+        self._max_sources = max_sources
+        self._window_start = -math.inf
         self._total = 0
-        self._crowded = False
+        self._was_busy = False
         """Whether there were too many in the second before."""
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
         """What is left to a source, and since when."""
 
-    def change(self, rate: int, exempt: Callable[[str], bool] = lambda source: False) -> None:
+    def set_rate(self, rate: int, exempt: Callable[[str], bool] = lambda source: False) -> None:
         """Keep to this rate from now on."""
         self.rate = rate
         self._exempt = exempt
 
-    def room_for(self, number: int, hosts: Callable[[], Mapping[str, int]]) -> bool:
+    def allow_batch(self, count: int, count_by_host: Callable[[], Mapping[str, int]]) -> bool:
         """Whether none of so many datagrams is above its source's limit; then all are taken.
 
         `hosts` counts them by the address they came from; it is called where it matters.
         """
-        if self._quiet(number):
+        if self._below_global_rate(count):
             return True
         buckets: dict[str, float] = {}
-        for host, of_host in hosts().items():
-            one = source(host)
-            if not self._exempt(one):
-                buckets[one] = (buckets[one] if one in buckets else self._bucket(one)) - of_host
+        for host, host_count in count_by_host().items():
+            source = source_key(host)
+            if not self._exempt(source):
+                buckets[source] = (buckets[source] if source in buckets else self._current_tokens(source)) - host_count
         if any(left < 0 for left in buckets.values()):
             return False
-        for one, left in buckets.items():
-            self._fill(one, left)
+        for source, tokens in buckets.items():
+            self._store(source, tokens)
         return True
 
     def allows(self, host: str) -> bool:
         """Whether to answer one datagram from a numeric address."""
-        if self._quiet(1):
+        if self._below_global_rate(1):
             return True
-        one = source(host)
-        if self._exempt(one):
+        source = source_key(host)
+        if self._exempt(source):
             return True
-        left = self._bucket(one)
-        if left < 1:
-            self._fill(one, left)
-            return self._chance() < LEAK
-        self._fill(one, left - 1)
+        tokens = self._current_tokens(source)
+        if tokens < 1:
+            self._store(source, tokens)
+            return self._uniform() < LEAK_RATIO
+        self._store(source, tokens - 1)
         return True
 
-    def _quiet(self, number: int) -> bool:
+    def _below_global_rate(self, count: int) -> bool:
         if not self.rate:
             return True
         now = self._clock()
-        if now - self._began >= _SECOND:
+        if now - self._window_start >= _SECOND:
             # quiet again only when there is much less: what passes while it is quiet is not taken from any bucket
-            crowd = self.rate / 2 if self._crowded else self.rate
-            self._crowded = self._total > crowd and now - self._began < 2 * _SECOND
-            self._began, self._total = now, 0
-        self._total += number
-        return self._total <= self.rate and not self._crowded
+            threshold = self.rate / 2 if self._was_busy else self.rate
+            self._was_busy = self._total > threshold and now - self._window_start < 2 * _SECOND
+            self._window_start, self._total = now, 0
+        self._total += count
+        return self._total <= self.rate and not self._was_busy
 
-    def _bucket(self, one: str) -> float:
-        left, since = self._buckets.get(one, (self.rate, self._began))
-        return min(self.rate, left + (self._clock() - since) * self.rate)
+    def _current_tokens(self, source: str) -> float:
+        tokens, updated_at = self._buckets.get(source, (self.rate, self._window_start))
+        return min(self.rate, tokens + (self._clock() - updated_at) * self.rate)
 
-    def _fill(self, one: str, left: float) -> None:
-        self._buckets[one] = left, self._clock()
-        self._buckets.move_to_end(one)
-        if len(self._buckets) > self._most:
+    def _store(self, source: str, tokens: float) -> None:
+        self._buckets[source] = tokens, self._clock()
+        self._buckets.move_to_end(source)
+        if len(self._buckets) > self._max_sources:
             self._buckets.popitem(last=False)

@@ -10,11 +10,11 @@ from zope.interface import Attribute, Interface, implementer
 class IReplySource(Interface):
     """Whoever decides what is said to a client after its message: nobody, a fixed word, a person."""
 
-    always = Attribute(
+    constant = Attribute(
         "The word (bytes) for every message, where it is always the same; then nobody is asked. None if not."
     )
 
-    def word_for(message: bytes, peer: IAddress) -> bytes | Deferred[bytes]:
+    def reply_to(message: bytes, peer: IAddress) -> bytes | Deferred[bytes]:
         """The word for one message (at most 4096 bytes) of one connection: now, or later by a Deferred.
 
         Until a Deferred fires, nothing more is read from that connection. It is cancelled when the
@@ -24,23 +24,23 @@ class IReplySource(Interface):
 
 
 @implementer(IReplySource)
-class NoWords:
+class NoReply:
     """No word is ever due."""
 
-    always = b""
+    constant = b""
 
-    def word_for(self, message: bytes, peer: IAddress) -> bytes:
+    def reply_to(self, message: bytes, peer: IAddress) -> bytes:
         """Nothing, at once."""
         return b""
 
 
 @implementer(IReplySource)
-class FixedWord:
+class FixedReply:
     """The same word for every message."""
 
-    def __init__(self, word: bytes) -> None:
-        self.always = word
+    def __init__(self, reply: bytes) -> None:
+        self.constant = reply
 
-    def word_for(self, message: bytes, peer: IAddress) -> bytes:
+    def reply_to(self, message: bytes, peer: IAddress) -> bytes:
         """The word, at once."""
-        return self.always
+        return self.constant

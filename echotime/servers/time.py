@@ -7,10 +7,10 @@ from typing import Any
 
 from twisted.internet.protocol import DatagramProtocol
 
-from echotime.servers.access import Access
+from echotime.servers.access import AccessList
 from echotime.servers.loop_guard import LoopGuard
 from echotime.servers.rate_limit import RateLimit
-from echotime.servers.traffic import Counters
+from echotime.servers.traffic import ServiceCounters
 from echotime.wire import timestamp
 
 
@@ -21,41 +21,41 @@ class TimeProtocol(DatagramProtocol):
     """
 
     noisy = False
-    apart = frozenset({timestamp.SIZE})
+    per_datagram_lengths = frozenset({timestamp.SIZE})
     """Lengths of datagrams to look at one by one (ports.one_answer.IOneAnswer): those of answers."""
 
     def __init__(
         self,
         clock: Callable[[], float],
-        counters: Counters,
+        counters: ServiceCounters,
         epoch: timestamp.Epoch = timestamp.Epoch.UNIX,
-        access: Access | None = None,
+        access: AccessList | None = None,
         rate_limit: RateLimit | None = None,
     ) -> None:
         self._clock = clock
         self._counters = counters
         self._epoch = epoch
-        self._silent = False
-        self.admit(access or Access())
+        self._muted = False
+        self.set_access(access or AccessList())
         self._guard = LoopGuard(clock)
         self._rate_limit = rate_limit or RateLimit(0, clock)
-        self.ports_apart: Collection[int] = self._guard.ports
+        self.per_datagram_ports: Collection[int] = self._guard.suspect_ports
         """The source ports of those that have sent what looks like answers, kept up to date."""
-        self.room_for = self._rate_limit.room_for
+        self.allow_batch = self._rate_limit.allow_batch
         """Return True if no source of a batch sends too much; then the batch is counted."""
 
-    def admit(self, access: Access) -> None:
+    def set_access(self, access: AccessList) -> None:
         """Answer whom it admits, from now on."""
         self._access = access
-        self._look_at_all()
+        self._update_per_datagram_only()
 
-    def be_silent(self, silent: bool) -> None:
+    def set_muted(self, muted: bool) -> None:
         """Answer nobody, for as long as it is so; or again."""
-        self._silent = silent
-        self._look_at_all()
+        self._muted = muted
+        self._update_per_datagram_only()
 
-    def _look_at_all(self) -> None:
-        self.all_apart = self._access.restricts or self._silent
+    def _update_per_datagram_only(self) -> None:
+        self.per_datagram_only = self._access.restricts or self._muted
         """Whether every datagram has to be looked at."""
 
     @property
@@ -63,9 +63,9 @@ class TimeProtocol(DatagramProtocol):
         """How many datagrams were taken by all protocols that share the counters, answered or not."""
         return self._counters.datagrams_handled
 
-    def answer_to(self, number: int) -> bytes:
+    def batch_response(self, count: int) -> bytes:
         """The answer to so many datagrams; what they hold does not matter."""
-        self._counters.datagrams += number
+        self._counters.datagrams += count
         return timestamp.pack(self._clock(), self._epoch)
 
     def datagramReceived(self, datagram: bytes, addr: Any) -> None:
@@ -73,16 +73,16 @@ class TimeProtocol(DatagramProtocol):
         assert self.transport is not None
         if self._access.restricts and not self._access.admits(addr[0]):
             self._counters.refused_datagrams += 1
-        elif self._silent:
+        elif self._muted:
             self._counters.unsynchronized += 1
-        elif not self._guard.answers(datagram, addr[:2]):
+        elif not self._guard.should_answer(datagram, addr[:2]):
             self._counters.looping += 1
         elif not self._rate_limit.allows(addr[0]):
             self._counters.rate_limited += 1
         else:
-            self.transport.write(self.answer_to(1), addr)
+            self.transport.write(self.batch_response(1), addr)
 
-    def own_question_received(self, addr: Any) -> None:
+    def probe_received(self, addr: Any) -> None:
         """Answer the daemon's health check, to which no access list, rate limit or loop guard applies."""
         assert self.transport is not None
         self._counters.health_checks += 1

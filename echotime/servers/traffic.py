@@ -13,17 +13,17 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from zope.interface import Interface
 
-from echotime.servers.line_limit import LineLimit
-from echotime.wire.printable import shown
+from echotime.servers.line_limit import LogRateLimiter
+from echotime.wire.printable import preview
 
-SHOWN_BYTES = 200
+MAX_LOGGED_BYTES = 200
 """The most bytes of a message that a log line shows."""
-CONNECTION_LINES = 100
+MAX_CONNECTION_LINES = 100
 """The most lines a second about connections that begin or end."""
 
 
 @dataclass
-class Counters:
+class ServiceCounters:
     """What was served since the start. A connection counts, with all that it did, when it is over.
 
     Bytes out are those handed to its transport.
@@ -68,27 +68,27 @@ class Counters:
         unanswered = self.refused_datagrams + self.rate_limited + self.unsynchronized + self.looping
         return self.datagrams + unanswered
 
-    def add(self, talker: Talker) -> None:
+    def add(self, connection: ConnectionStats) -> None:
         """Count what one connection did."""
-        self.messages += talker.messages
-        self.bytes_in += talker.bytes_in
-        self.bytes_out += talker.bytes_out
+        self.messages += connection.messages
+        self.bytes_in += connection.bytes_in
+        self.bytes_out += connection.bytes_out
 
 
-class ITrafficWatcher(Interface):
+class ITrafficObserver(Interface):
     """Someone who is told what happens on TCP connections as it happens; peers are ``host:port``."""
 
-    def began(peer: str) -> None:
+    def connection_opened(peer: str) -> None:
         """The first message of a connection is here."""
 
-    def message(peer: str, message: bytes) -> None:
+    def message_received(peer: str, message: bytes) -> None:
         """A message is here."""
 
-    def ended(peer: str, how: str, bytes_in: int, bytes_out: int) -> None:
+    def connection_closed(peer: str, ended_by: str, bytes_in: int, bytes_out: int) -> None:
         """A connection is over; `how` says who ended it."""
 
 
-class Talker(Protocol):
+class ConnectionStats(Protocol):
     """What Traffic needs to know of a connection. `peer` is asked for when it is shown, which is seldom."""
 
     messages: int
@@ -103,7 +103,7 @@ class Talker(Protocol):
         """The client as ``host:port``."""
 
 
-class Traffic:
+class TrafficLog:
     """Counts and shows what happens; `messages` is the most message lines a second, 0 for none.
 
     Watchers (ITrafficWatcher) are told, too. While one of them shows what comes in where the log goes, `arrivals` is
@@ -115,87 +115,89 @@ class Traffic:
 
     _log = Logger()
 
-    def __init__(self, clock: IReactorTime, messages: int = 100) -> None:
+    def __init__(self, clock: IReactorTime, message_rate: int = 100) -> None:
         self.clock = clock
-        self.counters = Counters()
-        self.arrivals = True
-        self.unnoticed = 0
-        self._watchers: list[Any] = []
-        self._message_lines: LineLimit | None = None
-        self.show(messages)
-        self._connection_lines = LineLimit(CONNECTION_LINES, clock, self._connections_left_out)
-        self._attend()
+        self.counters = ServiceCounters()
+        self.log_arrivals = True
+        self.unlogged_messages = 0
+        self._observers: list[Any] = []
+        self._message_limiter: LogRateLimiter | None = None
+        self.set_message_rate(message_rate)
+        self._connection_limiter = LogRateLimiter(MAX_CONNECTION_LINES, clock, self._report_suppressed_connections)
+        self._update_wants_messages()
 
-    def show(self, messages: int) -> None:
+    def set_message_rate(self, message_rate: int) -> None:
         """Show at most so many messages a second from now on."""
-        if self._message_lines is not None:
-            self._message_lines.flush()
-        self._message_lines = LineLimit(messages, self.clock, self._messages_left_out) if messages else None
-        self._attend()
+        if self._message_limiter is not None:
+            self._message_limiter.flush()
+        self._message_limiter = (
+            LogRateLimiter(message_rate, self.clock, self._report_suppressed_messages) if message_rate else None
+        )
+        self._update_wants_messages()
 
-    def watch(self, watcher: Any) -> None:
+    def add_observer(self, observer: Any) -> None:
         """Tell one more (ITrafficWatcher)."""
-        self._watchers.append(watcher)
-        self._attend()
+        self._observers.append(observer)
+        self._update_wants_messages()
 
-    def unwatch(self, watcher: Any) -> None:
+    def remove_observer(self, observer: Any) -> None:
         """Tell one less."""
-        self._watchers.remove(watcher)
-        self._attend()
+        self._observers.remove(observer)
+        self._update_wants_messages()
 
-    def _attend(self) -> None:
-        lines = self._message_lines
-        self.attentive = bool(self._watchers) or not (lines is None or lines.closed)
+    def _update_wants_messages(self) -> None:
+        limiter = self._message_limiter
+        self.wants_messages = bool(self._observers) or not (limiter is None or limiter.suppressing)
 
-    def began(self, talker: Talker) -> None:
+    def connection_opened(self, connection: ConnectionStats) -> None:
         """The first message of a connection is here."""
-        for watcher in self._watchers:
-            watcher.began(talker.peer)
-        if self.arrivals and self._connection_lines.allows():
+        for observer in self._observers:
+            observer.began(connection.peer)
+        if self.log_arrivals and self._connection_limiter.allows():
             # translated where an application has chosen a language, as an operator's terminal may; the daemon has none
-            self._log.info(_("connection from {peer}"), peer=talker.peer)
+            self._log.info(_("connection from {peer}"), peer=connection.peer)
 
-    def message(self, talker: Talker, message: bytes) -> None:
+    def message_received(self, connection: ConnectionStats, message: bytes) -> None:
         """A message is here."""
-        for watcher in self._watchers:
-            watcher.message(talker.peer, message)
-        if self.arrivals and self._message_lines is not None:
-            if self._message_lines.allows():
+        for observer in self._observers:
+            observer.message(connection.peer, message)
+        if self.log_arrivals and self._message_limiter is not None:
+            if self._message_limiter.allows():
                 # not named `message`: Twisted's legacy observers overwrite that field
-                self._log.info("{peer}: {text}", peer=talker.peer, text=shown(message, SHOWN_BYTES))
-            self._attend()
+                self._log.info("{peer}: {text}", peer=connection.peer, text=preview(message, MAX_LOGGED_BYTES))
+            self._update_wants_messages()
 
-    def ended(self, talker: Talker, how: str) -> None:
+    def connection_closed(self, connection: ConnectionStats, ended_by: str) -> None:
         """A connection is over; `how` says who ended it."""
-        for watcher in self._watchers:
-            watcher.ended(talker.peer, how, talker.bytes_in, talker.bytes_out)
+        for observer in self._observers:
+            observer.ended(connection.peer, ended_by, connection.bytes_in, connection.bytes_out)
         counters = self.counters
         counters.connections += 1
-        if not talker.messages:
+        if not connection.messages:
             counters.silent += 1
             return
-        counters.add(talker)
-        if self._connection_lines.allows():
+        counters.add(connection)
+        if self._connection_limiter.allows():
             self._log.info(
                 "connection from {peer} ended by {how}, {bytes_in} bytes in, {bytes_out} bytes out",
-                peer=talker.peer,
-                how=how,
-                bytes_in=talker.bytes_in,
-                bytes_out=talker.bytes_out,
+                peer=connection.peer,
+                how=ended_by,
+                bytes_in=connection.bytes_in,
+                bytes_out=connection.bytes_out,
             )
 
     def flush(self) -> None:
         """Report what was left out of the log so far; for the end of the daemon."""
-        if self._message_lines is not None:
-            self._message_lines.flush()
-        self._connection_lines.flush()
+        if self._message_limiter is not None:
+            self._message_limiter.flush()
+        self._connection_limiter.flush()
 
-    def _messages_left_out(self, number: int) -> None:
-        number, self.unnoticed = number + self.unnoticed, 0
+    def _report_suppressed_messages(self, number: int) -> None:
+        number, self.unlogged_messages = number + self.unlogged_messages, 0
         if number:
             self._log.info("message lines left out in the last second: {number}", number=number)
-        self._attend()
+        self._update_wants_messages()
 
-    def _connections_left_out(self, number: int) -> None:
+    def _report_suppressed_connections(self, number: int) -> None:
         if number:
             self._log.info("connection lines left out in the last second: {number}", number=number)

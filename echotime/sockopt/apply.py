@@ -13,94 +13,96 @@ from gettext import gettext as _
 from echotime.sockopt.assignment import Assignment
 from echotime.sockopt.errno_name import errno_name
 from echotime.sockopt.forms import Value
-from echotime.sockopt.option import Moment, Option, Readable
+from echotime.sockopt.option import Option, Readable, SetDeadline
 
 UNKNOWN = "unknown"
-_REFUSED = frozenset({errno.EPERM, errno.EACCES})
+_PERMISSION_ERRNOS = frozenset({errno.EPERM, errno.EACCES})
 
 
-class OptionFailed(Exception):
+class OptionError(Exception):
     """The kernel refused an option; says which, why, and which privilege it would take."""
 
-    def __init__(self, asked: Assignment, reason: str) -> None:
-        super().__init__(f"{asked}: {reason}")
+    def __init__(self, assignment: Assignment, reason: str) -> None:
+        super().__init__(f"{assignment}: {reason}")
         self.reason = reason
 
 
 @dataclass(frozen=True)
-class Reading:
+class ReadBack:
     """What was asked for an option and what getsockopt says; `remark` explains a difference."""
 
-    asked: Assignment
+    assignment: Assignment
     effective: str
     remark: str
 
     def __str__(self) -> str:
-        option, value = self.asked.option, self.asked.value
-        line = f"{option.name} asked {option.form.show(value)}, effective {self.effective}"
+        option, value = self.assignment.option, self.assignment.value
+        line = f"{option.name} asked {option.value_type.show(value)}, effective {self.effective}"
         return f"{line}: {self.remark}" if self.remark else line
 
 
 def apply(sock: socket.socket, assignments: Iterable[Assignment]) -> None:
-    """Set them in order. Raises OptionFailed for the first that the kernel refuses."""
+    """Set them in order. Raises OptionError for the first that the kernel refuses."""
     for each in assignments:
         option = each.option
         try:
-            sock.setsockopt(option.level_number, option.number, option.form.pack(each.value))
+            sock.setsockopt(option.level_number, option.number, option.value_type.pack(each.value))
         except OSError as error:
-            raise OptionFailed(each, _reason(option, error)) from error
+            raise OptionError(each, _describe_error(option, error)) from error
 
 
 def apply_or_close(sock: socket.socket, assignments: Iterable[Assignment]) -> socket.socket:
-    """The socket with them set; if one is refused it is closed, and OptionFailed goes on."""
+    """The socket with them set; if one is refused it is closed, and OptionError goes on."""
     try:
         apply(sock, assignments)
-    except OptionFailed:
+    except OptionError:
         sock.close()
         raise
     return sock
 
 
-def apply_late(sock: socket.socket, assignments: Iterable[Assignment]) -> None:
-    """On a socket that is bound, and may listen, already: set what can still have an effect. Raises OptionFailed."""
-    apply(sock, (each for each in assignments if each.option.moment is not Moment.BEFORE_BIND))
+def apply_after_bind(sock: socket.socket, assignments: Iterable[Assignment]) -> None:
+    """On a socket that is bound, and may listen, already: set what can still have an effect. Raises OptionError."""
+    apply(sock, (each for each in assignments if each.option.set_deadline is not SetDeadline.BEFORE_BIND))
 
 
-def read(sock: socket.socket, assignment: Assignment, *, bound_before: bool = False) -> Reading:
-    """What the kernel says about one assignment; `bound_before` if the socket came to us bound."""
+def read_back(sock: socket.socket, assignment: Assignment, *, was_bound: bool = False) -> ReadBack:
+    """What the kernel says about one assignment; `was_bound` if the socket came to us bound."""
     option = assignment.option
     if option.readable is Readable.NO:
-        return Reading(assignment, UNKNOWN, f"it {option.readable.value}")
+        return ReadBack(assignment, UNKNOWN, f"it {option.readable.value}")
     try:
-        value = value_of(sock, option)
+        value = get_value(sock, option)
     except OSError as error:
-        return Reading(assignment, UNKNOWN, f"it cannot be read back: {error.strerror}")
-    effective = option.form.show(value)
-    if value == assignment.value or option.form.pack(value) == option.form.pack(assignment.value):
-        return Reading(assignment, effective, "")
-    if bound_before and option.moment is Moment.BEFORE_BIND:
-        return Reading(assignment, effective, f"too late: it must be set {option.moment.value}")
-    return Reading(assignment, effective, option.altered.why if option.altered else "the kernel altered it")
+        return ReadBack(assignment, UNKNOWN, f"it cannot be read back: {error.strerror}")
+    effective = option.value_type.show(value)
+    if value == assignment.value or option.value_type.pack(value) == option.value_type.pack(assignment.value):
+        return ReadBack(assignment, effective, "")
+    if was_bound and option.set_deadline is SetDeadline.BEFORE_BIND:
+        return ReadBack(assignment, effective, f"too late: it must be set {option.set_deadline.value}")
+    return ReadBack(
+        assignment, effective, option.read_back_note.reason if option.read_back_note else "the kernel altered it"
+    )
 
 
-def value_of(sock: socket.socket, option: Option) -> Value:
+def get_value(sock: socket.socket, option: Option) -> Value:
     """What getsockopt gives. Raises OSError."""
     number = option.number if option.read_number is None else option.read_number
-    return option.form.unpack(sock.getsockopt(option.level_number, number, option.form.size))
+    return option.value_type.unpack(sock.getsockopt(option.level_number, number, option.value_type.size))
 
 
 def warning(assignment: Assignment, transport: str) -> str:
     """What has to be said about a dangerous value, empty for all others."""
-    danger = assignment.option.danger
-    if danger and transport in danger.transports and assignment.value in danger.values:
-        return danger.warning
+    hazard = assignment.option.hazard
+    if hazard and transport in hazard.transports and assignment.value in hazard.values:
+        return hazard.warning
     return ""
 
 
-def _reason(option: Option, error: OSError) -> str:
+def _describe_error(option: Option, error: OSError) -> str:
     reason = f"{os.strerror(error.errno or 0)} ({errno_name(error)})"
-    if error.errno in _REFUSED and option.privilege:
-        return _("{reason}; needs {privilege}").format(reason=reason, privilege=option.privilege.needs)
+    if error.errno in _PERMISSION_ERRNOS and option.privilege:
+        return _("{reason}; needs {privilege}").format(reason=reason, privilege=option.privilege.required)
     if error.errno == errno.ENODEV:
         with suppress(OSError):  # a sandbox without AF_NETLINK
             names = ", ".join(name for _index, name in socket.if_nameindex())

@@ -7,29 +7,29 @@ import struct
 from collections.abc import Iterator
 
 _MSG_ERRQUEUE = 0x2000
-_CONTROL_SIZE = 512
+_ANCILLARY_SIZE = 512
 _EXTENDED_ERROR = struct.Struct("=I")
 """The beginning of struct sock_extended_err: ee_errno."""
 _RECVERR = frozenset({(socket.IPPROTO_IP, 11), (socket.IPPROTO_IPV6, 25)})
 
 
-def take_errors(sock: socket.socket, most: int) -> list[int]:
+def read_errors(sock: socket.socket, max_errors: int) -> list[int]:
     """Take at most so many off the queue: the errno of each, 0 for one that came without.
 
     One that found no room in the queue is pending all the same, and keeps the socket ready until it is read.
     """
     errors = []
-    for _ in range(most):
+    for _ in range(max_errors):
         try:
-            _, control, _, _ = sock.recvmsg(0, _CONTROL_SIZE, _MSG_ERRQUEUE)
+            _, control, _, _ = sock.recvmsg(0, _ANCILLARY_SIZE, _MSG_ERRQUEUE)
         except OSError:
             break
-        errors.append(next(_numbers(control), 0))
+        errors.append(next(_errnos(control), 0))
     pending = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
     return errors or ([pending] if pending else [])
 
 
-def _numbers(control: list[tuple[int, int, bytes]]) -> Iterator[int]:
+def _errnos(control: list[tuple[int, int, bytes]]) -> Iterator[int]:
     for level, kind, data in control:
         if (level, kind) in _RECVERR:
             yield int(_EXTENDED_ERROR.unpack_from(data)[0])

@@ -16,8 +16,8 @@ from typing import Protocol
 
 Value = int | str
 
-_INT = 4
-_LONG = 8
+_INT_SIZE = 4
+_LONG_SIZE = 8
 
 _INTEGER = re.compile(r"(-?)(0[xX][0-9a-fA-F]{1,16}|[0-9]{1,20})([A-Za-z]*)")
 _ON = frozenset({"on", "yes", "true", "1"})
@@ -45,12 +45,12 @@ _RANGES = {
 }
 
 
-def fault(template: str, text: str, form: Form) -> ValueError:
+def parse_error(template: str, text: str, value_type: ValueType) -> ValueError:
     """What parse raises: the template filled in with the text and with what was expected."""
-    return ValueError(_(template).format(text=text, expected=_(form.expected)))
+    return ValueError(_(template).format(text=text, expected=_(value_type.expected)))
 
 
-class Form(Protocol):
+class ValueType(Protocol):
     """What every form can do. parse raises ValueError, in words that end with what was expected."""
 
     @property
@@ -87,7 +87,7 @@ class Flag:
             return 1
         if text.lower() in _OFF:
             return 0
-        raise fault(N_("'{text}' is not a switch; expected {expected}"), text, self)
+        raise parse_error(N_("'{text}' is not a switch; expected {expected}"), text, self)
 
     def pack(self, value: Value) -> bytes:
         """A C int."""
@@ -110,7 +110,7 @@ class Integer:
     high: int
     unit: str = ""
     names: Mapping[str, int] = field(default_factory=dict, hash=False)
-    size: int = _INT
+    size: int = _INT_SIZE
     signed: bool = True
 
     @property
@@ -125,22 +125,22 @@ class Integer:
             if text.lower() == name.lower():
                 return value
         found = _INTEGER.fullmatch(text)
-        factor = _factor(found[3], self.unit) if found else None
+        factor = _unit_factor(found[3], self.unit) if found else None
         if found is None or factor is None:
-            raise fault(N_("'{text}' is not understood; expected {expected}"), text, self)
+            raise parse_error(N_("'{text}' is not understood; expected {expected}"), text, self)
         value = int(found[1] + found[2], 0 if found[2][:2] in {"0x", "0X"} else 10)
         scaled = round(value * factor, 6)
         if scaled != int(scaled) or not self.low <= scaled <= self.high:
-            raise fault(N_("'{text}' is out of range; expected {expected}"), text, self)
+            raise parse_error(N_("'{text}' is out of range; expected {expected}"), text, self)
         return int(scaled)
 
     def pack(self, value: Value) -> bytes:
         """The bytes of a C integer; of 4, values above 2**31-1 keep their 32 bits."""
-        return struct.pack("=Q", value) if self.size == _LONG else struct.pack("=I", int(value) & 0xFFFFFFFF)
+        return struct.pack("=Q", value) if self.size == _LONG_SIZE else struct.pack("=I", int(value) & 0xFFFFFFFF)
 
     def unpack(self, raw: bytes) -> Value:
         """A C int, or an unsigned long; a shorter answer is an unsigned byte."""
-        return int.from_bytes(raw, sys.byteorder, signed=self.signed and len(raw) == _INT)
+        return int.from_bytes(raw, sys.byteorder, signed=self.signed and len(raw) == _INT_SIZE)
 
     def show(self, value: Value) -> str:
         """The number; a name for one outside the range, which stands for something else."""
@@ -153,7 +153,7 @@ class Choice:
     """A C int that stands for one of a few things."""
 
     names: Mapping[str, int] = field(hash=False)
-    size: int = _INT
+    size: int = _INT_SIZE
 
     @property
     def expected(self) -> str:
@@ -165,7 +165,7 @@ class Choice:
         for name, value in self.names.items():
             if text.lower() in {name, str(value)}:
                 return value
-        raise fault(N_("'{text}' is not understood; expected {expected}"), text, self)
+        raise parse_error(N_("'{text}' is not understood; expected {expected}"), text, self)
 
     def pack(self, value: Value) -> bytes:
         """A C int."""
@@ -180,18 +180,18 @@ class Choice:
         return next((name for name, known in self.names.items() if known == value), str(value))
 
 
-def _factor(suffix: str, unit: str) -> float | None:
+def _unit_factor(suffix: str, unit: str) -> float | None:
     units = _UNITS[unit]
     return units.get(suffix, units.get(suffix.upper()))
 
 
 @dataclass(frozen=True)
-class Plain:
+class RawValue:
     """The value of an option that is given by number: an int, or bytes as ``hex:``."""
 
     expected: str = N_("a number, on, off, a size such as 64K, or bytes such as hex:01000000")
     size: int = 256
-    _number: Integer = Integer(-(2**31), 2**32 - 1, "bytes", {"on": 1, "off": 0})
+    _integer: Integer = Integer(-(2**31), 2**32 - 1, "bytes", {"on": 1, "off": 0})
 
     def parse(self, text: str) -> Value:
         """A number, or the hexadecimal text behind ``hex:``."""
@@ -199,17 +199,17 @@ class Plain:
         try:
             if colon and kind.lower() == "hex":
                 return bytes.fromhex(digits).hex()
-            return self._number.parse(text)
+            return self._integer.parse(text)
         except ValueError:
-            raise fault(N_("'{text}' is not understood; expected {expected}"), text, self) from None
+            raise parse_error(N_("'{text}' is not understood; expected {expected}"), text, self) from None
 
     def pack(self, value: Value) -> bytes:
         """A C int for a number, else the bytes."""
-        return bytes.fromhex(value) if isinstance(value, str) else self._number.pack(value)
+        return bytes.fromhex(value) if isinstance(value, str) else self._integer.pack(value)
 
     def unpack(self, raw: bytes) -> Value:
         """A number where the kernel gave a C int, else hexadecimal text."""
-        return int(struct.unpack("=i", raw)[0]) if len(raw) == _INT else raw.hex()
+        return int(struct.unpack("=i", raw)[0]) if len(raw) == _INT_SIZE else raw.hex()
 
     def show(self, value: Value) -> str:
         """The number, or ``hex:`` and the bytes."""

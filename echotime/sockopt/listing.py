@@ -12,7 +12,7 @@ from echotime.sockopt.forms import N_
 _INTRODUCTION = N_("--sockopt {form}; repeatable. `echotime sockopts NAME` tells all about one.")
 
 
-def lines() -> Iterator[str]:
+def option_lines() -> Iterator[str]:
     """Every option that can be set: its name, the values it takes, what it means."""
     yield _(_INTRODUCTION).format(form=_(EXPECTED))
     for chapter in CHAPTERS:
@@ -20,6 +20,6 @@ def lines() -> Iterator[str]:
         if settable:
             yield f"\n{_(chapter.title)}"
         for option in settable:
-            where = "/".join(option.transports)
-            yield f"  {option.name:<20}{where:<9}{_(option.meaning)}"
-            yield f"  {'':<29}{option.name}={option.example} ({_(option.form.expected)})"
+            transports = "/".join(option.transports)
+            yield f"  {option.name:<20}{transports:<9}{_(option.meaning)}"
+            yield f"  {'':<29}{option.name}={option.example} ({_(option.value_type.expected)})"

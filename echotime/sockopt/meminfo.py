@@ -5,22 +5,22 @@ from __future__ import annotations
 import socket
 import struct
 
-NUMBER = 55
-NAMES = ("rmem", "rcvbuf", "wmem", "sndbuf", "forward", "wqueued", "options", "backlog", "drops")
-_COUNTERS = struct.Struct(f"={len(NAMES)}I")
-SIZE = _COUNTERS.size
+SO_MEMINFO = 55
+FIELDS = ("rmem", "rcvbuf", "wmem", "sndbuf", "forward", "wqueued", "options", "backlog", "drops")
+_STRUCT = struct.Struct(f"={len(FIELDS)}I")
+SIZE = _STRUCT.size
 
 
 def unpack(raw: bytes) -> dict[str, int]:
     """The counters by name: bytes, and at the end datagrams dropped."""
-    return dict(zip(NAMES, _COUNTERS.unpack(raw), strict=True))
+    return dict(zip(FIELDS, _STRUCT.unpack(raw), strict=True))
 
 
-def unread(sock: socket.socket) -> int:
+def receive_memory(sock: socket.socket) -> int:
     """How many bytes of memory what waits in the receive buffer takes. Raises OSError."""
-    return unpack(sock.getsockopt(socket.SOL_SOCKET, NUMBER, SIZE))["rmem"]
+    return unpack(sock.getsockopt(socket.SOL_SOCKET, SO_MEMINFO, SIZE))["rmem"]
 
 
-def dropped(sock: socket.socket) -> int:
+def dropped_datagrams(sock: socket.socket) -> int:
     """How many datagrams were dropped: no room in the receive buffer, a filter, a wrong checksum. Raises OSError."""
-    return unpack(sock.getsockopt(socket.SOL_SOCKET, NUMBER, SIZE))["drops"]
+    return unpack(sock.getsockopt(socket.SOL_SOCKET, SO_MEMINFO, SIZE))["drops"]

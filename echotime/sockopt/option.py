@@ -9,7 +9,7 @@ from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from enum import Enum
 
-from echotime.sockopt.forms import N_, Form, Value
+from echotime.sockopt.forms import N_, Value, ValueType
 
 LEVELS = {"SOL_SOCKET": 1, "IPPROTO_IP": 0, "IPPROTO_TCP": 6, "IPPROTO_UDP": 17, "IPPROTO_IPV6": 41}
 """The levels of setsockopt(2) by name, as Linux numbers them."""
@@ -19,7 +19,7 @@ UDP = ("udp",)
 TCP = ("tcp",)
 
 
-class Place(Enum):
+class SocketRole(Enum):
     """A kind of socket as the kernel tells them apart; the value says it in words."""
 
     LISTENER = N_("TCP listener")
@@ -29,14 +29,14 @@ class Place(Enum):
     @property
     def transport(self) -> str:
         """``tcp`` or ``udp``."""
-        return "udp" if self is Place.UDP else "tcp"
+        return "udp" if self is SocketRole.UDP else "tcp"
 
 
-EVERYWHERE = tuple(Place)
-ON_TCP = (Place.LISTENER, Place.CONNECTION)
+ALL_ROLES = tuple(SocketRole)
+TCP_ROLES = (SocketRole.LISTENER, SocketRole.CONNECTION)
 
 
-class Moment(Enum):
+class SetDeadline(Enum):
     """Up to when setting an option has an effect; the value says it in words."""
 
     BEFORE_BIND = N_("before bind")
@@ -50,7 +50,7 @@ class OnAccept(Enum):
     INHERITED = N_("inherited")
     REDUCED = N_("inherited, less what TCP's own options take")
     LISTENER_ONLY = N_("not inherited: it concerns the listener")
-    SET_AGAIN = N_("not inherited: echotime sets it on each connection")
+    REAPPLIED = N_("not inherited: echotime sets it on each connection")
 
 
 class Readable(Enum):
@@ -62,7 +62,7 @@ class Readable(Enum):
 
 
 @dataclass(frozen=True)
-class Target:
+class SocketTraits:
     """A kind of socket: ``tcp`` or ``udp``, and the IP versions it speaks (a dual-stack one both)."""
 
     transport: str
@@ -70,7 +70,7 @@ class Target:
 
 
 @dataclass(frozen=True)
-class Danger:
+class Hazard:
     """Values that do on purpose what most do not want; `warning` is said at every start."""
 
     transports: tuple[str, ...]
@@ -79,25 +79,25 @@ class Danger:
 
 
 @dataclass(frozen=True)
-class Altered:
+class ReadBackNote:
     """Why getsockopt may give another value than was set, and a value that shows it on `transport`."""
 
-    why: str
+    reason: str
     example: str
     transport: str = "tcp"
 
 
 @dataclass(frozen=True)
 class Privilege:
-    """What it takes to set `example`, where `before` was set before."""
+    """What it takes to set `example`, where `initial` was set before."""
 
-    needs: str
+    required: str
     example: str
-    before: str = ""
+    initial: str = ""
 
 
 @dataclass(frozen=True)
-class Elsewhere:
+class Aliases:
     """What others call it: a directive of systemd.socket(5), an address option of socat(1); empty for none."""
 
     systemd: str = ""
@@ -105,9 +105,9 @@ class Elsewhere:
 
     def names(self) -> Iterator[tuple[str, str]]:
         """Who calls it what."""
-        for who, name in (("systemd.socket", self.systemd), ("socat", self.socat)):
+        for program, name in (("systemd.socket", self.systemd), ("socat", self.socat)):
             if name:
-                yield who, name
+                yield program, name
 
 
 @dataclass(frozen=True)
@@ -117,20 +117,20 @@ class Option:
     level: str
     name: str
     number: int
-    form: Form
+    value_type: ValueType
     transports: tuple[str, ...]
     """Where it has an effect."""
     meaning: str
     use: str = ""
     """When one sets it."""
-    trap: str = ""
+    caveat: str = ""
     """What goes wrong with it."""
     example: str = "on"
     """A value to try it with, which is not the default."""
-    moment: Moment = Moment.ANY_TIME
+    set_deadline: SetDeadline = SetDeadline.ANY_TIME
     on_accept: OnAccept = OnAccept.INHERITED
     settable: bool = True
-    places: tuple[Place, ...] = EVERYWHERE
+    roles: tuple[SocketRole, ...] = ALL_ROLES
     """Where the kernel takes it (a read-only one: gives it), with an effect or without."""
     readable: Readable = Readable.YES
     read_number: int | None = None
@@ -138,9 +138,9 @@ class Option:
     versions: tuple[int, ...] = ()
     """The IP versions it acts on, where the level does not say so: IP options are for 4, IPV6 options for 6."""
     privilege: Privilege | None = None
-    altered: Altered | None = None
-    danger: Danger | None = None
-    elsewhere: Elsewhere = Elsewhere()
+    read_back_note: ReadBackNote | None = None
+    hazard: Hazard | None = None
+    aliases: Aliases = Aliases()
     known: bool = True
     """False for one that is given by number: nothing is known of it."""
 
@@ -150,15 +150,15 @@ class Option:
         return LEVELS[self.level] if self.level in LEVELS else int(self.level)
 
     @property
-    def ignored(self) -> tuple[Place, ...]:
+    def ignored_roles(self) -> tuple[SocketRole, ...]:
         """Where the kernel takes it and nothing comes of it."""
-        return tuple(place for place in self.places if self.settable and place.transport not in self.transports)
+        return tuple(place for place in self.roles if self.settable and place.transport not in self.transports)
 
     @property
     def ip_versions(self) -> tuple[int, ...]:
         """The IP versions it acts on."""
         return self.versions or {"IPPROTO_IP": (4,), "IPPROTO_IPV6": (6,)}.get(self.level, (4, 6))
 
-    def fits(self, target: Target) -> bool:
+    def fits(self, traits: SocketTraits) -> bool:
         """Whether it can have an effect on such a socket."""
-        return target.transport in self.transports and not target.versions.isdisjoint(self.ip_versions)
+        return traits.transport in self.transports and not traits.versions.isdisjoint(self.ip_versions)

@@ -9,16 +9,16 @@ from gettext import gettext as _
 from types import TracebackType
 
 from echotime.sockopt.errno_name import errno_name
-from echotime.sockopt.option import Place
+from echotime.sockopt.option import SocketRole
 
-LIMIT = 1.0
+TIMEOUT = 1.0
 """Seconds after which a connection is given up, and a call of a client."""
 
-_ABSENT = frozenset({errno.EADDRNOTAVAIL, errno.ENETUNREACH, errno.EAFNOSUPPORT})
+_UNAVAILABLE_ERRNOS = frozenset({errno.EADDRNOTAVAIL, errno.ENETUNREACH, errno.EAFNOSUPPORT})
 _LOOPBACK = {4: (socket.AF_INET, "127.0.0.1"), 6: (socket.AF_INET6, "::1")}
 
 
-class NoLoopback(OSError):
+class LoopbackUnavailable(OSError):
     """There is none of an IP version, or it is down."""
 
 
@@ -39,10 +39,12 @@ class Scratch:
                 probe.bind((self.host, 0))
                 probe.connect(probe.getsockname())
         except OSError as error:
-            if error.errno not in _ABSENT:
+            if error.errno not in _UNAVAILABLE_ERRNOS:
                 raise
             text = _("this host has no IPv{version} loopback ({error})")
-            raise NoLoopback(error.errno, text.format(version=self._version, error=errno_name(error))) from error
+            raise LoopbackUnavailable(
+                error.errno, text.format(version=self._version, error=errno_name(error))
+            ) from error
         return self
 
     def __exit__(
@@ -54,7 +56,7 @@ class Scratch:
         """A new one, not bound."""
         kind = socket.SOCK_STREAM if transport == "tcp" else socket.SOCK_DGRAM
         sock = self._opened.enter_context(socket.socket(self.family, kind))
-        sock.settimeout(LIMIT)
+        sock.settimeout(TIMEOUT)
         return sock
 
     def bind(self, sock: socket.socket, backlog: int = 16) -> socket.socket:
@@ -64,7 +66,7 @@ class Scratch:
             sock.listen(backlog)
         return sock
 
-    def client(self, server: socket.socket) -> socket.socket:
+    def connected_client(self, server: socket.socket) -> socket.socket:
         """A TCP or UDP socket that is connected to it."""
         sock = self.open("tcp" if server.type == socket.SOCK_STREAM else "udp")
         sock.connect(server.getsockname()[:2])
@@ -76,15 +78,15 @@ class Scratch:
         connection.settimeout(listener.gettimeout())
         return self._opened.enter_context(connection)
 
-    def pair(self, listener: socket.socket | None = None) -> tuple[socket.socket, socket.socket]:
+    def connection_pair(self, listener: socket.socket | None = None) -> tuple[socket.socket, socket.socket]:
         """A connection: the client's side, which has sent a byte, and the server's, which has not read it."""
         listener = listener or self.bind(self.open("tcp"))
-        client = self.client(listener)
+        client = self.connected_client(listener)
         client.send(b"x")  # where accept is deferred it waits for that
         return client, self.accept(listener)
 
-    def one(self, place: Place) -> socket.socket:
+    def ready_socket(self, role: SocketRole) -> socket.socket:
         """A socket of this kind, ready for use and with every option as it comes."""
-        if place is Place.CONNECTION:
-            return self.pair()[1]
-        return self.bind(self.open(place.transport))
+        if role is SocketRole.CONNECTION:
+            return self.connection_pair()[1]
+        return self.bind(self.open(role.transport))

@@ -10,9 +10,9 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from echotime.sockopt.forms import N_, Integer, Value, fault
+from echotime.sockopt.forms import N_, Integer, Value, parse_error
 
-_MOST_SECONDS = 2**31 - 1
+_MAX_SECONDS = 2**31 - 1
 _NOT_UNDERSTOOD = N_("'{text}' is not understood; expected {expected}")
 
 
@@ -28,9 +28,9 @@ class Linger:
         if text.lower() == "off":
             return -1
         try:
-            return Integer(0, _MOST_SECONDS, "seconds").parse(text)
+            return Integer(0, _MAX_SECONDS, "seconds").parse(text)
         except ValueError:
-            raise fault(_NOT_UNDERSTOOD, text, self) from None
+            raise parse_error(_NOT_UNDERSTOOD, text, self) from None
 
     def pack(self, value: Value) -> bytes:
         """l_onoff and l_linger."""
@@ -47,7 +47,7 @@ class Linger:
 
 
 @dataclass(frozen=True)
-class Interval:
+class Timeval:
     """struct timeval as a number of microseconds; 0 for none."""
 
     expected: str = N_("a time such as 3s or 500ms, 0 for none")
@@ -56,11 +56,11 @@ class Interval:
     def parse(self, text: str) -> Value:
         """Microseconds."""
         found = re.fullmatch(r"([0-9]{1,10}(?:\.[0-9]{1,6})?)(s|ms|)", text)
-        if found is None or float(found[1]) > _MOST_SECONDS:
-            raise fault(_NOT_UNDERSTOOD, text, self)
+        if found is None or float(found[1]) > _MAX_SECONDS:
+            raise parse_error(_NOT_UNDERSTOOD, text, self)
         microseconds = round(float(found[1]) * (1000 if found[2] == "ms" else 1_000_000), 3)
         if microseconds != int(microseconds):
-            raise fault(_NOT_UNDERSTOOD, text, self)
+            raise parse_error(_NOT_UNDERSTOOD, text, self)
         return int(microseconds)
 
     def pack(self, value: Value) -> bytes:
@@ -79,7 +79,7 @@ class Interval:
 
 
 @dataclass(frozen=True)
-class Name:
+class CString:
     """A short text that ends with NUL; empty for none."""
 
     expected: str
@@ -88,7 +88,7 @@ class Name:
     def parse(self, text: str) -> Value:
         """The name itself."""
         if len(text.encode("utf-8", "surrogateescape")) >= self.size or "\0" in text:
-            raise fault(N_("'{text}' is too long, or no name; expected {expected}"), text, self)
+            raise parse_error(N_("'{text}' is too long, or no name; expected {expected}"), text, self)
         return text
 
     def pack(self, value: Value) -> bytes:
@@ -105,7 +105,7 @@ class Name:
 
 
 @dataclass(frozen=True)
-class Address:
+class InAddr:
     """struct in_addr: an IPv4 address."""
 
     expected: str = N_("the IPv4 address of an interface, such as 127.0.0.1; 0.0.0.0 for the route's")
@@ -116,7 +116,7 @@ class Address:
         try:
             return socket.inet_ntop(socket.AF_INET, socket.inet_pton(socket.AF_INET, text))
         except (OSError, ValueError):
-            raise fault(N_("'{text}' is no IPv4 address; expected {expected}"), text, self) from None
+            raise parse_error(N_("'{text}' is no IPv4 address; expected {expected}"), text, self) from None
 
     def pack(self, value: Value) -> bytes:
         """Four bytes."""
@@ -132,7 +132,7 @@ class Address:
 
 
 @dataclass(frozen=True)
-class Group:
+class MulticastGroup:
     """struct ip_mreqn or ipv6_mreq: a multicast group, and after ``%`` the interface it is joined on."""
 
     family: socket.AddressFamily
@@ -148,7 +148,7 @@ class Group:
             packed = b"\0"
         multicast = packed[0] >> 4 == 0xE if self._ipv4 else packed[0] == 0xFF
         if not multicast or bool(percent) != bool(device) or "\0" in text:
-            raise fault(N_("'{text}' is no multicast group; expected {expected}"), text, self)
+            raise parse_error(N_("'{text}' is no multicast group; expected {expected}"), text, self)
         return socket.inet_ntop(self.family, packed) + percent + device
 
     def pack(self, value: Value) -> bytes:
@@ -182,7 +182,7 @@ def hexadecimal(raw: bytes) -> str:
 
 
 @dataclass(frozen=True)
-class Structure:
+class ReadOnlyStruct:
     """A structure of the kernel that is only read; its value is hexadecimal text, shown as `describe` says."""
 
     size: int
@@ -191,7 +191,7 @@ class Structure:
 
     def parse(self, text: str) -> Value:
         """Refuses."""
-        raise fault(N_("'{text}' given; expected {expected}"), text, self)
+        raise parse_error(N_("'{text}' given; expected {expected}"), text, self)
 
     def pack(self, value: Value) -> bytes:
         """The bytes of the hexadecimal text."""

@@ -21,25 +21,25 @@ from twisted.python.failure import Failure
 _READ_SIZE = 65536
 
 
-class Input(FileDescriptor):
-    """A push producer that reads a descriptor; `received` gets what comes, `ended` is called after it.
+class DescriptorReader(FileDescriptor):
+    """A push producer that reads a descriptor; `on_data` gets what comes, `on_end` is called after it.
 
-    `failed` is called instead where it cannot be read.
+    `on_error` is called instead where it cannot be read.
     """
 
     def __init__(
         self,
         descriptor: int,
-        received: Callable[[bytes], object],
-        ended: Callable[[], object],
-        failed: Callable[[OSError], object],
+        on_data: Callable[[bytes], object],
+        on_end: Callable[[], object],
+        on_error: Callable[[OSError], object],
         reactor: object,
     ) -> None:
         super().__init__(reactor)  # type: ignore[arg-type]
         self._descriptor = descriptor
-        self._received = received
-        self._ended = ended
-        self._failed = failed
+        self._on_data = on_data
+        self._on_end = on_end
+        self._on_error = on_error
         self.connected = 1
 
     def fileno(self) -> int:
@@ -52,11 +52,11 @@ class Input(FileDescriptor):
             data = os.read(self._descriptor, _READ_SIZE)
         except OSError as error:
             self.stopReading()
-            self._failed(error)
+            self._on_error(error)
             return None
         if not data:
             return CONNECTION_DONE
-        self._received(data)
+        self._on_data(data)
         return None
 
     def stopProducing(self) -> None:
@@ -66,18 +66,18 @@ class Input(FileDescriptor):
     def connectionLost(self, reason: Failure) -> None:
         """There is no more to read. The descriptor stays open: it is not ours."""
         super().connectionLost(reason)
-        self._ended()
+        self._on_end()
 
 
-class Output(FileDescriptor):
-    """A consumer that writes a descriptor; `failed` is called once with what keeps it from doing so."""
+class DescriptorWriter(FileDescriptor):
+    """A consumer that writes a descriptor; `on_error` is called once with what keeps it from doing so."""
 
-    def __init__(self, descriptor: int, failed: Callable[[OSError], object], reactor: object) -> None:
+    def __init__(self, descriptor: int, on_error: Callable[[OSError], object], reactor: object) -> None:
         super().__init__(reactor)  # type: ignore[arg-type]
         self._descriptor = descriptor
-        self._failed = failed
+        self._on_error = on_error
         self._finished: Deferred[None] = Deferred()
-        self._unwritten = 0
+        self._pending_bytes = 0
         self._is_file = stat.S_ISREG(os.fstat(descriptor).st_mode)
         self.connected = 1
 
@@ -86,14 +86,14 @@ class Output(FileDescriptor):
         return self._descriptor
 
     @property
-    def unwritten(self) -> int:
+    def pending_bytes(self) -> int:
         """Bytes that nobody has taken yet."""
-        return self._unwritten
+        return self._pending_bytes
 
     def write(self, data: bytes) -> None:
         """Write a regular file now, as it is always ready; anything else when it is."""
         if not self._is_file:
-            self._unwritten += len(data)
+            self._pending_bytes += len(data)
             super().write(data)
             return
         view = memoryview(data)
@@ -112,14 +112,14 @@ class Output(FileDescriptor):
         except OSError as error:
             self._fail(error)
             return 0
-        self._unwritten -= written
+        self._pending_bytes -= written
         return written
 
     def finish(self) -> Deferred[None]:
         """Fires when all is written, or cannot be."""
         if self.connected:
             self.unregisterProducer()
-            if self._unwritten:
+            if self._pending_bytes:
                 self.loseConnection()
             else:
                 # whoever has read all of it may be gone, which is no failure
@@ -132,11 +132,11 @@ class Output(FileDescriptor):
             return
         super().connectionLost(reason)
         if not reason.check(ConnectionDone):
-            self._failed(BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)))
+            self._on_error(BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)))
         self._finished.callback(None)
 
     def _fail(self, error: OSError) -> None:
         self.connected = 0
         self.stopWriting()
-        self._failed(error)
+        self._on_error(error)
         self._finished.callback(None)

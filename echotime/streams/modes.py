@@ -8,37 +8,37 @@ import signal
 import termios
 from typing import Any
 
-_LOCAL_FLAGS = 3
+_LFLAG = 3
 
 
-class TerminalModes:
+class RawTerminal:
     """Of the terminal that `descriptor` is. Only a process in its foreground may change them: others are stopped."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
-        self._found = termios.tcgetattr(descriptor)
-        self._before: dict[int, Any] = {}
+        self._original = termios.tcgetattr(descriptor)
+        self._previous_handlers: dict[int, Any] = {}
 
-    def take(self) -> None:
+    def enter_raw(self) -> None:
         """Characters as they are typed, without echo; signals as ever. Again after the shell had the terminal."""
         modes = termios.tcgetattr(self._descriptor)
-        modes[_LOCAL_FLAGS] &= ~(termios.ICANON | termios.ECHO)
+        modes[_LFLAG] &= ~(termios.ICANON | termios.ECHO)
         self._set(modes)
 
-    def give_back(self) -> None:
+    def restore(self) -> None:
         """As it was found."""
-        self._set(self._found)
+        self._set(self._original)
 
-    def guard(self, *numbers: signal.Signals) -> None:
+    def restore_on_signals(self, *signals: signal.Signals) -> None:
         """Give it back before one of these signals ends the process."""
-        for number in numbers:
-            self._before[number] = signal.signal(number, self._end)
+        for number in signals:
+            self._previous_handlers[number] = signal.signal(number, self._restore_and_kill)
 
-    def unguard(self) -> None:
+    def release_signals(self) -> None:
         """Not any more."""
-        for number, before in self._before.items():
-            signal.signal(number, before)
-        self._before.clear()
+        for number, handler in self._previous_handlers.items():
+            signal.signal(number, handler)
+        self._previous_handlers.clear()
 
     @property
     def foreground(self) -> bool:
@@ -53,7 +53,7 @@ class TerminalModes:
             if self.foreground:
                 termios.tcsetattr(self._descriptor, termios.TCSADRAIN, modes)
 
-    def _end(self, number: int, frame: object) -> None:
-        self.give_back()
-        signal.signal(number, signal.SIG_DFL)
-        os.kill(os.getpid(), number)
+    def _restore_and_kill(self, signal_number: int, frame: object) -> None:
+        self.restore()
+        signal.signal(signal_number, signal.SIG_DFL)
+        os.kill(os.getpid(), signal_number)

@@ -6,7 +6,7 @@ import codecs
 from gettext import gettext as _
 
 
-def encoding(text: str) -> str:
+def parse_encoding(text: str) -> str:
     """The name of a character encoding. Raises ValueError."""
     try:
         # some names are of codecs that are no encodings, or that cannot do without an error

@@ -15,7 +15,7 @@ from echotime.wire.message import ACKNOWLEDGEMENT, MESSAGE_SIZE
 
 
 @dataclass(frozen=True)
-class Verdict:
+class VerifyResult:
     """`wrong_at` is the offset in the answer where it first cannot be right, None where all of it is.
 
     `lost` is how many bytes of echo, acknowledgement or word have not come before that.
@@ -43,106 +43,106 @@ class _Split:
     length: int
 
 
-class Exactness:
+class EchoVerifier:
     """Fed with what was sent and what came back, as it happens; what was sent must be fed first."""
 
-    def __init__(self, acknowledgement: bytes = ACKNOWLEDGEMENT, word: bytes = b"") -> None:
-        self._trailer = acknowledgement + word
-        self._sent = _Window()
-        self._answer = _Window()
+    def __init__(self, acknowledgement: bytes = ACKNOWLEDGEMENT, reply: bytes = b"") -> None:
+        self._trailer = acknowledgement + reply
+        self._sent = _StreamWindow()
+        self._received = _StreamWindow()
         self._splits = {_Split(0, 0, 0)}
         self.sent_bytes = 0
-        self._furthest = Verdict(None, 0)
+        self._furthest = VerifyResult(None, 0)
 
     @property
-    def possible(self) -> bool:
+    def can_still_match(self) -> bool:
         """Whether what came so far can still be right."""
         return bool(self._splits)
 
-    def sent(self, data: bytes) -> None:
+    def feed_sent(self, data: bytes) -> None:
         """Bytes on their way to the server."""
         self.sent_bytes += len(data)
         if self._splits:
             self._sent.append(data)
 
-    def received(self, data: bytes) -> None:
+    def feed_received(self, data: bytes) -> None:
         """Bytes that came back. What follows the first wrong one is not kept."""
         if self._splits:
-            self._answer.append(data)
+            self._received.append(data)
             # a trailer that began and is not whole yet cannot be told from echo
-            self._follow(self._answer.end - max(len(self._trailer) - 1, 0))
+            self._advance(self._received.end - max(len(self._trailer) - 1, 0))
 
-    def ended(self) -> Verdict:
+    def finish(self) -> VerifyResult:
         """The server closed, or nothing more is waited for: what to say of it all."""
         if self._splits:
-            self._follow(self._answer.end)
-        if any(map(self._whole, self._splits)):
-            return Verdict(None, 0)
+            self._advance(self._received.end)
+        if any(map(self._is_complete, self._splits)):
+            return VerifyResult(None, 0)
         for split in self._splits:
-            self._dead_end(split, split.position)
+            self._record_dead_end(split, split.position)
         return self._furthest
 
-    def _whole(self, split: _Split) -> bool:
-        return self._echoed(split) == self._sent.end and (not split.length or not self._trailer)
+    def _is_complete(self, split: _Split) -> bool:
+        return self._echoed_bytes(split) == self._sent.end and (not split.length or not self._trailer)
 
-    def _echoed(self, split: _Split) -> int:
+    def _echoed_bytes(self, split: _Split) -> int:
         return split.position - split.messages * len(self._trailer)
 
-    def _follow(self, limit: int) -> None:
+    def _advance(self, limit: int) -> None:
         """Take every split as far as `limit`, the first place that cannot be decided yet; in the answer's order."""
-        found = _Shortest()
+        found = _SplitQueue()
         for split in self._splits:
             found.add(split)
-        while (first := found.first()) is not None and first.position < limit:
-            for split in self._steps(found.take(), limit):
+        while (first := found.peek()) is not None and first.position < limit:
+            for split in self._next_splits(found.pop(), limit):
                 found.add(split)
         self._splits = set(found.splits())
         if self._splits:
-            self._sent.forget(min(map(self._echoed, self._splits)))
+            self._sent.forget(min(map(self._echoed_bytes, self._splits)))
             # where a dead end looks back for a trailer that broke off
-            self._answer.forget(min(each.position for each in self._splits) - len(self._trailer))
+            self._received.forget(min(each.position for each in self._splits) - len(self._trailer))
 
-    def _steps(self, split: _Split, limit: int) -> Iterator[_Split]:
+    def _next_splits(self, split: _Split, limit: int) -> Iterator[_Split]:
         """Follow the echo up to the next trailer or the limit; there it is the trailer, or echo that looks like it."""
-        trailer = self._answer.find(self._trailer, split.position) if self._trailer else -1
+        trailer = self._received.find(self._trailer, split.position) if self._trailer else -1
         if trailer == split.position and split.length:
             yield _Split(trailer + len(self._trailer), split.messages + 1, 0)
         if trailer == split.position:
-            trailer = self._answer.find(self._trailer, split.position + 1)
+            trailer = self._received.find(self._trailer, split.position + 1)
         end = limit if trailer < 0 else min(trailer, limit)
         if self._trailer:
             end = min(end, split.position + MESSAGE_SIZE - split.length)
-        echoed = self._echoed(split)
-        same = self._answer.common(split.position, end, self._sent, echoed)
+        echoed = self._echoed_bytes(split)
+        same = self._received.common_prefix(split.position, end, self._sent, echoed)
         if split.position + same < end or not same:
-            self._dead_end(split, split.position + same)
+            self._record_dead_end(split, split.position + same)
         else:
             yield _Split(end, split.messages, split.length + same)
 
-    def _dead_end(self, split: _Split, at: int) -> None:
-        """A split whose echo ends at `at`; it may have got further by a trailer that breaks off, begun before even."""
-        start = max(split.position - split.length + 1, at - len(self._trailer) + 1)
-        for place in range(start, at + 1):
-            came = self._answer.read(place, place + len(self._trailer))
-            self._note(split, place, _common(came, self._trailer))
-        self._note(split, at, 0)
+    def _record_dead_end(self, split: _Split, offset: int) -> None:
+        """A split whose echo ends at `offset`; it may have got further by a trailer that breaks off, begun before even."""
+        start = max(split.position - split.length + 1, offset - len(self._trailer) + 1)
+        for place in range(start, offset + 1):
+            received = self._received.read(place, place + len(self._trailer))
+            self._record_furthest(split, place, _common_prefix(received, self._trailer))
+        self._record_furthest(split, offset, 0)
 
-    def _note(self, split: _Split, place: int, trailer: int) -> None:
-        """Keep the furthest: echo up to `place`, then so many bytes of the trailer."""
-        at = place + trailer
+    def _record_furthest(self, split: _Split, echo_end: int, trailer_bytes: int) -> None:
+        """Keep the furthest: echo up to `echo_end`, then so many bytes of the trailer."""
+        at = echo_end + trailer_bytes
         if self._furthest.wrong_at is not None and at <= self._furthest.wrong_at:
             return
-        echoed = self._echoed(split) + place - split.position
-        length = split.length + place - split.position
+        echoed = self._echoed_bytes(split) + echo_end - split.position
+        length = split.length + echo_end - split.position
         full = length >= MESSAGE_SIZE and bool(self._trailer)
-        expected = b"" if trailer or full else self._sent.read(echoed, echoed + 1)
+        expected = b"" if trailer_bytes or full else self._sent.read(echoed, echoed + 1)
         if length and not expected:
-            expected = self._trailer[trailer : trailer + 1]
-        lost = max(self._sent.end - echoed + len(self._trailer) - trailer, 1)
-        self._furthest = Verdict(at, lost, expected, self._answer.read(at, at + 1))
+            expected = self._trailer[trailer_bytes : trailer_bytes + 1]
+        lost = max(self._sent.end - echoed + len(self._trailer) - trailer_bytes, 1)
+        self._furthest = VerifyResult(at, lost, expected, self._received.read(at, at + 1))
 
 
-def _common(one: bytes, other: bytes) -> int:
+def _common_prefix(one: bytes, other: bytes) -> int:
     """How many bytes both begin with alike."""
     if one == other:
         return len(one)
@@ -152,45 +152,45 @@ def _common(one: bytes, other: bytes) -> int:
     return min(len(one), len(other))
 
 
-class _Shortest:
+class _SplitQueue:
     """Splits in the answer's order.
 
     Of those that differ in nothing but the last message's length the shortest is kept: it can do all the others can.
     """
 
     def __init__(self) -> None:
-        self._best: dict[tuple[int, int, bool], _Split] = {}
+        self._shortest: dict[tuple[int, int, bool], _Split] = {}
         self._order: list[_Split] = []
 
     def add(self, split: _Split) -> None:
         """One more; it is dropped where a shorter one is there."""
-        known = self._best.get(_key(split))
+        known = self._shortest.get(_key(split))
         if known is None or split.length < known.length:
-            self._best[_key(split)] = split
+            self._shortest[_key(split)] = split
             heapq.heappush(self._order, split)
 
-    def first(self) -> _Split | None:
+    def peek(self) -> _Split | None:
         """The one that is least far, None if there is none."""
-        while self._order and self._best.get(_key(self._order[0])) != self._order[0]:
+        while self._order and self._shortest.get(_key(self._order[0])) != self._order[0]:
             heapq.heappop(self._order)  # a shorter one took its place
         return self._order[0] if self._order else None
 
-    def take(self) -> _Split:
+    def pop(self) -> _Split:
         """The one that is least far, which is gone from here then."""
         split = heapq.heappop(self._order)
-        del self._best[_key(split)]
+        del self._shortest[_key(split)]
         return split
 
     def splits(self) -> Iterable[_Split]:
         """All of them."""
-        return self._best.values()
+        return self._shortest.values()
 
 
 def _key(split: _Split) -> tuple[int, int, bool]:
     return split.position, split.messages, bool(split.length)
 
 
-class _Window:
+class _StreamWindow:
     """A stream of bytes that remembers offsets and forgets what is not needed any more."""
 
     def __init__(self) -> None:
@@ -212,10 +212,10 @@ class _Window:
     def read(self, start: int, stop: int) -> bytes:
         return bytes(self._bytes[start - self._start : stop - self._start])
 
-    def find(self, what: bytes, start: int) -> int:
-        found = self._bytes.find(what, start - self._start)
+    def find(self, sequence: bytes, start: int) -> int:
+        found = self._bytes.find(sequence, start - self._start)
         return found if found < 0 else found + self._start
 
-    def common(self, start: int, stop: int, other: _Window, other_start: int) -> int:
+    def common_prefix(self, start: int, stop: int, other: _StreamWindow, other_start: int) -> int:
         """How many bytes from `start`, before `stop`, are the same in both."""
-        return _common(self.read(start, stop), other.read(other_start, other_start + stop - start))
+        return _common_prefix(self.read(start, stop), other.read(other_start, other_start + stop - start))

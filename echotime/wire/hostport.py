@@ -5,20 +5,20 @@ from __future__ import annotations
 import re
 from gettext import gettext as _
 
-_MAPPED = "::ffff:"
+_V4MAPPED_PREFIX = "::ffff:"
 _BRACKETED = re.compile(r"\[([^\[\]]*)\](?::([^:]*))?")
 _PORT = re.compile(r"[0-9]{1,5}")
-_HIGHEST_PORT = 65535
+_MAX_PORT = 65535
 
 
-def joined(host: str, port: int) -> str:
+def format_hostport(host: str, port: int) -> str:
     """``127.0.0.1:12345`` or ``[::1]:12345``; an IPv4-mapped IPv6 address is shown as the IPv4 it is."""
-    if host.startswith(_MAPPED) and "." in host:
-        host = host[len(_MAPPED) :]
+    if host.startswith(_V4MAPPED_PREFIX) and "." in host:
+        host = host[len(_V4MAPPED_PREFIX) :]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def split(text: str) -> tuple[str | None, str | None]:
+def split_hostport(text: str) -> tuple[str | None, str | None]:
     """Host and port text of ``PORT``, ``HOST``, ``HOST:PORT``, ``[IPv6]`` or ``[IPv6]:PORT``; None where absent.
 
     Digits alone are a port. Raises ValueError for an IPv6 address without brackets.
@@ -33,10 +33,10 @@ def split(text: str) -> tuple[str | None, str | None]:
     return (None, text) if text.isdigit() else (text, None)
 
 
-def port_number(text: str) -> int:
+def parse_port(text: str) -> int:
     """A port from 0 to 65535. Raises ValueError for anything else."""
-    if not _PORT.fullmatch(text) or int(text) > _HIGHEST_PORT:
+    if not _PORT.fullmatch(text) or int(text) > _MAX_PORT:
         raise ValueError(
-            _("'{text}' is no port; expected a number from 0 to {highest}").format(text=text, highest=_HIGHEST_PORT)
+            _("'{text}' is no port; expected a number from 0 to {highest}").format(text=text, highest=_MAX_PORT)
         )
     return int(text)

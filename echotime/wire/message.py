@@ -9,9 +9,9 @@ ACKNOWLEDGEMENT = b"\nI get it!\n"
 """The 11 bytes that follow each echo unless ``--ack`` says otherwise (seed: tcpserver.py)."""
 
 
-def answer(message: bytes, acknowledgement: bytes = ACKNOWLEDGEMENT, word: bytes = b"") -> bytes:
+def build_reply(message: bytes, acknowledgement: bytes = ACKNOWLEDGEMENT, reply: bytes = b"") -> bytes:
     """The bytes owed for one message: the message unchanged, the acknowledgement, the word.
 
     A word that is not known yet is left out here and written alone when it comes.
     """
-    return message + acknowledgement + word
+    return message + acknowledgement + reply

@@ -11,82 +11,84 @@ import re
 import unicodedata
 from gettext import gettext as _
 
-_WIDE = frozenset({"F", "W"})
-_MARKED = "echotime.marked"
-_SURROGATES, _BYTE = 0xDC00, 0xFF
-_NAMED = {ord("\\"): "\\\\", ord("\n"): "\\n", ord("\r"): "\\r", ord("\t"): "\\t"}
-_ESCAPED = [_NAMED.get(byte) or (chr(byte) if 0x20 <= byte <= 0x7E else f"\\x{byte:02x}") for byte in range(256)]
-_ESCAPE = re.compile(r"\\(?:x([0-9a-fA-F]{2})|([\\nrt]))")
-_MEANING = {"\\": b"\\", "n": b"\n", "r": b"\r", "t": b"\t"}
+_WIDE_CLASSES = frozenset({"F", "W"})
+_ERROR_HANDLER = "echotime.marked"
+_SURROGATE_BASE, _MAX_BYTE = 0xDC00, 0xFF
+_NAMED_ESCAPES = {ord("\\"): "\\\\", ord("\n"): "\\n", ord("\r"): "\\r", ord("\t"): "\\t"}
+_ESCAPES = [
+    _NAMED_ESCAPES.get(byte) or (chr(byte) if 0x20 <= byte <= 0x7E else f"\\x{byte:02x}") for byte in range(256)
+]
+_ESCAPE_PATTERN = re.compile(r"\\(?:x([0-9a-fA-F]{2})|([\\nrt]))")
+_ESCAPED_BYTES = {"\\": b"\\", "n": b"\n", "r": b"\r", "t": b"\t"}
 
 
 def escape(data: bytes) -> str:
     r"""Every byte as printable ASCII: itself, or ``\\ \n \r \t``, or ``\xNN``."""
-    return "".join(map(_ESCAPED.__getitem__, data))
+    return "".join(map(_ESCAPES.__getitem__, data))
 
 
-def shown(data: bytes, limit: int) -> str:
+def preview(data: bytes, limit: int) -> str:
     r"""As escape, but of at most `limit` bytes, saying what was cut.
 
     The mark begins with ``\.``, which no escape does, so a peer cannot forge it.
     """
     if len(data) <= limit:
         return escape(data)
-    return f"{escape(data[:limit])}\\... ({_cut(limit, len(data))})"
+    return f"{escape(data[:limit])}\\... ({_truncation_note(limit, len(data))})"
 
 
-def _cut(limit: int, size: int) -> str:
+def _truncation_note(limit: int, size: int) -> str:
     return _("first {limit} of {size} bytes").format(limit=limit, size=size)
 
 
-def harmless(text: str) -> str:
+def sanitize(text: str) -> str:
     """Text for a person's terminal: characters that are not printable, line ends among them, are escaped."""
-    return "".join(map(_visible, text))
+    return "".join(map(_escape_unprintable, text))
 
 
-def _visible(character: str) -> str:
+def _escape_unprintable(character: str) -> str:
     return character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
 
 
-def columns(text: str) -> int:
+def display_width(text: str) -> int:
     """How many columns of a terminal it takes; a Chinese character takes two."""
     return len(text) + sum(map(is_wide, text))
 
 
 def is_wide(character: str) -> bool:
     """Whether it takes two columns."""
-    return unicodedata.east_asian_width(character) in _WIDE
+    return unicodedata.east_asian_width(character) in _WIDE_CLASSES
 
 
-def shown_as(data: bytes, limit: int, encoding: str, size: int | None = None) -> str:
+def preview_decoded(data: bytes, limit: int, encoding: str, size: int | None = None) -> str:
     r"""As shown, but decoded: characters of the encoding that are printable are themselves, all else is escaped.
 
     `size` is how many bytes there were, if `data` is only their beginning.
     """
     size = len(data) if size is None else size
     try:
-        text = codecs.getincrementaldecoder(encoding)(_MARKED).decode(data[:limit], size <= limit)
+        text = codecs.getincrementaldecoder(encoding)(_ERROR_HANDLER).decode(data[:limit], size <= limit)
     except UnicodeError:  # some, as utf-16 without its mark, cannot do with an error
-        return shown(data, limit)
-    whole = "".join(_NAMED.get(ord(each)) or _unmarked(each) for each in text)
-    return whole if size <= limit else f"{whole}\\... ({_cut(limit, size)})"
+        return preview(data, limit)
+    decoded = "".join(_NAMED_ESCAPES.get(ord(each)) or _escape_decoded(each) for each in text)
+    return decoded if size <= limit else f"{decoded}\\... ({_truncation_note(limit, size)})"
 
 
-def _mark(error: UnicodeError) -> tuple[str, int]:
+def _decode_as_surrogates(error: UnicodeError) -> tuple[str, int]:
     """Bytes that cannot be decoded as lone surrogates, which no decoder makes, to be told from backslashes."""
     assert isinstance(error, UnicodeDecodeError)
-    return "".join(chr(_SURROGATES + byte) for byte in error.object[error.start : error.end]), error.end
+    return "".join(chr(_SURROGATE_BASE + byte) for byte in error.object[error.start : error.end]), error.end
 
 
-def _unmarked(character: str) -> str:
-    byte = ord(character) - _SURROGATES
-    return f"\\x{byte:02x}" if 0 <= byte <= _BYTE else _visible(character)
+def _escape_decoded(character: str) -> str:
+    byte = ord(character) - _SURROGATE_BASE
+    return f"\\x{byte:02x}" if 0 <= byte <= _MAX_BYTE else _escape_unprintable(character)
 
 
-codecs.register_error(_MARKED, _mark)
+codecs.register_error(_ERROR_HANDLER, _decode_as_surrogates)
 
 
-class TerminalText:
+class TerminalDecoder:
     r"""A stream of a peer's bytes as text for a terminal: decoded, line ends and tabs kept, all else escaped.
 
     Escaped are bytes that the encoding has no character for and characters that are not printable: control
@@ -99,7 +101,7 @@ class TerminalText:
     def feed(self, data: bytes, final: bool = False) -> str:
         """The text of some more bytes; a character that is not whole yet is kept for the next time."""
         text = self._decoder.decode(data, final)
-        return "".join(each if each in "\n\t" else _visible(each) for each in text)
+        return "".join(each if each in "\n\t" else _escape_unprintable(each) for each in text)
 
 
 def unescape(text: str, encoding: str = "utf-8") -> bytes:
@@ -110,7 +112,7 @@ def unescape(text: str, encoding: str = "utf-8") -> bytes:
     parts = []
     position = 0
     while (backslash := text.find("\\", position)) >= 0:
-        found = _ESCAPE.match(text, backslash)
+        found = _ESCAPE_PATTERN.match(text, backslash)
         if found is None:
             raise ValueError(
                 _(r"'{text}' at character {place} is no escape; expected \n, \r, \t, \\ or \xNN").format(
@@ -118,7 +120,7 @@ def unescape(text: str, encoding: str = "utf-8") -> bytes:
                 )
             )
         parts.append(_encode(text[position:backslash], encoding))
-        parts.append(bytes.fromhex(found[1]) if found[1] else _MEANING[found[2]])
+        parts.append(bytes.fromhex(found[1]) if found[1] else _ESCAPED_BYTES[found[2]])
         position = found.end()
     return b"".join([*parts, _encode(text[position:], encoding)])
 

@@ -26,7 +26,7 @@ def pack(seconds: float, epoch: Epoch = Epoch.UNIX) -> bytes:
     return struct.pack("!I", (int(seconds) + epoch) % MODULUS)
 
 
-def unwrapped(seconds: int, near: float) -> int:
+def nearest_era(seconds: int, near: float) -> int:
     """Of all the times that the same four bytes stand for, the one nearest to `near` (Unix time, seconds).
 
     Right as long as `near` is less than 68 years off, whatever the year (as RFC 5905 does for NTP's eras).
@@ -34,12 +34,12 @@ def unwrapped(seconds: int, near: float) -> int:
     return seconds + round((near - seconds) / MODULUS) * MODULUS
 
 
-def unpack(answer: bytes, epoch: Epoch = Epoch.UNIX) -> int:
+def unpack(reply: bytes, epoch: Epoch = Epoch.UNIX) -> int:
     """The Unix time in seconds that four bytes stand for, before any unwrapping past 2106.
 
     Raises ValueError for an answer of another length.
     """
-    if len(answer) != SIZE:
-        raise ValueError(f"an answer has {SIZE} bytes, not {len(answer)}")
-    (seconds,) = struct.unpack("!I", answer)
+    if len(reply) != SIZE:
+        raise ValueError(f"an answer has {SIZE} bytes, not {len(reply)}")
+    (seconds,) = struct.unpack("!I", reply)
     return int(seconds) - epoch

@@ -10,12 +10,12 @@ from twisted.internet import reactor
 
 from echotime import tap
 from echotime.daemon import assembly
-from echotime.daemon.settings import Address, Settings
+from echotime.daemon.settings import ListenAddress, Settings
 from echotime.wire.timestamp import Epoch
 
 clock = Path(os.environ["ECHOTIME_CLOCK"])
 assembly.time = SimpleNamespace(time=lambda: float(clock.read_text(encoding="ascii")), monotonic=time.monotonic)
-anywhere = (Address("127.0.0.1", 0),)
+anywhere = (ListenAddress("127.0.0.1", 0),)
 settings = Settings(tcp=anywhere, udp=anywhere, epoch=Epoch[os.environ["ECHOTIME_EPOCH"]])
 application = Application("echotime")
-tap.daemon(settings, reactor).setServiceParent(application)
+tap.build_daemon(settings, reactor).setServiceParent(application)

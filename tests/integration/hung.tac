@@ -7,14 +7,14 @@ from twisted.application.service import Application
 from twisted.internet import reactor
 
 from echotime import tap
-from echotime.daemon.listeners import Listener
-from echotime.daemon.options import Options
+from echotime.daemon.listeners import ListenerService
+from echotime.daemon.options import DaemonOptions
 
-options = Options()
+options = DaemonOptions()
 options.parseOptions(os.environ.get("ECHOTIME_OPTIONS", "--tcp 127.0.0.1:0 --udp 127.0.0.1:0").split())
-daemon = tap.daemon(options.settings, reactor)
+daemon = tap.build_daemon(options.settings, reactor)
 (port,) = [
-    each.port for each in daemon if isinstance(each, Listener) and each.transport == os.environ.get("ECHOTIME_HUNG", "udp")
+    each.port for each in daemon if isinstance(each, ListenerService) and each.transport == os.environ.get("ECHOTIME_HUNG", "udp")
 ]
 
 

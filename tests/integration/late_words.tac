@@ -9,7 +9,7 @@ from twisted.internet.task import deferLater
 from zope.interface import implementer
 
 from echotime import tap
-from echotime.daemon.settings import Address, Settings
+from echotime.daemon.settings import ListenAddress, Settings
 from echotime.servers.replies import IReplySource
 
 
@@ -35,8 +35,8 @@ class LateWords:
         return b"now"
 
 
-anywhere = (Address("127.0.0.1", 0),)
+anywhere = (ListenAddress("127.0.0.1", 0),)
 control = os.environ.get("ECHOTIME_CONTROL")
 settings = Settings(tcp=anywhere, udp=anywhere, drain_seconds=4, control=control)
 application = Application("echotime")
-tap.daemon(settings, reactor, LateWords()).setServiceParent(application)
+tap.build_daemon(settings, reactor, LateWords()).setServiceParent(application)

@@ -7,10 +7,10 @@ from zope.interface import implementer
 
 from echotime import tap
 from echotime.daemon import stopping
-from echotime.daemon.settings import Address, Settings
+from echotime.daemon.settings import ListenAddress, Settings
 from echotime.servers.replies import IReplySource
 
-stopping.GRACE = 1.0
+stopping.GRACE_PERIOD = 1.0
 
 
 @implementer(IReplySource)
@@ -28,7 +28,7 @@ class OddWords:
         return b"now"
 
 
-anywhere = (Address("127.0.0.1", 0),)
+anywhere = (ListenAddress("127.0.0.1", 0),)
 settings = Settings(tcp=anywhere, udp=anywhere, drain_seconds=3600)
 application = Application("echotime")
-tap.daemon(settings, reactor, OddWords()).setServiceParent(application)
+tap.build_daemon(settings, reactor, OddWords()).setServiceParent(application)

@@ -13,9 +13,9 @@ from typing import ClassVar
 from twisted.scripts._twistd_unix import ServerOptions
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
-from echotime.command.control_verbs import VERBS
-from echotime.command.main import parser
-from echotime.daemon.options import Options
+from echotime.command.control_verbs import COMMANDS
+from echotime.command.main import build_parser
+from echotime.daemon.options import DaemonOptions
 from tests.integration.terminal import OnTerminal
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -76,7 +76,7 @@ class ShellTestCase(SynchronousTestCase):
 
 def _parsers() -> Iterator[tuple[str, argparse.ArgumentParser]]:
     """Yield the commands of echotime with their parsers."""
-    whole = parser()
+    whole = build_parser()
     yield "echotime", whole
     (commands,) = (each for each in whole._actions if isinstance(each, argparse._SubParsersAction))
     yield from ((f"echotime {name}", each) for name, each in commands.choices.items())
@@ -91,8 +91,10 @@ class _Cases:
             names = {name for each in found._actions for name in each.option_strings if name.startswith("--")}
             self.assert_offers(path, names, "--")
         self.assert_offers("echotime", {path.partition(" ")[2] for path, _found in _parsers()} - {""})
-        self.assert_offers("echotime control", {*VERBS, "watch"})
-        self.assert_offers("twistd-echotime echotime", {f"--{each.rstrip('=')}" for each in Options().longOpt}, "--")
+        self.assert_offers("echotime control", {*COMMANDS, "watch"})
+        self.assert_offers(
+            "twistd-echotime echotime", {f"--{each.rstrip('=')}" for each in DaemonOptions().longOpt}, "--"
+        )
         self.assertIn("echotime", self.offered("twistd-echotime"))
         own = self.offered("twistd-echotime", "--")
         self.assertEqual(own - {f"--{each.rstrip('=')}" for each in ServerOptions().longOpt}, set())

@@ -173,7 +173,7 @@ class ReloadTests(ConfigTestCase):
             self.reload(daemon, HERE + allow)
             daemon.line("reloaded: changed: allow$")
             daemon.lines.clear()
-        daemon.line("Reload#warn.* reloaded: nobody is named by allow any more: everybody is served")
+        daemon.line("ReloadService#warn.* reloaded: nobody is named by allow any more: everybody is served")
         self.assertEqual(one_shot(address, b"hi"), b"hi" + ACKNOWLEDGEMENT)
         self.served(daemon)
 

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from echotime.clients.status import Status
+from echotime.clients.status import ExitStatus
 from tests.hostile.daemons import control, descriptors
 from tests.hostile.tcp_proxy import Fault, Then, tcp_proxy
 from tests.hostile.timing import wait_until
@@ -134,7 +134,7 @@ class TcpPathTests(PathTestCase):
             with tcp_proxy(daemon.address("TCP"), down=Fault(after=1000, then=Then.RESET)) as path:
                 host, port = path.address
                 ended = self.tool("send", "-q", "--verify", f"{host}:{port}", "-", stdin=text)
-            self.assertEqual(ended.returncode, Status.RESET)
+            self.assertEqual(ended.returncode, ExitStatus.RESET)
             self.assertEqual(ended.stderr.count(b"\n"), 1)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
-from echotime.daemon.options import Options
+from echotime.daemon.options import DaemonOptions
 
 ROOT = Path(__file__).resolve().parents[2]
 _PYTHON = "/usr/bin/python3"
@@ -198,7 +198,7 @@ class SampleTests(SynchronousTestCase):
         for each in (text, shown):
             sample = Path(self.mktemp()).resolve()
             sample.write_text(each, encoding="utf-8")
-            options = Options()
+            options = DaemonOptions()
             options.parseOptions(["--config", str(sample)])
         self.assertEqual((options.settings.reply, len(options.settings.allow)), (b"ok", 2))
 

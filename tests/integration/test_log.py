@@ -7,7 +7,7 @@ import socket
 import time
 from pathlib import Path
 
-from echotime.daemon.journal import SOCKET
+from echotime.daemon.journal import JOURNAL_SOCKET
 from tests.integration.peers import ACKNOWLEDGEMENT, connect, one_shot, read_exactly
 from tests.integration.twistd import LIMIT, DaemonTestCase
 
@@ -31,7 +31,7 @@ class LogTests(DaemonTestCase):
 
     def test_journal(self) -> None:
         """Where standard output is the journal's, and no journald is there, each line begins with its priority."""
-        if Path(SOCKET).exists():
+        if Path(JOURNAL_SOCKET).exists():
             self.skipTest("a journald is here, and takes the entries")
         address = ("--tcp", "127.0.0.1:0", "--sockopt", "IP_FREEBIND=on")
         daemon = self.twistd("echotime", *address, prefix=JOURNAL)

@@ -9,17 +9,17 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from echotime.daemon.health import Finding, HealthCheck, Verdict
-from echotime.daemon.listeners import Listener
-from echotime.daemon.settings import Address
+from echotime.daemon.health import HealthCheck, HealthStatus, ProbeResult
+from echotime.daemon.listeners import ListenerService
+from echotime.daemon.settings import ListenAddress
 from echotime.ports.tcp import EchoPort
 from echotime.ports.udp import TimePort
-from echotime.servers.access import Access
+from echotime.servers.access import AccessList
 from echotime.servers.admission import Admission
 from echotime.servers.echo import EchoFactory
-from echotime.servers.replies import FixedWord, IReplySource
+from echotime.servers.replies import FixedReply, IReplySource
 from echotime.servers.time import TimeProtocol
-from echotime.servers.traffic import Traffic
+from echotime.servers.traffic import TrafficLog
 from tests.unit.stepping import SteppingEPollReactor
 
 
@@ -34,20 +34,20 @@ class Daemon:
 
     def __init__(self, reactor: SteppingEPollReactor) -> None:
         self.reactor = reactor
-        self.traffic = Traffic(reactor)
-        self.listeners: list[Listener] = []
+        self.traffic = TrafficLog(reactor)
+        self.listeners: list[ListenerService] = []
 
     def serve(
         self,
         tcp: str = "127.0.0.1",
         udp: str = "127.0.0.1",
         words: IReplySource | None = None,
-        access: Access | None = None,
+        access: AccessList | None = None,
         **factory: Any,
     ) -> HealthCheck:
         """Listen on both, and the check."""
         admission = Admission(self.traffic.counters, access)
-        self.factory = EchoFactory(words or FixedWord(b"ok"), self.traffic, admission=admission, **factory)
+        self.factory = EchoFactory(words or FixedReply(b"ok"), self.traffic, admission=admission, **factory)
         protocol = TimeProtocol(time.time, self.traffic.counters, access=access)
         return self.begin(
             EchoPort(0, self.factory, interface=tcp, reactor=self.reactor),
@@ -57,7 +57,10 @@ class Daemon:
     def begin(self, tcp: Any, udp: Any) -> HealthCheck:
         """Listen on these ports."""
         self.tcp, self.udp = tcp, udp
-        self.listeners += [Listener("tcp", Address("", 0), tcp), Listener("udp", Address("", 0), udp)]
+        self.listeners += [
+            ListenerService("tcp", ListenAddress("", 0), tcp),
+            ListenerService("udp", ListenAddress("", 0), udp),
+        ]
         self.check = HealthCheck(self.listeners, self.factory, self.reactor)
         for each in self.listeners:
             each.startService()
@@ -74,15 +77,15 @@ class Daemon:
             self.reactor.clock.advance(0.01)
         return results
 
-    def findings(self) -> list[Finding]:
+    def findings(self) -> list[ProbeResult]:
         """Of a check."""
         (found,) = self.wait_for(self.check.check())
         assert isinstance(found, list), found
         return found
 
-    def verdicts(self) -> list[Verdict]:
+    def verdicts(self) -> list[HealthStatus]:
         """Of TCP and UDP."""
-        return [each.verdict for each in self.findings()]
+        return [each.status for each in self.findings()]
 
     def stop(self) -> None:
         """Listen no more."""

@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.protocol import DatagramProtocol, Protocol, ServerFactory
 from zope.interface import implementer
 
-from echotime.ports.one_answer import IOneAnswer
+from echotime.ports.one_answer import IBatchResponder
 from echotime.ports.udp import TimePort
 from echotime.sockopt.assignment import Assignment, parse
 from echotime.sockopt.catalogue import BY_NAME
@@ -68,34 +68,34 @@ class Mirror(DatagramProtocol):
         self.transport.write(datagram, addr)
 
 
-@implementer(IOneAnswer)
+@implementer(IBatchResponder)
 class Short(Mirror):
     """Sends what is short back, one by one; all else gets the answer ``x``."""
 
-    apart = frozenset(range(17))
-    all_apart = False
-    ports_apart: frozenset[int] = frozenset()
+    per_datagram_lengths = frozenset(range(17))
+    per_datagram_only = False
+    per_datagram_ports: frozenset[int] = frozenset()
 
-    def room_for(self, number: int, hosts: Callable[[], Mapping[str, int]]) -> bool:
+    def allow_batch(self, number: int, hosts: Callable[[], Mapping[str, int]]) -> bool:
         """For all."""
         return True
 
-    def answer_to(self, number: int) -> bytes:
+    def batch_response(self, number: int) -> bytes:
         """The answer to what is not short."""
         self.together.append(number)
         return b"x"
 
     def datagramReceived(self, datagram: bytes, addr: Any) -> None:
         """Answer."""
-        super().datagramReceived(datagram if len(datagram) in self.apart else b"x", addr)
+        super().datagramReceived(datagram if len(datagram) in self.per_datagram_lengths else b"x", addr)
 
 
 class Constant(Short):
     """Answers everybody ``x``."""
 
-    apart = frozenset()
-    all_apart = False
-    ports_apart: frozenset[int] = frozenset()
+    per_datagram_lengths = frozenset()
+    per_datagram_only = False
+    per_datagram_ports: frozenset[int] = frozenset()
 
 
 class Portable(TimePort):
@@ -120,7 +120,7 @@ class Served(NamedTuple):
 
 _MANY = TimePort.max_per_call
 SERVED = {
-    "portable": Served(Portable, Mirror, Portable.batch),
+    "portable": Served(Portable, Mirror, Portable.batch_size),
     "batched, one by one": Served(TimePort, Short, _MANY),
     "batched, together": Served(TimePort, Constant, _MANY),
 }

@@ -123,5 +123,7 @@ class Bench:
 def nothing_watched(reactor: SteppingEPollReactor) -> bool:
     """Return True if a reactor has forgotten all connections."""
     if isinstance(reactor, ChangelistReactor):
-        return not any((reactor._connections, reactor._registered, reactor._new, reactor._changed))
+        return not any(
+            (reactor._connections, reactor._registered, reactor._new_connections, reactor._changed_connections)
+        )
     return True

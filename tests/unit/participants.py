@@ -15,9 +15,9 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from echotime.servers.echo import EchoFactory, EchoProtocol
-from echotime.servers.large_reads import LARGE
+from echotime.servers.large_reads import LARGE_READ_SIZE
 from echotime.servers.replies import IReplySource
-from echotime.servers.traffic import Traffic
+from echotime.servers.traffic import TrafficLog
 from echotime.wire.message import MESSAGE_SIZE
 
 PAYLOAD = random.Random(12345).randbytes(1 << 20)
@@ -32,7 +32,7 @@ class NoWord(Exception):
 class Operators:
     """Words that come when the test says so; every third is known at once, every fifth before it is awaited."""
 
-    always = None
+    constant = None
 
     def __init__(self) -> None:
         self.asked = 0
@@ -40,7 +40,7 @@ class Operators:
         self.never: set[int] = set()
         """Whose connection was over before the word came, or whose word failed."""
 
-    def word_for(self, message: bytes, peer: IAddress) -> bytes | Deferred[bytes]:
+    def reply_to(self, message: bytes, peer: IAddress) -> bytes | Deferred[bytes]:
         """Now, or later."""
         self.asked += 1
         if (known := self.at_once(self.asked)) is not None:
@@ -71,15 +71,15 @@ class Noted(EchoProtocol):
 
     def dataReceived(self, message: bytes) -> None:
         """A message."""
-        words = self.factory.words
-        most = MESSAGE_SIZE if isinstance(words, Operators) else LARGE
-        if self.owes or self.closing or self.ends or not 0 < len(message) <= most:
+        words = self.factory.reply_source
+        most = MESSAGE_SIZE if isinstance(words, Operators) else LARGE_READ_SIZE
+        if self.has_pending_output or self.closing or self.ends or not 0 < len(message) <= most:
             self.factory.wrong.append(f"read at the wrong time, or too much: {len(message)}")
         self.factory.largest = max(self.factory.largest, len(message))
         # the messages that so many recv(4096) would have returned
         for at in range(0, len(message), MESSAGE_SIZE):
             self.came.append(message[at : at + MESSAGE_SIZE])
-            self.said += self.came[-1] + self.factory.after_each
+            self.said += self.came[-1] + self.factory.trailer
         if isinstance(words, Operators):
             self.said += words.at_once(words.asked + 1) or b""
         super().dataReceived(message)
@@ -97,7 +97,7 @@ class Notes(EchoFactory):
     """Makes Noted."""
 
     def __init__(self, words: IReplySource, clock: Any, acknowledgement: bytes) -> None:
-        super().__init__(words, Traffic(clock, 0), acknowledgement)
+        super().__init__(words, TrafficLog(clock, 0), acknowledgement)
         self.made: dict[int, Noted] = {}
         self.wrong: list[str] = []
         self.largest = 0

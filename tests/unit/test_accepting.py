@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from echotime.daemon.listeners import Listener
-from echotime.daemon.settings import Address
+from echotime.daemon.listeners import ListenerService
+from echotime.daemon.settings import ListenAddress
 from echotime.ports import reserve
-from echotime.ports.accepting import PAUSE
+from echotime.ports.accepting import RETRY_DELAY
 from tests.unit.noting import Bench
 from tests.unit.stepping import SteppingEPollReactor, connected, received, reset
 
@@ -83,11 +83,11 @@ def test_of_every_client(failing: Bench) -> None:
     with connected(failing.port) as client:
         failing.reactor.step(50)
         assert sock.tried == most
-        failing.reactor.clock.advance(PAUSE)
+        failing.reactor.clock.advance(RETRY_DELAY)
         failing.reactor.step(50)
         assert sock.tried == 2 * most
         sock.times = 0
-        failing.reactor.clock.advance(PAUSE)
+        failing.reactor.clock.advance(RETRY_DELAY)
         served(failing, client)
     assert failing.port.errors == {"accept EPERM": 2 * most}
 
@@ -114,11 +114,11 @@ def test_still_lacking(failing: Bench) -> None:
     with connected(failing.port) as client:
         failing.reactor.step(50)
         assert sock.tried == 2
-        failing.reactor.clock.advance(PAUSE)
+        failing.reactor.clock.advance(RETRY_DELAY)
         failing.reactor.step(50)
         assert sock.tried == 4
         sock.times = 0
-        failing.reactor.clock.advance(PAUSE)
+        failing.reactor.clock.advance(RETRY_DELAY)
         served(failing, client)
     assert failing.port.errors == {"accept ENOMEM": 2}
 
@@ -129,7 +129,7 @@ def test_stopped_while_it_pauses(failing: Bench) -> None:
     with connected(failing.port):
         failing.reactor.step(2)
         failing.port.stopListening()
-        failing.reactor.clock.advance(PAUSE)
+        failing.reactor.clock.advance(RETRY_DELAY)
         assert failing.port not in failing.reactor.getReaders()
         assert not failing.port.connected
 
@@ -147,7 +147,7 @@ def test_unknown(failing: Bench) -> None:
 
 def test_told(failing: Bench) -> None:
     """An operator and the log are told of it as of datagrams."""
-    listener = Listener("tcp", Address("127.0.0.1", 0), failing.port)
+    listener = ListenerService("tcp", ListenAddress("127.0.0.1", 0), failing.port)
     assert listener.errors() == {}
     fails(failing, errno.EMFILE, 1)
     with connected(failing.port):
@@ -157,20 +157,20 @@ def test_told(failing: Bench) -> None:
 
 def test_reserve(monkeypatch: pytest.MonkeyPatch) -> None:
     """The descriptor is free while it is given up, held before and after; where it cannot be had that is no error."""
-    kept = reserve.Reserve()
-    with kept.given_up():
+    kept = reserve.ReservedFD()
+    with kept.released():
         free = os.dup(0)
         os.close(free)
     held = os.dup(0)
     os.close(held)
     assert held != free
-    with kept.given_up():
+    with kept.released():
         found = os.dup(0)
         assert found == free
         monkeypatch.setattr(reserve.os, "open", lambda *how: os.dup(-1))  # type: ignore[attr-defined]
     os.close(found)
     assert kept._descriptor is None
     monkeypatch.undo()
-    kept.keep()
+    kept.acquire()
     assert kept._descriptor == free
     os.close(free)

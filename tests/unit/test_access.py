@@ -11,18 +11,18 @@ from hypothesis import strategies as st
 from twisted.internet import address
 from twisted.internet.task import Clock
 
-from echotime.servers.access import Access, Network, Networks
+from echotime.servers.access import AccessList, Network, Networks
 from echotime.servers.admission import Admission
 from echotime.servers.echo import EchoFactory
-from echotime.servers.replies import NoWords
+from echotime.servers.replies import NoReply
 from echotime.servers.time import TimeProtocol
-from echotime.servers.traffic import Counters, Traffic
+from echotime.servers.traffic import ServiceCounters, TrafficLog
 from tests.unit.counting import calls
 
 
-def access(allow: str = "", deny: str = "") -> Access:
+def access(allow: str = "", deny: str = "") -> AccessList:
     """Return the access lists of networks that are separated by blanks."""
-    return Access(Networks(map(ip_network, allow.split())), Networks(map(ip_network, deny.split())))
+    return AccessList(Networks(map(ip_network, allow.split())), Networks(map(ip_network, deny.split())))
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def plainly_served(host: str, allow: Iterable[Network], deny: Iterable[Network])
 @given(NETWORKS, NETWORKS, HOSTS)
 def test_as_defined(allow: list[Network], deny: list[Network], host: str) -> None:
     """The tables give what a scan of all networks gives."""
-    assert Access(Networks(allow), Networks(deny)).admits(host) == plainly_served(host, allow, deny)
+    assert AccessList(Networks(allow), Networks(deny)).admits(host) == plainly_served(host, allow, deny)
 
 
 @given(NETWORKS, NETWORKS)
@@ -97,28 +97,28 @@ def test_cost() -> None:
     hosts = [str(IPv6Address(number << 77)) for number in range(100)]
 
     def work(networks: Networks) -> int:
-        made = Access(networks, Networks())
-        return calls(lambda: [made.admits(host) for host in hosts]) + calls(lambda: Access(networks, networks))
+        made = AccessList(networks, Networks())
+        return calls(lambda: [made.admits(host) for host in hosts]) + calls(lambda: AccessList(networks, networks))
 
     assert work(many) == work(one)
 
 
 def test_connections() -> None:
     """Who is not admitted gets no protocol, which closes the connection, and costs one counter."""
-    traffic = Traffic(Clock())
+    traffic = TrafficLog(Clock())
     admission = Admission(traffic.counters, access(deny="192.0.2.0/24"))
-    factory = EchoFactory(NoWords(), traffic, admission=admission)
+    factory = EchoFactory(NoReply(), traffic, admission=admission)
     assert factory.buildProtocol(address.IPv4Address("TCP", "192.0.2.1", 7)) is None
     assert factory.buildProtocol(address.IPv4Address("TCP", "192.0.3.1", 7)) is not None
-    assert traffic.counters == Counters(refused_connections=1)
+    assert traffic.counters == ServiceCounters(refused_connections=1)
 
 
 def test_datagrams() -> None:
     """Who is not admitted gets no answer; and every datagram has to be looked at."""
-    counters = Counters()
+    counters = ServiceCounters()
     protocol = TimeProtocol(lambda: 0, counters, access=access(deny="192.0.2.0/24"))
-    assert protocol.all_apart
+    assert protocol.per_datagram_only
     protocol.transport = object()  # type: ignore[assignment]  # nothing is sent
     protocol.datagramReceived(b"", ("192.0.2.1", 2000))
-    assert counters == Counters(refused_datagrams=1)
-    assert not TimeProtocol(lambda: 0, counters).all_apart
+    assert counters == ServiceCounters(refused_datagrams=1)
+    assert not TimeProtocol(lambda: 0, counters).per_datagram_only

@@ -10,10 +10,10 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from echotime.servers.admission import Admission, Limits
+from echotime.servers.admission import Admission, AdmissionLimits
 from echotime.servers.echo import EchoFactory, EchoProtocol
-from echotime.servers.replies import NoWords
-from echotime.servers.traffic import Counters, Traffic
+from echotime.servers.replies import NoReply
+from echotime.servers.traffic import ServiceCounters, TrafficLog
 from tests.unit.test_echo import Abortable, Asked
 
 
@@ -23,16 +23,16 @@ class AdmissionTests(SynchronousTestCase):
     def limited(self, connections: int, per_source: int, leaving: int | None = None) -> None:
         """A factory with limits."""
         self.clock = Clock()
-        traffic = Traffic(self.clock, 0)
+        traffic = TrafficLog(self.clock, 0)
         self.counters = traffic.counters
-        self.admission = Admission(self.counters, limits=Limits(connections, per_source, leaving))
-        self.factory = EchoFactory(NoWords(), traffic, admission=self.admission)
+        self.admission = Admission(self.counters, limits=AdmissionLimits(connections, per_source, leaving))
+        self.factory = EchoFactory(NoReply(), traffic, admission=self.admission)
 
     def tearDown(self) -> None:
         """Counts return to zero."""
         for each in list(self.factory.connections):
             each.connectionLost()
-        self.assertEqual(self.admission.present, 0)
+        self.assertEqual(self.admission.count, 0)
 
     def come(self, host: str) -> EchoProtocol | None:
         """One more, if it is admitted."""
@@ -78,7 +78,7 @@ class AdmissionTests(SynchronousTestCase):
             many[each].dataReceived(b"x")
         self.comes("10.0.0.2")
         self.assertEqual(self.ended(honest, *many), [False, False, True, False])
-        self.assertEqual((self.counters.evicted, self.admission.present), (1, 4))
+        self.assertEqual((self.counters.evicted, self.admission.count), (1, 4))
 
     def test_full(self) -> None:
         """Who has a connection already gets no other while there is no room."""
@@ -103,7 +103,7 @@ class AdmissionTests(SynchronousTestCase):
         for number in range(2, 5):
             self.comes(f"10.0.0.{number}")
         self.assertEqual(self.ended(*many), [True, True, True, False])
-        self.assertEqual(self.admission.present, 4)
+        self.assertEqual(self.admission.count, 4)
 
     def test_too_many_at_once(self) -> None:
         """Those that gave way have their descriptors until they are over: only so many may be on their way."""
@@ -122,7 +122,7 @@ class AdmissionTests(SynchronousTestCase):
         class Stubborn(Asked):
             """Its words are its own."""
 
-            def word_for(self, message: bytes, peer: IAddress) -> Deferred[bytes]:
+            def reply_to(self, message: bytes, peer: IAddress) -> Deferred[bytes]:
                 """Never."""
 
                 def refuse(word: Deferred[bytes]) -> None:
@@ -131,19 +131,19 @@ class AdmissionTests(SynchronousTestCase):
                 return Deferred(refuse)
 
         self.limited(4, 4)
-        self.factory.words, self.factory.asks = Stubborn(), True
+        self.factory.reply_source, self.factory.needs_reply = Stubborn(), True
         one = self.comes("10.0.0.1")
         one.dataReceived(b"x")
         empty = self.factory.when_empty()
         self.patch(self.factory.traffic, "ended", None)
         self.assertRaises(TypeError, one.connectionLost)
-        self.assertEqual((self.admission.present, self.factory.connections), (0, set()))
+        self.assertEqual((self.admission.count, self.factory.connections), (0, set()))
         self.successResultOf(empty)
 
     def test_no_limits(self) -> None:
         """None means any number."""
-        self.admission = Admission(Counters())
-        self.factory = EchoFactory(NoWords(), Traffic(Clock(), 0))
+        self.admission = Admission(ServiceCounters())
+        self.factory = EchoFactory(NoReply(), TrafficLog(Clock(), 0))
         self.clock = Clock()
         for _ in range(1000):
             self.comes("10.0.0.1")

@@ -7,14 +7,14 @@ import socket
 
 import pytest
 
-from echotime.sockopt.apply import OptionFailed, apply, apply_late, read, value_of, warning
+from echotime.sockopt.apply import OptionError, apply, apply_after_bind, get_value, read_back, warning
 from echotime.sockopt.assignment import parse
 from echotime.sockopt.catalogue import BY_NAME
 from echotime.sockopt.errno_name import errno_name
-from echotime.sockopt.option import Place
+from echotime.sockopt.option import SocketRole
 from echotime.sockopt.scratch import Scratch
-from echotime.sockopt.tcp_info import acknowledged, tcp_info
-from echotime.sockopt.trial import Outcome, outcomes, shown_values
+from echotime.sockopt.tcp_info import bytes_acked, read_tcp_info
+from echotime.sockopt.trial import TrialResult, current_values, try_option
 
 
 def test_too_late() -> None:
@@ -22,8 +22,8 @@ def test_too_late() -> None:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         asked = parse("IP_FREEBIND=on")
-        apply_late(sock, [asked])
-        assert str(read(sock, asked, bound_before=True)) == (
+        apply_after_bind(sock, [asked])
+        assert str(read_back(sock, asked, was_bound=True)) == (
             "IP_FREEBIND asked on, effective off: too late: it must be set before bind"
         )
 
@@ -34,39 +34,41 @@ def test_altered(bound_before: bool) -> None:
     with socket.socket() as sock:
         asked = parse("SO_RCVBUF=65536")
         apply(sock, [asked])
-        assert "the kernel doubles it" in read(sock, asked, bound_before=bound_before).remark
-        assert str(read(sock, asked)).startswith("SO_RCVBUF asked 65536, effective 131072: the kernel doubles it")
+        assert "the kernel doubles it" in read_back(sock, asked, was_bound=bound_before).remark
+        assert str(read_back(sock, asked)).startswith("SO_RCVBUF asked 65536, effective 131072: the kernel doubles it")
 
 
 def test_same_value_in_another_form() -> None:
     """What reads back as the same bytes was not altered."""
     with socket.socket() as sock:
         apply(sock, [parse("1:11=hex:01000000")])
-        assert str(read(sock, parse("1:11=hex:01000000"))) == "1:11 asked hex:01000000, effective 1"
-        assert "asked default, effective 64" in str(read(sock, parse("IP_TTL=default")))
+        assert str(read_back(sock, parse("1:11=hex:01000000"))) == "1:11 asked hex:01000000, effective 1"
+        assert "asked default, effective 64" in str(read_back(sock, parse("IP_TTL=default")))
 
 
 def test_unreadable() -> None:
     """An option that cannot be read back says so, by name and by number."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        assert str(read(sock, parse("IP_ADD_MEMBERSHIP=239.1.2.3"))) == (
+        assert str(read_back(sock, parse("IP_ADD_MEMBERSHIP=239.1.2.3"))) == (
             "IP_ADD_MEMBERSHIP asked 239.1.2.3, effective unknown: it cannot be read back"
         )
-        assert "effective unknown: it cannot be read back: Protocol not available" in str(read(sock, parse("0:36=1")))
+        assert "effective unknown: it cannot be read back: Protocol not available" in str(
+            read_back(sock, parse("0:36=1"))
+        )
 
 
 def test_read_by_another_number() -> None:
     """SO_RCVBUFFORCE is read as SO_RCVBUF."""
     with socket.socket() as sock:
         apply(sock, [parse("SO_RCVBUF=64K")])
-        assert "effective 131072" in str(read(sock, parse("SO_RCVBUFFORCE=64K")))
+        assert "effective 131072" in str(read_back(sock, parse("SO_RCVBUFFORCE=64K")))
 
 
 def test_refused() -> None:
     """What the kernel refuses names the option, the reason and the errno."""
     with (
         socket.socket() as sock,
-        pytest.raises(OptionFailed, match=r"^1:999=1: Protocol not available \(ENOPROTOOPT\)$"),
+        pytest.raises(OptionError, match=r"^1:999=1: Protocol not available \(ENOPROTOOPT\)$"),
     ):
         apply(sock, [parse("1:999=1")])
 
@@ -76,7 +78,7 @@ def test_unknown_interface(text: str) -> None:
     """A missing interface names those that are there."""
     with (
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock,
-        pytest.raises(OptionFailed, match=r"ENODEV\); the interfaces here are .*\blo\b"),
+        pytest.raises(OptionError, match=r"ENODEV\); the interfaces here are .*\blo\b"),
     ):
         apply(sock, [parse(text)])
 
@@ -112,38 +114,38 @@ def test_acknowledged() -> None:
         listener.listen()
         client.connect(listener.getsockname())
         with listener.accept()[0] as server:
-            before = acknowledged(server)
+            before = bytes_acked(server)
             server.setblocking(False)
             sent = server.send(bytes(1_000_000))
             server.setblocking(True)
             client.recv(1)
-            assert before < acknowledged(server) < sent
+            assert before < bytes_acked(server) < sent
 
 
 def test_tcp_info() -> None:
     """A listener's queue, a connection's state, and one that nobody has connected."""
     with Scratch() as scratch:
         listener = scratch.bind(scratch.open("tcp"), 7)
-        client = scratch.client(listener)
-        assert (tcp_info(listener).waiting, tcp_info(listener).limit) == (1, 7)
-        assert str(tcp_info(listener)) == "LISTEN, 1 waiting, limit 7"
-        assert str(tcp_info(scratch.open("tcp"))) == "CLOSE"
-        info = tcp_info(client)
+        client = scratch.connected_client(listener)
+        assert (read_tcp_info(listener).accept_queue, read_tcp_info(listener).accept_queue_limit) == (1, 7)
+        assert str(read_tcp_info(listener)) == "LISTEN, 1 waiting, limit 7"
+        assert str(read_tcp_info(scratch.open("tcp"))) == "CLOSE"
+        info = read_tcp_info(client)
         assert (info.state, info.probes, info.total_retransmits) == ("ESTABLISHED", 0, 0)
-        assert info.window > 0 < info.rtt < 1000
+        assert info.cwnd > 0 < info.rtt < 1000
         client.shutdown(socket.SHUT_WR)
         connection = scratch.accept(listener)
         assert connection.recv(1) == b""
-        assert tcp_info(connection).state == "CLOSE_WAIT"
+        assert read_tcp_info(connection).state == "CLOSE_WAIT"
 
 
 def test_unsent_is_unacknowledged() -> None:
     """Segments that the other side does not take in are told."""
     with Scratch() as scratch:
-        client, connection = scratch.pair()
+        client, connection = scratch.connection_pair()
         apply(client, [parse("IP_MINTTL=255")])  # it drops whatever comes
         connection.send(b"x")
-        assert tcp_info(connection).unacked == 1
+        assert read_tcp_info(connection).unacked == 1
 
 
 def test_errno_names() -> None:
@@ -155,60 +157,62 @@ def test_errno_names() -> None:
     assert errno_name(TimeoutError()) == "ETIMEDOUT"
 
 
-def told(text: str) -> dict[Place, Outcome]:
+def told(text: str) -> dict[SocketRole, TrialResult]:
     """The outcomes of a value, by place."""
-    return {each.place: each for each in outcomes(parse(text))}
+    return {each.role: each for each in try_option(parse(text))}
 
 
 def test_outcomes() -> None:
     """Effective, inherited, altered, without effect, refused: each is told where it is so."""
     found = told("TCP_DEFER_ACCEPT=5s")
-    assert found[Place.LISTENER].effective == "7"
-    assert found[Place.LISTENER].differs
-    assert (found[Place.CONNECTION].effective, found[Place.CONNECTION].differs) == ("0", True)
-    assert found[Place.UDP].refused
-    assert told("SO_PRIORITY=5")[Place.CONNECTION].remark.startswith("not inherited: echotime sets it")
-    assert told("1:1=0")[Place.CONNECTION].remark == "inherited", "whatever is known of it, what is seen counts"
-    assert told("TCP_QUICKACK=off")[Place.CONNECTION].remark.startswith("not inherited")
+    assert found[SocketRole.LISTENER].effective == "7"
+    assert found[SocketRole.LISTENER].differs
+    assert (found[SocketRole.CONNECTION].effective, found[SocketRole.CONNECTION].differs) == ("0", True)
+    assert found[SocketRole.UDP].refused
+    assert told("SO_PRIORITY=5")[SocketRole.CONNECTION].remark.startswith("not inherited: echotime sets it")
+    assert told("1:1=0")[SocketRole.CONNECTION].remark == "inherited", "whatever is known of it, what is seen counts"
+    assert told("TCP_QUICKACK=off")[SocketRole.CONNECTION].remark.startswith("not inherited")
     found = told("SO_KEEPALIVE=on")
     assert [each.differs for each in found.values()] == [False] * 3
-    assert found[Place.CONNECTION].remark == "inherited"
-    assert found[Place.UDP].remark == "taken, and nothing comes of it"
+    assert found[SocketRole.CONNECTION].remark == "inherited"
+    assert found[SocketRole.UDP].remark == "taken, and nothing comes of it"
 
 
 def test_outcomes_of_a_transport() -> None:
     """With tcp: or udp: it is tried there alone."""
-    assert list(told("udp:IP_TTL=9")) == [Place.UDP]
-    assert list(told("tcp:IP_TTL=9")) == [Place.LISTENER, Place.CONNECTION]
+    assert list(told("udp:IP_TTL=9")) == [SocketRole.UDP]
+    assert list(told("tcp:IP_TTL=9")) == [SocketRole.LISTENER, SocketRole.CONNECTION]
 
 
 def test_outcomes_where_it_is_refused() -> None:
     """Where the listener refuses it there is no connection to look at."""
-    assert told("41:23=1")[Place.LISTENER].effective == "1", "an option of IPv6 is tried there"
-    assert list(told("SO_BINDTODEVICE=none0")) == [Place.LISTENER, Place.UDP]
-    assert told("IP_ADD_MEMBERSHIP=239.1.2.3%lo")[Place.UDP] == Outcome(Place.UDP, "", "it cannot be read back")
+    assert told("41:23=1")[SocketRole.LISTENER].effective == "1", "an option of IPv6 is tried there"
+    assert list(told("SO_BINDTODEVICE=none0")) == [SocketRole.LISTENER, SocketRole.UDP]
+    assert told("IP_ADD_MEMBERSHIP=239.1.2.3%lo")[SocketRole.UDP] == TrialResult(
+        SocketRole.UDP, "", "it cannot be read back"
+    )
 
 
 def test_no_connection() -> None:
     """An option with which no connection comes says so; nothing hangs."""
-    outcome = told("IP_MINTTL=255")[Place.CONNECTION]
+    outcome = told("IP_MINTTL=255")[SocketRole.CONNECTION]
     assert (outcome.remark, outcome.differs) == ("no connection: ETIMEDOUT", True)
 
 
 def test_shown_values() -> None:
     """A value for each kind that has it, an error's name where the kernel gives one, none for what cannot be read."""
-    assert shown_values(BY_NAME["SO_TYPE"]) == {
-        Place.LISTENER: "stream",
-        Place.CONNECTION: "stream",
-        Place.UDP: "datagram",
+    assert current_values(BY_NAME["SO_TYPE"]) == {
+        SocketRole.LISTENER: "stream",
+        SocketRole.CONNECTION: "stream",
+        SocketRole.UDP: "datagram",
     }
-    assert list(shown_values(BY_NAME["SO_PROTOCOL"]).values()) == ["tcp", "tcp", "udp"]
+    assert list(current_values(BY_NAME["SO_PROTOCOL"]).values()) == ["tcp", "tcp", "udp"]
     with Scratch(6) as scratch:
-        assert BY_NAME["SO_DOMAIN"].form.show(value_of(scratch.open("udp"), BY_NAME["SO_DOMAIN"])) == "inet6"
-    assert shown_values(BY_NAME["IP_MTU"])[Place.LISTENER] == "ENOTCONN"
-    assert list(shown_values(BY_NAME["TCP_NODELAY"])) == [Place.LISTENER, Place.CONNECTION]
-    assert shown_values(BY_NAME["IPV6_V6ONLY"])[Place.UDP] == "off", "as it is before bind"
-    assert shown_values(BY_NAME["IP_ADD_MEMBERSHIP"]) == {}
+        assert BY_NAME["SO_DOMAIN"].value_type.show(get_value(scratch.open("udp"), BY_NAME["SO_DOMAIN"])) == "inet6"
+    assert current_values(BY_NAME["IP_MTU"])[SocketRole.LISTENER] == "ENOTCONN"
+    assert list(current_values(BY_NAME["TCP_NODELAY"])) == [SocketRole.LISTENER, SocketRole.CONNECTION]
+    assert current_values(BY_NAME["IPV6_V6ONLY"])[SocketRole.UDP] == "off", "as it is before bind"
+    assert current_values(BY_NAME["IP_ADD_MEMBERSHIP"]) == {}
 
 
 def test_memory() -> None:
@@ -216,8 +220,8 @@ def test_memory() -> None:
     row = BY_NAME["SO_MEMINFO"]
     with Scratch() as scratch:
         sock = scratch.bind(scratch.open("udp"))
-        scratch.client(sock).send(bytes(100))
-        shown = row.form.show(value_of(sock, row))
+        scratch.connected_client(sock).send(bytes(100))
+        shown = row.value_type.show(get_value(sock, row))
         sizes = [sock.getsockopt(socket.SOL_SOCKET, each) for each in (socket.SO_RCVBUF, socket.SO_SNDBUF)]
     assert f"rcvbuf {sizes[0]}, wmem 0, sndbuf {sizes[1]}," in shown
     assert not shown.startswith("rmem 0,")
@@ -230,8 +234,8 @@ def test_saved_syn() -> None:
     with Scratch() as scratch:
         listener = scratch.open("tcp")
         apply(listener, [parse("TCP_SAVE_SYN=on")])
-        connection = scratch.pair(scratch.bind(listener))[1]
-        headers = [connection.getsockopt(row.level_number, row.number, row.form.size) for _ in range(2)]
+        connection = scratch.connection_pair(scratch.bind(listener))[1]
+        headers = [connection.getsockopt(row.level_number, row.number, row.value_type.size) for _ in range(2)]
         assert headers[0][0] >> 4 == 4, "an IPv4 header"
         assert headers[1] == b""
 
@@ -241,7 +245,7 @@ def test_error_is_gone_once_read() -> None:
     row = BY_NAME["SO_ERROR"]
     with Scratch() as scratch:
         closed = scratch.bind(scratch.open("udp"))
-        client = scratch.client(closed)
+        client = scratch.connected_client(closed)
         closed.close()
         client.send(b"x")
         read_twice = [client.getsockopt(row.level_number, row.number) for _ in range(2)]

@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from echotime.sockopt.assignment import chosen, parse
+from echotime.sockopt.assignment import parse, select_assignments
 from echotime.sockopt.catalogue import BY_NAME
-from echotime.sockopt.option import OnAccept, Target
+from echotime.sockopt.option import OnAccept, SocketTraits
 
-TCP = Target("tcp", frozenset({4}))
-UDP = Target("udp", frozenset({4}))
-TCP6 = Target("tcp", frozenset({6}))
+TCP = SocketTraits("tcp", frozenset({4}))
+UDP = SocketTraits("udp", frozenset({4}))
+TCP6 = SocketTraits("tcp", frozenset({6}))
 
 
 @pytest.mark.parametrize("text", ["SO_KEEPALIVE=on", "so-keepalive=1", "1:9=1", "SOL_SOCKET:9=yes"])
@@ -37,7 +37,7 @@ def test_by_number() -> None:
     asked = parse("6:45=50000")
     assert asked.option.name == "6:45"
     assert asked.option.level == "IPPROTO_TCP"
-    assert asked.option.on_accept is OnAccept.SET_AGAIN
+    assert asked.option.on_accept is OnAccept.REAPPLIED
     assert asked.fits(TCP)
 
 
@@ -78,9 +78,9 @@ def test_any_text(text: str) -> None:
 def test_chosen_fits() -> None:
     """Of several, those that fit a socket are chosen; IP options for IPv4, IPV6 options for IPv6."""
     asked = [parse(text) for text in ("SO_BROADCAST=on", "TCP_NODELAY=on", "IP_TTL=9", "IPV6_TCLASS=1")]
-    assert [str(each) for each in chosen(asked, TCP)] == ["TCP_NODELAY=on", "IP_TTL=9"]
-    assert [str(each) for each in chosen(asked, UDP)] == ["IP_TTL=9", "SO_BROADCAST=on"]
-    assert [str(each) for each in chosen(asked, TCP6)] == ["TCP_NODELAY=on", "IPV6_TCLASS=1"]
+    assert [str(each) for each in select_assignments(asked, TCP)] == ["TCP_NODELAY=on", "IP_TTL=9"]
+    assert [str(each) for each in select_assignments(asked, UDP)] == ["IP_TTL=9", "SO_BROADCAST=on"]
+    assert [str(each) for each in select_assignments(asked, TCP6)] == ["TCP_NODELAY=on", "IPV6_TCLASS=1"]
 
 
 def test_versions() -> None:
@@ -93,10 +93,10 @@ def test_versions() -> None:
 def test_chosen_last() -> None:
     """Of several for one option the last counts."""
     asked = [parse(text) for text in ("SO_RCVBUF=1K", "SO_RCVBUF=2K")]
-    assert [str(each) for each in chosen(asked, TCP)] == ["SO_RCVBUF=2048"]
+    assert [str(each) for each in select_assignments(asked, TCP)] == ["SO_RCVBUF=2048"]
 
 
 def test_chosen_order() -> None:
     """SO_PRIORITY is set after IP_TOS, which changes it, in whatever order they are asked for."""
     asked = [parse(text) for text in ("1:99=1", "SO_PRIORITY=3", "IP_TOS=EF")]
-    assert [str(each) for each in chosen(asked, TCP)] == ["IP_TOS=184", "SO_PRIORITY=3", "1:99=1"]
+    assert [str(each) for each in select_assignments(asked, TCP)] == ["IP_TOS=184", "SO_PRIORITY=3", "1:99=1"]

@@ -168,7 +168,7 @@ def test_icmp_error_before_the_answers() -> None:
         nobody = gone.getsockname()
 
     class Disturbed(Constant):
-        def answer_to(self, number: int) -> bytes:
+        def batch_response(self, number: int) -> bytes:
             assert self.transport is not None
             self.transport.write(b"", nobody)
             return b"%d" % number
@@ -194,12 +194,12 @@ def test_lengths(protocol: type[Short]) -> None:
             sock.sendto(bytes(length), port.socket.getsockname())
         port.doRead()
         answers = [answer for answer, _ in heard(sock)]
-        assert answers == [bytes(length) if length in protocol.apart else b"x" for length in LENGTHS]
+        assert answers == [bytes(length) if length in protocol.per_datagram_lengths else b"x" for length in LENGTHS]
         assert port.protocol.given == len(LENGTHS)
         for length in LENGTHS:  # each in a batch of its own
             sock.sendto(bytes(length), port.socket.getsockname())
             port.doRead()
-            assert heard(sock)[0][0] == (bytes(length) if length in protocol.apart else b"x")
+            assert heard(sock)[0][0] == (bytes(length) if length in protocol.per_datagram_lengths else b"x")
 
 
 RECEIVE = ["SO_TIMESTAMP=on", "IP_RECVTTL=on", "IP_RECVTOS=on"]

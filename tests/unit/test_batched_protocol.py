@@ -20,9 +20,9 @@ def test_watched_again() -> None:
     watched = []
 
     class Watching(Constant):
-        def answer_to(self, number: int) -> bytes:
+        def batch_response(self, number: int) -> bytes:
             watched.append(port in port.reactor.getReaders())
-            return super().answer_to(number)
+            return super().batch_response(number)
 
     with listening(TOGETHER._replace(protocol=Watching), "127.0.0.1") as port, client() as sock:
         for number in (1, 64):
@@ -38,7 +38,7 @@ def test_protocol_that_fails(clean_reactor: list[LogEvent]) -> None:
     """No exception of a protocol leaves the port, which the reactor would close for it."""
 
     class Failing(Constant):
-        def answer_to(self, number: int) -> bytes:
+        def batch_response(self, number: int) -> bytes:
             raise ValueError("no answer")
 
     with listening(TOGETHER._replace(protocol=Failing), "127.0.0.1") as port, client() as sock:
@@ -52,9 +52,9 @@ def test_protocol_that_stops_its_port() -> None:
     """A port may be stopped by what it hands over."""
 
     class Stopping(Constant):
-        def answer_to(self, number: int) -> bytes:
+        def batch_response(self, number: int) -> bytes:
             port.stopListening()
-            return super().answer_to(number)
+            return super().batch_response(number)
 
     with listening(TOGETHER._replace(protocol=Stopping), "127.0.0.1") as port, client() as sock:
         for _ in range(40):
@@ -80,7 +80,7 @@ def test_sources(interface: str, sources: list[str], told: dict[str, int], room:
     heard_of: list[Mapping[str, int]] = []
 
     class Asking(Constant):
-        def room_for(self, number: int, hosts: Callable[[], Mapping[str, int]]) -> bool:
+        def allow_batch(self, number: int, hosts: Callable[[], Mapping[str, int]]) -> bool:
             heard_of.append(hosts())
             assert number == sum(heard_of[-1].values())
             return room
@@ -117,9 +117,9 @@ def test_batches_grow_under_load() -> None:
     together: list[int] = []
 
     class Counting(Constant):
-        def answer_to(self, number: int) -> bytes:
+        def batch_response(self, number: int) -> bytes:
             together.append(number)
-            return super().answer_to(number)
+            return super().batch_response(number)
 
     with listening(TOGETHER._replace(protocol=Counting), "127.0.0.1") as port, client() as sock:
         port._size = 2

@@ -17,19 +17,23 @@ from typing import Any
 import pytest
 
 from echotime.sockopt import listing
-from echotime.sockopt.apply import OptionFailed, apply, read, value_of
+from echotime.sockopt.apply import OptionError, apply, get_value, read_back
 from echotime.sockopt.assignment import Assignment, parse
 from echotime.sockopt.catalogue import BY_KEY, BY_NAME, CATALOGUE, CHAPTERS
 from echotime.sockopt.forms import Choice, Flag, Integer
-from echotime.sockopt.option import Moment, OnAccept, Option, Place, Readable
+from echotime.sockopt.option import OnAccept, Option, Readable, SetDeadline, SocketRole
 from echotime.sockopt.scratch import Scratch
 from echotime.sockopt.structures import Linger
 
 ROOT = Path(__file__).parents[2]
 SETTABLE = [option for option in CATALOGUE if option.settable]
 READ_ONLY = [option for option in CATALOGUE if not option.settable]
-INHERITABLE = [option for option in SETTABLE if Place.LISTENER in option.places]
-LATE = [row for row in INHERITABLE if row.on_accept is OnAccept.INHERITED and row.moment is not Moment.BEFORE_BIND]
+INHERITABLE = [option for option in SETTABLE if SocketRole.LISTENER in option.roles]
+LATE = [
+    row
+    for row in INHERITABLE
+    if row.on_accept is OnAccept.INHERITED and row.set_deadline is not SetDeadline.BEFORE_BIND
+]
 named = pytest.mark.parametrize
 
 
@@ -40,7 +44,7 @@ def rows(options: Iterable[Option]) -> Any:
 
 def asked(option: Option, text: str | None = None) -> Assignment:
     """A value for it, its example unless said."""
-    return Assignment(option, option.form.parse(option.example if text is None else text))
+    return Assignment(option, option.value_type.parse(option.example if text is None else text))
 
 
 @pytest.fixture
@@ -50,9 +54,9 @@ def scratch(request: pytest.FixtureRequest) -> Iterator[Scratch]:
         yield opened
 
 
-def fresh(scratch: Scratch, place: Place) -> socket.socket:
+def fresh(scratch: Scratch, place: SocketRole) -> socket.socket:
     """A socket of this kind, on which options are set as early as can be."""
-    return scratch.pair()[1] if place is Place.CONNECTION else scratch.open(place.transport)
+    return scratch.connection_pair()[1] if place is SocketRole.CONNECTION else scratch.open(place.transport)
 
 
 def needs_root() -> None:
@@ -62,46 +66,46 @@ def needs_root() -> None:
 
 
 @rows(SETTABLE)
-@named("place", list(Place))
-def test_places(option: Option, place: Place, scratch: Scratch) -> None:
+@named("place", list(SocketRole))
+def test_places(option: Option, place: SocketRole, scratch: Scratch) -> None:
     """A row is taken by just those kinds of socket that it names, and reads back as set, or altered if it says so."""
     if option.privilege:
         needs_root()
     sock = fresh(scratch, place)
-    if place not in option.places:
-        with pytest.raises(OptionFailed):
+    if place not in option.roles:
+        with pytest.raises(OptionError):
             apply(sock, [asked(option)])
         return
     apply(sock, [asked(option)])
-    reading = read(sock, asked(option))
-    if option.readable is Readable.YES and not option.altered:
-        assert (reading.effective, reading.remark) == (option.form.show(asked(option).value), "")
+    reading = read_back(sock, asked(option))
+    if option.readable is Readable.YES and not option.read_back_note:
+        assert (reading.effective, reading.remark) == (option.value_type.show(asked(option).value), "")
 
 
 @rows(SETTABLE)
 def test_transports(option: Option) -> None:
     """Where a row acts it is taken, too, and so it can be asked for."""
     assert option.transports
-    assert set(option.transports) <= {place.transport for place in option.places}
+    assert set(option.transports) <= {place.transport for place in option.roles}
 
 
 def known(option: Option) -> set[int]:
     """Both ends of a number's range, and the numbers that have names."""
-    form = option.form
+    form = option.value_type
     assert isinstance(form, Integer | Choice)
     return {*form.names.values(), *((form.low, form.high) if isinstance(form, Integer) else ())}
 
 
-@rows([option for option in SETTABLE if isinstance(option.form, Integer | Choice)])
+@rows([option for option in SETTABLE if isinstance(option.value_type, Integer | Choice)])
 def test_ranges(option: Option, scratch: Scratch) -> None:
     """The kernel takes both ends of a range and every name, and gives them back unless the row says altered."""
     if option.privilege:
         needs_root()
-    sock = fresh(scratch, option.places[0])
+    sock = fresh(scratch, option.roles[0])
     for value in sorted(known(option)):
         each = Assignment(option, value)
         apply(sock, [each])
-        assert option.altered or read(sock, each).remark == "", f"{each}: {read(sock, each)}"
+        assert option.read_back_note or read_back(sock, each).remark == "", f"{each}: {read_back(sock, each)}"
 
 
 REFUSED_BEYOND = [
@@ -115,7 +119,7 @@ REFUSED_BEYOND = [
 def test_beyond_ranges(option: Option, scratch: Scratch) -> None:
     """No range is narrower than the kernel's: what lies one beyond is refused."""
     values = known(option)
-    sock = fresh(scratch, option.places[0])
+    sock = fresh(scratch, option.roles[0])
     for value in {min(values) - 1, max(values) + 1} - {2**31}:
         with pytest.raises(OSError, match=r"Invalid argument"):
             sock.setsockopt(option.level_number, option.number, value)
@@ -126,13 +130,13 @@ def test_read_only(option: Option, scratch: Scratch) -> None:
     """A read-only row can be read in its places and nowhere else, and the kernel refuses to set it."""
     with pytest.raises(ValueError, match="read-only"):
         parse(f"{option.name}=1")
-    for place in Place:
-        sock = scratch.one(place)
-        if place in option.places:
-            assert option.form.show(value_of(sock, option))
+    for place in SocketRole:
+        sock = scratch.ready_socket(place)
+        if place in option.roles:
+            assert option.value_type.show(get_value(sock, option))
         else:
             with pytest.raises(OSError, match=r"\w"):
-                value_of(sock, option)
+                get_value(sock, option)
         with pytest.raises(OSError, match=r"\w"):
             sock.setsockopt(option.level_number, option.number, 1)
 
@@ -141,21 +145,21 @@ def test_read_only(option: Option, scratch: Scratch) -> None:
 def test_set_only(option: Option, scratch: Scratch) -> None:
     """A row that cannot be read back cannot."""
     with pytest.raises(OSError, match=os.strerror(errno.ENOPROTOOPT)):
-        value_of(scratch.open("udp"), option)
+        get_value(scratch.open("udp"), option)
 
 
-@rows([option for option in SETTABLE if option.altered])
+@rows([option for option in SETTABLE if option.read_back_note])
 def test_altered(option: Option, scratch: Scratch) -> None:
     """A row that says the kernel alters values does so with its example, and says why."""
     if option.privilege:
         needs_root()
-    assert option.altered
-    sock = scratch.open(option.altered.transport)
-    each = asked(option, option.altered.example)
+    assert option.read_back_note
+    sock = scratch.open(option.read_back_note.transport)
+    each = asked(option, option.read_back_note.example)
     apply(sock, [each])
-    reading = read(scratch.bind(sock), each)
-    assert reading.remark == option.altered.why
-    assert reading.effective != option.form.show(each.value)
+    reading = read_back(scratch.bind(sock), each)
+    assert reading.remark == option.read_back_note.reason
+    assert reading.effective != option.value_type.show(each.value)
 
 
 @rows(INHERITABLE)
@@ -165,8 +169,8 @@ def test_on_accept(option: Option, scratch: Scratch) -> None:
         needs_root()
     listener = scratch.open("tcp")
     apply(listener, [asked(option)])
-    was = value_of(listener, option)
-    came = value_of(scratch.pair(scratch.bind(listener))[1], option)
+    was = get_value(listener, option)
+    came = get_value(scratch.connection_pair(scratch.bind(listener))[1], option)
     assert (was == came) == (option.on_accept is OnAccept.INHERITED)
     if option.on_accept is OnAccept.REDUCED:
         assert 0 < int(came) < int(was)
@@ -179,7 +183,7 @@ def test_late_on_a_listener(option: Option, scratch: Scratch) -> None:
         needs_root()
     listener = scratch.bind(scratch.open("tcp"))
     apply(listener, [asked(option)])
-    assert value_of(scratch.pair(listener)[1], option) == value_of(listener, option)
+    assert get_value(scratch.connection_pair(listener)[1], option) == get_value(listener, option)
 
 
 @pytest.fixture(scope="module")
@@ -199,7 +203,7 @@ def test_privilege(option: Option, unprivileged: dict[str, dict[str, str]]) -> N
         assert unprivileged["free"][option.name] == ""
         return
     assert unprivileged["privileged"][option.name] == (
-        f"Operation not permitted (EPERM); needs {option.privilege.needs}"
+        f"Operation not permitted (EPERM); needs {option.privilege.required}"
     )
 
 
@@ -208,7 +212,7 @@ def test_privileged(option: Option, scratch: Scratch) -> None:
     """With privileges the same is taken."""
     needs_root()
     assert option.privilege
-    texts = [option.privilege.before] * bool(option.privilege.before) + [option.privilege.example]
+    texts = [option.privilege.initial] * bool(option.privilege.initial) + [option.privilege.example]
     apply(scratch.open("tcp"), [asked(option, text) for text in texts])
 
 
@@ -256,23 +260,23 @@ def test_numbers_of_the_headers() -> None:
 @rows(CATALOGUE)
 def test_every_sentence(option: Option) -> None:
     """Meaning, use and trap are sentences; a settable row says when one sets it."""
-    for text in (option.meaning, option.use, option.trap):
+    for text in (option.meaning, option.use, option.caveat):
         assert not text or re.fullmatch(r"[A-Z0-9].*[.]", text), text
     assert option.meaning
     assert option.use or not option.settable
 
 
-@rows([option for option in CATALOGUE if option.danger])
+@rows([option for option in CATALOGUE if option.hazard])
 def test_dangers(option: Option) -> None:
     """What is warned of can be asked for: a value of the row's form, on a transport that it acts on."""
-    assert option.danger
-    assert set(option.danger.transports) <= set(option.transports)
-    values = [option.form.parse(option.example)]
-    if isinstance(option.form, Integer | Choice):
+    assert option.hazard
+    assert set(option.hazard.transports) <= set(option.transports)
+    values = [option.value_type.parse(option.example)]
+    if isinstance(option.value_type, Integer | Choice):
         values += known(option)
-    if isinstance(option.form, Flag | Linger):
+    if isinstance(option.value_type, Flag | Linger):
         values += [0, 1]
-    assert any(value in option.danger.values for value in values)
+    assert any(value in option.hazard.values for value in values)
 
 
 def test_names_and_numbers_are_unique() -> None:
@@ -293,7 +297,7 @@ def test_elsewhere_socat() -> None:
         known = subprocess.run(["socat", "-hhh"], capture_output=True, timeout=60, check=True).stdout.decode()
     except FileNotFoundError:
         pytest.skip("socat is not installed")
-    keywords = {option.elsewhere.socat for option in CATALOGUE} - {""}
+    keywords = {option.aliases.socat for option in CATALOGUE} - {""}
     assert keywords <= set(re.findall(r"^\s+([a-z0-9-]+)", known, re.M))
     assert len(keywords) > 40
 
@@ -305,7 +309,7 @@ def test_elsewhere_systemd() -> None:
         pytest.skip("systemd is not installed")
     ended = subprocess.run([program, "--dump-configuration-items"], capture_output=True, timeout=60, check=False)
     section = ended.stdout.decode().partition("[Socket]")[2].partition("\n[")[0]
-    directives = {option.elsewhere.systemd.partition("=")[0] for option in CATALOGUE} - {""}
+    directives = {option.aliases.systemd.partition("=")[0] for option in CATALOGUE} - {""}
     assert directives <= set(re.findall(r"^(\w+)=", section, re.M))
     assert len(directives) > 15
 
@@ -313,10 +317,10 @@ def test_elsewhere_systemd() -> None:
 def test_everything_is_documented() -> None:
     """Every row stands in the document; every settable one in what --sockopt help says, with a value it takes."""
     text = (ROOT / "docs" / "socket-options.md").read_text(encoding="utf-8")
-    names = "\n".join(listing.lines())
+    names = "\n".join(listing.option_lines())
     for option in CATALOGUE:
         assert f"`{option.name}`" in text
         assert (f"  {option.name} " in names) == option.settable
         if option.settable:
             assert f" {option.name}={option.example} " in names
-            option.form.parse(option.example)
+            option.value_type.parse(option.example)

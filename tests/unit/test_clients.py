@@ -13,13 +13,13 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from echotime.clients.ping import Came, PingSession, Prober, Summary
-from echotime.clients.question import Answer
-from echotime.clients.statistics import figures, histogram, spread
-from echotime.clients.status import ClientFailed, Status
-from echotime.clients.time import reading
+from echotime.clients.ping import PingSession, Prober, ReplyKind, Summary
+from echotime.clients.question import UDPResponse
+from echotime.clients.statistics import compute_stats, format_stats, histogram
+from echotime.clients.status import ClientError, ExitStatus
+from echotime.clients.time import decode_response
 from echotime.wire import timestamp
-from echotime.wire.recognition import Kind, recognised
+from echotime.wire.recognition import ReplyFormat, identify
 from echotime.wire.timestamp import Epoch
 
 NOW = 1_795_343_243.25
@@ -47,21 +47,21 @@ class Probes:
         """Count it."""
         self.closed += 1
 
-    def came(self, sequence: int, what: Came, seconds: float, detail: str) -> None:
+    def reply_received(self, sequence: int, kind: ReplyKind, seconds: float, detail: str) -> None:
         """Keep it."""
-        self.seen.append((sequence, what))
+        self.seen.append((sequence, kind))
 
-    def failed(self, sequence: int, reason: ClientFailed) -> None:
+    def probe_failed(self, sequence: int, error: ClientError) -> None:
         """Keep it."""
-        self.seen.append((sequence, reason.status))
+        self.seen.append((sequence, error.status))
 
-    def lost(self, sequence: int) -> None:
+    def probe_lost(self, sequence: int) -> None:
         """Keep it."""
         self.seen.append((sequence, "lost"))
 
-    def broke(self, reason: ClientFailed | None) -> None:
+    def connection_lost(self, error: ClientError | None) -> None:
         """Keep it."""
-        self.seen.append(("broke", reason))
+        self.seen.append(("broke", error))
 
 
 class PingTests(SynchronousTestCase):
@@ -88,7 +88,7 @@ class PingTests(SynchronousTestCase):
         """With the last answer it is over, at once."""
         self.start()
         for sequence in (1, 2, 3):
-            self.session.came(sequence, 0.1, right=True)
+            self.session.reply_received(sequence, 0.1, correct=True)
             if sequence < 3:
                 self.clock.advance(1)
         found = self.summary()
@@ -106,33 +106,33 @@ class PingTests(SynchronousTestCase):
     def test_kinds(self) -> None:
         """A second answer is a duplicate, one after its time late, one that is not right wrong."""
         self.start()
-        self.session.came(1, 0.1, right=False)
-        self.session.came(1, 0.2, right=True)
-        self.session.came(1, 0.3, right=True)
+        self.session.reply_received(1, 0.1, correct=False)
+        self.session.reply_received(1, 0.2, correct=True)
+        self.session.reply_received(1, 0.3, correct=True)
         self.clock.advance(1)
         self.clock.advance(2)
-        self.session.came(2, 2.5, right=True)
+        self.session.reply_received(2, 2.5, correct=True)
         self.assertEqual(
             self.probes.seen,
-            [(1, Came.WRONG), (1, Came.REPLY), (1, Came.DUPLICATE), (2, "lost"), (2, Came.LATE)],
+            [(1, ReplyKind.WRONG), (1, ReplyKind.REPLY), (1, ReplyKind.DUPLICATE), (2, "lost"), (2, ReplyKind.LATE)],
         )
-        self.session.came(3, 0.1, right=True)
+        self.session.reply_received(3, 0.1, correct=True)
         found = self.summary()
         self.assertEqual((found.received, found.wrong, found.duplicates, found.late), (2, 1, 1, 1))
 
     def test_errors(self) -> None:
         """What is refused is lost at once, and counted as an error."""
         self.start(1)
-        self.session.failed(1, ClientFailed(Status.REFUSED))
-        self.session.failed(1, ClientFailed(Status.REFUSED))
+        self.session.probe_failed(1, ClientError(ExitStatus.REFUSED))
+        self.session.probe_failed(1, ClientError(ExitStatus.REFUSED))
         found = self.summary()
         self.assertEqual((found.errors, found.received), (1, 0))
 
     def test_broke(self) -> None:
         """A connection that is over ends it, and is told also between two probes."""
         self.start()
-        self.session.came(1, 0.1, right=True)
-        self.session.broke(None)
+        self.session.reply_received(1, 0.1, correct=True)
+        self.session.connection_lost(None)
         self.assertEqual(self.probes.seen[-1], ("broke", None))
         self.assertEqual(self.summary().errors, 1)
 
@@ -153,7 +153,7 @@ class PingTests(SynchronousTestCase):
         """Old probes are forgotten: their sockets would add up."""
         self.start(None)
         for sequence in range(1, 601):
-            self.session.came(sequence, 0.1, right=True)
+            self.session.reply_received(sequence, 0.1, correct=True)
             self.clock.advance(1)
         self.assertEqual(self.probes.forgotten[:3], [1, 2, 3])
         self.assertEqual(len(self.probes.forgotten), 600 - 512)
@@ -162,7 +162,7 @@ class PingTests(SynchronousTestCase):
 @given(TIMES)
 def test_figures(times: list[float]) -> None:
     """The figures stand in the order that they must."""
-    found = figures(times)
+    found = compute_stats(times)
     assert found.min <= found.p50 <= found.p99 <= found.max
     assert found.min - 1e-9 <= found.avg <= found.max + 1e-9
     assert found.mdev >= 0
@@ -170,7 +170,10 @@ def test_figures(times: list[float]) -> None:
 
 def test_figures_of_known_times() -> None:
     """Milliseconds, nearest rank, and ping's mdev."""
-    assert spread([0.001, 0.002, 0.003, 0.004]) == "min/avg/max/mdev/p50/p99 = 1.000/2.500/4.000/1.118/2.000/4.000 ms"
+    assert (
+        format_stats([0.001, 0.002, 0.003, 0.004])
+        == "min/avg/max/mdev/p50/p99 = 1.000/2.500/4.000/1.118/2.000/4.000 ms"
+    )
 
 
 @given(TIMES)
@@ -189,7 +192,7 @@ def test_histogram(times: list[float]) -> None:
 )
 def test_reading(seconds: float, answer_seconds: int, offset: float) -> None:
     """The offset is that of the middle of the second, at the middle of the round trip; the wrap is undone."""
-    found = reading(Answer(struct.pack("!I", answer_seconds), 0.0, seconds), Epoch.UNIX)
+    found = decode_response(UDPResponse(struct.pack("!I", answer_seconds), 0.0, seconds), Epoch.UNIX)
     assert found.offset == pytest.approx(offset)
     assert found.uncertainty == 0.5
     assert found.wrapped == (seconds > 2**32 or answer_seconds == 1)
@@ -199,48 +202,48 @@ def test_reading(seconds: float, answer_seconds: int, offset: float) -> None:
 def test_unwrapped(near: float, distance: int) -> None:
     """Four bytes stand for the time that is nearest, up to 68 years away."""
     true = int(near) + distance
-    assert abs(timestamp.unwrapped(true % 2**32, near) - true) in {0, 2**32}
+    assert abs(timestamp.nearest_era(true % 2**32, near) - true) in {0, 2**32}
     if abs(true - near) < 2**31 - 1:
-        assert timestamp.unwrapped(true % 2**32, near) == true
+        assert timestamp.nearest_era(true % 2**32, near) == true
 
 
 @pytest.mark.parametrize(
     ("answer", "kind"),
     [
-        (struct.pack("!q", int(NOW)), Kind.UNIX_64),
-        (struct.pack("!q", int(NOW) + 2_208_988_800), Kind.RFC868_64),
-        (struct.pack("!I", int(NOW) + 2_208_988_800) + bytes(4), Kind.RFC868_64),
-        (struct.pack("!I", int(NOW) + 2_208_988_800), Kind.RFC868_32),
-        (struct.pack("!I", int(NOW)), Kind.UNKNOWN),
-        (b"\x1c" + bytes(47), Kind.NTP),
-        (bytes(48), Kind.UNKNOWN),
-        (b"Sun Nov 22\r\n", Kind.TEXT),
-        (b"", Kind.UNKNOWN),
+        (struct.pack("!q", int(NOW)), ReplyFormat.UNIX_64),
+        (struct.pack("!q", int(NOW) + 2_208_988_800), ReplyFormat.RFC868_64),
+        (struct.pack("!I", int(NOW) + 2_208_988_800) + bytes(4), ReplyFormat.RFC868_64),
+        (struct.pack("!I", int(NOW) + 2_208_988_800), ReplyFormat.RFC868_32),
+        (struct.pack("!I", int(NOW)), ReplyFormat.UNKNOWN),
+        (b"\x1c" + bytes(47), ReplyFormat.NTP),
+        (bytes(48), ReplyFormat.UNKNOWN),
+        (b"Sun Nov 22\r\n", ReplyFormat.TEXT),
+        (b"", ReplyFormat.UNKNOWN),
     ],
 )
-def test_recognised(answer: bytes, kind: Kind) -> None:
+def test_recognised(answer: bytes, kind: ReplyFormat) -> None:
     """Answers of other services are recognised by their form and the time of day."""
-    assert recognised(answer, NOW) is kind
+    assert identify(answer, NOW) is kind
 
 
 @given(st.binary(max_size=60))
 def test_recognises_anything(answer: bytes) -> None:
     """No answer is an error."""
-    assert recognised(answer, NOW) in Kind
+    assert identify(answer, NOW) in ReplyFormat
 
 
 @pytest.mark.parametrize(
     ("reason", "status"),
     [
-        (error.ConnectionRefusedError(), Status.REFUSED),
-        (error.TimeoutError(), Status.TIMED_OUT),
-        (error.ConnectionLost(), Status.RESET),
-        (error.NoRouteError(errno.EHOSTUNREACH, "x"), Status.FAILED),
-        (error.ConnectError(errno.ECONNREFUSED, "x"), Status.REFUSED),
-        (ClientFailed(Status.NO_ANSWER), Status.NO_ANSWER),
-        (ValueError("x"), Status.FAILED),
+        (error.ConnectionRefusedError(), ExitStatus.REFUSED),
+        (error.TimeoutError(), ExitStatus.TIMED_OUT),
+        (error.ConnectionLost(), ExitStatus.RESET),
+        (error.NoRouteError(errno.EHOSTUNREACH, "x"), ExitStatus.FAILED),
+        (error.ConnectError(errno.ECONNREFUSED, "x"), ExitStatus.REFUSED),
+        (ClientError(ExitStatus.NO_ANSWER), ExitStatus.NO_ANSWER),
+        (ValueError("x"), ExitStatus.FAILED),
     ],
 )
-def test_statuses(reason: Exception, status: Status) -> None:
+def test_statuses(reason: Exception, status: ExitStatus) -> None:
     """What Twisted says becomes the promised status."""
-    assert ClientFailed.from_failure(Failure(reason)).status is status
+    assert ClientError.from_failure(Failure(reason)).status is status

@@ -15,18 +15,18 @@ from babel.messages.mofile import read_mo
 from babel.messages.pofile import read_po
 from twisted.internet.task import Clock
 
-from echotime.clients.status import Status
+from echotime.clients.status import ExitStatus
 from echotime.command import arguments
-from echotime.command.arguments import Server
-from echotime.command.columns import padded, wrapped
-from echotime.command.inactivity import Inactivity
-from echotime.command.option_facts import facts, record
-from echotime.command.textfile import Metric, text, write
+from echotime.command.arguments import ServerAddress
+from echotime.command.columns import pad, wrap
+from echotime.command.inactivity import IdleTimer
+from echotime.command.option_facts import describe_option, option_json
+from echotime.command.textfile import Metric, format_metrics, write_metrics
 from echotime.locale.build import compile_catalogues
 from echotime.sockopt.catalogue import CATALOGUE
 from echotime.sockopt.option import Option
-from echotime.sockopt.trial import shown_values
-from echotime.wire.printable import TerminalText, columns
+from echotime.sockopt.trial import current_values
+from echotime.wire.printable import TerminalDecoder, display_width
 
 PACKAGE = Path(__file__).parents[2] / "echotime"
 TRANSLATIONS = sorted((PACKAGE / "locale").glob("*/LC_MESSAGES/echotime.po"))
@@ -35,37 +35,37 @@ TRANSLATIONS = sorted((PACKAGE / "locale").glob("*/LC_MESSAGES/echotime.po"))
 @pytest.mark.parametrize(
     ("typed", "server"),
     [
-        ("host", Server("host", 12345)),
-        ("host:7", Server("host", 7)),
-        ("127.0.0.1", Server("127.0.0.1", 12345)),
-        ("::1", Server("::1", 12345)),
-        ("[::1]", Server("::1", 12345)),
-        ("[::1]:7", Server("::1", 7)),
-        ("[fe80::1%lo]:7", Server("fe80::1%lo", 7)),
+        ("host", ServerAddress("host", 12345)),
+        ("host:7", ServerAddress("host", 7)),
+        ("127.0.0.1", ServerAddress("127.0.0.1", 12345)),
+        ("::1", ServerAddress("::1", 12345)),
+        ("[::1]", ServerAddress("::1", 12345)),
+        ("[::1]:7", ServerAddress("::1", 7)),
+        ("[fe80::1%lo]:7", ServerAddress("fe80::1%lo", 7)),
     ],
 )
-def test_server(typed: str, server: Server) -> None:
+def test_server(typed: str, server: ServerAddress) -> None:
     """Names and addresses of both kinds, with and without a port."""
-    assert arguments.server(typed) == server
+    assert arguments.parse_server(typed) == server
 
 
 @pytest.mark.parametrize("typed", ["", "12345", ":7", "host:", "host:x", "host:70000", "[host]:7", "[]", "1:2:3:x"])
 def test_no_server(typed: str) -> None:
     """Everything else is a fault."""
     with pytest.raises(ValueError, match=r"\w"):
-        arguments.server(typed)
+        arguments.parse_server(typed)
 
 
 @pytest.mark.parametrize("typed", ["0", "-1", "x", "nan", "inf", ""])
 def test_no_seconds(typed: str) -> None:
     """A time limit is above 0."""
     with pytest.raises(ValueError, match="expected"):
-        arguments.seconds(typed)
+        arguments.positive_seconds(typed)
 
 
 def test_statuses_are_promised() -> None:
     """Scripts rely on these numbers."""
-    assert {status.name: status.value for status in Status} == {
+    assert {status.name: status.value for status in ExitStatus} == {
         "OK": 0,
         "FAILED": 1,
         "USAGE": 2,
@@ -80,17 +80,17 @@ def test_statuses_are_promised() -> None:
 def test_inactivity() -> None:
     """Whoever moves in time is not given up."""
     clock, given_up = Clock(), []
-    watch = Inactivity(clock, 2)
-    watch.moved()  # before it has begun
-    watch.begin(lambda: given_up.append(clock.seconds()))
+    watch = IdleTimer(clock, 2)
+    watch.reset()  # before it has begun
+    watch.start(lambda: given_up.append(clock.seconds()))
     clock.advance(1.5)
-    watch.moved()
+    watch.reset()
     clock.advance(1.5)
     assert given_up == []
     clock.advance(1)
     assert given_up == [3.5 + 0.5]
-    watch.end()
-    Inactivity(clock, None).begin(lambda: given_up.append(0))
+    watch.cancel()
+    IdleTimer(clock, None).start(lambda: given_up.append(0))
     assert clock.getDelayedCalls() == []
 
 
@@ -100,49 +100,49 @@ def test_textfile(tmp_path: Path) -> None:
     expected = (
         '# HELP a First.\n# TYPE a gauge\na{x="q\\"\\\\\\n"} 1\na{} 2\n# HELP b Second.\n# TYPE b gauge\nb{} 0.25\n'
     )
-    assert text(metrics) == expected
-    write(tmp_path / "x.prom", metrics)
+    assert format_metrics(metrics) == expected
+    write_metrics(tmp_path / "x.prom", metrics)
     assert (tmp_path / "x.prom").read_text(encoding="utf-8") == expected
     with pytest.raises(OSError, match="regular file"):
-        write(tmp_path, metrics)
+        write_metrics(tmp_path, metrics)
     assert [each.name for each in tmp_path.iterdir()] == ["x.prom"], "no unfinished file is left"
 
 
 @pytest.mark.parametrize("option", CATALOGUE, ids=lambda option: option.name)
 def test_facts(option: Option) -> None:
     """All about every option can be told, in lines that fit a terminal, and as a record."""
-    values = shown_values(option)
-    lines = list(facts(option, values))
+    values = current_values(option)
+    lines = list(describe_option(option, values))
     told = " ".join(" ".join(lines).split())
-    for each in (option.name, option.meaning, option.use, option.trap, *values.values()):
+    for each in (option.name, option.meaning, option.use, option.caveat, *values.values()):
         assert each in told
-    assert all(columns(line) <= 80 for line in lines)
-    assert json.loads(json.dumps(record(option, values)))["meaning"] == option.meaning
+    assert all(display_width(line) <= 80 for line in lines)
+    assert json.loads(json.dumps(option_json(option, values)))["meaning"] == option.meaning
 
 
 def test_columns(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wide characters count twice, a line may end before each, and none begins with punctuation."""
     monkeypatch.setenv("COLUMNS", "60")
-    assert padded("值", 4) + "|" == "值  |"
-    assert padded("value", 4) == "value ", "one space at least"
+    assert pad("值", 4) + "|" == "值  |"
+    assert pad("value", 4) == "value ", "one space at least"
     text = "只向直接相连的网络发送。" * 10
-    lines = list(wrapped(text, "  A ", "    "))
+    lines = list(wrap(text, "  A ", "    "))
     assert "".join(line.strip() for line in lines) == "A " + text
-    assert all(50 < columns(line) <= 60 for line in lines[:-1])
+    assert all(50 < display_width(line) <= 60 for line in lines[:-1])
     assert not [line for line in lines if line.strip().startswith("。")]
-    assert list(wrapped("one two", "> ")) == ["> one two"]
-    assert list(wrapped("", "> ")) == []
+    assert list(wrap("one two", "> ")) == ["> one two"]
+    assert list(wrap("", "> ")) == []
 
 
 def test_terminal_text() -> None:
     """Characters may come in pieces; control characters and what cannot be decoded are escaped."""
-    shown = TerminalText()
+    shown = TerminalDecoder()
     assert shown.feed("a\n\t你".encode()[:-1]) == "a\n\t"
     assert shown.feed("你".encode()[-1:]) == "你"
     assert shown.feed(b"\x1b[2J\r\x00\xff") == r"\x1b[2J\r\x00\xff"
     assert shown.feed("\u202e\u200b".encode()) == r"\u202e\u200b"
     assert shown.feed(b"\xe4", final=True) == r"\xe4"
-    assert TerminalText("cp936").feed("你".encode("cp936")) == "你"
+    assert TerminalDecoder("cp936").feed("你".encode("cp936")) == "你"
 
 
 def read(path: Path) -> Catalog:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from echotime.daemon.config_file import BadConfig, read
+from echotime.daemon.config_file import ConfigFileError, read
 from tests.unit.counting import calls
 
 _Result = TypeVar("_Result")
@@ -36,7 +36,7 @@ def parsed(text: str) -> dict[str, list[str]] | None:
         path.write_bytes(text.encode())
         try:
             return finish(read(str(path)))
-        except BadConfig:
+        except ConfigFileError:
             return None
 
 
@@ -98,7 +98,7 @@ def test_cost(line: str, tmp_path: Path) -> None:
         path.write_text("[echotime]\nallow =\n" + line * lines, encoding="ascii")
 
         def act() -> None:
-            with suppress(BadConfig):
+            with suppress(ConfigFileError):
                 finish(read(str(path)))
 
         return calls(act)

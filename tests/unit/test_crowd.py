@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from echotime.servers.crowd import SAMPLE, Crowd
+from echotime.servers.crowd import SAMPLE, ConnectionTable
 
 
 @dataclass(eq=False)
@@ -28,7 +28,7 @@ Steps = st.lists(st.tuples(st.sampled_from(["add", "discard", "message", "evict"
 @given(Steps, st.randoms(use_true_random=False))
 def test_compared_with_all_connections(steps: list[tuple[str, int]], random: Random) -> None:
     """Check numbers and evictions after any steps, in particular the exact eviction among 16 connections or fewer."""
-    crowd = Crowd(random)
+    crowd = ConnectionTable(random)
     here: list[Connection] = []
     for now, (what, which) in enumerate(steps):
         if what == "add":
@@ -59,7 +59,7 @@ def expected(here: list[Connection]) -> list[Connection]:
 
 def test_sources_that_left_cost_nothing() -> None:
     """Check that nothing is kept of a source whose last connection is over."""
-    crowd = Crowd()
+    crowd = ConnectionTable()
     for number in range(1000):
         one = Connection(number, f"10.0.{number // 256}.{number % 256}", 0)
         crowd.add(one)
@@ -70,7 +70,7 @@ def test_sources_that_left_cost_nothing() -> None:
 
 def test_the_busy_are_not_evicted_before_the_silent() -> None:
     """Check that 100 sources that came first and are active all the time stay, however many silent ones follow."""
-    crowd = Crowd(Random(1))
+    crowd = ConnectionTable(Random(1))
     everybody = [Connection(number, f"10.0.{number // 256}.{number % 256}", number) for number in range(2000)]
     for each in everybody:
         crowd.add(each)
@@ -87,7 +87,7 @@ def test_the_busy_are_not_evicted_before_the_silent() -> None:
 @pytest.mark.parametrize("sources", [1, 4, 2000])
 def test_a_small_source_is_never_evicted(sources: int) -> None:
     """Check that the longest idle connection stays while larger sources are there, which are busy."""
-    crowd = Crowd(Random(2))
+    crowd = ConnectionTable(Random(2))
     small = Connection(0, "10.9.0.1", 0)
     crowd.add(small)
     for number in range(1, 2 * 2000 + 1):
@@ -101,7 +101,7 @@ def test_a_small_source_is_never_evicted(sources: int) -> None:
 @pytest.mark.parametrize("sources", [1, 20, 2000])
 def test_evicted_are_among_the_longest_idle(sources: int) -> None:
     """Check the promised probabilities in 2000 evictions: 1 in 65,536 from the active half, 1 % beyond a quarter."""
-    crowd = Crowd(Random(3))
+    crowd = ConnectionTable(Random(3))
     beyond_quarter = 0
     for number in range(2000):
         crowd.add(Connection(number, f"10.0.0.{number % sources}", number))
@@ -133,7 +133,7 @@ def test_an_eviction_looks_at_few(sources: int) -> None:
         def last_active(self, value: float) -> None:
             """It is the same for all."""
 
-    crowd = Crowd()
+    crowd = ConnectionTable()
     for number in range(2000):
         crowd.add(Watched(number, f"10.0.0.{number % sources}", 0))
     crowd.eviction_candidate()

@@ -16,19 +16,19 @@ from zope.interface.verify import verifyObject
 
 from echotime import tap
 from echotime.daemon import coercions
-from echotime.daemon.failure import StartFailed, cannot_listen
-from echotime.daemon.listeners import Listener
-from echotime.daemon.options import Options
+from echotime.daemon.failure import StartupError, listen_error_message
+from echotime.daemon.listeners import ListenerService
+from echotime.daemon.options import DaemonOptions
 from echotime.daemon.service import Daemon
-from echotime.daemon.settings import Address, Settings
-from echotime.ports.one_answer import IOneAnswer
+from echotime.daemon.settings import ListenAddress, Settings
+from echotime.ports.one_answer import IBatchResponder
 from echotime.ports.tcp import EchoPort
 from echotime.ports.udp import TimePort
 from echotime.servers.drain import Drain
 from echotime.servers.echo import EchoFactory
-from echotime.servers.replies import NoWords
+from echotime.servers.replies import NoReply
 from echotime.servers.time import TimeProtocol
-from echotime.servers.traffic import Counters, Traffic
+from echotime.servers.traffic import ServiceCounters, TrafficLog
 from echotime.sockopt.assignment import parse
 from echotime.wire.message import ACKNOWLEDGEMENT
 from echotime.wire.timestamp import Epoch
@@ -36,7 +36,7 @@ from echotime.wire.timestamp import Epoch
 
 def settings(*args: str) -> Settings:
     """What a command line means."""
-    options = Options()
+    options = DaemonOptions()
     options.parseOptions(list(args))
     return options.settings
 
@@ -46,7 +46,7 @@ class OptionsTests(SynchronousTestCase):
 
     def test_defaults(self) -> None:
         """With nothing given both services are on port 12345 of every IPv4 address, as the seed's are."""
-        everywhere = (Address("0.0.0.0", 12345),)
+        everywhere = (ListenAddress("0.0.0.0", 12345),)
         self.assertEqual(settings(), Settings(tcp=everywhere, udp=everywhere))
         self.assertEqual(settings().acknowledgement, ACKNOWLEDGEMENT)
 
@@ -69,10 +69,10 @@ class OptionsTests(SynchronousTestCase):
                 ),
             ),
             Settings(
-                tcp=(Address("::1", 1), Address("0.0.0.0", 2)),
-                udp=(Address("127.0.0.1", 3),),
+                tcp=(ListenAddress("::1", 1), ListenAddress("0.0.0.0", 2)),
+                udp=(ListenAddress("127.0.0.1", 3),),
                 backlog=5,
-                asked=(parse("tcp:SO_KEEPALIVE=on"),),
+                sockopts=(parse("tcp:SO_KEEPALIVE=on"),),
                 acknowledgement=b"\0",
                 reply=b"ok",
                 epoch=Epoch.RFC868,
@@ -129,7 +129,7 @@ class OptionsTests(SynchronousTestCase):
             self.faults("--sockopt", "IPV6_V6ONLY=on"),
             ["--sockopt IPV6_V6ONLY=on: IPV6_V6ONLY acts on IPv6 TCP or UDP sockets, and none is served"],
         )
-        self.assertEqual(len(settings("--tcp", "[::]:7", "--sockopt", "IP_TTL=9").asked), 1)
+        self.assertEqual(len(settings("--tcp", "[::]:7", "--sockopt", "IP_TTL=9").sockopts), 1)
 
     def test_other_errors(self) -> None:
         """getopt's other complaints are left as they are."""
@@ -151,38 +151,40 @@ class CoercionTests(SynchronousTestCase):
 
     def test_address(self) -> None:
         """Numeric addresses, IPv6 in brackets, a port."""
-        self.assertEqual(coercions.address("0"), Address("0.0.0.0", 0))
-        self.assertEqual(coercions.address("127.0.0.1:65535"), Address("127.0.0.1", 65535))
-        self.assertEqual(str(coercions.address("[fe80::1%lo]:7")), "[fe80::1%lo]:7")
+        self.assertEqual(coercions.host_and_port("0"), ListenAddress("0.0.0.0", 0))
+        self.assertEqual(coercions.host_and_port("127.0.0.1:65535"), ListenAddress("127.0.0.1", 65535))
+        self.assertEqual(str(coercions.host_and_port("[fe80::1%lo]:7")), "[fe80::1%lo]:7")
         self.assert_refused(
-            coercions.address,
+            coercions.host_and_port,
             *("", ":", ":7", "127.0.0.1", "127.0.0.1:", "127.1:7", "[127.0.0.1]:7", "[::1]", "[::1]:", "::1", "[]:7"),
             *("localhost:7", "1:65536", "-1", "[::1]7", "[::ffff:0.0.0.0]:7", "[::%1]:7", "[::1%lo]:7"),
         )
         for text in ("[0::]:7", "[0:0:0:0:0:0:0:0]:7", "[::0.0.0.0]:7"):
-            self.assertEqual(coercions.address(text), Address("::", 7))
+            self.assertEqual(coercions.host_and_port(text), ListenAddress("::", 7))
 
     def test_numbers(self) -> None:
         """Counts are whole, seconds may have fractions, nothing is negative or endless."""
-        self.assertEqual(coercions.count("0"), 0)
-        self.assertEqual(coercions.seconds("0.5"), 0.5)
+        self.assertEqual(coercions.non_negative_int("0"), 0)
+        self.assertEqual(coercions.non_negative_seconds("0.5"), 0.5)
         for text, seconds in (("500ms", 0.5), ("5s", 5), ("1.5m", 90), ("2h", 7200)):
-            self.assertEqual(coercions.seconds(text), seconds)
-        self.assert_refused(coercions.count, "-1", "1.5", "", "1e3", "²", str(2**31))
-        self.assert_refused(coercions.positive, "0")
-        self.assert_refused(coercions.seconds, "-1", "nan", "inf", "", "5d", "5 s", "s", "1000000h", "1_0", "1e3", ".")
+            self.assertEqual(coercions.non_negative_seconds(text), seconds)
+        self.assert_refused(coercions.non_negative_int, "-1", "1.5", "", "1e3", "²", str(2**31))
+        self.assert_refused(coercions.positive_int, "0")
+        self.assert_refused(
+            coercions.non_negative_seconds, "-1", "nan", "inf", "", "5d", "5 s", "s", "1000000h", "1_0", "1e3", "."
+        )
 
 
 class StartTests(SynchronousTestCase):
-    """Listener and Daemon, on ports that really bind but are never polled."""
+    """ListenerService and Daemon, on ports that really bind but are never polled."""
 
     def setUp(self) -> None:
         """A reactor that keeps time and does nothing with sockets."""
         self.reactor: Any = Clock()
         for name in ("addReader", "removeReader", "addWriter", "removeWriter"):
             setattr(self.reactor, name, lambda selectable: None)
-        self.traffic = Traffic(self.reactor)
-        self.factory = EchoFactory(NoWords(), self.traffic)
+        self.traffic = TrafficLog(self.reactor)
+        self.factory = EchoFactory(NoReply(), self.traffic)
         self.on_signal: list[Callable[[], None]] = []
         self.daemon = Daemon(Drain(self.factory, self.reactor, 5), self.traffic, self.on_signal.append)
         self.addCleanup(self.stop)
@@ -193,16 +195,16 @@ class StartTests(SynchronousTestCase):
         self.reactor.advance(1)
         self.successResultOf(stopping)
 
-    def listener(self, where: Address) -> Listener:
+    def listener(self, where: ListenAddress) -> ListenerService:
         """A TCP listener of the daemon."""
         port = EchoPort(where.port, self.factory, interface=where.host, reactor=self.reactor)
-        listener = Listener("tcp", where, port)
+        listener = ListenerService("tcp", where, port)
         self.daemon.addService(listener)
         return listener
 
     def test_start(self) -> None:
         """privilegedStartService listens, startService does not listen again."""
-        listener = self.listener(Address("127.0.0.1", 0))
+        listener = self.listener(ListenAddress("127.0.0.1", 0))
         self.daemon.privilegedStartService()
         where = listener.port.getHost()
         self.daemon.startService()
@@ -210,15 +212,15 @@ class StartTests(SynchronousTestCase):
 
     def test_start_without_privileges(self) -> None:
         """startService alone listens, too."""
-        listener = self.listener(Address("127.0.0.1", 0))
+        listener = self.listener(ListenAddress("127.0.0.1", 0))
         self.daemon.startService()
         self.assertTrue(listener.port.connected)
 
     def test_all_or_nothing(self) -> None:
         """When one port cannot be opened those that were are closed again."""
-        first = self.listener(Address("127.0.0.1", 0))
-        self.listener(Address("192.0.2.1", 0))
-        failed = self.assertRaises(StartFailed, self.daemon.privilegedStartService)
+        first = self.listener(ListenAddress("127.0.0.1", 0))
+        self.listener(ListenAddress("192.0.2.1", 0))
+        failed = self.assertRaises(StartupError, self.daemon.privilegedStartService)
         self.reactor.advance(0)
         self.assertEqual(failed.code, 1)
         self.assertFalse(first.port.connected)
@@ -226,13 +228,13 @@ class StartTests(SynchronousTestCase):
     def test_second_signal_ends_the_drain(self) -> None:
         """It is arranged at start, as it may come before the first was dealt with."""
         self.daemon.startService()
-        self.assertEqual(self.on_signal, [self.daemon._drain.end_now])
+        self.assertEqual(self.on_signal, [self.daemon._drain.abort])
 
     def test_udp_errors_are_told(self) -> None:
         """What could not be answered is told at the end."""
-        protocol = TimeProtocol(lambda: 0.0, Counters())
+        protocol = TimeProtocol(lambda: 0.0, ServiceCounters())
         port = TimePort(0, protocol, interface="127.0.0.1", reactor=self.reactor)
-        self.daemon.addService(Listener("udp", Address("127.0.0.1", 0), port))
+        self.daemon.addService(ListenerService("udp", ListenAddress("127.0.0.1", 0), port))
         self.daemon.startService()
         port.write(b"", ("127.0.0.1", 0))
         self.assertEqual(port.errors, {"send EINVAL": 1})
@@ -242,25 +244,27 @@ class FailureTests(SynchronousTestCase):
     """failure."""
 
     def test_status(self) -> None:
-        """StartFailed is an Exception for twistd and a SystemExit with status 1 for the interpreter."""
-        failed = StartFailed("reason")
+        """StartupError is an Exception for twistd and a SystemExit with status 1 for the interpreter."""
+        failed = StartupError("reason")
         self.assertIsInstance(failed, Exception)
         self.assertIsInstance(failed, SystemExit)
         self.assertEqual((failed.code, str(failed)), (1, "reason"))
 
     def test_words(self) -> None:
         """Address, reason, errno and hint stand in one line."""
-        address = Address("::1", 7)
+        address = ListenAddress("::1", 7)
         refused = CannotListenError("::1", 7, PermissionError(13, "Permission denied"))
         self.assertEqual(
-            cannot_listen("TCP", address, refused),
+            listen_error_message("TCP", address, refused),
             "cannot listen on TCP [::1]:7: Permission denied (EACCES): ports below 1024 need CAP_NET_BIND_SERVICE, or root",  # noqa: E501
         )
         self.assertEqual(
-            cannot_listen("UDP", address, RuntimeError("SO_X: reason")), "cannot listen on UDP [::1]:7: SO_X: reason"
+            listen_error_message("UDP", address, RuntimeError("SO_X: reason")),
+            "cannot listen on UDP [::1]:7: SO_X: reason",
         )
         self.assertEqual(
-            cannot_listen("UDP", address, OSError(5, "I/O error")), "cannot listen on UDP [::1]:7: I/O error (EIO)"
+            listen_error_message("UDP", address, OSError(5, "I/O error")),
+            "cannot listen on UDP [::1]:7: I/O error (EIO)",
         )
 
 
@@ -283,22 +287,22 @@ class TapTests(SynchronousTestCase):
 
     def test_service(self) -> None:
         """makeService makes a listener an address and opens nothing."""
-        options = Options()
+        options = DaemonOptions()
         options.parseOptions(["--tcp", "1", "--udp", "2", "--udp", "3", "--reply", "ok"])
         service = tap.makeService(options)
-        ports = [listener.port for listener in service if isinstance(listener, Listener)]
+        ports = [listener.port for listener in service if isinstance(listener, ListenerService)]
         self.assertEqual([type(port) for port in ports], [EchoPort, TimePort, TimePort])
         self.assertEqual([port.connected for port in ports], [0, 0, 0])
 
     def test_one_answer(self) -> None:
         """The time protocol is one whose answer depends on the moment alone."""
-        protocol = TimeProtocol(lambda: 7.9, Counters())
-        verifyObject(IOneAnswer, protocol)
-        self.assertEqual(protocol.answer_to(3), b"\0\0\0\7")
+        protocol = TimeProtocol(lambda: 7.9, ServiceCounters())
+        verifyObject(IBatchResponder, protocol)
+        self.assertEqual(protocol.batch_response(3), b"\0\0\0\7")
 
     def test_stop_before_start(self) -> None:
         """A service that was never started stops without complaint."""
-        options = Options()
+        options = DaemonOptions()
         options.parseOptions(["--tcp", "127.0.0.1:0"])
-        service = tap.daemon(options.settings, Clock())
+        service = tap.build_daemon(options.settings, Clock())
         self.successResultOf(service.stopService())

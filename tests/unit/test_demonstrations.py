@@ -14,7 +14,7 @@ import pytest
 
 from echotime.demonstrations import accepting, dead_peers, headers, ports, reach
 from echotime.demonstrations.index import DEMONSTRATIONS, TOPICS
-from echotime.demonstrations.script import Act, Demonstration, Line, Phase, Unshown
+from echotime.demonstrations.script import Demonstration, Entry, Section, Skipped, Step
 from echotime.sockopt.catalogue import BY_NAME
 
 ROOT = Path(__file__).parents[2]
@@ -32,9 +32,9 @@ def name_of(demonstration: Demonstration) -> str:
     return str(getattr(demonstration, "__name__", demonstration))
 
 
-def acts(lines: list[Line]) -> list[Act]:
+def acts(lines: list[Entry]) -> list[Step]:
     """The calls among them."""
-    return [line for line in lines if isinstance(line, Act)]
+    return [line for line in lines if isinstance(line, Step)]
 
 
 @pytest.mark.parametrize("demonstration", ALL, ids=name_of)
@@ -47,8 +47,8 @@ def test_as_described(demonstration: Demonstration) -> None:
     claims = [act for act in acts(lines) if act.expected]
     assert len(claims) > 1
     assert len({act.result for act in claims}) > 1, "the same everywhere shows nothing"
-    assert isinstance(lines[0], Phase | Unshown)
-    assert all(len(act.call) < 53 and len(act.who) < 11 for act in acts(lines)), "columns"
+    assert isinstance(lines[0], Section | Skipped)
+    assert all(len(act.call) < 53 and len(act.actor) < 11 for act in acts(lines)), "columns"
     assert took < 10, "bounded, also on a machine that is busy"
 
 
@@ -108,8 +108,8 @@ def test_asked_address() -> None:
 
 def test_a_host_that_differs() -> None:
     """A result that is not the expected one is noticed."""
-    assert not Act("server", "bind", "ok", expected="EADDRINUSE").as_expected
-    assert Act("server", "bind", "ok").as_expected
+    assert not Step("server", "bind", "ok", expected="EADDRINUSE").as_expected
+    assert Step("server", "bind", "ok").as_expected
 
 
 def alone(code: str, *, unshare: bool) -> list[str]:

@@ -9,7 +9,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from echotime.desk.questions import Desk, IOperator, Limits, Question, Settled
+from echotime.desk.questions import AlreadySettled, IOperator, PendingMessage, QueueLimits, ReplyQueue
 from tests.unit.questions import peer
 
 
@@ -17,19 +17,19 @@ from tests.unit.questions import peer
 class Present:
     """An operator who notes what is said, and may have an answer ready."""
 
-    def __init__(self, desk: Desk | None = None, ready: bytes | None = None) -> None:
+    def __init__(self, desk: ReplyQueue | None = None, ready: bytes | None = None) -> None:
         self.desk = desk
         self.ready = ready
-        self.questions: list[Question] = []
+        self.questions: list[PendingMessage] = []
         self.told: list[tuple[int, str]] = []
 
-    def asked(self, question: Question) -> None:
+    def on_question(self, question: PendingMessage) -> None:
         """Note it."""
         self.questions.append(question)
         if self.desk is not None and self.ready is not None:
             self.desk.answer(question.number, self.ready, "a machine")
 
-    def settled(self, question: Question, how: str) -> None:
+    def on_settled(self, question: PendingMessage, how: str) -> None:
         """Note it."""
         self.told.append((question.number, how))
 
@@ -43,15 +43,15 @@ class DeskTests(SynchronousTestCase):
         self.operator = Present()
         self.desk = self.desk_with()
 
-    def desk_with(self, **limits: Any) -> Desk:
+    def desk_with(self, **limits: Any) -> ReplyQueue:
         """One with the fallback `no` and these limits."""
-        desk = Desk(self.clock, b"no", Limits(**limits))
-        desk.join(self.operator)
+        desk = ReplyQueue(self.clock, b"no", QueueLimits(**limits))
+        desk.attach(self.operator)
         return desk
 
-    def ask(self, desk: Desk, **who: Any) -> Deferred[bytes]:
+    def ask(self, desk: ReplyQueue, **who: Any) -> Deferred[bytes]:
         """A question that waits."""
-        word = desk.word_for(b"hello", peer(**who))
+        word = desk.reply_to(b"hello", peer(**who))
         assert isinstance(word, Deferred)
         return word
 
@@ -71,10 +71,10 @@ class DeskTests(SynchronousTestCase):
         """Whoever is later is told who was faster, and the word is not given twice."""
         word = self.ask(self.desk)
         self.desk.answer(1, b"one", "root at the terminal")
-        with self.assertRaisesRegex(Settled, "answered by root at the terminal"):
+        with self.assertRaisesRegex(AlreadySettled, "answered by root at the terminal"):
             self.desk.answer(1, b"two", "me")
         self.assertEqual(self.successResultOf(word), b"one")
-        with self.assertRaisesRegex(Settled, "no such question"):
+        with self.assertRaisesRegex(AlreadySettled, "no such question"):
             self.desk.answer(7, b"x", "me")
 
     def test_deadline(self) -> None:
@@ -103,9 +103,9 @@ class DeskTests(SynchronousTestCase):
         desk = self.desk_with(most=3, per_source=2)
         first = self.ask(desk)
         self.ask(desk)
-        self.assertEqual(desk.word_for(b"x", peer()), b"no", "two of one source")
+        self.assertEqual(desk.reply_to(b"x", peer()), b"no", "two of one source")
         self.ask(desk, host="192.0.2.2")
-        self.assertEqual(desk.word_for(b"x", peer(host="192.0.2.3")), b"no", "three in all")
+        self.assertEqual(desk.reply_to(b"x", peer(host="192.0.2.3")), b"no", "three in all")
         self.assertEqual(desk.counters.beyond_limit, 2)
         desk.answer(1, b"", "me")
         self.successResultOf(first)
@@ -113,43 +113,43 @@ class DeskTests(SynchronousTestCase):
 
     def test_nobody_there(self) -> None:
         """Without an operator the fallback comes at once, unless questions are to wait."""
-        self.desk.leave(self.operator)
-        self.assertEqual(self.desk.word_for(b"x", peer()), b"no")
+        self.desk.detach(self.operator)
+        self.assertEqual(self.desk.reply_to(b"x", peer()), b"no")
         self.assertEqual(self.desk.counters.unattended, 1)
-        waiting = Desk(self.clock, b"no", Limits(waits=True))
+        waiting = ReplyQueue(self.clock, b"no", QueueLimits(wait_for_operator=True))
         word = self.ask(waiting)
         late = Present()
-        waiting.join(late)
+        waiting.attach(late)
         self.assertEqual([each.number for each in late.questions], [1], "who comes later is asked, too")
-        waiting.leave(late)
+        waiting.detach(late)
         self.assertNoResult(word)
 
     def test_last_operator_leaves(self) -> None:
         """What waits gets the fallback with the last of them, and not before."""
         word = self.ask(self.desk)
         second = Present()
-        self.desk.join(second)
-        self.desk.leave(self.operator)
+        self.desk.attach(second)
+        self.desk.detach(self.operator)
         self.assertNoResult(word)
-        self.desk.leave(second)
+        self.desk.detach(second)
         self.assertEqual(self.successResultOf(word), b"no")
         self.assertEqual(self.desk.counters.given_up, 1)
-        self.desk.leave(second)
+        self.desk.detach(second)
 
     def test_stop(self) -> None:
         """At the daemon's stop what waits gets the fallback, and what comes after it at once."""
         word = self.ask(self.desk)
         self.desk.stop()
         self.assertEqual(self.successResultOf(word), b"no")
-        self.assertEqual(self.desk.word_for(b"x", peer()), b"no")
+        self.assertEqual(self.desk.reply_to(b"x", peer()), b"no")
         self.assertEqual(self.operator.told, [(1, "the daemon stopped")])
         self.assertEqual(self.desk.counters.stopped, 1)
 
     def test_answered_while_asked(self) -> None:
         """An operator that has its answer ready settles it before anybody else is bothered."""
-        desk = Desk(self.clock)
-        desk.join(Present(desk, b"ready"))
-        desk.join(self.operator)
+        desk = ReplyQueue(self.clock)
+        desk.attach(Present(desk, b"ready"))
+        desk.attach(self.operator)
         self.assertEqual(self.successResultOf(self.ask(desk)), b"ready")
         self.assertEqual(self.operator.questions, [])
 
@@ -157,18 +157,18 @@ class DeskTests(SynchronousTestCase):
         """An operator that raises is taken for gone; nobody else suffers for it."""
 
         class Broken(Present):
-            def asked(self, question: Question) -> None:
+            def on_question(self, question: PendingMessage) -> None:
                 raise ValueError("cannot show it")
 
-        desk = Desk(self.clock, b"no")
+        desk = ReplyQueue(self.clock, b"no")
         broken = Broken()
-        desk.join(broken)
+        desk.attach(broken)
         self.assertEqual(self.successResultOf(self.ask(desk)), b"no")
-        self.assertEqual(desk.operators, 0)
-        desk.join(self.operator)
-        desk.join(broken)
+        self.assertEqual(desk.operator_count, 0)
+        desk.attach(self.operator)
+        desk.attach(broken)
         word = self.ask(desk)
-        self.assertEqual(desk.operators, 1)
+        self.assertEqual(desk.operator_count, 1)
         desk.answer(2, b"ok", "me")
         self.assertEqual(self.successResultOf(word), b"ok")
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 2)
@@ -178,5 +178,5 @@ class DeskTests(SynchronousTestCase):
         for _ in range(1200):
             self.ask(self.desk)
             self.desk.answer(self.operator.questions[-1].number, b"", "me")
-        self.assertEqual(len(self.desk._settled), 1000)
+        self.assertEqual(len(self.desk._outcomes), 1000)
         self.assertEqual(self.desk._sources, {})

@@ -9,11 +9,11 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from echotime.desk.control import ControlFactory, ControlProtocol
 from echotime.desk.line_editor import LineEditor
-from echotime.desk.pipe import PipeOperator
-from echotime.desk.questions import Desk, Question
-from echotime.desk.watcher import Watcher
-from echotime.desk.words import WordRefused, word_of
-from echotime.servers.traffic import Traffic
+from echotime.desk.pipe import StdinOperator
+from echotime.desk.questions import PendingMessage, ReplyQueue
+from echotime.desk.watcher import EventSubscriber
+from echotime.desk.words import InvalidReply, encode_reply
+from echotime.servers.traffic import TrafficLog
 from tests.unit.questions import peer
 
 
@@ -22,8 +22,8 @@ class PipeTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         """A script at the desk."""
-        self.desk = Desk(Clock(), b"no")
-        self.pipe = PipeOperator(self.desk, 0, None)
+        self.desk = ReplyQueue(Clock(), b"no")
+        self.pipe = StdinOperator(self.desk, 0, None)
         self.reading: list[str] = []
         self.pipe._input.startReading = lambda: self.reading.append("start")  # type: ignore[method-assign]
         self.pipe._input.stopReading = lambda: self.reading.append("stop")  # type: ignore[method-assign]
@@ -31,7 +31,7 @@ class PipeTests(SynchronousTestCase):
 
     def ask(self, port: int) -> Deferred[bytes]:
         """A question."""
-        word = self.desk.word_for(b"hello", peer(port))
+        word = self.desk.reply_to(b"hello", peer(port))
         assert isinstance(word, Deferred)
         return word
 
@@ -56,15 +56,15 @@ class PipeTests(SynchronousTestCase):
         """Its end gives the last words, and then the operator leaves; the rest gets the fallback."""
         words = [self.ask(port) for port in (1, 2, 3)]
         self.pipe._received(b"one\ntwo")
-        self.pipe._ended()
+        self.pipe._on_eof()
         self.assertEqual([self.successResultOf(each) for each in words], [b"one", b"two", b"no"])
-        self.assertEqual(self.desk.operators, 0)
+        self.assertEqual(self.desk.operator_count, 0)
 
     def test_end_before_a_question(self) -> None:
         """Words that are left at its end are given yet."""
         word = self.ask(1)
         self.pipe._received(b"one\ntwo\n")
-        self.pipe._ended()
+        self.pipe._on_eof()
         self.successResultOf(word)
         self.assertEqual(self.successResultOf(self.ask(2)), b"two")
         self.assertEqual(self.successResultOf(self.ask(3)), b"no")
@@ -100,12 +100,12 @@ class Unread:
 def test_watcher_that_does_not_read(size: int, dropped: bool) -> None:
     """A question is pushed to a watcher that has some to read yet, cut; one that lets them pile up is dropped."""
     protocol = ControlProtocol()
-    desk = Desk(Clock())
-    protocol.factory = ControlFactory(desk, None, Traffic(Clock()), Clock(), lambda uid, gid: True)
+    desk = ReplyQueue(Clock())
+    protocol.factory = ControlFactory(desk, None, TrafficLog(Clock()), Clock(), lambda uid, gid: True)
     protocol.transport = Unread(size)
     protocol._name = "somebody"
     protocol.boxSender = protocol
-    Watcher(protocol, Clock(), 2 * 2**20).asked(Question(1, "192.0.2.1:1", b"x" * 4096, 0.0))
+    EventSubscriber(protocol, Clock(), 2 * 2**20).on_question(PendingMessage(1, "192.0.2.1:1", b"x" * 4096, 0.0))
     assert protocol.transport.aborted == dropped
     assert (b"x" * 500 in protocol.transport.written) != dropped
     assert b"x" * 501 not in protocol.transport.written
@@ -124,7 +124,7 @@ def test_watcher_that_does_not_read(size: int, dropped: bool) -> None:
 )
 def test_word(text: str, encoding: str, raw: bool, word: bytes) -> None:
     """As typed, in the encoding; escapes only when raw."""
-    assert word_of(text, encoding, raw=raw) == word
+    assert encode_reply(text, encoding, raw=raw) == word
 
 
 @pytest.mark.parametrize(
@@ -139,8 +139,8 @@ def test_word(text: str, encoding: str, raw: bool, word: bytes) -> None:
 )
 def test_no_word(text: str, encoding: str, raw: bool, why: str) -> None:
     """What is no word says why."""
-    with pytest.raises(WordRefused, match=why):
-        word_of(text, encoding, raw=raw)
+    with pytest.raises(InvalidReply, match=why):
+        encode_reply(text, encoding, raw=raw)
 
 
 class EditorTests(SynchronousTestCase):
@@ -165,35 +165,35 @@ class EditorTests(SynchronousTestCase):
 
     def test_line(self) -> None:
         """What is typed is shown behind the prompt, and entered as a line."""
-        self.editor.ask("word:")
-        self.editor.typed(b"ok\n")
+        self.editor.set_prompt("word:")
+        self.editor.feed(b"ok\n")
         self.assertEqual(self.lines, ["ok"])
         self.assertTrue(self.written().endswith("word:ok\n"))
 
     def test_aside(self) -> None:
         """Other lines go before the one that is typed, which is drawn anew."""
-        self.editor.ask("word:")
-        self.editor.typed(b"o")
+        self.editor.set_prompt("word:")
+        self.editor.feed(b"o")
         self.written()
-        self.editor.aside("a log line\n")
+        self.editor.print_above("a log line\n")
         self.assertEqual(self.written(), "\r\x1b[Ja log line\nword:o")
-        self.editor.typed(b"k\n")
+        self.editor.feed(b"k\n")
         self.assertEqual(self.lines, ["ok"])
 
     def test_aside_of_a_long_line(self) -> None:
         """A line that fills several rows is erased from its first row on."""
-        self.editor.ask("word:")
-        self.editor.typed("你".encode() * 20)
+        self.editor.set_prompt("word:")
+        self.editor.feed("你".encode() * 20)
         self.written()
-        self.editor.aside("x\n")
+        self.editor.print_above("x\n")
         self.assertTrue(self.written().startswith("\r\x1b[2A\x1b[Jx\n"))
 
     def test_without_a_prompt(self) -> None:
         """Nothing is drawn, but what is typed ahead is kept for the next prompt."""
-        self.editor.typed(b"o")
-        self.editor.aside("log\n")
+        self.editor.feed(b"o")
+        self.editor.print_above("log\n")
         self.assertEqual(self.written(), "log\n")
-        self.editor.ask("word:")
+        self.editor.set_prompt("word:")
         self.assertEqual(self.written(), "word:o")
 
     def test_keys(self) -> None:
@@ -206,19 +206,19 @@ class EditorTests(SynchronousTestCase):
             ("你".encode(), ""),
         ):
             for byte in range(len(typed)) if line == "" else [0]:
-                self.editor.typed(typed[byte : byte + 1] if line == "" else typed)
+                self.editor.feed(typed[byte : byte + 1] if line == "" else typed)
             self.assertEqual(self.lines[-1:], [line] if line else self.lines[-1:])
-        self.editor.typed(b"\r")
+        self.editor.feed(b"\r")
         self.assertEqual(self.lines[-1], "你")
 
     def test_end(self) -> None:
         """Ctrl-D ends on an empty line only."""
-        self.editor.typed(b"a\x04")
+        self.editor.feed(b"a\x04")
         self.assertEqual(self.ends, 0)
-        self.editor.typed(b"\x7f\x04")
+        self.editor.feed(b"\x7f\x04")
         self.assertEqual(self.ends, 1)
 
     def test_bounded(self) -> None:
         """A line has an end."""
-        self.editor.typed(b"x" * 10000 + b"\n")
+        self.editor.feed(b"x" * 10000 + b"\n")
         self.assertEqual(len(self.lines[0]), 4096)

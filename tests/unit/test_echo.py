@@ -14,8 +14,8 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from echotime.servers.echo import EchoFactory, EchoProtocol
-from echotime.servers.replies import FixedWord, IReplySource, NoWords
-from echotime.servers.traffic import Traffic
+from echotime.servers.replies import FixedReply, IReplySource, NoReply
+from echotime.servers.traffic import TrafficLog
 
 ACK = b"\nI get it!\n"
 PEER = IPv4Address("TCP", "127.0.0.1", 1945)
@@ -25,14 +25,14 @@ PEER = IPv4Address("TCP", "127.0.0.1", 1945)
 class Asked:
     """A source that keeps its questions for the test to answer."""
 
-    always = None
+    constant = None
 
     def __init__(self) -> None:
         self.messages: list[bytes] = []
         self.words: list[Deferred[bytes]] = []
         self.cancelled: list[Deferred[bytes]] = []
 
-    def word_for(self, message: bytes, peer: IAddress) -> Deferred[bytes]:
+    def reply_to(self, message: bytes, peer: IAddress) -> Deferred[bytes]:
         """Note the question."""
         self.messages.append(message)
         self.words.append(Deferred(self.cancelled.append))
@@ -46,11 +46,11 @@ class Abortable(StringTransport):
     ended = False
     sent = 0
 
-    def peer_ended(self) -> bool:
+    def peer_half_closed(self) -> bool:
         """As the test says."""
         return self.ended
 
-    def taken(self) -> int:
+    def bytes_acked(self) -> int:
         """As the test says."""
         return self.sent
 
@@ -64,7 +64,7 @@ class EchoTestCase(SynchronousTestCase):
 
     def connect(self, words: IReplySource) -> None:
         """Make a factory and one connection of it."""
-        self.factory = EchoFactory(words, Traffic(Clock(), 0))
+        self.factory = EchoFactory(words, TrafficLog(Clock(), 0))
         self.protocol = self.another()
         transport = self.protocol.transport
         assert isinstance(transport, StringTransport)
@@ -87,9 +87,9 @@ class SourceTests(SynchronousTestCase):
 
     def test_interface(self) -> None:
         """Both are reply sources that answer at once."""
-        for source, word in ((NoWords(), b""), (FixedWord(b"ok"), b"ok")):
+        for source, word in ((NoReply(), b""), (FixedReply(b"ok"), b"ok")):
             verifyObject(IReplySource, source)
-            self.assertEqual(source.word_for(b"hello", PEER), word)
+            self.assertEqual(source.reply_to(b"hello", PEER), word)
 
 
 class ImmediateTests(EchoTestCase):
@@ -97,13 +97,13 @@ class ImmediateTests(EchoTestCase):
 
     def test_no_word(self) -> None:
         """A message is answered with itself and the acknowledgement."""
-        self.connect(NoWords())
+        self.connect(NoReply())
         self.protocol.dataReceived(b"hello")
         self.assertEqual(self.transport.value(), b"hello" + ACK)
 
     def test_one_write(self) -> None:
         """Echo, acknowledgement and word are one write, so that they travel in one segment."""
-        self.connect(FixedWord(b"ok"))
+        self.connect(FixedReply(b"ok"))
         writes: list[bytes] = []
         self.patch(self.transport, "write", writes.append)
         self.protocol.dataReceived(b"hello")
@@ -111,7 +111,7 @@ class ImmediateTests(EchoTestCase):
 
     def test_half_close(self) -> None:
         """After the client's end of file the connection is closed, all answers written."""
-        self.connect(FixedWord(b"ok"))
+        self.connect(FixedReply(b"ok"))
         self.protocol.dataReceived(b"hello")
         self.protocol.readConnectionLost()
         self.assertEqual(self.transport.value(), b"hello" + ACK + b"ok")
@@ -120,14 +120,14 @@ class ImmediateTests(EchoTestCase):
 
     def test_back_pressure(self) -> None:
         """While the transport's buffer is full the client is not read from."""
-        self.connect(NoWords())
+        self.connect(NoReply())
         self.assert_reading(True)
         self.protocol.pauseProducing()
         self.assert_reading(False)
-        self.assertTrue(self.protocol.owes)
+        self.assertTrue(self.protocol.has_pending_output)
         self.protocol.resumeProducing()
         self.assert_reading(True)
-        self.assertFalse(self.protocol.owes)
+        self.assertFalse(self.protocol.has_pending_output)
 
 
 class AwaitedTests(EchoTestCase):
@@ -212,7 +212,7 @@ class AwaitedTests(EchoTestCase):
         self.protocol.dataReceived(b"hello")
         self.protocol.connectionLost(Failure(ConnectionLost()))
         self.assertEqual(self.source.cancelled, self.source.words)
-        self.assertFalse(self.protocol.owes)
+        self.assertFalse(self.protocol.has_pending_output)
 
 
 class EndTests(EchoTestCase):
@@ -221,7 +221,7 @@ class EndTests(EchoTestCase):
     def setUp(self) -> None:
         """A connection whose end is noted."""
         super().setUp()
-        self.connect(NoWords())
+        self.connect(NoReply())
         self.ends: list[tuple[object, ...]] = []
         self.patch(self.factory.traffic, "ended", self.note)
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from echotime.wire.exactness import Exactness, Verdict
-from echotime.wire.message import MESSAGE_SIZE, answer
+from echotime.wire.exactness import EchoVerifier, VerifyResult
+from echotime.wire.message import MESSAGE_SIZE, build_reply
 
 ACK = b"\nI get it!\n"
 # few different bytes, so that echo looks like trailers and trailers like echo
@@ -15,19 +15,21 @@ TRICKY = st.binary(max_size=6).map(lambda data: bytes(b"ab\n"[each % 3] for each
 MESSAGES = st.lists(TRICKY.filter(bool), max_size=6)
 
 
-def judge(sent: bytes, received: bytes, acknowledgement: bytes = ACK, word: bytes = b"", pieces: int = 1000) -> Verdict:
+def judge(
+    sent: bytes, received: bytes, acknowledgement: bytes = ACK, word: bytes = b"", pieces: int = 1000
+) -> VerifyResult:
     """The verdict on an answer that comes in pieces."""
-    exactness = Exactness(acknowledgement, word)
-    exactness.sent(sent)
+    exactness = EchoVerifier(acknowledgement, word)
+    exactness.feed_sent(sent)
     for start in range(0, len(received), pieces):
-        exactness.received(received[start : start + pieces])
-    return exactness.ended()
+        exactness.feed_received(received[start : start + pieces])
+    return exactness.finish()
 
 
 @given(MESSAGES, TRICKY, TRICKY, st.integers(1, 9))
 def test_every_split_is_right(messages: list[bytes], acknowledgement: bytes, word: bytes, pieces: int) -> None:
     """Whatever the server took for a message, its answers are found exact, in pieces of any size."""
-    received = b"".join(answer(message, acknowledgement, word) for message in messages)
+    received = b"".join(build_reply(message, acknowledgement, word) for message in messages)
     assert judge(b"".join(messages), received, acknowledgement, word, pieces).exact
 
 
@@ -42,7 +44,7 @@ def splits(data: bytes) -> list[list[bytes]]:
 @given(TRICKY, TRICKY, st.binary(max_size=14).map(lambda data: bytes(b"ab\n"[each % 3] for each in data)))
 def test_nothing_else_is_right(sent: bytes, acknowledgement: bytes, received: bytes) -> None:
     """An answer is exact if and only if some split makes it, as trying all of them shows."""
-    possible = {b"".join(answer(each, acknowledgement) for each in split) for split in splits(sent)}
+    possible = {b"".join(build_reply(each, acknowledgement) for each in split) for split in splits(sent)}
     verdict = judge(sent, received, acknowledgement, pieces=1)
     assert verdict.exact == (received in possible)
     if not verdict.exact:
@@ -84,14 +86,14 @@ def test_ambiguous_message() -> None:
 
 def test_garbage_is_not_kept() -> None:
     """After the first wrong byte nothing more is remembered, and it is still known where that was."""
-    exactness = Exactness()
-    exactness.sent(b"hello")
+    exactness = EchoVerifier()
+    exactness.feed_sent(b"hello")
     for _ in range(100):
-        exactness.received(b"G" * 65536)
-        exactness.sent(b"H" * 65536)
-    assert not exactness.possible
-    assert len(exactness._answer._bytes) + len(exactness._sent._bytes) < 200_000
-    assert exactness.ended().wrong_at == 0
+        exactness.feed_received(b"G" * 65536)
+        exactness.feed_sent(b"H" * 65536)
+    assert not exactness.can_still_match
+    assert len(exactness._received._bytes) + len(exactness._sent._bytes) < 200_000
+    assert exactness.finish().wrong_at == 0
 
 
 def test_message_size() -> None:
@@ -105,10 +107,10 @@ def test_message_size() -> None:
 
 def test_long_stream_is_forgotten() -> None:
     """Memory does not grow with the stream."""
-    exactness = Exactness()
+    exactness = EchoVerifier()
     for _ in range(500):
-        exactness.sent(b"m" * MESSAGE_SIZE)
-        exactness.received(answer(b"m" * MESSAGE_SIZE))
-    assert len(exactness._sent._bytes) + len(exactness._answer._bytes) < 300_000
-    assert exactness.ended().exact
+        exactness.feed_sent(b"m" * MESSAGE_SIZE)
+        exactness.feed_received(build_reply(b"m" * MESSAGE_SIZE))
+    assert len(exactness._sent._bytes) + len(exactness._received._bytes) < 300_000
+    assert exactness.finish().exact
     assert exactness.sent_bytes == 500 * MESSAGE_SIZE

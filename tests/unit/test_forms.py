@@ -8,15 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from echotime.sockopt.catalogue import CATALOGUE
-from echotime.sockopt.forms import Choice, Flag, Form, Integer, Plain, Value
-from echotime.sockopt.rows.parts import DEVICE, TRAFFIC_CLASS
-from echotime.sockopt.structures import Address, Group, Interval, Linger, Structure
+from echotime.sockopt.forms import Choice, Flag, Integer, RawValue, Value, ValueType
+from echotime.sockopt.rows.parts import INTERFACE_NAME, TRAFFIC_CLASS
+from echotime.sockopt.structures import InAddr, Linger, MulticastGroup, ReadOnlyStruct, Timeval
 
-FORMS = [option.form for option in CATALOGUE] + [Plain()]
+FORMS = [option.value_type for option in CATALOGUE] + [RawValue()]
 SECONDS = Integer(1, 32767, "seconds")
 MILLISECONDS = Integer(0, 2**31 - 1, "milliseconds")
-GROUP = Group(socket.AF_INET, "a multicast group")
-GROUP6 = Group(socket.AF_INET6, "a multicast group")
+GROUP = MulticastGroup(socket.AF_INET, "a multicast group")
+GROUP6 = MulticastGroup(socket.AF_INET6, "a multicast group")
 CHOICE = Choice({"dont": 0, "do": 2})
 BYTES = Integer(0, 2**31 - 1, "bytes")
 
@@ -40,29 +40,29 @@ BYTES = Integer(0, 2**31 - 1, "bytes")
         (Integer(0, 255, "", {"EF": 0xB8}), "ef", 0xB8),
         (Linger(), "off", -1),
         (Linger(), "5s", 5),
-        (DEVICE, "eth0", "eth0"),
+        (INTERFACE_NAME, "eth0", "eth0"),
         (Integer(0, 2**28, "microseconds"), "20ms", 20_000),
         (Integer(0, 2**63 - 1, "bytes", {"unlimited": 2**64 - 1}, size=8), "unlimited", 2**64 - 1),
         (Integer(0, 2**63 - 1, "bytes", size=8), "8G", 2**33),
         (CHOICE, "Do", 2),
         (CHOICE, "0", 0),
-        (Interval(), "3s", 3_000_000),
-        (Interval(), "1.5", 1_500_000),
-        (Interval(), "500ms", 500_000),
-        (Address(), "127.0.0.1", "127.0.0.1"),
+        (Timeval(), "3s", 3_000_000),
+        (Timeval(), "1.5", 1_500_000),
+        (Timeval(), "500ms", 500_000),
+        (InAddr(), "127.0.0.1", "127.0.0.1"),
         (GROUP, "239.1.2.3%lo", "239.1.2.3%lo"),
         (GROUP6, "FF02::0:1", "ff02::1"),
         (BYTES, "0X1000", 4096),
         (TRAFFIC_CLASS, "AF41", 0x88),
         (TRAFFIC_CLASS, "cs6", 0xC0),
         (TRAFFIC_CLASS, "reliability", 0x04),
-        (Plain(), "on", 1),
-        (Plain(), "-1", -1),
-        (Plain(), "64K", 65536),
-        (Plain(), "hex:00FF", "00ff"),
+        (RawValue(), "on", 1),
+        (RawValue(), "-1", -1),
+        (RawValue(), "64K", 65536),
+        (RawValue(), "hex:00FF", "00ff"),
     ],
 )
-def test_parse(form: Form, text: str, value: Value) -> None:
+def test_parse(form: ValueType, text: str, value: Value) -> None:
     """Numbers, switches, sizes, times, names and strings are understood."""
     assert form.parse(text) == value
 
@@ -83,35 +83,35 @@ def test_parse(form: Form, text: str, value: Value) -> None:
         (BYTES, "3G"),
         (Linger(), "-1"),
         (Linger(), "on"),
-        (DEVICE, "x" * 16),
-        (DEVICE, "a\0b"),
+        (INTERFACE_NAME, "x" * 16),
+        (INTERFACE_NAME, "a\0b"),
         (CHOICE, "3"),
         (CHOICE, ""),
-        (Interval(), "-1s"),
-        (Interval(), "1e3"),
-        (Interval(), "0.0001ms"),
-        (Interval(), "9999999999s"),
-        (Address(), "127.1"),
-        (Address(), "::1"),
-        (Address(), "a\0b"),
+        (Timeval(), "-1s"),
+        (Timeval(), "1e3"),
+        (Timeval(), "0.0001ms"),
+        (Timeval(), "9999999999s"),
+        (InAddr(), "127.1"),
+        (InAddr(), "::1"),
+        (InAddr(), "a\0b"),
         (GROUP, "10.0.0.1"),
         (GROUP, "239.1.2.3%"),
         (GROUP, "ff02::1"),
         (GROUP6, "2001:db8::1"),
         (GROUP6, "ff02::1%a\0"),
-        (Plain(), "hex:0"),
-        (Plain(), "4G"),
-        (Structure(4), "1"),
+        (RawValue(), "hex:0"),
+        (RawValue(), "4G"),
+        (ReadOnlyStruct(4), "1"),
     ],
 )
-def test_refused(form: Form, text: str) -> None:
+def test_refused(form: ValueType, text: str) -> None:
     """What is not understood is refused with what was expected."""
     with pytest.raises(ValueError, match="expected " + form.expected.split(",")[0].replace("(", r"\(")):
         form.parse(text)
 
 
 @given(st.sampled_from(FORMS), st.text(max_size=12))
-def test_any_text(form: Form, text: str) -> None:
+def test_any_text(form: ValueType, text: str) -> None:
     """Any text is a value that packs, unpacks and shows as itself, or a ValueError; never another error."""
     with contextlib.suppress(ValueError):
         value = form.parse(text)

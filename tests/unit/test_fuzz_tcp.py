@@ -20,7 +20,7 @@ from hypothesis.stateful import (
 )
 from twisted.logger import LogEvent
 
-from echotime.servers.replies import IReplySource, NoWords
+from echotime.servers.replies import IReplySource, NoReply
 from echotime.wire.message import ACKNOWLEDGEMENT, MESSAGE_SIZE
 from tests.unit.fuzzing import bounded
 from tests.unit.participants import Operators
@@ -44,7 +44,7 @@ class EchoMachine(RuleBasedStateMachine):
         kind=st.sampled_from(REACTORS),
         acknowledgement=st.sampled_from([ACKNOWLEDGEMENT, b""]),
         send_buffer=st.sampled_from(SEND_BUFFERS),
-        words=st.sampled_from([Operators, NoWords]),
+        words=st.sampled_from([Operators, NoReply]),
     )
     def begin(
         self,

@@ -20,7 +20,7 @@ from twisted.internet.testing import MemoryReactorClock
 
 from echotime.ports.udp import TimePort
 from echotime.servers.time import TimeProtocol
-from echotime.servers.traffic import Counters
+from echotime.servers.traffic import ServiceCounters
 from echotime.wire.timestamp import Epoch
 from tests.hostile.forging import forge, forge_on_link, raw_socket
 from tests.unit.asking import heard
@@ -77,11 +77,11 @@ class TimeMachine(RuleBasedStateMachine):
         """Everybody is there."""
         self.epoch, self.interface = epoch, interface
         self.recverr = recverr and interface != "::"
-        self.counters = Counters()
+        self.counters = ServiceCounters()
         asked = options("SO_RCVBUF=1000000", *(["IP_RECVERR=on"] if self.recverr else []))
         protocol = TimeProtocol(lambda: self.now, self.counters, epoch)
         reactor: Any = MemoryReactorClock()
-        self.port: Any = kind(0, protocol, interface=interface, asked=asked, reactor=reactor)
+        self.port: Any = kind(0, protocol, interface=interface, sockopts=asked, reactor=reactor)
         self.port.startListening()
         self.resources.callback(reactor.advance, 0)
         self.resources.callback(self.port.stopListening)

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from echotime.command.control_verbs import VERBS
-from echotime.daemon.options import Options
+from echotime.command.control_verbs import COMMANDS
+from echotime.daemon.options import DaemonOptions
 
 ROOT = Path(__file__).parents[2]
 _BY_HAND = {Path("etc/completion/_twistd-echotime")}
@@ -33,9 +33,12 @@ def test_man_pages_are_well_formed() -> None:
     """Groff finds nothing to complain of, and shows every option of the daemon."""
     if shutil.which("groff") is None:
         pytest.skip("groff is not installed")
-    options = {f"--{name.rstrip('=')}" for name in Options().longOpt} - {"--help"}
+    options = {f"--{name.rstrip('=')}" for name in DaemonOptions().longOpt} - {"--help"}
     assert {"--allow", "--operator", "--config"} <= options
-    for page, shown in (("echotime.1", {"--histogram", "--verify", *VERBS, "watch"}), ("twistd-echotime.8", options)):
+    for page, shown in (
+        ("echotime.1", {"--histogram", "--verify", *COMMANDS, "watch"}),
+        ("twistd-echotime.8", options),
+    ):
         ended = subprocess.run(
             ["groff", "-man", "-Tutf8", "-ww", str(ROOT / "docs" / "man" / page)],
             capture_output=True,

@@ -13,12 +13,12 @@ import pytest
 from twisted.internet.defer import CancelledError
 from twisted.logger import LogEvent
 
-from echotime.daemon.health import Verdict
+from echotime.daemon.health import HealthStatus
 from echotime.daemon.waiting import QueueState
 from echotime.ports import port_filter
-from echotime.servers.access import Access, Networks
+from echotime.servers.access import AccessList, Networks
 from echotime.servers.echo import EchoProtocol
-from echotime.servers.traffic import Counters
+from echotime.servers.traffic import ServiceCounters
 from echotime.wire import timestamp
 from tests.unit.checking import Daemon
 
@@ -31,8 +31,8 @@ def test_answered(daemon: Daemon, host: str, lines: list[str]) -> None:
     """A daemon that serves answers, wherever it listens; it costs one count a question, and no line of the log."""
     daemon.serve(host, host)
     lines.clear()
-    assert daemon.verdicts() == [Verdict.ANSWERED] * 2
-    assert daemon.traffic.counters == Counters(health_checks=2)
+    assert daemon.verdicts() == [HealthStatus.ANSWERED] * 2
+    assert daemon.traffic.counters == ServiceCounters(health_checks=2)
     assert lines == []
     assert not daemon.factory.connections
 
@@ -47,9 +47,9 @@ def test_named_as_in_the_log(daemon: Daemon) -> None:
 
 def test_nobody_admitted(daemon: Daemon) -> None:
     """--deny does not concern the daemon itself, and nobody is counted as refused."""
-    daemon.serve(access=Access(deny=Networks(map(ipaddress.ip_network, ["0.0.0.0/0", "::/0"]))))
-    assert daemon.verdicts() == [Verdict.ANSWERED] * 2
-    assert daemon.traffic.counters == Counters(health_checks=2)
+    daemon.serve(access=AccessList(deny=Networks(map(ipaddress.ip_network, ["0.0.0.0/0", "::/0"]))))
+    assert daemon.verdicts() == [HealthStatus.ANSWERED] * 2
+    assert daemon.traffic.counters == ServiceCounters(health_checks=2)
     with socket.create_connection(("127.0.0.1", daemon.tcp.getHost().port)):
         daemon.settle()
     assert daemon.traffic.counters.refused_connections == 1, "others are refused as before"
@@ -59,13 +59,13 @@ def test_operator_is_not_asked(daemon: Daemon) -> None:
     """Where words are asked for, none is for a health check."""
 
     class Asked:
-        always = None
+        constant = None
 
-        def word_for(self, message: bytes, peer: object) -> bytes:
+        def reply_to(self, message: bytes, peer: object) -> bytes:
             raise AssertionError("asked")
 
     daemon.serve(words=Asked())  # type: ignore[arg-type]
-    assert daemon.verdicts()[0] is Verdict.ANSWERED
+    assert daemon.verdicts()[0] is HealthStatus.ANSWERED
 
 
 @pytest.mark.parametrize("which", [0, 1], ids=["tcp", "udp"])
@@ -76,14 +76,16 @@ def test_hung(daemon: Daemon, which: int) -> None:
     port.stopReading()
     for _ in range(3):
         found = daemon.findings()
-        assert [each.verdict is Verdict.HUNG for each in found] == [which == 0, which == 1]
+        assert [each.status is HealthStatus.HUNG for each in found] == [which == 0, which == 1]
         assert re.fullmatch(HUNG[which], found[which].reason), found[which].reason
     port.startReading()
-    assert daemon.verdicts() == [Verdict.ANSWERED] * 2
+    assert daemon.verdicts() == [HealthStatus.ANSWERED] * 2
     daemon.settle()
     counters = daemon.traffic.counters
-    assert counters == Counters(health_checks=counters.health_checks), "what was taken late is no client's either"
-    assert not daemon.check._echo.expected
+    assert counters == ServiceCounters(health_checks=counters.health_checks), (
+        "what was taken late is no client's either"
+    )
+    assert not daemon.check._probe_factory.expected
     assert not daemon.udp.protocol.ports_apart
 
 
@@ -94,19 +96,19 @@ def test_shut_down(daemon: Daemon, which: int, clean_reactor: list[LogEvent]) ->
     port = (daemon.tcp, daemon.udp)[which]
     with port.socket.dup() as other, suppress(OSError):  # UDP says that it is not connected, and shuts it down
         other.shutdown(socket.SHUT_RDWR)
-    assert daemon.verdicts()[which] is Verdict.HUNG
-    assert daemon.verdicts()[1 - which] is Verdict.ANSWERED
+    assert daemon.verdicts()[which] is HealthStatus.HUNG
+    assert daemon.verdicts()[1 - which] is HealthStatus.ANSWERED
     clean_reactor.clear()
 
 
 def test_closed(daemon: Daemon) -> None:
     """A port that is closed is hung, and still has its name."""
     daemon.serve()
-    name = daemon.listeners[1].where
+    name = daemon.listeners[1].label
     daemon.udp.stopListening()
     daemon.settle()
     found = daemon.findings()[1]
-    assert (found.where, found.verdict, found.reason) == (name, Verdict.HUNG, "the port is closed")
+    assert (found.listener, found.status, found.reason) == (name, HealthStatus.HUNG, "the port is closed")
 
 
 def test_not_reached(daemon: Daemon) -> None:
@@ -115,7 +117,7 @@ def test_not_reached(daemon: Daemon) -> None:
     for port in (daemon.tcp, daemon.udp):
         port_filter.attach(port.socket, 65535)
     found = daemon.findings()
-    assert [each.verdict for each in found] == [Verdict.UNANSWERED] * 2
+    assert [each.status for each in found] == [HealthStatus.UNANSWERED] * 2
     assert [each.reason for each in found] == ["no answer came within 1 s"] * 2
 
 
@@ -123,11 +125,11 @@ def test_not_reached_but_hung(daemon: Daemon) -> None:
     """One that cannot be asked, as it shares its port, is hung when clients wait and are not taken."""
     daemon.serve()
     daemon.tcp.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    assert daemon.verdicts()[0] is Verdict.UNANSWERED
+    assert daemon.verdicts()[0] is HealthStatus.UNANSWERED
     daemon.tcp.stopReading()
-    assert daemon.verdicts()[0] is Verdict.UNANSWERED, "nobody waits"
+    assert daemon.verdicts()[0] is HealthStatus.UNANSWERED, "nobody waits"
     with socket.create_connection(("127.0.0.1", daemon.tcp.getHost().port)):
-        assert daemon.verdicts()[0] is Verdict.HUNG
+        assert daemon.verdicts()[0] is HealthStatus.HUNG
     daemon.tcp.startReading()
     daemon.settle()
 
@@ -144,7 +146,7 @@ def test_busy(daemon: Daemon) -> None:
         daemon.tcp.socket.accept()[0].close()
 
     daemon.reactor.callLater(1.35, take)
-    assert daemon.verdicts() == [Verdict.UNANSWERED, Verdict.ANSWERED]
+    assert daemon.verdicts() == [HealthStatus.UNANSWERED, HealthStatus.ANSWERED]
     assert not taking.active()
     daemon.tcp.startReading()
     daemon.settle()
@@ -161,27 +163,27 @@ def test_busy_with_datagrams(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) ->
         sock.connect(("127.0.0.1", daemon.udp.getHost().port))
         for _ in range(1000):
             sock.send(b"x")
-        for progress, verdict in ((1, Verdict.UNANSWERED), (0, Verdict.HUNG)):
+        for progress, verdict in ((1, HealthStatus.UNANSWERED), (0, HealthStatus.HUNG)):
             # a queue that is filled again at once, or one that nobody takes anything from
             monkeypatch.setattr(
                 type(daemon.udp),
                 "doRead",
                 lambda port, progress=progress: setattr(counters, "datagrams", counters.datagrams + progress),
             )
-            assert daemon.verdicts() == [Verdict.ANSWERED, verdict]
+            assert daemon.verdicts() == [HealthStatus.ANSWERED, verdict]
         monkeypatch.undo()
         daemon.settle()
-        assert daemon.verdicts() == [Verdict.ANSWERED] * 2
+        assert daemon.verdicts() == [HealthStatus.ANSWERED] * 2
 
 
 def test_wrong_answer(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
     """What comes back and is no answer is passed over: over IPv6 a neighbour might have forged it."""
     daemon.serve()
     monkeypatch.setattr(timestamp, "pack", lambda now, epoch: b"time")
-    assert daemon.verdicts()[1] is Verdict.ANSWERED
+    assert daemon.verdicts()[1] is HealthStatus.ANSWERED
     monkeypatch.setattr(timestamp, "pack", lambda now, epoch: b"times")
     found = daemon.findings()[1]
-    assert (found.verdict, found.reason) == (Verdict.UNANSWERED, "no answer came within 1 s")
+    assert (found.status, found.reason) == (HealthStatus.UNANSWERED, "no answer came within 1 s")
 
 
 @pytest.mark.parametrize("answer", [b"health check", b"health checkX" * 100, b""])
@@ -189,7 +191,7 @@ def test_wrong_echo(daemon: Daemon, monkeypatch: pytest.MonkeyPatch, answer: byt
     """A wrong echo, be it shorter, longer or nothing, is told, and proves no hang: the connection was accepted."""
     daemon.serve()
 
-    build = daemon.factory.health.buildProtocol
+    build = daemon.factory.probe_factory.buildProtocol
 
     def wrong(addr: Any) -> Any:
         protocol = build(addr)
@@ -197,9 +199,9 @@ def test_wrong_echo(daemon: Daemon, monkeypatch: pytest.MonkeyPatch, answer: byt
             protocol.dataReceived = lambda message: protocol.transport.write(answer)
         return protocol
 
-    monkeypatch.setattr(daemon.factory.health, "buildProtocol", wrong)
+    monkeypatch.setattr(daemon.factory.probe_factory, "buildProtocol", wrong)
     found = daemon.findings()[0]
-    assert (found.verdict, found.reason) == (Verdict.UNANSWERED, "the answer is wrong")
+    assert (found.status, found.reason) == (HealthStatus.UNANSWERED, "the answer is wrong")
 
 
 def test_shared(daemon: Daemon) -> None:
@@ -219,7 +221,7 @@ def test_stop(daemon: Daemon) -> None:
     for each in asked:
         (failure,) = daemon.wait_for(each)
         assert failure.check(CancelledError), failure
-    assert daemon.verdicts() == [Verdict.ANSWERED] * 2
+    assert daemon.verdicts() == [HealthStatus.ANSWERED] * 2
 
 
 def test_one_gives_up(daemon: Daemon) -> None:
@@ -230,7 +232,7 @@ def test_one_gives_up(daemon: Daemon) -> None:
     (failure,) = daemon.wait_for(first)
     assert failure.check(CancelledError)
     (found,) = daemon.wait_for(second)
-    assert [each.verdict for each in found] == [Verdict.ANSWERED] * 2
+    assert [each.status for each in found] == [HealthStatus.ANSWERED] * 2
 
 
 def test_no_socket_to_ask_with(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -246,7 +248,7 @@ def test_no_socket_to_ask_with(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(socket.socket, "__init__", refused)
     found = daemon.findings()
     monkeypatch.undo()
-    assert [each.verdict for each in found] == [Verdict.UNANSWERED, Verdict.ANSWERED]
+    assert [each.status for each in found] == [HealthStatus.UNANSWERED, HealthStatus.ANSWERED]
     assert found[0].reason == "Address family not supported by protocol"
 
 
@@ -265,6 +267,6 @@ def test_never_answered(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(EchoProtocol, "dataReceived", lambda protocol, message: None)
     monkeypatch.setattr(EchoProtocol, "readConnectionLost", lambda protocol: None)
     found = daemon.findings()[0]
-    assert (found.verdict, found.reason) == (Verdict.UNANSWERED, "accepted, but no answer came within 1 s")
-    for each in list(daemon.check._echo.connections):
+    assert (found.status, found.reason) == (HealthStatus.UNANSWERED, "accepted, but no answer came within 1 s")
+    for each in list(daemon.check._probe_factory.connections):
         each.reset("test")

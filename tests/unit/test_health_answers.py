@@ -6,8 +6,8 @@ import os
 
 import pytest
 
-from echotime.daemon.health import Verdict
-from echotime.servers.traffic import Counters
+from echotime.daemon.health import HealthStatus
+from echotime.servers.traffic import ServiceCounters
 from echotime.sockopt.assignment import parse
 from tests.unit.checking import Daemon
 
@@ -15,13 +15,13 @@ from tests.unit.checking import Daemon
 def test_own_datagrams_that_were_not_asked(daemon: Daemon) -> None:
     """What comes from the port's own address, neither its question nor an answer to that, is counted and no more."""
     daemon.serve()
-    assert daemon.verdicts() == [Verdict.ANSWERED] * 2
+    assert daemon.verdicts() == [HealthStatus.ANSWERED] * 2
     own = daemon.udp.socket.getsockname()
     for each in (b"", b"time", os.urandom(16), os.urandom(17)):
         daemon.udp.socket.sendto(each, own)
     daemon.settle()
     assert dict(daemon.udp.errors) == {"from our own address": 4}
-    assert daemon.traffic.counters == Counters(health_checks=2)
+    assert daemon.traffic.counters == ServiceCounters(health_checks=2)
 
 
 def test_the_answer_is_lost(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -29,7 +29,7 @@ def test_the_answer_is_lost(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> 
     daemon.serve()
     monkeypatch.setattr(daemon.udp, "write", lambda datagram, addr: None)
     found = daemon.findings()[1]
-    assert (found.verdict, found.reason) == (Verdict.UNANSWERED, "no answer came within 1 s")
+    assert (found.status, found.reason) == (HealthStatus.UNANSWERED, "no answer came within 1 s")
 
 
 @pytest.mark.parametrize("forged", [b"", b"timer", b"time"])
@@ -42,7 +42,7 @@ def test_forged_answers(daemon: Daemon, forged: bytes) -> None:
         for _ in range(100):
             daemon.udp.socket.sendto(forged, own)
         (found,) = daemon.wait_for(checking)
-        assert found[1].verdict is not Verdict.HUNG, found[1]
+        assert found[1].status is not HealthStatus.HUNG, found[1]
     daemon.settle()
     assert daemon.traffic.counters.datagrams == 0
 
@@ -51,8 +51,8 @@ def test_every_close_resets(daemon: Daemon) -> None:
     """With SO_LINGER=0 an answer may be thrown away, as was asked for: that is no hang, a queue that is not read is."""
     daemon.serve()
     daemon.tcp.change(parse("SO_LINGER=0"))
-    assert daemon.verdicts()[0] is not Verdict.HUNG
+    assert daemon.verdicts()[0] is not HealthStatus.HUNG
     daemon.tcp.stopReading()
-    assert daemon.verdicts()[0] is Verdict.HUNG
+    assert daemon.verdicts()[0] is HealthStatus.HUNG
     daemon.tcp.startReading()
     daemon.settle()

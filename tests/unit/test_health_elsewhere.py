@@ -13,18 +13,18 @@ import pytest
 from twisted.internet.defer import CancelledError
 from twisted.logger import LogEvent
 
-from echotime.daemon.health import HealthCheck, Verdict
-from echotime.daemon.listeners import Listener
-from echotime.daemon.settings import Address
-from echotime.ports.accepting import PAUSE
+from echotime.daemon.health import HealthCheck, HealthStatus
+from echotime.daemon.listeners import ListenerService
+from echotime.daemon.settings import ListenAddress
+from echotime.ports.accepting import RETRY_DELAY
 from echotime.ports.tcp import EchoPort
 from echotime.ports.udp import TimePort
 from echotime.ports.vantage import has_network_of, vantage
-from echotime.servers.access import Access, Networks
+from echotime.servers.access import AccessList, Networks
 from echotime.servers.echo import EchoFactory, EchoProtocol
-from echotime.servers.replies import FixedWord
+from echotime.servers.replies import FixedReply
 from echotime.servers.time import TimeProtocol
-from echotime.servers.traffic import Counters
+from echotime.servers.traffic import ServiceCounters
 from echotime.sockopt.assignment import parse
 from tests.unit.checking import Daemon, open_sockets
 from tests.unit.namespace import in_namespace
@@ -48,7 +48,7 @@ class Elsewhere:
         tcp, datagrams, self.client = in_namespace(made)
         self.client.settimeout(5)
         self.address = ("10.9.0.1" if host == "::" else host), tcp.getsockname()[1]
-        daemon.factory = EchoFactory(FixedWord(reply), daemon.traffic)
+        daemon.factory = EchoFactory(FixedReply(reply), daemon.traffic)
         with tcp, datagrams:
             assert not has_network_of(tcp)
             daemon.begin(
@@ -77,14 +77,14 @@ def test_elsewhere(daemon: Daemon, host: str, lines: list[str]) -> None:
     there = Elsewhere(daemon, host)
     lines.clear()
     for _ in range(3):
-        assert daemon.verdicts() == [Verdict.ANSWERED] * 2
-    assert (daemon.traffic.counters, daemon.tcp.sessionno) == (Counters(health_checks=6), 0)
+        assert daemon.verdicts() == [HealthStatus.ANSWERED] * 2
+    assert (daemon.traffic.counters, daemon.tcp.sessionno) == (ServiceCounters(health_checks=6), 0)
     assert lines == []
     with there as client:
         client.sendall(b"hi")
         client.shutdown(socket.SHUT_WR)
         daemon.settle()
-        assert client.recv(100) == b"hi" + daemon.factory.after_each
+        assert client.recv(100) == b"hi" + daemon.factory.trailer
         daemon.settle()
     counters = daemon.traffic.counters
     assert (counters.connections, counters.messages, daemon.tcp.sessionno) == (1, 1, 1)
@@ -96,27 +96,27 @@ def test_elsewhere(daemon: Daemon, host: str, lines: list[str]) -> None:
 def test_elsewhere_nobody_admitted(daemon: Daemon) -> None:
     """--deny does not concern the daemon itself; others are refused."""
     there = Elsewhere(daemon)
-    nobody = Access(deny=Networks(map(ipaddress.ip_network, ["0.0.0.0/0", "::/0"])))
-    daemon.factory.admission.change(nobody, daemon.factory.admission.limits)
-    assert daemon.verdicts() == [Verdict.ANSWERED] * 2
+    nobody = AccessList(deny=Networks(map(ipaddress.ip_network, ["0.0.0.0/0", "::/0"])))
+    daemon.factory.admission.set_limits(nobody, daemon.factory.admission.limits)
+    assert daemon.verdicts() == [HealthStatus.ANSWERED] * 2
     with there as client:
         daemon.settle()
         assert client.recv(1) == b""
-    assert daemon.traffic.counters == Counters(health_checks=2, refused_connections=1)
+    assert daemon.traffic.counters == ServiceCounters(health_checks=2, refused_connections=1)
 
 
 def test_elsewhere_hung(daemon: Daemon) -> None:
     """A listener that does not accept is hung once a client waits; without one a socketpair cannot show it."""
     there = Elsewhere(daemon)
     daemon.tcp.stopReading()
-    assert daemon.verdicts() == [Verdict.ANSWERED] * 2
+    assert daemon.verdicts() == [HealthStatus.ANSWERED] * 2
     with there:
         for _ in range(2):
             found = daemon.findings()
-            assert [each.verdict for each in found] == [Verdict.HUNG, Verdict.ANSWERED]
+            assert [each.status for each in found] == [HealthStatus.HUNG, HealthStatus.ANSWERED]
             assert re.fullmatch(r"1 pending connection, none accepted for 1(\.\d)? s", found[0].reason)
         daemon.tcp.startReading()
-        assert daemon.verdicts() == [Verdict.ANSWERED] * 2
+        assert daemon.verdicts() == [HealthStatus.ANSWERED] * 2
     daemon.settle()
     assert daemon.traffic.counters.connections == 1
 
@@ -128,7 +128,7 @@ def test_elsewhere_late(daemon: Daemon) -> None:
         resuming = daemon.reactor.callLater(0.75, daemon.tcp.startReading)
         found = daemon.findings()[0]
         assert not resuming.active()
-        assert (found.verdict, found.seconds < 0.75) == (Verdict.ANSWERED, True), found
+        assert (found.status, found.seconds < 0.75) == (HealthStatus.ANSWERED, True), found
     daemon.settle()
 
 
@@ -138,8 +138,8 @@ def test_elsewhere_pause(daemon: Daemon) -> None:
         daemon.tcp._pause()
         (found,) = daemon.wait_for(daemon.check.check(0.1))
         assert daemon.tcp.pauses
-        assert found[0].verdict is Verdict.ANSWERED, found[0]
-        daemon.reactor.clock.advance(PAUSE)
+        assert found[0].status is HealthStatus.ANSWERED, found[0]
+        daemon.reactor.clock.advance(RETRY_DELAY)
         daemon.settle()
         assert (daemon.tcp.pauses, daemon.tcp.sessionno) == (False, 1)
     daemon.settle()
@@ -149,9 +149,9 @@ def test_elsewhere_hung_udp(daemon: Daemon) -> None:
     """A UDP socket asks itself there, too, so it is found without any client."""
     Elsewhere(daemon).client.close()
     daemon.udp.stopReading()
-    assert daemon.verdicts() == [Verdict.ANSWERED, Verdict.HUNG]
+    assert daemon.verdicts() == [HealthStatus.ANSWERED, HealthStatus.HUNG]
     daemon.udp.startReading()
-    assert daemon.verdicts() == [Verdict.ANSWERED] * 2
+    assert daemon.verdicts() == [HealthStatus.ANSWERED] * 2
     assert daemon.traffic.counters.datagrams == 0
 
 
@@ -160,7 +160,7 @@ def test_elsewhere_shut_down(daemon: Daemon, clean_reactor: list[LogEvent]) -> N
     Elsewhere(daemon).client.close()
     daemon.tcp.stopReading()
     daemon.tcp.socket.shutdown(socket.SHUT_RDWR)
-    assert daemon.verdicts() == [Verdict.HUNG, Verdict.ANSWERED]
+    assert daemon.verdicts() == [HealthStatus.HUNG, HealthStatus.ANSWERED]
     clean_reactor.clear()
 
 
@@ -172,9 +172,9 @@ def test_elsewhere_never_answered(daemon: Daemon, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(EchoProtocol, "readConnectionLost", lambda protocol: None)
     for _ in range(2):
         found = daemon.findings()[0]
-        assert (found.verdict, found.reason) == (Verdict.UNANSWERED, "accepted, but no answer came within 1 s")
+        assert (found.status, found.reason) == (HealthStatus.UNANSWERED, "accepted, but no answer came within 1 s")
     daemon.settle()
-    assert (open_sockets(), daemon.check._echo.connections) == (before, set())
+    assert (open_sockets(), daemon.check._probe_factory.connections) == (before, set())
 
 
 @pytest.mark.parametrize("answer", [b"health check", b"health checkX" * 100, b""])
@@ -183,13 +183,13 @@ def test_elsewhere_wrong_echo(daemon: Daemon, monkeypatch: pytest.MonkeyPatch, a
     Elsewhere(daemon).client.close()
     monkeypatch.setattr(EchoProtocol, "dataReceived", lambda protocol, message: protocol.transport.write(answer))
     found = daemon.findings()[0]
-    assert (found.verdict, found.reason) == (Verdict.UNANSWERED, "the answer is wrong")
+    assert (found.status, found.reason) == (HealthStatus.UNANSWERED, "the answer is wrong")
 
 
 def test_elsewhere_large_answer(daemon: Daemon) -> None:
     """An answer that the socketpair has no room for is sent piece by piece, as to a client."""
     Elsewhere(daemon, reply=b"x" * 1_000_000).client.close()
-    assert daemon.verdicts() == [Verdict.ANSWERED] * 2
+    assert daemon.verdicts() == [HealthStatus.ANSWERED] * 2
 
 
 def test_elsewhere_stop(daemon: Daemon) -> None:
@@ -205,7 +205,7 @@ def test_elsewhere_stop(daemon: Daemon) -> None:
             assert failure.check(CancelledError), failure
         daemon.settle()
         assert open_sockets() == before
-    assert daemon.verdicts() == [Verdict.ANSWERED] * 2
+    assert daemon.verdicts() == [HealthStatus.ANSWERED] * 2
 
 
 def test_elsewhere_no_descriptor(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -217,30 +217,30 @@ def test_elsewhere_no_descriptor(daemon: Daemon, monkeypatch: pytest.MonkeyPatch
     Elsewhere(daemon).client.close()
     monkeypatch.setattr("socket.socketpair", none)
     found = daemon.findings()
-    assert [each.verdict for each in found] == [Verdict.UNANSWERED, Verdict.ANSWERED]
+    assert [each.status for each in found] == [HealthStatus.UNANSWERED, HealthStatus.ANSWERED]
     assert found[0].reason == "Too many open files"
 
 
 def test_elsewhere_on_a_low_port(daemon: Daemon) -> None:
     """A UDP socket below the ports that are answered asks itself all the same; nobody else on that port is answered."""
     Elsewhere(daemon, "0.0.0.0", 37, lowest_port=1024).client.close()
-    assert daemon.verdicts()[1] is Verdict.ANSWERED
+    assert daemon.verdicts()[1] is HealthStatus.ANSWERED
     assert dict(daemon.udp.errors) == {}
     assert daemon.udp.filtered
 
 
 def test_several_listeners(daemon: Daemon) -> None:
     """Each is asked over a socketpair of its own, all at the same time."""
-    daemon.factory = EchoFactory(FixedWord(b"ok"), daemon.traffic)
+    daemon.factory = EchoFactory(FixedReply(b"ok"), daemon.traffic)
     for sock in in_namespace(lambda: [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]):
         with sock:
             port = EchoPort.adopt(sock.fileno(), daemon.factory, reactor=daemon.reactor)
-            daemon.listeners.append(Listener("tcp", Address("", 0), port))
+            daemon.listeners.append(ListenerService("tcp", ListenAddress("", 0), port))
     daemon.check = HealthCheck(daemon.listeners, daemon.factory, daemon.reactor)
     for each in daemon.listeners:
         each.startService()
-    assert daemon.verdicts() == [Verdict.ANSWERED] * 3
-    assert daemon.traffic.counters == Counters(health_checks=3)
+    assert daemon.verdicts() == [HealthStatus.ANSWERED] * 3
+    assert daemon.traffic.counters == ServiceCounters(health_checks=3)
 
 
 def test_vantage(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,10 +6,10 @@ import socket
 
 import pytest
 
-from echotime.daemon.asking import SEGMENT_LIFETIME
-from echotime.daemon.health import Finding, Verdict
+from echotime.daemon.asking import MAX_SEGMENT_LIFETIME
+from echotime.daemon.health import HealthStatus, ProbeResult
 from echotime.ports import port_filter
-from echotime.servers.traffic import Counters
+from echotime.servers.traffic import ServiceCounters
 from tests.unit.checking import Daemon
 from tests.unit.namespace import in_namespace
 from tests.unit.slow_network import ADDRESS, slow_network
@@ -18,9 +18,9 @@ from tests.unit.stepping import reset
 _SO_DETACH_FILTER = 27
 
 
-def busy_check(daemon: Daemon, stall: float) -> list[Finding]:
+def busy_check(daemon: Daemon, stall: float) -> list[ProbeResult]:
     """Check while the reactor is busy for `stall` seconds in each turn: all timers fire late, and before any I/O."""
-    results: list[list[Finding]] = []
+    results: list[list[ProbeResult]] = []
     daemon.check.check().addCallback(results.append)
     for _ in range(100):
         daemon.reactor.clock.advance(stall)
@@ -35,10 +35,10 @@ def test_busy_reactor(daemon: Daemon, stall: float) -> None:
     """A busy reactor is not hung: the daemon serves in each of its turns, however few they are."""
     daemon.serve()
     for _ in range(3):
-        assert Verdict.HUNG not in {each.verdict for each in busy_check(daemon, stall)}
-    assert daemon.verdicts() == [Verdict.ANSWERED] * 2
+        assert HealthStatus.HUNG not in {each.status for each in busy_check(daemon, stall)}
+    assert daemon.verdicts() == [HealthStatus.ANSWERED] * 2
     counters = daemon.traffic.counters
-    assert counters == Counters(health_checks=counters.health_checks), "late questions are not a client's"
+    assert counters == ServiceCounters(health_checks=counters.health_checks), "late questions are not a client's"
 
 
 @pytest.mark.parametrize("which", [0, 1], ids=["tcp", "udp"])
@@ -48,7 +48,7 @@ def test_busy_and_hung(daemon: Daemon, which: int) -> None:
     port = (daemon.tcp, daemon.udp)[which]
     port.stopReading()
     found = busy_check(daemon, 2.0)
-    assert [each.verdict is Verdict.HUNG for each in found] == [which == 0, which == 1]
+    assert [each.status is HealthStatus.HUNG for each in found] == [which == 0, which == 1]
     port.startReading()
     daemon.settle()
 
@@ -61,18 +61,18 @@ def test_slow_network(daemon: Daemon, delay: float) -> None:
         with slow_network(daemon.reactor, delay) as network:
             daemon.serve(ADDRESS, ADDRESS)
             for _ in range(3):
-                results: list[list[Finding]] = []
+                results: list[list[ProbeResult]] = []
                 daemon.check.check().addCallback(results.append)
                 while not results:
                     network.turn()
-                assert Verdict.HUNG not in {each.verdict for each in results[0]}, results
+                assert HealthStatus.HUNG not in {each.status for each in results[0]}, results
             for _ in range(1000):
                 network.turn()
             daemon.stop()
 
     in_namespace(scenario)
     counters = daemon.traffic.counters
-    assert counters == Counters(health_checks=counters.health_checks)
+    assert counters == ServiceCounters(health_checks=counters.health_checks)
     assert dict(daemon.udp.errors) == {}
 
 
@@ -80,7 +80,7 @@ def give_up(daemon: Daemon) -> tuple[str, int]:
     """Have a TCP question given up that has not arrived. Return where it came from, as if it were still under way."""
     port_filter.attach(daemon.tcp.socket, 65535)
     checking = daemon.check.check()
-    (source,) = daemon.check._echo.expected
+    (source,) = daemon.check._probe_factory.expected
     daemon.wait_for(checking)
     daemon.tcp.socket.setsockopt(socket.SOL_SOCKET, _SO_DETACH_FILTER, 0)
     return source
@@ -103,9 +103,9 @@ def test_arrives_after_later_ones(daemon: Daemon) -> None:
     daemon.serve()
     source = give_up(daemon)
     for _ in range(2):
-        assert daemon.verdicts()[0] is Verdict.ANSWERED
+        assert daemon.verdicts()[0] is HealthStatus.ANSWERED
     arrive(daemon, source)
-    assert daemon.traffic.counters == Counters(health_checks=6)
+    assert daemon.traffic.counters == ServiceCounters(health_checks=6)
     arrive(daemon, source)
     assert daemon.factory.counters().connections == 1, "the next one from there is a client's"
 
@@ -114,13 +114,13 @@ def test_never_arrives(daemon: Daemon) -> None:
     """A question that was given up is forgotten when nothing of it can be in the network or in the accept queue."""
     daemon.serve()
     source = give_up(daemon)
-    daemon.reactor.clock.advance(SEGMENT_LIFETIME)
+    daemon.reactor.clock.advance(MAX_SEGMENT_LIFETIME)
     daemon.tcp.stopReading()
     with socket.create_connection(("127.0.0.1", daemon.tcp.getHost().port)):
         daemon.findings()
-        assert source in daemon.check._echo.expected
+        assert source in daemon.check._probe_factory.expected
     daemon.tcp.startReading()
     daemon.settle()
     daemon.findings()
-    assert source not in daemon.check._echo.expected
+    assert source not in daemon.check._probe_factory.expected
     assert daemon.traffic.counters.connections == 1

@@ -13,14 +13,14 @@ from echotime.wire import hostport
 def test_back(address: IPv4Address | IPv6Address, port: int) -> None:
     """An address and port as text split into the same address and port."""
     assume(not (isinstance(address, IPv6Address) and address.ipv4_mapped))
-    host, number = hostport.split(hostport.joined(str(address), port))
+    host, number = hostport.split_hostport(hostport.format_hostport(str(address), port))
     assert (host, number) == (str(address), str(port))
-    assert hostport.port_number(str(port)) == port
+    assert hostport.parse_port(str(port)) == port
 
 
 def test_mapped() -> None:
     """An IPv4 client of a dual-stack socket is shown as IPv4."""
-    assert hostport.joined("::ffff:127.0.0.1", 7) == "127.0.0.1:7"
+    assert hostport.format_hostport("::ffff:127.0.0.1", 7) == "127.0.0.1:7"
 
 
 @pytest.mark.parametrize(
@@ -37,17 +37,17 @@ def test_mapped() -> None:
 )
 def test_split(text: str, parts: tuple[str | None, str | None]) -> None:
     """Every form is told apart."""
-    assert hostport.split(text) == parts
+    assert hostport.split_hostport(text) == parts
 
 
 def test_ipv6_without_brackets() -> None:
     """Where the port begins would be a guess."""
     with pytest.raises(ValueError, match="brackets"):
-        hostport.split("::1:7")
+        hostport.split_hostport("::1:7")
 
 
 @pytest.mark.parametrize("text", ["", "-1", "65536", "1e3", "0x10", "\u0661", "1_0", " 7", "999999"])
 def test_no_port(text: str) -> None:
     """Only 0 to 65535 in plain digits is a port."""
     with pytest.raises(ValueError, match="expected a number from 0 to 65535"):
-        hostport.port_number(text)
+        hostport.parse_port(text)

@@ -7,8 +7,8 @@ from twisted.logger import ILogObserver, formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import provider
 
-from echotime.daemon.incidents import Incidents, refusals
-from echotime.servers.traffic import Counters
+from echotime.daemon.incidents import DropReporter, drop_counts
+from echotime.servers.traffic import ServiceCounters
 
 
 class IncidentsTests(SynchronousTestCase):
@@ -22,7 +22,7 @@ class IncidentsTests(SynchronousTestCase):
         note = provider(ILogObserver)(lambda event: self.lines.append(formatEvent(event)))
         globalLogPublisher.addObserver(note)
         self.addCleanup(globalLogPublisher.removeObserver, note)
-        self.service = Incidents(lambda: self.counts, self.clock)
+        self.service = DropReporter(lambda: self.counts, self.clock)
         self.service.startService()
 
     def tearDown(self) -> None:
@@ -50,8 +50,8 @@ class IncidentsTests(SynchronousTestCase):
 
     def test_reasons(self) -> None:
         """Those that are not zero, in words."""
-        self.assertEqual(refusals(Counters()), {})
+        self.assertEqual(drop_counts(ServiceCounters()), {})
         self.assertEqual(
-            refusals(Counters(refused_full=3, looping=4, messages=9)),
+            drop_counts(ServiceCounters(refused_full=3, looping=4, messages=9)),
             {"connections, no room": 3, "datagrams, looping": 4},
         )

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from echotime.servers.replies import IReplySource, NoWords
+from echotime.servers.replies import IReplySource, NoReply
 from echotime.wire.message import ACKNOWLEDGEMENT, MESSAGE_SIZE
 from tests.unit.participants import Operators
 from tests.unit.stepping import REACTORS, SteppingEPollReactor, stepping
@@ -38,7 +38,7 @@ STEPS = st.tuples(st.sampled_from([*ACTS, *OFTEN, *OFTEN, *OFTEN, "stop"]), st.i
 
 
 @pytest.mark.parametrize("kind", REACTORS)
-@pytest.mark.parametrize("words", [NoWords, Operators])
+@pytest.mark.parametrize("words", [NoReply, Operators])
 @pytest.mark.parametrize("acknowledgement", [ACKNOWLEDGEMENT, b""])
 def test_interleavings(
     kind: type[SteppingEPollReactor], words: Callable[[], IReplySource], acknowledgement: bytes
@@ -66,4 +66,4 @@ def test_interleavings(
                     each.sock.close()
 
     holds()
-    assert (largest > MESSAGE_SIZE) is (words is NoWords), "large reads, but not where each message is needed"
+    assert (largest > MESSAGE_SIZE) is (words is NoReply), "large reads, but not where each message is needed"

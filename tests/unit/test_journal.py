@@ -15,7 +15,7 @@ import pytest
 from twisted.logger import Logger, LogLevel, LogPublisher
 from twisted.python.failure import Failure
 
-from echotime.daemon.journal import Journal, is_journal
+from echotime.daemon.journal import JournalObserver, is_journal
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def fields(datagram: bytes) -> dict[str, str]:
 def logged(path: str, level: LogLevel, text: str, **more: Any) -> str:
     """What goes to standard output of an event that was logged."""
     stream = io.StringIO()
-    journal = Journal(stream, path)
+    journal = JournalObserver(stream, path)
     Logger("echotime.test", observer=LogPublisher(journal)).emit(level, text, **more)
     journal._socket.close()
     return stream.getvalue()
@@ -69,7 +69,7 @@ def test_traceback(journald: socket.socket) -> None:
         failure = Failure()
     stream = io.StringIO()
     for path in (str(journald.getsockname()), "/nowhere"):
-        journal = Journal(stream, path)
+        journal = JournalObserver(stream, path)
         Logger("echotime.test", observer=LogPublisher(journal)).failure("it failed", failure)
         journal._socket.close()
     text = fields(journald.recv(65536))["MESSAGE"]

@@ -13,10 +13,10 @@ import pytest
 from twisted.internet.task import Clock
 
 from echotime.daemon import kernel_clock
-from echotime.daemon.clock_watch import ClockWatch
-from echotime.daemon.kernel_clock import ClockState, clock_state
+from echotime.daemon.clock_watch import SyncMonitor
+from echotime.daemon.kernel_clock import ClockState, read_adjtimex
 from echotime.servers.time import TimeProtocol
-from echotime.servers.traffic import Counters
+from echotime.servers.traffic import ServiceCounters
 
 PROGRAM = r"""
 #include <stdio.h>
@@ -44,10 +44,10 @@ def test_structure(tmp_path: Path) -> None:
     timex = kernel_clock._Timex
     assert ctypes.sizeof(timex) >= size, "there is room for all that the kernel writes"
     assert (timex.maxerror.offset, timex.status.offset) == (maxerror, status)
-    assert bit == kernel_clock._UNSYNCHRONIZED
-    found = clock_state()
+    assert bit == kernel_clock._STA_UNSYNC
+    found = read_adjtimex()
     assert found.synchronized == (not unsynchronized)
-    assert abs(found.error * 1e6 - most) <= 10_000, "it grows by 500 us a second"
+    assert abs(found.max_error * 1e6 - most) <= 10_000, "it grows by 500 us a second"
 
 
 @pytest.mark.parametrize(
@@ -71,12 +71,12 @@ def test_states(monkeypatch: pytest.MonkeyPatch, status: int, result: int, shown
             return result
 
     monkeypatch.setattr(ctypes, "CDLL", Library)
-    assert str(clock_state()) == shown
+    assert str(read_adjtimex()) == shown
 
 
 def test_silence() -> None:
     """While it is not known to be right nobody is answered, and each is counted; and again when it is."""
-    clock, counters = Clock(), Counters()
+    clock, counters = Clock(), ServiceCounters()
     sent: list[bytes] = []
 
     class Transport:
@@ -86,7 +86,7 @@ def test_silence() -> None:
     protocol = TimeProtocol(lambda: 7, counters)
     protocol.transport = Transport()  # type: ignore[assignment]  # all that is used of one
     state = ClockState(False)
-    watch = ClockWatch([protocol], clock, lambda: state)
+    watch = SyncMonitor([protocol], clock, lambda: state)
     watch.startService()
     for now, silent in (
         (ClockState(False), True),
@@ -97,7 +97,7 @@ def test_silence() -> None:
         state = now
         clock.advance(1)
         sent.clear()
-        assert protocol.all_apart == silent
+        assert protocol.per_datagram_only == silent
         protocol.datagramReceived(b"", ("192.0.2.1", 2000))
         assert sent == ([] if silent else [b"\0\0\0\7"])
     assert (counters.unsynchronized, counters.datagrams) == (2, 2)

@@ -11,9 +11,9 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 
 from echotime.servers.echo import EchoFactory, EchoProtocol
-from echotime.servers.large_reads import _STOP, LARGE, PER_ITERATION, LargeReads
-from echotime.servers.replies import FixedWord, NoWords
-from echotime.servers.traffic import Traffic
+from echotime.servers.large_reads import _REVOKE_THRESHOLD, LARGE_READ_SIZE, MAX_OUTPUT_PER_ITERATION, LargeReads
+from echotime.servers.replies import FixedReply, NoReply
+from echotime.servers.traffic import TrafficLog
 from echotime.wire.message import ACKNOWLEDGEMENT, MESSAGE_SIZE
 
 
@@ -28,7 +28,7 @@ class Reading:
 
     def send_buffer(self) -> int:
         """One that is large enough."""
-        return 2 * LARGE
+        return 2 * LARGE_READ_SIZE
 
 
 class Transport(StringTransport):
@@ -36,7 +36,7 @@ class Transport(StringTransport):
 
     read_size = MESSAGE_SIZE
     space = 1 << 30
-    sndbuf = 2 * LARGE
+    sndbuf = 2 * LARGE_READ_SIZE
 
     def send_buffer(self) -> int:
         """As large as the test says."""
@@ -61,10 +61,13 @@ def connected(factory: EchoFactory, **transport: Any) -> EchoProtocol:
 
 def factory(words: Any = None, acknowledgement: bytes = ACKNOWLEDGEMENT, messages: int = 0) -> EchoFactory:
     """One with a clock of its own."""
-    return EchoFactory(words or NoWords(), Traffic(Clock(), messages), acknowledgement)
+    return EchoFactory(words or NoReply(), TrafficLog(Clock(), messages), acknowledgement)
 
 
-@given(st.lists(st.integers(1, LARGE), min_size=1, max_size=8), st.sampled_from([ACKNOWLEDGEMENT, b"", b"x" * 4000]))
+@given(
+    st.lists(st.integers(1, LARGE_READ_SIZE), min_size=1, max_size=8),
+    st.sampled_from([ACKNOWLEDGEMENT, b"", b"x" * 4000]),
+)
 def test_answers_are_those_of_messages(sizes: list[int], acknowledgement: bytes) -> None:
     """However much is read at a time, echo and counters are those of reads of at most 4096 bytes."""
     data = [bytes([number % 256]) * size for number, size in enumerate(sizes)]
@@ -81,7 +84,14 @@ def test_answers_are_those_of_messages(sizes: list[int], acknowledgement: bytes)
 def test_grows_and_shrinks() -> None:
     """After a full message much is read, after less a message again."""
     protocol = connected(factory())
-    for size, next_size in [(100, 4096), (4096, LARGE), (LARGE, LARGE), (5000, LARGE), (100, 4096), (4095, 4096)]:
+    for size, next_size in [
+        (100, 4096),
+        (4096, LARGE_READ_SIZE),
+        (LARGE_READ_SIZE, LARGE_READ_SIZE),
+        (5000, LARGE_READ_SIZE),
+        (100, 4096),
+        (4095, 4096),
+    ]:
         protocol.dataReceived(bytes(size))
         assert protocol.transport.read_size == next_size, size
 
@@ -90,31 +100,31 @@ def test_not_where_each_message_is_needed() -> None:
     """A reply source that is asked, or a trailer longer than a message, ends large reads, also those granted before."""
 
     class Asking:
-        always = None
+        constant = None
 
-        def word_for(self, message: bytes, peer: object) -> Deferred[bytes]:
+        def reply_to(self, message: bytes, peer: object) -> Deferred[bytes]:
             return Deferred()
 
-    for words in (Asking(), FixedWord(bytes(5000))):
+    for words in (Asking(), FixedReply(bytes(5000))):
         made = factory()
         protocol = connected(made)
         protocol.dataReceived(bytes(4096))
-        assert protocol.transport.read_size == LARGE
-        made.say(words, ACKNOWLEDGEMENT)  # type: ignore[arg-type]
+        assert protocol.transport.read_size == LARGE_READ_SIZE
+        made.set_reply(words, ACKNOWLEDGEMENT)  # type: ignore[arg-type]
         assert protocol.transport.read_size == MESSAGE_SIZE
         protocol.dataReceived(bytes(4096))
         assert protocol.transport.read_size == MESSAGE_SIZE
-        made.say(NoWords(), ACKNOWLEDGEMENT)
+        made.set_reply(NoReply(), ACKNOWLEDGEMENT)
 
 
 def test_the_send_buffer_has_space() -> None:
     """A connection whose send buffer is smaller than an answer reads messages, until the kernel has made it larger."""
-    protocol = connected(factory(), sndbuf=2 * LARGE - 1)
+    protocol = connected(factory(), sndbuf=2 * LARGE_READ_SIZE - 1)
     protocol.dataReceived(bytes(4096))
     assert protocol.transport.read_size == MESSAGE_SIZE
-    vars(protocol.transport)["sndbuf"] = 2 * LARGE
+    vars(protocol.transport)["sndbuf"] = 2 * LARGE_READ_SIZE
     protocol.dataReceived(bytes(4096))
-    assert protocol.transport.read_size == LARGE
+    assert protocol.transport.read_size == LARGE_READ_SIZE
 
 
 def test_messages_are_shown() -> None:
@@ -123,25 +133,25 @@ def test_messages_are_shown() -> None:
     seen: list[int] = []
 
     class Watcher:
-        def began(self, peer: str) -> None:
+        def connection_opened(self, peer: str) -> None:
             seen.append(0)
 
-        def message(self, peer: str, message: bytes) -> None:
+        def message_received(self, peer: str, message: bytes) -> None:
             seen.append(len(message))
 
-        def ended(self, peer: str, how: str, bytes_in: int, bytes_out: int) -> None:
+        def connection_closed(self, peer: str, how: str, bytes_in: int, bytes_out: int) -> None:
             pass
 
     watcher = Watcher()
-    made.traffic.watch(watcher)
+    made.traffic.add_observer(watcher)
     connected(made).dataReceived(bytes(10_000))
     assert seen == [0, 4096, 4096, 1808]
-    made.traffic.unwatch(watcher)
+    made.traffic.remove_observer(watcher)
     connected(made).dataReceived(bytes(10_000))
-    assert made.traffic.unnoticed == 2, "the line limit has counted the first itself"
+    assert made.traffic.unlogged_messages == 2, "the line limit has counted the first itself"
     connected(made).dataReceived(bytes(10))
     connected(made).dataReceived(bytes(10_000))
-    assert made.traffic.unnoticed == 6
+    assert made.traffic.unlogged_messages == 6
 
 
 def test_an_iteration_is_bounded() -> None:
@@ -150,17 +160,17 @@ def test_an_iteration_is_bounded() -> None:
     reads = LargeReads(clock)
     readers = [Reading() for _ in range(40)]
     for each in readers:
-        reads.answered(each, 4096, 4107, full=False)
+        reads.record_read(each, 4096, 4107, output_full=False)
     clock.advance(0)
     read = 0
     for each in readers:
         read += each.size
-        reads.answered(each, each.size, each.size, full=False)
-    assert PER_ITERATION <= read <= PER_ITERATION + LARGE + 40 * MESSAGE_SIZE
+        reads.record_read(each, each.size, each.size, output_full=False)
+    assert MAX_OUTPUT_PER_ITERATION <= read <= MAX_OUTPUT_PER_ITERATION + LARGE_READ_SIZE + 40 * MESSAGE_SIZE
     assert {each.size for each in readers} == {MESSAGE_SIZE}
     clock.advance(0)
-    reads.answered(readers[0], 4096, 4107, full=False)
-    assert readers[0].size == LARGE
+    reads.record_read(readers[0], 4096, 4107, output_full=False)
+    assert readers[0].size == LARGE_READ_SIZE
 
 
 def test_stalled_readers_of_messages_do_not_count() -> None:
@@ -170,10 +180,10 @@ def test_stalled_readers_of_messages_do_not_count() -> None:
     for each in stalled:
         each.dataReceived(bytes(4096))
         made.traffic.clock.advance(0)  # type: ignore[attr-defined]
-    assert made.large_reads.held == 0
+    assert made.large_reads.unsent_bytes == 0
     protocol = connected(made)
     protocol.dataReceived(bytes(4096))
-    assert protocol.transport.read_size == LARGE
+    assert protocol.transport.read_size == LARGE_READ_SIZE
 
 
 def test_memory_is_bounded() -> None:
@@ -185,16 +195,16 @@ def test_memory_is_bounded() -> None:
         each.dataReceived(bytes(4096))
         made.traffic.clock.advance(0)  # type: ignore[attr-defined]
         each.resumeProducing()
-        if each.transport.read_size == LARGE:
-            each.dataReceived(bytes(LARGE))
-            held += LARGE
+        if each.transport.read_size == LARGE_READ_SIZE:
+            each.dataReceived(bytes(LARGE_READ_SIZE))
+            held += LARGE_READ_SIZE
             made.traffic.clock.advance(0)  # type: ignore[attr-defined]
-    assert _STOP <= held <= _STOP + LARGE
-    assert made.large_reads.held > _STOP
+    assert _REVOKE_THRESHOLD <= held <= _REVOKE_THRESHOLD + LARGE_READ_SIZE
+    assert made.large_reads.unsent_bytes > _REVOKE_THRESHOLD
     for each in protocols[::2]:
         each.resumeProducing()
     for each in protocols[1::2]:
         each.connectionLost()
-    assert made.large_reads.held == 0
+    assert made.large_reads.unsent_bytes == 0
     protocols[0].dataReceived(bytes(4096))
-    assert protocols[0].transport.read_size == LARGE
+    assert protocols[0].transport.read_size == LARGE_READ_SIZE

@@ -7,7 +7,7 @@ import resource
 import pytest
 
 from echotime.daemon import limits
-from echotime.servers.admission import Limits
+from echotime.servers.admission import AdmissionLimits
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_room(
 
     monkeypatch.setattr(resource, "getrlimit", lambda which: now)
     monkeypatch.setattr(resource, "setrlimit", set_limit)
-    found = limits.room(asked, per_source)
+    found = limits.compute_capacity(asked, per_source)
     leaving = (expected[2] - expected[0]) // 2
-    assert found == limits.Room(asked, Limits(*expected[:2], leaving), expected[2])
+    assert found == limits.Capacity(asked, AdmissionLimits(*expected[:2], leaving), expected[2])
     assert (now[0] > soft) == (expected[2] > soft > 0)

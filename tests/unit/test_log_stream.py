@@ -16,7 +16,7 @@ import pytest
 from twisted.internet.task import Clock
 
 from echotime.daemon import log_stream
-from echotime.daemon.log_stream import LogStream, choose_logger
+from echotime.daemon.log_stream import DroppingStream, choose_logger
 
 _PAGE = 4096
 _LINE = "x" * 99 + "\n"
@@ -27,7 +27,7 @@ _LOST = re.compile(rb"^\S+ \[echotime.daemon.log_stream#warn\] log lines lost: (
 class Written(NamedTuple):
     """A stream, and who can read what was written."""
 
-    stream: LogStream
+    stream: DroppingStream
     clock: Clock
     reader: int
 
@@ -44,9 +44,9 @@ class Written(NamedTuple):
             self.stream.write(_LINE)
 
 
-def close(stream: LogStream) -> None:
+def close(stream: DroppingStream) -> None:
     """Close what it opened for itself."""
-    stream._outlet.close()
+    stream._writer.close()
 
 
 @pytest.fixture(params=["opened anew", "polled"])
@@ -64,7 +64,7 @@ def pipe(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ite
         with monkeypatch.context() as patch:
             if request.param == "polled":
                 patch.setattr(log_stream.os, "open", refused)  # type: ignore[attr-defined]
-            stream = LogStream(given, clock)
+            stream = DroppingStream(given, clock)
         yield Written(stream, clock, reader)
         os.close(reader)
         close(stream)
@@ -126,7 +126,7 @@ def test_file(tmp_path: Path) -> None:
     path = tmp_path / "log"
     clock = Clock()
     with path.open("w", encoding="ascii") as file:
-        stream = LogStream(file, clock)
+        stream = DroppingStream(file, clock)
         resource.setrlimit(resource.RLIMIT_FSIZE, (150, before[1]))
         try:
             for _ in range(5):
@@ -149,7 +149,7 @@ def test_socket() -> None:
     here, there = socket.socketpair()
     clock = Clock()
     with here, os.fdopen(there.detach(), "w", encoding="ascii") as given:
-        stream = LogStream(given, clock)
+        stream = DroppingStream(given, clock)
         for _ in range(20_000):
             stream.write(_LINE)
         assert os.get_blocking(given.fileno())
@@ -170,11 +170,11 @@ def test_socket() -> None:
 def test_full() -> None:
     """Where there is never any room nothing is raised, and nothing kept."""
     with Path("/dev/full").open("w", encoding="ascii") as full:
-        stream = LogStream(full, Clock())
+        stream = DroppingStream(full, Clock())
         for _ in range(3):
             assert stream.write(_LINE) == len(_LINE)
         stream.flush()
-        assert stream._begun == b""
+        assert stream._partial == b""
 
 
 _OURS = "echotime.daemon.log_stream.log_observer"
@@ -203,20 +203,22 @@ def test_choice(
                 options = dict(twistd)
                 choose_logger(options, Clock())
                 assert options.get("logger") == logger
-                assert isinstance(sys.stdout, LogStream) is (sys.stdout is not given) is twistd.get("nodaemon", False)
+                assert (
+                    isinstance(sys.stdout, DroppingStream) is (sys.stdout is not given) is twistd.get("nodaemon", False)
+                )
 
 
 def test_what_cannot_be_encoded(tmp_path: Path) -> None:
     """It is written as an escape."""
     with (tmp_path / "log").open("w", encoding="ascii") as file:
-        LogStream(file, Clock()).write("\u20ac\n")
+        DroppingStream(file, Clock()).write("\u20ac\n")
     assert (tmp_path / "log").read_text(encoding="ascii") == "\\u20ac\n"
 
 
 def test_closed() -> None:
     """Check that a standard output that was closed loses nothing that is told, and is no terminal."""
     clock = Clock()
-    stream: Any = LogStream(None, clock)
+    stream: Any = DroppingStream(None, clock)
     assert stream.write(_LINE) == len(_LINE)
     assert clock.getDelayedCalls() == []
     assert not stream.isatty()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from twisted.python.usage import UsageError
 
-from echotime.daemon.options import Options
+from echotime.daemon.options import DaemonOptions
 from echotime.servers.access import Networks
 from tests.unit.counting import calls
 from tests.unit.test_config_file import finish
@@ -23,9 +23,9 @@ def _lines(name: str, values: Iterable[str]) -> str:
     return f"{name} =\n" + "".join(f"    {each}\n" for each in values)
 
 
-def parsed(path: Path) -> Options:
+def parsed(path: Path) -> DaemonOptions:
     """Return the options of a file."""
-    options = Options()
+    options = DaemonOptions()
     options.parseOptions(["--config", str(path)])
     return options
 
@@ -75,18 +75,18 @@ def test_cost(path: Path, form: Callable[[int], str]) -> None:
 def test_read_again_in_steps(path: Path) -> None:
     """Reading again yields at each line and each network, and gives what parsing gives."""
     path.write_text("[echotime]\n", encoding="ascii")
-    options = Options()
+    options = DaemonOptions()
     options.parseOptions(["--config", str(path), "--udp", "7"])
     text = "[echotime]\nreply = ok\n" + SOUND[0](1000)
     path.write_text(text, encoding="ascii")
-    steps = options.read_again()
+    steps = options.reparse()
     assert sum(1 for _ in steps) > 4000
-    settings = finish(options.read_again())
+    settings = finish(options.reparse())
     assert (settings.reply, settings.tcp, len(settings.udp)) == (b"ok", (), 1)
     assert settings.allow == Networks(map(IPv4Network, _addresses(1000)))
     assert settings.deny == Networks(map(IPv4Network, _addresses(1000, 2**24)))
     path.write_text("[echotime]\n", encoding="ascii")
-    assert finish(options.read_again()) == options.settings
+    assert finish(options.reparse()) == options.settings
 
 
 @pytest.mark.parametrize("form", FAULTY)

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from twisted.internet.testing import StringTransport
 
-from echotime.servers.loop_guard import IN_A_ROW, LoopGuard
+from echotime.servers.loop_guard import MAX_CONSECUTIVE, LoopGuard
 from echotime.servers.time import TimeProtocol
-from echotime.servers.traffic import Counters
+from echotime.servers.traffic import ServiceCounters
 from echotime.wire.timestamp import Epoch
 
 NOW = 1_795_343_243
@@ -30,19 +30,19 @@ def answer(seconds: int = NOW, epoch: Epoch = Epoch.UNIX) -> bytes:
 def test_answers_in_a_row() -> None:
     """What looks like our answers is answered three times in a row, and no more, to that address and port alone."""
     one = guard()
-    assert [one.answers(answer(), PEER) for _ in range(6)] == [True] * IN_A_ROW + [False] * 3
-    assert one.answers(answer(), OTHER)
-    assert set(one.ports) == {12345, 40000}
+    assert [one.should_answer(answer(), PEER) for _ in range(6)] == [True] * MAX_CONSECUTIVE + [False] * 3
+    assert one.should_answer(answer(), OTHER)
+    assert set(one.suspect_ports) == {12345, 40000}
 
 
 def test_something_else_ends_it() -> None:
     """Whoever sends something else is answered again."""
     one = guard()
     for _ in range(5):
-        one.answers(answer(), PEER)
-    assert one.answers(b"", PEER)
-    assert set(one.ports) == set()
-    assert [one.answers(answer(), PEER) for _ in range(4)] == [True, True, True, False]
+        one.should_answer(answer(), PEER)
+    assert one.should_answer(b"", PEER)
+    assert set(one.suspect_ports) == set()
+    assert [one.should_answer(answer(), PEER) for _ in range(4)] == [True, True, True, False]
 
 
 @pytest.mark.parametrize("epoch", Epoch)
@@ -50,33 +50,33 @@ def test_something_else_ends_it() -> None:
 def test_either_epoch(epoch: Epoch, off: int) -> None:
     """A clock within an hour of ours looks like an answer, from either epoch."""
     one = guard()
-    assert [one.answers(answer(NOW + off, epoch), PEER) for _ in range(4)][-1] is False
+    assert [one.should_answer(answer(NOW + off, epoch), PEER) for _ in range(4)][-1] is False
 
 
 @pytest.mark.parametrize("datagram", [b"", b"x", b"ping", answer() + b"x", answer(NOW - 3601), answer(NOW + 3601)])
 def test_ordinary_datagrams(datagram: bytes) -> None:
     """Anything else is answered for ever, and nobody is remembered for it."""
     one = guard()
-    assert all(one.answers(datagram, PEER) for _ in range(10))
-    assert not one.ports
+    assert all(one.should_answer(datagram, PEER) for _ in range(10))
+    assert not one.suspect_ports
 
 
 def test_at_the_turn_of_the_count() -> None:
     """Clocks on both sides of 2106 are near each other."""
     one = LoopGuard(lambda: 2.0**32 + 5)
-    assert [one.answers(answer(2**32 - 5), PEER) for _ in range(4)][-1] is False
+    assert [one.should_answer(answer(2**32 - 5), PEER) for _ in range(4)][-1] is False
 
 
 def test_bounded() -> None:
     """The longest silent source is forgotten when there are too many."""
     one = guard(most=2)
     for _ in range(4):
-        one.answers(answer(), PEER)
-    one.answers(answer(), OTHER)
-    assert not one.answers(answer(), PEER), "still known, and now the youngest"
-    one.answers(answer(), ("192.0.2.2", 1))
-    assert set(one.ports) == {12345, 1}
-    assert not one.answers(answer(), PEER)
+        one.should_answer(answer(), PEER)
+    one.should_answer(answer(), OTHER)
+    assert not one.should_answer(answer(), PEER), "still known, and now the youngest"
+    one.should_answer(answer(), ("192.0.2.2", 1))
+    assert set(one.suspect_ports) == {12345, 1}
+    assert not one.should_answer(answer(), PEER)
 
 
 class Sent(StringTransport):
@@ -89,12 +89,12 @@ class Sent(StringTransport):
 
 def test_protocol() -> None:
     """The protocol ignores and counts them, and names the ports to look at."""
-    counters = Counters()
+    counters = ServiceCounters()
     protocol = TimeProtocol(lambda: NOW, counters)
     protocol.transport = Sent()  # type: ignore[assignment]
     for _ in range(5):
         protocol.datagramReceived(answer(), PEER)
     assert (counters.datagrams, counters.looping) == (3, 2)
-    assert list(protocol.ports_apart) == [12345]
+    assert list(protocol.per_datagram_ports) == [12345]
     protocol.datagramReceived(b"?", PEER)
-    assert (counters.datagrams, counters.looping, list(protocol.ports_apart)) == (4, 2, [])
+    assert (counters.datagrams, counters.looping, list(protocol.per_datagram_ports)) == (4, 2, [])

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from echotime.ports import mmsg
-from echotime.ports.asked_address import CONTROL_SIZE
+from echotime.ports.asked_address import ANCILLARY_SIZE
 from echotime.ports.udp import TimePort
 from tests.unit.asking import answered, listening
 from tests.unit.loopback import SERVED, bound
@@ -49,7 +49,7 @@ def places(structure: Any, *fields: str) -> list[int]:
     return [ctypes.sizeof(structure), *(getattr(structure, field).offset for field in fields)]
 
 
-@pytest.mark.skipif(not mmsg.available(), reason="these calls are Linux's, and known with words of eight bytes")
+@pytest.mark.skipif(not mmsg.is_available(), reason="these calls are Linux's, and known with words of eight bytes")
 def test_structures(tmp_path: Path) -> None:
     """Sizes and places are those of the system's own headers."""
     if not (compiler := shutil.which("cc") or shutil.which("gcc")):
@@ -62,16 +62,16 @@ def test_structures(tmp_path: Path) -> None:
     of_system = subprocess.run([program], capture_output=True, text=True, check=True).stdout
     header = ("name_size", "pieces", "number_of_pieces", "control", "control_size", "flags")
     ipv4, ipv6 = mmsg._FAMILIES[socket.AF_INET], mmsg._FAMILIES[socket.AF_INET6]
-    batches = [mmsg.Batch(1, family, asked_address=True) for family in (socket.AF_INET, socket.AF_INET6)]
+    batches = [mmsg.Batch(1, family, pktinfo=True) for family in (socket.AF_INET, socket.AF_INET6)]
     ours = [
-        *places(mmsg._Piece, "size"),
-        *places(mmsg._Header, *header),
-        *places(mmsg._Message, "length"),
-        *(mmsg._CONTROL.size, mmsg._WORD, mmsg._WORD + 4),
-        *(ipv4.name_size, ipv6.name_size, 24, 8),
-        *(each._asked_size for each in batches),
-        *(ipv4.interface_at, ipv6.interface_at),
-        *(mmsg._MSG_DONTWAIT | mmsg._MSG_TRUNC, ipv6.kind),
+        *places(mmsg._Iovec, "size"),
+        *places(mmsg._Msghdr, *header),
+        *places(mmsg._Mmsghdr, "length"),
+        *(mmsg._CMSGHDR.size, mmsg._WORD_SIZE, mmsg._WORD_SIZE + 4),
+        *(ipv4.sockaddr_size, ipv6.sockaddr_size, 24, 8),
+        *(each._pktinfo_size for each in batches),
+        *(ipv4.interface_offset, ipv6.interface_offset),
+        *(mmsg._MSG_DONTWAIT | mmsg._MSG_TRUNC, ipv6.cmsg_type),
     ]
     assert ours == [int(each) for each in of_system.split()]
 
@@ -95,11 +95,11 @@ class Refusing:
 @pytest.mark.parametrize(("number", "works"), [(errno.ENOSYS, False), (errno.EPERM, False), (errno.ECONNREFUSED, True)])
 def test_calls_that_are_refused(monkeypatch: pytest.MonkeyPatch, call: str, number: int, works: bool) -> None:
     """Where one of them is missing or forbidden, the port serves as the portable one does."""
-    batch = mmsg.Batch(4, socket.AF_INET, asked_address=False)
+    batch = mmsg.Batch(4, socket.AF_INET, pktinfo=False)
     with bound(socket.SOCK_DGRAM) as sock, monkeypatch.context() as patch:
-        assert batch.works(sock.fileno())
+        assert batch.is_supported(sock.fileno())
         patch.setattr(mmsg, "_LIBC", Refusing(call, number=number))
-        assert batch.works(sock.fileno()) is works
+        assert batch.is_supported(sock.fileno()) is works
         if not works:
             with listening(SERVED["batched, together"], "127.0.0.1") as port:
                 assert port.io_method == TimePort.io_method
@@ -108,8 +108,8 @@ def test_calls_that_are_refused(monkeypatch: pytest.MonkeyPatch, call: str, numb
 
 def test_nothing_stale() -> None:
     """A batch tells nothing of an earlier, larger one: lengths, sources, control messages."""
-    batch = mmsg.Batch(4, socket.AF_INET, asked_address=True)
-    assert len(batch._controls) == 4 * CONTROL_SIZE
+    batch = mmsg.Batch(4, socket.AF_INET, pktinfo=True)
+    assert len(batch._ancillary) == 4 * ANCILLARY_SIZE
     with bound(socket.SOCK_DGRAM) as sock, bound(socket.SOCK_DGRAM) as first, bound(socket.SOCK_DGRAM) as second:
         sock.setsockopt(socket.IPPROTO_IP, 8, 1)
         for each in (first, first, second):
@@ -117,23 +117,23 @@ def test_nothing_stale() -> None:
         assert batch.receive(sock.fileno(), batch.size) == 3
         sources = [sender for _, sender in batch.datagrams(3)]
         assert sources == [first.getsockname()] * 2 + [second.getsockname()]
-        assert all(each.control for each in sources)
+        assert all(each.ancillary for each in sources)
         sock.setsockopt(socket.IPPROTO_IP, 8, 0)
         second.sendto(b"-", sock.getsockname())
         assert batch.receive(sock.fileno(), batch.size) == 1
-        assert not batch.alike(1, frozenset())
+        assert not batch.is_uniform(1, frozenset())
         [(datagram, sender)] = batch.datagrams(1)
-        assert (datagram, sender, sender.control) == (b"-", second.getsockname(), ())
+        assert (datagram, sender, sender.ancillary) == (b"-", second.getsockname(), ())
         sock.setsockopt(socket.SOL_SOCKET, 29, 1)  # SO_TIMESTAMP, which is as long as the address that was asked
         second.sendto(b"-", sock.getsockname())
         assert batch.receive(sock.fileno(), batch.size) == 1
-        assert not batch.alike(1, frozenset())
+        assert not batch.is_uniform(1, frozenset())
         sock.setsockopt(socket.SOL_SOCKET, 29, 0)
         sock.setsockopt(socket.IPPROTO_IP, 8, 1)
         second.sendto(b"-", sock.getsockname())
         assert batch.receive(sock.fileno(), batch.size) == 1
         # what is not there has no length
-        assert batch.alike(1, frozenset({0, 4}))
+        assert batch.is_uniform(1, frozenset({0, 4}))
         assert batch.receive(sock.fileno(), batch.size) == 0
 
 
@@ -146,7 +146,7 @@ def test_sources() -> None:
                 asking.connect((host, sock.getsockname()[1]))
                 asking.send(b"1")
                 asking.send(b"2")
-                batch = mmsg.Batch(1, socket.AF_INET6, asked_address=False)
+                batch = mmsg.Batch(1, socket.AF_INET6, pktinfo=False)
                 assert batch.receive(sock.fileno(), batch.size) == 1
                 assert [tuple(each) for _, each in batch.datagrams(1)] == [sock.recvmsg(1)[3]]
 
@@ -154,7 +154,7 @@ def test_sources() -> None:
 @pytest.mark.parametrize(("family", "host", "option"), [(socket.AF_INET, "127.0.0.1", 8), (socket.AF_INET6, "::1", 49)])
 def test_no_interface(family: socket.AddressFamily, host: str, option: int) -> None:
     """What is sent leaves by the route's interface, not by the one where the question came in."""
-    batch = mmsg.Batch(2, family, asked_address=True)
+    batch = mmsg.Batch(2, family, pktinfo=True)
     with socket.socket(family, socket.SOCK_DGRAM) as sock:
         sock.bind((host, 0))
         sock.setsockopt(socket.IPPROTO_IP if family == socket.AF_INET else socket.IPPROTO_IPV6, option, 1)
@@ -162,5 +162,5 @@ def test_no_interface(family: socket.AddressFamily, host: str, option: int) -> N
             sock.sendto(b"x", sock.getsockname())
         assert batch.receive(sock.fileno(), batch.size) == 2
         assert list(batch._interfaces) == [socket.if_nametoindex("lo")] * 2
-        assert batch.alike(2, frozenset())
+        assert batch.is_uniform(2, frozenset())
         assert list(batch._interfaces) == [0, 0]

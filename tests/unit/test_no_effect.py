@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from echotime.demonstrations.script import outcome
+from echotime.demonstrations.script import result_of
 from echotime.sockopt.apply import apply
 from echotime.sockopt.assignment import parse
 from echotime.sockopt.catalogue import BY_NAME, CATALOGUE
@@ -22,7 +22,7 @@ Experiment = Callable[[Scratch, Option, bool], object]
 
 def control_messages(scratch: Scratch, option: Option, is_set: bool) -> object:
     """The kinds of control messages that come with bytes on a connection."""
-    client, connection = scratch.pair()
+    client, connection = scratch.connection_pair()
     if is_set:
         apply(connection, [parse(f"{option.name}=on")])
     client.send(b"more")
@@ -34,12 +34,12 @@ def multicast(scratch: Scratch, option: Option, is_set: bool) -> object:
     sock = scratch.open("tcp")
     if is_set:
         apply(sock, [parse(f"{option.name}=off")])
-    return outcome(sock.connect, ("239.1.2.3" if scratch.family == socket.AF_INET else "ff02::1234", 9))
+    return result_of(sock.connect, ("239.1.2.3" if scratch.family == socket.AF_INET else "ff02::1234", 9))
 
 
 def large(scratch: Scratch, option: Option, is_set: bool) -> object:
     """Whether more than any MTU comes through a connection."""
-    client, connection = scratch.pair()
+    client, connection = scratch.connection_pair()
     if is_set:
         apply(client, [parse(f"{option.name}=on")])
     client.sendall(bytes(200_000))
@@ -54,7 +54,7 @@ def broadcast(scratch: Scratch, option: Option, is_set: bool) -> object:
     sock = scratch.open("tcp")
     if is_set:
         apply(sock, [parse("SO_BROADCAST=on")])
-    return outcome(sock.connect, ("127.255.255.255", 9))
+    return result_of(sock.connect, ("127.255.255.255", 9))
 
 
 def hops(scratch: Scratch, option: Option, is_set: bool) -> object:
@@ -62,9 +62,9 @@ def hops(scratch: Scratch, option: Option, is_set: bool) -> object:
     server = scratch.open("udp")
     if is_set:
         apply(server, [parse(f"{option.name}=255")])
-    client = scratch.client(scratch.bind(server))
+    client = scratch.connected_client(scratch.bind(server))
     client.send(b"hello")
-    return outcome(server.recv, 100)
+    return result_of(server.recv, 100)
 
 
 def low_water(scratch: Scratch, option: Option, is_set: bool) -> object:
@@ -72,15 +72,15 @@ def low_water(scratch: Scratch, option: Option, is_set: bool) -> object:
     server = scratch.open("udp")
     if is_set:
         apply(server, [parse("SO_RCVLOWAT=100")])
-    scratch.client(scratch.bind(server)).send(b"hello")
+    scratch.connected_client(scratch.bind(server)).send(b"hello")
     server.setblocking(False)
-    return outcome(server.recv, 100)
+    return result_of(server.recv, 100)
 
 
 def lingering(scratch: Scratch, option: Option, is_set: bool) -> object:
     """Whether close takes its time, or takes back what was sent."""
     server = scratch.bind(scratch.open("udp"))
-    client = scratch.client(server)
+    client = scratch.connected_client(server)
     if is_set:
         apply(client, [parse("SO_LINGER=5")])
     client.send(b"hello")
@@ -91,15 +91,15 @@ def lingering(scratch: Scratch, option: Option, is_set: bool) -> object:
 
 def urgent(scratch: Scratch, option: Option, is_set: bool) -> object:
     """Whether there are urgent bytes at all."""
-    client = scratch.client(scratch.bind(scratch.open("udp")))
+    client = scratch.connected_client(scratch.bind(scratch.open("udp")))
     if is_set:
         apply(client, [parse("SO_OOBINLINE=on")])
-    return outcome(client.send, b"x", socket.MSG_OOB)
+    return result_of(client.send, b"x", socket.MSG_OOB)
 
 
 def timers(scratch: Scratch, option: Option, is_set: bool) -> object:
     """The timer that runs on a connected UDP socket, by the system's table; 00 for none."""
-    client = scratch.client(scratch.bind(scratch.open("udp")))
+    client = scratch.connected_client(scratch.bind(scratch.open("udp")))
     if is_set:
         apply(client, [parse("SO_KEEPALIVE=on")])
     inode = str(Path(f"/proc/self/fd/{client.fileno()}").readlink()).strip("socket:[]")
@@ -129,7 +129,7 @@ EXPERIMENTS: dict[tuple[str, str], Experiment] = {
 
 def test_every_claim_has_its_experiment() -> None:
     """No row says without one that nothing comes of it, and no experiment is about a row that does not."""
-    claims = {(option.name, place.transport) for option in CATALOGUE for place in option.ignored}
+    claims = {(option.name, place.transport) for option in CATALOGUE for place in option.ignored_roles}
     assert claims == set(EXPERIMENTS)
 
 
@@ -164,7 +164,7 @@ def test_delivered(name: str) -> None:
     with Scratch(min(option.ip_versions)) as scratch:
         server = scratch.open("udp")
         apply(server, [parse(f"{name}=on")])
-        scratch.client(scratch.bind(server)).send(b"x")
+        scratch.connected_client(scratch.bind(server)).send(b"x")
         assert [(level, kind) for level, kind, _ in server.recvmsg(100, 500)[1]] == [DELIVERED[name]]
 
 
@@ -173,12 +173,12 @@ def test_dropped_are_counted() -> None:
     with Scratch() as scratch:
         server = scratch.open("udp")
         apply(server, [parse("SO_RXQ_OVFL=on"), parse("SO_RCVBUF=4096")])
-        client = scratch.client(scratch.bind(server))
+        client = scratch.connected_client(scratch.bind(server))
         for _ in range(100):
             client.send(b"x")
         server.setblocking(False)
         for _ in range(100):
-            outcome(server.recv, 1)
+            result_of(server.recv, 1)
         client.send(b"x")
         ((level, kind, dropped),) = server.recvmsg(100, 500)[1]
         assert (level, kind) == (1, 40)
@@ -200,7 +200,7 @@ def test_time_limits_of_sockets_that_do_not_block() -> None:
         server.setblocking(False)
         apply(server, [parse("SO_RCVTIMEO=5s")])
         began = time.monotonic()
-        assert outcome(server.recv, 1) == "nothing"
+        assert result_of(server.recv, 1) == "nothing"
         assert time.monotonic() - began < 4
 
 
@@ -208,7 +208,7 @@ def test_segment_size_of_a_connection() -> None:
     """TCP_MAXSEG: on a connection that is established it is taken, and nothing comes of it."""
     row = BY_NAME["TCP_MAXSEG"]
     with Scratch() as scratch:
-        connection = scratch.pair()[1]
+        connection = scratch.connection_pair()[1]
         before = connection.getsockopt(row.level_number, row.number)
         apply(connection, [parse("TCP_MAXSEG=500")])
         assert connection.getsockopt(row.level_number, row.number) == before
@@ -220,14 +220,14 @@ def test_free_bind(name: str) -> None:
     option = BY_NAME[name]
     address = ("192.0.2.77", 0) if option.ip_versions == (4, 6) else ("2001:db8::77", 0)
     with Scratch(min(option.ip_versions)) as scratch:
-        assert outcome(scratch.open("udp").bind, address) == "EADDRNOTAVAIL"
+        assert result_of(scratch.open("udp").bind, address) == "EADDRNOTAVAIL"
         free = scratch.open("udp")
         apply(free, [parse(f"{name}=on")])
-        assert outcome(free.bind, address) == "ok"
+        assert result_of(free.bind, address) == "ok"
 
 
 def test_v6only_after_bind() -> None:
     """IPV6_V6ONLY is refused after bind, as its row says."""
     with Scratch(6) as scratch:
         sock = scratch.bind(scratch.open("udp"))
-        assert outcome(sock.setsockopt, socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1) == "EINVAL"
+        assert result_of(sock.setsockopt, socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1) == "EINVAL"

@@ -11,7 +11,7 @@ import pytest
 from twisted.logger import LogEvent
 
 from echotime.ports import port_filter
-from echotime.ports.own_address import is_ours
+from echotime.ports.own_address import is_local
 from tests.hostile.forging import forge_on_link
 from tests.unit.asking import client, heard, listening
 from tests.unit.loopback import SERVED, Served
@@ -192,12 +192,12 @@ def test_is_ours() -> None:
     with udp() as sock, udp(socket.AF_INET6) as six, udp() as witness:
         witness.bind(("127.0.0.9", 0))
         number = witness.getsockname()[1]
-        assert is_ours(("127.0.0.9", number), sock)
-        assert is_ours(("::1", number, 0, 0), six)
-        assert is_ours(("::ffff:127.0.0.9", number, 0, 0), six)
-        assert not is_ours(("192.0.2.1", number), sock)
-        assert not is_ours(("224.0.0.1", number), sock)
-        assert not is_ours(("255.255.255.255", number), sock)
+        assert is_local(("127.0.0.9", number), sock)
+        assert is_local(("::1", number, 0, 0), six)
+        assert is_local(("::ffff:127.0.0.9", number, 0, 0), six)
+        assert not is_local(("192.0.2.1", number), sock)
+        assert not is_local(("224.0.0.1", number), sock)
+        assert not is_local(("255.255.255.255", number), sock)
         assert heard(witness) == []
 
 
@@ -222,28 +222,28 @@ def test_is_ours_elsewhere(address: tuple[Any, ...], ours: bool) -> None:
 
     sock, here = in_namespace(made)
     with sock:
-        assert is_ours(tuple(here if each == "here" else each for each in address), sock) is ours
+        assert is_local(tuple(here if each == "here" else each for each in address), sock) is ours
 
 
 def test_program() -> None:
     """Four instructions of classic BPF: load the source port, compare, drop, take."""
-    assert port_filter.program(1024).hex(" ", 8) == (
+    assert port_filter.build_program(1024).hex(" ", 8) == (
         "2800000000000000 3500010000040000 0600000000000000 0600000000000400"
     )
-    assert port_filter.program(1024, 12345) == port_filter.program(1024)
+    assert port_filter.build_program(1024, 12345) == port_filter.build_program(1024)
 
 
 def test_program_for_ipv6() -> None:
     """Nine more before them: an IPv6 packet whose source begins with ::ffff:0:0/96 is dropped."""
     before = "2000000000f0ffff 15000007dd860000 200000000800f0ff 1500000500000000 200000000c00f0ff 1500000300000000"
     dropping = "200000001000f0ff 15000001ffff0000 0600000000000000"
-    expected = f"{before} {dropping} {port_filter.program(1024, 37).hex(' ', 8)}"
-    assert port_filter.program(1024, 37, ipv6=True).hex(" ", 8) == expected
+    expected = f"{before} {dropping} {port_filter.build_program(1024, 37).hex(' ', 8)}"
+    assert port_filter.build_program(1024, 37, ipv6=True).hex(" ", 8) == expected
 
 
 def test_program_of_a_low_port() -> None:
     """One more: its own port is taken, too."""
-    assert port_filter.program(1024, 37).hex(" ", 8) == (
+    assert port_filter.build_program(1024, 37).hex(" ", 8) == (
         "2800000000000000 3500020000040000 1500010025000000 0600000000000000 0600000000000400"
     )
 

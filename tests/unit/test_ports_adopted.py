@@ -12,7 +12,7 @@ import pytest
 import pytest_twisted
 from twisted.internet.threads import deferToThread
 
-from echotime.ports.adopted import WrongDescriptor, adopted
+from echotime.ports.adopted import UnsuitableSocket, adopt_socket
 from echotime.ports.tcp import EchoPort
 from tests.unit.loopback import (
     Mirror,
@@ -71,8 +71,8 @@ def test_wrong_descriptor() -> None:
     ]
     descriptors = open_descriptors()
     for make, kind, reason in made:
-        with make() as given, pytest.raises(WrongDescriptor, match=reason):
-            adopted(given.fileno(), kind)
-    with pytest.raises(WrongDescriptor, match="Bad file descriptor"):
-        adopted(10_000, socket.SOCK_STREAM)
+        with make() as given, pytest.raises(UnsuitableSocket, match=reason):
+            adopt_socket(given.fileno(), kind)
+    with pytest.raises(UnsuitableSocket, match="Bad file descriptor"):
+        adopt_socket(10_000, socket.SOCK_STREAM)
     assert open_descriptors() == descriptors

@@ -47,7 +47,7 @@ def outcome(port_class: type[TimePort], apart: set[int], interface: str, *, aske
     class Some(Short):
         pass
 
-    Some.apart = frozenset(apart)
+    Some.per_datagram_lengths = frozenset(apart)
     answers: list[Any] = []
     with contextlib.ExitStack() as stack:
         port = stack.enter_context(listening(Served(port_class, Some, 0), interface, *asked))

@@ -10,9 +10,9 @@ import pytest
 from twisted.logger import LogEvent
 from twisted.python.failure import Failure
 
-from echotime.daemon.listeners import Listener
-from echotime.daemon.settings import Address
-from echotime.ports.owned import ShutDown
+from echotime.daemon.listeners import ListenerService
+from echotime.daemon.settings import ListenAddress
+from echotime.ports.owned import SocketShutDown
 from echotime.ports.tcp import EchoPort
 from tests.unit.loopback import SERVED
 from tests.unit.noting import Notes
@@ -70,7 +70,7 @@ def test_lost_after_a_stop(owner: Owner) -> None:
     owner.port.startListening()
     owner.shut(socket.SHUT_RDWR)
     owner.reactor.step(5)
-    assert [each.type for each in owner.told] == [ShutDown]
+    assert [each.type for each in owner.told] == [SocketShutDown]
 
 
 @pytest.mark.parametrize("how", [socket.SHUT_RD, socket.SHUT_RDWR])
@@ -79,7 +79,7 @@ def test_shut_down(owner: Owner, how: int) -> None:
     owner.shut(how)
     owner.reactor.until(lambda: owner.told)
     owner.reactor.step(5)
-    assert [each.type for each in owner.told] == [ShutDown]
+    assert [each.type for each in owner.told] == [SocketShutDown]
     assert not owner.port.connected
     assert owner.reactor.getReaders() == [owner.reactor.waker]
 
@@ -88,7 +88,9 @@ def test_shut_down_for_sending(owner: Owner) -> None:
     """A UDP port that cannot answer any more is lost; a listener does not send."""
     owner.shut(socket.SHUT_WR)
     owner.visit()
-    assert [each.type for each in owner.told] == ([ShutDown] if owner.port.socketType == socket.SOCK_DGRAM else [])
+    assert [each.type for each in owner.told] == (
+        [SocketShutDown] if owner.port.socketType == socket.SOCK_DGRAM else []
+    )
 
 
 def test_any_error(owner: Owner, clean_reactor: list[LogEvent]) -> None:
@@ -115,7 +117,7 @@ def test_nobody_to_tell(owner: Owner) -> None:
 @pytest.mark.parametrize(
     ("why", "told"),
     [
-        (ShutDown(), "another process shut the socket down"),
+        (SocketShutDown(), "another process shut the socket down"),
         (MemoryError(), "MemoryError"),
         (OSError(5, "I/O error"), "OSError: [Errno 5] I/O error"),
     ],
@@ -126,8 +128,8 @@ def test_listener(owner: Owner, why: Exception, told: str) -> None:
     owner.port.stopListening()
     owner.reactor.step(2)
     reasons: list[str] = []
-    listener = Listener("tcp", Address("127.0.0.1", 0), owner.port, reasons.append)
+    listener = ListenerService("tcp", ListenAddress("127.0.0.1", 0), owner.port, reasons.append)
     listener.startService()
-    name = listener.where
+    name = listener.label
     owner.port.connectionLost(Failure(why))
     assert reasons == [f"{name} is lost: {told}"]

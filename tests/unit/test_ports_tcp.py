@@ -10,8 +10,8 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.threads import deferToThread
 
 from echotime.ports.tcp import EchoPort
-from echotime.sockopt.apply import OptionFailed
-from echotime.sockopt.tcp_info import tcp_info
+from echotime.sockopt.apply import OptionError
+from echotime.sockopt.tcp_info import read_tcp_info
 from tests.unit.loopback import (
     Mirror,
     Portable,
@@ -28,7 +28,9 @@ from tests.unit.loopback import (
 async def test_messages_have_at_most_4096_bytes(started: Started) -> None:
     """An accepted connection is read 4096 bytes at a time, and has its options."""
     factory = SizesFactory(100_000)
-    port = started(EchoPort(0, factory, interface="127.0.0.1", asked=options("SO_PRIORITY=5", "tcp:SO_KEEPALIVE=on")))
+    port = started(
+        EchoPort(0, factory, interface="127.0.0.1", sockopts=options("SO_PRIORITY=5", "tcp:SO_KEEPALIVE=on"))
+    )
     client = deferToThread(deliver, ("127.0.0.1", port.getHost().port), bytes(100_000))
     await factory.done
     handle = factory.connection.getHandle()
@@ -45,7 +47,7 @@ async def test_what_fails_on_connections_is_left_out(started: Started) -> None:
     """An option that the listener takes and connections refuse does not keep clients out."""
     factory = SizesFactory(2)
     # TCP_FASTOPEN_NO_COOKIE, which has no row: EINVAL on an accepted connection
-    port = started(EchoPort(0, factory, interface="127.0.0.1", asked=options("6:34=1")))
+    port = started(EchoPort(0, factory, interface="127.0.0.1", sockopts=options("6:34=1")))
     client = deferToThread(deliver, ("127.0.0.1", port.getHost().port), b"hi")
     await factory.done
     assert port.again == []
@@ -60,14 +62,14 @@ async def test_tcp_defaults(started: Started) -> None:
     assert (get(port.socket, "SO_REUSEADDR"), get(port.socket, "TCP_NODELAY")) == (1, 1)
     assert get(port.socket, "IPV6_V6ONLY") == 0
     asked = options("TCP_NODELAY=off", "SO_REUSEADDR=off", "IPV6_V6ONLY=on", "udp:IP_TTL=9", "SO_BROADCAST=on")
-    other = started(EchoPort(0, SizesFactory(1), interface="::", asked=asked))
+    other = started(EchoPort(0, SizesFactory(1), interface="::", sockopts=asked))
     assert (get(other.socket, "SO_REUSEADDR"), get(other.socket, "TCP_NODELAY")) == (0, 0)
     assert get(other.socket, "IPV6_V6ONLY") == 1
     assert [str(each.asked) for each in other.readings()] == ["SO_REUSEADDR=off", "IPV6_V6ONLY=on", "TCP_NODELAY=off"]
 
 
 @pytest.mark.parametrize("make", [EchoPort, Portable])
-@pytest.mark.parametrize(("text", "error"), [("SO_BINDTODEVICE=none0", OptionFailed), ("IP_TTL=9", CannotListenError)])
+@pytest.mark.parametrize(("text", "error"), [("SO_BINDTODEVICE=none0", OptionError), ("IP_TTL=9", CannotListenError)])
 def test_failed_start_leaves_nothing(make: Any, text: str, error: type[Exception]) -> None:
     """A port whose option or bind fails raises, and keeps no descriptor."""
     descriptors = open_descriptors()
@@ -81,7 +83,7 @@ def test_failed_start_leaves_nothing(make: Any, text: str, error: type[Exception
 async def test_change(started: Started) -> None:
     """An option that is changed on a live port is read back, and holds for connections to come."""
     factory = SizesFactory(2)
-    port = started(EchoPort(0, factory, interface="127.0.0.1", asked=options("SO_PRIORITY=2")))
+    port = started(EchoPort(0, factory, interface="127.0.0.1", sockopts=options("SO_PRIORITY=2")))
     (keepalive, priority) = options("SO_KEEPALIVE=on", "SO_PRIORITY=4")
     assert str(port.change(keepalive)) == "SO_KEEPALIVE asked on, effective on"
     port.change(priority)
@@ -101,6 +103,6 @@ async def test_change(started: Started) -> None:
 async def test_listen_again(started: Started) -> None:
     """How many connections may wait is changed while it listens."""
     port = started(EchoPort(0, SizesFactory(1), interface="127.0.0.1", backlog=7))
-    assert tcp_info(port.socket).limit == 7
+    assert read_tcp_info(port.socket).accept_queue_limit == 7
     port.listen_again(9)
-    assert (tcp_info(port.socket).limit, port.backlog) == (9, 9)
+    assert (read_tcp_info(port.socket).accept_queue_limit, port.backlog) == (9, 9)

@@ -12,10 +12,10 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 
-from echotime.daemon.listeners import Listener
-from echotime.daemon.settings import Address
-from echotime.ports.asked_address import Sender
-from echotime.ports.owned import ShutDown
+from echotime.daemon.listeners import ListenerService
+from echotime.daemon.settings import ListenAddress
+from echotime.ports.asked_address import SourceAddress
+from echotime.ports.owned import SocketShutDown
 from echotime.sockopt import meminfo
 from tests.hostile.forging import port_unreachable
 from tests.unit.asking import listening
@@ -99,9 +99,11 @@ def test_multicast_is_no_source() -> None:
     """An answer to a multicast address leaves from the route's; one to a link-local address keeps its link."""
     level, kind = socket.IPPROTO_IPV6, 50
     group, local = bytes.fromhex("ff02" + "0" * 28), bytes.fromhex("fe80" + "0" * 28)
-    assert Sender.of(("::1", 7), [(level, kind, group + b"\1\0\0\0")]).control == ()
-    assert Sender.of(("::1", 7), [(level, kind, local + b"\1\0\0\0")]).control == ((level, kind, local + b"\1\0\0\0"),)
-    assert Sender.of(("::1", 7), [(socket.SOL_SOCKET, 29, b"")]) == ("::1", 7)
+    assert SourceAddress.from_recvmsg(("::1", 7), [(level, kind, group + b"\1\0\0\0")]).ancillary == ()
+    assert SourceAddress.from_recvmsg(("::1", 7), [(level, kind, local + b"\1\0\0\0")]).ancillary == (
+        (level, kind, local + b"\1\0\0\0"),
+    )
+    assert SourceAddress.from_recvmsg(("::1", 7), [(socket.SOL_SOCKET, 29, b"")]) == ("::1", 7)
 
 
 @pytest_twisted.ensureDeferred
@@ -122,7 +124,7 @@ async def test_one_call_does_bounded_work(started: Started, served: Served) -> N
 async def test_dropped(started: Started, served: Served) -> None:
     """What finds the receive buffer full is counted, and an operator and the log are told."""
     port = started(served.on(asked=options("SO_RCVBUF=0")))
-    listener = Listener("udp", Address("127.0.0.1", 0), port)
+    listener = ListenerService("udp", ListenAddress("127.0.0.1", 0), port)
     assert (port.dropped, listener.errors()) == (0, {})
     port.stopReading()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
@@ -139,7 +141,7 @@ async def test_dropped_where_nobody_counts(started: Started, served: Served, mon
     """A kernel before 4.12 does not tell what it dropped, which must not keep a daemon from stopping."""
     monkeypatch.setattr(meminfo, "NUMBER", 9999)
     port = started(served.on())
-    assert Listener("udp", Address("127.0.0.1", 0), port).errors() == {}
+    assert ListenerService("udp", ListenAddress("127.0.0.1", 0), port).errors() == {}
 
 
 @pytest_twisted.ensureDeferred
@@ -201,5 +203,5 @@ async def test_socket_shut_down_by_another(served: Served, how: int) -> None:
         port.stopReading()
         with pytest.raises(OSError, match="not connected"):
             given.shutdown(how)
-        assert isinstance(port.doRead(), ShutDown)
+        assert isinstance(port.doRead(), SocketShutDown)
         await port.stopListening()

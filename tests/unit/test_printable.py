@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from echotime.wire.printable import columns, escape, shown, shown_as, unescape
+from echotime.wire.printable import display_width, escape, preview, preview_decoded, unescape
 
 PRINTABLE = re.compile(r"[ -~]*")
 
@@ -32,7 +32,7 @@ def test_names() -> None:
 @given(st.binary(), st.integers(0, 20))
 def test_cut(data: bytes, limit: int) -> None:
     """What is cut says so, and nothing that a peer sends can look as if it had been cut."""
-    text = shown(data, limit)
+    text = preview(data, limit)
     assert PRINTABLE.fullmatch(text)
     if len(data) > limit:
         assert text == escape(data[:limit]) + f"\\... (first {limit} of {len(data)} bytes)"
@@ -73,14 +73,14 @@ def test_no_escape(text: str) -> None:
 )
 def test_shown_as(data: bytes, encoding: str, text: str) -> None:
     """Characters are themselves, all else is escaped, and bytes can be told from backslashes."""
-    assert shown_as(data, 100, encoding) == text
+    assert preview_decoded(data, 100, encoding) == text
 
 
 def test_shown_as_cut() -> None:
     """What is cut is marked as cut, never within a character; the whole size is told where only a part is there."""
-    assert shown_as("你好".encode(), 4, "utf-8") == r"你\... (first 4 of 6 bytes)"
-    assert shown_as(b"abc", 2, "utf-8", 4000) == r"ab\... (first 2 of 4000 bytes)"
-    assert shown_as(b"abc", 3, "utf-8", 3) == "abc"
+    assert preview_decoded("你好".encode(), 4, "utf-8") == r"你\... (first 4 of 6 bytes)"
+    assert preview_decoded(b"abc", 2, "utf-8", 4000) == r"ab\... (first 2 of 4000 bytes)"
+    assert preview_decoded(b"abc", 3, "utf-8", 3) == "abc"
 
 
 @given(
@@ -88,10 +88,10 @@ def test_shown_as_cut() -> None:
 )
 def test_shown_as_is_harmless(data: bytes, encoding: str) -> None:
     """Whatever the bytes and the encoding: one line of printable characters."""
-    text = shown_as(data, 30, encoding)
+    text = preview_decoded(data, 30, encoding)
     assert text.isprintable()
 
 
 def test_columns() -> None:
     """A Chinese character takes two columns."""
-    assert columns("a你b") == 4
+    assert display_width("a你b") == 4

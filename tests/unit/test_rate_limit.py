@@ -17,7 +17,7 @@ NEVER, ALWAYS = 0.99, 0.0
 def limit(rate: int, clock: Clock, *chances: float, most: int = 100) -> RateLimit:
     """With these chances, over and over."""
     chance = cycle(chances or [NEVER])
-    return RateLimit(rate, clock.seconds, exempt=is_loopback, chance=lambda: next(chance), most=most)
+    return RateLimit(rate, clock.seconds, exempt=is_loopback, uniform=lambda: next(chance), max_sources=most)
 
 
 def answered(limit: RateLimit, host: str, number: int) -> int:
@@ -91,11 +91,11 @@ def test_together(hosts: Mapping[str, int]) -> None:
     one = limit(10, clock)
     number = sum(hosts.values())
     answered(one, "192.0.2.9", 10)
-    assert one.room_for(number, lambda: hosts)
-    assert one.room_for(2, lambda: {"192.0.2.1": 2})
-    assert not one.room_for(8, lambda: {"192.0.2.1": 8, "192.0.2.3": 1})
-    assert one.room_for(10, lambda: {"192.0.2.3": 10}), "nothing was taken of those that were refused"
-    assert one.room_for(1000, lambda: {"127.0.0.1": 1000})
+    assert one.allow_batch(number, lambda: hosts)
+    assert one.allow_batch(2, lambda: {"192.0.2.1": 2})
+    assert not one.allow_batch(8, lambda: {"192.0.2.1": 8, "192.0.2.3": 1})
+    assert one.allow_batch(10, lambda: {"192.0.2.3": 10}), "nothing was taken of those that were refused"
+    assert one.allow_batch(1000, lambda: {"127.0.0.1": 1000})
 
 
 def test_nobody_is_asked_for_where_it_is_quiet() -> None:
@@ -107,7 +107,7 @@ def test_nobody_is_asked_for_where_it_is_quiet() -> None:
     clock = Clock()
     one = limit(10, clock)
     for _ in range(5):
-        assert one.room_for(10, asked)
+        assert one.allow_batch(10, asked)
         clock.advance(1)
 
 

@@ -11,11 +11,11 @@ from twisted.internet.task import Clock
 from twisted.logger import LogEvent
 from twisted.python.usage import UsageError
 
-from echotime.daemon.live import Outcome
-from echotime.daemon.reload import SLICE, Reload
+from echotime.daemon.live import ReloadResult
+from echotime.daemon.reload import MAX_SLICE, ReloadService
 from echotime.daemon.settings import Settings
 
-STEP = SLICE / 4
+STEP = MAX_SLICE / 4
 """Seconds that each step of reading takes here."""
 TURN = 1e-6
 """Seconds that a turn of the reactor takes besides."""
@@ -31,9 +31,9 @@ def turning_clock() -> Any:
 
 
 class Bench:
-    """A Reload whose file takes some steps to read, on a clock; each step moves the clock by what it takes.
+    """A ReloadService whose file takes some steps to read, on a clock; each step moves the clock by what it takes.
 
-    It is the Live, too: `changes` has what it is asked to change. `told` has what the service manager is told.
+    It is the RuntimeConfig, too: `changes` has what it is asked to change. `told` has what the service manager is told.
     """
 
     def __init__(self) -> None:
@@ -45,7 +45,7 @@ class Bench:
         self.longest = 0.0
         self.changes: list[int] = []
         self.told: list[bool] = []
-        self.service = Reload(Settings(), self.read, self, self.clock, self.told.append)  # type: ignore[arg-type]
+        self.service = ReloadService(Settings(), self.read, self, self.clock, self.told.append)  # type: ignore[arg-type]
 
     def read(self) -> Generator[None, None, Settings]:
         """Read `backlog` at once, and then take time."""
@@ -58,10 +58,10 @@ class Bench:
             raise UsageError(self.fault)
         return settings
 
-    def change(self, old: Settings, new: Settings) -> Outcome:
-        """As Live."""
+    def change(self, old: Settings, new: Settings) -> ReloadResult:
+        """As RuntimeConfig."""
         self.changes.append(new.backlog)
-        return Outcome(new, ["backlog"], [])
+        return ReloadResult(new, ["backlog"], [])
 
     def turn(self) -> None:
         """Turn the reactor once, and note how long it is held."""
@@ -96,8 +96,8 @@ def test_slices(bench: Bench, steps: int) -> None:
     bench.steps = steps
     signal.raise_signal(signal.SIGHUP)
     assert (bench.told, bench.changes) == ([True], [])
-    assert bench.finish() > steps * STEP / SLICE / 2
-    assert bench.longest < SLICE + 2 * STEP
+    assert bench.finish() > steps * STEP / MAX_SLICE / 2
+    assert bench.longest < MAX_SLICE + 2 * STEP
     assert (bench.told, bench.changes) == ([True, False], [1])
 
 
@@ -168,7 +168,7 @@ def test_closed_steps(bench: Bench) -> None:
         finally:
             closed.append(True)
 
-    bench.service._read = read
+    bench.service._reparse = read
     bench.service.reload()
     bench.service.stopService()
     assert closed

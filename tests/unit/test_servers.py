@@ -11,12 +11,12 @@ from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublish
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import provider
 
-from echotime.servers.drain import TICK, Drain
+from echotime.servers.drain import QUIET_INTERVAL, Drain
 from echotime.servers.echo import EchoFactory, EchoProtocol
-from echotime.servers.line_limit import LineLimit
-from echotime.servers.replies import NoWords
+from echotime.servers.line_limit import LogRateLimiter
+from echotime.servers.replies import NoReply
 from echotime.servers.time import TimeProtocol
-from echotime.servers.traffic import CONNECTION_LINES, Counters, Traffic
+from echotime.servers.traffic import MAX_CONNECTION_LINES, ServiceCounters, TrafficLog
 from echotime.wire.timestamp import Epoch
 
 
@@ -37,7 +37,7 @@ class TimeTests(SynchronousTestCase):
     def answers(self, epoch: Epoch, *times: float) -> list[tuple[bytes, Any]]:
         """What is sent at these times of the clock."""
         clock = iter(times)
-        counters = Counters()
+        counters = ServiceCounters()
         protocol = TimeProtocol(lambda: next(clock), counters, epoch)
         sent = Sent()
         protocol.transport = sent  # type: ignore[assignment]
@@ -70,7 +70,7 @@ class LineLimitTests(SynchronousTestCase):
         """Two lines a second."""
         self.clock = Clock()
         self.reports: list[int] = []
-        self.limit = LineLimit(2, self.clock, self.reports.append)
+        self.limit = LogRateLimiter(2, self.clock, self.reports.append)
 
     def allowed(self, lines: int) -> int:
         """How many of so many lines are allowed now."""
@@ -132,11 +132,11 @@ class TrafficTests(SynchronousTestCase):
 
     def test_lines(self) -> None:
         """The lines of a session."""
-        traffic = Traffic(self.clock)
+        traffic = TrafficLog(self.clock)
         talker = Said(1, 8, 19)
-        traffic.began(talker)
-        traffic.message(talker, b"{hello}\n")
-        traffic.ended(talker, "client")
+        traffic.connection_opened(talker)
+        traffic.message_received(talker, b"{hello}\n")
+        traffic.connection_closed(talker, "client")
         self.assertEqual(
             self.lines,
             [
@@ -145,27 +145,27 @@ class TrafficTests(SynchronousTestCase):
                 "connection from peer:1 ended by client, 8 bytes in, 19 bytes out",
             ],
         )
-        self.assertEqual(traffic.counters, Counters(connections=1, messages=1, bytes_in=8, bytes_out=19))
+        self.assertEqual(traffic.counters, ServiceCounters(connections=1, messages=1, bytes_in=8, bytes_out=19))
 
     def test_silent(self) -> None:
         """A connection without a message is counted and not logged."""
-        traffic = Traffic(self.clock)
-        traffic.ended(Said(), "client")
+        traffic = TrafficLog(self.clock)
+        traffic.connection_closed(Said(), "client")
         self.assertEqual(self.lines, [])
-        self.assertEqual(traffic.counters, Counters(connections=1, silent=1))
+        self.assertEqual(traffic.counters, ServiceCounters(connections=1, silent=1))
 
     def test_left_out(self) -> None:
         """Both kinds of lines have their own limit and their own report."""
-        traffic = Traffic(self.clock, 3)
-        for _ in range(CONNECTION_LINES + 5):
-            traffic.began(Said())
-            traffic.message(Said(), b"m")
-        self.assertEqual(len(self.lines), CONNECTION_LINES + 3)
+        traffic = TrafficLog(self.clock, 3)
+        for _ in range(MAX_CONNECTION_LINES + 5):
+            traffic.connection_opened(Said())
+            traffic.message_received(Said(), b"m")
+        self.assertEqual(len(self.lines), MAX_CONNECTION_LINES + 3)
         traffic.flush()
         self.assertEqual(
             self.lines[-2:],
             [
-                f"message lines left out in the last second: {CONNECTION_LINES + 2}",
+                f"message lines left out in the last second: {MAX_CONNECTION_LINES + 2}",
                 "connection lines left out in the last second: 5",
             ],
         )
@@ -177,25 +177,25 @@ class FakeConnection:
     def __init__(self, factory: EchoFactory) -> None:
         self.factory = factory
         self.messages = 0
-        self.owes = False
+        self.has_pending_output = False
         self.closing = False
         self.done: list[str] = []
         factory.connections.add(self)  # type: ignore[arg-type]
 
-    def close(self, by: str) -> None:
+    def close(self, reason: str) -> None:
         """An orderly end."""
-        self.done.append(f"closed by {by}")
+        self.done.append(f"closed by {reason}")
         self.end()
 
-    def reset(self, by: str) -> None:
+    def reset(self, reason: str) -> None:
         """A reset."""
-        self.done.append(by)
+        self.done.append(reason)
         self.end()
 
     def end(self) -> None:
         """The connection is over."""
         self.factory.connections.discard(self)
-        self.factory.ended()
+        self.factory.notify_if_empty()
 
 
 class DrainTests(SynchronousTestCase):
@@ -204,12 +204,12 @@ class DrainTests(SynchronousTestCase):
     def setUp(self) -> None:
         """Five seconds for the connections of a factory."""
         self.clock = Clock()
-        self.factory = EchoFactory(NoWords(), Traffic(self.clock))
+        self.factory = EchoFactory(NoReply(), TrafficLog(self.clock))
         self.drain = Drain(self.factory, self.clock, 5)
 
     def ticks(self, number: int) -> None:
         """Let so many ticks pass."""
-        self.clock.pump([TICK] * number)
+        self.clock.pump([QUIET_INTERVAL] * number)
 
     def test_nothing_open(self) -> None:
         """Without connections it is over at once, leaving nothing in the reactor."""
@@ -240,11 +240,11 @@ class DrainTests(SynchronousTestCase):
     def test_owed(self) -> None:
         """A connection that is owed something is waited for, and then closed."""
         connection = FakeConnection(self.factory)
-        connection.owes = True
+        connection.has_pending_output = True
         ended = self.drain.start()
         self.ticks(15)
         self.assertNoResult(ended)
-        connection.owes = False
+        connection.has_pending_output = False
         self.ticks(1)
         self.assertEqual(connection.done, [], "it was not read from yet, so what it sent is unknown")
         self.ticks(1)
@@ -262,7 +262,7 @@ class DrainTests(SynchronousTestCase):
     def assert_reset(self, act: Callable[[], object]) -> None:
         """What is still owed something is reset by an act, and the drain is over."""
         connection = FakeConnection(self.factory)
-        connection.owes = True
+        connection.has_pending_output = True
         ended = self.drain.start()
         act()
         self.assertEqual(connection.done, ["server's reset"])
@@ -275,13 +275,13 @@ class DrainTests(SynchronousTestCase):
 
     def test_end_now(self) -> None:
         """end_now does not wait for the deadline."""
-        self.assert_reset(self.drain.end_now)
+        self.assert_reset(self.drain.abort)
 
     def test_end_now_before_start(self) -> None:
         """A second signal that comes before the drain has begun leaves it no time."""
         connection = FakeConnection(self.factory)
-        connection.owes = True
-        self.drain.end_now()
+        connection.has_pending_output = True
+        self.drain.abort()
         self.assertEqual(connection.done, [])
         ended = self.drain.start()
         self.clock.advance(0)

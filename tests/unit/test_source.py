@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from echotime.servers.source import is_loopback, source
+from echotime.servers.source import is_loopback, source_key
 
 
 @pytest.mark.parametrize(
@@ -24,13 +24,13 @@ from echotime.servers.source import is_loopback, source
 )
 def test_source(host: str, expected: str) -> None:
     """An IPv4 address, and an IPv6 network of 64 bits; on one's own link the address."""
-    assert source(host) == expected
+    assert source_key(host) == expected
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "::ffff:0.0.0.0", "64:ff9b::7f00:1", "::127.0.0.1", "2002:7f00:1::"])
 def test_not_loopback(host: str) -> None:
     """The unspecified address is not, nor an address of elsewhere that holds 127.0.0.1."""
-    assert not is_loopback(source(host))
+    assert not is_loopback(source_key(host))
 
 
 def test_loopback() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from echotime.daemon import stopping
-from echotime.daemon.stopping import GRACE, Stopping
+from echotime.daemon.stopping import GRACE_PERIOD, ShutdownController
 
 _DRAIN = 7
 
@@ -64,20 +64,20 @@ def process(monkeypatch: pytest.MonkeyPatch) -> Process:
     """One."""
     found = Process()
     monkeypatch.setattr(stopping, "signal", found)
-    monkeypatch.setattr(stopping, "watch_memory", lambda over, reactor: None)
-    monkeypatch.setattr(stopping, "run_failed", found.noted.append)
+    monkeypatch.setattr(stopping, "call_on_memory_error", lambda callback, reactor: None)
+    monkeypatch.setattr(stopping, "report_runtime_failure", found.noted.append)
     return found
 
 
 @pytest.fixture
-def ends(process: Process) -> Stopping:
+def ends(process: Process) -> ShutdownController:
     """What stops it, and notes when it ends at once."""
-    found = Stopping(process, _DRAIN)
+    found = ShutdownController(process, _DRAIN)
     found.on_second_signal(lambda: process.noted.append("ended"))
     return found
 
 
-def test_two_signals(process: Process, ends: Stopping) -> None:
+def test_two_signals(process: Process, ends: ShutdownController) -> None:
     """The first is Twisted's, all others end at once."""
     process.arrive(signal.SIGTERM)
     assert process.noted == ["stopped by a signal"]
@@ -86,40 +86,40 @@ def test_two_signals(process: Process, ends: Stopping) -> None:
     assert process.noted == ["stopped by a signal", "ended", "ended"]
 
 
-def test_a_signal_within_another(process: Process, ends: Stopping) -> None:
+def test_a_signal_within_another(process: Process, ends: ShutdownController) -> None:
     """One that comes while the first is being handled is a second one."""
     process.meanwhile = lambda: process.arrive(signal.SIGINT)
     process.arrive(signal.SIGTERM)
     assert process.noted == ["ended", "stopped by a signal"]
 
 
-def test_failures(process: Process, ends: Stopping) -> None:
+def test_failures(process: Process, ends: ShutdownController) -> None:
     """A failure stops it, once, in time, and is told once; a signal after it is a second one."""
-    ends.failed("why")
-    ends.failed("another")
+    ends.fail("why")
+    ends.fail("another")
     assert process.noted == ["why", "stopped"]
-    assert process.timers[signal.ITIMER_REAL] == GRACE + _DRAIN
+    assert process.timers[signal.ITIMER_REAL] == GRACE_PERIOD + _DRAIN
     process.arrive(signal.SIGTERM)
     assert process.noted == ["why", "stopped", "ended"]
 
 
-def test_failure_after_a_signal(process: Process, ends: Stopping) -> None:
+def test_failure_after_a_signal(process: Process, ends: ShutdownController) -> None:
     """It is told, and the stop goes on as it is."""
     process.arrive(signal.SIGTERM)
-    ends.failed("why")
+    ends.fail("why")
     assert process.noted == ["stopped by a signal", "why"]
 
 
-def test_at_once(process: Process, ends: Stopping) -> None:
+def test_at_once(process: Process, ends: ShutdownController) -> None:
     """A failure after which nothing may be waited for ends at once."""
-    ends.failed("why", at_once=True)
+    ends.fail("why", immediate=True)
     assert process.noted == ["why", "stopped", "ended"]
-    assert process.timers[signal.ITIMER_REAL] == GRACE
+    assert process.timers[signal.ITIMER_REAL] == GRACE_PERIOD
 
 
-def test_at_once_while_it_stops(process: Process, ends: Stopping) -> None:
+def test_at_once_while_it_stops(process: Process, ends: ShutdownController) -> None:
     """Also where a stop has begun."""
-    ends.failed("why")
-    ends.failed("worse", at_once=True)
+    ends.fail("why")
+    ends.fail("worse", immediate=True)
     assert process.noted == ["why", "stopped", "ended"]
-    assert process.timers[signal.ITIMER_REAL] == GRACE
+    assert process.timers[signal.ITIMER_REAL] == GRACE_PERIOD

@@ -14,13 +14,13 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from echotime.daemon.health import Finding, Verdict
-from echotime.daemon.notify import Notify, notifier, watchdog_seconds
-from echotime.daemon.supervision import STATUS_INTERVAL, Supervision
+from echotime.daemon.health import HealthStatus, ProbeResult
+from echotime.daemon.notify import SdNotifier, notifier_from_environ, watchdog_seconds
+from echotime.daemon.supervision import STATUS_INTERVAL, SystemdStatus
 
-WELL = Finding("TCP here", Verdict.ANSWERED)
-UNANSWERED = Finding("TCP here", Verdict.UNANSWERED, reason="reason")
-HUNG = Finding("TCP here", Verdict.HUNG, reason="reason")
+WELL = ProbeResult("TCP here", HealthStatus.ANSWERED)
+UNANSWERED = ProbeResult("TCP here", HealthStatus.UNANSWERED, reason="reason")
+HUNG = ProbeResult("TCP here", HealthStatus.HUNG, reason="reason")
 
 
 class NotifyTests(SynchronousTestCase):
@@ -34,9 +34,9 @@ class NotifyTests(SynchronousTestCase):
         sock.settimeout(5)
         return sock
 
-    def notifier(self, environment: dict[str, str]) -> Notify:
+    def notifier(self, environment: dict[str, str]) -> SdNotifier:
         """What tells it."""
-        made = notifier(environment)
+        made = notifier_from_environ(environment)
         assert made is not None
         self.addCleanup(made.close)
         return made
@@ -61,8 +61,8 @@ class NotifyTests(SynchronousTestCase):
 
     def test_nobody(self) -> None:
         """Nobody asked, or in a way that is not known; or whoever did is gone, or does not read."""
-        self.assertIsNone(notifier({}))
-        self.assertIsNone(notifier({"NOTIFY_SOCKET": "vsock:2:1234"}))
+        self.assertIsNone(notifier_from_environ({}))
+        self.assertIsNone(notifier_from_environ({"NOTIFY_SOCKET": "vsock:2:1234"}))
         notify = self.notifier({"NOTIFY_SOCKET": f"@echotime-{secrets.token_hex(8)}"})
         self.assertFalse(notify("READY=1"))
         name = f"echotime-{secrets.token_hex(8)}"
@@ -141,10 +141,10 @@ class SupervisionTests(SynchronousTestCase):
         self.health = Health()
         self.status = "well"
 
-    def supervision(self, watchdog: float | None = None) -> Supervision:
+    def supervision(self, watchdog: float | None = None) -> SystemdStatus:
         """One that serves."""
-        made = Supervision(self.notify, lambda: self.status, self.health, self.clock, watchdog)  # type: ignore[arg-type]
-        made.serving()
+        made = SystemdStatus(self.notify, lambda: self.status, self.health, self.clock, watchdog)  # type: ignore[arg-type]
+        made.notify_ready()
         return made
 
     def notify(self, state: str) -> bool:
@@ -173,19 +173,19 @@ class SupervisionTests(SynchronousTestCase):
         self.clock.advance(0)
         self.told.clear()
         self.status = "stopping"
-        supervised.stopping()
+        supervised.notify_stopping()
         self.assertEqual(self.told, ["STOPPING=1", "STATUS=stopping", "EXTEND_TIMEOUT_USEC=15000000"])
         self.clock.pump([1] * 12)
         self.assertEqual(self.told[3:], ["STATUS=stopping", "EXTEND_TIMEOUT_USEC=15000000"] * 2)
-        supervised.over()
+        supervised.close()
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_stop_before_ready(self) -> None:
         """A stop may come before the reactor runs; ready is not told after that."""
         supervised = self.supervision(20)
-        supervised.stopping()
+        supervised.notify_stopping()
         self.clock.advance(0)
-        supervised.over()
+        supervised.close()
         self.assertNotIn("READY=1", self.told)
         self.assertEqual((self.clock.getDelayedCalls(), self.health.asked), ([], []))
 
@@ -242,8 +242,8 @@ class SupervisionTests(SynchronousTestCase):
         supervised = self.supervision(8)
         self.clock.pump([1] * 20)
         self.assertEqual((self.pings(), len(self.health.asked)), (0, 1))
-        supervised.stopping()
-        supervised.over()
+        supervised.notify_stopping()
+        supervised.close()
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_failed_check(self) -> None:

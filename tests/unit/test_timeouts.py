@@ -10,9 +10,9 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from echotime.servers.echo import EchoFactory, EchoProtocol
-from echotime.servers.replies import IReplySource, NoWords
-from echotime.servers.timeouts import Timeouts, TimeoutWatch
-from echotime.servers.traffic import Traffic
+from echotime.servers.replies import IReplySource, NoReply
+from echotime.servers.timeouts import TimeoutMonitor, Timeouts
+from echotime.servers.traffic import TrafficLog
 from tests.unit.test_echo import Abortable, Asked
 
 PEER = IPv4Address("TCP", "127.0.0.1", 1945)
@@ -24,9 +24,9 @@ class TimeoutTests(SynchronousTestCase):
     def watched(self, timeouts: Timeouts, words: IReplySource | None = None) -> None:
         """A factory and one connection."""
         self.clock = Clock()
-        self.factory = EchoFactory(words or NoWords(), Traffic(self.clock, 0))
+        self.factory = EchoFactory(words or NoReply(), TrafficLog(self.clock, 0))
         self.counters = self.factory.traffic.counters
-        self.watch = TimeoutWatch(self.factory, self.clock, timeouts)
+        self.watch = TimeoutMonitor(self.factory, self.clock, timeouts)
         self.watch.start()
         self.one = self.another()
 
@@ -201,7 +201,7 @@ class TimeoutTests(SynchronousTestCase):
         at_once = self.clock.callLater
         self.patch(self.clock, "callLater", lambda seconds, *call: at_once(max(seconds, 0.9), *call))
         self.seconds(2)
-        self.assertTrue(self.watch._turns._tasks, "it is in the middle")
+        self.assertTrue(self.watch._cooperator._tasks, "it is in the middle")
         self.watch.stop()
         gc.collect()
         self.assertEqual(self.flushLoggedErrors(), [])

@@ -6,7 +6,7 @@ import json
 import os
 from gettext import gettext
 
-from echotime.sockopt.apply import OptionFailed, apply
+from echotime.sockopt.apply import OptionError, apply
 from echotime.sockopt.assignment import Assignment
 from echotime.sockopt.catalogue import CATALOGUE
 from echotime.sockopt.option import Option
@@ -25,7 +25,7 @@ def main() -> None:
     settable = [option for option in CATALOGUE if option.settable]
     free = {option.name: tried(option, option.example) for option in settable}
     privileged = {
-        option.name: tried(option, *filter(None, [option.privilege.before]), option.privilege.example)
+        option.name: tried(option, *filter(None, [option.privilege.initial]), option.privilege.example)
         for option in settable
         if option.privilege
     }
@@ -34,13 +34,13 @@ def main() -> None:
 
 def tried(option: Option, *texts: str) -> str:
     """Why the last of these values could not be set, after the others; empty if it could."""
-    *before, last = [Assignment(option, option.form.parse(text)) for text in texts]
+    *before, last = [Assignment(option, option.value_type.parse(text)) for text in texts]
     with Scratch(min(option.ip_versions)) as scratch:
         sock = scratch.open(option.transports[0])
         apply(sock, before)
         try:
             apply(sock, [last])
-        except OptionFailed as failed:
+        except OptionError as failed:
             return failed.reason
         return ""
 

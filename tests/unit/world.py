@@ -14,7 +14,7 @@ from typing import Any
 
 from twisted.internet import tcp
 
-from echotime.ports.reserve import RESERVE
+from echotime.ports.reserve import RESERVED_FD
 from echotime.ports.tcp import EchoPort
 from echotime.servers.drain import Drain
 from echotime.servers.replies import IReplySource
@@ -40,7 +40,7 @@ class World:
         self.words = words
         self.factory = Notes(words, reactor.clock, acknowledgement)
         asked = options(f"SO_SNDBUF={send_buffer}")
-        self.port: Any = EchoPort(0, self.factory, interface="127.0.0.1", asked=asked, reactor=reactor)
+        self.port: Any = EchoPort(0, self.factory, interface="127.0.0.1", sockopts=asked, reactor=reactor)
         self.port.startListening()
         self.clients: list[Client] = []
         self.interfered: set[int] = set()
@@ -156,7 +156,7 @@ class World:
 
         def idle() -> bool:
             return all(
-                one is None or one.owes or one.closing or one.ends or len(b"".join(one.came)) == each.sent
+                one is None or one.has_pending_output or one.closing or one.ends or len(b"".join(one.came)) == each.sent
                 for each in self.clients
                 if not each.gone
                 for one in [self.factory.made.get(each.number)]
@@ -244,7 +244,7 @@ def nothing_left() -> Iterator[None]:
     """No descriptor stays open."""
     # those that the first port opens for all, Twisted's and ours
     tcp._reservedFD.reserve()
-    RESERVE.keep()
+    RESERVED_FD.acquire()
     before = open_descriptors()
     yield
     assert open_descriptors() == before

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from echotime.sockopt.forms import N_, Choice, Integer
-from echotime.sockopt.option import TCP, Altered, Danger, Elsewhere, Moment, OnAccept, Option, Place, Readable
-from echotime.sockopt.rows.parts import Every, ipv4_option, ipv6_option, tcp_option
-from echotime.sockopt.structures import Structure
+from echotime.sockopt.option import (
+    TCP,
+    Aliases,
+    Hazard,
+    OnAccept,
+    Option,
+    Readable,
+    ReadBackNote,
+    SetDeadline,
+    SocketRole,
+)
+from echotime.sockopt.rows.parts import AnyValue, ipv4_option, ipv6_option, tcp_option
+from echotime.sockopt.structures import ReadOnlyStruct
 
 TITLE = N_("Incoming connections")
 INTRODUCTION = "What happens between a client's SYN and accept. How many may wait is listen's backlog, not an option."
 
 _GTSM_USE = "255 admits direct neighbours only, and of them those that send with 255; most send 64 (RFC 5082)."
-_GTSM_TRAP = "It holds for TCP alone; a UDP socket takes it and receives everything."
+_GTSM_CAVEAT = "It holds for TCP alone; a UDP socket takes it and receives everything."
 
 ROWS: tuple[Option, ...] = (
     tcp_option(
@@ -20,13 +30,13 @@ ROWS: tuple[Option, ...] = (
         Integer(0, 32767, "seconds"),
         meaning="Report a connection only when its first bytes are here, or this time has passed.",
         use="Where clients speak first, and connections without a word are not worth a wakeup.",
-        trap="A probe that connects and sends nothing is accepted only after the time: no use for checks that take a "
+        caveat="A probe that connects and sends nothing is accepted only after the time: no use for checks that take a "
         "connection for health, or for servers that greet.",
         example="5s",
-        moment=Moment.BEFORE_CONNECTION,
+        set_deadline=SetDeadline.BEFORE_CONNECTION,
         on_accept=OnAccept.LISTENER_ONLY,
-        altered=Altered("the kernel rounds it to a whole number of SYN-ACK retransmissions", example="5s"),
-        elsewhere=Elsewhere("DeferAcceptSec=", "tcp-defer-accept"),
+        read_back_note=ReadBackNote("the kernel rounds it to a whole number of SYN-ACK retransmissions", example="5s"),
+        aliases=Aliases("DeferAcceptSec=", "tcp-defer-accept"),
     ),
     tcp_option(
         "TCP_FASTOPEN",
@@ -34,11 +44,11 @@ ROWS: tuple[Option, ...] = (
         Integer(0, 2**31 - 1),
         meaning="How many connections may bring data with their SYN before the handshake is done; 0: none (RFC 7413).",
         use="To save returning clients a round trip.",
-        trap="Nothing comes of it unless net.ipv4.tcp_fastopen allows servers (value 2).",
+        caveat="Nothing comes of it unless net.ipv4.tcp_fastopen allows servers (value 2).",
         example="5",
-        places=(Place.LISTENER,),
+        roles=(SocketRole.LISTENER,),
         on_accept=OnAccept.LISTENER_ONLY,
-        altered=Altered("net.core.somaxconn bounds it", example="2000000000"),
+        read_back_note=ReadBackNote("net.core.somaxconn bounds it", example="2000000000"),
     ),
     tcp_option(
         "TCP_SYNCNT",
@@ -46,11 +56,11 @@ ROWS: tuple[Option, ...] = (
         Integer(1, 127),
         meaning="How long connect tries, in SYNs sent again at doubling intervals; on a listener SYN-ACKs.",
         use="To learn sooner that nobody answers: 1 is three seconds, 2 seven, 6, the default, two minutes.",
-        trap="Since Linux 6.5 more SYNs go out in that time, as the first come every second "
+        caveat="Since Linux 6.5 more SYNs go out in that time, as the first come every second "
         "(net.ipv4.tcp_syn_linear_timeouts).",
         example="3",
-        moment=Moment.BEFORE_CONNECTION,
-        elsewhere=Elsewhere(socat="tcp-syncnt"),
+        set_deadline=SetDeadline.BEFORE_CONNECTION,
+        aliases=Aliases(socat="tcp-syncnt"),
     ),
     tcp_option(
         "TCP_MAXSEG",
@@ -58,13 +68,13 @@ ROWS: tuple[Option, ...] = (
         Integer(88, 32767, "bytes", {"default": 0}),
         meaning="The largest segment offered to the peer, and sent to it.",
         use="Behind a tunnel whose path MTU discovery is broken.",
-        trap="On a connection that is established it is taken, and nothing comes of it. What both sides' TCP options "
+        caveat="On a connection that is established it is taken, and nothing comes of it. What both sides' TCP options "
         "take comes off: 12 bytes for time stamps.",
         example="1000",
-        moment=Moment.BEFORE_CONNECTION,
+        set_deadline=SetDeadline.BEFORE_CONNECTION,
         on_accept=OnAccept.REDUCED,
-        altered=Altered("the default reads back as 536 until there is a connection", example="default"),
-        elsewhere=Elsewhere(socat="tcp-maxseg"),
+        read_back_note=ReadBackNote("the default reads back as 536 until there is a connection", example="default"),
+        aliases=Aliases(socat="tcp-maxseg"),
     ),
     ipv4_option(
         "IP_MINTTL",
@@ -73,9 +83,9 @@ ROWS: tuple[Option, ...] = (
         TCP,
         meaning="Drop segments that arrive with a smaller time to live.",
         use=_GTSM_USE,
-        trap=_GTSM_TRAP,
+        caveat=_GTSM_CAVEAT,
         example="5",
-        danger=Danger(TCP, Every(but=(0,)), "clients whose packets arrive with less are not answered at all"),
+        hazard=Hazard(TCP, AnyValue(excluded=(0,)), "clients whose packets arrive with less are not answered at all"),
     ),
     ipv6_option(
         "IPV6_MINHOPCOUNT",
@@ -84,9 +94,9 @@ ROWS: tuple[Option, ...] = (
         TCP,
         meaning="IP_MINTTL for IPv6's hop limit.",
         use=_GTSM_USE,
-        trap=_GTSM_TRAP,
+        caveat=_GTSM_CAVEAT,
         example="5",
-        danger=Danger(TCP, Every(but=(0,)), "clients whose packets arrive with less are not answered at all"),
+        hazard=Hazard(TCP, AnyValue(excluded=(0,)), "clients whose packets arrive with less are not answered at all"),
     ),
     tcp_option(
         "TCP_SAVE_SYN",
@@ -94,14 +104,16 @@ ROWS: tuple[Option, ...] = (
         Choice({"off": 0, "on": 1, "link": 2}),
         meaning="Keep the headers of the client's SYN for TCP_SAVED_SYN; link: those of the link layer, too.",
         use="To see what a middlebox made of the handshake: TTL, window, MSS and TCP options as they arrived.",
-        trap="It is memory for each connection until it is read.",
-        moment=Moment.BEFORE_CONNECTION,
-        danger=Danger(TCP, Every(but=(0,)), "echotime does not read what is kept: some memory for each connection"),
+        caveat="It is memory for each connection until it is read.",
+        set_deadline=SetDeadline.BEFORE_CONNECTION,
+        hazard=Hazard(
+            TCP, AnyValue(excluded=(0,)), "echotime does not read what is kept: some memory for each connection"
+        ),
     ),
     tcp_option(
         "TCP_SAVED_SYN",
         28,
-        Structure(1024),
+        ReadOnlyStruct(1024),
         meaning="The headers of the client's SYN, where the listener had TCP_SAVE_SYN on.",
         settable=False,
         readable=Readable.ONCE,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from echotime.sockopt.forms import N_
-from echotime.sockopt.option import BOTH, UDP, Elsewhere, Option
-from echotime.sockopt.rows.parts import ERRORS_DANGER, ERRORS_TRAP, FLAG, ipv4_option, ipv6_option, socket_option
+from echotime.sockopt.option import BOTH, UDP, Aliases, Option
+from echotime.sockopt.rows.parts import FLAG, RECVERR_CAVEAT, RECVERR_HAZARD, ipv4_option, ipv6_option, socket_option
 
 TITLE = N_("What is told with each datagram")
 INTRODUCTION = (
@@ -12,11 +12,11 @@ INTRODUCTION = (
     "the error queue, and nothing else."
 )
 
-_STAMP = "now minus it is how long the datagram waited for us"
+_TIMESTAMP_USE = "now minus it is how long the datagram waited for us"
 _PKTINFO_USE = "On wildcard addresses: only so does an answer leave from the address that was asked."
 _HOPS_USE = "To see how many hops away a sender is."
 _TOS_USE = "To see whether the network re-marks."
-_ERRORS_USE = "To hear of peers that are gone, without a connected socket each."
+_RECVERR_USE = "To hear of peers that are gone, without a connected socket each."
 
 ROWS: tuple[Option, ...] = (
     ipv4_option(
@@ -26,8 +26,8 @@ ROWS: tuple[Option, ...] = (
         UDP,
         meaning="Deliver with each datagram the address it was sent to.",
         use=_PKTINFO_USE,
-        trap="Without it an answer leaves from an address of the route's choice. The daemon has it on there.",
-        elsewhere=Elsewhere("PassPacketInfo=", "ip-pktinfo"),
+        caveat="Without it an answer leaves from an address of the route's choice. The daemon has it on there.",
+        aliases=Aliases("PassPacketInfo=", "ip-pktinfo"),
     ),
     ipv6_option(
         "IPV6_RECVPKTINFO",
@@ -36,8 +36,8 @@ ROWS: tuple[Option, ...] = (
         UDP,
         meaning="IP_PKTINFO for IPv6.",
         use=_PKTINFO_USE,
-        trap="Without it an answer leaves from an address of the route's choice. The daemon has it on there.",
-        elsewhere=Elsewhere("PassPacketInfo=", "ipv6-recvpktinfo"),
+        caveat="Without it an answer leaves from an address of the route's choice. The daemon has it on there.",
+        aliases=Aliases("PassPacketInfo=", "ipv6-recvpktinfo"),
     ),
     ipv4_option(
         "IP_RECVTTL",
@@ -46,8 +46,8 @@ ROWS: tuple[Option, ...] = (
         UDP,
         meaning="Deliver the time to live each datagram arrived with.",
         use=_HOPS_USE,
-        trap="What the sender began with is a guess: 64, 128 or 255.",
-        elsewhere=Elsewhere(socat="ip-recvttl"),
+        caveat="What the sender began with is a guess: 64, 128 or 255.",
+        aliases=Aliases(socat="ip-recvttl"),
     ),
     ipv6_option(
         "IPV6_RECVHOPLIMIT",
@@ -56,8 +56,8 @@ ROWS: tuple[Option, ...] = (
         UDP,
         meaning="Deliver the hop limit each datagram arrived with.",
         use=_HOPS_USE,
-        trap="What the sender began with is a guess: 64, 128 or 255.",
-        elsewhere=Elsewhere(socat="ipv6-recvhoplimit"),
+        caveat="What the sender began with is a guess: 64, 128 or 255.",
+        aliases=Aliases(socat="ipv6-recvhoplimit"),
     ),
     ipv4_option(
         "IP_RECVTOS",
@@ -66,7 +66,7 @@ ROWS: tuple[Option, ...] = (
         UDP,
         meaning="Deliver the DSCP and ECN byte each datagram arrived with.",
         use=_TOS_USE,
-        elsewhere=Elsewhere(socat="ip-recvtos"),
+        aliases=Aliases(socat="ip-recvtos"),
     ),
     ipv6_option(
         "IPV6_RECVTCLASS",
@@ -75,7 +75,7 @@ ROWS: tuple[Option, ...] = (
         UDP,
         meaning="Deliver the traffic class each datagram arrived with.",
         use=_TOS_USE,
-        elsewhere=Elsewhere(socat="ipv6-recvtclass"),
+        aliases=Aliases(socat="ipv6-recvtclass"),
     ),
     socket_option(
         "SO_TIMESTAMP",
@@ -83,9 +83,9 @@ ROWS: tuple[Option, ...] = (
         FLAG,
         BOTH,
         meaning="Deliver the time of receipt, in microseconds.",
-        use=f"To measure a server from inside: {_STAMP}.",
-        trap="SO_TIMESTAMPNS and this switch each other off.",
-        elsewhere=Elsewhere("Timestamping=us", "so-timestamp"),
+        use=f"To measure a server from inside: {_TIMESTAMP_USE}.",
+        caveat="SO_TIMESTAMPNS and this switch each other off.",
+        aliases=Aliases("Timestamping=us", "so-timestamp"),
     ),
     socket_option(
         "SO_TIMESTAMPNS",
@@ -93,9 +93,9 @@ ROWS: tuple[Option, ...] = (
         FLAG,
         BOTH,
         meaning="Deliver the time of receipt, in nanoseconds.",
-        use=f"To measure a server from inside: {_STAMP}.",
-        trap="SO_TIMESTAMP and this switch each other off.",
-        elsewhere=Elsewhere("Timestamping=ns"),
+        use=f"To measure a server from inside: {_TIMESTAMP_USE}.",
+        caveat="SO_TIMESTAMP and this switch each other off.",
+        aliases=Aliases("Timestamping=ns"),
     ),
     socket_option(
         "SO_RXQ_OVFL",
@@ -111,10 +111,10 @@ ROWS: tuple[Option, ...] = (
         FLAG,
         BOTH,
         meaning="Report ICMP errors at once, through the socket's error queue.",
-        use=_ERRORS_USE,
-        trap=ERRORS_TRAP,
-        danger=ERRORS_DANGER,
-        elsewhere=Elsewhere(socat="ip-recverr"),
+        use=_RECVERR_USE,
+        caveat=RECVERR_CAVEAT,
+        hazard=RECVERR_HAZARD,
+        aliases=Aliases(socat="ip-recverr"),
     ),
     ipv6_option(
         "IPV6_RECVERR",
@@ -122,9 +122,9 @@ ROWS: tuple[Option, ...] = (
         FLAG,
         BOTH,
         meaning="IP_RECVERR for IPv6.",
-        use=_ERRORS_USE,
-        trap=ERRORS_TRAP,
-        danger=ERRORS_DANGER,
-        elsewhere=Elsewhere(socat="ipv6-recverr"),
+        use=_RECVERR_USE,
+        caveat=RECVERR_CAVEAT,
+        hazard=RECVERR_HAZARD,
+        aliases=Aliases(socat="ipv6-recverr"),
     ),
 )

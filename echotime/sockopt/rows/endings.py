@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from echotime.sockopt.forms import N_, Integer
-from echotime.sockopt.option import BOTH, TCP, Altered, Danger, Elsewhere, Option
-from echotime.sockopt.rows.parts import FLAG, Every, socket_option, tcp_option
-from echotime.sockopt.structures import Interval, Linger
+from echotime.sockopt.option import BOTH, TCP, Aliases, Hazard, Option, ReadBackNote
+from echotime.sockopt.rows.parts import FLAG, AnyValue, socket_option, tcp_option
+from echotime.sockopt.structures import Linger, Timeval
 
 TITLE = N_("Dead peers and the end of a connection")
 INTRODUCTION = "How long a connection outlives its peer, and what close does."
 
 _SECONDS = Integer(1, 32767, "seconds")
-_WAIT_TRAP = "Nothing comes of it on sockets that do not block, which all of Twisted's are."
-_WAIT_DANGER = Danger(BOTH, Every(but=(0,)), "nothing comes of it: the daemon's sockets do not block")
-_ROUNDED = Altered("the kernel rounds it up to its clock's ticks", example="1ms")
+_BLOCKING_CAVEAT = "Nothing comes of it on sockets that do not block, which all of Twisted's are."
+_BLOCKING_HAZARD = Hazard(BOTH, AnyValue(excluded=(0,)), "nothing comes of it: the daemon's sockets do not block")
+_ROUNDED_TO_TICKS = ReadBackNote("the kernel rounds it up to its clock's ticks", example="1ms")
 
 ROWS: tuple[Option, ...] = (
     socket_option(
@@ -23,8 +23,8 @@ ROWS: tuple[Option, ...] = (
         TCP,
         meaning=N_("Probe a silent connection, and end it when the probes stay unanswered."),
         use=N_("Where connections are long and silent: to notice a peer that is gone, or to keep a NAT's entry alive."),
-        trap=N_("The first probe goes out after TCP_KEEPIDLE, two hours unless set."),
-        elsewhere=Elsewhere("KeepAlive=", "so-keepalive"),
+        caveat=N_("The first probe goes out after TCP_KEEPIDLE, two hours unless set."),
+        aliases=Aliases("KeepAlive=", "so-keepalive"),
     ),
     tcp_option(
         "TCP_KEEPIDLE",
@@ -32,9 +32,9 @@ ROWS: tuple[Option, ...] = (
         _SECONDS,
         meaning="How long a connection is silent before the first keepalive probe.",
         use="Below the idle time after which a NAT or firewall on the way forgets the connection.",
-        trap="Acts only with SO_KEEPALIVE on.",
+        caveat="Acts only with SO_KEEPALIVE on.",
         example="5s",
-        elsewhere=Elsewhere("KeepAliveTimeSec=", "tcp-keepidle"),
+        aliases=Aliases("KeepAliveTimeSec=", "tcp-keepidle"),
     ),
     tcp_option(
         "TCP_KEEPINTVL",
@@ -42,10 +42,10 @@ ROWS: tuple[Option, ...] = (
         _SECONDS,
         meaning="The time between keepalive probes.",
         use="Together with TCP_KEEPCNT, to settle how soon a dead peer is given up.",
-        trap="A dead peer is noticed after TCP_KEEPIDLE + TCP_KEEPINTVL x TCP_KEEPCNT, and not by keepalive while sent "
+        caveat="A dead peer is noticed after TCP_KEEPIDLE + TCP_KEEPINTVL x TCP_KEEPCNT, and not by keepalive while sent "
         "bytes are unacknowledged.",
         example="5s",
-        elsewhere=Elsewhere("KeepAliveIntervalSec=", "tcp-keepintvl"),
+        aliases=Aliases("KeepAliveIntervalSec=", "tcp-keepintvl"),
     ),
     tcp_option(
         "TCP_KEEPCNT",
@@ -53,9 +53,9 @@ ROWS: tuple[Option, ...] = (
         Integer(1, 127),
         meaning="How many keepalive probes may stay unanswered.",
         use="More than 1 where packets get lost.",
-        trap="TCP_USER_TIMEOUT overrules it.",
+        caveat="TCP_USER_TIMEOUT overrules it.",
         example="5",
-        elsewhere=Elsewhere("KeepAliveProbes=", "tcp-keepcnt"),
+        aliases=Aliases("KeepAliveProbes=", "tcp-keepcnt"),
     ),
     tcp_option(
         "TCP_USER_TIMEOUT",
@@ -63,10 +63,10 @@ ROWS: tuple[Option, ...] = (
         Integer(0, 2**31 - 1, "milliseconds"),
         meaning="How long sent bytes may stay unacknowledged before the connection is ended; 0: the system's default.",
         use="Where a dead peer must be noticed while there is something to send, of which keepalive knows nothing.",
-        trap="It counts from the first retransmission, so the end comes some tenths of a second later. With keepalive "
+        caveat="It counts from the first retransmission, so the end comes some tenths of a second later. With keepalive "
         "it takes the place of TCP_KEEPCNT. A client that lives and does not read is cut off, too.",
         example="10s",
-        danger=Danger(TCP, Every(but=(0,)), "a client that does not read for so long is cut off"),
+        hazard=Hazard(TCP, AnyValue(excluded=(0,)), "a client that does not read for so long is cut off"),
     ),
     socket_option(
         "SO_LINGER",
@@ -75,11 +75,11 @@ ROWS: tuple[Option, ...] = (
         TCP,
         meaning="What close does with bytes not yet sent: off sends them in the background.",
         use="0 where a peer is to be told at once that all is over, and nothing may stay in TIME_WAIT.",
-        trap="A number of seconds makes close itself wait, also on a socket that does not block, and the whole daemon "
+        caveat="A number of seconds makes close itself wait, also on a socket that does not block, and the whole daemon "
         "with it: echotime switches it off before it closes. 0 resets the connection.",
         example="5s",
-        danger=Danger(TCP, (0,), "with 0 every close is a reset, and what has not arrived yet may be lost"),
-        elsewhere=Elsewhere(socat="so-linger"),
+        hazard=Hazard(TCP, (0,), "with 0 every close is a reset, and what has not arrived yet may be lost"),
+        aliases=Aliases(socat="so-linger"),
     ),
     tcp_option(
         "TCP_LINGER2",
@@ -87,33 +87,33 @@ ROWS: tuple[Option, ...] = (
         Integer(1, 120, "seconds", {"default": 0, "none": -1}),
         meaning="How long a closed connection waits in FIN_WAIT2 for the peer's end of file.",
         use="Shorter where many clients never close.",
-        trap="Bytes of the peer that come after close are answered with a reset in any case; none: no wait.",
+        caveat="Bytes of the peer that come after close are answered with a reset in any case; none: no wait.",
         example="30s",
-        altered=Altered("the default reads back as net.ipv4.tcp_fin_timeout", example="default"),
-        elsewhere=Elsewhere(socat="tcp-linger2"),
+        read_back_note=ReadBackNote("the default reads back as net.ipv4.tcp_fin_timeout", example="default"),
+        aliases=Aliases(socat="tcp-linger2"),
     ),
     socket_option(
         "SO_RCVTIMEO",
         20,
-        Interval(),
+        Timeval(),
         BOTH,
         meaning="How long a receiving call may block.",
         use="In programs with blocking sockets; a daemon ends idle connections by its own clock.",
-        trap=_WAIT_TRAP,
+        caveat=_BLOCKING_CAVEAT,
         example="3s",
-        altered=_ROUNDED,
-        danger=_WAIT_DANGER,
+        read_back_note=_ROUNDED_TO_TICKS,
+        hazard=_BLOCKING_HAZARD,
     ),
     socket_option(
         "SO_SNDTIMEO",
         21,
-        Interval(),
+        Timeval(),
         BOTH,
         meaning="How long a sending call, or connect, may block.",
         use="In programs with blocking sockets.",
-        trap=_WAIT_TRAP,
+        caveat=_BLOCKING_CAVEAT,
         example="3s",
-        altered=_ROUNDED,
-        danger=_WAIT_DANGER,
+        read_back_note=_ROUNDED_TO_TICKS,
+        hazard=_BLOCKING_HAZARD,
     ),
 )

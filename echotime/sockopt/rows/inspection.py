@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from echotime.sockopt import meminfo, tcp_info
 from echotime.sockopt.forms import N_, Choice, Integer
-from echotime.sockopt.option import BOTH, Elsewhere, Option, Place, Readable
+from echotime.sockopt.option import BOTH, Aliases, Option, Readable, SocketRole
 from echotime.sockopt.rows.parts import ipv4_option, socket_option, tcp_option
-from echotime.sockopt.structures import Structure
+from echotime.sockopt.structures import ReadOnlyStruct
 
 TITLE = N_("What can only be read")
 INTRODUCTION = "What the kernel tells about a socket."
 
-_ANY = Integer(-(2**31), 2**31 - 1)
+_ANY_INT = Integer(-(2**31), 2**31 - 1)
 
 
-def _memory(raw: bytes) -> str:
+def _format_meminfo(raw: bytes) -> str:
     return ", ".join(f"{name} {number}" for name, number in meminfo.unpack(raw).items())
 
 
-def _connection(raw: bytes) -> str:
+def _format_tcp_info(raw: bytes) -> str:
     return str(tcp_info.unpack(raw))
 
 
@@ -26,15 +26,15 @@ ROWS: tuple[Option, ...] = (
     tcp_option(
         "TCP_INFO",
         11,
-        Structure(256, _connection),
+        ReadOnlyStruct(256, _format_tcp_info),
         meaning="The kernel's view of a connection; on a listener, how many connections wait and how many may.",
         settable=False,
-        elsewhere=Elsewhere(socat="tcp-info"),
+        aliases=Aliases(socat="tcp-info"),
     ),
     socket_option(
         "SO_MEMINFO",
-        meminfo.NUMBER,
-        Structure(meminfo.SIZE, _memory),
+        meminfo.SO_MEMINFO,
+        ReadOnlyStruct(meminfo.SIZE, _format_meminfo),
         BOTH,
         meaning="Nine counters of the socket's memory; the last is the number of datagrams dropped.",
         settable=False,
@@ -42,22 +42,22 @@ ROWS: tuple[Option, ...] = (
     ipv4_option(
         "IP_MTU",
         14,
-        _ANY,
+        _ANY_INT,
         BOTH,
         meaning="The path MTU that is known for a connected socket.",
         settable=False,
-        places=(Place.CONNECTION,),
-        elsewhere=Elsewhere(socat="ip-mtu"),
+        roles=(SocketRole.CONNECTION,),
+        aliases=Aliases(socat="ip-mtu"),
     ),
     socket_option(
         "SO_ERROR",
         4,
-        _ANY,
+        _ANY_INT,
         BOTH,
         meaning="The error that waits to be reported, as an errno; 0 for none.",
         settable=False,
         readable=Readable.ONCE,
-        elsewhere=Elsewhere(socat="so-error"),
+        aliases=Aliases(socat="so-error"),
     ),
     socket_option(
         "SO_COOKIE",
@@ -74,7 +74,7 @@ ROWS: tuple[Option, ...] = (
         BOTH,
         meaning="Whether the socket listens.",
         settable=False,
-        elsewhere=Elsewhere(socat="so-acceptconn"),
+        aliases=Aliases(socat="so-acceptconn"),
     ),
     socket_option(
         "SO_TYPE",
@@ -83,7 +83,7 @@ ROWS: tuple[Option, ...] = (
         BOTH,
         meaning="The type that socket was called with.",
         settable=False,
-        elsewhere=Elsewhere(socat="so-type"),
+        aliases=Aliases(socat="so-type"),
     ),
     socket_option(
         "SO_DOMAIN",
@@ -100,6 +100,6 @@ ROWS: tuple[Option, ...] = (
         BOTH,
         meaning="The protocol of the socket.",
         settable=False,
-        elsewhere=Elsewhere(socat="so-protocol"),
+        aliases=Aliases(socat="so-protocol"),
     ),
 )

@@ -5,22 +5,30 @@ from __future__ import annotations
 import socket
 
 from echotime.sockopt.forms import N_, Integer
-from echotime.sockopt.option import BOTH, UDP, Altered, Danger, Elsewhere, Option, Place, Readable
-from echotime.sockopt.rows.parts import DEFAULT, FLAG, HOPS, Every, ipv4_option, ipv6_option, socket_option
-from echotime.sockopt.structures import Address, Group
+from echotime.sockopt.option import BOTH, UDP, Aliases, Hazard, Option, Readable, ReadBackNote, SocketRole
+from echotime.sockopt.rows.parts import (
+    DEFAULT_RESOLVED,
+    FLAG,
+    HOP_LIMIT,
+    AnyValue,
+    ipv4_option,
+    ipv6_option,
+    socket_option,
+)
+from echotime.sockopt.structures import InAddr, MulticastGroup
 
 TITLE = N_("Routes, broadcast and multicast")
 INTRODUCTION = "How far packets go, and who is asked at once."
 
-_ON_UDP = (Place.UDP,)
-_NOT_HERE = "A responder that answers each sender alone has no use for it."
-_UNICAST = Danger(UDP, Every(), "nothing comes of it: answers go to one sender each")
+_UDP_ROLES = (SocketRole.UDP,)
+_SENDER_CAVEAT = "A responder that answers each sender alone has no use for it."
+_SENDER_HAZARD = Hazard(UDP, AnyValue(), "nothing comes of it: answers go to one sender each")
 _GROUP_USE = "To be found by clients that do not know the address, as in service discovery."
-_GROUP_TRAP = (
+_GROUP_CAVEAT = (
     "Every member answers each question; one sent with a forged sender is answered by all of them to it. Nothing is "
     "heard on a socket that is bound to an address of its own."
 )
-_GROUP_DANGER = Danger(UDP, Every(), "questions to the group are answered, by every member of it")
+_GROUP_HAZARD = Hazard(UDP, AnyValue(), "questions to the group are answered, by every member of it")
 
 ROWS: tuple[Option, ...] = (
     socket_option(
@@ -31,11 +39,11 @@ ROWS: tuple[Option, ...] = (
         versions=(4,),
         meaning=N_("Send to directly attached networks only, never through a gateway."),
         use=N_("To answer neighbours only."),
-        trap=N_(
+        caveat=N_(
             "A client behind a gateway gets no answer: TCP times out, UDP answers fail with ENETUNREACH. IPv6 takes "
             "it, and nothing comes of it."
         ),
-        elsewhere=Elsewhere(socat="so-dontroute"),
+        aliases=Aliases(socat="so-dontroute"),
     ),
     socket_option(
         "SO_BROADCAST",
@@ -44,36 +52,36 @@ ROWS: tuple[Option, ...] = (
         UDP,
         meaning=N_("Allow sending to a broadcast address; without it such a send fails with EACCES."),
         use=N_("In clients that ask everybody on a network."),
-        trap=N_("Receiving broadcasts needs no option."),
-        elsewhere=Elsewhere("Broadcast=", "so-broadcast"),
+        caveat=N_("Receiving broadcasts needs no option."),
+        aliases=Aliases("Broadcast=", "so-broadcast"),
     ),
     ipv4_option(
         "IP_ADD_MEMBERSHIP",
         35,
-        Group(socket.AF_INET, N_("a multicast group such as 239.1.2.3 or 239.1.2.3%eth0")),
+        MulticastGroup(socket.AF_INET, N_("a multicast group such as 239.1.2.3 or 239.1.2.3%eth0")),
         UDP,
         meaning="Join a multicast group: its datagrams are received too.",
         use=_GROUP_USE,
-        trap=_GROUP_TRAP,
+        caveat=_GROUP_CAVEAT,
         example="239.1.2.3%lo",
-        places=_ON_UDP,
+        roles=_UDP_ROLES,
         readable=Readable.NO,
-        danger=_GROUP_DANGER,
-        elsewhere=Elsewhere(socat="ip-add-membership"),
+        hazard=_GROUP_HAZARD,
+        aliases=Aliases(socat="ip-add-membership"),
     ),
     ipv6_option(
         "IPV6_JOIN_GROUP",
         20,
-        Group(socket.AF_INET6, N_("a multicast group such as ff02::1234%eth0")),
+        MulticastGroup(socket.AF_INET6, N_("a multicast group such as ff02::1234%eth0")),
         UDP,
         meaning="IP_ADD_MEMBERSHIP for IPv6.",
         use=_GROUP_USE,
-        trap=_GROUP_TRAP,
+        caveat=_GROUP_CAVEAT,
         example="ff02::1234%lo",
-        places=_ON_UDP,
+        roles=_UDP_ROLES,
         readable=Readable.NO,
-        danger=_GROUP_DANGER,
-        elsewhere=Elsewhere(socat="ipv6-join-group"),
+        hazard=_GROUP_HAZARD,
+        aliases=Aliases(socat="ipv6-join-group"),
     ),
     ipv4_option(
         "IP_MULTICAST_ALL",
@@ -82,22 +90,22 @@ ROWS: tuple[Option, ...] = (
         UDP,
         meaning="Receive on a wildcard address what groups get that others of this host have joined.",
         use="Off, to receive one's own groups only.",
-        trap="On unless it is switched off, so a wildcard address hears groups that nobody joined on it.",
+        caveat="On unless it is switched off, so a wildcard address hears groups that nobody joined on it.",
         example="off",
-        danger=Danger(UDP, (0,), "questions to groups that others joined are no longer answered"),
+        hazard=Hazard(UDP, (0,), "questions to groups that others joined are no longer answered"),
     ),
     ipv4_option(
         "IP_MULTICAST_IF",
         32,
-        Address(),
+        InAddr(),
         UDP,
         meaning="The interface by which multicast is sent.",
         use="In senders on hosts with several interfaces.",
-        trap=_NOT_HERE,
+        caveat=_SENDER_CAVEAT,
         example="127.0.0.1",
-        places=_ON_UDP,
-        danger=_UNICAST,
-        elsewhere=Elsewhere(socat="ip-multicast-if"),
+        roles=_UDP_ROLES,
+        hazard=_SENDER_HAZARD,
+        aliases=Aliases(socat="ip-multicast-if"),
     ),
     ipv4_option(
         "IP_MULTICAST_TTL",
@@ -106,25 +114,25 @@ ROWS: tuple[Option, ...] = (
         UDP,
         meaning="The time to live of multicast that is sent; 1, the default, stays on the network.",
         use="In senders whose groups are routed.",
-        trap=_NOT_HERE,
+        caveat=_SENDER_CAVEAT,
         example="5",
-        places=_ON_UDP,
-        altered=Altered(DEFAULT, example="default", transport="udp"),
-        danger=_UNICAST,
-        elsewhere=Elsewhere(socat="ip-multicast-ttl"),
+        roles=_UDP_ROLES,
+        read_back_note=ReadBackNote(DEFAULT_RESOLVED, example="default", transport="udp"),
+        hazard=_SENDER_HAZARD,
+        aliases=Aliases(socat="ip-multicast-ttl"),
     ),
     ipv6_option(
         "IPV6_MULTICAST_HOPS",
         18,
-        HOPS,
+        HOP_LIMIT,
         UDP,
         meaning="The hop limit of multicast that is sent.",
         use="In senders whose groups are routed.",
-        trap=_NOT_HERE,
+        caveat=_SENDER_CAVEAT,
         example="5",
-        places=_ON_UDP,
-        altered=Altered(DEFAULT, example="default", transport="udp"),
-        danger=_UNICAST,
+        roles=_UDP_ROLES,
+        read_back_note=ReadBackNote(DEFAULT_RESOLVED, example="default", transport="udp"),
+        hazard=_SENDER_HAZARD,
     ),
     ipv4_option(
         "IP_MULTICAST_LOOP",
@@ -133,10 +141,10 @@ ROWS: tuple[Option, ...] = (
         UDP,
         meaning="Members on this host receive what it sends to a group, too.",
         use="Off, not to hear oneself.",
-        trap=_NOT_HERE,
+        caveat=_SENDER_CAVEAT,
         example="off",
-        danger=_UNICAST,
-        elsewhere=Elsewhere(socat="ip-multicast-loop"),
+        hazard=_SENDER_HAZARD,
+        aliases=Aliases(socat="ip-multicast-loop"),
     ),
     ipv6_option(
         "IPV6_MULTICAST_LOOP",
@@ -145,8 +153,8 @@ ROWS: tuple[Option, ...] = (
         UDP,
         meaning="IP_MULTICAST_LOOP for IPv6.",
         use="Off, not to hear oneself.",
-        trap=_NOT_HERE,
+        caveat=_SENDER_CAVEAT,
         example="off",
-        danger=_UNICAST,
+        hazard=_SENDER_HAZARD,
     ),
 )

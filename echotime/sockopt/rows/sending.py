@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from echotime.sockopt.forms import N_, Integer
-from echotime.sockopt.option import TCP, Altered, Danger, Elsewhere, OnAccept, Option
-from echotime.sockopt.rows.parts import FLAG, ON, Every, socket_option, tcp_option
-from echotime.sockopt.structures import Name
+from echotime.sockopt.option import TCP, Aliases, Hazard, OnAccept, Option, ReadBackNote
+from echotime.sockopt.rows.parts import FLAG, ON, AnyValue, socket_option, tcp_option
+from echotime.sockopt.structures import CString
 
 TITLE = N_("When bytes are sent")
 INTRODUCTION = "Delays that TCP makes or avoids, and the one byte that overtakes others."
@@ -17,8 +17,8 @@ ROWS: tuple[Option, ...] = (
         FLAG,
         meaning="Send small segments at once instead of waiting for an acknowledgement (Nagle's algorithm).",
         use="On every server that answers in more than one write.",
-        trap="The daemon has it on, Linux off. Off, an answer in several writes takes 40 ms and a round trip longer.",
-        elsewhere=Elsewhere("NoDelay=", "tcp-nodelay"),
+        caveat="The daemon has it on, Linux off. Off, an answer in several writes takes 40 ms and a round trip longer.",
+        aliases=Aliases("NoDelay=", "tcp-nodelay"),
     ),
     tcp_option(
         "TCP_CORK",
@@ -26,10 +26,10 @@ ROWS: tuple[Option, ...] = (
         FLAG,
         meaning="Send full segments only; a shorter rest is held until it is switched off, or for 200 ms and more.",
         use="Around several writes that belong together, on then off.",
-        trap="Left on, as one that a listener hands down is, each answer's last bytes are 200 ms late, more where the "
+        caveat="Left on, as one that a listener hands down is, each answer's last bytes are 200 ms late, more where the "
         "round trip is long.",
-        danger=Danger(TCP, ON, "each answer is held back for 200 ms or more"),
-        elsewhere=Elsewhere(socat="tcp-cork"),
+        hazard=Hazard(TCP, ON, "each answer is held back for 200 ms or more"),
+        aliases=Aliases(socat="tcp-cork"),
     ),
     tcp_option(
         "TCP_QUICKACK",
@@ -37,23 +37,23 @@ ROWS: tuple[Option, ...] = (
         FLAG,
         meaning="Acknowledge at once instead of waiting for data that could carry the acknowledgement.",
         use="Right before a receive, where the peer still has Nagle's algorithm on.",
-        trap="It does not stay: the kernel sets it anew as the connection goes on.",
+        caveat="It does not stay: the kernel sets it anew as the connection goes on.",
         example="off",
-        on_accept=OnAccept.SET_AGAIN,
-        altered=Altered("the kernel does not keep it", example="off"),
-        danger=Danger(TCP, Every(), "it does not stay; the kernel sets it anew as a connection goes on"),
-        elsewhere=Elsewhere(socat="tcp-quickack"),
+        on_accept=OnAccept.REAPPLIED,
+        read_back_note=ReadBackNote("the kernel does not keep it", example="off"),
+        hazard=Hazard(TCP, AnyValue(), "it does not stay; the kernel sets it anew as a connection goes on"),
+        aliases=Aliases(socat="tcp-quickack"),
     ),
     tcp_option(
         "TCP_CONGESTION",
         13,
-        Name(N_("the name of a congestion control algorithm, such as cubic")),
+        CString(N_("the name of a congestion control algorithm, such as cubic")),
         meaning="The congestion control algorithm.",
         use="To try another than net.ipv4.tcp_congestion_control names.",
-        trap="The kernel must have it (net.ipv4.tcp_available_congestion_control); those not in "
+        caveat="The kernel must have it (net.ipv4.tcp_available_congestion_control); those not in "
         "net.ipv4.tcp_allowed_congestion_control take CAP_NET_ADMIN.",
         example="reno",
-        elsewhere=Elsewhere("TCPCongestion="),
+        aliases=Aliases("TCPCongestion="),
     ),
     tcp_option(
         "TCP_TX_DELAY",
@@ -61,7 +61,7 @@ ROWS: tuple[Option, ...] = (
         Integer(0, 2**28 - 1, "microseconds"),
         meaning="Delay all that is sent by so much.",
         use="To be a far-away server on purpose.",
-        trap="Only where the interface's queue is fq; on loopback nothing comes of it.",
+        caveat="Only where the interface's queue is fq; on loopback nothing comes of it.",
         example="20ms",
     ),
     socket_option(
@@ -71,7 +71,7 @@ ROWS: tuple[Option, ...] = (
         TCP,
         meaning=N_("Keep TCP's urgent byte in the stream."),
         use=N_("Wherever every byte that a client sends has to be answered."),
-        trap=N_("Off, the urgent byte is not part of what is read: abc, urgent X, def comes back as abcdef."),
-        elsewhere=Elsewhere(socat="so-oobinline"),
+        caveat=N_("Off, the urgent byte is not part of what is read: abc, urgent X, def comes back as abcdef."),
+        aliases=Aliases(socat="so-oobinline"),
     ),
 )
