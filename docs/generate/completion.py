@@ -77,7 +77,7 @@ def _complete(action: Any) -> None:
 
 def _add_verbs(control: argparse.ArgumentParser) -> None:
     """Replace the argument that takes all remaining words, which shtab cannot complete, by a parser for each verb."""
-    (words,) = (each for each in control._actions if each.dest == "words")
+    (words,) = (each for each in control._actions if each.dest == "command")
     control._actions.remove(words)
     verbs = control.add_subparsers()
     texts = {**{name: verb.help for name, verb in COMMANDS.items()}, "watch": "show what happens"}

@@ -56,9 +56,10 @@ def histogram(times: Sequence[float], max_bars: int = 12) -> list[str]:
     for each in milliseconds:
         counts[math.floor(each / step) - first_step] += 1
     digits = max(0, -math.floor(math.log10(step)))
+    bars = ["#" * math.ceil(_BAR_WIDTH * count / max(counts)) for count in counts]
     return [
-        f"{(first_step + index) * step:10.{digits}f} ms |{'#' * math.ceil(_BAR_WIDTH * count / max(counts)):<{_BAR_WIDTH}} {count}"
-        for index, count in enumerate(counts)
+        f"{(first_step + index) * step:10.{digits}f} ms |{bar:<{_BAR_WIDTH}} {count}"
+        for index, (bar, count) in enumerate(zip(bars, counts, strict=True))
     ]
 
 

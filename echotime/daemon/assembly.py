@@ -51,7 +51,8 @@ classImplements(TimeProtocol, IBatchResponder)
 
 
 class DaemonBuilder:
-    """`service` is the daemon, `runtime_config` what of it can be changed. Raises StartupError if a socket was not passed in.
+    """`service` is the daemon, `runtime_config` what of it can be changed. Raises StartupError if a socket was not
+    passed in.
 
     `replies` is a source of words of one's own, in place of the one that the settings name.
     """

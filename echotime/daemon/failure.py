@@ -50,7 +50,7 @@ def report_startup_failure(reason: str, *, logged: bool = True) -> StartupError:
 
 
 def report_runtime_failure(reason: str) -> None:
-    """Say why the daemon ends, as report_startup_failure does; the process will end with status 1, when all else is done."""
+    """Report why the daemon ends, as report_startup_failure does. The exit status will be 1."""
     _report(reason)
     atexit.unregister(_exit_with_status_1)
     atexit.register(_exit_with_status_1)

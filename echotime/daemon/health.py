@@ -118,7 +118,8 @@ class HealthCheck:
         return ProbeResult(listener.label, HealthStatus.ANSWERED, seconds)
 
     async def _wait_for_progress(self, port: EchoPort | TimePort, previous: QueueState, timeout: float) -> None:
-        """Return once nothing is pending, or something was served since `previous`. Raises ListenerHung after `timeout` s.
+        """Return once nothing is pending, or something was served since `previous`. Raises ListenerHung after `timeout`
+        s.
 
         The samples are counted, not the time: between two of them the reactor polls the socket at least once, however
         late their timers fire. So a busy reactor has its chances to read, too, before it is judged.

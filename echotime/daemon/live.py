@@ -36,7 +36,10 @@ class ReloadResult:
 
 @dataclass(frozen=True)
 class RuntimeConfig:
-    """The parts of a daemon that settings can reach. `apply_udp_rate`, `apply_replies` and `min_source_port` are how those are wired."""
+    """The parts of a daemon that settings can reach.
+
+    `apply_udp_rate`, `apply_replies` and `min_source_port` are how those are wired.
+    """
 
     factory: EchoFactory
     timeout_monitor: TimeoutMonitor
@@ -69,7 +72,7 @@ class RuntimeConfig:
         yield ("timeouts",), lambda new: self.timeout_monitor.set_timeouts(new.timeouts)
         yield ("udp_rate",), self.apply_udp_rate
         yield ("show_messages",), lambda new: self.factory.traffic.set_message_rate(new.show_messages)
-        yield ("drain_seconds",), lambda new: setattr(self.drain, "seconds", new.drain_seconds)
+        yield ("drain_seconds",), lambda new: setattr(self.drain, "timeout", new.drain_seconds)
         yield ("acknowledgement", "reply"), self.apply_replies
         yield ("answer_broadcast", "answer_low_ports"), self._apply_udp_filters
         yield ("backlog",), self._apply_backlog
@@ -90,11 +93,11 @@ class RuntimeConfig:
     def _apply_udp_filters(self, new: Settings) -> None:
         for port in self._ports(TimePort):
             port.answer_broadcast = new.answer_broadcast
-            port.answer_from(self.min_source_port(new))
+            port.set_min_source_port(self.min_source_port(new))
 
     def _apply_backlog(self, new: Settings) -> None:
         for port in self._ports(EchoPort):
-            port.listen_again(new.backlog)
+            port.set_backlog(new.backlog)
 
     def _ports(self, port_type: type[Any]) -> list[Any]:
         return [each.port for each in self.listeners if isinstance(each.port, port_type) and each.port.connected]

@@ -23,7 +23,8 @@ def build_listeners(
 ) -> Iterator[ListenerService]:
     """Of a transport, none of them open yet; by kind come those passed in that no name takes.
 
-    `make_port` makes the port, which serves what `make_handler` makes; `on_lost` is told if one is lost. Raises StartupError.
+    `make_port` makes the port, which serves what `make_handler` makes; `on_lost` is told if one is lost. Raises
+    StartupError.
     """
     for each in sorted(addresses, key=lambda one: isinstance(one, SystemdSocket) and one.name is None):
         if isinstance(each, ListenAddress):

@@ -23,8 +23,8 @@ MAX_SLICE = 0.002
 class ReloadService(Service):
     """Reloads at SIGHUP, while it runs.
 
-    `reparse` parses the options anew, yielding after each short step, and raises UsageError. `on_reload` is called with True
-    when a reload begins, and with False when it has ended, unless the daemon was stopped meanwhile.
+    `reparse` parses the options anew, yielding after each short step, and raises UsageError. `on_reload` is called with
+    True when a reload begins, and with False when it has ended, unless the daemon was stopped meanwhile.
     """
 
     _log = Logger()

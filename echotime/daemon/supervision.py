@@ -30,7 +30,10 @@ MIN_WATCHDOG = 0.4
 
 
 class SystemdStatus:
-    """Begins with `notify_ready`, ends with `close`. `format_status` gives the status; `watchdog` is the time allowed, in s."""
+    """Begins with `notify_ready`, ends with `close`.
+
+    `format_status` gives the status; `watchdog` is the time allowed, in s.
+    """
 
     _log = Logger()
 

@@ -21,7 +21,7 @@ _KILL_LINE, _KILL_WORD, _EOF = "\x15", "\x17", "\x04"
 class LineEditor:
     """`write` puts text on the terminal, `width` says how many columns that has.
 
-    `entered` is called with each line, `ended` at Ctrl-D on an empty one. Nothing is drawn without a prompt.
+    `on_line` is called with each line, `on_eof` at Ctrl-D on an empty one. Nothing is drawn without a prompt.
     """
 
     def __init__(

@@ -12,7 +12,7 @@ Rows = list[dict[str, Any]]
 
 
 class IControlBackend(Interface):
-    """Every method may raise commands.Refused."""
+    """Every method may raise commands.CommandError."""
 
     def status() -> dict[str, Any]:
         """As commands.Status, but for questions, operators and health."""

@@ -73,7 +73,7 @@ class AlreadySettled(Exception):
 
 @dataclass(frozen=True)
 class QueueLimits:
-    """`deadline` is seconds or None; `waits` is whether questions wait though no operator is there."""
+    """`deadline` is seconds or None; `wait_for_operator` is whether questions wait though no operator is there."""
 
     max_pending: int = 1000
     max_per_source: int = 10
@@ -91,7 +91,7 @@ class _PendingReply:
 
 @implementer(IReplySource)
 class ReplyQueue:
-    """A source of words that asks whoever is there. `fallback` is the word where nobody gives one."""
+    """A source of words that asks whoever is there. `default_reply` is the word where nobody gives one."""
 
     constant = None
     _log = Logger()
@@ -143,7 +143,7 @@ class ReplyQueue:
         self._operators.append(operator)
         for question in self.pending:
             if question.number in self._pending:
-                self._notify(operator, operator.asked, question)
+                self._notify(operator, operator.on_question, question)
 
     def detach(self, operator: Any) -> None:
         """Someone left. After the last, what waits gets the fallback, unless it is to wait."""
@@ -170,7 +170,7 @@ class ReplyQueue:
         self.counters.asked += 1
         for operator in list(self._operators):
             if number in self._pending:  # a script may have answered at once
-                self._notify(operator, operator.asked, pending.question)
+                self._notify(operator, operator.on_question, pending.question)
         return reply
 
     def _notify(self, operator: Any, callback: Callable[..., object], *args: Any) -> None:
@@ -207,7 +207,7 @@ class ReplyQueue:
         if len(self._outcomes) > _MAX_OUTCOMES:
             self._outcomes.popitem(last=False)
         for operator in list(self._operators):
-            self._notify(operator, operator.settled, pending.question, how)
+            self._notify(operator, operator.on_settled, pending.question, how)
         if reply is not None:
             pending.reply.callback(reply)
         return pending.question

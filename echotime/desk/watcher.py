@@ -20,9 +20,9 @@ MAX_EVENTS = 100
 
 @implementer(IOperator, ITrafficObserver)
 class EventSubscriber:
-    """Pushes through `control` (a ControlProtocol); one that lets more than `most` bytes pile up is dropped.
+    """Pushes through `protocol` (a ControlProtocol); one that lets more than `max_unsent` bytes pile up is dropped.
 
-    While `full` nothing is told but questions and what became of them.
+    While `paused` nothing is told but questions and what became of them.
     """
 
     def __init__(self, protocol: Any, clock: IReactorTime, max_unsent: int) -> None:
@@ -34,7 +34,7 @@ class EventSubscriber:
     def on_question(self, question: PendingMessage) -> None:
         """Push a question. Who lets that pile up is no operator."""
         if self._unsent() > self._max_unsent:
-            self._protocol.drop(BlockingIOError("it does not read what it watches"))
+            self._protocol.abort(BlockingIOError("it does not read what it watches"))
             return
         self._protocol.callRemote(
             commands.QuestionAsked,

@@ -15,7 +15,7 @@ class InvalidReply(ValueError):
 def encode_reply(text: str, encoding: str, *, raw: bool = False) -> bytes:
     r"""The word, as typed. With `raw` escapes (``\n \r \t \\ \xNN``) are understood, and only so control characters.
 
-    Raises WordRefused.
+    Raises InvalidReply.
     """
     if any(unicodedata.category(each) == "Cc" for each in text):
         raise InvalidReply(_("a word with control characters is refused; write them as escapes, raw"))

@@ -15,7 +15,7 @@ class UnsuitableSocket(Exception):
 def adopt_socket(descriptor: int, socket_type: socket.SocketKind) -> socket.socket:
     """A non-blocking duplicate of an inherited socket; the descriptor itself stays the caller's.
 
-    Raises WrongDescriptor, saying what it is instead. A blocking descriptor would hold up the whole
+    Raises UnsuitableSocket, saying what it is instead. A blocking descriptor would hold up the whole
     daemon at its first empty read, so blocking is switched off here and not left to the one who passed it.
     """
     expected = f"descriptor {descriptor}: expected {_TYPE_NAMES[socket_type]} socket"

@@ -80,7 +80,7 @@ class EchoConnection(tcp.Server):
         self.bufferSize = self.read_size = port.message_size
         self.lingers: bool = port.lingers
         """True if close(2) would block."""
-        self.sockopts: tuple[Assignment, ...] = port.handed_down
+        self.sockopts: tuple[Assignment, ...] = port.inherited_options
         """Socket options asked for, by the port or for this connection since."""
         self._may_hold: bool = port.holds_output
         """True if output may be held back for a FIN: setting TCP_NODELAY flushes it, and changes nothing."""
@@ -90,8 +90,8 @@ class EchoConnection(tcp.Server):
         """True while the reactor is asked to call doWrite."""
         self._send_flags = 0
         """MSG_MORE while output waits in the kernel for the FIN, to leave with it in one packet."""
-        if port.again:
-            port.set_again(sock)
+        if port.reapplied_options:
+            port.reapply_options(sock)
         reactor.addReader(self)
 
     def doRead(self) -> Exception | None:  # type: ignore[override]  # Twisted has the two subclasses used here

@@ -109,7 +109,7 @@ def _address_of(buffer: bytearray) -> int:
 
 
 class Batch:
-    """Room for `size` datagrams of a socket; `asked_address` is whether it tells the address that each was sent to."""
+    """Room for `size` datagrams of a socket; `pktinfo` is whether it tells the address that each was sent to."""
 
     def __init__(self, size: int, family: int, *, pktinfo: bool) -> None:
         self.size = size
@@ -175,7 +175,7 @@ class Batch:
         return True
 
     def receive(self, descriptor: int, max_count: int) -> int:
-        """Take what is there, at most `most` datagrams, and return how many; 0 if nothing waits. Raises OSError."""
+        """Receive at most `max_count` datagrams and return their number; 0 if none is pending. Raises OSError."""
         size = max_count * _MMSGHDR_SIZE
         self._recv_headers[:size] = self._blank_headers[:size]  # the kernel has overwritten the sizes
         count: int = _LIBC.recvmmsg(descriptor, self._recv_headers_address, max_count, _MSG_DONTWAIT | _MSG_TRUNC, None)
@@ -195,7 +195,8 @@ class Batch:
         return {_format_host(*host): host_count for host, host_count in Counter(zip(*columns, strict=True)).items()}
 
     def is_uniform(self, count: int, excluded_lengths: frozenset[int]) -> bool:
-        """Whether so many may be given one answer: none has a length in `apart`, or an address to think about.
+        """Whether so many may be given one answer: none has a length in `excluded_lengths`, or an address to think
+        about.
 
         After it their answers leave from the asked addresses, by whatever interface the route names.
         """

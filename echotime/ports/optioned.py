@@ -27,7 +27,7 @@ class SockoptPortMixin(BasePort):
     _created: Socket | None = None
 
     def select_options(self, transport: str, sockopts: Sequence[Assignment]) -> None:
-        """Keep of `asked` what fits this port, and what is set where nothing was asked."""
+        """Keep of `sockopts` what fits this port, and what is set where nothing was asked."""
         self.kind = socket_kind(transport, self.interface)
         self._sockopts = select_assignments(sockopts, self.kind)
         self._effective_options = effective_options(transport, self.interface, sockopts)
@@ -36,7 +36,7 @@ class SockoptPortMixin(BasePort):
     def adopt(cls, descriptor: int, handler: Any, **options: Any) -> Self:
         """A port on a socket that is bound (for TCP: listening) already; `options` as for the constructor.
 
-        The descriptor is duplicated and stays the caller's. Raises WrongDescriptor.
+        The descriptor is duplicated and stays the caller's. Raises UnsuitableSocket.
         """
         sock = adopt_socket(descriptor, cls.socketType)
         host, number = sock.getsockname()[:2]

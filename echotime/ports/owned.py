@@ -1,4 +1,4 @@
-"""OwnedPort: a port that tells its owner when it ends though nobody stopped it."""
+"""LossNotifyingPort: a port that tells its owner when it ends though nobody stopped it."""
 
 from __future__ import annotations
 

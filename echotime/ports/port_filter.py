@@ -39,7 +39,7 @@ _ACCEPT = 0x40000
 
 
 def build_program(min_port: int, own_port: int = 0, *, ipv6: bool = False) -> bytes:
-    """Takes what comes from port `lowest` or a higher one, or from port `own`; it sees the UDP header first.
+    """Takes what comes from port `min_port` or a higher one, or from port `own_port`; it sees the UDP header first.
 
     What a socket on a low port sends to itself has to pass, too. With `ipv6` packets with a mapped source are dropped.
     """

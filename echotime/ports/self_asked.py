@@ -26,7 +26,7 @@ class SelfProbe:
         self._on_reply: Callable[[bytes], bool] = lambda datagram: False
 
     def expect_from(self, address: tuple[Any, ...], on_reply: Callable[[bytes], bool]) -> None:
-        """From now on `hears` is told what may be an answer from there, and says whether it is one.
+        """From now on `on_reply` is told what may be an answer from there, and says whether it is one.
 
         Answers to earlier questions that are still under way are heard as well.
         """

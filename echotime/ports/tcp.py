@@ -25,8 +25,8 @@ from echotime.sockopt.tcp_info import read_tcp_info
 class EchoPort(SockoptPortMixin, AcceptingPort):  # type: ignore[misc]  # Twisted's stopListening has an alias
     """A TCP port for EchoFactory, or for any factory whose protocols take one message per dataReceived.
 
-    `asked` are socket options; those that fit a TCP socket on `interface` are set. SO_REUSEADDR and TCP_NODELAY are on
-    unless asked off. `message_size` is the size of a read in bytes. startListening raises CannotListenError, OSError
+    `sockopts` are socket options; those that fit a TCP socket on `interface` are set. SO_REUSEADDR and TCP_NODELAY are
+    on unless asked off. `message_size` is the size of a read in bytes. startListening raises CannotListenError, OSError
     (from listen(2)) or OptionError, and then nothing listens.
     """
 

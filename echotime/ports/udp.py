@@ -25,7 +25,7 @@ _MIN_BATCH = 2
 
 
 class TimePort(SingleDatagramPort):
-    """A UDP port for a protocol that provides IOneAnswer; see SingleDatagramPort for its parameters."""
+    """A UDP port for a protocol that provides IBatchResponder; see SingleDatagramPort for its parameters."""
 
     max_per_call = 256
     """Datagrams one doRead serves before the reactor serves others."""
@@ -99,7 +99,7 @@ class TimePort(SingleDatagramPort):
 
     def _serve(self, batch: mmsg.Batch, count: int) -> None:
         try:
-            response = self.protocol.answer_to(count) if self._can_batch(batch, count) else None
+            response = self.protocol.batch_response(count) if self._can_batch(batch, count) else None
         except Exception:
             self._log.failure("a datagram could not be handled")
             return
@@ -111,15 +111,15 @@ class TimePort(SingleDatagramPort):
 
     def _can_batch(self, batch: mmsg.Batch, count: int) -> bool:
         """Return True if none of the datagrams needs a look of its own."""
-        if self.protocol.all_apart:
+        if self.protocol.per_datagram_only:
             return False
         ports = batch.ports(count)
-        excluded_ports = self.protocol.ports_apart
+        excluded_ports = self.protocol.per_datagram_ports
         if self._own_port in ports or (
             excluded_ports and not frozenset(map(socket.ntohs, ports)).isdisjoint(excluded_ports)
         ):
             return False
-        return batch.is_uniform(count, self.protocol.apart) and self.protocol.room_for(
+        return batch.is_uniform(count, self.protocol.per_datagram_lengths) and self.protocol.allow_batch(
             count, partial(batch.hosts, count)
         )
 

@@ -39,12 +39,13 @@ _WOULD_BLOCK_ERRNOS = frozenset({errno.EAGAIN, errno.EWOULDBLOCK})
 class SingleDatagramPort(LossNotifyingPort, SockoptPortMixin, udp.Port):
     """A UDP port for TimeProtocol, or for any DatagramProtocol that answers where it was asked.
 
-    `asked` are the options that were asked for, of which those that fit a UDP socket on `interface` are set,
+    `sockopts` are the options that were asked for, of which those that fit a UDP socket on `interface` are set,
     over the port's own: SO_REUSEADDR off, which adopted sockets may have on, and IP_PKTINFO or IPV6_RECVPKTINFO on a
     wildcard address. startListening raises CannotListenError or OptionError.
 
-    Datagrams from ports below `lowest_port` are dropped in the kernel. Those from the port's own address and from the
-    unspecified address are not answered; nor are those to a broadcast or multicast address, unless `answer_broadcast`.
+    Datagrams from ports below `min_source_port` are dropped in the kernel. Those from the port's own address and from
+    the unspecified address are not answered; nor are those to a broadcast or multicast address, unless
+    `answer_broadcast`.
 
     `errors` counts what could not be received or sent, by call and errno name (``send EINVAL``), the ICMP errors that
     IP_RECVERR reports, and what was not answered for where it came from.
@@ -109,7 +110,7 @@ class SingleDatagramPort(LossNotifyingPort, SockoptPortMixin, udp.Port):
         super().startListening()
 
     def doRead(self) -> Exception | None:
-        """Hand at most `batch` datagrams to the protocol. An exception is returned for a socket that is shut."""
+        """Hand at most `batch_size` datagrams to the protocol. An exception is returned for a socket that is shut."""
         for number in range(self.batch_size):
             try:
                 datagram, ancillary, _flags, address = self.socket.recvmsg(self.maxPacketSize, ANCILLARY_SIZE)
@@ -150,7 +151,7 @@ class SingleDatagramPort(LossNotifyingPort, SockoptPortMixin, udp.Port):
             self.startReading()
 
     def send_self_probe(self, address: tuple[Any, ...]) -> None:
-        """Send it a question from its own address; `self_asked` hears the answer. Raises OSError."""
+        """Send it a question from its own address; `self_probe` hears the answer. Raises OSError."""
         self.socket.sendto(self.self_probe.token, address)
 
     def _deliver(self, datagram: bytes, source: SourceAddress) -> None:
@@ -166,7 +167,7 @@ class SingleDatagramPort(LossNotifyingPort, SockoptPortMixin, udp.Port):
 
     def _deliver_from_self(self, datagram: bytes, source: SourceAddress) -> None:
         if self.self_probe.is_probe(datagram):
-            self._call_protocol(self.protocol.own_question_received, source)
+            self._call_protocol(self.protocol.probe_received, source)
         else:
             self.errors["from our own address"] += 1
 
@@ -202,7 +203,7 @@ class SingleDatagramPort(LossNotifyingPort, SockoptPortMixin, udp.Port):
             self.connectionLost(Failure(SocketShutDown()))
 
     def _empty_error_queue(self) -> int:
-        """Count and discard the errors that IP_RECVERR collects; how many there were, at most `batch`."""
+        """Count and discard the errors that IP_RECVERR collects; how many there were, at most `batch_size`."""
         number = len(read_errors(self.socket, self.batch_size))
         if number:
             self.errors["ICMP error"] += number

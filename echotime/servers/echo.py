@@ -1,7 +1,7 @@
 """The TCP service: echo, acknowledgement, word; exact at half-close, and never more than one read ahead.
 
 A connection is read only while no word is awaited from the reply source, the last answers fit the
-transport's buffer, and the client has not ended its side. EchoProtocol._close_or_read is that rule.
+transport's buffer, and the client has not ended its side. EchoProtocol._update_flow is that rule.
 """
 
 from __future__ import annotations
@@ -275,7 +275,8 @@ class EchoProtocol(Protocol):
 class EchoFactory(ServerFactory):
     """Makes the connections' protocols and knows which are open.
 
-    `words` is asked for the word of each message, `traffic` is told what happens, `admission` says who is served.
+    `reply_source` is asked for the word of each message, `traffic` is told what happens, `admission` says who is
+    served.
     """
 
     noisy = False
@@ -296,7 +297,7 @@ class EchoFactory(ServerFactory):
         self.large_reads = LargeReads(traffic.clock)
         self.set_reply(reply_source, acknowledgement)
         self.probe_factory: Any = None
-        """Makes the protocols of the health check's connections (HealthFactory), where there is one."""
+        """Makes the protocols of the health check's connections (ProbeEchoFactory), where there is one."""
         self._last_number = 0
         self._empty_waiters: list[Deferred[None]] = []
 

@@ -63,7 +63,8 @@ class LargeReads:
     def record_read(self, connection: LargeReader, read_size: int, output_size: int, output_full: bool) -> None:
         """Choose the size of a connection's next read, after a read of `size` bytes.
 
-        `answer` is the number of bytes written for it; `full` says that the transport could not send all of them.
+        `output_size` is the number of bytes written for it; `output_full` says that the transport could not send all of
+        them.
         """
         if self._budget == MAX_OUTPUT_PER_ITERATION:
             self._clock.callLater(0, self._renew_budget)

@@ -12,8 +12,8 @@ _WINDOW = 1.0
 class LogRateLimiter:
     """Counts lines within seconds that begin with the first line after a pause.
 
-    Once too many were asked for it is `closed` for a second; then, and at a flush, `report` is called with the number
-    of lines left out.
+    Once too many were asked for it is `suppressing` for a second; then, and at a flush, `report` is called with the
+    number of lines left out.
     """
 
     def __init__(self, max_lines: int, clock: IReactorTime, report: Callable[[int], None]) -> None:

@@ -22,7 +22,7 @@ HostPort = tuple[str, int]
 
 
 class LoopGuard:
-    """Knows who sends what looks like answers, at most `most` sources; the longest silent is forgotten first.
+    """Knows who sends what looks like answers, at most `max_sources` sources; the longest silent is forgotten first.
 
     `clock` gives the Unix time.
     """

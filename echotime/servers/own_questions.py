@@ -19,7 +19,7 @@ class ProbeRegistry:
     def __init__(self, counters: ServiceCounters) -> None:
         self._counters = counters
         self.expected: set[HostPort] = set()
-        """Look whether it is empty before calling `takes`, which costs microseconds for each connection."""
+        """Look whether it is empty before calling `claim`, which costs microseconds for each connection."""
 
     def expect(self, source: HostPort) -> None:
         """Expect one connection from there."""

@@ -21,7 +21,8 @@ LEAK_RATIO = 0.25
 class RateLimit:
     """`rate` datagrams a second, and as many at once after a pause; 0 for no limit. `clock` is monotonic, in seconds.
 
-    At most `most` sources are remembered, the longest silent is forgotten first. `exempt` says which have no limit.
+    At most `max_sources` sources are remembered, the longest silent is forgotten first. `exempt` says which have no
+    limit.
 
     As long as all datagrams of this second, and of the one before, are no more than one source may send, nobody is
     asked for. So who knows it, and sends as much as it can every other second, is answered a quarter more than that.

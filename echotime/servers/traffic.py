@@ -104,13 +104,13 @@ class ConnectionStats(Protocol):
 
 
 class TrafficLog:
-    """Counts and shows what happens; `messages` is the most message lines a second, 0 for none.
+    """Counts and shows what happens; `message_rate` is the most message lines a second, 0 for none.
 
-    Watchers (ITrafficWatcher) are told, too. While one of them shows what comes in where the log goes, `arrivals` is
-    off, and the log does not.
+    Watchers (ITrafficObserver) are told, too. While one of them shows what comes in where the log goes, `log_arrivals`
+    is off, and the log does not.
 
-    While `attentive` is off, messages need not be told but only counted, in `unnoticed`: whoever serves hundreds of
-    thousands a second looks there first.
+    While `wants_messages` is off, messages need not be told but only counted, in `unlogged_messages`: whoever serves
+    hundreds of thousands a second looks there first.
     """
 
     _log = Logger()
@@ -136,7 +136,7 @@ class TrafficLog:
         self._update_wants_messages()
 
     def add_observer(self, observer: Any) -> None:
-        """Tell one more (ITrafficWatcher)."""
+        """Tell one more (ITrafficObserver)."""
         self._observers.append(observer)
         self._update_wants_messages()
 
@@ -152,7 +152,7 @@ class TrafficLog:
     def connection_opened(self, connection: ConnectionStats) -> None:
         """The first message of a connection is here."""
         for observer in self._observers:
-            observer.began(connection.peer)
+            observer.connection_opened(connection.peer)
         if self.log_arrivals and self._connection_limiter.allows():
             # translated where an application has chosen a language, as an operator's terminal may; the daemon has none
             self._log.info(_("connection from {peer}"), peer=connection.peer)
@@ -160,7 +160,7 @@ class TrafficLog:
     def message_received(self, connection: ConnectionStats, message: bytes) -> None:
         """A message is here."""
         for observer in self._observers:
-            observer.message(connection.peer, message)
+            observer.message_received(connection.peer, message)
         if self.log_arrivals and self._message_limiter is not None:
             if self._message_limiter.allows():
                 # not named `message`: Twisted's legacy observers overwrite that field
@@ -170,7 +170,7 @@ class TrafficLog:
     def connection_closed(self, connection: ConnectionStats, ended_by: str) -> None:
         """A connection is over; `how` says who ended it."""
         for observer in self._observers:
-            observer.ended(connection.peer, ended_by, connection.bytes_in, connection.bytes_out)
+            observer.connection_closed(connection.peer, ended_by, connection.bytes_in, connection.bytes_out)
         counters = self.counters
         counters.connections += 1
         if not connection.messages:

@@ -120,7 +120,7 @@ class EchoVerifier:
             yield _Split(end, split.messages, split.length + same)
 
     def _record_dead_end(self, split: _Split, offset: int) -> None:
-        """A split whose echo ends at `offset`; it may have got further by a trailer that breaks off, begun before even."""
+        """Return a split whose echo ends at `offset`; part of a trailer may follow, even of one that began earlier."""
         start = max(split.position - split.length + 1, offset - len(self._trailer) + 1)
         for place in range(start, offset + 1):
             received = self._received.read(place, place + len(self._trailer))

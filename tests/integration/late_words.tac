@@ -17,9 +17,9 @@ from echotime.servers.replies import IReplySource
 class LateWords:
     """Late for `slow`, never for `never`, wrong in some ways for some, at once for every other message."""
 
-    always = None
+    constant = None
 
-    def word_for(self, message, peer):
+    def reply_to(self, message, peer):
         if message == b"slow":
             return deferLater(reactor, 2, lambda: b"late")
         if message == b"fail":

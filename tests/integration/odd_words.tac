@@ -17,9 +17,9 @@ stopping.GRACE_PERIOD = 1.0
 class OddWords:
     """Out of memory for `memory`; for `stuck` the daemon cannot stop, and must."""
 
-    always = None
+    constant = None
 
-    def word_for(self, message, peer):
+    def reply_to(self, message, peer):
         if message == b"memory":
             raise MemoryError
         if message == b"stuck":

@@ -13,13 +13,13 @@ from tests.unit.loopback import Served, options
 
 
 @contextlib.contextmanager
-def listening(served: Served, interface: str, *asked: str, lowest_port: int = 0, **how: Any) -> Iterator[Any]:
+def listening(served: Served, interface: str, *asked: str, min_source_port: int = 0, **how: Any) -> Iterator[Any]:
     """A port that reads when it is told to, and is closed at the end."""
     reactor = MemoryReactorClock()
     asked_for = options("SO_RCVBUF=1000000", *asked)
-    port: Any = served.on(interface, asked=asked_for, reactor=reactor, lowest_port=lowest_port, **how)
+    port: Any = served.on(interface, sockopts=asked_for, reactor=reactor, min_source_port=min_source_port, **how)
     port.startListening()
-    port._size = port.batch  # as under load, where it has grown
+    port._next_batch_size = port.batch_size  # as under load, where it has grown
     try:
         yield port
     finally:

@@ -65,5 +65,5 @@ def daemon(stepped: SteppingEPollReactor) -> Iterator[Daemon]:
     yield made
     made.stop()
     for each in stepped.clock.getDelayedCalls():
-        assert "LineLimit" in str(each), each
+        assert "LogRateLimiter" in str(each), each
     assert open_sockets() == before

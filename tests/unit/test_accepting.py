@@ -137,7 +137,7 @@ def test_stopped_while_it_pauses(failing: Bench) -> None:
 def test_unknown(failing: Bench) -> None:
     """An error that nothing is known of ends the port, and its owner is told."""
     told: list[Any] = []
-    failing.port.lost = told.append
+    failing.port.on_lost = told.append
     fails(failing, errno.EBADF, 1)
     with connected(failing.port):
         failing.reactor.step(2)

@@ -135,7 +135,7 @@ class AdmissionTests(SynchronousTestCase):
         one = self.comes("10.0.0.1")
         one.dataReceived(b"x")
         empty = self.factory.when_empty()
-        self.patch(self.factory.traffic, "ended", None)
+        self.patch(self.factory.traffic, "connection_closed", None)
         self.assertRaises(TypeError, one.connectionLost)
         self.assertEqual((self.admission.count, self.factory.connections), (0, set()))
         self.successResultOf(empty)

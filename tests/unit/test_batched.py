@@ -58,7 +58,7 @@ def test_link_local_and_multicast() -> None:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, index)
             sock.sendto(b"x", ("ff02::1", number, 0, index))
             sock.sendto(b"x", ("::1", number))
-            port._size = port.batch
+            port._next_batch_size = port.batch_size
             port.doRead()
             assert port.errors == {}
             return one, heard(sock), port.protocol
@@ -232,7 +232,7 @@ def test_asked_address_at_run_time(served: Served) -> None:
     """The address asked may be told from now on, or no more, and answers leave accordingly."""
     with listening(served, "0.0.0.0", "IP_PKTINFO=off") as port:
         for text, source in (("SO_PRIORITY=0", "1"), ("IP_PKTINFO=on", "3"), ("IP_PKTINFO=off", "1")):
-            port.change(options(text)[0])
+            port.set_option(options(text)[0])
             assert source_of_answer(port, "127.0.0.3") == f"127.0.0.{source}"
 
 

@@ -28,7 +28,7 @@ def test_watched_again() -> None:
         for number in (1, 64):
             for _ in range(number):
                 sock.sendto(b"x", port.socket.getsockname())
-            port._size = port.batch
+            port._next_batch_size = port.batch_size
             port.doRead()
             assert port in port.reactor.getReaders()
         assert watched == [True, False]
@@ -86,7 +86,7 @@ def test_sources(interface: str, sources: list[str], told: dict[str, int], room:
             return room
 
     with listening(TOGETHER._replace(protocol=Asking), interface) as port:
-        port._size = port.batch
+        port._next_batch_size = port.batch_size
         for source in sources:
             with client(host=source) as sock:
                 for _ in range(3):
@@ -101,13 +101,13 @@ def test_sources(interface: str, sources: list[str], told: dict[str, int], room:
 @pytest.mark.parametrize("works", [False, True])
 def test_path(monkeypatch: pytest.MonkeyPatch, works: bool) -> None:
     """Without the calls it serves as the portable port does, and says so."""
-    monkeypatch.setattr(Batch, "works", lambda batch, descriptor: works)
+    monkeypatch.setattr(Batch, "is_supported", lambda batch, descriptor: works)
     with listening(TOGETHER, "127.0.0.1") as port:
         assert (port.io_method == TimePort.io_method) is not works
         assert ("64 datagrams a call" in port.io_method) is works
         assert answered(port, port.socket.getsockname()) == b"x"
         assert port.protocol.singly == (not works)
-        port.change(options("SO_PRIORITY=0")[0])
+        port.set_option(options("SO_PRIORITY=0")[0])
         assert answered(port, port.socket.getsockname()) == b"x"
     assert "one datagram a call" in TimePort.io_method
 
@@ -122,7 +122,7 @@ def test_batches_grow_under_load() -> None:
             return super().batch_response(number)
 
     with listening(TOGETHER._replace(protocol=Counting), "127.0.0.1") as port, client() as sock:
-        port._size = 2
+        port._next_batch_size = 2
         for _ in range(300):
             sock.sendto(b"x", port.socket.getsockname())
         port.doRead()

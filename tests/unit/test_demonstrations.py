@@ -125,10 +125,10 @@ def alone(code: str, *, unshare: bool) -> list[str]:
 WITHOUT_ROUTE = """
 import json
 from echotime.demonstrations import reach
-from echotime.demonstrations.script import Act, Unshown
+from echotime.demonstrations.script import Skipped, Step
 lines = [*reach.dont_route(), *reach.bind_to_device()]
-print(json.dumps([line.reason for line in lines if isinstance(line, Unshown)]
-                 + [f"{line} differs" for line in lines if isinstance(line, Act) and not line.as_expected]))
+print(json.dumps([line.reason for line in lines if isinstance(line, Skipped)]
+                 + [f"{line} differs" for line in lines if isinstance(line, Step) and not line.as_expected]))
 """
 UNPRIVILEGED = """
 import json, os

@@ -34,8 +34,8 @@ class Present:
         self.told.append((question.number, how))
 
 
-class DeskTests(SynchronousTestCase):
-    """Desk."""
+class ReplyQueueTests(SynchronousTestCase):
+    """ReplyQueue."""
 
     def setUp(self) -> None:
         """A desk with an operator."""
@@ -100,7 +100,7 @@ class DeskTests(SynchronousTestCase):
 
     def test_limits(self) -> None:
         """Beyond the limits the fallback comes at once and is counted; a settled question makes room."""
-        desk = self.desk_with(most=3, per_source=2)
+        desk = self.desk_with(max_pending=3, max_per_source=2)
         first = self.ask(desk)
         self.ask(desk)
         self.assertEqual(desk.reply_to(b"x", peer()), b"no", "two of one source")

@@ -18,7 +18,7 @@ from tests.unit.questions import peer
 
 
 class PipeTests(SynchronousTestCase):
-    """PipeOperator, fed by hand."""
+    """StdinOperator, fed by hand."""
 
     def setUp(self) -> None:
         """A script at the desk."""

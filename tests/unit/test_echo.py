@@ -187,12 +187,12 @@ class AwaitedTests(EchoTestCase):
     def test_word_at_once(self) -> None:
         """A Deferred that has fired already leaves nothing waiting."""
 
-        def word_for(message: bytes, peer: IAddress) -> Deferred[bytes]:
+        def reply_to(message: bytes, peer: IAddress) -> Deferred[bytes]:
             word: Deferred[bytes] = Deferred()
             word.callback(b"ok")
             return word
 
-        self.patch(self.source, "word_for", word_for)
+        self.patch(self.source, "reply_to", reply_to)
         self.protocol.dataReceived(b"hello")
         self.assertEqual(self.transport.value(), b"hello" + ACK + b"ok")
         self.assert_reading(True)
@@ -223,7 +223,7 @@ class EndTests(EchoTestCase):
         super().setUp()
         self.connect(NoReply())
         self.ends: list[tuple[object, ...]] = []
-        self.patch(self.factory.traffic, "ended", self.note)
+        self.patch(self.factory.traffic, "connection_closed", self.note)
 
     def note(self, talker: EchoProtocol, how: str) -> None:
         """An end, and what was served until then."""

@@ -166,7 +166,7 @@ class TimeMachine(RuleBasedStateMachine):
     def change(self, name: str, value: str) -> None:
         """What comes has another control message from now on."""
         self.read()
-        self.port.change(options(f"{name}={value}")[0])
+        self.port.set_option(options(f"{name}={value}")[0])
 
     @rule()
     def read(self) -> None:

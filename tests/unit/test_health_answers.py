@@ -50,7 +50,7 @@ def test_forged_answers(daemon: Daemon, forged: bytes) -> None:
 def test_every_close_resets(daemon: Daemon) -> None:
     """With SO_LINGER=0 an answer may be thrown away, as was asked for: that is no hang, a queue that is not read is."""
     daemon.serve()
-    daemon.tcp.change(parse("SO_LINGER=0"))
+    daemon.tcp.set_option(parse("SO_LINGER=0"))
     assert daemon.verdicts()[0] is not HealthStatus.HUNG
     daemon.tcp.stopReading()
     assert daemon.verdicts()[0] is HealthStatus.HUNG

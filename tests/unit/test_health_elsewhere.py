@@ -52,7 +52,7 @@ class Elsewhere:
         with tcp, datagrams:
             assert not has_network_of(tcp)
             daemon.begin(
-                EchoPort.adopt(tcp.fileno(), daemon.factory, asked=[parse("SO_PRIORITY=5")], reactor=daemon.reactor),
+                EchoPort.adopt(tcp.fileno(), daemon.factory, sockopts=[parse("SO_PRIORITY=5")], reactor=daemon.reactor),
                 TimePort.adopt(
                     datagrams.fileno(),
                     TimeProtocol(time.time, daemon.traffic.counters),
@@ -88,7 +88,7 @@ def test_elsewhere(daemon: Daemon, host: str, lines: list[str]) -> None:
         daemon.settle()
     counters = daemon.traffic.counters
     assert (counters.connections, counters.messages, daemon.tcp.sessionno) == (1, 1, 1)
-    assert daemon.tcp.again, "the options of clients' connections are not tried on a socketpair"
+    assert daemon.tcp.reapplied_options, "the options of clients' connections are not tried on a socketpair"
     assert not daemon.factory.connections
     assert dict(daemon.udp.errors) == {}
 
@@ -135,13 +135,13 @@ def test_elsewhere_late(daemon: Daemon) -> None:
 def test_elsewhere_pause(daemon: Daemon) -> None:
     """A port that pauses, as accept(2) has failed, is no hang, however short the check is."""
     with Elsewhere(daemon):
-        daemon.tcp._pause()
+        daemon.tcp._pause_accepting()
         (found,) = daemon.wait_for(daemon.check.check(0.1))
-        assert daemon.tcp.pauses
+        assert daemon.tcp.is_paused
         assert found[0].status is HealthStatus.ANSWERED, found[0]
         daemon.reactor.clock.advance(RETRY_DELAY)
         daemon.settle()
-        assert (daemon.tcp.pauses, daemon.tcp.sessionno) == (False, 1)
+        assert (daemon.tcp.is_paused, daemon.tcp.sessionno) == (False, 1)
     daemon.settle()
 
 
@@ -223,10 +223,10 @@ def test_elsewhere_no_descriptor(daemon: Daemon, monkeypatch: pytest.MonkeyPatch
 
 def test_elsewhere_on_a_low_port(daemon: Daemon) -> None:
     """A UDP socket below the ports that are answered asks itself all the same; nobody else on that port is answered."""
-    Elsewhere(daemon, "0.0.0.0", 37, lowest_port=1024).client.close()
+    Elsewhere(daemon, "0.0.0.0", 37, min_source_port=1024).client.close()
     assert daemon.verdicts()[1] is HealthStatus.ANSWERED
     assert dict(daemon.udp.errors) == {}
-    assert daemon.udp.filtered
+    assert daemon.udp.kernel_filtered
 
 
 def test_several_listeners(daemon: Daemon) -> None:
@@ -253,6 +253,6 @@ def test_vantage(monkeypatch: pytest.MonkeyPatch) -> None:
             assert (sock.getsockname()[0], sock.getblocking()) == ("127.0.0.7", False)
             sock.setblocking(True)
             sock.connect(listener.getsockname())
-        monkeypatch.setattr("echotime.ports.vantage.ways_to", lambda listener: [("192.0.2.1", 1)])
+        monkeypatch.setattr("echotime.ports.vantage.local_addresses", lambda listener: [("192.0.2.1", 1)])
         with pytest.raises(OSError, match="Cannot assign requested address"):
             vantage(listener)

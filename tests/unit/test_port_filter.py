@@ -41,7 +41,7 @@ def from_port(number: int, to: tuple[str, int]) -> socket.socket:
 
 def test_low_ports_are_dropped_by_the_kernel(served: Served) -> None:
     """What comes from a port below the limit is dropped and counted there; what comes from the limit on is answered."""
-    with listening(served, "127.0.0.1", lowest_port=1000) as port, client() as sock:
+    with listening(served, "127.0.0.1", min_source_port=1000) as port, client() as sock:
         address = port.socket.getsockname()
         with from_port(999, address) as low, from_port(1000, address) as lowest:
             sock.sendto(b"x", address)
@@ -52,7 +52,7 @@ def test_low_ports_are_dropped_by_the_kernel(served: Served) -> None:
 
 def test_ipv6(served: Served) -> None:
     """The same on IPv6."""
-    with listening(served, "::1", lowest_port=65535) as port, client(host="::1") as sock:
+    with listening(served, "::1", min_source_port=65535) as port, client(host="::1") as sock:
         sock.sendto(b"x", port.socket.getsockname())
         port.doRead()
         assert (heard(sock), port.dropped) == ([], 1)
@@ -65,8 +65,8 @@ def test_without_the_filter(served: Served, monkeypatch: pytest.MonkeyPatch, cle
         raise PermissionError(1, "no")
 
     monkeypatch.setattr(port_filter, "attach", refused)
-    with listening(served, "127.0.0.1", lowest_port=1000) as port, client() as sock:
-        assert not port.filtered
+    with listening(served, "127.0.0.1", min_source_port=1000) as port, client() as sock:
+        assert not port.kernel_filtered
         address = port.socket.getsockname()
         with from_port(999, address) as low:
             sock.sendto(b"x", address)
@@ -120,7 +120,7 @@ def test_broadcast(served: Served, asked: str, answers: bool) -> None:
         number = port.getHost().port
         for host in ("127.0.0.1", asked, "127.0.0.3"):
             sock.sendto(b"x", (host, number))
-        port._size = port.batch
+        port._next_batch_size = port.batch_size
         port.doRead()
         found = heard(sock)
         assert len(found) == (3 if answers else 2)
@@ -171,7 +171,7 @@ def test_unspecified_source_with_our_port(served: Served) -> None:
 @pytest.mark.parametrize("switched", ["IPV6_RECVPKTINFO=on", "IPV6_RECVPKTINFO=off"])
 def test_mapped_source(served: Served, source: str, switched: str) -> None:
     """An IPv6 packet with an IPv4-mapped source would be answered over IPv4: the kernel drops it."""
-    with listening(served, "::", switched, lowest_port=1) as port, client() as sock:
+    with listening(served, "::", switched, min_source_port=1) as port, client() as sock:
         number = port.getHost().port
         forge_on_link("lo", (source, sock.getsockname()[1]), ("::1", number))
         sock.sendto(b"x", ("127.0.0.1", number))
@@ -251,9 +251,9 @@ def test_program_of_a_low_port() -> None:
 @pytest.mark.parametrize(("ours", "reason"), [(True, "from our own address"), (False, "from a low port")])
 def test_own_low_port(served: Served, monkeypatch: pytest.MonkeyPatch, ours: bool, reason: str) -> None:
     """What comes from the same low port passes the kernel, as its own questions have to; nobody is answered there."""
-    monkeypatch.setattr("echotime.ports.udp_single.is_ours", lambda address, sock: ours)
-    with listening(served, "127.0.0.1", number=999, lowest_port=1000) as port:
+    monkeypatch.setattr("echotime.ports.udp_single.is_local", lambda address, sock: ours)
+    with listening(served, "127.0.0.1", number=999, min_source_port=1000) as port:
         with from_port(999, port.socket.getsockname()) as other:
             port.doRead()
             assert heard(other) == []
-        assert (port.filtered, dict(port.errors)) == (True, {reason: 1})
+        assert (port.kernel_filtered, dict(port.errors)) == (True, {reason: 1})

@@ -34,11 +34,11 @@ async def test_adopted_tcp(started: Started) -> None:
     factory = SizesFactory(2)
     with bound(socket.SOCK_STREAM) as given:
         asked = options("SO_KEEPALIVE=on", "IP_FREEBIND=on")
-        port = started(EchoPort.adopt(given.fileno(), factory, asked=asked))
+        port = started(EchoPort.adopt(given.fileno(), factory, sockopts=asked))
         address = given.getsockname()
     assert not port.socket.getblocking()
     assert (get(port.socket, "SO_KEEPALIVE"), get(port.socket, "TCP_NODELAY")) == (1, 1)
-    assert [str(each) for each in port.readings()] == [
+    assert [str(each) for each in port.read_back()] == [
         "IP_FREEBIND asked on, effective off: too late: it must be set before bind",
         "SO_KEEPALIVE asked on, effective on",
     ]
@@ -53,7 +53,7 @@ async def test_adopted_udp(started: Started) -> None:
     """A UDP port on a bound descriptor serves it, without blocking on it, and closes it to others."""
     with bound(socket.SOCK_DGRAM) as given:
         given.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        port = started(Portable.adopt(given.fileno(), Mirror(), asked=options("IP_TTL=9")))
+        port = started(Portable.adopt(given.fileno(), Mirror(), sockopts=options("IP_TTL=9")))
         address = given.getsockname()
     assert await deferToThread(ask, address) == b"x"
     assert (get(port.socket, "IP_TTL"), get(port.socket, "SO_REUSEADDR")) == (9, 0)

@@ -29,7 +29,7 @@ class Owner:
         else:
             self.port = SERVED[kind].on(reactor=reactor)
         self.told: list[Failure] = []
-        self.port.lost = self.told.append
+        self.port.on_lost = self.told.append
         self.port.startListening()
 
     def shut(self, how: int) -> None:
@@ -109,7 +109,7 @@ def test_any_error(owner: Owner, clean_reactor: list[LogEvent]) -> None:
 
 def test_nobody_to_tell(owner: Owner) -> None:
     """A port without an owner just ends."""
-    owner.port.lost = None
+    owner.port.on_lost = None
     owner.shut(socket.SHUT_RDWR)
     owner.reactor.until(lambda: not owner.port.connected)
 

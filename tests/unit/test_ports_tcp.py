@@ -50,7 +50,7 @@ async def test_what_fails_on_connections_is_left_out(started: Started) -> None:
     port = started(EchoPort(0, factory, interface="127.0.0.1", sockopts=options("6:34=1")))
     client = deferToThread(deliver, ("127.0.0.1", port.getHost().port), b"hi")
     await factory.done
-    assert port.again == []
+    assert port.reapplied_options == []
     factory.connection.loseConnection()
     await client
 
@@ -65,7 +65,11 @@ async def test_tcp_defaults(started: Started) -> None:
     other = started(EchoPort(0, SizesFactory(1), interface="::", sockopts=asked))
     assert (get(other.socket, "SO_REUSEADDR"), get(other.socket, "TCP_NODELAY")) == (0, 0)
     assert get(other.socket, "IPV6_V6ONLY") == 1
-    assert [str(each.asked) for each in other.readings()] == ["SO_REUSEADDR=off", "IPV6_V6ONLY=on", "TCP_NODELAY=off"]
+    assert [str(each.assignment) for each in other.read_back()] == [
+        "SO_REUSEADDR=off",
+        "IPV6_V6ONLY=on",
+        "TCP_NODELAY=off",
+    ]
 
 
 @pytest.mark.parametrize("make", [EchoPort, Portable])
@@ -73,7 +77,7 @@ async def test_tcp_defaults(started: Started) -> None:
 def test_failed_start_leaves_nothing(make: Any, text: str, error: type[Exception]) -> None:
     """A port whose option or bind fails raises, and keeps no descriptor."""
     descriptors = open_descriptors()
-    port = make(0, Mirror() if make is Portable else SizesFactory(1), interface="192.0.2.1", asked=options(text))
+    port = make(0, Mirror() if make is Portable else SizesFactory(1), interface="192.0.2.1", sockopts=options(text))
     with pytest.raises(error):
         port.startListening()
     assert open_descriptors() <= descriptors
@@ -85,15 +89,15 @@ async def test_change(started: Started) -> None:
     factory = SizesFactory(2)
     port = started(EchoPort(0, factory, interface="127.0.0.1", sockopts=options("SO_PRIORITY=2")))
     (keepalive, priority) = options("SO_KEEPALIVE=on", "SO_PRIORITY=4")
-    assert str(port.change(keepalive)) == "SO_KEEPALIVE asked on, effective on"
-    port.change(priority)
-    assert [str(each.asked) for each in port.readings()] == ["SO_KEEPALIVE=on", "SO_PRIORITY=4"]
+    assert str(port.set_option(keepalive)) == "SO_KEEPALIVE asked on, effective on"
+    port.set_option(priority)
+    assert [str(each.assignment) for each in port.read_back()] == ["SO_KEEPALIVE=on", "SO_PRIORITY=4"]
     client = deferToThread(deliver, ("127.0.0.1", port.getHost().port), b"hi")
     await factory.done
     connection = factory.connection
     assert (get(connection.socket, "SO_KEEPALIVE"), get(connection.socket, "SO_PRIORITY")) == (1, 4)
     (off,) = options("SO_KEEPALIVE=off")
-    assert str(connection.change(off)) == "SO_KEEPALIVE asked off, effective off"
+    assert str(connection.set_option(off)) == "SO_KEEPALIVE asked off, effective off"
     assert get(port.socket, "SO_KEEPALIVE") == 1, "that was the connection's alone"
     connection.loseConnection()
     await client
@@ -104,5 +108,5 @@ async def test_listen_again(started: Started) -> None:
     """How many connections may wait is changed while it listens."""
     port = started(EchoPort(0, SizesFactory(1), interface="127.0.0.1", backlog=7))
     assert read_tcp_info(port.socket).accept_queue_limit == 7
-    port.listen_again(9)
+    port.set_backlog(9)
     assert (read_tcp_info(port.socket).accept_queue_limit, port.backlog) == (9, 9)

@@ -109,7 +109,7 @@ def test_multicast_is_no_source() -> None:
 @pytest_twisted.ensureDeferred
 async def test_one_call_does_bounded_work(started: Started, served: Served) -> None:
     """However many datagrams wait, and however short they are, doRead handles so many and gives way."""
-    port = started(served.on(asked=options("SO_RCVBUF=1000000")))
+    port = started(served.on(sockopts=options("SO_RCVBUF=1000000")))
     port.stopReading()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         for _ in range(served.work + 50):
@@ -123,7 +123,7 @@ async def test_one_call_does_bounded_work(started: Started, served: Served) -> N
 @pytest_twisted.ensureDeferred
 async def test_dropped(started: Started, served: Served) -> None:
     """What finds the receive buffer full is counted, and an operator and the log are told."""
-    port = started(served.on(asked=options("SO_RCVBUF=0")))
+    port = started(served.on(sockopts=options("SO_RCVBUF=0")))
     listener = ListenerService("udp", ListenAddress("127.0.0.1", 0), port)
     assert (port.dropped, listener.errors()) == (0, {})
     port.stopReading()
@@ -139,7 +139,7 @@ async def test_dropped(started: Started, served: Served) -> None:
 @pytest_twisted.ensureDeferred
 async def test_dropped_where_nobody_counts(started: Started, served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     """A kernel before 4.12 does not tell what it dropped, which must not keep a daemon from stopping."""
-    monkeypatch.setattr(meminfo, "NUMBER", 9999)
+    monkeypatch.setattr(meminfo, "SO_MEMINFO", 9999)
     port = started(served.on())
     assert ListenerService("udp", ListenAddress("127.0.0.1", 0), port).errors() == {}
 
@@ -158,7 +158,7 @@ async def test_unsendable(started: Started, served: Served) -> None:
 @pytest_twisted.ensureDeferred
 async def test_error_queue(started: Started, served: Served) -> None:
     """ICMP errors that IP_RECVERR reports neither close the port nor take an answer's place."""
-    port = started(served.on(asked=options("IP_RECVERR=on")))
+    port = started(served.on(sockopts=options("IP_RECVERR=on")))
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as gone:
         gone.bind(("127.0.0.1", 0))
         nobody = gone.getsockname()
@@ -179,7 +179,7 @@ async def test_error_queue(started: Started, served: Served) -> None:
 async def test_error_without_room_in_the_queue(started: Started, served: Served) -> None:
     """An ICMP error that finds no room in the error queue is taken, too: left pending it would spin the reactor."""
     asked = options("IP_RECVERR=on", "SO_RCVBUF=0")
-    port = started(served.on(asked=asked))
+    port = started(served.on(sockopts=asked))
     port.stopReading()
     try:
         port_unreachable(port.getHost().port, bytes(1400))

@@ -58,7 +58,7 @@ class Bench:
             raise UsageError(self.fault)
         return settings
 
-    def change(self, old: Settings, new: Settings) -> ReloadResult:
+    def apply(self, old: Settings, new: Settings) -> ReloadResult:
         """As RuntimeConfig."""
         self.changes.append(new.backlog)
         return ReloadResult(new, ["backlog"], [])
@@ -144,13 +144,13 @@ def test_faulty(bench: Bench, clean_reactor: list[LogEvent]) -> None:
     assert (bench.changes, bench.told) == ([], [True, False])
     clean_reactor.clear()
     bench.fault = ""
-    bench.change = None  # type: ignore[assignment,method-assign]
+    bench.apply = None  # type: ignore[assignment,method-assign]
     bench.service.reload()
     bench.finish()
     assert [each["log_format"] for each in clean_reactor] == ["reload failed"]
     clean_reactor.clear()
     assert bench.told == [True, False] * 2
-    del bench.change
+    del bench.apply
     bench.service.reload()
     bench.finish()
     assert bench.changes == [1]

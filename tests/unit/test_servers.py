@@ -63,8 +63,8 @@ class TimeTests(SynchronousTestCase):
         self.assertEqual(self.answers(Epoch.RFC868, 0)[0][0], b"\x83\xaa\x7e\x80")
 
 
-class LineLimitTests(SynchronousTestCase):
-    """LineLimit."""
+class LogRateLimiterTests(SynchronousTestCase):
+    """LogRateLimiter."""
 
     def setUp(self) -> None:
         """Two lines a second."""
@@ -290,5 +290,5 @@ class DrainTests(SynchronousTestCase):
 
     def test_real_protocols(self) -> None:
         """Drain uses nothing of a connection that EchoProtocol does not have."""
-        for name in ("messages", "owes", "closing", "close", "reset"):
+        for name in ("messages", "has_pending_output", "closing", "close", "reset"):
             self.assertTrue(hasattr(EchoProtocol(), name))

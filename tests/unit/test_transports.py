@@ -225,7 +225,7 @@ def test_ipv6(bench: Bench) -> None:
 
 def test_lingering_close_does_not_wait(bench: Bench) -> None:
     """SO_LINGER with a time would hold up the whole process at close: it is taken off before."""
-    bench.port.change(*options("SO_LINGER=30"))
+    bench.port.set_option(*options("SO_LINGER=30"))
     with connected(bench.port, 65536) as sock:
         transport = bench.made()
         transport.write(LARGE[:100_000])

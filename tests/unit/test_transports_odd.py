@@ -43,7 +43,7 @@ def test_refused_does_not_linger() -> None:
     """A client that is not admitted, and does not take the end, holds nobody up; SO_LINGER would wait for it."""
     with stepping() as reactor:
         bench = Bench(reactor)
-        bench.port.change(parse("SO_LINGER=5s"))
+        bench.port.set_option(parse("SO_LINGER=5s"))
         bench.factory.buildProtocol = lambda addr: None  # type: ignore[method-assign]
         with connected(bench.port) as silent, connected(bench.port) as sock:
             silent.setsockopt(socket.IPPROTO_IP, BY_NAME["IP_MINTTL"].number, 255)  # it drops whatever comes

@@ -150,18 +150,18 @@ def test_options_stay_as_they_were_set(bench: Bench, how: str) -> None:
         if how == "setTcpNoDelay":
             one.transport.setTcpNoDelay(False)
         elif how == "change":
-            one.transport.change(*options("TCP_NODELAY=off"))
+            one.transport.set_option(*options("TCP_NODELAY=off"))
         elif how == "corked":
-            one.transport.change(*options("TCP_CORK=on"))
+            one.transport.set_option(*options("TCP_CORK=on"))
 
     if how == "port":
-        bench.port.change(*options("TCP_NODELAY=off"))
+        bench.port.set_option(*options("TCP_NODELAY=off"))
     bench.factory.acts["data"] = act
     with connected(bench.port) as sock:
         if how == "port":
             transport = bench.made()
             bench.reactor.step(2)
-            bench.port.change(*options("TCP_NODELAY=on"))
+            bench.port.set_option(*options("TCP_NODELAY=on"))
         sock.send(b"x")
         sock.shutdown(socket.SHUT_WR)
         bench.reactor.until(lambda: bench.factory.happened("read lost"))

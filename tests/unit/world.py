@@ -108,7 +108,7 @@ class World:
         if self.port.connected:
             those = self.protocols
             target = those[which % len(those)].transport if those and size % 2 else self.port
-            target.change(*options(OPTIONS[which % len(OPTIONS)]))
+            target.set_option(*options(OPTIONS[which % len(OPTIONS)]))
 
     def end(self, which: int, *, reset: bool) -> None:
         """The server ends a connection, in one way or another."""

@@ -92,7 +92,8 @@ ROWS: tuple[Option, ...] = (
         BOTH,
         meaning="Serve IPv6 only; off, a socket on [::] serves IPv4 as well.",
         use="On, beside a second socket for IPv4 on the same port.",
-        caveat="The daemon has it off on [::], whatever the system's net.ipv6.bindv6only says. After bind it is refused "
+        caveat="The daemon has it off on [::], whatever the system's net.ipv6.bindv6only says. After bind "
+        "it is refused "
         "(EINVAL). Off, IPv4 peers appear as ::ffff:192.0.2.1.",
         set_deadline=SetDeadline.BEFORE_BIND,
         roles=(SocketRole.LISTENER, SocketRole.UDP),

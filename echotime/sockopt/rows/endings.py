@@ -42,7 +42,8 @@ ROWS: tuple[Option, ...] = (
         _SECONDS,
         meaning="The time between keepalive probes.",
         use="Together with TCP_KEEPCNT, to settle how soon a dead peer is given up.",
-        caveat="A dead peer is noticed after TCP_KEEPIDLE + TCP_KEEPINTVL x TCP_KEEPCNT, and not by keepalive while sent "
+        caveat="A dead peer is noticed after TCP_KEEPIDLE + TCP_KEEPINTVL x TCP_KEEPCNT, and not by "
+        "keepalive while sent "
         "bytes are unacknowledged.",
         example="5s",
         aliases=Aliases("KeepAliveIntervalSec=", "tcp-keepintvl"),
@@ -63,7 +64,8 @@ ROWS: tuple[Option, ...] = (
         Integer(0, 2**31 - 1, "milliseconds"),
         meaning="How long sent bytes may stay unacknowledged before the connection is ended; 0: the system's default.",
         use="Where a dead peer must be noticed while there is something to send, of which keepalive knows nothing.",
-        caveat="It counts from the first retransmission, so the end comes some tenths of a second later. With keepalive "
+        caveat="It counts from the first retransmission, so the end comes some tenths of a second later. "
+        "With keepalive "
         "it takes the place of TCP_KEEPCNT. A client that lives and does not read is cut off, too.",
         example="10s",
         hazard=Hazard(TCP, AnyValue(excluded=(0,)), "a client that does not read for so long is cut off"),
@@ -75,7 +77,8 @@ ROWS: tuple[Option, ...] = (
         TCP,
         meaning="What close does with bytes not yet sent: off sends them in the background.",
         use="0 where a peer is to be told at once that all is over, and nothing may stay in TIME_WAIT.",
-        caveat="A number of seconds makes close itself wait, also on a socket that does not block, and the whole daemon "
+        caveat="A number of seconds makes close itself wait, also on a socket that does not block, and "
+        "the whole daemon "
         "with it: echotime switches it off before it closes. 0 resets the connection.",
         example="5s",
         hazard=Hazard(TCP, (0,), "with 0 every close is a reset, and what has not arrived yet may be lost"),

@@ -106,7 +106,8 @@ ROWS: tuple[Option, ...] = (
         BOTH,
         meaning="Whether packets may be fragmented: do sets don't-fragment always, dont never.",
         use="With do or probe to find out a path's MTU; with dont where ICMP is filtered.",
-        caveat="With do, a datagram larger than the path's MTU is lost until that is known, and then refused (EMSGSIZE).",
+        caveat="With do, a datagram larger than the path's MTU is lost until that is known, and then "
+        "refused (EMSGSIZE).",
         example="do",
         aliases=Aliases(socat="ip-mtu-discover"),
     ),

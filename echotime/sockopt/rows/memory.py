@@ -129,7 +129,8 @@ ROWS: tuple[Option, ...] = (
         BOTH,
         meaning="The most bytes a second that a connection sends.",
         use="To be a slow server on purpose, or a polite one.",
-        caveat="TCP keeps it by itself, but for its first ten segments, which on loopback are 640 KB; UDP only where the "
+        caveat="TCP keeps it by itself, but for its first ten segments, which on loopback are 640 KB; UDP "
+        "only where the "
         "interface's queue is fq. 0 bounds nothing.",
         example="1M",
     ),

@@ -26,7 +26,8 @@ ROWS: tuple[Option, ...] = (
         FLAG,
         meaning="Send full segments only; a shorter rest is held until it is switched off, or for 200 ms and more.",
         use="Around several writes that belong together, on then off.",
-        caveat="Left on, as one that a listener hands down is, each answer's last bytes are 200 ms late, more where the "
+        caveat="Left on, as one that a listener hands down is, each answer's last bytes are 200 ms late, "
+        "more where the "
         "round trip is long.",
         hazard=Hazard(TCP, ON, "each answer is held back for 200 ms or more"),
         aliases=Aliases(socat="tcp-cork"),
