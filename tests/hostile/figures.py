@@ -93,7 +93,7 @@ def plain(results: Iterable[Result]) -> str:
 
 
 def markdown(results: Iterable[Result]) -> str:
-    """The table for docs/security.md, with what the same did to others."""
+    """The table for docs/attacks.md, with what the same did to others."""
     header = (*HEADER, "others")
     rows = [header, ("---",) * len(header)]
     for each in results:
