@@ -10,7 +10,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .PHONY: run test test-systemd test-deb trial check coverage attack soak fuzz bench wheel install uninstall deb docs clean
 
 # one stamp for each set of extras; a changed requirement installs again
-INSTALLED_BY = setup.cfg pyproject.toml $(wildcard echotime/locale/*/LC_MESSAGES/*.po)
+INSTALLED_BY = setup.cfg pyproject.toml $(wildcard echotime/i18n/*/LC_MESSAGES/*.po)
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable
 
 $(VENV)/.test: $(INSTALLED_BY)

@@ -10,14 +10,14 @@ from typing import Any
 
 from twisted.python.usage import UsageError
 
-from echotime.daemon import options as daemon_options
-from echotime.daemon.assembly import DaemonBuilder
-from echotime.daemon.failure import exit_with_usage_errors
-from echotime.daemon.log_stream import choose_logger
+from echotime.config import options as daemon_options
+from echotime.config.settings import Settings
+from echotime.daemon.builder import DaemonBuilder
+from echotime.daemon.log_output import choose_logger
 from echotime.daemon.reload import ReloadService
 from echotime.daemon.service import Daemon
-from echotime.daemon.settings import Settings
-from echotime.servers.replies import IReplySource
+from echotime.errors import exit_with_usage_errors
+from echotime.services.replies import IReplySource
 
 
 class Options(daemon_options.DaemonOptions):

@@ -8,11 +8,11 @@ from typing import Any
 
 import shtab
 
-from echotime.command.control_verbs import COMMANDS
-from echotime.command.main import build_parser
-from echotime.daemon.options import DaemonOptions
-from echotime.demonstrations.index import TOPICS
-from echotime.sockopt.catalogue import CATALOGUE
+from echotime.cli.control.verbs import COMMANDS
+from echotime.cli.main import build_parser
+from echotime.config.options import DaemonOptions
+from echotime.demos.index import TOPICS
+from echotime.sockopt.catalogue.index import CATALOGUE
 
 _NAMES = [option.name for option in CATALOGUE]
 _ASSIGNMENTS = " ".join(f"{option.name}=" for option in CATALOGUE if option.settable)

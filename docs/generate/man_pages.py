@@ -7,9 +7,9 @@ from pathlib import Path
 
 from argparse_manpage.manpage import Manpage
 
-from echotime.command.control_verbs import COMMANDS
-from echotime.command.main import build_parser
-from echotime.daemon.options import DaemonOptions
+from echotime.cli.control.verbs import COMMANDS
+from echotime.cli.main import build_parser
+from echotime.config.options import DaemonOptions
 
 _HERE = Path(__file__).parent
 _DATE = "November 28, 2026"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from echotime.sockopt.assignment import EXPECTED
-from echotime.sockopt.catalogue import CATALOGUE, CHAPTERS, Chapter
+from echotime.sockopt.catalogue.index import CATALOGUE, CHAPTERS, Chapter
 from echotime.sockopt.option import Option, Readable
 
 _INTRODUCTION = f"""# Socket options

@@ -1,1 +1,1 @@
-"""The daemon: its options, and the services that hold the ports from start to stop."""
+"""The daemon's services: listeners, start, shutdown, reload, log output and reports."""

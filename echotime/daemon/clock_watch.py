@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from echotime.daemon.kernel_clock import ClockState, read_adjtimex
 from echotime.daemon.periodic import PeriodicService
-from echotime.servers.time import TimeProtocol
+from echotime.services.udp_time import TimeProtocol
+from echotime.systemd.kernel_clock import ClockState, read_adjtimex
 
 POLL_INTERVAL = 1.0
 """Seconds from one look to the next."""

@@ -13,8 +13,8 @@ from twisted.application.service import Service
 from twisted.logger import Logger
 from twisted.python.usage import UsageError
 
-from echotime.daemon.live import RuntimeConfig
-from echotime.daemon.settings import Settings
+from echotime.config.settings import Settings
+from echotime.daemon.runtime_config import RuntimeConfig
 
 MAX_SLICE = 0.002
 """Seconds for which a reload holds the reactor at a time."""

@@ -11,12 +11,11 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 import echotime
-from echotime.daemon.failure import StartupError
-from echotime.daemon.incidents import drop_counts
-from echotime.daemon.supervision import SystemdStatus
-from echotime.desk.questions import ReplyQueue
-from echotime.servers.drain import Drain
-from echotime.servers.traffic import TrafficLog
+from echotime.errors import StartupError
+from echotime.health.watchdog import SystemdStatus
+from echotime.operators.reply_queue import ReplyQueue
+from echotime.services.drain import Drain
+from echotime.services.traffic import TrafficLog
 
 OnSecondSignal = Callable[[Callable[[], None]], None]
 
@@ -78,11 +77,11 @@ class Daemon(MultiService):
             self.systemd_status.close()
         self._traffic.flush()
         self._log.info(
-            "served connections: {connections} (silent: {silent}), messages: {messages}, bytes in: {bytes_in}, "
-            "bytes out: {bytes_out}, datagrams: {datagrams}",
+            "served connections: {connections} (empty: {empty_connections}), messages: {messages}, "
+            "bytes in: {bytes_in}, bytes out: {bytes_out}, datagrams: {datagrams}",
             **vars(self._traffic.counters),
         )
-        if drops := drop_counts(self._traffic.counters):
+        if drops := self._traffic.counters.refusals():
             listed = "; ".join(f"{reason}: {number}" for reason, number in drops.items())
             self._log.info("not served: {reasons}", reasons=listed)
         if self._reply_queue is not None:

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from itertools import count
 from typing import Any
 
-from echotime.daemon.failure import report_runtime_failure
 from echotime.daemon.memory import call_on_memory_error
+from echotime.errors import report_runtime_failure
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 GRACE_PERIOD = 5.0

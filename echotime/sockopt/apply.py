@@ -12,8 +12,8 @@ from gettext import gettext as _
 
 from echotime.sockopt.assignment import Assignment
 from echotime.sockopt.errno_name import errno_name
-from echotime.sockopt.forms import Value
 from echotime.sockopt.option import Option, Readable, SetDeadline
+from echotime.sockopt.values import Value
 
 UNKNOWN = "unknown"
 _PERMISSION_ERRNOS = frozenset({errno.EPERM, errno.EACCES})

@@ -9,9 +9,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from gettext import gettext as _
 
-from echotime.sockopt.catalogue import BY_KEY, BY_NAME
-from echotime.sockopt.forms import N_, RawValue, Value
+from echotime.sockopt.catalogue.index import BY_KEY, BY_NAME
 from echotime.sockopt.option import BOTH, LEVELS, OnAccept, Option, SocketTraits
+from echotime.sockopt.values import N_, RawValue, Value
 
 EXPECTED = N_("[tcp:|udp:]NAME=VALUE, as in SO_KEEPALIVE=on, or LEVEL:NUMBER=VALUE, as in 1:9=1")
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from gettext import gettext as _
 
 from echotime.sockopt.assignment import EXPECTED
-from echotime.sockopt.catalogue import CHAPTERS
-from echotime.sockopt.forms import N_
+from echotime.sockopt.catalogue.index import CHAPTERS
+from echotime.sockopt.values import N_
 
 _INTRODUCTION = N_("--sockopt {form}; repeatable. `echotime sockopts NAME` tells all about one.")
 

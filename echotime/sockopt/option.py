@@ -9,7 +9,7 @@ from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from enum import Enum
 
-from echotime.sockopt.forms import N_, Value, ValueType
+from echotime.sockopt.values import N_, Value, ValueType
 
 LEVELS = {"SOL_SOCKET": 1, "IPPROTO_IP": 0, "IPPROTO_TCP": 6, "IPPROTO_UDP": 17, "IPPROTO_IPV6": 41}
 """The levels of setsockopt(2) by name, as Linux numbers them."""

@@ -10,7 +10,7 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from echotime.sockopt.forms import N_, Integer, Value, parse_error
+from echotime.sockopt.values import N_, Integer, Value, parse_error
 
 _MAX_SECONDS = 2**31 - 1
 _NOT_UNDERSTOOD = N_("'{text}' is not understood; expected {expected}")

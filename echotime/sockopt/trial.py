@@ -12,9 +12,9 @@ from gettext import gettext as _
 from echotime.sockopt.apply import UNKNOWN, OptionError, apply, get_value, read_back
 from echotime.sockopt.assignment import Assignment
 from echotime.sockopt.errno_name import errno_name
-from echotime.sockopt.forms import N_
 from echotime.sockopt.option import OnAccept, Option, Readable, SetDeadline, SocketRole
 from echotime.sockopt.scratch import LoopbackUnavailable, Scratch
+from echotime.sockopt.values import N_
 
 _UNSUPPORTED_ERRNOS = frozenset({errno.ENOPROTOOPT, errno.EOPNOTSUPP})
 NO_EFFECT = N_("taken, and nothing comes of it")

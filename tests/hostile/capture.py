@@ -18,7 +18,7 @@ _ONLY_UDP = (
     (0x06, 0, 0, 0x40000),
     (0x06, 0, 0, 0),
 )
-"""Classic BPF, as ports/port_filter.py has it: what else is on the wire must not fill the buffer."""
+"""Classic BPF, as net/bpf.py has it: what else is on the wire must not fill the buffer."""
 _LONGEST = 20.0
 """Seconds after which there is an end, whatever comes."""
 

@@ -9,12 +9,12 @@ from twisted.application.service import Application
 from twisted.internet import reactor
 
 from echotime import tap
-from echotime.daemon import assembly
-from echotime.daemon.settings import ListenAddress, Settings
+from echotime.daemon import builder
+from echotime.config.settings import ListenAddress, Settings
 from echotime.wire.timestamp import Epoch
 
 clock = Path(os.environ["ECHOTIME_CLOCK"])
-assembly.time = SimpleNamespace(time=lambda: float(clock.read_text(encoding="ascii")), monotonic=time.monotonic)
+builder.time = SimpleNamespace(time=lambda: float(clock.read_text(encoding="ascii")), monotonic=time.monotonic)
 anywhere = (ListenAddress("127.0.0.1", 0),)
 settings = Settings(tcp=anywhere, udp=anywhere, epoch=Epoch[os.environ["ECHOTIME_EPOCH"]])
 application = Application("echotime")

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.processes import SERVER_CPU
-from tests.integration.tools import TOOL, environment
-from tests.integration.twistd import LIMIT, TWISTD, Ended, Twistd
+from tests.support.tool_case import TOOL, environment
+from tests.support.twistd_process import LIMIT, TWISTD, Ended, Twistd
 
 
 class Complained(Exception):

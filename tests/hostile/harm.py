@@ -13,7 +13,7 @@ from collections.abc import Callable
 from tests.hostile.forging import forge, raw_socket
 from tests.hostile.honest import Where
 from tests.hostile.responder import echo, serving
-from tests.integration.peers import RESET
+from tests.support.plain_clients import RESET
 
 _KEPT = 200
 _KEPT_FULL = 10

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from tests.integration.peers import (
+from tests.support.plain_clients import (
     ACKNOWLEDGEMENT,
     connect,
     duplex,

@@ -25,7 +25,7 @@ from tests.hostile.harm import HARM, Harm
 from tests.hostile.honest import CLIENTS, Client, Tally, Where
 from tests.hostile.suspects import send_answers
 from tests.hostile.timing import wait_until
-from tests.integration.twistd import Twistd
+from tests.support.twistd_process import Twistd
 
 _WORDS = Path(__file__).parents[1] / "integration" / "late_words.tac"
 _SHORTEST = 5.0

@@ -6,7 +6,7 @@ import struct
 import time
 
 from tests.hostile.forging import Address, forge, raw_socket
-from tests.integration.peers import ask_time
+from tests.support.plain_clients import ask_time
 
 _BURST = 50
 """Between two honest questions, so that none finds the buffer full."""

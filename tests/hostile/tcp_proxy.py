@@ -11,8 +11,8 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tests.integration.peers import RESET
-from tests.integration.twistd import LIMIT
+from tests.support.plain_clients import RESET
+from tests.support.twistd_process import LIMIT
 
 _MOST = 256
 """Connections."""

@@ -9,8 +9,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from tests.integration.peers import ACKNOWLEDGEMENT, connect, read_exactly
-from tests.integration.twistd import Twistd
+from tests.support.plain_clients import ACKNOWLEDGEMENT, connect, read_exactly
+from tests.support.twistd_process import Twistd
 
 _PAUSE = 0.001
 

@@ -7,8 +7,8 @@ from twisted.application.service import Application
 from twisted.internet import reactor
 
 from echotime import tap
-from echotime.daemon.listeners import ListenerService
-from echotime.daemon.options import DaemonOptions
+from echotime.daemon.listener_service import ListenerService
+from echotime.config.options import DaemonOptions
 
 options = DaemonOptions()
 options.parseOptions(os.environ.get("ECHOTIME_OPTIONS", "--tcp 127.0.0.1:0 --udp 127.0.0.1:0").split())

@@ -9,8 +9,8 @@ from twisted.internet.task import deferLater
 from zope.interface import implementer
 
 from echotime import tap
-from echotime.daemon.settings import ListenAddress, Settings
-from echotime.servers.replies import IReplySource
+from echotime.config.settings import ListenAddress, Settings
+from echotime.services.replies import IReplySource
 
 
 @implementer(IReplySource)

@@ -7,8 +7,8 @@ from zope.interface import implementer
 
 from echotime import tap
 from echotime.daemon import stopping
-from echotime.daemon.settings import ListenAddress, Settings
-from echotime.servers.replies import IReplySource
+from echotime.config.settings import ListenAddress, Settings
+from echotime.services.replies import IReplySource
 
 stopping.GRACE_PERIOD = 1.0
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import select
 import socket
 
-from tests.integration.peers import ACKNOWLEDGEMENT, connect, one_shot
-from tests.integration.twistd import DaemonTestCase
+from tests.support.plain_clients import ACKNOWLEDGEMENT, connect, one_shot
+from tests.support.twistd_process import DaemonTestCase
 
 
 class AccessTests(DaemonTestCase):
@@ -39,7 +39,7 @@ class AccessTests(DaemonTestCase):
         self.assertFalse(self.answered("127.0.0.7", udp))
         out = self.served(daemon).out
         self.assertNotIn("from 127.0.0.7", out, "no line for who is refused")
-        self.assertIn("not served: connections, not admitted: 1; datagrams, not admitted: 1", out)
+        self.assertIn("not served: connections refused (access list): 1; datagrams refused (access list): 1", out)
 
     def test_mapped_addresses(self) -> None:
         """On [::] an IPv4 client is the IPv4 client that it is."""

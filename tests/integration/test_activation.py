@@ -8,11 +8,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.integration.peers import ACKNOWLEDGEMENT, ask_time, one_shot
-from tests.integration.tools import ToolTestCase
-from tests.integration.twistd import Twistd
+from tests.support.plain_clients import ACKNOWLEDGEMENT, ask_time, one_shot
+from tests.support.tool_case import ToolTestCase
+from tests.support.twistd_process import Twistd
 
-ACTIVATED = str(Path(__file__).with_name("activated.py"))
+ACTIVATED = str(Path(__file__).parents[1] / "support" / "socket_activation.py")
 _FIRST = 3
 _SPARE = 50
 Address = tuple[str, int]

@@ -13,9 +13,9 @@ import time
 from datetime import datetime
 from pathlib import Path
 
-from tests.integration.peers import ACKNOWLEDGEMENT, ask_time, connect, fill, read_all, read_exactly
-from tests.integration.tools import ToolTestCase
-from tests.integration.twistd import Twistd
+from tests.support.plain_clients import ACKNOWLEDGEMENT, ask_time, connect, fill, read_all, read_exactly
+from tests.support.tool_case import ToolTestCase
+from tests.support.twistd_process import Twistd
 
 HOUR = 3600
 PATIENCE = 10.0
@@ -67,7 +67,7 @@ class ClockTests(ToolTestCase):
                     sock.send(struct.pack("!I", int(time.time()) + seconds))
                 sock.send(b"?")
                 self.assertEqual([len(sock.recv(9)) for _ in range(4)], [4] * 4)
-        self.assertIn("not served: datagrams, looping: 2", self.served(daemon).out)
+        self.assertIn("not served: datagrams refused (loop): 2", self.served(daemon).out)
 
     def test_log_follows(self) -> None:
         """So do the dates in the log."""

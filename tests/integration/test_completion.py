@@ -13,10 +13,10 @@ from typing import ClassVar
 from twisted.scripts._twistd_unix import ServerOptions
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
-from echotime.command.control_verbs import COMMANDS
-from echotime.command.main import build_parser
-from echotime.daemon.options import DaemonOptions
-from tests.integration.terminal import OnTerminal
+from echotime.cli.control.verbs import COMMANDS
+from echotime.cli.main import build_parser
+from echotime.config.options import DaemonOptions
+from tests.support.pty_child import OnTerminal
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = ROOT / "etc" / "completion"

@@ -9,8 +9,8 @@ import threading
 import time
 from pathlib import Path
 
-from tests.integration.peers import ACKNOWLEDGEMENT, ask_time, connect, one_shot, read_exactly
-from tests.integration.twistd import LIMIT, DaemonTestCase, Twistd
+from tests.support.plain_clients import ACKNOWLEDGEMENT, ask_time, connect, one_shot, read_exactly
+from tests.support.twistd_process import LIMIT, DaemonTestCase, Twistd
 
 HERE = "tcp = 127.0.0.1:0\nudp = 127.0.0.1:0\n"
 

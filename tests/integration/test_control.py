@@ -11,9 +11,9 @@ import stat
 import struct
 import subprocess
 
-from tests.integration.controlled import NOBODY, ControlTestCase, amp_box
-from tests.integration.peers import ask_time
-from tests.integration.twistd import LIMIT
+from tests.support.control_case import NOBODY, ControlTestCase, amp_box
+from tests.support.plain_clients import ask_time
+from tests.support.twistd_process import LIMIT
 
 
 class SocketTests(ControlTestCase):

@@ -7,9 +7,9 @@ import signal
 import socket
 import time
 
-from tests.integration.controlled import ControlTestCase
-from tests.integration.peers import ACKNOWLEDGEMENT, connect, one_shot, read_all, read_exactly
-from tests.integration.twistd import LIMIT
+from tests.support.control_case import ControlTestCase
+from tests.support.plain_clients import ACKNOWLEDGEMENT, connect, one_shot, read_all, read_exactly
+from tests.support.twistd_process import LIMIT
 
 
 class VerbTests(ControlTestCase):

@@ -7,11 +7,11 @@ import signal
 import socket
 import subprocess
 
-from tests.integration.controlled import ControlTestCase, amp_box
-from tests.integration.peers import ACKNOWLEDGEMENT, connect, read_exactly
-from tests.integration.terminal import OnTerminal
-from tests.integration.tools import environment
-from tests.integration.twistd import LIMIT
+from tests.support.control_case import ControlTestCase, amp_box
+from tests.support.plain_clients import ACKNOWLEDGEMENT, connect, read_exactly
+from tests.support.pty_child import OnTerminal
+from tests.support.tool_case import environment
+from tests.support.twistd_process import LIMIT
 
 
 class WatchTests(ControlTestCase):

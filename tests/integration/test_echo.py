@@ -6,7 +6,7 @@ import select
 import socket
 import time
 
-from tests.integration.peers import (
+from tests.support.plain_clients import (
     ACKNOWLEDGEMENT,
     RESET,
     connect,
@@ -17,7 +17,7 @@ from tests.integration.peers import (
     sent_by_duplex,
     split_answers,
 )
-from tests.integration.twistd import LIMIT, DaemonTestCase
+from tests.support.twistd_process import LIMIT, DaemonTestCase
 
 
 class EchoTests(DaemonTestCase):

@@ -10,8 +10,8 @@ import socket
 import subprocess
 from pathlib import Path
 
-from tests.integration.peers import ACKNOWLEDGEMENT, ask_time, connect, read_exactly
-from tests.integration.twistd import DaemonTestCase, Twistd
+from tests.support.plain_clients import ACKNOWLEDGEMENT, ask_time, connect, read_exactly
+from tests.support.twistd_process import DaemonTestCase, Twistd
 
 DESCRIPTORS = 40
 CLIENTS = 100

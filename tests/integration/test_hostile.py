@@ -15,7 +15,7 @@ from tests.hostile.attacks import beyond, connections, contents, datagrams, floo
 from tests.hostile.daemons import Daemons
 from tests.hostile.figures import Figure
 from tests.hostile.network import CannotMake, hosts
-from tests.integration.twistd import LIMIT, DaemonTestCase
+from tests.support.twistd_process import LIMIT, DaemonTestCase
 
 
 class AttackTests(DaemonTestCase):

@@ -9,14 +9,22 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from echotime.clients.status import ExitStatus
+from echotime.client.exit_status import ExitStatus
 from tests.hostile.daemons import control, descriptors
 from tests.hostile.tcp_proxy import Fault, Then, tcp_proxy
 from tests.hostile.timing import wait_until
 from tests.hostile.udp_proxy import Faults, udp_proxy
-from tests.integration.peers import ACKNOWLEDGEMENT, ask_time, connect, one_shot, read_all, read_exactly, split_answers
-from tests.integration.tools import ToolTestCase
-from tests.integration.twistd import Twistd
+from tests.support.plain_clients import (
+    ACKNOWLEDGEMENT,
+    ask_time,
+    connect,
+    one_shot,
+    read_all,
+    read_exactly,
+    split_answers,
+)
+from tests.support.tool_case import ToolTestCase
+from tests.support.twistd_process import Twistd
 
 
 class PathTestCase(ToolTestCase):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.hostile.daemons import Daemons
 from tests.hostile.soak import soaked, soaking
-from tests.integration.twistd import DaemonTestCase
+from tests.support.twistd_process import DaemonTestCase
 
 _SECONDS = 5.0
 _MOST_GROWTH = 8.0

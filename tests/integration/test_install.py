@@ -12,7 +12,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
-from echotime.daemon.options import DaemonOptions
+from echotime.config.options import DaemonOptions
 
 ROOT = Path(__file__).resolve().parents[2]
 _PYTHON = "/usr/bin/python3"

@@ -8,9 +8,9 @@ import signal
 import socket
 import struct
 
-from tests.integration.cable import CLIENT, SERVER, Cable
-from tests.integration.peers import ACKNOWLEDGEMENT, connect, one_shot, read_exactly
-from tests.integration.twistd import DaemonTestCase, Twistd
+from tests.support.plain_clients import ACKNOWLEDGEMENT, connect, one_shot, read_exactly
+from tests.support.twistd_process import DaemonTestCase, Twistd
+from tests.support.veth_pair import CLIENT, SERVER, Cable
 
 TRIES = 40
 PATIENCE = 0.25

@@ -7,12 +7,12 @@ import resource
 import select
 import socket
 
-from tests.integration.peers import ACKNOWLEDGEMENT, connect, read_exactly
-from tests.integration.twistd import LIMIT, DaemonTestCase
+from tests.support.plain_clients import ACKNOWLEDGEMENT, connect, read_exactly
+from tests.support.twistd_process import LIMIT, DaemonTestCase
 
 CLIENTS = 1000
 BUFFERED = 16 * 2**20
-"""Bytes that all connections together may hold beyond 4 KiB each (servers.large_reads)."""
+"""Bytes that all connections together may hold beyond 4 KiB each (services.large_reads)."""
 OVERHEAD = 6 * 1024
 """Bytes of memory that Python needs for a connection, with what its allocator cannot give back."""
 

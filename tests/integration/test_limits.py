@@ -8,8 +8,8 @@ import socket
 import tempfile
 import time
 
-from tests.integration.peers import ACKNOWLEDGEMENT, ask_time, connect, one_shot, read_all, read_exactly
-from tests.integration.twistd import LIMIT, DaemonTestCase, Twistd
+from tests.support.plain_clients import ACKNOWLEDGEMENT, ask_time, connect, one_shot, read_all, read_exactly
+from tests.support.twistd_process import LIMIT, DaemonTestCase, Twistd
 
 LOOPBACK = ("127.0.0.1", 0)
 
@@ -53,7 +53,7 @@ class LimitTests(DaemonTestCase):
         own[0].close()
         daemon.line("ended by client")
         self.assertTrue(self.served_now(self.come(daemon, "127.0.0.2")))
-        daemon.line("not served: connections, too many from one source: 1 more, 1 in all")
+        daemon.line(r"connections refused \(source limit\): 1 new, 1 total")
         self.served(daemon)
 
     def test_full(self) -> None:
@@ -70,7 +70,10 @@ class LimitTests(DaemonTestCase):
         self.assertEqual(self.come(daemon, "127.0.0.2").recv(1), b"")
         ended = self.served(daemon)
         self.assertIn("ended by eviction", ended.out)
-        self.assertIn("not served: connections, no room: 1; connections, ended to make room: 1", ended.out)
+        self.assertIn(
+            "not served: connections refused (connection limit): 1; connections evicted (connection limit): 1",
+            ended.out,
+        )
 
     def test_a_thousand_silent_ones(self) -> None:
         """Held open from one address, they leave the service to all others; and they cost a few lines."""
@@ -78,8 +81,8 @@ class LimitTests(DaemonTestCase):
         silent = [self.come(daemon, "127.0.0.2") for _ in range(1000)]
         self.assertEqual(one_shot(daemon.address("TCP"), b"hi"), b"hi" + ACKNOWLEDGEMENT)
         self.assertEqual(sum(self.served_now(each) for each in silent), 100)
-        self.assertIn("connections, too many from one source: 900", self.served(daemon).out)
-        self.assertLess(len([line for line in daemon.lines if "not served" in line]), 5)
+        self.assertIn("connections refused (source limit): 900", self.served(daemon).out)
+        self.assertLess(len([line for line in daemon.lines if " new, " in line]), 5)
 
     def test_many_sources(self) -> None:
         """Even if each has but one, the service is there for the next."""
@@ -97,7 +100,7 @@ class LimitTests(DaemonTestCase):
         for number in range(100):
             with contextlib.suppress(ConnectionResetError):  # who is turned away may hear of it at once
                 here.append(self.come(daemon, f"127.0.1.{number}"))
-        daemon.line(r"not served: TCP 127.0.0.1:\d+: accept EMFILE: \d+ more")
+        daemon.line(r"TCP 127.0.0.1:\d+: accept EMFILE: \d+ new")
         for each in here:
             each.close()
         until = time.monotonic() + LIMIT
@@ -177,7 +180,7 @@ class LimitTests(DaemonTestCase):
                 answers += bool(sock.recv(4))
         self.assertLess(answers, 600)
         self.assertGreater(answers, 100)
-        daemon.line("not served: datagrams, too many from one source: ")
+        daemon.line(r"datagrams refused \(rate limit\): ")
         self.served(daemon)
 
     def test_loopback_has_no_rate(self) -> None:
@@ -191,7 +194,7 @@ class LimitTests(DaemonTestCase):
                     sock.sendto(b"?", address)
                 for _ in range(50):
                     self.assertEqual(len(sock.recv(5)), 4)
-        self.assertNotIn("not served", self.served(daemon).out)
+        self.assertNotIn("refused", self.served(daemon).out)
 
     def test_faults(self) -> None:
         """What is no number is told."""

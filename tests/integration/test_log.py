@@ -7,9 +7,9 @@ import socket
 import time
 from pathlib import Path
 
-from echotime.daemon.journal import JOURNAL_SOCKET
-from tests.integration.peers import ACKNOWLEDGEMENT, connect, one_shot, read_exactly
-from tests.integration.twistd import LIMIT, DaemonTestCase
+from echotime.systemd.journal import JOURNAL_SOCKET
+from tests.support.plain_clients import ACKNOWLEDGEMENT, connect, one_shot, read_exactly
+from tests.support.twistd_process import LIMIT, DaemonTestCase
 
 JOURNAL = ("bash", "-c", 'export JOURNAL_STREAM=$(stat -Lc %d:%i /proc/$$/fd/1); exec "$@"', "bash")
 """Says that standard output is the journal's stream."""
@@ -106,4 +106,4 @@ class LogTests(DaemonTestCase):
             self.assertEqual(sock.recv(1), b"")
         out = self.served(daemon).out
         self.assertNotIn("connection from", out)
-        self.assertIn("served connections: 21 (silent: 21), messages: 0, bytes in: 0, bytes out: 0, datagrams: 0", out)
+        self.assertIn("served connections: 21 (empty: 21), messages: 0, bytes in: 0, bytes out: 0, datagrams: 0", out)

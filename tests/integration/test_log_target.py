@@ -11,11 +11,11 @@ import socket
 import subprocess
 from pathlib import Path
 
-from tests.integration import listening
-from tests.integration.peers import ACKNOWLEDGEMENT, ask_time, connect, read_exactly
-from tests.integration.stolen import stolen
-from tests.integration.terminal import OnTerminal
-from tests.integration.twistd import LIMIT, TWISTD, DaemonTestCase
+from tests.support import listening_address
+from tests.support.pidfd_getfd import stolen
+from tests.support.plain_clients import ACKNOWLEDGEMENT, ask_time, connect, read_exactly
+from tests.support.pty_child import OnTerminal
+from tests.support.twistd_process import LIMIT, TWISTD, DaemonTestCase
 
 MESSAGES = 300
 _SMALL = 4096
@@ -38,12 +38,12 @@ class LogTargetTests(DaemonTestCase):
 
     def serves(self, child: subprocess.Popen[str], first: int = 0, number: int = MESSAGES) -> None:
         """That it does, both services; each message is shown as another line."""
-        with connect(listening.address(child, "TCP")) as sock:
+        with connect(listening_address.address(child, "TCP")) as sock:
             for each in range(first, first + number):
                 message = b"%07d" % each
                 sock.sendall(message)
                 self.assertEqual(read_exactly(sock, 7 + len(ACKNOWLEDGEMENT)), message + ACKNOWLEDGEMENT)
-        self.assertEqual(len(ask_time(listening.address(child, "UDP"))), 4)
+        self.assertEqual(len(ask_time(listening_address.address(child, "UDP"))), 4)
 
     def stops(self, child: subprocess.Popen[str]) -> None:
         """That it does, in order."""

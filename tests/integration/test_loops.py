@@ -10,7 +10,7 @@ from tests.hostile.capture import captured
 from tests.hostile.forging import Address, forge
 from tests.hostile.responder import echo, responder
 from tests.hostile.udp_proxy import Faults, udp_proxy
-from tests.integration.twistd import DaemonTestCase, Twistd
+from tests.support.twistd_process import DaemonTestCase, Twistd
 
 MOST = 10
 """Datagrams that a loop may have, the forged one included."""
@@ -110,4 +110,4 @@ class LoopTests(DaemonTestCase):
 class SingleDatagramLoopTests(LoopTests):
     """The same where recvmmsg(2) is missing, datagram by datagram."""
 
-    python = "from echotime.ports import mmsg; mmsg.available = lambda: False"
+    python = "from echotime.net import mmsg; mmsg.is_available = lambda: False"

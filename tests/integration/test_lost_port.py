@@ -9,9 +9,9 @@ import socket
 import tempfile
 from pathlib import Path
 
-from tests.integration.peers import ACKNOWLEDGEMENT, connect, fill, read_all, read_exactly
-from tests.integration.stolen import stolen
-from tests.integration.twistd import DaemonTestCase, Twistd
+from tests.support.pidfd_getfd import stolen
+from tests.support.plain_clients import ACKNOWLEDGEMENT, connect, fill, read_all, read_exactly
+from tests.support.twistd_process import DaemonTestCase, Twistd
 
 SHUT_DOWN = "another process shut the socket down"
 _PR_SET_CHILD_SUBREAPER = 36

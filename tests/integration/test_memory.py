@@ -10,8 +10,8 @@ import socket
 import subprocess
 from pathlib import Path
 
-from tests.integration.peers import connect, fill, read_all
-from tests.integration.twistd import DaemonTestCase
+from tests.support.plain_clients import connect, fill, read_all
+from tests.support.twistd_process import DaemonTestCase
 
 MANY = 20_000
 ENOUGH = 10_000

@@ -7,10 +7,10 @@ import signal
 import socket
 import tempfile
 
-from tests.integration.operators import SERVE, sent
-from tests.integration.peers import ACKNOWLEDGEMENT, ask_time, connect, one_shot, read_all
-from tests.integration.terminal import OnTerminal
-from tests.integration.twistd import DaemonTestCase
+from tests.support.operator_case import SERVE, sent
+from tests.support.plain_clients import ACKNOWLEDGEMENT, ask_time, connect, one_shot, read_all
+from tests.support.pty_child import OnTerminal
+from tests.support.twistd_process import DaemonTestCase
 
 
 class TerminalTests(DaemonTestCase):

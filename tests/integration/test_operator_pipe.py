@@ -7,9 +7,9 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from tests.integration.operators import SERVE, sent
-from tests.integration.peers import ACKNOWLEDGEMENT, connect, one_shot, read_all, read_exactly
-from tests.integration.twistd import LIMIT, DaemonTestCase
+from tests.support.operator_case import SERVE, sent
+from tests.support.plain_clients import ACKNOWLEDGEMENT, connect, one_shot, read_all, read_exactly
+from tests.support.twistd_process import LIMIT, DaemonTestCase
 
 
 class PipeTests(DaemonTestCase):

@@ -6,9 +6,9 @@ import os
 import socket
 from pathlib import Path
 
-from echotime.sockopt.catalogue import CATALOGUE
-from tests.integration.peers import ACKNOWLEDGEMENT, ask_time, connect, one_shot, read_exactly
-from tests.integration.twistd import DaemonTestCase
+from echotime.sockopt.catalogue.index import CATALOGUE
+from tests.support.plain_clients import ACKNOWLEDGEMENT, ask_time, connect, one_shot, read_exactly
+from tests.support.twistd_process import DaemonTestCase
 
 _WITHOUT_LOW_PORTS = ("setpriv", "--bounding-set", "-net_bind_service", "--inh-caps", "-net_bind_service")
 

@@ -106,7 +106,7 @@ class PackagingTests(SynchronousTestCase):
         strangers = {name for name in names if not name.startswith(("echotime/", "twisted_echotime-"))}
         self.assertEqual(strangers, {"twisted/plugins/echotime_plugin.py"})
         self.assertIn("echotime/py.typed", names)
-        self.assertIn("echotime/locale/zh_CN/LC_MESSAGES/echotime.mo", names)
+        self.assertIn("echotime/i18n/zh_CN/LC_MESSAGES/echotime.mo", names)
         for shared in (
             "man/man1/echotime.1",
             "man/man8/twistd-echotime.8",

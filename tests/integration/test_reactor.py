@@ -7,8 +7,8 @@ import sys
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.integration.peers import ACKNOWLEDGEMENT, one_shot
-from tests.integration.twistd import DaemonTestCase
+from tests.support.plain_clients import ACKNOWLEDGEMENT, one_shot
+from tests.support.twistd_process import DaemonTestCase
 
 
 class ReactorTests(DaemonTestCase):

@@ -6,8 +6,8 @@ import signal
 import socket
 import time
 
-from tests.integration.peers import ACKNOWLEDGEMENT, connect, fill, one_shot, read_all, read_exactly, split_answers
-from tests.integration.twistd import DaemonTestCase
+from tests.support.plain_clients import ACKNOWLEDGEMENT, connect, fill, one_shot, read_all, read_exactly, split_answers
+from tests.support.twistd_process import DaemonTestCase
 
 
 class StopTests(DaemonTestCase):

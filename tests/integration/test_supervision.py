@@ -10,8 +10,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.integration.peers import ACKNOWLEDGEMENT, connect, one_shot, read_exactly
-from tests.integration.twistd import LIMIT, DaemonTestCase, Twistd
+from tests.support.plain_clients import ACKNOWLEDGEMENT, connect, one_shot, read_exactly
+from tests.support.twistd_process import LIMIT, DaemonTestCase, Twistd
 
 
 class SupervisionTests(DaemonTestCase):
@@ -78,7 +78,7 @@ class SupervisionTests(DaemonTestCase):
             self.told("WATCHDOG=1")
         one_shot(daemon.address("TCP"), b"hi")
         ended = daemon.stop()
-        self.assertIn("served connections: 1 (silent: 0), messages: 1,", ended.out)
+        self.assertIn("served connections: 1 (empty: 0), messages: 1,", ended.out)
         self.assertEqual(ended.out.count("connection from"), 2)
         self.assertNotIn("health check", ended.out)
 
@@ -111,7 +111,7 @@ class SupervisionTests(DaemonTestCase):
             daemon.line(rf"health check: {transport.upper()} 127.0.0.1:\d+: answered in ")
             ended = daemon.stop()
             self.assertEqual(ended.out.count("health check: "), 2, "once for each change")
-            self.assertIn("served connections: 0 (silent: 0), messages: 0, bytes in: 0", ended.out)
+            self.assertIn("served connections: 0 (empty: 0), messages: 0, bytes in: 0", ended.out)
             self.assertIn("datagrams: 0\n", ended.out)
 
     def test_slow_answer(self) -> None:
@@ -123,7 +123,7 @@ class SupervisionTests(DaemonTestCase):
             self.told("WATCHDOG=1")
         ended = daemon.stop()
         self.assertNotIn("hung", ended.out)
-        self.assertIn("served connections: 0 (silent: 0), messages: 0", ended.out)
+        self.assertIn("served connections: 0 (empty: 0), messages: 0", ended.out)
 
     def test_nobody_listens(self) -> None:
         """A service manager that went away is no reason to end."""

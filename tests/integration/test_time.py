@@ -8,8 +8,8 @@ import struct
 import time
 
 from tests.hostile.forging import forge
-from tests.integration.peers import ask_time
-from tests.integration.twistd import LIMIT, DaemonTestCase, Twistd
+from tests.support.plain_clients import ask_time
+from tests.support.twistd_process import LIMIT, DaemonTestCase, Twistd
 
 
 class TimeTests(DaemonTestCase):
@@ -145,7 +145,7 @@ class TimeTests(DaemonTestCase):
 class SingleDatagramTimeTests(TimeTests):
     """The same where recvmmsg(2) is missing, datagram by datagram."""
 
-    python = "from echotime.ports import mmsg; mmsg.available = lambda: False"
+    python = "from echotime.net import mmsg; mmsg.is_available = lambda: False"
     io_method = "recvmsg and sendmsg, one datagram a call"
 
 

@@ -9,9 +9,9 @@ import threading
 import time
 from pathlib import Path
 
-from tests.integration.peers import read_all
-from tests.integration.tools import ToolTestCase
-from tests.integration.twistd import LIMIT
+from tests.support.plain_clients import read_all
+from tests.support.tool_case import ToolTestCase
+from tests.support.twistd_process import LIMIT
 
 
 class CheckTests(ToolTestCase):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 
-from tests.integration.tools import CHINESE, ToolTestCase
+from tests.support.tool_case import CHINESE, ToolTestCase
 
 
 class ExplainTests(ToolTestCase):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.integration.tools import CHINESE, ToolTestCase
+from tests.support.tool_case import CHINESE, ToolTestCase
 
 
 class LanguageTests(ToolTestCase):

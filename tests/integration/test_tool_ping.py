@@ -8,8 +8,8 @@ import signal
 import socket
 import subprocess
 
-from tests.integration.tools import TOOL, ToolTestCase, environment
-from tests.integration.twistd import LIMIT
+from tests.support.tool_case import TOOL, ToolTestCase, environment
+from tests.support.twistd_process import LIMIT
 
 Peer = tuple[str, int]
 

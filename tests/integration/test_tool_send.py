@@ -8,9 +8,9 @@ import signal
 import subprocess
 from pathlib import Path
 
-from tests.integration.peers import ACKNOWLEDGEMENT
-from tests.integration.tools import CHINESE, ToolTestCase
-from tests.integration.twistd import LIMIT
+from tests.support.plain_clients import ACKNOWLEDGEMENT
+from tests.support.tool_case import CHINESE, ToolTestCase
+from tests.support.twistd_process import LIMIT
 
 
 def where(address: tuple[str, int]) -> str:

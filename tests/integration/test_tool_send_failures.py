@@ -8,9 +8,9 @@ import subprocess
 import threading
 from pathlib import Path
 
-from tests.integration.peers import RESET
-from tests.integration.tools import ToolTestCase, environment
-from tests.integration.twistd import LIMIT
+from tests.support.plain_clients import RESET
+from tests.support.tool_case import ToolTestCase, environment
+from tests.support.twistd_process import LIMIT
 
 
 class FailureTests(ToolTestCase):

@@ -9,8 +9,8 @@ import socket
 import subprocess
 from typing import Any
 
-from echotime.sockopt.catalogue import BY_NAME, CATALOGUE
-from tests.integration.tools import CHINESE, ToolTestCase
+from echotime.sockopt.catalogue.index import BY_NAME, CATALOGUE
+from tests.support.tool_case import CHINESE, ToolTestCase
 
 _LOST = "setpriv", "--bounding-set", "-all", "--inh-caps", "-all"
 

@@ -8,8 +8,8 @@ import subprocess
 import time
 from pathlib import Path
 
-from tests.integration.tools import CHINESE, TOOL, ToolTestCase, environment
-from tests.integration.twistd import LIMIT
+from tests.support.tool_case import CHINESE, TOOL, ToolTestCase, environment
+from tests.support.twistd_process import LIMIT
 
 Peer = tuple[str, int]
 

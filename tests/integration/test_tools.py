@@ -6,7 +6,7 @@ import re
 import subprocess
 import time
 
-from tests.integration.twistd import LIMIT, DaemonTestCase
+from tests.support.twistd_process import LIMIT, DaemonTestCase
 
 
 class ToolTests(DaemonTestCase):

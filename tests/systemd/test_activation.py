@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.integration.peers import ACKNOWLEDGEMENT, ask_time, connect, one_shot, read_all, read_exactly
+from tests.support.plain_clients import ACKNOWLEDGEMENT, ask_time, connect, one_shot, read_all, read_exactly
 from tests.systemd.units import ADDRESS, LIMIT, PROGRAMS, SERVICE, SOCKET, UnitTestCase, systemctl
 
 _MANY = 200

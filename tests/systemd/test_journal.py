@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.integration.peers import ACKNOWLEDGEMENT, connect, read_all, read_exactly
+from tests.support.plain_clients import ACKNOWLEDGEMENT, connect, read_all, read_exactly
 from tests.systemd.units import ADDRESS, DIRECT, SERVICE, UnitTestCase, systemctl
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import subprocess
 
-from tests.integration.peers import ACKNOWLEDGEMENT, ask_time, connect, one_shot, read_exactly
+from tests.support.plain_clients import ACKNOWLEDGEMENT, ask_time, connect, one_shot, read_exactly
 from tests.systemd.units import ADDRESS, CONFIG, DIRECT, LIMIT, SERVICE, UnitTestCase, systemctl
 
 

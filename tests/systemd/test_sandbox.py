@@ -7,18 +7,8 @@ import re
 import subprocess
 from pathlib import Path
 
-from tests.integration.peers import ACKNOWLEDGEMENT, ask_time, one_shot
-from tests.systemd.units import (
-    ADDRESS,
-    DIRECT,
-    LIMIT,
-    PROGRAMS,
-    SERVICE,
-    UNITS,
-    UnitTestCase,
-    systemctl,
-    wait_for,
-)
+from tests.support.plain_clients import ACKNOWLEDGEMENT, ask_time, one_shot
+from tests.systemd.units import ADDRESS, DIRECT, LIMIT, PROGRAMS, SERVICE, UNITS, UnitTestCase, systemctl, wait_for
 
 EXPOSURE = {SERVICE: 3, "echotime@1.service": 3, DIRECT: 12}
 """The most, in tenths."""

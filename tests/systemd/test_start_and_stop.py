@@ -5,7 +5,15 @@ from __future__ import annotations
 import socket
 import time
 
-from tests.integration.peers import ACKNOWLEDGEMENT, ask_time, connect, one_shot, read_all, read_exactly, split_answers
+from tests.support.plain_clients import (
+    ACKNOWLEDGEMENT,
+    ask_time,
+    connect,
+    one_shot,
+    read_all,
+    read_exactly,
+    split_answers,
+)
 from tests.systemd.units import ADDRESS, DIRECT, SERVICE, SOCKET, UnitTestCase, systemctl, wait_for
 
 

@@ -7,7 +7,7 @@ import signal
 import socket
 import time
 
-from tests.integration.peers import ACKNOWLEDGEMENT, ask_time, connect, one_shot, read_all
+from tests.support.plain_clients import ACKNOWLEDGEMENT, ask_time, connect, one_shot, read_all
 from tests.systemd.units import ADDRESS, DIRECT, SERVICE, UnitTestCase, shut_down, systemctl, wait_for
 
 

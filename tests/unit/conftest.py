@@ -10,10 +10,10 @@ import pytest_twisted
 from twisted.internet.defer import maybeDeferred
 from twisted.logger import LogEvent, globalLogPublisher
 
-from tests.unit.checking import Daemon, open_sockets
-from tests.unit.loopback import Started
-from tests.unit.noting import Bench
-from tests.unit.stepping import REACTORS, SteppingEPollReactor, stepping
+from tests.support.checked_listeners import Daemon, open_sockets
+from tests.support.loopback import Started
+from tests.support.recording_protocol import Bench
+from tests.support.stepping_reactor import REACTORS, SteppingEPollReactor, stepping
 
 
 @pytest.fixture(params=REACTORS)

@@ -1,4 +1,4 @@
-"""ports/accepting.py: what accept may fail with, each with a socket that fails so as often as the test says."""
+"""net/accepting.py: what accept may fail with, each with a socket that fails so as often as the test says."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from echotime.daemon.listeners import ListenerService
-from echotime.daemon.settings import ListenAddress
-from echotime.ports import reserve
-from echotime.ports.accepting import RETRY_DELAY
-from tests.unit.noting import Bench
-from tests.unit.stepping import SteppingEPollReactor, connected, received, reset
+from echotime.config.settings import ListenAddress
+from echotime.daemon.listener_service import ListenerService
+from echotime.net import reserved_fd
+from echotime.net.accepting import RETRY_DELAY
+from tests.support.recording_protocol import Bench
+from tests.support.stepping_reactor import SteppingEPollReactor, connected, received, reset
 
 
 class Failing:
@@ -157,7 +157,7 @@ def test_told(failing: Bench) -> None:
 
 def test_reserve(monkeypatch: pytest.MonkeyPatch) -> None:
     """The descriptor is free while it is given up, held before and after; where it cannot be had that is no error."""
-    kept = reserve.ReservedFD()
+    kept = reserved_fd.ReservedFD()
     with kept.released():
         free = os.dup(0)
         os.close(free)
@@ -167,7 +167,7 @@ def test_reserve(monkeypatch: pytest.MonkeyPatch) -> None:
     with kept.released():
         found = os.dup(0)
         assert found == free
-        monkeypatch.setattr(reserve.os, "open", lambda *how: os.dup(-1))  # type: ignore[attr-defined]
+        monkeypatch.setattr(reserved_fd.os, "open", lambda *how: os.dup(-1))  # type: ignore[attr-defined]
     os.close(found)
     assert kept._descriptor is None
     monkeypatch.undo()

@@ -1,4 +1,4 @@
-"""servers/access.py, and what both services make of it."""
+"""limits/access.py, and what both services make of it."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from hypothesis import strategies as st
 from twisted.internet import address
 from twisted.internet.task import Clock
 
-from echotime.servers.access import AccessList, Network, Networks
-from echotime.servers.admission import Admission
-from echotime.servers.echo import EchoFactory
-from echotime.servers.replies import NoReply
-from echotime.servers.time import TimeProtocol
-from echotime.servers.traffic import ServiceCounters, TrafficLog
-from tests.unit.counting import calls
+from echotime.counters import ServiceCounters
+from echotime.limits.access import AccessList, Network, Networks
+from echotime.limits.admission import Admission
+from echotime.services.replies import NoReply
+from echotime.services.tcp_echo import EchoFactory
+from echotime.services.traffic import TrafficLog
+from echotime.services.udp_time import TimeProtocol
+from tests.support.call_count import calls
 
 
 def access(allow: str = "", deny: str = "") -> AccessList:

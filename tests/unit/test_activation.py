@@ -1,4 +1,4 @@
-"""daemon/activation.py: what the variables of a service manager mean."""
+"""systemd/activation.py: what the variables of a service manager mean."""
 
 from __future__ import annotations
 
@@ -7,10 +7,17 @@ import os
 import pytest
 from twisted.python.usage import UsageError
 
-from echotime.daemon import coercions, options
-from echotime.daemon.activation import InheritedFD, InheritedSockets, SocketNotPassed, initial_environ, listen_fds
-from echotime.daemon.options import DaemonOptions
-from echotime.daemon.settings import ListenAddress, Settings, SystemdSocket
+from echotime.config import options, parsers
+from echotime.config.options import DaemonOptions
+from echotime.config.settings import ListenAddress, Settings
+from echotime.systemd.activation import (
+    InheritedFD,
+    InheritedSockets,
+    SocketNotPassed,
+    SystemdSocket,
+    initial_environ,
+    listen_fds,
+)
 
 US = str(os.getpid())
 
@@ -75,12 +82,12 @@ def test_not_a_socket() -> None:
 
 def test_where() -> None:
     """``systemd``, a name, or an address."""
-    assert coercions.listen_address("systemd") == SystemdSocket()
-    assert coercions.listen_address("systemd:echotime.socket") == SystemdSocket("echotime.socket")
-    assert coercions.listen_address("127.0.0.1:7") == ListenAddress("127.0.0.1", 7)
+    assert parsers.listen_address("systemd") == SystemdSocket()
+    assert parsers.listen_address("systemd:echotime.socket") == SystemdSocket("echotime.socket")
+    assert parsers.listen_address("127.0.0.1:7") == ListenAddress("127.0.0.1", 7)
     for wrong in ("systemd:", "systemd:a:b", "systemd:\x1b", "systemd:é", "systemd:" + "x" * 256, "systemdx", "system"):
         with pytest.raises(ValueError, match="expected"):
-            coercions.listen_address(wrong)
+            parsers.listen_address(wrong)
 
 
 def test_command_line(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""servers/admission.py: as many as there is room for, and whoever takes too much gives way."""
+"""limits/admission.py: as many as there is room for, and whoever takes too much gives way."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from echotime.servers.admission import Admission, AdmissionLimits
-from echotime.servers.echo import EchoFactory, EchoProtocol
-from echotime.servers.replies import NoReply
-from echotime.servers.traffic import ServiceCounters, TrafficLog
+from echotime.counters import ServiceCounters
+from echotime.limits.admission import Admission, AdmissionLimits
+from echotime.services.replies import NoReply
+from echotime.services.tcp_echo import EchoFactory, EchoProtocol
+from echotime.services.traffic import TrafficLog
 from tests.unit.test_echo import Abortable, Asked
 
 
@@ -66,7 +67,7 @@ class AdmissionTests(SynchronousTestCase):
         self.comes("10.0.0.2")
         first.connectionLost()
         self.comes("10.0.0.1")
-        self.assertEqual(self.counters.refused_too_many_of_source, 1)
+        self.assertEqual(self.counters.refused_source_limit, 1)
 
     def test_longest_idle_of_the_source_with_most_gives_way(self) -> None:
         """Not who was first, but who has been silent for longest; and of nobody else."""
@@ -86,7 +87,7 @@ class AdmissionTests(SynchronousTestCase):
         self.comes("10.0.0.1")
         self.comes("10.0.0.2")
         self.assertIsNone(self.come("10.0.0.2"))
-        self.assertEqual(self.counters.refused_full, 1)
+        self.assertEqual(self.counters.refused_connection_limit, 1)
 
     def test_everybody_has_one(self) -> None:
         """Even then the service is there for who comes: the longest idle of all gives way."""
@@ -112,7 +113,7 @@ class AdmissionTests(SynchronousTestCase):
         self.comes("10.0.0.2")
         self.comes("10.0.0.3")
         self.assertIsNone(self.come("10.0.0.4"))
-        self.assertEqual((self.counters.evicted, self.counters.refused_full), (2, 1))
+        self.assertEqual((self.counters.evicted, self.counters.refused_connection_limit), (2, 1))
         self.assertEqual(self.ended(*many), [True, True, False, False])
         self.comes("10.0.0.4")
 

@@ -9,7 +9,7 @@ import pytest
 
 from echotime.sockopt.apply import OptionError, apply, apply_after_bind, get_value, read_back, warning
 from echotime.sockopt.assignment import parse
-from echotime.sockopt.catalogue import BY_NAME
+from echotime.sockopt.catalogue.index import BY_NAME
 from echotime.sockopt.errno_name import errno_name
 from echotime.sockopt.option import SocketRole
 from echotime.sockopt.scratch import Scratch

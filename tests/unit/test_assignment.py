@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from echotime.sockopt.assignment import parse, select_assignments
-from echotime.sockopt.catalogue import BY_NAME
+from echotime.sockopt.catalogue.index import BY_NAME
 from echotime.sockopt.option import OnAccept, SocketTraits
 
 TCP = SocketTraits("tcp", frozenset({4}))

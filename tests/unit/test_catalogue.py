@@ -19,11 +19,11 @@ import pytest
 from echotime.sockopt import listing
 from echotime.sockopt.apply import OptionError, apply, get_value, read_back
 from echotime.sockopt.assignment import Assignment, parse
-from echotime.sockopt.catalogue import BY_KEY, BY_NAME, CATALOGUE, CHAPTERS
-from echotime.sockopt.forms import Choice, Flag, Integer
+from echotime.sockopt.catalogue.index import BY_KEY, BY_NAME, CATALOGUE, CHAPTERS
 from echotime.sockopt.option import OnAccept, Option, Readable, SetDeadline, SocketRole
 from echotime.sockopt.scratch import Scratch
 from echotime.sockopt.structures import Linger
+from echotime.sockopt.values import Choice, Flag, Integer
 
 ROOT = Path(__file__).parents[2]
 SETTABLE = [option for option in CATALOGUE if option.settable]
@@ -190,7 +190,7 @@ def test_late_on_a_listener(option: Option, scratch: Scratch) -> None:
 def unprivileged() -> dict[str, dict[str, str]]:
     """What an unprivileged process may set."""
     ended = subprocess.run(
-        [sys.executable, "-m", "tests.unit.unprivileged"], cwd=ROOT, capture_output=True, timeout=60, check=True
+        [sys.executable, "-m", "tests.support.unprivileged"], cwd=ROOT, capture_output=True, timeout=60, check=True
     )
     found: dict[str, dict[str, str]] = json.loads(ended.stdout)
     return found

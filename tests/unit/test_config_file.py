@@ -1,4 +1,4 @@
-"""daemon/config_file.py: what a file says, held against configparser; tests/integration/test_config.py has the rest."""
+"""config/file.py: what a file says, held against configparser; tests/integration/test_config.py has the rest."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from echotime.daemon.config_file import ConfigFileError, read
-from tests.unit.counting import calls
+from echotime.config.file import ConfigFileError, read
+from tests.support.call_count import calls
 
 _Result = TypeVar("_Result")
 

@@ -15,20 +15,22 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from echotime import tap
-from echotime.daemon import coercions
-from echotime.daemon.failure import StartupError, listen_error_message
-from echotime.daemon.listeners import ListenerService
-from echotime.daemon.options import DaemonOptions
+from echotime.config import parsers
+from echotime.config.options import DaemonOptions
+from echotime.config.settings import ListenAddress, Settings
+from echotime.counters import ServiceCounters
+from echotime.daemon.listen_error import listen_error_message
+from echotime.daemon.listener_service import ListenerService
 from echotime.daemon.service import Daemon
-from echotime.daemon.settings import ListenAddress, Settings
-from echotime.ports.one_answer import IBatchResponder
-from echotime.ports.tcp import EchoPort
-from echotime.ports.udp import TimePort
-from echotime.servers.drain import Drain
-from echotime.servers.echo import EchoFactory
-from echotime.servers.replies import NoReply
-from echotime.servers.time import TimeProtocol
-from echotime.servers.traffic import ServiceCounters, TrafficLog
+from echotime.errors import StartupError
+from echotime.net.batch_responder import IBatchResponder
+from echotime.net.tcp import EchoPort
+from echotime.net.udp import TimePort
+from echotime.services.drain import Drain
+from echotime.services.replies import NoReply
+from echotime.services.tcp_echo import EchoFactory
+from echotime.services.traffic import TrafficLog
+from echotime.services.udp_time import TimeProtocol
 from echotime.sockopt.assignment import parse
 from echotime.wire.message import ACKNOWLEDGEMENT
 from echotime.wire.timestamp import Epoch
@@ -151,27 +153,27 @@ class CoercionTests(SynchronousTestCase):
 
     def test_address(self) -> None:
         """Numeric addresses, IPv6 in brackets, a port."""
-        self.assertEqual(coercions.host_and_port("0"), ListenAddress("0.0.0.0", 0))
-        self.assertEqual(coercions.host_and_port("127.0.0.1:65535"), ListenAddress("127.0.0.1", 65535))
-        self.assertEqual(str(coercions.host_and_port("[fe80::1%lo]:7")), "[fe80::1%lo]:7")
+        self.assertEqual(parsers.host_and_port("0"), ListenAddress("0.0.0.0", 0))
+        self.assertEqual(parsers.host_and_port("127.0.0.1:65535"), ListenAddress("127.0.0.1", 65535))
+        self.assertEqual(str(parsers.host_and_port("[fe80::1%lo]:7")), "[fe80::1%lo]:7")
         self.assert_refused(
-            coercions.host_and_port,
+            parsers.host_and_port,
             *("", ":", ":7", "127.0.0.1", "127.0.0.1:", "127.1:7", "[127.0.0.1]:7", "[::1]", "[::1]:", "::1", "[]:7"),
             *("localhost:7", "1:65536", "-1", "[::1]7", "[::ffff:0.0.0.0]:7", "[::%1]:7", "[::1%lo]:7"),
         )
         for text in ("[0::]:7", "[0:0:0:0:0:0:0:0]:7", "[::0.0.0.0]:7"):
-            self.assertEqual(coercions.host_and_port(text), ListenAddress("::", 7))
+            self.assertEqual(parsers.host_and_port(text), ListenAddress("::", 7))
 
     def test_numbers(self) -> None:
         """Counts are whole, seconds may have fractions, nothing is negative or endless."""
-        self.assertEqual(coercions.non_negative_int("0"), 0)
-        self.assertEqual(coercions.non_negative_seconds("0.5"), 0.5)
+        self.assertEqual(parsers.non_negative_int("0"), 0)
+        self.assertEqual(parsers.non_negative_seconds("0.5"), 0.5)
         for text, seconds in (("500ms", 0.5), ("5s", 5), ("1.5m", 90), ("2h", 7200)):
-            self.assertEqual(coercions.non_negative_seconds(text), seconds)
-        self.assert_refused(coercions.non_negative_int, "-1", "1.5", "", "1e3", "²", str(2**31))
-        self.assert_refused(coercions.positive_int, "0")
+            self.assertEqual(parsers.non_negative_seconds(text), seconds)
+        self.assert_refused(parsers.non_negative_int, "-1", "1.5", "", "1e3", "²", str(2**31))
+        self.assert_refused(parsers.positive_int, "0")
         self.assert_refused(
-            coercions.non_negative_seconds, "-1", "nan", "inf", "", "5d", "5 s", "s", "1000000h", "1_0", "1e3", "."
+            parsers.non_negative_seconds, "-1", "nan", "inf", "", "5d", "5 s", "s", "1000000h", "1_0", "1e3", "."
         )
 
 

@@ -1,4 +1,4 @@
-"""servers/echo.py on StringTransport: no socket, every moment of the dialogue chosen by the test."""
+"""services/tcp_echo.py on StringTransport: no socket, every moment of the dialogue chosen by the test."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from echotime.servers.echo import EchoFactory, EchoProtocol
-from echotime.servers.replies import FixedReply, IReplySource, NoReply
-from echotime.servers.traffic import TrafficLog
+from echotime.services.replies import FixedReply, IReplySource, NoReply
+from echotime.services.tcp_echo import EchoFactory, EchoProtocol
+from echotime.services.traffic import TrafficLog
 
 ACK = b"\nI get it!\n"
 PEER = IPv4Address("TCP", "127.0.0.1", 1945)

@@ -20,12 +20,12 @@ from hypothesis.stateful import (
 )
 from twisted.logger import LogEvent
 
-from echotime.servers.replies import IReplySource, NoReply
+from echotime.services.replies import IReplySource, NoReply
 from echotime.wire.message import ACKNOWLEDGEMENT, MESSAGE_SIZE
-from tests.unit.fuzzing import bounded
-from tests.unit.participants import Operators
-from tests.unit.stepping import REACTORS, SteppingEPollReactor, stepping
-from tests.unit.world import OPTIONS, SEND_BUFFERS, SIZES, World, nothing_left
+from tests.support.echo_model import OPTIONS, SEND_BUFFERS, SIZES, World, nothing_left
+from tests.support.fuzz_settings import bounded
+from tests.support.participants import Operators
+from tests.support.stepping_reactor import REACTORS, SteppingEPollReactor, stepping
 
 WHICH = st.integers(0, 5)
 SIZE = st.sampled_from(SIZES)

@@ -18,14 +18,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 from twisted.internet.testing import MemoryReactorClock
 
-from echotime.ports.udp import TimePort
-from echotime.servers.time import TimeProtocol
-from echotime.servers.traffic import ServiceCounters
+from echotime.counters import ServiceCounters
+from echotime.net.udp import TimePort
+from echotime.services.udp_time import TimeProtocol
 from echotime.wire.timestamp import Epoch
 from tests.hostile.forging import forge, forge_on_link, raw_socket
-from tests.unit.asking import heard
-from tests.unit.fuzzing import bounded
-from tests.unit.loopback import Portable, options
+from tests.support.fuzz_settings import bounded
+from tests.support.loopback import Portable, options
+from tests.support.udp_ports import heard
 
 HOSTS = ["127.0.0.2", "127.0.0.3", "127.0.0.2"]
 """Of those who ask; two are one host."""
@@ -187,7 +187,7 @@ class TimeMachine(RuleBasedStateMachine):
         errors = dict(self.port.errors)
         assert errors.pop("ICMP error", 0) <= self.gone
         assert errors == self.errors
-        assert (self.counters.datagrams, self.counters.looping) == (self.answered, self.looping)
+        assert (self.counters.datagrams, self.counters.loop_dropped) == (self.answered, self.looping)
         assert self.port.dropped == self.dropped
 
     def is_answered(self, asked: Asked) -> bool:

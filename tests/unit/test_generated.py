@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from echotime.command.control_verbs import COMMANDS
-from echotime.daemon.options import DaemonOptions
+from echotime.cli.control.verbs import COMMANDS
+from echotime.config.options import DaemonOptions
 
 ROOT = Path(__file__).parents[2]
 _BY_HAND = {Path("etc/completion/_twistd-echotime")}

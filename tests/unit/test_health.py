@@ -1,4 +1,4 @@
-"""daemon/health.py: every listener is asked, and a hung one is told from one that gave no answer."""
+"""health/check.py: every listener is asked, and a hung one is told from one that gave no answer."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ import pytest
 from twisted.internet.defer import CancelledError
 from twisted.logger import LogEvent
 
-from echotime.daemon.health import HealthStatus
-from echotime.daemon.waiting import QueueState
-from echotime.ports import port_filter
-from echotime.servers.access import AccessList, Networks
-from echotime.servers.echo import EchoProtocol
-from echotime.servers.traffic import ServiceCounters
+from echotime.counters import ServiceCounters
+from echotime.health.check import HealthStatus
+from echotime.health.queue_progress import QueueState
+from echotime.limits.access import AccessList, Networks
+from echotime.net import bpf
+from echotime.services.tcp_echo import EchoProtocol
 from echotime.wire import timestamp
-from tests.unit.checking import Daemon
+from tests.support.checked_listeners import Daemon
 
 HUNG = (r"\d pending connections?, none accepted for 1(\.\d)? s", r"pending datagrams, none read for 1(\.\d)? s")
 """The reasons for TCP and UDP."""
@@ -115,7 +115,7 @@ def test_not_reached(daemon: Daemon) -> None:
     """What does not let the daemon's own question pass, as a firewall or a device may, is not a hang."""
     daemon.serve()
     for port in (daemon.tcp, daemon.udp):
-        port_filter.attach(port.socket, 65535)
+        bpf.attach(port.socket, 65535)
     found = daemon.findings()
     assert [each.status for each in found] == [HealthStatus.UNANSWERED] * 2
     assert [each.reason for each in found] == ["no answer came within 1 s"] * 2

@@ -1,4 +1,4 @@
-"""daemon/health.py: what comes back for a question, or from its own address without one."""
+"""health/check.py: what comes back for a question, or from its own address without one."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import os
 
 import pytest
 
-from echotime.daemon.health import HealthStatus
-from echotime.servers.traffic import ServiceCounters
+from echotime.counters import ServiceCounters
+from echotime.health.check import HealthStatus
 from echotime.sockopt.assignment import parse
-from tests.unit.checking import Daemon
+from tests.support.checked_listeners import Daemon
 
 
 def test_own_datagrams_that_were_not_asked(daemon: Daemon) -> None:

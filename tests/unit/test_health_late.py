@@ -1,4 +1,4 @@
-"""daemon/health.py: questions and answers that are late, as the reactor, the host or the network is slow."""
+"""health/check.py: questions and answers that are late, as the reactor, the host or the network is slow."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import socket
 
 import pytest
 
-from echotime.daemon.asking import MAX_SEGMENT_LIFETIME
-from echotime.daemon.health import HealthStatus, ProbeResult
-from echotime.ports import port_filter
-from echotime.servers.traffic import ServiceCounters
-from tests.unit.checking import Daemon
-from tests.unit.namespace import in_namespace
-from tests.unit.slow_network import ADDRESS, slow_network
-from tests.unit.stepping import reset
+from echotime.counters import ServiceCounters
+from echotime.health.check import HealthStatus, ProbeResult
+from echotime.health.probes import MAX_SEGMENT_LIFETIME
+from echotime.net import bpf
+from tests.support.checked_listeners import Daemon
+from tests.support.namespace import in_namespace
+from tests.support.slow_network import ADDRESS, slow_network
+from tests.support.stepping_reactor import reset
 
 _SO_DETACH_FILTER = 27
 
@@ -78,7 +78,7 @@ def test_slow_network(daemon: Daemon, delay: float) -> None:
 
 def give_up(daemon: Daemon) -> tuple[str, int]:
     """Have a TCP question given up that has not arrived. Return where it came from, as if it were still under way."""
-    port_filter.attach(daemon.tcp.socket, 65535)
+    bpf.attach(daemon.tcp.socket, 65535)
     checking = daemon.check.check()
     (source,) = daemon.check._probe_factory.expected
     daemon.wait_for(checking)

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from echotime.servers.replies import IReplySource, NoReply
+from echotime.services.replies import IReplySource, NoReply
 from echotime.wire.message import ACKNOWLEDGEMENT, MESSAGE_SIZE
-from tests.unit.participants import Operators
-from tests.unit.stepping import REACTORS, SteppingEPollReactor, stepping
-from tests.unit.world import SEND_BUFFERS, SIZES, World, nothing_left
+from tests.support.echo_model import SEND_BUFFERS, SIZES, World, nothing_left
+from tests.support.participants import Operators
+from tests.support.stepping_reactor import REACTORS, SteppingEPollReactor, stepping
 
 ACTS = [
     "send",

@@ -1,4 +1,4 @@
-"""daemon/journal.py: what reaches journald, and what stands in its place."""
+"""systemd/journal.py: what reaches journald, and what stands in its place."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 from twisted.logger import Logger, LogLevel, LogPublisher
 from twisted.python.failure import Failure
 
-from echotime.daemon.journal import JournalObserver, is_journal
+from echotime.systemd.journal import JournalObserver, is_journal
 
 
 @pytest.fixture

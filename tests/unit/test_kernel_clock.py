@@ -1,4 +1,4 @@
-"""daemon/kernel_clock.py and clock_watch.py: whether the clock is worth telling, and silence while it is not."""
+"""systemd/kernel_clock.py and clock_watch.py: whether the clock is worth telling, and silence while it is not."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from twisted.internet.task import Clock
 
-from echotime.daemon import kernel_clock
+from echotime.counters import ServiceCounters
 from echotime.daemon.clock_watch import SyncMonitor
-from echotime.daemon.kernel_clock import ClockState, read_adjtimex
-from echotime.servers.time import TimeProtocol
-from echotime.servers.traffic import ServiceCounters
+from echotime.services.udp_time import TimeProtocol
+from echotime.systemd import kernel_clock
+from echotime.systemd.kernel_clock import ClockState, read_adjtimex
 
 PROGRAM = r"""
 #include <stdio.h>
@@ -100,6 +100,6 @@ def test_silence() -> None:
         assert protocol.per_datagram_only == silent
         protocol.datagramReceived(b"", ("192.0.2.1", 2000))
         assert sent == ([] if silent else [b"\0\0\0\7"])
-    assert (counters.unsynchronized, counters.datagrams) == (2, 2)
+    assert (counters.unsynced_dropped, counters.datagrams) == (2, 2)
     watch.stopService()
     assert clock.getDelayedCalls() == []

@@ -1,4 +1,4 @@
-"""servers/large_reads.py, and EchoProtocol where a client streams."""
+"""services/large_reads.py, and EchoProtocol where a client streams."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 
-from echotime.servers.echo import EchoFactory, EchoProtocol
-from echotime.servers.large_reads import _REVOKE_THRESHOLD, LARGE_READ_SIZE, MAX_OUTPUT_PER_ITERATION, LargeReads
-from echotime.servers.replies import FixedReply, NoReply
-from echotime.servers.traffic import TrafficLog
+from echotime.services.large_reads import _REVOKE_THRESHOLD, LARGE_READ_SIZE, MAX_OUTPUT_PER_ITERATION, LargeReads
+from echotime.services.replies import FixedReply, NoReply
+from echotime.services.tcp_echo import EchoFactory, EchoProtocol
+from echotime.services.traffic import TrafficLog
 from echotime.wire.message import ACKNOWLEDGEMENT, MESSAGE_SIZE
 
 

@@ -1,4 +1,4 @@
-"""daemon/options.py with lists of any length: time in proportion at most, and a bounded number of faults."""
+"""config/options.py with lists of any length: time in proportion at most, and a bounded number of faults."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from twisted.python.usage import UsageError
 
-from echotime.daemon.options import DaemonOptions
-from echotime.servers.access import Networks
-from tests.unit.counting import calls
+from echotime.config.options import DaemonOptions
+from echotime.limits.access import Networks
+from tests.support.call_count import calls
 from tests.unit.test_config_file import finish
 
 

@@ -1,4 +1,4 @@
-"""servers/loop_guard.py, and what TimeProtocol makes of it."""
+"""limits/loop_guard.py, and what TimeProtocol makes of it."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from twisted.internet.testing import StringTransport
 
-from echotime.servers.loop_guard import MAX_CONSECUTIVE, LoopGuard
-from echotime.servers.time import TimeProtocol
-from echotime.servers.traffic import ServiceCounters
+from echotime.counters import ServiceCounters
+from echotime.limits.loop_guard import MAX_CONSECUTIVE, LoopGuard
+from echotime.services.udp_time import TimeProtocol
 from echotime.wire.timestamp import Epoch
 
 NOW = 1_795_343_243
@@ -94,7 +94,7 @@ def test_protocol() -> None:
     protocol.transport = Sent()  # type: ignore[assignment]
     for _ in range(5):
         protocol.datagramReceived(answer(), PEER)
-    assert (counters.datagrams, counters.looping) == (3, 2)
+    assert (counters.datagrams, counters.loop_dropped) == (3, 2)
     assert list(protocol.per_datagram_ports) == [12345]
     protocol.datagramReceived(b"?", PEER)
-    assert (counters.datagrams, counters.looping, list(protocol.per_datagram_ports)) == (4, 2, [])
+    assert (counters.datagrams, counters.loop_dropped, list(protocol.per_datagram_ports)) == (4, 2, [])

@@ -1,4 +1,4 @@
-"""ports/mmsg.py: the calls' structures, and what is there where the calls are not."""
+"""net/mmsg.py: the calls' structures, and what is there where the calls are not."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from echotime.ports import mmsg
-from echotime.ports.asked_address import ANCILLARY_SIZE
-from echotime.ports.udp import TimePort
-from tests.unit.asking import answered, listening
-from tests.unit.loopback import SERVED, bound
+from echotime.net import mmsg
+from echotime.net.pktinfo import ANCILLARY_SIZE
+from echotime.net.udp import TimePort
+from tests.support.loopback import SERVED, bound
+from tests.support.udp_ports import answered, listening
 
 PROGRAM = r"""
 #define _GNU_SOURCE

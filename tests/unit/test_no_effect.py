@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from echotime.demonstrations.script import result_of
+from echotime.demos.script import result_of
 from echotime.sockopt.apply import apply
 from echotime.sockopt.assignment import parse
-from echotime.sockopt.catalogue import BY_NAME, CATALOGUE
+from echotime.sockopt.catalogue.index import BY_NAME, CATALOGUE
 from echotime.sockopt.option import Option
 from echotime.sockopt.scratch import Scratch
 

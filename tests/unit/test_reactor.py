@@ -22,11 +22,11 @@ from twisted.python.failure import Failure
 from zope.interface.verify import verifyClass, verifyObject
 
 from echotime import reactor as module
-from echotime.ports.connection import EchoConnection
+from echotime.net.connection import EchoConnection
 from echotime.reactor import ChangelistReactor, IChangelistConnection
-from tests.unit.loopback import open_descriptors
-from tests.unit.noting import Bench
-from tests.unit.stepping import SteppingReactor, connected, received, reset, stepping
+from tests.support.loopback import open_descriptors
+from tests.support.recording_protocol import Bench
+from tests.support.stepping_reactor import SteppingReactor, connected, received, reset, stepping
 
 
 @pytest.fixture

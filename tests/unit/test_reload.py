@@ -11,9 +11,9 @@ from twisted.internet.task import Clock
 from twisted.logger import LogEvent
 from twisted.python.usage import UsageError
 
-from echotime.daemon.live import ReloadResult
+from echotime.config.settings import Settings
 from echotime.daemon.reload import MAX_SLICE, ReloadService
-from echotime.daemon.settings import Settings
+from echotime.daemon.runtime_config import ReloadResult
 
 STEP = MAX_SLICE / 4
 """Seconds that each step of reading takes here."""

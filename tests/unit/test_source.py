@@ -1,10 +1,10 @@
-"""servers/source.py: who counts as one source."""
+"""limits/source.py: who counts as one source."""
 
 from __future__ import annotations
 
 import pytest
 
-from echotime.servers.source import is_loopback, source_key
+from echotime.limits.source import is_loopback, source_key
 
 
 @pytest.mark.parametrize(

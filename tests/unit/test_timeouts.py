@@ -1,4 +1,4 @@
-"""servers/timeouts.py: connections that stay too long are ended, in order where nothing is owed."""
+"""services/timeouts.py: connections that stay too long are ended, in order where nothing is owed."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from twisted.internet.address import IPv4Address
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from echotime.servers.echo import EchoFactory, EchoProtocol
-from echotime.servers.replies import IReplySource, NoReply
-from echotime.servers.timeouts import TimeoutMonitor, Timeouts
-from echotime.servers.traffic import TrafficLog
+from echotime.services.replies import IReplySource, NoReply
+from echotime.services.tcp_echo import EchoFactory, EchoProtocol
+from echotime.services.timeouts import TimeoutMonitor, Timeouts
+from echotime.services.traffic import TrafficLog
 from tests.unit.test_echo import Abortable, Asked
 
 PEER = IPv4Address("TCP", "127.0.0.1", 1945)

@@ -1,4 +1,4 @@
-"""ports/connection.py: what Twisted promises of a transport holds on both reactors, event by event."""
+"""net/connection.py: what Twisted promises of a transport holds on both reactors, event by event."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import pytest
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from twisted.logger import LogEvent
 
-from tests.unit.loopback import options
-from tests.unit.noting import LARGE, Bench, Noting
-from tests.unit.stepping import connected, reset
+from tests.support.loopback import options
+from tests.support.recording_protocol import LARGE, Bench, Noting
+from tests.support.stepping_reactor import connected, reset
 
 
 def test_half_close(bench: Bench) -> None:

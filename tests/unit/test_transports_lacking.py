@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from tests.unit.loopback import open_descriptors
-from tests.unit.noting import Bench
-from tests.unit.stepping import connected, received, reset, stepping
+from tests.support.loopback import open_descriptors
+from tests.support.recording_protocol import Bench
+from tests.support.stepping_reactor import connected, received, reset, stepping
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""ports/connection.py in odd moments: what fails in one connection is no other's matter."""
+"""net/connection.py in odd moments: what fails in one connection is no other's matter."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from twisted.logger import LogEvent
 from twisted.python.failure import Failure
 
 from echotime.sockopt.assignment import parse
-from echotime.sockopt.catalogue import BY_NAME
-from tests.unit.loopback import open_descriptors
-from tests.unit.noting import LARGE, Bench, Noting
-from tests.unit.stepping import SteppingEPollReactor, connected, received, reset, stepping
+from echotime.sockopt.catalogue.index import BY_NAME
+from tests.support.loopback import open_descriptors
+from tests.support.recording_protocol import LARGE, Bench, Noting
+from tests.support.stepping_reactor import SteppingEPollReactor, connected, received, reset, stepping
 from tests.unit.test_transports_writing import Pushing
 
 

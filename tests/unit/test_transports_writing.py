@@ -1,4 +1,4 @@
-"""ports/connection.py: writing, producers, and ending one side."""
+"""net/connection.py: writing, producers, and ending one side."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IPullProducer, IPushProducer
 from zope.interface import implementer
 
-from tests.unit.loopback import get, options
-from tests.unit.noting import LARGE, Bench
-from tests.unit.stepping import connected, received, reset
+from tests.support.loopback import get, options
+from tests.support.recording_protocol import LARGE, Bench
+from tests.support.stepping_reactor import connected, received, reset
 
 
 @implementer(IPushProducer)

@@ -14,7 +14,7 @@ from tests.hostile.forging import raw_socket, syn_packet
 from tests.hostile.network import hosts
 from tests.hostile.suspects import send_answers
 from tests.hostile.timing import settled
-from tests.integration.peers import ACKNOWLEDGEMENT, RESET, ask_time, connect, one_shot, read_all, read_exactly
+from tests.support.plain_clients import ACKNOWLEDGEMENT, RESET, ask_time, connect, one_shot, read_all, read_exactly
 
 _MB = 1_000_000
 

@@ -19,7 +19,7 @@ from tests.hostile.daemons import Daemons
 from tests.hostile.figures import Figure, exactly, yes
 from tests.hostile.network import Host, hosts
 from tests.hostile.timing import echoes, first_in_line, seconds_of
-from tests.integration.peers import ACKNOWLEDGEMENT, RESET, connect, one_shot, read_exactly
+from tests.support.plain_clients import ACKNOWLEDGEMENT, RESET, connect, one_shot, read_exactly
 
 Address = tuple[str, int]
 OFFENDER, OTHER = "127.0.0.2", "127.0.0.3"

@@ -7,10 +7,10 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from echotime.wire.printable import unescape
+from echotime.wire.escape import unescape
 from tests.hostile.daemons import Daemons
 from tests.hostile.figures import Figure, exactly
-from tests.integration.peers import ask_time, one_shot
+from tests.support.plain_clients import ask_time, one_shot
 
 _BYTES = 256
 _CLOCK = Path(__file__).parents[1] / "clock.tac"

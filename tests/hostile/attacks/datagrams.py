@@ -19,8 +19,8 @@ from tests.hostile.daemons import Daemons
 from tests.hostile.figures import Figure, exactly, yes
 from tests.hostile.forging import Address, forge, raw_socket
 from tests.hostile.network import Host, hosts
-from tests.integration.peers import ask_time
-from tests.integration.twistd import LIMIT
+from tests.support.plain_clients import ask_time
+from tests.support.twistd_process import LIMIT
 
 _IP_RECVERR_ROUNDS = 10
 

@@ -12,7 +12,7 @@ from tests.hostile.flooding import flooded
 from tests.hostile.forging import Address, forge, raw_socket
 from tests.hostile.network import hosts
 from tests.hostile.timing import echoes
-from tests.integration.peers import ask_time
+from tests.support.plain_clients import ask_time
 
 _BURST = 50
 """Datagrams between two questions of an honest client: none finds the buffer full."""

@@ -15,7 +15,7 @@ from tests.hostile.network import Host, hosts
 from tests.hostile.responder import echo, serving
 from tests.hostile.timing import settled
 from tests.hostile.udp_proxy import Faults, udp_proxy
-from tests.integration.peers import ask_time
+from tests.support.plain_clients import ask_time
 
 MOST = 10
 """Datagrams until silence."""

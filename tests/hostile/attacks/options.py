@@ -10,9 +10,9 @@ from pathlib import Path
 
 from tests.hostile.daemons import Daemons, control
 from tests.hostile.figures import Figure, exactly
-from tests.integration.peers import ACKNOWLEDGEMENT, connect, read_exactly
-from tests.integration.tools import TOOL, environment
-from tests.integration.twistd import LIMIT
+from tests.support.plain_clients import ACKNOWLEDGEMENT, connect, read_exactly
+from tests.support.tool_case import TOOL, environment
+from tests.support.twistd_process import LIMIT
 
 
 def by_name(daemons: Daemons) -> Iterator[Figure]:

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from tests.hostile.daemons import Daemons, descriptors
 from tests.hostile.figures import Figure, exactly
 from tests.hostile.timing import wait_until
-from tests.integration.peers import (
+from tests.support.plain_clients import (
     ACKNOWLEDGEMENT,
     connect,
     duplex,

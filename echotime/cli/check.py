@@ -1,0 +1,227 @@
+"""`echotime check`: one line and an exit status for monitoring, by the monitoring-plugins convention.
+
+See https://www.monitoring-plugins.org/doc/guidelines.html: status 0 ok, 1 warning, 2 critical, 3 unknown, and
+performance data behind a bar.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+from pathlib import Path
+from typing import Any
+
+from echotime.cli import arguments
+from echotime.cli.output.prometheus import Metric, write_metrics
+from echotime.cli.output.stderr import describe_error
+from echotime.cli.output.stdio import exit_on_write_error
+from echotime.cli.time import EPOCHS
+from echotime.client.exit_status import ClientError, ExitStatus
+from echotime.client.load import EchoSession, LoadResult, run_load
+from echotime.client.time import TimeClient, decode_response
+from echotime.i18n.language import gettext as _
+from echotime.sockopt.option import BOTH
+from echotime.wire.escape import sanitize
+
+_MESSAGE_BYTES = 5000
+"""More than one message, so that how they are put together is checked, too; and few lines in the server's log."""
+
+
+class CheckState(IntEnum):
+    """The exit statuses, in the order of what is worse, but for UNKNOWN."""
+
+    OK = 0
+    WARNING = 1
+    CRITICAL = 2
+    UNKNOWN = 3
+
+
+THRESHOLD_NAMES = ("tcp", "udp", "offset")
+"""What thresholds are for: the seconds of an echo session, of a time answer, and the clock's offset."""
+
+
+@dataclass
+class CheckResult:
+    """What was found: a sentence for each service, figures, and the worst state."""
+
+    warning: Mapping[str, float]
+    critical: Mapping[str, float]
+    state: CheckState = CheckState.OK
+    sentences: list[str] = field(default_factory=list)
+    measurements: dict[str, float] = field(default_factory=dict)
+    up: dict[str, bool] = field(default_factory=dict)
+
+    def fail(self, service: str, sentence: str) -> None:
+        """A service that does not do what it should is critical."""
+        self.state = CheckState.CRITICAL
+        self.up[service] = False
+        self.sentences.append(sentence)
+
+    def record(self, name: str, seconds: float, sentence: str) -> None:
+        """Hold a figure against its thresholds."""
+        self.measurements[name] = seconds
+        exceeded = ""
+        for state, limits in ((CheckState.WARNING, self.warning), (CheckState.CRITICAL, self.critical)):
+            if abs(seconds) > limits.get(name, float("inf")):
+                self.state = max(self.state, state)
+                exceeded = _(", beyond {limit} s").format(limit=_format_number(limits[name]))
+        self.sentences.append(sentence + exceeded)
+
+    def status_line(self) -> str:
+        """The one line."""
+        performance_data = " ".join(
+            f"{name}={value:.6f}s;{_format_limit(self.warning, name)};{_format_limit(self.critical, name)}"
+            for name, value in self.measurements.items()
+        )
+        text = f"ECHOTIME {self.state.name} - {'; '.join(self.sentences)}"
+        return f"{text} | {performance_data}" if performance_data else text
+
+
+def _format_limit(limits: Mapping[str, float], name: str) -> str:
+    return _format_number(limits[name]) if name in limits else ""
+
+
+def _format_number(number: float) -> str:
+    """Without an exponent, which performance data may not have."""
+    return f"{number:f}".rstrip("0").rstrip(".")
+
+
+def _parse_threshold(text: str) -> tuple[str, float]:
+    name, equals, value = text.partition("=")
+    if name not in THRESHOLD_NAMES or not equals:
+        raise ValueError(
+            _("{text!r} is not understood; expected NAME=SECONDS, NAME one of {names}").format(
+                text=text, names=", ".join(THRESHOLD_NAMES)
+            )
+        )
+    return name, arguments.positive_seconds(value)
+
+
+def add_parser(commands: Any) -> None:
+    """Add the subcommand."""
+    parser = commands.add_parser(
+        "check",
+        help=_("check both services, for monitoring"),
+        description=_(
+            "Check that TCP echo is exact, half-close included, and that UDP gives the time; print one line with "
+            "performance data. The exit status is 0 ok, 1 warning, 2 critical, 3 unknown."
+        ),
+        epilog=_("Example: echotime check -w offset=2 -c offset=10 -c tcp=0.5 127.0.0.1:12345"),
+    )
+    arguments.add_server(parser)
+    parser.add_argument("--tcp", action="store_true", help=_("check TCP; with neither --tcp nor --udp both"))
+    parser.add_argument("--udp", action="store_true", help=_("check UDP"))
+    threshold = arguments.argparse_type(_parse_threshold)
+    for flags, state in ((("-w", "--warning"), _("warning")), (("-c", "--critical"), _("critical"))):
+        parser.add_argument(
+            *flags,
+            metavar="NAME=SECONDS",
+            type=threshold,
+            action="append",
+            default=[],
+            help=_("{state} above so much; NAME is tcp, udp or offset; repeatable").format(state=state),
+        )
+    parser.add_argument(
+        "--timeout",
+        metavar="SECONDS",
+        type=arguments.argparse_type(arguments.positive_seconds),
+        default=10.0,
+        help=_("how long to wait for each service (default 10)"),
+    )
+    parser.add_argument("--epoch", choices=sorted(EPOCHS), default="unix", help=_("where the server counts from"))
+    arguments.add_trailer(parser)
+    parser.add_argument(
+        "--textfile", metavar="PATH", type=Path, help=_("write the result for node_exporter's textfile collector, too")
+    )
+    arguments.add_sockopt(parser)
+    parser.set_defaults(
+        run=run,
+        usage_error=parser.error,
+        failed_status=int(CheckState.UNKNOWN),
+        transports=lambda args: [name for name in BOTH if getattr(args, name) or args.tcp is args.udp],
+    )
+
+
+async def run(reactor: Any, args: argparse.Namespace) -> int:
+    """Carry it out; the exit status."""
+    result = CheckResult(dict(args.warning), dict(args.critical))
+    both = args.tcp == args.udp
+    if args.tcp or both:
+        await _check_tcp(reactor, args, result)
+    if args.udp or both:
+        await _check_udp(reactor, args, result)
+    if args.textfile is not None:
+        try:
+            write_metrics(args.textfile, _metrics(args, result))
+        except OSError as error:
+            if result.state is not CheckState.CRITICAL:
+                result.state = CheckState.UNKNOWN
+            result.sentences.append(f"{args.textfile}: {error.strerror}")
+    try:
+        print(sanitize(result.status_line()), flush=True)
+    except OSError as error:
+        exit_on_write_error(error, CheckState.UNKNOWN)
+    return result.state
+
+
+async def _check_tcp(reactor: Any, args: argparse.Namespace, result: CheckResult) -> None:
+    # no line ends in it, so that the acknowledgement cannot be taken for echo
+    message = os.urandom(_MESSAGE_BYTES // 2).hex().encode()
+    session = EchoSession(
+        reactor, args.server.host, args.server.port, message, args.ack, args.reply, args.timeout, args.sockopt
+    )
+    load_result: LoadResult = await run_load(session, 1, 1)
+    if load_result.exact:
+        result.up["tcp"] = True
+        elapsed = load_result.times[0]
+        result.record("tcp", elapsed, _("TCP echo exact in {ms:.3f} ms").format(ms=elapsed * 1000))
+        return
+    (failed,) = load_result.failures
+    if failed == ClientError(ExitStatus.FAILED):
+        result.fail("tcp", _("TCP echo not exact: bytes lost or wrong: {lost}").format(lost=load_result.bytes_lost))
+    else:
+        result.fail("tcp", _("TCP echo: {reason}").format(reason=describe_error(failed)))
+
+
+async def _check_udp(reactor: Any, args: argparse.Namespace, result: CheckResult) -> None:
+    tries = 3
+    client = TimeClient(reactor, args.server.host, args.server.port, tries, args.timeout / tries, args.sockopt)
+    try:
+        _address, response = await client.query()
+    except ClientError as failed:
+        result.fail("udp", _("UDP time: {reason}").format(reason=describe_error(failed)))
+        return
+    try:
+        reading = decode_response(response, EPOCHS[args.epoch])
+    except ValueError:
+        result.fail("udp", _("UDP time: bad reply, {size} bytes").format(size=len(response.datagram)))
+        return
+    result.up["udp"] = True
+    result.record("udp", response.round_trip, _("UDP time in {ms:.3f} ms").format(ms=response.round_trip * 1000))
+    # within what whole seconds leave uncertain the clocks agree
+    offset = reading.offset if abs(reading.offset) > reading.uncertainty else 0.0
+    result.record("offset", offset, _("offset {offset:+.1f} s").format(offset=offset))
+
+
+def _metrics(args: argparse.Namespace, result: CheckResult) -> list[Metric]:
+    server = str(args.server)
+    up = [
+        Metric(
+            "echotime_check_up", "Whether a service did exactly what it should.", value, server=server, service=service
+        )
+        for service, value in result.up.items()
+    ]
+    times = {
+        "tcp": "echotime_check_tcp_seconds",
+        "udp": "echotime_check_udp_seconds",
+        "offset": "echotime_check_offset_seconds",
+    }
+    helps = {
+        "tcp": "Time of an echo session from connect to the end of file.",
+        "udp": "Round trip of a time answer.",
+        "offset": "Offset of the server's clock, 0 within what whole seconds leave uncertain.",
+    }
+    return up + [Metric(times[name], helps[name], value, server=server) for name, value in result.measurements.items()]

@@ -1,0 +1,150 @@
+"""The operator's end of the control socket: asks and waits for the answer; what is pushed meanwhile is told.
+
+AMP without a reactor: a person at a prompt is waited for by readline, so a thread reads the socket beside it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from twisted.internet.error import ConnectionLost
+from twisted.protocols import amp
+from twisted.python.failure import Failure
+
+from echotime.control import commands
+from echotime.control.commands import CommandError
+
+_TIMEOUT = 10.0
+_READ_SIZE = 65536
+
+_EVENT_COMMANDS = {each.commandName: each for each in commands.PUSHED_EVENTS}
+
+EventCallback = Callable[[type[commands.PushedEvent], dict[str, Any]], object]
+
+
+class ControlConnectionLost(Exception):
+    """The daemon is gone, or does not answer."""
+
+
+class _ControlProtocol(amp.AMP):
+    """AMP for one connection. `on_event` is called with every pushed command."""
+
+    transport: Any
+
+    def __init__(self, on_event: EventCallback) -> None:
+        super().__init__()
+        self.on_event = on_event
+
+    def ampBoxReceived(self, box: Any) -> None:
+        """A pushed command, or an answer."""
+        command = _EVENT_COMMANDS.get(box.get(amp.COMMAND))
+        if command is None:
+            super().ampBoxReceived(box)
+        else:
+            self.on_event(command, command.parseArguments(box, self))
+
+    def makeConnection(self, transport: Any) -> None:
+        """Without the line that AMP logs."""
+        amp.BinaryBoxProtocol.makeConnection(self, transport)
+
+    def connectionLost(self, reason: Failure = Failure(ConnectionLost())) -> None:  # noqa: B008
+        """Likewise."""
+        amp.BinaryBoxProtocol.connectionLost(self, reason)
+
+
+class _SocketTransport:
+    """As much of a transport as AMP needs."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+
+    def write(self, data: bytes) -> None:
+        """Send, waiting as long as it takes."""
+        with contextlib.suppress(OSError):  # the reader notices
+            self._socket.sendall(data, socket.MSG_NOSIGNAL)
+
+    def loseConnection(self) -> None:
+        """Wake the reader."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+
+
+class ControlConnection:
+    """Connected to `path`. Raises OSError if nobody listens there."""
+
+    def __init__(
+        self,
+        path: str,
+        on_event: EventCallback = lambda command, event: None,
+        on_lost: Callable[[], object] = lambda: None,
+    ) -> None:
+        self._socket = socket.socket(socket.AF_UNIX)
+        try:
+            self._socket.settimeout(_TIMEOUT)
+            self._socket.connect(path)
+            self._socket.settimeout(None)
+        except OSError:
+            self._socket.close()
+            raise
+        self._lock = threading.RLock()
+        self.closed = threading.Event()
+        self._on_lost = on_lost
+        self._amp = _ControlProtocol(on_event)
+        self._amp.makeConnection(_SocketTransport(self._socket))
+        self._reader_thread = threading.Thread(target=self._read, daemon=True)
+        self._reader_thread.start()
+
+    def call(self, command: type[amp.Command], **arguments: Any) -> dict[str, Any]:
+        """Raises Refused, or ControlConnectionLost."""
+        results: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        with self._lock:
+            if self.closed.is_set():
+                raise ControlConnectionLost
+            self._amp.callRemote(command, **arguments).addBoth(results.put)
+        try:
+            result = results.get(timeout=_TIMEOUT)
+        except queue.Empty:
+            raise ControlConnectionLost from None
+        if isinstance(result, Failure):
+            if result.check(CommandError, amp.RemoteAmpError, amp.UnhandledCommand):
+                raise CommandError(str(getattr(result.value, "description", result.value)))
+            raise ControlConnectionLost
+        response: dict[str, Any] = result
+        return response
+
+    def rows(self, command: type[amp.Command], key: str | None = None, **arguments: Any) -> Iterator[dict[str, Any]]:
+        """Every row of a list, page by page; `key` is the column that the next page begins after, or none to count."""
+        after, more = 0, True
+        while more:
+            page = self.call(command, after=after, **arguments)
+            yield from page["rows"]
+            more = page["more"] and bool(page["rows"])
+            after = page["rows"][-1][key] if more and key else after + len(page["rows"])
+
+    def close(self) -> None:
+        """Hang up."""
+        self._on_lost = lambda: None
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._reader_thread.join(_TIMEOUT)
+        self._socket.close()
+
+    def _read(self) -> None:
+        while data := self._recv():
+            with self._lock:
+                self._amp.dataReceived(data)
+        with self._lock:
+            self.closed.set()
+            self._amp.connectionLost()
+        self._on_lost()
+
+    def _recv(self) -> bytes:
+        try:
+            return self._socket.recv(_READ_SIZE)
+        except OSError:
+            return b""

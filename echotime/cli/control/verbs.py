@@ -1,0 +1,277 @@
+"""What can be said to `echotime control`: the same words on the command line and at its prompt."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+from echotime.cli.control.connection import ControlConnection
+from echotime.cli.output.columns import pad
+from echotime.cli.output.stdio import print_line
+from echotime.control import commands
+from echotime.i18n.language import gettext as _
+from echotime.operators.encode import InvalidReply, encode_reply
+from echotime.sockopt.values import N_
+from echotime.wire.escape import display_width, escape, preview_decoded
+
+PREVIEW_BYTES = 60
+_MAX_NUMBER, _MAX_DIGITS = 2**31 - 1, 10
+_MAX_REPLY = 65535
+"""What fits a value of AMP."""
+
+
+class CommandSyntaxError(ValueError):
+    """What was said is no command; says what was expected."""
+
+
+class ControlSession:
+    """One operator's conversation with the daemon. What is shown goes through `write_line`."""
+
+    def __init__(
+        self,
+        connection: ControlConnection,
+        *,
+        as_json: bool,
+        raw: bool,
+        encoding: str | None,
+        write_line: Callable[[str], Any] = print_line,
+    ) -> None:
+        self.connection = connection
+        self.as_json = as_json
+        self.raw = raw
+        self.hello = connection.call(commands.Hello)
+        self.encoding = encoding or str(self.hello["encoding"])
+        self.write_line = write_line
+
+    def parse_reply(self, text: str) -> bytes:
+        """What is typed as a word. Raises CommandSyntaxError."""
+        try:
+            reply = encode_reply(text, self.encoding, raw=self.raw)
+        except InvalidReply as refused:
+            raise CommandSyntaxError(str(refused)) from None
+        if len(reply) > _MAX_REPLY:
+            raise CommandSyntaxError(_("a word has at most {most} bytes").format(most=_MAX_REPLY))
+        return reply
+
+    def preview(self, data: bytes, size: int) -> str:
+        """A peer's message, to be shown; `size` is how many bytes it has."""
+        return preview_decoded(data, PREVIEW_BYTES, self.encoding, size)
+
+    def output(self, result: Any, lines: Iterable[str]) -> None:
+        """One thing, as a person or a program wants it."""
+        if self.as_json:
+            self.write_line(json.dumps(result, default=escape))
+            return
+        for line in lines:
+            self.write_line(line)
+
+    def table(self, rows: Sequence[dict[str, Any]], *columns: tuple[str, Callable[[dict[str, Any]], str]]) -> None:
+        """Rows under headings; nothing where there are none."""
+        cells = [[title for title, _value in columns], *([value(row) for _title, value in columns] for row in rows)]
+        widths = [max(map(display_width, column)) + 2 for column in zip(*cells, strict=True)]
+        lines = ["".join(map(pad, line, widths)).rstrip() for line in cells]
+        self.output(rows, lines if rows else [])
+
+
+class ControlCommand(NamedTuple):
+    """A command: its words, what it does, and the function that does it."""
+
+    usage: str
+    help: str
+    run: Callable[[ControlSession, str], None]
+
+
+def status(session: ControlSession, rest: str) -> None:
+    """The daemon in a few figures."""
+    _expect_no_arguments(rest)
+    result = session.connection.call(commands.Status)
+    lines = [
+        _("echotime {version}, pid {pid}, running {seconds:.0f} s").format(**result),
+        *map(_health_line, result["health"]),
+        _("connections: {connections} of {most_connections}, questions: {questions}, operators: {operators}").format(
+            **result
+        ),
+        _("clock: {clock}").format(**result),
+    ]
+    session.output(result, lines)
+
+
+def _health_line(row: dict[str, Any]) -> str:
+    if row["verdict"] == "answered":
+        return _("listening on {where}, answered in {milliseconds:.1f} ms").format(**row)
+    if row["verdict"] == "hung":
+        return _("{where} is hung: {reason}").format(**row)
+    return _("listening on {where}, not answered: {reason}").format(**row)
+
+
+def connections(session: ControlSession, rest: str) -> None:
+    """All that are open."""
+    _expect_no_arguments(rest)
+    session.table(
+        list(session.connection.rows(commands.Connections, "number")),
+        (_("ID"), lambda row: str(row["number"])),
+        (_("PEER"), lambda row: str(row["peer"])),
+        (_("AGE"), lambda row: f"{row['age']:.0f}s"),
+        (_("IN"), lambda row: str(row["bytes_in"])),
+        (_("OUT"), lambda row: str(row["bytes_out"])),
+        (_("MESSAGES"), lambda row: str(row["messages"])),
+        (_("WAITING"), lambda row: _("yes") if row["waiting"] else _("no")),
+        (_("RTT"), lambda row: f"{row['rtt']:.3f}ms"),
+        (_("RETRANSMITS"), lambda row: str(row["retransmits"])),
+        (_("UNSENT"), lambda row: str(row["unsent"])),
+    )
+
+
+def questions(session: ControlSession, rest: str) -> None:
+    """All that wait."""
+    _expect_no_arguments(rest)
+    session.table(
+        list(session.connection.rows(commands.Questions, "number")),
+        (_("ID"), lambda row: str(row["number"])),
+        (_("PEER"), lambda row: str(row["peer"])),
+        (_("AGE"), lambda row: f"{row['age']:.0f}s"),
+        (_("MESSAGE"), lambda row: session.preview(row["message"], row["size"])),
+    )
+
+
+def answer(session: ControlSession, rest: str) -> None:
+    """A word for one, the next, or all."""
+    if rest.startswith("--raw "):
+        session.raw, previous_raw = True, session.raw
+        try:
+            answer(session, rest.removeprefix("--raw "))
+        finally:
+            session.raw = previous_raw
+        return
+    selector, _space, text = rest.partition(" ")
+    reply = session.parse_reply(text)
+    if selector == "all":
+        result = session.connection.call(commands.AnswerAll, word=reply)
+        session.output(result, [_("answered: {count}").format(**result)])
+    elif selector == "next":
+        result = session.connection.call(commands.AnswerNext, word=reply)
+        session.output(result, [_("answered question {number} of {peer}").format(**result)])
+    else:
+        number = _parse_number(selector, _("the number of a question, next or all"))
+        result = session.connection.call(commands.Answer, number=number, word=reply)
+        session.output(result, [_("answered question {number} of {peer}").format(number=number, **result)])
+
+
+def sockopts(session: ControlSession, rest: str) -> None:
+    """Options of live sockets."""
+    target, *names = rest.split() or [""]
+    if not target:
+        raise CommandSyntaxError(_("expected {words}").format(words="sockopts " + COMMANDS["sockopts"].usage))
+    _show_options(session, list(session.connection.rows(commands.Sockopts, target=target, names=names)))
+
+
+def set_option(session: ControlSession, rest: str) -> None:
+    """Set one on live sockets."""
+    target, _space, text = rest.partition(" ")
+    if "=" not in text:
+        raise CommandSyntaxError(_("expected {words}").format(words="set " + COMMANDS["set"].usage))
+    _show_options(session, session.connection.call(commands.SetOption, target=target, assignment=text.strip())["rows"])
+
+
+def _show_options(session: ControlSession, rows: list[dict[str, Any]]) -> None:
+    session.table(
+        rows,
+        (_("SOCKET"), lambda row: str(row["where"])),
+        (_("NAME"), lambda row: str(row["name"])),
+        (_("ASKED"), lambda row: str(row["asked"]) or "-"),
+        (_("EFFECTIVE"), lambda row: str(row["effective"])),
+        (_("REMARK"), lambda row: str(row["remark"])),
+    )
+
+
+def backlog(session: ControlSession, rest: str) -> None:
+    """Queues, and their limit."""
+    limit = {"limit": _parse_number(rest, _("a number, or nothing"))} if rest else {}
+    session.table(
+        session.connection.call(commands.Backlog, **limit)["rows"],
+        (_("SOCKET"), lambda row: str(row["where"])),
+        (_("WAITING"), lambda row: str(row["waiting"])),
+        (_("LIMIT"), lambda row: str(row["limit"])),
+    )
+
+
+def close(session: ControlSession, rest: str) -> None:
+    """End a connection in order."""
+    _close_or_reset(session, rest, orderly=True)
+
+
+def reset(session: ControlSession, rest: str) -> None:
+    """End it by a reset."""
+    _close_or_reset(session, rest, orderly=False)
+
+
+def _close_or_reset(session: ControlSession, rest: str, *, orderly: bool) -> None:
+    number = _parse_number(rest, _("the number of a connection"))
+    result = session.connection.call(commands.CloseConnection, number=number, orderly=orderly)
+    session.output(result, [_("connection {number} of {peer} is ended").format(number=number, **result)])
+
+
+def counters(session: ControlSession, rest: str) -> None:
+    """What was served."""
+    _expect_no_arguments(rest)
+    rows = session.connection.call(commands.Counters)["rows"]
+    result = {row["name"]: row["value"] for row in rows}
+    session.output(result, (f"{name}: {value}" for name, value in result.items()))
+
+
+COMMANDS = {
+    "status": ControlCommand("", N_("the daemon in a few figures"), status),
+    "connections": ControlCommand("", N_("open connections"), connections),
+    "questions": ControlCommand("", N_("messages that wait for a word"), questions),
+    "answer": ControlCommand(
+        "[--raw] ID|next|all WORD", N_("give a word; with --raw \\n \\t \\xNN are understood"), answer
+    ),
+    "sockopts": ControlCommand("tcp|udp|CONNECTION [all|NAME...]", N_("options of live sockets"), sockopts),
+    "set": ControlCommand("tcp|udp|CONNECTION NAME=VALUE", N_("set an option of live sockets"), set_option),
+    "backlog": ControlCommand(
+        "[N]", N_("how many connections wait to be accepted, and may; with N, listen again"), backlog
+    ),
+    "close": ControlCommand("CONNECTION", N_("end a connection in order"), close),
+    "reset": ControlCommand("CONNECTION", N_("end a connection by a reset"), reset),
+    "counters": ControlCommand("", N_("what was served since the start"), counters),
+}
+"""watch, help and quit are the prompt's own."""
+
+
+def run_line(session: ControlSession, line: str, known: dict[str, ControlCommand]) -> ControlCommand:
+    """Carry out one command; which it was. Raises CommandSyntaxError, commands.Refused or ControlConnectionLost."""
+    name, _space, rest = line.lstrip().partition(" ")
+    command = find_command(name.strip(), known)
+    # of a word every blank counts
+    command.run(session, rest if command is COMMANDS["answer"] else rest.strip())
+    return command
+
+
+def find_command(name: str, known: dict[str, ControlCommand]) -> ControlCommand:
+    """The one of this name, or of an unambiguous beginning. Raises CommandSyntaxError with the nearest."""
+    matches = [name] if name in known else [each for each in known if name and each.startswith(name)]
+    if len(matches) == 1:
+        return known[matches[0]]
+    if matches:
+        raise CommandSyntaxError(_("'{name}' is ambiguous: {names}").format(name=name, names=", ".join(matches)))
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    if near:
+        raise CommandSyntaxError(_("unknown command '{name}'; the nearest is {near}").format(name=name, near=near[0]))
+    raise CommandSyntaxError(
+        _("unknown command '{name}'; expected one of {names}").format(name=name, names=", ".join(known))
+    )
+
+
+def _expect_no_arguments(rest: str) -> None:
+    if rest:
+        raise CommandSyntaxError(_("'{rest}': nothing is expected here").format(rest=rest))
+
+
+def _parse_number(text: str, expected: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS and int(text) <= _MAX_NUMBER):
+        raise CommandSyntaxError(
+            _("'{text}' is not understood; expected {expected}").format(text=text, expected=expected)
+        )
+    return int(text)

@@ -1,0 +1,112 @@
+"""What `echotime sockopts` and `echotime explain` tell about an option: lines for a person, a record for programs."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from echotime.cli.output.columns import pad, wrap
+from echotime.i18n.language import gettext as _
+from echotime.sockopt.option import Option, Readable, SocketRole
+from echotime.sockopt.structures import CString, InAddr, Linger, MulticastGroup, ReadOnlyStruct, Timeval
+from echotime.sockopt.values import Choice, Flag, Integer, RawValue
+
+_LABEL_WIDTH = 14
+_JSON_FORMS: Mapping[type, str] = {
+    Flag: "flag",
+    Integer: "integer",
+    Choice: "choice",
+    RawValue: "plain",
+    Linger: "linger",
+    Timeval: "interval",
+    CString: "name",
+    InAddr: "address",
+    MulticastGroup: "group",
+    ReadOnlyStruct: "structure",
+}
+"""The values of `form` in JSON: public, so independent of the class names."""
+
+
+def describe_option(option: Option, values: Mapping[SocketRole, str]) -> Iterator[str]:
+    """A heading and lines for each thing known; `values` are what it is on new sockets."""
+    yield from wrap(f"{option.name} ({option.level} {option.number}): {_(option.meaning)}")
+    for label, text in _labelled_texts(option, values):
+        yield from wrap(text, f"  {pad(label, _LABEL_WIDTH)}", " " * (_LABEL_WIDTH + 2))
+
+
+def _labelled_texts(option: Option, values: Mapping[SocketRole, str]) -> Iterator[tuple[str, str]]:
+    yield _("value"), _(option.value_type.expected) if option.settable else _("read-only")
+    if option.settable and option.known:
+        yield _("as in"), f"--sockopt {option.name}={option.example}"
+        yield _("set"), _(option.set_deadline.value)
+        yield _("taken by"), _role_names(option.roles)
+        yield _("no effect on"), _role_names(option.ignored_roles)
+        if "tcp" in option.transports:
+            yield _("on accept"), _(option.on_accept.value)
+        yield _("privilege"), option.privilege.required if option.privilege else _("none")
+    if option.readable is not Readable.YES:
+        yield _("reading"), _(option.readable.value)
+    yield _("reads back"), option.read_back_note.reason if option.read_back_note else ""
+    for number, (role, value) in enumerate(values.items()):
+        yield "" if number else _("now"), f"{_(role.value)}: {value}"
+    yield _("elsewhere"), ", ".join(_alias_names(option))
+    yield _("when"), _(option.use) if option.use else ""
+    yield _("careful"), _(option.caveat) if option.caveat else ""
+    if option.hazard:
+        yield _("warned of"), option.hazard.warning
+
+
+def _role_names(roles: tuple[SocketRole, ...]) -> str:
+    return ", ".join(_(place.value) for place in roles)
+
+
+def _alias_names(option: Option) -> Iterator[str]:
+    if python := python_name(option):
+        yield f"Python {python}"
+    yield from map(" ".join, option.aliases.names())
+
+
+def python_name(option: Option) -> str:
+    """What this Python's socket module calls it; empty where it has no name for it."""
+    return f"socket.{option.name}" if hasattr(socket, option.name) else ""
+
+
+def _value_json(option: Option) -> dict[str, Any]:
+    """The values it takes: the kind of form, and what bounds it."""
+    value_type = option.value_type
+    bounds = {
+        name: getattr(value_type, name)
+        for name in ("low", "high", "unit", "names", "size")
+        if hasattr(value_type, name)
+    }
+    return {"form": _JSON_FORMS[type(value_type)], **bounds}
+
+
+def option_json(option: Option, values: Mapping[SocketRole, str]) -> dict[str, Any]:
+    """The same for --json."""
+    return {
+        "name": option.name,
+        "level": option.level,
+        "level_number": option.level_number,
+        "number": option.number,
+        "python": python_name(option) or None,
+        "value": _value_json(option),
+        "settable": option.settable,
+        "acts_on": list(option.transports),
+        "taken_by": [place.name.lower() for place in option.roles] if option.settable else [],
+        "ignored_by": [place.name.lower() for place in option.ignored_roles],
+        "moment": option.set_deadline.value if option.settable else None,
+        "on_accept": option.on_accept.value if option.settable and "tcp" in option.transports else None,
+        "privilege": option.privilege.required if option.privilege else None,
+        "reading": option.readable.value,
+        "altered": option.read_back_note.reason if option.read_back_note else None,
+        "systemd": option.aliases.systemd or None,
+        "socat": option.aliases.socat or None,
+        "values": {place.name.lower(): value for place, value in values.items()},
+        "meaning": option.meaning,
+        "use": option.use or None,
+        "trap": option.caveat or None,
+        "warning": option.hazard.warning if option.hazard else None,
+        "example": option.example if option.settable else None,
+    }

@@ -1,0 +1,1 @@
+"""What the tools print: columns, standard streams, error lines and Prometheus text files."""

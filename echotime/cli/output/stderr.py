@@ -1,0 +1,34 @@
+"""What is said to a person on standard error: one line a failure, and remarks. Never a peer's raw bytes."""
+
+from __future__ import annotations
+
+import sys
+
+from echotime.client.exit_status import ClientError, ExitStatus
+from echotime.i18n.language import gettext as _
+
+
+def print_error(text: str) -> None:
+    """A line on standard error."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def describe_error(error: ClientError) -> str:
+    """Why it failed, in the user's language; with the system's own word where that says more."""
+    texts = {
+        ExitStatus.REFUSED: _("connection error! refused: nobody listens there"),
+        ExitStatus.TIMED_OUT: _("timed out"),
+        ExitStatus.RESET: _("connection error! reset by the server"),
+        ExitStatus.NAME_NOT_FOUND: _("name not found"),
+        ExitStatus.NO_ANSWER: _("no answer"),
+    }
+    text = texts.get(error.status)
+    if text is None:
+        return error.detail or _("wrong bytes")
+    return f"{text} ({error.detail})" if error.status is ExitStatus.NAME_NOT_FOUND and error.detail else text
+
+
+def report_error(server: object, error: ClientError) -> int:
+    """One line; the exit status."""
+    print_error(f"echotime: {server}: {describe_error(error)}")
+    return int(error.status)

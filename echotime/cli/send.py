@@ -1,0 +1,210 @@
+"""`echotime send`: send a message, half-close, show what comes back until the end of file (seed: tcpclient.py)."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any
+
+from echotime.cli import arguments
+from echotime.cli.idle_timer import IdleTimer
+from echotime.cli.output.stderr import print_error, report_error
+from echotime.cli.output.stdio import exit_on_write_error
+from echotime.cli.send_repeatedly import CONNECT_TIMEOUT, send_repeatedly
+from echotime.client.connect import connect
+from echotime.client.echo import EchoClient
+from echotime.client.exit_status import ClientError, ExitStatus
+from echotime.i18n.language import gettext as _
+from echotime.terminal.descriptors import DescriptorReader, DescriptorWriter
+from echotime.wire.escape import TerminalDecoder, escape
+from echotime.wire.verify import EchoVerifier, VerifyResult
+
+
+def add_parser(commands: Any) -> None:
+    """Add the subcommand."""
+    parser = commands.add_parser(
+        "send",
+        help=_("send a message, show what comes back"),
+        description=_(
+            "Send MESSAGE, close the sending side, and write what comes back to standard output until the end of file."
+        ),
+        epilog=_("Example: echotime send 127.0.0.1:12345 hello"),
+    )
+    arguments.add_server(parser, optional=True)
+    parser.add_argument(
+        "message", metavar="MESSAGE", nargs="?", help=_("what to send; - or nothing: what standard input holds")
+    )
+    parser.add_argument("--verify", action="store_true", help=_("check every byte of what comes back"))
+    arguments.add_trailer(parser)
+    parser.add_argument("--keep-open", action="store_true", help=_("do not close the sending side"))
+    parser.add_argument(
+        "--timeout",
+        metavar="SECONDS",
+        type=arguments.argparse_type(arguments.positive_seconds),
+        help=_("give up when nothing was sent or received for so long; with --repeat: what a session may take"),
+    )
+    parser.add_argument(
+        "--repeat",
+        metavar="N",
+        type=arguments.argparse_type(arguments.positive_int),
+        help=_("so many sessions, each checked, and a summary of them"),
+    )
+    parser.add_argument(
+        "--parallel",
+        metavar="M",
+        type=arguments.argparse_type(arguments.positive_int),
+        help=_("with --repeat: so many at the same time"),
+    )
+    arguments.add_encoding(parser)
+    parser.add_argument("--raw", action="store_true", help=_("write what comes back as it is, on a terminal too"))
+    parser.add_argument("-q", "--quiet", action="store_true", help=_("do not say that sending is done"))
+    arguments.add_sockopt(parser)
+    parser.set_defaults(run=run, usage_error=parser.error, transports=lambda args: ["tcp"])
+
+
+async def run(reactor: Any, args: argparse.Namespace) -> int:
+    """Carry it out; the exit status."""
+    if args.repeat is not None and (args.keep_open or args.raw):
+        args.usage_error(_("--repeat goes with neither --keep-open nor --raw"))
+    if args.repeat is None and args.parallel is not None:
+        args.usage_error(_("--parallel goes with --repeat"))
+    _prompt_for_missing(args)
+    try:
+        if args.repeat is not None:
+            return await send_repeatedly(reactor, args)
+        return await _SendSession(reactor, args).run()
+    except ClientError as failed:
+        return report_error(args.server, failed)
+
+
+def _prompt_for_missing(args: argparse.Namespace) -> None:
+    """Ask the person at the terminal, as the seed's client does."""
+    arguments.prompt_for_server(args, _("input the server ip:"))
+    if args.message is None and sys.stdin.isatty():
+        args.message = arguments.prompt_line(_("input the message to send:"))
+    elif args.message == "-":
+        args.message = None
+    if args.message is not None:
+        try:
+            args.message = args.message.encode(args.encoding, "surrogateescape")
+        except UnicodeEncodeError:
+            args.usage_error(_("the message cannot be written in {encoding}").format(encoding=args.encoding))
+
+
+class _SendSession:
+    """One session with standard output as its end."""
+
+    def __init__(self, reactor: Any, args: argparse.Namespace) -> None:
+        self._reactor = reactor
+        self._args = args
+        self._verifier = EchoVerifier(args.ack, args.reply) if args.verify else None
+        self._all_sent = False
+        self._bytes_acked = 0
+
+    async def run(self) -> int:
+        """Connect, send, receive; the exit status."""
+        args = self._args
+        output = self._open_output()
+        idle_timer = IdleTimer(self._reactor, args.timeout)
+        client = await connect(
+            self._reactor,
+            args.server.host,
+            args.server.port,
+            lambda: EchoClient(output, self._verifier, idle_timer.reset),
+            args.sockopt,
+            args.timeout or CONNECT_TIMEOUT,
+        )
+        self._client = client
+        idle_timer.start(lambda: self._on_idle(idle_timer))
+        if isinstance(output, DescriptorWriter):
+            output.registerProducer(client, True)
+        self._send()
+        try:
+            await client.ended
+        finally:
+            idle_timer.cancel()
+            await output.finish()
+        return self._exit_status()
+
+    def _on_idle(self, idle_timer: IdleTimer) -> None:
+        """Give up, unless it is standard output that waits, or the server has taken what was sent before."""
+        bytes_acked = self._client.bytes_acked()
+        if self._client.paused or bytes_acked > self._bytes_acked:
+            self._bytes_acked = bytes_acked
+            idle_timer.start(lambda: self._on_idle(idle_timer))
+        else:
+            self._client.abort(ClientError(ExitStatus.TIMED_OUT))
+
+    def _open_output(self) -> Any:
+        if sys.stdout.isatty() and not self._args.raw:
+            return _TerminalSink(self._args.encoding)
+        return DescriptorWriter(sys.stdout.fileno(), self._write_failed, self._reactor)
+
+    def _write_failed(self, error: OSError) -> None:
+        if isinstance(error, BrokenPipeError):
+            exit_on_write_error(error)
+        text = _("standard output: {reason}").format(reason=error.strerror)
+        self._client.abort(ClientError(ExitStatus.FAILED, text))
+
+    def _send(self) -> None:
+        if self._args.message is not None:
+            if self._args.message:
+                self._client.send(self._args.message)
+            self._sending_done()
+            return
+        source = DescriptorReader(
+            sys.stdin.fileno(), self._client.send, self._sending_done, self._read_failed, self._reactor
+        )
+        self._client.send_from(source)
+
+    def _read_failed(self, error: OSError) -> None:
+        text = _("standard input: {reason}").format(reason=error.strerror)
+        self._client.abort(ClientError(ExitStatus.FAILED, text))
+
+    def _sending_done(self) -> None:
+        self._all_sent = True
+        if not self._args.keep_open:
+            self._client.half_close()
+        if not self._args.quiet:
+            print_error(_("Sending is done."))
+
+    def _exit_status(self) -> int:
+        if self._verifier is not None:
+            return _report_result(self._args.server, self._verifier.finish())
+        if not self._all_sent:
+            raise ClientError(ExitStatus.FAILED, _("the server ended before all was sent"))
+        if self._client.sent_bytes and not self._client.received_bytes:
+            raise ClientError(ExitStatus.NO_ANSWER)
+        return ExitStatus.OK
+
+
+def _report_result(server: object, result: VerifyResult) -> int:
+    if result.exact:
+        return ExitStatus.OK
+    end = _("the end of file")
+    print_error(
+        _("echotime: {server}: wrong at offset {offset} of the answer: expected {expected}, found {found}").format(
+            server=server,
+            offset=result.wrong_at,
+            expected=f"'{escape(result.expected)}'" if result.expected else end,
+            found=f"'{escape(result.found)}'" if result.found else end,
+        )
+    )
+    return ExitStatus.FAILED
+
+
+class _TerminalSink:
+    """A sink that shows what comes back on a terminal, harmless and in the user's encoding."""
+
+    def __init__(self, encoding: str) -> None:
+        self._decoder = TerminalDecoder(encoding)
+
+    def write(self, data: bytes) -> None:
+        """Show some."""
+        sys.stdout.write(self._decoder.feed(data))
+        sys.stdout.flush()
+
+    async def finish(self) -> None:
+        """Show what is left of a broken character."""
+        sys.stdout.write(self._decoder.feed(b"", final=True))
+        sys.stdout.flush()

@@ -1,0 +1,56 @@
+"""`echotime send --repeat N`: many sessions, each checked, and a summary."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any
+
+from echotime.cli.output.stderr import describe_error
+from echotime.client.exit_status import ExitStatus
+from echotime.client.load import EchoSession, LoadResult, run_load
+from echotime.client.stats import format_stats
+from echotime.i18n.language import gettext as _
+
+CONNECT_TIMEOUT = 30.0
+"""How long connecting may take where no --timeout says so."""
+_MAX_MESSAGE = 2**24
+
+
+async def send_repeatedly(reactor: Any, args: argparse.Namespace) -> int:
+    """Carry it out; the exit status."""
+    message = args.message
+    if message is None:
+        message = sys.stdin.buffer.read(_MAX_MESSAGE + 1)
+        if len(message) > _MAX_MESSAGE:
+            args.usage_error(_("a message that is repeated may have 16 MiB at most"))
+    if not message:
+        args.usage_error(_("with --repeat a message is needed"))
+    timeout = args.timeout or CONNECT_TIMEOUT
+    session = EchoSession(
+        reactor, args.server.host, args.server.port, message, args.ack, args.reply, timeout, args.sockopt
+    )
+    result = await run_load(session, args.repeat, args.parallel or 1)
+    print(_summary(args.repeat, result))
+    return _exit_status(args.repeat, result)
+
+
+def _summary(sessions: int, result: LoadResult) -> str:
+    lines = [
+        _("sessions: {sessions}, exact: {exact}, bytes lost: {lost}").format(
+            sessions=sessions, exact=result.exact, lost=result.bytes_lost
+        )
+    ]
+    if result.failures:
+        counts = ", ".join(f"{describe_error(failed)}: {number}" for failed, number in result.failures.most_common())
+        lines.append(_("failures by kind: {counts}").format(counts=counts))
+    if result.times:
+        lines.append(_("times of exact sessions: {spread}").format(spread=format_stats(result.times)))
+    return "\n".join(lines)
+
+
+def _exit_status(sessions: int, result: LoadResult) -> int:
+    if result.exact == sessions:
+        return ExitStatus.OK
+    kinds = {failed.status for failed in result.failures}
+    return kinds.pop() if len(kinds) == 1 else ExitStatus.FAILED

@@ -1,0 +1,1 @@
+"""Clients of both services, on Twisted, which the tools are built from."""

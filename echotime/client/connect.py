@@ -1,0 +1,121 @@
+"""Connecting over TCP with socket options set before connect, to the first of a host's addresses that answers."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from twisted.internet import tcp
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IAddress, IConnector
+from twisted.internet.protocol import ClientFactory, Protocol
+from twisted.python.failure import Failure
+
+from echotime.client.exit_status import ClientError, ExitStatus
+from echotime.client.lookup import ResolvedAddress, resolve
+from echotime.sockopt.apply import OptionError, apply_or_close
+from echotime.sockopt.assignment import Assignment, select_assignments
+from echotime.sockopt.option import SocketTraits
+
+
+class ConnectedProtocol(Protocol):
+    """A protocol that tells its factory when it is connected."""
+
+    def connectionMade(self) -> None:
+        """There is a transport now."""
+        assert isinstance(self.factory, ConnectFactory)
+        self.factory.connected.callback(self)
+
+
+P = TypeVar("P", bound=ConnectedProtocol)
+
+
+class ConnectFactory(ClientFactory):
+    """Makes one protocol; `connected` fires with it, or fails with ClientError."""
+
+    noisy = False
+
+    def __init__(self, protocol_factory: Callable[[], ConnectedProtocol]) -> None:
+        self._protocol_factory = protocol_factory
+        self.connector: IConnector | None = None
+        self.connected: Deferred[Any] = Deferred(self._cancel)
+
+    def _cancel(self, connected: Deferred[Any]) -> None:
+        if self.connector is not None:
+            self.connector.disconnect()
+
+    def buildProtocol(self, addr: IAddress | None) -> Protocol:
+        """The protocol, now that there is a connection."""
+        protocol = self._protocol_factory()
+        protocol.factory = self
+        return protocol
+
+    def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:
+        """No connection."""
+        if not self.connected.called:
+            self.connected.errback(ClientError.from_failure(reason))
+
+
+class SockoptClient(tcp.Client):
+    """A client's socket with its options set; it is made by OptionedConnector, which has them."""
+
+    def createInternetSocket(self) -> socket.socket:
+        """A socket with its options set, not connected yet. Raises OSError or OptionError."""
+        return apply_or_close(super().createInternetSocket(), self.connector.assignments)
+
+
+class SockoptConnector(tcp.Connector):
+    """A connector whose transports have socket options."""
+
+    assignments: tuple[Assignment, ...] = ()
+
+    def _makeTransport(self) -> SockoptClient:
+        return SockoptClient(self.host, self.port, self.bindAddress, self, self.reactor)
+
+
+async def connect(
+    reactor: Any,
+    host: str,
+    port: int,
+    protocol_factory: Callable[[], P],
+    sockopts: Sequence[Assignment],
+    timeout: float,
+) -> P:
+    """A connected protocol that `protocol_factory` made. Raises ClientError, for the last address tried."""
+    failed = ClientError(ExitStatus.NAME_NOT_FOUND)
+    for address in await resolve(host, port, socket.SOCK_STREAM):
+        try:
+            connected: P = await _connect_to(reactor, address, protocol_factory, sockopts, timeout)
+        except ClientError as reason:
+            failed = reason
+        else:
+            return connected
+    raise failed
+
+
+def _connect_to(
+    reactor: Any,
+    address: ResolvedAddress,
+    protocol_factory: Callable[[], P],
+    sockopts: Sequence[Assignment],
+    timeout: float,
+) -> Deferred[P]:
+    factory = ConnectFactory(protocol_factory)
+    connector = SockoptConnector(address.host, address.port, factory, timeout, None, reactor)
+    connector.assignments = select_for_client("tcp", address, sockopts)
+    factory.connector = connector
+    try:
+        connector.connect()
+    except OptionError as failed:
+        raise ClientError(ExitStatus.FAILED, str(failed)) from failed
+    return factory.connected
+
+
+def select_for_client(
+    transport: str, address: ResolvedAddress, sockopts: Sequence[Assignment]
+) -> tuple[Assignment, ...]:
+    """The options that fit a client's socket to such an address."""
+    return select_assignments(
+        sockopts, SocketTraits(transport, frozenset({6 if address.family == socket.AF_INET6 else 4}))
+    )

@@ -1,0 +1,174 @@
+"""Pings: numbered probes of either service, and the account of what came back, late, twice or wrong.
+
+PingSession counts and keeps time; a prober (probers.py) knows how one probe is sent and its answer recognised.
+"""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
+
+from echotime.client.exit_status import ClientError
+
+
+class ReplyKind(Enum):
+    """What an answer was; the value is its name in JSON."""
+
+    REPLY = "reply"
+    DUPLICATE = "duplicate"
+    LATE = "late"
+    WRONG = "wrong"
+
+
+@dataclass
+class Summary:
+    """The account. Loss is what had no right answer in time; late, double and wrong answers are counted apart."""
+
+    sent: int = 0
+    received: int = 0
+    duplicates: int = 0
+    late: int = 0
+    wrong: int = 0
+    errors: int = 0
+    times: list[float] = field(default_factory=list)
+    seconds: float = 0.0
+
+    @property
+    def loss(self) -> float:
+        """The part that was lost, in per cent."""
+        return 100 * (self.sent - self.received) / self.sent if self.sent else 0.0
+
+
+class Prober(Protocol):
+    """Sends probes; tells a session what comes back."""
+
+    def probe(self, sequence: int) -> None:
+        """Send one."""
+
+    def forget(self, sequence: int) -> None:
+        """Nothing that belongs to it needs to be recognised any more."""
+
+    def close(self) -> None:
+        """No more probes."""
+
+
+class PingReporter(Protocol):
+    """Who shows what happens, line by line."""
+
+    def reply_received(self, sequence: int, kind: ReplyKind, seconds: float, detail: str) -> None:
+        """An answer."""
+
+    def probe_failed(self, sequence: int, error: ClientError) -> None:
+        """A probe that could not be sent, or was refused."""
+
+    def probe_lost(self, sequence: int) -> None:
+        """A probe whose time is over."""
+
+    def connection_lost(self, error: ClientError | None) -> None:
+        """The connection that all probes need is over."""
+
+
+_MAX_FINISHED = min(512, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4)
+"""Of how many probes a late or second answer is still recognised; each may keep a socket."""
+
+
+class PingSession:
+    """Sends `count` probes (None: until stopped), one each `interval` seconds, and waits `timeout` for each answer."""
+
+    def __init__(
+        self, reactor: Any, reporter: PingReporter, *, count: int | None, interval: float, timeout: float
+    ) -> None:
+        self.summary = Summary()
+        self._reactor = reactor
+        self._reporter = reporter
+        self._count = count
+        self._interval = interval
+        self._timeout = timeout
+        self._outstanding: dict[int, IDelayedCall] = {}
+        self._finished_probes: dict[int, ReplyKind] = {}
+        self._next_send: IDelayedCall | None = None
+        self._finished: Deferred[Summary] = Deferred()
+
+    def start(self, make_prober: Callable[[PingSession], Prober], deadline: float | None) -> Deferred[Summary]:
+        """Begin; fires with the summary when all is answered or lost, at the deadline, or at stop."""
+        self._started_at = self._reactor.seconds()
+        self._prober = make_prober(self)
+        self._deadline = self._reactor.callLater(deadline, self.stop) if deadline is not None else None
+        self._send()
+        return self._finished
+
+    def stop(self) -> None:
+        """End now; what is still open is lost."""
+        if self._finished.called:
+            return
+        for call in (self._next_send, self._deadline, *self._outstanding.values()):
+            if call is not None and call.active():
+                call.cancel()
+        self._outstanding.clear()
+        self._prober.close()
+        self.summary.seconds = self._reactor.seconds() - self._started_at
+        self._finished.callback(self.summary)
+
+    def reply_received(self, sequence: int, seconds: float, *, correct: bool, detail: str = "") -> None:
+        """For the prober: an answer to a probe. A wrong one does not end the waiting for a right one."""
+        kind = self._classify(sequence) if correct else ReplyKind.WRONG
+        if kind is ReplyKind.REPLY:
+            self._outstanding.pop(sequence).cancel()
+            self.summary.received += 1
+            self.summary.times.append(seconds)
+        self.summary.duplicates += kind is ReplyKind.DUPLICATE
+        self.summary.late += kind is ReplyKind.LATE
+        self.summary.wrong += kind is ReplyKind.WRONG
+        self._reporter.reply_received(sequence, kind, seconds, detail)
+        if kind is ReplyKind.REPLY:
+            self._finish_probe(sequence, ReplyKind.REPLY)
+
+    def probe_failed(self, sequence: int, error: ClientError) -> None:
+        """For the prober: a probe that will have no answer."""
+        call = self._outstanding.pop(sequence, None)
+        if call is None:
+            return
+        call.cancel()
+        self.summary.errors += 1
+        self._reporter.probe_failed(sequence, error)
+        self._finish_probe(sequence, ReplyKind.LATE)
+
+    def connection_lost(self, error: ClientError | None) -> None:
+        """For the prober: no more probes can be sent; None where the server ended it in order."""
+        self.summary.errors += 1
+        self._reporter.connection_lost(error)
+        self.stop()
+
+    def _classify(self, sequence: int) -> ReplyKind:
+        if sequence in self._outstanding:
+            return ReplyKind.REPLY
+        return ReplyKind.DUPLICATE if self._finished_probes.get(sequence) is ReplyKind.REPLY else ReplyKind.LATE
+
+    def _send(self) -> None:
+        self.summary.sent += 1
+        sequence = self.summary.sent
+        self._outstanding[sequence] = self._reactor.callLater(self._timeout, self._on_timeout, sequence)
+        if self._count is None or sequence < self._count:
+            self._next_send = self._reactor.callLater(self._interval, self._send)
+        self._prober.probe(sequence)
+
+    def _on_timeout(self, sequence: int) -> None:
+        del self._outstanding[sequence]
+        self._reporter.probe_lost(sequence)
+        self._finish_probe(sequence, ReplyKind.LATE)
+
+    def _finish_probe(self, sequence: int, next_kind: ReplyKind) -> None:
+        """A probe is over; remember what a further answer to it would be."""
+        self._finished_probes[sequence] = next_kind
+        if len(self._finished_probes) > _MAX_FINISHED:
+            oldest = next(iter(self._finished_probes))
+            del self._finished_probes[oldest]
+            self._prober.forget(oldest)
+        if not self._outstanding and self.summary.sent == self._count:
+            self.stop()

@@ -1,0 +1,99 @@
+"""Asking for the time over UDP: questions until one is answered, and what the four bytes say."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from twisted.internet.defer import Deferred
+
+from echotime.client.exit_status import ClientError, ExitStatus
+from echotime.client.lookup import ResolvedAddress, resolve
+from echotime.client.udp_request import UDPRequest, UDPResponse
+from echotime.sockopt.assignment import Assignment
+from echotime.wire import timestamp
+from echotime.wire.timestamp import Epoch
+
+
+class TimeReading(NamedTuple):
+    """A time of the server against the local clock, both Unix time in seconds.
+
+    The server cut the fraction off, and the answer was made at some moment of the round trip: its true time was
+    `seconds` to `seconds` + 1, so the offset is known to within `uncertainty`.
+    """
+
+    seconds: int
+    offset: float
+    uncertainty: float
+    wrapped: bool
+    """Whether the four bytes alone would have meant another time, as after 2106."""
+
+
+def decode_response(response: UDPResponse, epoch: Epoch) -> TimeReading:
+    """What an answer says. Raises ValueError for one that has not four bytes."""
+    unadjusted = timestamp.unpack(response.datagram, epoch)
+    midpoint = response.received_at - response.round_trip / 2
+    seconds = timestamp.nearest_era(unadjusted, midpoint)
+    offset = seconds + 0.5 - midpoint
+    return TimeReading(seconds, offset, 0.5 + response.round_trip / 2, seconds != unadjusted)
+
+
+@dataclass
+class TimeClient:
+    """Asks one host, at most `tries` times, waiting `timeout` seconds each time for all of its addresses together.
+
+    `unexpected_senders` are the addresses that answered although they were not asked.
+    """
+
+    reactor: Any
+    host: str
+    port: int
+    tries: int = 3
+    timeout: float = 1.0
+    sockopts: Sequence[Assignment] = ()
+    unexpected_senders: list[str] = field(default_factory=list)
+
+    async def query(self) -> tuple[ResolvedAddress, UDPResponse]:
+        """Who answered, and what. Raises ClientError: REFUSED if all addresses refused, else NO_ANSWER."""
+        failures: list[ClientError] = []
+        addresses = await resolve(self.host, self.port, socket.SOCK_DGRAM)
+        for _ in range(self.tries):
+            failures = []
+            for address in addresses:
+                try:
+                    return address, await self._query_once(address, self.timeout / len(addresses))
+                except ClientError as reason:
+                    failures.append(reason)
+            if all(each.status is not ExitStatus.NO_ANSWER for each in failures):
+                break
+        raise next((each for each in failures if each.status is ExitStatus.NO_ANSWER), failures[-1])
+
+    async def _query_once(self, address: ResolvedAddress, seconds: float) -> UDPResponse:
+        self._response: Deferred[UDPResponse] = Deferred()
+        request = UDPRequest(self.reactor, address, self, self.sockopts)
+        request.send()
+        timeout = self.reactor.callLater(seconds, self._finish, ClientError(ExitStatus.NO_ANSWER))
+        try:
+            return await self._response
+        finally:
+            request.close()
+            if timeout.active():
+                timeout.cancel()
+
+    def _finish(self, result: UDPResponse | ClientError) -> None:
+        if not self._response.called:
+            self._response.callback(result) if isinstance(result, UDPResponse) else self._response.errback(result)
+
+    def response_received(self, request: UDPRequest, response: UDPResponse) -> None:
+        """The first answer is the answer."""
+        self._finish(response)
+
+    def unexpected_sender(self, request: UDPRequest, address: str) -> None:
+        """Remember it, for the user to know."""
+        self.unexpected_senders.append(address)
+
+    def request_failed(self, request: UDPRequest, error_number: int) -> None:
+        """The question did not arrive."""
+        self._finish(ClientError.from_errno(error_number))

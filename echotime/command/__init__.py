@@ -1,1 +1,0 @@
-"""`echotime ...`: one module a subcommand, on argparse. All that a person reads is said here, through gettext."""

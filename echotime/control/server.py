@@ -1,0 +1,272 @@
+"""The daemon's end of the control socket: one protocol an operator, who asks, answers and may watch."""
+
+from __future__ import annotations
+
+import pwd
+import socket
+import struct
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.protocol import ServerFactory, connectionDone
+from twisted.logger import Logger
+from twisted.protocols import amp
+from twisted.python.failure import Failure
+
+import echotime
+from echotime.control import commands
+from echotime.control.commands import MAX_MESSAGE_BYTES, PAGE_SIZE, CommandError
+from echotime.control.interface import Rows
+from echotime.control.subscriber import EventSubscriber
+from echotime.operators.reply_queue import AlreadySettled, ReplyQueue
+from echotime.services.traffic import TrafficLog
+
+_MAX_UNSENT, _MAX_UNSENT_PER_MESSAGE = 2**20, 2**10
+"""Bytes that may wait for an operator to read them, and those for each question that may wait."""
+_MAX_ROWS = 300
+_MAX_KEYS = 32
+"""The most keys of a command; each value is at most 65535 bytes."""
+_UCRED = struct.Struct("=iII")
+
+
+class ControlProtocol(amp.AMP):
+    """One operator. What is not understood ends the connection, and nothing else."""
+
+    factory: ControlFactory
+    transport: Any
+    _log = Logger()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._subscriber: EventSubscriber | None = None
+
+    def makeConnection(self, transport: Any) -> None:
+        """Let in whoever may come; without the line that AMP logs for each."""
+        pid, uid, gid = _UCRED.unpack(
+            transport.getHandle().getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
+        )
+        self._name = f"{_user_name(uid)} (pid {pid})"
+        amp.BinaryBoxProtocol.makeConnection(self, transport)
+        if not self.factory.is_authorized(uid, gid):
+            self._log.warn("control: {name} is not admitted", name=self._name)
+            transport.abortConnection()
+            return
+        transport.registerProducer(self, True)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """The operator is gone, in whatever way."""
+        self._set_watching(False)
+        amp.BinaryBoxProtocol.connectionLost(self, reason)
+        self.transport = None
+
+    def dataReceived(self, data: bytes) -> None:
+        """Bytes that are no AMP end the connection."""
+        try:
+            super().dataReceived(data)
+        except Exception as error:
+            self.abort(error)
+        if len(self._currentBox or ()) > _MAX_KEYS:
+            self.abort(ValueError("a command without an end"))
+
+    def dispatchCommand(self, box: Any) -> Any:
+        """A command with wrong arguments is refused, like anything else that cannot be done."""
+        return super().dispatchCommand(box).addErrback(self._report_bad_arguments)
+
+    def unhandledError(self, failure: Failure) -> None:
+        """What AMP does not know what to do with."""
+        self.abort(failure.value)
+
+    def _report_bad_arguments(self, failure: Failure) -> Any:
+        if failure.check(amp.RemoteAmpError):
+            return failure
+        self._log.info("control: {name}: a faulty command, {error}", name=self._name, error=repr(failure.value))
+        raise amp.RemoteAmpError(b"REFUSED", "the command has faulty arguments")
+
+    def abort(self, error: BaseException | None) -> None:
+        """End it; the log says why."""
+        self._log.info("control: {name} is dropped: {error}", name=self._name, error=repr(error))
+        if self.transport is not None:
+            self.transport.abortConnection()
+
+    def pauseProducing(self) -> None:
+        """The operator does not read what is told: nothing more is taken from it, and no events are told."""
+        if self._subscriber is not None:
+            self._subscriber.paused = True
+        self.transport.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """It does again."""
+        if self._subscriber is not None:
+            self._subscriber.paused = False
+        self.transport.resumeProducing()
+
+    def stopProducing(self) -> None:
+        """The transport is gone."""
+
+    @commands.Hello.responder
+    def hello(self) -> dict[str, Any]:
+        """Who is who."""
+        return {"version": echotime.__version__, "encoding": self.factory.encoding, "name": self._name}
+
+    @commands.Status.responder
+    def status(self) -> Deferred[dict[str, Any]]:
+        """A few figures, once the listeners were asked."""
+        checking: Deferred[Rows] = self.factory.backend.health()
+        return checking.addCallback(self._status)
+
+    def _status(self, health: Rows) -> dict[str, Any]:
+        queue = self.factory.queue
+        return {
+            **self.factory.backend.status(),
+            "version": echotime.__version__,
+            "questions": len(queue.pending),
+            "operators": queue.operator_count,
+            "health": health[:_MAX_ROWS],
+        }
+
+    @commands.Connections.responder
+    def connections(self, after: int) -> dict[str, Any]:
+        """A page of them."""
+        rows, more = self.factory.backend.connections(after)
+        return {"rows": rows, "more": more}
+
+    @commands.Questions.responder
+    def questions(self, after: int) -> dict[str, Any]:
+        """A page of them, the oldest first."""
+        pending = [each for each in self.factory.queue.pending if each.number > after]
+        now = self.factory.clock.seconds()
+        rows = [
+            {
+                "number": each.number,
+                "peer": each.peer,
+                "message": each.message[:MAX_MESSAGE_BYTES],
+                "size": len(each.message),
+                "age": now - each.received_at,
+            }
+            for each in pending[:PAGE_SIZE]
+        ]
+        return {"rows": rows, "more": len(pending) > PAGE_SIZE}
+
+    @commands.Answer.responder
+    def answer(self, number: int, word: bytes) -> dict[str, Any]:
+        """A word for one."""
+        return {"peer": self._deliver_reply(number, word)}
+
+    @commands.AnswerNext.responder
+    def answer_next(self, word: bytes) -> dict[str, Any]:
+        """A word for the oldest."""
+        for question in self.factory.queue.pending[:1]:
+            return {"number": question.number, "peer": self._deliver_reply(question.number, word)}
+        raise CommandError("no question waits")
+
+    @commands.AnswerAll.responder
+    def answer_all(self, word: bytes) -> dict[str, Any]:
+        """A word for all that wait now."""
+        count = 0
+        for question in self.factory.queue.pending:
+            with suppress(CommandError):  # one may have ended by another's answer
+                self._deliver_reply(question.number, word)
+                count += 1
+        return {"count": count}
+
+    def _deliver_reply(self, number: int, reply: bytes) -> str:
+        try:
+            return self.factory.queue.answer(number, reply, self._name).peer
+        except AlreadySettled as settled:
+            raise CommandError(f"question {number}: {settled}") from None
+
+    @commands.Watch.responder
+    def watch(self, on: bool) -> dict[str, Any]:
+        """Be there, or not."""
+        self._set_watching(on)
+        return {}
+
+    def _set_watching(self, on: bool) -> None:
+        queue, traffic = self.factory.queue, self.factory.traffic
+        subscriber = self._subscriber
+        if on and subscriber is None:
+            self._subscriber = EventSubscriber(
+                self, self.factory.clock, _MAX_UNSENT + queue.limits.max_pending * _MAX_UNSENT_PER_MESSAGE
+            )
+            traffic.add_observer(self._subscriber)
+            queue.attach(self._subscriber)
+        elif not on and subscriber is not None:
+            self._subscriber = None
+            traffic.remove_observer(subscriber)
+            queue.detach(subscriber)
+
+    @commands.Sockopts.responder
+    def sockopts(self, target: str, names: list[str], after: int) -> dict[str, Any]:
+        """A page of options."""
+        return _page(self.factory.backend.sockopts(target, names), after)
+
+    @commands.SetOption.responder
+    def set_option(self, target: str, assignment: str) -> dict[str, Any]:
+        """Set one."""
+        rows = self.factory.backend.set_option(target, assignment)
+        self._log.info("control: {name} set {target} {what}", name=self._name, target=target, what=assignment)
+        return _single_page(rows)
+
+    @commands.Backlog.responder
+    def backlog(self, limit: int | None = None) -> dict[str, Any]:
+        """Queues, and their limit."""
+        return _single_page(self.factory.backend.backlog(limit))
+
+    @commands.CloseConnection.responder
+    def close_connection(self, number: int, orderly: bool) -> dict[str, Any]:
+        """End a connection."""
+        return {"peer": self.factory.backend.end(number, orderly)}
+
+    @commands.Counters.responder
+    def counters(self) -> dict[str, Any]:
+        """What was served, and what became of questions."""
+        reply_counters = vars(self.factory.queue.counters)
+        questions = [{"name": f"questions_{name}", "value": value} for name, value in reply_counters.items()]
+        return _single_page([*self.factory.backend.counters(), *questions])
+
+
+class ControlFactory(ServerFactory):
+    """Makes ControlProtocols. `is_authorized` says whether a uid and gid may come; `backend` is an IControlBackend."""
+
+    noisy = False
+
+    def __init__(
+        self,
+        queue: ReplyQueue,
+        backend: Any,
+        traffic: TrafficLog,
+        clock: IReactorTime,
+        is_authorized: Callable[[int, int], bool],
+        encoding: str = "utf-8",
+    ) -> None:
+        self.queue = queue
+        self.backend = backend
+        self.traffic = traffic
+        self.clock = clock
+        self.is_authorized = is_authorized
+        self.encoding = encoding
+
+    def buildProtocol(self, addr: Any) -> ControlProtocol:  # type: ignore[override]  # Twisted binds it to `protocol`
+        """A protocol for one operator."""
+        protocol = ControlProtocol()
+        protocol.factory = self
+        return protocol
+
+
+def _page(rows: Rows, after: int) -> dict[str, Any]:
+    return {"rows": rows[after : after + PAGE_SIZE], "more": len(rows) > after + PAGE_SIZE}
+
+
+def _single_page(rows: Rows) -> dict[str, Any]:
+    """Of what there is never much: a row is well below 200 bytes."""
+    return {"rows": rows[:_MAX_ROWS], "more": False}
+
+
+def _user_name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)

@@ -1,0 +1,118 @@
+"""Counters of both services, each declared once: with its help text and, for a refusal, its name in the log.
+
+A new counter is a field of ServiceCounters, and a line where it is incremented. `echotime control counters`, the log of
+refusals, the figures at shutdown and the number of datagrams handled are derived from the declaration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields
+from typing import Any, NamedTuple, Protocol
+
+
+class Counter(NamedTuple):
+    """Describe one counter: its name, one sentence of help, and for a refusal what the log calls it."""
+
+    name: str
+    help: str
+    log_name: str = ""
+    """What was refused, and why in parentheses; empty for a counter that counts no refusals."""
+    handled: str = ""
+    """``connection`` if it counts refused connections, ``datagram`` if datagrams, answered or refused."""
+
+
+def counter(help_text: str, log_name: str = "", handled: str = "") -> Any:
+    """Declare a counter as a field of a dataclass. The parameters are those of Counter."""
+    return field(default=0, metadata={"counter": (help_text, log_name, handled)})
+
+
+def declared(counters: Any) -> Iterator[Counter]:
+    """Yield the declaration of each counter of a dataclass or of an instance of one."""
+    for each in fields(counters):
+        yield Counter(each.name, *each.metadata["counter"])
+
+
+class ConnectionStats(Protocol):
+    """What a connection counts by itself until it ends, in messages and bytes."""
+
+    @property
+    def messages(self) -> int:
+        """Return the number of messages received."""
+
+    @property
+    def bytes_in(self) -> int:
+        """Return the number of bytes received."""
+
+    @property
+    def bytes_out(self) -> int:
+        """Return the number of bytes handed to the transport."""
+
+
+@dataclass
+class ServiceCounters:
+    """What both services did since the start. What a connection did is added when it ends."""
+
+    connections: int = counter("TCP connections that ended.")
+    empty_connections: int = counter("Connections that ended without a message, such as health checks.")
+    messages: int = counter("Messages received on TCP connections.")
+    bytes_in: int = counter("Bytes received on TCP connections.")
+    bytes_out: int = counter("Bytes handed to the transports of TCP connections.")
+    datagrams: int = counter("UDP datagrams answered.", handled="datagram")
+    refused_connections: int = counter(
+        "Connections closed at once because of an access list.", "connections refused (access list)", "connection"
+    )
+    refused_source_limit: int = counter(
+        "Connections closed at once because their source had --max-per-source.",
+        "connections refused (source limit)",
+        "connection",
+    )
+    refused_connection_limit: int = counter(
+        "Connections closed at once because of --max-connections.",
+        "connections refused (connection limit)",
+        "connection",
+    )
+    evicted: int = counter(
+        "Connections reset in favor of a source without connections.", "connections evicted (connection limit)"
+    )
+    idle_timeouts: int = counter("Connections ended by --idle-timeout.")
+    half_closed_timeouts: int = counter("Connections ended by --half-closed-timeout.")
+    session_timeouts: int = counter("Connections ended by --session-timeout.")
+    refused_datagrams: int = counter(
+        "Datagrams not answered because of an access list.", "datagrams refused (access list)", "datagram"
+    )
+    rate_limited: int = counter(
+        "Datagrams not answered because of --udp-rate.", "datagrams refused (rate limit)", "datagram"
+    )
+    unsynced_dropped: int = counter(
+        "Datagrams not answered because of --require-sync.", "datagrams refused (clock not synchronized)", "datagram"
+    )
+    loop_dropped: int = counter(
+        "Datagrams not answered because they looked like replies in a loop.", "datagrams refused (loop)", "datagram"
+    )
+    health_checks: int = counter("Probes by the daemon's own health check, which no other counter includes.")
+
+    @property
+    def datagrams_handled(self) -> int:
+        """Return the number of datagrams received, answered or not."""
+        return self._sum("datagram")
+
+    @property
+    def connections_refused(self) -> int:
+        """Return the number of connections that were accepted and closed at once."""
+        return self._sum("connection")
+
+    def _sum(self, handled: str) -> int:
+        return sum(getattr(self, each.name) for each in declared(self) if each.handled == handled)
+
+    def refusals(self) -> dict[str, int]:
+        """Return what was refused and how often, by its name in the log. Zeros are left out."""
+        return {
+            each.log_name: count for each in declared(self) if each.log_name and (count := getattr(self, each.name))
+        }
+
+    def add(self, connection: ConnectionStats) -> None:
+        """Add what one connection counted."""
+        self.messages += connection.messages
+        self.bytes_in += connection.bytes_in
+        self.bytes_out += connection.bytes_out

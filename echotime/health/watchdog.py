@@ -1,0 +1,135 @@
+"""What the daemon tells the service manager in the course of its life: ready, how it goes, well, stopping.
+
+``WATCHDOG=1`` is told when every listener was asked and none was found hung (see health), not by a timer alone.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from twisted.internet.defer import CancelledError
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger, LogLevel
+from twisted.python.failure import Failure
+
+from echotime.health.check import PROBE_TIMEOUT, HealthCheck, HealthStatus, ProbeResult
+from echotime.systemd.notify import SdNotifier
+
+STATUS_INTERVAL = 20.0
+"""Seconds from one status to the next."""
+EXTEND_INTERVAL, EXTEND_SECONDS = 5.0, 15
+"""Seconds from one demand for more time to the next, while stopping, and how many are demanded."""
+_PERIOD_DIVISOR, _RETRY_DIVISOR = 2, 8
+"""The parts of the watchdog's time after which is asked: half of it, and much less at first and after one was hung."""
+
+
+MIN_WATCHDOG = 0.4
+"""Seconds of a watchdog: less leaves no time for an answer."""
+
+
+class SystemdStatus:
+    """Begins with `notify_ready`, ends with `close`.
+
+    `format_status` gives the status; `watchdog` is the time allowed, in s.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        notify: SdNotifier,
+        format_status: Callable[[], str],
+        health: HealthCheck,
+        reactor: Any,
+        watchdog: float | None = None,
+    ) -> None:
+        self._notify = notify
+        self._format_status = format_status
+        self._health = health
+        self._reactor = reactor
+        if watchdog is not None and watchdog < MIN_WATCHDOG:
+            self._log.warn(
+                "a watchdog of {given:g} s is too short; expected {shortest:g} s or more",
+                given=watchdog,
+                shortest=MIN_WATCHDOG,
+            )
+            watchdog = MIN_WATCHDOG
+        self._watchdog = watchdog
+        self._stopping = False
+        self._next_check: Any = None
+        self._last_status: dict[str, HealthStatus] = {}
+        self._status_loop = LoopingCall(self._send_status)
+        self._status_loop.clock = reactor
+
+    def notify_ready(self) -> None:
+        """Every port listens: ready, as soon as the reactor runs."""
+        self._reactor.callWhenRunning(self._send_ready)
+
+    def _send_ready(self) -> None:
+        if self._stopping:
+            return
+        self._notify(f"READY=1\nSTATUS={self._format_status()}")
+        self._status_loop.start(STATUS_INTERVAL, now=False)
+        if self._watchdog is not None:
+            self._next_check = self._reactor.callLater(self._watchdog / _RETRY_DIVISOR, self._check, self._watchdog)
+
+    def notify_reloading(self, in_progress: bool) -> None:
+        """The options are about to be read again, or have been. The moment is for Type=notify-reload."""
+        if in_progress:
+            self._notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+        else:
+            self._notify(f"READY=1\nSTATUS={self._format_status()}")
+
+    def notify_stopping(self) -> None:
+        """The ports are about to be closed; what is left to do may take longer than the service manager would wait."""
+        self._stopping = True
+        if self._next_check is not None and self._next_check.active():
+            self._next_check.cancel()
+        self._health.stop()
+        self._notify("STOPPING=1")
+        if self._status_loop.running:
+            self._status_loop.stop()
+        self._status_loop.start(EXTEND_INTERVAL)
+
+    def close(self) -> None:
+        """The last connection is closed."""
+        if self._status_loop.running:
+            self._status_loop.stop()
+
+    def _send_status(self) -> None:
+        more = f"\nEXTEND_TIMEOUT_USEC={EXTEND_SECONDS * 1_000_000}" if self._stopping else ""
+        self._notify(f"STATUS={self._format_status()}{more}")
+
+    def _check(self, watchdog: float) -> None:
+        checking = self._health.check(min(PROBE_TIMEOUT, watchdog / _RETRY_DIVISOR))
+        checking.addCallback(self._check_done, watchdog).addErrback(self._check_failed, watchdog)
+
+    def _check_done(self, results: Sequence[ProbeResult], watchdog: float) -> None:
+        for each in results:
+            self._log_change(each)
+        healthy = all(each.status is not HealthStatus.HUNG for each in results)
+        if healthy:
+            self._notify("WATCHDOG=1")
+        self._next_check = self._reactor.callLater(
+            watchdog / (_PERIOD_DIVISOR if healthy else _RETRY_DIVISOR), self._check, watchdog
+        )
+
+    def _check_failed(self, failure: Failure, watchdog: float) -> None:
+        if not failure.check(CancelledError):
+            self._log.failure("the health check failed", failure)
+            self._next_check = self._reactor.callLater(watchdog / _RETRY_DIVISOR, self._check, watchdog)
+
+    def _log_change(self, result: ProbeResult) -> None:
+        """Say what has changed."""
+        previous = self._last_status.get(result.listener)
+        self._last_status[result.listener] = result.status
+        if result.status is (previous or HealthStatus.ANSWERED):
+            return
+        # where a listener was never reached, as by a firewall, that is how it has to be
+        expected = result.status is HealthStatus.ANSWERED or (
+            result.status is HealthStatus.UNANSWERED and previous is None
+        )
+        level = LogLevel.info if expected else LogLevel.warn
+        self._log.emit(level, "health check: {finding}", finding=str(result))

@@ -1,0 +1,1 @@
+"""Message catalogues, and the choice of the user's language."""

@@ -1,0 +1,1 @@
+"""What clients may use: access lists, sources, connection limits, UDP rate, loops, log lines."""

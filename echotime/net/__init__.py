@@ -1,0 +1,1 @@
+"""Twisted Ports and connections with socket options: what both services listen on."""

@@ -1,0 +1,231 @@
+"""EchoConnection, the transport of an accepted connection: one read is one message, and output is sent at once.
+
+It keeps what Twisted promises of a TCP transport: tcp.Server is its parent, and does whatever is out of the ordinary.
+It runs on any reactor; ChangelistReactor serves it with less work (echotime.reactor).
+"""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+from twisted.internet import main, tcp
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import IHalfCloseableProtocol, IProducer, IProtocol
+from twisted.python import log
+from twisted.python.failure import Failure
+
+from echotime.sockopt.apply import ReadBack, apply, read_back
+from echotime.sockopt.assignment import Assignment
+from echotime.sockopt.catalogue.index import BY_NAME
+from echotime.sockopt.tcp_info import bytes_acked, read_tcp_info
+
+_LINGER = BY_NAME["SO_LINGER"]
+_NO_LINGER = _LINGER.value_type.pack(-1)
+
+
+def close_blocks(assignment: Assignment) -> bool:
+    """Return True if close(2) would block with this option: SO_LINGER with a time."""
+    return assignment.option is _LINGER and assignment.value not in {-1, 0}
+
+
+def close_without_blocking(sock: socket.socket, *, lingers: bool) -> None:
+    """Close a socket in order without blocking, though SO_LINGER is set (`lingers`).
+
+    shutdown(2), which Twisted calls before, is not needed: the kernel does the same for the last descriptor.
+    """
+    if lingers:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+    sock.close()
+
+
+class EchoConnection(tcp.Server):
+    """An accepted connection that reads one message at a time and sends without waiting for the reactor.
+
+    `port` is the EchoPort that accepted it. It provides echotime.reactor.IChangelistConnection.
+    """
+
+    uses_changelist = True
+    reactor: Any
+    server: Any
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        protocol: IProtocol,
+        client: tuple[Any, ...],
+        port: Any,
+        sessionno: int,
+        reactor: Any,
+    ) -> None:
+        # As the constructors of tcp.Server and FileDescriptor, without formatting names for seldom written log lines.
+        # What they leave to class attributes is set here: CPython reads attributes of the instance faster.
+        self.reactor = reactor
+        self._tempDataBuffer = []
+        self._tempDataLen = 0
+        self.dataBuffer = b""
+        self.connected = 1
+        self.disconnected = self.disconnecting = 0
+        self.producer = None
+        self._aborting = False
+        sock.setblocking(False)
+        self.socket = sock
+        self.fileno = sock.fileno
+        self.protocol = protocol
+        self.server = port
+        self._addressType = port._addressType
+        self.client = client
+        self.sessionno = sessionno
+        self.hostname = client[0]
+        self.bufferSize = self.read_size = port.message_size
+        self.lingers: bool = port.lingers
+        """True if close(2) would block."""
+        self.sockopts: tuple[Assignment, ...] = port.inherited_options
+        """Socket options asked for, by the port or for this connection since."""
+        self._may_hold: bool = port.holds_output
+        """True if output may be held back for a FIN: setting TCP_NODELAY flushes it, and changes nothing."""
+        self._must_buffer = False
+        """True while output must pass the buffer instead of being sent at once."""
+        self._writer_registered = False
+        """True while the reactor is asked to call doWrite."""
+        self._send_flags = 0
+        """MSG_MORE while output waits in the kernel for the FIN, to leave with it in one packet."""
+        if port.reapplied_options:
+            port.reapply_options(sock)
+        reactor.addReader(self)
+
+    def doRead(self) -> Exception | None:  # type: ignore[override]  # Twisted has the two subclasses used here
+        """Hand what one recv(2) of `read_size` bytes returns to the protocol."""
+        try:
+            data = self.socket.recv(self.read_size)
+        except BlockingIOError:
+            return None
+        except OSError:
+            return main.CONNECTION_LOST
+        if not data:
+            return main.CONNECTION_DONE
+        self.protocol.dataReceived(data)
+        return None
+
+    def write(self, data: bytes) -> None:
+        """Send what the kernel takes at once, and buffer the rest. Errors are reported by the next doWrite."""
+        if self._must_buffer:
+            super().write(data)
+            return
+        try:
+            sent = self.socket.send(data, self._send_flags)
+        except OSError:
+            sent = 0
+        if sent != len(data):
+            super().write(data[sent:])
+
+    def doWrite(self) -> BaseException | int | None:  # type: ignore[override]  # what FileDescriptor's returns
+        """Send buffered output; end the connection if that was asked for and nothing is left to send."""
+        if self.disconnecting and not self._tempDataLen and not self.dataBuffer and self.producer is None:
+            return main.CONNECTION_DONE
+        return super().doWrite()  # type: ignore[no-any-return]
+
+    def startWriting(self) -> None:
+        """Ask for doWrite; output passes the buffer until then, to stay in order."""
+        self._writer_registered = self._must_buffer = True
+        self.reactor.addWriter(self)
+
+    def stopWriting(self) -> None:
+        """Ask for doWrite no more; send output at once again, unless it has to pass the buffer.
+
+        It has to for a pull producer, which is asked for more when the buffer is empty, and after abortConnection,
+        which discarded what came before.
+        """
+        self._writer_registered = False
+        self.reactor.removeWriter(self)
+        pulled = self.producer is not None and not self.streamingProducer
+        self._must_buffer = pulled or not self.connected or self._aborting
+
+    def hold_output(self) -> None:
+        """Let output wait in the kernel for a FIN that may follow, where that can be undone without other effects."""
+        if self._may_hold:
+            self._send_flags = socket.MSG_MORE
+
+    def release_output(self) -> None:
+        """Let held output leave, unless the FIN follows at once. See TCP_NODELAY in tcp(7): it flushes when set."""
+        if self._send_flags:
+            self._send_flags = 0
+            if not self.disconnecting or self.producer is not None:
+                self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def registerProducer(self, producer: IProducer, streaming: bool) -> None:
+        """Register a producer; what a pull producer writes passes the buffer."""
+        if not streaming:
+            self._must_buffer = True
+        super().registerProducer(producer, streaming)
+
+    def readConnectionLost(self, reason: Failure) -> None:
+        """Tell the protocol of the client's FIN. As tcp.Server's, without looking for adapters, which takes longer."""
+        if not IHalfCloseableProtocol.providedBy(self.protocol):
+            self.connectionLost(reason)
+            return
+        try:
+            self.protocol.readConnectionLost()
+        except BaseException:
+            log.err()
+            self.connectionLost(Failure())
+
+    def connectionLost(self, reason: Failure) -> None:
+        """Close the socket and tell the protocol, with a reset unless all is well: Twisted would send a FIN."""
+        if self.disconnected:
+            return
+        if self._writer_registered:
+            self.reactor.removeWriter(self)
+        self.disconnected, self.connected, self._must_buffer = 1, 0, True
+        producer, self.producer = self.producer, None
+        if producer is not None:
+            try:
+                producer.stopProducing()
+            except BaseException:
+                log.err()
+        self.reactor.removeReader(self)
+        if isinstance(reason.value, ConnectionDone):
+            close_without_blocking(self.socket, lingers=self.lingers)
+        else:
+            self._closeSocket(False)
+        protocol = self.protocol
+        del self.protocol, self.socket, self.fileno
+        protocol.connectionLost(reason)
+
+    def set_option(self, assignment: Assignment) -> ReadBack:
+        """Set an option on this connection. Raises OptionError."""
+        self._stop_holding()
+        apply(self.socket, [assignment])
+        self.sockopts = (*(each for each in self.sockopts if each.option != assignment.option), assignment)
+        if assignment.option is _LINGER:
+            self.lingers = close_blocks(assignment)
+        return read_back(self.socket, assignment)
+
+    def setTcpNoDelay(self, enabled: bool) -> None:
+        """Switch TCP_NODELAY on or off; see tcp(7)."""
+        self._stop_holding()
+        super().setTcpNoDelay(enabled)
+
+    def _stop_holding(self) -> None:
+        """Let go what is held before an option changes, as releasing it later might change the option again."""
+        self.release_output()
+        self._may_hold = False
+
+    def peer_half_closed(self) -> bool:
+        """Return True if the client's FIN has arrived, read or not (state CLOSE_WAIT)."""
+        return read_tcp_info(self.socket).state == "CLOSE_WAIT"
+
+    def send_buffer(self) -> int:
+        """Return SO_SNDBUF in bytes."""
+        return self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
+
+    def bytes_acked(self) -> int:
+        """Return the number of bytes that the client has acknowledged (tcpi_bytes_acked of TCP_INFO)."""
+        return bytes_acked(self.socket)
+
+    def logPrefix(self) -> str:
+        """Return the name that log lines about this connection begin with."""
+        return f"{self._getLogPrefix(self.protocol)},{self.sessionno},{self.hostname}"
+
+    def __repr__(self) -> str:
+        return f"<{self.__class__.__name__} {self.sessionno} of {self.hostname}>"

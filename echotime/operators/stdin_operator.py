@@ -1,0 +1,80 @@
+"""An operator that is a script: a word a line from standard input, in the order of the questions."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+from zope.interface import implementer
+
+from echotime.operators.reply_queue import IOperator, PendingMessage, ReplyQueue
+from echotime.terminal.descriptors import DescriptorReader
+
+NAME = "the operator's pipe"
+_MAX_LINE = 65536
+"""Bytes of a line that has no end yet; then it is taken for a word as it is."""
+
+
+@implementer(IOperator)
+class StdinOperator:
+    """Each line, without its end, is the word for the next question. It is read only while a question waits.
+
+    The bytes are sent as they are. At the end of the file the operator leaves.
+    """
+
+    def __init__(self, queue: ReplyQueue, descriptor: int, reactor: Any) -> None:
+        self._queue = queue
+        self._lines: deque[bytes] = deque()
+        self._partial_line = b""
+        self._eof = False
+        self._attached = False
+        self._input = DescriptorReader(descriptor, self._received, self._on_eof, self._failed, reactor)
+
+    def start(self) -> None:
+        """Be there."""
+        self._attached = True
+        self._queue.attach(self)
+
+    def stop(self) -> None:
+        """Leave; what is not read yet stays unread."""
+        if self._attached:
+            self._attached = False
+            self._input.stopReading()
+            self._queue.detach(self)
+
+    def on_question(self, question: PendingMessage) -> None:
+        """Answer it with the next line, or read on."""
+        if self._lines:
+            self._queue.answer(question.number, self._lines.popleft(), NAME)
+        elif self._eof:
+            self.stop()
+        else:
+            self._input.startReading()
+
+    def on_settled(self, question: PendingMessage, how: str) -> None:
+        """Nobody waits: nothing needs to be read."""
+        if not self._queue.pending:
+            self._input.stopReading()
+
+    def _received(self, data: bytes) -> None:
+        *lines, self._partial_line = (self._partial_line + data).split(b"\n")
+        if len(self._partial_line) > _MAX_LINE:
+            lines, self._partial_line = [*lines, self._partial_line], b""
+        self._lines.extend(lines)
+        self._send_replies()
+
+    def _on_eof(self) -> None:
+        self._eof = True
+        if self._partial_line:
+            self._lines.append(self._partial_line)
+            self._partial_line = b""
+        self._send_replies()
+        if self._queue.pending and not self._lines:
+            self.stop()
+
+    def _failed(self, error: OSError) -> None:
+        self._on_eof()
+
+    def _send_replies(self) -> None:
+        while self._lines and self._queue.pending:
+            self._queue.answer(self._queue.pending[0].number, self._lines.popleft(), NAME)

@@ -1,0 +1,214 @@
+"""An operator at the daemon's own terminal: sees each question, types the word; the log goes around the line typed."""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import shutil
+import signal
+from collections.abc import Callable
+from gettext import gettext as _
+from typing import Any, TextIO
+
+from zope.interface import implementer
+
+from echotime.limits.log_rate import LogRateLimiter
+from echotime.operators.encode import InvalidReply, encode_reply
+from echotime.operators.line_editor import LineEditor
+from echotime.operators.reply_queue import AlreadySettled, IOperator, PendingMessage, ReplyQueue
+from echotime.services.traffic import MAX_CONNECTION_LINES, ITrafficObserver
+from echotime.terminal.descriptors import DescriptorReader, DescriptorWriter
+from echotime.terminal.raw_terminal import RawTerminal
+from echotime.wire.escape import preview_decoded
+
+MAX_SHOWN_BYTES = 200
+NAME = "the operator's terminal"
+_MAX_UNWRITTEN = 2**20
+"""Bytes that may wait for the terminal."""
+_POLL_INTERVAL = 0.5
+"""Seconds between two looks whether the terminal is ours again."""
+_FLUSH_TIMEOUT_MS = 200
+"""Milliseconds that it may take to show the last of them."""
+
+
+@implementer(IOperator, ITrafficObserver)
+class TerminalOperator:
+    """Asks one question at a time, the oldest first. `screen` and `keyboard` are its terminal."""
+
+    def __init__(
+        self,
+        queue: ReplyQueue,
+        screen: TextIO,
+        keyboard: TextIO,
+        reactor: Any,
+        encoding: str = "utf-8",
+        on_attach: Callable[[bool], object] = lambda here: None,
+    ) -> None:
+        self._queue = queue
+        self._on_attach = on_attach
+        self._screen = screen
+        self._reactor = reactor
+        self._encoding = encoding
+        self._current: PendingMessage | None = None
+        self._raw_terminal: RawTerminal | None = None
+        self._poll_call: Any = None
+        self._keyboard = keyboard.fileno()
+        self.editor = LineEditor(self._write, _width, self._on_line, self.leave, keyboard.encoding)
+        self._input = DescriptorReader(self._keyboard, self.editor.feed, self.leave, self._failed, reactor)
+        self._output = DescriptorWriter(screen.fileno(), self._failed, reactor)
+        self._connection_limiter = LogRateLimiter(MAX_CONNECTION_LINES, reactor, self._report_suppressed)
+
+    def start(self) -> None:
+        """Sit down: take the terminal out of its line mode and answer questions."""
+        self._raw_terminal = RawTerminal(self._keyboard)
+        self._raw_terminal.restore_on_signals(signal.SIGHUP, signal.SIGQUIT)  # Twisted has the others
+        self._previous_sigcont = signal.signal(signal.SIGCONT, self._on_sigcont)
+        self._sync_foreground()
+        self._on_attach(True)
+        self._queue.attach(self)
+
+    def leave(self) -> None:
+        """Ctrl-D, or the terminal is gone: the daemon goes on without this operator."""
+        if self._raw_terminal is not None:
+            self.stop()
+            self.editor.print_above(_("the operator has left; the daemon goes on") + "\n")
+
+    def stop(self) -> None:
+        """Get up, and give the terminal back."""
+        if self._raw_terminal is None:
+            return
+        self.editor.set_prompt("")
+        self._input.stopReading()
+        self._cancel_poll()
+        signal.signal(signal.SIGCONT, self._previous_sigcont)
+        self._flush()
+        self._raw_terminal.release_signals()
+        self._raw_terminal.restore()
+        self._raw_terminal = None
+        self._current = None
+        self._on_attach(False)
+        self._queue.detach(self)
+
+    def on_question(self, question: PendingMessage) -> None:
+        """Show it, unless another is being answered; that one's turn comes."""
+        if self._current is None:
+            self._show_question(question)
+
+    def on_settled(self, question: PendingMessage, how: str) -> None:
+        """If it is the one shown, it needs no word any more."""
+        if question is self._current:
+            self.editor.set_prompt("")
+            self.editor.print_above(f"{question.peer}: {how}\n")
+            if self.editor.clear():  # it was meant for that one
+                self.editor.print_above(_("what was typed is dropped") + "\n")
+            self._show_next()
+
+    def connection_opened(self, peer: str) -> None:
+        """A connection's first message is here."""
+        if self._connection_limiter.allows():
+            self.editor.print_above(_("connection from: {peer}").format(peer=peer) + "\n")
+
+    def message_received(self, peer: str, message: bytes) -> None:
+        """Shown when its turn comes."""
+
+    def connection_closed(self, peer: str, ended_by: str, bytes_in: int, bytes_out: int) -> None:
+        """A connection is over."""
+
+    def _show_question(self, question: PendingMessage) -> None:
+        self._current = question
+        host = question.peer.rpartition(":")[0]
+        text = preview_decoded(question.message, MAX_SHOWN_BYTES, self._encoding)
+        self.editor.print_above(f"{host}: {text}\n")
+        self.editor.set_prompt(_("input the word:"))
+
+    def _show_next(self) -> None:
+        self._current = None
+        for question in self._queue.pending[:1]:
+            self._show_question(question)
+
+    def _on_line(self, line: str) -> None:
+        question = self._current
+        if question is None:
+            return
+        try:
+            reply = encode_reply(line, self._encoding)
+        except InvalidReply as refused:
+            self.editor.print_above(f"{refused}\n")
+            self.editor.set_prompt(_("input the word:"))
+            return
+        self.editor.set_prompt("")
+        self._current = None
+        with contextlib.suppress(AlreadySettled):
+            self._queue.answer(question.number, reply, NAME)
+        if self._current is None:
+            self._show_next()
+
+    def _failed(self, error: OSError) -> None:
+        self.leave()
+
+    def _report_suppressed(self, number: int) -> None:
+        self.editor.print_above(_("connections left out in the last second: {number}").format(number=number) + "\n")
+
+    def _write(self, text: str) -> None:
+        """Without waiting for the terminal, which may be stopped by Ctrl-S. What nobody sees for long is dropped."""
+        if self._raw_terminal is None:
+            with contextlib.suppress(OSError):  # a terminal that was hung up
+                self._screen.write(text)
+                self._screen.flush()
+        elif self._output.pending_bytes < _MAX_UNWRITTEN:
+            self._output.write(text.encode(self._screen.encoding, "backslashreplace"))
+
+    def _flush(self) -> None:
+        """Show what is left, if the terminal takes it now."""
+        poll = select.poll()
+        poll.register(self._output.fileno(), select.POLLOUT)
+        while self._output.pending_bytes and self._output.connected and poll.poll(_FLUSH_TIMEOUT_MS):
+            self._output.doWrite()
+
+    def _on_sigcont(self, number: int, frame: object) -> None:
+        """After Ctrl-Z and fg the terminal is in the shell's modes; after bg it is the shell's."""
+        self._reactor.callFromThread(self._poll_foreground)
+
+    def _poll_foreground(self) -> None:
+        if self._raw_terminal is not None:
+            self._sync_foreground()
+            if self._raw_terminal.foreground:
+                self.editor.print_above("")
+
+    def _cancel_poll(self) -> None:
+        if self._poll_call is not None and self._poll_call.active():
+            self._poll_call.cancel()
+
+    def _sync_foreground(self) -> None:
+        """In the background the terminal is the shell's, and whoever reads it there is stopped, all of the daemon."""
+        self._cancel_poll()
+        if self._raw_terminal is not None and self._raw_terminal.foreground:
+            self._raw_terminal.enter_raw()
+            self._input.startReading()
+        else:
+            self._input.stopReading()
+            # a shell says nothing when it puts a job that runs into the foreground
+            self._poll_call = self._reactor.callLater(_POLL_INTERVAL, self._poll_foreground)
+
+
+def _width() -> int:
+    return shutil.get_terminal_size().columns
+
+
+class PromptAwareStdout:
+    """Standard output for everybody else: what is written here goes around the line that is typed."""
+
+    def __init__(self, screen: TextIO, operator: TerminalOperator) -> None:
+        self._screen = screen
+        self._operator = operator
+
+    def write(self, text: str) -> int:
+        """Write, and draw the prompt anew behind it."""
+        self._operator.editor.print_above(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Everything was written already."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._screen, name)

@@ -1,0 +1,1 @@
+"""Both services as Twisted protocols and factories, which know transports but no sockets."""

@@ -1,0 +1,126 @@
+"""The end of connections that stay too long: without doing anything, half-closed, or at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import Cooperator, LoopingCall, SchedulerStopped
+
+from echotime.services.tcp_echo import EchoFactory, EchoProtocol
+
+_TICK_DIVISOR = 10
+"""A connection is ended at most this part of the shortest timeout late."""
+_MIN_TICK, _MAX_TICK = 0.1, 1.0
+_CHECKS_PER_STEP = 256
+"""So many are looked at before everybody else gets a turn."""
+_CLOSE_TIMEOUT = 5.0
+"""Seconds that are left to a client to take what it is owed once its connection is closed from here."""
+
+
+@dataclass(frozen=True)
+class Timeouts:
+    """Seconds; None for any time."""
+
+    idle: float | None = None
+    """Without a message, and without reading any of what it is sent. Who is owed a word is not idle."""
+    half_closed: float | None = None
+    """After the client ended its side."""
+    session: float | None = None
+    """From beginning to end."""
+
+
+class TimeoutMonitor:
+    """Looks at the connections of one factory, once in a while, and ends those whose time is over.
+
+    One that is owed nothing is closed in order; else the client has to know that something is missing, by a reset.
+    """
+
+    def __init__(self, factory: EchoFactory, clock: IReactorTime, timeouts: Timeouts) -> None:
+        self.timeouts = timeouts
+        self._factory = factory
+        self._clock = clock
+        self._sweeper = LoopingCall(self._sweep)
+        self._cooperator = Cooperator(lambda: lambda: True, scheduler=lambda turn: clock.callLater(0, turn))
+
+    def start(self) -> None:
+        """Begin, if there is anything to look for."""
+        configured = [each for each in vars(self.timeouts).values() if each is not None]
+        if not configured:
+            return
+        self._tick = min(max(min(configured) / _TICK_DIVISOR, _MIN_TICK), _MAX_TICK)
+        self._last_seen = self._resumed_at = self._clock.seconds()
+        # a new one, as the last look of another may still be under way
+        self._sweeper = LoopingCall(self._sweep)
+        self._sweeper.clock = self._clock
+        # stopped in the middle of a look
+        self._sweeper.start(self._tick, now=False).addErrback(lambda failure: failure.trap(SchedulerStopped))
+
+    def set_timeouts(self, timeouts: Timeouts) -> None:
+        """Look for these from now on."""
+        self._stop_sweeper()
+        self.timeouts = timeouts
+        self.start()
+
+    def stop(self) -> None:
+        """End all looking."""
+        self._stop_sweeper()
+        self._cooperator.stop()
+
+    def _stop_sweeper(self) -> None:
+        if self._sweeper.running:
+            self._sweeper.stop()
+
+    def _sweep(self) -> object:
+        return self._cooperator.coiterate(self._sweep_steps())
+
+    def _update_now(self) -> float:
+        now = self._clock.seconds()
+        if now - self._last_seen > self._tick + _MAX_TICK:
+            # the process was stopped, or very busy: what came meanwhile has not been read yet, and nobody was idle
+            self._resumed_at = now
+        self._last_seen = now
+        return now
+
+    def _sweep_steps(self) -> Iterator[None]:
+        now = self._update_now()
+        for number, connection in enumerate(list(self._factory.connections), 1):
+            if connection in self._factory.connections:
+                self._check(connection, now)
+            if not number % _CHECKS_PER_STEP:
+                yield
+                now = self._update_now()
+
+    def _check(self, connection: EchoProtocol, now: float) -> None:
+        counters = self._factory.traffic.counters
+        if self.timeouts.half_closed is not None:
+            connection.poll_half_close()
+        if self.timeouts.idle is not None:
+            connection.poll_acked()
+        ended_at = connection.ended_at
+        if ended_at is not None and not connection.half_closed:
+            if _expired(_CLOSE_TIMEOUT, now - ended_at):
+                connection.reset("server's reset")
+        elif _expired(self.timeouts.session, now - connection.connected_at):
+            counters.session_timeouts += 1
+            self._end(connection, "session timeout")
+        elif ended_at is not None:
+            if _expired(self.timeouts.half_closed, now - ended_at):
+                counters.half_closed_timeouts += 1
+                self._end(connection, "half-closed timeout")
+        elif not connection.awaiting_reply and _expired(
+            self.timeouts.idle, now - max(connection.last_active, self._resumed_at)
+        ):
+            counters.idle_timeouts += 1
+            self._end(connection, "idle timeout")
+
+    def _end(self, connection: EchoProtocol, reason: str) -> None:
+        if connection.has_pending_output or connection.closing:
+            connection.reset(f"reset at the {reason}")
+        else:
+            connection.close(reason)
+
+
+def _expired(timeout: float | None, seconds: float) -> bool:
+    return timeout is not None and seconds >= timeout

@@ -1,0 +1,169 @@
+"""Protocols, clients and sockets for the tests of ports/."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from twisted.internet.defer import Deferred
+from twisted.internet.protocol import DatagramProtocol, Protocol, ServerFactory
+from zope.interface import implementer
+
+from echotime.net.batch_responder import IBatchResponder
+from echotime.net.udp import TimePort
+from echotime.sockopt.assignment import Assignment, parse
+from echotime.sockopt.catalogue.index import BY_NAME
+
+LIMIT = 10
+
+
+class Sizes(Protocol):
+    """Keeps the sizes of what it is given, and the last transport."""
+
+    def dataReceived(self, data: bytes) -> None:
+        """Note it; at the end of the message tell whoever waits."""
+        factory = self.factory
+        assert isinstance(factory, SizesFactory)
+        factory.sizes.append(len(data))
+        factory.connection = self.transport
+        if sum(factory.sizes) >= factory.expected:
+            factory.done.callback(None)
+
+
+class SizesFactory(ServerFactory):
+    """Makes Sizes."""
+
+    noisy = False
+    protocol = Sizes
+
+    def __init__(self, expected: int) -> None:
+        self.expected = expected
+        self.sizes: list[int] = []
+        self.connection: Any = None
+        self.done: Deferred[None] = Deferred()
+
+
+class Mirror(DatagramProtocol):
+    """Sends every datagram back, or fails at it; `singly` and `together` are the numbers of what it was given."""
+
+    noisy = False
+
+    def __init__(self) -> None:
+        self.singly = 0
+        self.together: list[int] = []
+
+    @property
+    def given(self) -> int:
+        """All of them."""
+        return self.singly + sum(self.together)
+
+    def datagramReceived(self, datagram: bytes, addr: Any) -> None:
+        """Answer."""
+        self.singly += 1
+        if datagram == b"fail":
+            raise ValueError("cannot be handled")
+        assert self.transport is not None
+        self.transport.write(datagram, addr)
+
+
+@implementer(IBatchResponder)
+class Short(Mirror):
+    """Sends what is short back, one by one; all else gets the answer ``x``."""
+
+    per_datagram_lengths = frozenset(range(17))
+    per_datagram_only = False
+    per_datagram_ports: frozenset[int] = frozenset()
+
+    def allow_batch(self, number: int, hosts: Callable[[], Mapping[str, int]]) -> bool:
+        """For all."""
+        return True
+
+    def batch_response(self, number: int) -> bytes:
+        """The answer to what is not short."""
+        self.together.append(number)
+        return b"x"
+
+    def datagramReceived(self, datagram: bytes, addr: Any) -> None:
+        """Answer."""
+        super().datagramReceived(datagram if len(datagram) in self.per_datagram_lengths else b"x", addr)
+
+
+class Constant(Short):
+    """Answers everybody ``x``."""
+
+    per_datagram_lengths = frozenset()
+    per_datagram_only = False
+    per_datagram_ports: frozenset[int] = frozenset()
+
+
+class Portable(TimePort):
+    """A UDP port where recvmmsg(2) is missing."""
+
+    def _prepare(self) -> bool:
+        return False
+
+
+class Served(NamedTuple):
+    """A kind of UDP port, and what it serves; each sends ``x`` back."""
+
+    port: type[TimePort]
+    protocol: type[Mirror]
+    work: int
+    """The most datagrams of a call."""
+
+    def on(self, interface: str = "127.0.0.1", number: int = 0, **how: Any) -> TimePort:
+        """One that is not listening yet."""
+        return self.port(number, self.protocol(), interface=interface, **how)
+
+
+_MANY = TimePort.max_per_call
+SERVED = {
+    "portable": Served(Portable, Mirror, Portable.batch_size),
+    "batched, one by one": Served(TimePort, Short, _MANY),
+    "batched, together": Served(TimePort, Constant, _MANY),
+}
+Started = Callable[[Any], Any]
+"""Starts a port that is stopped after the test."""
+
+
+def open_descriptors() -> int:
+    """How many this process has."""
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def options(*texts: str) -> list[Assignment]:
+    """Assignments of a command line."""
+    return [parse(text) for text in texts]
+
+
+def get(sock: socket.socket, name: str) -> int:
+    """An option's value on a socket."""
+    option = BY_NAME[name]
+    return sock.getsockopt(option.level_number, option.number)
+
+
+def deliver(address: tuple[str, int], data: bytes) -> None:
+    """Send over TCP and close."""
+    with socket.create_connection(address, timeout=LIMIT) as sock:
+        sock.sendall(data)
+        sock.recv(1)
+
+
+def ask(address: tuple[str, int], datagram: bytes = b"x") -> bytes:
+    """Ask over UDP, hearing only the address that was asked."""
+    with socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.settimeout(LIMIT)
+        sock.connect(address)
+        sock.send(datagram)
+        return sock.recv(100)
+
+
+def bound(kind: socket.SocketKind, *, listen: bool = True) -> socket.socket:
+    """A blocking socket on loopback, as a service manager could pass it."""
+    sock = socket.socket(socket.AF_INET, kind)
+    sock.bind(("127.0.0.1", 0))
+    if kind == socket.SOCK_STREAM and listen:
+        sock.listen()
+    return sock

@@ -1,0 +1,103 @@
+"""Plain-socket clients, and the check that what came back is exactly what the wire contract owes."""
+
+from __future__ import annotations
+
+import select
+import socket
+import struct
+import time
+
+from tests.support.twistd_process import LIMIT
+
+ACKNOWLEDGEMENT = b"\nI get it!\n"
+RESET = struct.pack("ii", 1, 0)
+"""For SO_LINGER: closing resets the connection."""
+
+
+def connect(address: tuple[str, int], source: str = "") -> socket.socket:
+    """A connected TCP socket with a time limit; `source` is an address of the client's own."""
+    return socket.create_connection(address, timeout=LIMIT, source_address=(source, 0) if source else None)
+
+
+def read_all(sock: socket.socket) -> bytes:
+    """Everything up to the end of file."""
+    parts = []
+    while part := sock.recv(65536):
+        parts.append(part)
+    return b"".join(parts)
+
+
+def read_exactly(sock: socket.socket, size: int) -> bytes:
+    """So many bytes."""
+    data = b""
+    while len(data) < size:
+        part = sock.recv(size - len(data))
+        assert part, f"end of file after {data!r}"
+        data += part
+    return data
+
+
+def fill(sock: socket.socket) -> int:
+    """Send until nothing more goes, reading nothing; how many bytes."""
+    sock.settimeout(0.1)
+    sent = 0
+    try:
+        while True:
+            sent += sock.send(b"x" * 65536)
+    except TimeoutError:
+        sock.settimeout(LIMIT)
+    return sent
+
+
+def one_shot(address: tuple[str, int], message: bytes, source: str = "") -> bytes:
+    """What the seed's client does: send, half-close, read to the end of file."""
+    with connect(address, source) as sock:
+        sock.sendall(message)
+        sock.shutdown(socket.SHUT_WR)
+        return read_all(sock)
+
+
+def duplex(address: tuple[str, int], total: int, source: str = "") -> bytes:
+    """Send `total` bytes (none of them a newline) and read at the same time; what came back."""
+    line = bytes(byte for byte in range(256) if byte != 0x0A)
+    block = line * 257
+    received = bytearray()
+    deadline = time.monotonic() + 3 * LIMIT
+    with connect(address, source) as sock:
+        sock.setblocking(False)
+        left = total
+        while True:
+            assert time.monotonic() < deadline, f"{len(received)} bytes back after {3 * LIMIT} seconds"
+            readable, writable, _ = select.select([sock], [sock] if left else [], [], LIMIT)
+            if writable:
+                offset = (total - left) % len(block)
+                left -= sock.send(block[offset : offset + min(left, len(block) - offset)])
+                if not left:
+                    sock.shutdown(socket.SHUT_WR)
+            if readable:
+                part = sock.recv(262144)
+                if not part:
+                    return bytes(received)
+                received += part
+
+
+def sent_by_duplex(total: int) -> bytes:
+    """What duplex sent."""
+    line = bytes(byte for byte in range(256) if byte != 0x0A)
+    return (line * (total // len(line) + 1))[:total]
+
+
+def split_answers(received: bytes, after_each: bytes) -> list[bytes]:
+    """The messages that were answered, where none of them holds `after_each`."""
+    assert received.endswith(after_each), f"the last answer is cut: ...{received[-40:]!r}"
+    return received[: -len(after_each)].split(after_each)
+
+
+def ask_time(address: tuple[str, int], datagram: bytes = b"") -> bytes:
+    """One answer of the UDP service, to a connected socket: from another address it would not be seen."""
+    family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as sock:
+        sock.settimeout(LIMIT)
+        sock.connect(address)
+        sock.send(datagram)
+        return sock.recv(2048)

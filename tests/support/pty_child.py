@@ -1,0 +1,73 @@
+"""A child on a terminal of its own: what it shows is waited for, what is typed is typed."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import select
+import subprocess
+import termios
+import time
+
+from tests.support.twistd_process import LIMIT
+
+
+class OnTerminal:
+    """`command` on a new terminal, which is its controlling one: Ctrl-C there is a signal."""
+
+    def __init__(self, command: list[str], environment: dict[str, str] | None = None) -> None:
+        self._terminal, other_side = pty.openpty()
+        self.modes = termios.tcgetattr(other_side)
+        self._other_side = other_side
+        # setsid makes it the controlling terminal
+        self.child = subprocess.Popen(
+            ["setsid", "-c", *command], stdin=other_side, stdout=other_side, stderr=other_side, env=environment
+        )
+        self.shown = b""
+
+    def until(self, pattern: str) -> re.Match[str]:
+        """Wait until it shows this, after what was waited for before."""
+        deadline = time.monotonic() + LIMIT
+        while True:
+            text = self.shown.decode("utf-8", "backslashreplace")
+            if found := re.search(pattern, text[getattr(self, "_seen", 0) :]):
+                self._seen = getattr(self, "_seen", 0) + found.end()
+                return found
+            left = deadline - time.monotonic()
+            if left <= 0 or not select.select([self._terminal], [], [], left)[0] or not self._read():
+                raise AssertionError(f"no {pattern!r} in:\n{text}")
+
+    def _read(self) -> bool:
+        try:
+            part = os.read(self._terminal, 65536)
+        except OSError:  # EIO: the other side is closed
+            part = b""
+        self.shown += part
+        return bool(part)
+
+    def type(self, typed: bytes) -> None:
+        """Type something; a line ends with a line feed."""
+        os.write(self._terminal, typed)
+
+    def end(self) -> int:
+        """Wait for its end by itself, showing on; its status."""
+        deadline = time.monotonic() + LIMIT
+        while self.child.poll() is None and time.monotonic() < deadline:
+            if select.select([self._terminal], [], [], 0.05)[0]:
+                self._read()
+        while select.select([self._terminal], [], [], 0)[0] and self._read():
+            pass
+        return self.child.wait(1)
+
+    def modes_now(self) -> list[object]:
+        """The terminal's modes."""
+        return list(termios.tcgetattr(self._other_side))
+
+    def close(self) -> None:
+        """For clean-up: whatever the test did."""
+        if self.child.poll() is None:
+            self.child.kill()
+            self.child.wait(LIMIT)
+        for descriptor in (self._terminal, self._other_side):
+            os.close(descriptor)

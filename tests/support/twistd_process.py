@@ -1,0 +1,216 @@
+"""A real `twistd -n` as a child process: started, followed by its log, and ended whatever the test does."""
+
+from __future__ import annotations
+
+import os
+import queue
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import sysconfig
+import threading
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+from twisted.trial.unittest import SynchronousTestCase
+
+TWISTD = [sys.executable, str(Path(sysconfig.get_path("scripts")) / "twistd"), "-n", "--pidfile="]
+# a shell that runs the tests in the background, or nohup, ignores these, as all that is started then would
+for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, signal.default_int_handler if number is signal.SIGINT else signal.SIG_DFL)
+LIMIT = 20.0
+"""Seconds after which a test gives up waiting for anything."""
+
+
+class Ended(NamedTuple):
+    """How a child ended: its status as subprocess gives it, and what it wrote."""
+
+    status: int
+    out: str
+    err: str
+
+
+class Twistd:
+    """One child. Its output is read all the time by threads, so that it never waits for the test."""
+
+    def __init__(
+        self,
+        *args: str,
+        prefix: tuple[str, ...] = (),
+        inherited: tuple[int, ...] = (),
+        python: str = "",
+        stdin: int = subprocess.DEVNULL,
+    ) -> None:
+        """`inherited` are descriptors that stay open for it; `python` is run in its process before twistd is."""
+        first = [sys.executable, "-c", f"{python}\nfrom twisted.scripts.twistd import run; run()", *TWISTD[2:]]
+        # should the tests themselves be killed, the kernel ends the child
+        guard = ["setpriv", "--pdeathsig", "TERM"] if shutil.which("setpriv") else []
+        self.process = subprocess.Popen(
+            [*guard, *prefix, *(first if python else TWISTD), *args],
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="surrogateescape",
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            pass_fds=inherited,
+        )
+        self.lines: list[str] = []
+        self.ended: Ended | None = None
+        """How it ended, once that was waited for."""
+        self._arrived: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._errors: list[str] = []
+        self._threads = [
+            threading.Thread(target=self._follow, args=(self.process.stdout,), daemon=True),
+            threading.Thread(target=self._collect, args=(self.process.stderr,), daemon=True),
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def _follow(self, stream: IO[str]) -> None:
+        for line in stream:
+            self._arrived.put(line.rstrip("\n"))
+        self._arrived.put(None)
+
+    def _collect(self, stream: IO[str]) -> None:
+        self._errors.extend(stream)
+
+    def line(self, pattern: str) -> re.Match[str]:
+        """The first line of the log, from its beginning, that holds `pattern`; waits for it to come."""
+        for known in self.lines:
+            if found := re.search(pattern, known):
+                return found
+        while True:
+            try:
+                line = self._arrived.get(timeout=LIMIT)
+            except queue.Empty:
+                line = None
+            if line is None:
+                raise AssertionError(f"no line with {pattern!r} in:\n" + self.text())
+            self.lines.append(line)
+            if found := re.search(pattern, line):
+                return found
+
+    def address(self, transport: str, number: int = 0) -> tuple[str, int]:
+        """Host and port of the number-th listener of a transport, as its start report names them."""
+        self.line(rf"listening on {transport} ")
+        pattern = rf"listening on {transport} \[?(.*?)\]?:(\d+)$"
+        found = [match for line in self.lines if (match := re.search(pattern, line))]
+        while len(found) <= number:
+            found.append(self._next(pattern))
+        return found[number][1], int(found[number][2])
+
+    def _next(self, pattern: str) -> re.Match[str]:
+        known, self.lines = self.lines, []
+        try:
+            return self.line(pattern)
+        finally:
+            self.lines = known + self.lines
+
+    def text(self) -> str:
+        """All that the child wrote so far, and has been read."""
+        return "\n".join(self.lines) + "\n--- standard error ---\n" + "".join(self._errors)
+
+    def resident(self) -> int:
+        """The child's resident memory in bytes."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text(encoding="ascii", errors="replace")
+        found = re.search(r"VmRSS:\s+(\d+) kB", status)
+        assert found is not None
+        return int(found[1]) * 1024
+
+    def signal(self, number: int = signal.SIGTERM) -> None:
+        """Send it a signal."""
+        self.process.send_signal(number)
+
+    def wait(self) -> Ended:
+        """Wait for its end by itself."""
+        status = self.process.wait(LIMIT)
+        for thread in self._threads:
+            thread.join(LIMIT)
+        while (line := self._arrived.get(timeout=LIMIT)) is not None:
+            self.lines.append(line)
+        self._arrived.put(None)
+        self._close()
+        self.ended = Ended(status, "\n".join(self.lines), "".join(self._errors))
+        return self.ended
+
+    def stop(self) -> Ended:
+        """SIGTERM, and its end."""
+        self.signal()
+        return self.wait()
+
+    def kill(self) -> None:
+        """End it in any case; for clean-up."""
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait(LIMIT)
+        for thread in self._threads:
+            thread.join(LIMIT)
+        self._close()
+
+    def _close(self) -> None:
+        for stream in (self.process.stdout, self.process.stderr):
+            if stream is not None:
+                stream.close()
+
+
+class DaemonTestCase(SynchronousTestCase):
+    """Tests that start daemons; each is ended, even when the test fails."""
+
+    reactor: tuple[str, ...] = ()
+    """The option of twistd that names a reactor; empty for the daemon's own."""
+    python = ""
+    """Python to run in the process of every daemon before twistd."""
+
+    def twistd(self, *args: str, **how: Any) -> Twistd:
+        """A child `twistd -n` with arguments of any kind; `how` as for Twistd."""
+        child = Twistd(*self.reactor, *args, **{"python": self.python, **how})
+        self.addCleanup(child.kill)
+        return child
+
+    def echotime(self, *args: str) -> Twistd:
+        """A daemon on loopback port 0, TCP and UDP, with these options added."""
+        return self.twistd("echotime", "--tcp", "127.0.0.1:0", "--udp", "127.0.0.1:0", *args)
+
+    def late_words(self) -> Twistd:
+        """The daemon with words that take their time."""
+        return self.application("late_words.tac")
+
+    def application(self, name: str) -> Twistd:
+        """Start a daemon with words of a test's own."""
+        ours = () if self.reactor else ("-r", "echotime")
+        return self.twistd(*ours, "-y", str(Path(__file__).parents[1] / "integration" / name))
+
+    def refused(self, *args: str, prefix: tuple[str, ...] = ()) -> Ended:
+        """How a daemon ends that cannot or must not start; never with a traceback."""
+        ended = self.twistd("echotime", *args, prefix=prefix).wait()
+        self.assertNotIn("Traceback", ended.out + ended.err)
+        return ended
+
+    def twistd_in_daemon_mode(self, directory: str, *args: str) -> Ended:
+        """How `twistd` without -n ends, run in a directory; the daemon itself is the test's to end."""
+        command = [*TWISTD[:2], *self.reactor, "echotime", *args]
+        ended = subprocess.run(command, cwd=directory, capture_output=True, text=True, timeout=LIMIT, check=False)
+        return Ended(ended.returncode, ended.stdout, ended.stderr)
+
+    def served(self, child: Twistd) -> Ended:
+        """Stop a daemon that should have nothing to complain of; what it wrote."""
+        ended = child.stop()
+        self.assertEqual(ended.status, -signal.SIGTERM, ended.err)
+        self.assertNotIn("Traceback", ended.out + ended.err)
+        self.assertNotIn("are counted still", ended.out, "connections that are over leave a place")
+        return ended
+
+    def need(self, *programs: str) -> None:
+        """Skip, saying why, where one of the world's programs is missing."""
+        for program in programs:
+            if self.which(program) is None:
+                self.skipTest(f"{program} is not installed")
+
+    @staticmethod
+    def which(program: str) -> str | None:
+        """Its path; system programs are found without being root, too."""
+        return shutil.which(program, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")

@@ -1,0 +1,212 @@
+"""command/: arguments, the textfile, and the catalogues of messages."""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+from pathlib import Path
+from string import Formatter
+
+import pytest
+from babel.messages.catalog import Catalog
+from babel.messages.extract import extract_from_dir
+from babel.messages.mofile import read_mo
+from babel.messages.pofile import read_po
+from twisted.internet.task import Clock
+
+from echotime.cli import arguments
+from echotime.cli.arguments import ServerAddress
+from echotime.cli.describe_option import describe_option, option_json
+from echotime.cli.idle_timer import IdleTimer
+from echotime.cli.output.columns import pad, wrap
+from echotime.cli.output.prometheus import Metric, format_metrics, write_metrics
+from echotime.client.exit_status import ExitStatus
+from echotime.i18n.build import compile_catalogues
+from echotime.sockopt.catalogue.index import CATALOGUE
+from echotime.sockopt.option import Option
+from echotime.sockopt.trial import current_values
+from echotime.wire.escape import TerminalDecoder, display_width
+
+PACKAGE = Path(__file__).parents[2] / "echotime"
+TRANSLATIONS = sorted((PACKAGE / "i18n").glob("*/LC_MESSAGES/echotime.po"))
+
+
+@pytest.mark.parametrize(
+    ("typed", "server"),
+    [
+        ("host", ServerAddress("host", 12345)),
+        ("host:7", ServerAddress("host", 7)),
+        ("127.0.0.1", ServerAddress("127.0.0.1", 12345)),
+        ("::1", ServerAddress("::1", 12345)),
+        ("[::1]", ServerAddress("::1", 12345)),
+        ("[::1]:7", ServerAddress("::1", 7)),
+        ("[fe80::1%lo]:7", ServerAddress("fe80::1%lo", 7)),
+    ],
+)
+def test_server(typed: str, server: ServerAddress) -> None:
+    """Names and addresses of both kinds, with and without a port."""
+    assert arguments.parse_server(typed) == server
+
+
+@pytest.mark.parametrize("typed", ["", "12345", ":7", "host:", "host:x", "host:70000", "[host]:7", "[]", "1:2:3:x"])
+def test_no_server(typed: str) -> None:
+    """Everything else is a fault."""
+    with pytest.raises(ValueError, match=r"\w"):
+        arguments.parse_server(typed)
+
+
+@pytest.mark.parametrize("typed", ["0", "-1", "x", "nan", "inf", ""])
+def test_no_seconds(typed: str) -> None:
+    """A time limit is above 0."""
+    with pytest.raises(ValueError, match="expected"):
+        arguments.positive_seconds(typed)
+
+
+def test_statuses_are_promised() -> None:
+    """Scripts rely on these numbers."""
+    assert {status.name: status.value for status in ExitStatus} == {
+        "OK": 0,
+        "FAILED": 1,
+        "USAGE": 2,
+        "REFUSED": 3,
+        "TIMED_OUT": 4,
+        "RESET": 5,
+        "NAME_NOT_FOUND": 6,
+        "NO_ANSWER": 7,
+    }
+
+
+def test_inactivity() -> None:
+    """Whoever moves in time is not given up."""
+    clock, given_up = Clock(), []
+    watch = IdleTimer(clock, 2)
+    watch.reset()  # before it has begun
+    watch.start(lambda: given_up.append(clock.seconds()))
+    clock.advance(1.5)
+    watch.reset()
+    clock.advance(1.5)
+    assert given_up == []
+    clock.advance(1)
+    assert given_up == [3.5 + 0.5]
+    watch.cancel()
+    IdleTimer(clock, None).start(lambda: given_up.append(0))
+    assert clock.getDelayedCalls() == []
+
+
+def test_textfile(tmp_path: Path) -> None:
+    """The format of Prometheus: a help and a type for each name, labels escaped."""
+    metrics = [Metric("a", "First.", 1, x='q"\\\n'), Metric("b", "Second.", 0.25), Metric("a", "First.", 2)]
+    expected = (
+        '# HELP a First.\n# TYPE a gauge\na{x="q\\"\\\\\\n"} 1\na{} 2\n# HELP b Second.\n# TYPE b gauge\nb{} 0.25\n'
+    )
+    assert format_metrics(metrics) == expected
+    write_metrics(tmp_path / "x.prom", metrics)
+    assert (tmp_path / "x.prom").read_text(encoding="utf-8") == expected
+    with pytest.raises(OSError, match="regular file"):
+        write_metrics(tmp_path, metrics)
+    assert [each.name for each in tmp_path.iterdir()] == ["x.prom"], "no unfinished file is left"
+
+
+@pytest.mark.parametrize("option", CATALOGUE, ids=lambda option: option.name)
+def test_facts(option: Option) -> None:
+    """All about every option can be told, in lines that fit a terminal, and as a record."""
+    values = current_values(option)
+    lines = list(describe_option(option, values))
+    told = " ".join(" ".join(lines).split())
+    for each in (option.name, option.meaning, option.use, option.caveat, *values.values()):
+        assert each in told
+    assert all(display_width(line) <= 80 for line in lines)
+    assert json.loads(json.dumps(option_json(option, values)))["meaning"] == option.meaning
+
+
+def test_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wide characters count twice, a line may end before each, and none begins with punctuation."""
+    monkeypatch.setenv("COLUMNS", "60")
+    assert pad("值", 4) + "|" == "值  |"
+    assert pad("value", 4) == "value ", "one space at least"
+    text = "只向直接相连的网络发送。" * 10
+    lines = list(wrap(text, "  A ", "    "))
+    assert "".join(line.strip() for line in lines) == "A " + text
+    assert all(50 < display_width(line) <= 60 for line in lines[:-1])
+    assert not [line for line in lines if line.strip().startswith("。")]
+    assert list(wrap("one two", "> ")) == ["> one two"]
+    assert list(wrap("", "> ")) == []
+
+
+def test_terminal_text() -> None:
+    """Characters may come in pieces; control characters and what cannot be decoded are escaped."""
+    shown = TerminalDecoder()
+    assert shown.feed("a\n\t你".encode()[:-1]) == "a\n\t"
+    assert shown.feed("你".encode()[-1:]) == "你"
+    assert shown.feed(b"\x1b[2J\r\x00\xff") == r"\x1b[2J\r\x00\xff"
+    assert shown.feed("\u202e\u200b".encode()) == r"\u202e\u200b"
+    assert shown.feed(b"\xe4", final=True) == r"\xe4"
+    assert TerminalDecoder("cp936").feed("你".encode("cp936")) == "你"
+
+
+def read(path: Path) -> Catalog:
+    """A catalogue as it is edited."""
+    with path.open("rb") as source:
+        return read_po(source, abort_invalid=True)
+
+
+@functools.cache
+def messages() -> set[str]:
+    """Every message that the source marks."""
+    found = extract_from_dir(PACKAGE, method_map=[("**.py", "python")], keywords={"_": None, "N_": None})
+    return {message for _, _, message, _, _ in found if isinstance(message, str)}
+
+
+def fields(message: str) -> set[str]:
+    """The places that a message fills in, with how they are formatted."""
+    if "%(" in message or "%s" in message or "%r" in message:
+        return set(re.findall(r"%\(?\w*\)?[sr]", message))
+    return {f"{name}!{conversion}:{form}" for _, name, form, conversion in Formatter().parse(message) if name}
+
+
+def test_there_is_chinese() -> None:
+    """One catalogue at least is there to be tested."""
+    assert [path.parts[-3] for path in TRANSLATIONS] == ["zh_CN"]
+    assert len(messages()) > 100
+
+
+@pytest.mark.parametrize("path", TRANSLATIONS, ids=lambda path: path.parts[-3])
+def test_catalogue_is_complete(path: Path) -> None:
+    """Every message of the source is translated, with the same places to fill in, and nothing else is there."""
+    catalogue = read(path)
+    translated = {entry.id for entry in catalogue if entry.string and not entry.fuzzy}
+    assert messages() - translated == set()
+    for entry in catalogue:
+        if entry.id:
+            assert fields(str(entry.id)) == fields(str(entry.string)), entry.id
+            known = entry.id in messages() or "argparse" in entry.auto_comments
+            assert known, f"{entry.id!r} is said nowhere"
+
+
+@pytest.mark.parametrize("path", TRANSLATIONS, ids=lambda path: path.parts[-3])
+def test_build(path: Path, tmp_path: Path) -> None:
+    """The package build makes a .mo that says the same."""
+    copy = tmp_path / path.relative_to(PACKAGE / "i18n")
+    copy.parent.mkdir(parents=True)
+    copy.write_bytes(path.read_bytes())
+    (made,) = compile_catalogues(tmp_path)
+    with made.open("rb") as binary:
+        said = {entry.id: entry.string for entry in read_mo(binary) if entry.id}
+    assert said == {entry.id: entry.string for entry in read(path) if entry.id}
+
+
+def test_seed_words() -> None:
+    """Where the seed has a wording, it is the seed's."""
+    said = {str(entry.id): str(entry.string) for entry in read(TRANSLATIONS[0])}
+    for message, wording in {
+        "connection from {peer}": "连接来自: {peer}",
+        "input the server ip:": "输入服务器ip:",
+        "input the server address:": "输入服务器地址:",
+        "input the message to send:": "输入要发送的信息:",
+        "Sending is done.": "发送完成。",
+        "waiting for the answer...": "等待回复……",
+    }.items():
+        assert said[message] == wording
+    assert "连接错误!" in said["connection error! refused: nobody listens there"]
+    assert "回复错误" in said["echotime: {server}: bad reply, {size} bytes: {text} (probably {kind})"]

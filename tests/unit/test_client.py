@@ -1,0 +1,249 @@
+"""clients/: the account of pings, statistics, what an answer says. Time is a Clock."""
+
+from __future__ import annotations
+
+import errno
+import struct
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.internet import error
+from twisted.internet.task import Clock
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+
+from echotime.client.exit_status import ClientError, ExitStatus
+from echotime.client.ping import PingSession, Prober, ReplyKind, Summary
+from echotime.client.stats import compute_stats, format_stats, histogram
+from echotime.client.time import decode_response
+from echotime.client.udp_request import UDPResponse
+from echotime.wire import timestamp
+from echotime.wire.identify import ReplyFormat, identify
+from echotime.wire.timestamp import Epoch
+
+NOW = 1_795_343_243.25
+TIMES = st.lists(st.floats(0, 100), min_size=1, max_size=200)
+
+
+class Probes:
+    """A prober and a watcher in one: keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.sent: list[int] = []
+        self.forgotten: list[int] = []
+        self.seen: list[tuple[object, ...]] = []
+        self.closed = 0
+
+    def probe(self, sequence: int) -> None:
+        """Keep it."""
+        self.sent.append(sequence)
+
+    def forget(self, sequence: int) -> None:
+        """Keep it."""
+        self.forgotten.append(sequence)
+
+    def close(self) -> None:
+        """Count it."""
+        self.closed += 1
+
+    def reply_received(self, sequence: int, kind: ReplyKind, seconds: float, detail: str) -> None:
+        """Keep it."""
+        self.seen.append((sequence, kind))
+
+    def probe_failed(self, sequence: int, error: ClientError) -> None:
+        """Keep it."""
+        self.seen.append((sequence, error.status))
+
+    def probe_lost(self, sequence: int) -> None:
+        """Keep it."""
+        self.seen.append((sequence, "lost"))
+
+    def connection_lost(self, error: ClientError | None) -> None:
+        """Keep it."""
+        self.seen.append(("broke", error))
+
+
+class PingTests(SynchronousTestCase):
+    """PingSession."""
+
+    def start(self, count: int | None = 3, deadline: float | None = None) -> None:
+        """A probe a second, two seconds for each answer."""
+        self.clock = Clock()
+        self.probes = Probes()
+        self.session = PingSession(self.clock, self.probes, count=count, interval=1, timeout=2)
+
+        def make(session: PingSession) -> Prober:
+            return self.probes
+
+        self.ended = self.session.start(make, deadline)
+
+    def summary(self) -> Summary:
+        """The result; nothing must be left in the reactor."""
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.assertEqual(self.probes.closed, 1)
+        return self.successResultOf(self.ended)
+
+    def test_all_answered(self) -> None:
+        """With the last answer it is over, at once."""
+        self.start()
+        for sequence in (1, 2, 3):
+            self.session.reply_received(sequence, 0.1, correct=True)
+            if sequence < 3:
+                self.clock.advance(1)
+        found = self.summary()
+        self.assertEqual((found.sent, found.received, found.loss, found.seconds), (3, 3, 0, 2))
+        self.assertEqual(found.times, [0.1] * 3)
+
+    def test_loss(self) -> None:
+        """Without answers it is over when the last one's time is."""
+        self.start()
+        self.clock.pump([1] * 4)
+        found = self.summary()
+        self.assertEqual((found.sent, found.received, found.loss), (3, 0, 100))
+        self.assertEqual(self.probes.seen, [(1, "lost"), (2, "lost"), (3, "lost")])
+
+    def test_kinds(self) -> None:
+        """A second answer is a duplicate, one after its time late, one that is not right wrong."""
+        self.start()
+        self.session.reply_received(1, 0.1, correct=False)
+        self.session.reply_received(1, 0.2, correct=True)
+        self.session.reply_received(1, 0.3, correct=True)
+        self.clock.advance(1)
+        self.clock.advance(2)
+        self.session.reply_received(2, 2.5, correct=True)
+        self.assertEqual(
+            self.probes.seen,
+            [(1, ReplyKind.WRONG), (1, ReplyKind.REPLY), (1, ReplyKind.DUPLICATE), (2, "lost"), (2, ReplyKind.LATE)],
+        )
+        self.session.reply_received(3, 0.1, correct=True)
+        found = self.summary()
+        self.assertEqual((found.received, found.wrong, found.duplicates, found.late), (2, 1, 1, 1))
+
+    def test_errors(self) -> None:
+        """What is refused is lost at once, and counted as an error."""
+        self.start(1)
+        self.session.probe_failed(1, ClientError(ExitStatus.REFUSED))
+        self.session.probe_failed(1, ClientError(ExitStatus.REFUSED))
+        found = self.summary()
+        self.assertEqual((found.errors, found.received), (1, 0))
+
+    def test_broke(self) -> None:
+        """A connection that is over ends it, and is told also between two probes."""
+        self.start()
+        self.session.reply_received(1, 0.1, correct=True)
+        self.session.connection_lost(None)
+        self.assertEqual(self.probes.seen[-1], ("broke", None))
+        self.assertEqual(self.summary().errors, 1)
+
+    def test_deadline(self) -> None:
+        """Without a count the deadline ends it."""
+        self.start(None, 5)
+        self.clock.pump([1] * 5)
+        self.assertEqual(self.summary().sent, 5)
+
+    def test_stop(self) -> None:
+        """As stop does, which may be called twice."""
+        self.start(None)
+        self.session.stop()
+        self.session.stop()
+        self.assertEqual(self.summary().sent, 1)
+
+    def test_forgets(self) -> None:
+        """Old probes are forgotten: their sockets would add up."""
+        self.start(None)
+        for sequence in range(1, 601):
+            self.session.reply_received(sequence, 0.1, correct=True)
+            self.clock.advance(1)
+        self.assertEqual(self.probes.forgotten[:3], [1, 2, 3])
+        self.assertEqual(len(self.probes.forgotten), 600 - 512)
+
+
+@given(TIMES)
+def test_figures(times: list[float]) -> None:
+    """The figures stand in the order that they must."""
+    found = compute_stats(times)
+    assert found.min <= found.p50 <= found.p99 <= found.max
+    assert found.min - 1e-9 <= found.avg <= found.max + 1e-9
+    assert found.mdev >= 0
+
+
+def test_figures_of_known_times() -> None:
+    """Milliseconds, nearest rank, and ping's mdev."""
+    assert (
+        format_stats([0.001, 0.002, 0.003, 0.004])
+        == "min/avg/max/mdev/p50/p99 = 1.000/2.500/4.000/1.118/2.000/4.000 ms"
+    )
+
+
+@given(TIMES)
+def test_histogram(times: list[float]) -> None:
+    """Every time is in one bar, the longest bar is full, and there are not too many."""
+    bars = histogram(times)
+    counts = [int(bar.rpartition(" ")[2]) for bar in bars]
+    assert sum(counts) == len(times)
+    assert len(bars) <= 14
+    assert any("#" * 50 in bar for bar in bars)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "answer_seconds", "offset"),
+    [(NOW, int(NOW), 0.25), (NOW, int(NOW) + 100, 100.25), (2**32 + 5.25, 5, 0.25), (2**32 - 3.75, 1, 5.25)],
+)
+def test_reading(seconds: float, answer_seconds: int, offset: float) -> None:
+    """The offset is that of the middle of the second, at the middle of the round trip; the wrap is undone."""
+    found = decode_response(UDPResponse(struct.pack("!I", answer_seconds), 0.0, seconds), Epoch.UNIX)
+    assert found.offset == pytest.approx(offset)
+    assert found.uncertainty == 0.5
+    assert found.wrapped == (seconds > 2**32 or answer_seconds == 1)
+
+
+@given(st.floats(0, 2**33), st.integers(-(2**31) + 1, 2**31 - 1))
+def test_unwrapped(near: float, distance: int) -> None:
+    """Four bytes stand for the time that is nearest, up to 68 years away."""
+    true = int(near) + distance
+    assert abs(timestamp.nearest_era(true % 2**32, near) - true) in {0, 2**32}
+    if abs(true - near) < 2**31 - 1:
+        assert timestamp.nearest_era(true % 2**32, near) == true
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (struct.pack("!q", int(NOW)), ReplyFormat.UNIX_64),
+        (struct.pack("!q", int(NOW) + 2_208_988_800), ReplyFormat.RFC868_64),
+        (struct.pack("!I", int(NOW) + 2_208_988_800) + bytes(4), ReplyFormat.RFC868_64),
+        (struct.pack("!I", int(NOW) + 2_208_988_800), ReplyFormat.RFC868_32),
+        (struct.pack("!I", int(NOW)), ReplyFormat.UNKNOWN),
+        (b"\x1c" + bytes(47), ReplyFormat.NTP),
+        (bytes(48), ReplyFormat.UNKNOWN),
+        (b"Sun Nov 22\r\n", ReplyFormat.TEXT),
+        (b"", ReplyFormat.UNKNOWN),
+    ],
+)
+def test_recognised(answer: bytes, kind: ReplyFormat) -> None:
+    """Answers of other services are recognised by their form and the time of day."""
+    assert identify(answer, NOW) is kind
+
+
+@given(st.binary(max_size=60))
+def test_recognises_anything(answer: bytes) -> None:
+    """No answer is an error."""
+    assert identify(answer, NOW) in ReplyFormat
+
+
+@pytest.mark.parametrize(
+    ("reason", "status"),
+    [
+        (error.ConnectionRefusedError(), ExitStatus.REFUSED),
+        (error.TimeoutError(), ExitStatus.TIMED_OUT),
+        (error.ConnectionLost(), ExitStatus.RESET),
+        (error.NoRouteError(errno.EHOSTUNREACH, "x"), ExitStatus.FAILED),
+        (error.ConnectError(errno.ECONNREFUSED, "x"), ExitStatus.REFUSED),
+        (ClientError(ExitStatus.NO_ANSWER), ExitStatus.NO_ANSWER),
+        (ValueError("x"), ExitStatus.FAILED),
+    ],
+)
+def test_statuses(reason: Exception, status: ExitStatus) -> None:
+    """What Twisted says becomes the promised status."""
+    assert ClientError.from_failure(Failure(reason)).status is status

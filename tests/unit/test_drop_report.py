@@ -1,0 +1,57 @@
+"""daemon/drop_report.py: one line a reason each ten seconds."""
+
+from __future__ import annotations
+
+from twisted.internet.task import Clock
+from twisted.logger import ILogObserver, formatEvent, globalLogPublisher
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import provider
+
+from echotime.counters import ServiceCounters
+from echotime.daemon.drop_report import DropReporter
+
+
+class IncidentsTests(SynchronousTestCase):
+    """On a clock of the test's own."""
+
+    def setUp(self) -> None:
+        """Nothing happened yet."""
+        self.clock = Clock()
+        self.counts: dict[str, int] = {}
+        self.lines: list[str] = []
+        note = provider(ILogObserver)(lambda event: self.lines.append(formatEvent(event)))
+        globalLogPublisher.addObserver(note)
+        self.addCleanup(globalLogPublisher.removeObserver, note)
+        self.service = DropReporter(lambda: self.counts, self.clock)
+        self.service.startService()
+
+    def tearDown(self) -> None:
+        """Nothing is left behind."""
+        self.service.stopService()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_soon_and_then_seldom(self) -> None:
+        """The first is told within a second, what follows after ten; nothing where nothing follows."""
+        for number in range(1, 25):
+            self.counts["too many"] = number
+            self.clock.advance(1)
+        self.counts["rare"] = 7
+        self.clock.pump([1] * 100)
+        self.assertEqual(
+            self.lines,
+            [
+                "too many: 1 new, 1 total",
+                "too many: 10 new, 11 total",
+                "too many: 10 new, 21 total",
+                "rare: 7 new, 7 total",
+                "too many: 3 new, 24 total",
+            ],
+        )
+
+    def test_reasons(self) -> None:
+        """Those that are not zero, in words."""
+        self.assertEqual(ServiceCounters().refusals(), {})
+        self.assertEqual(
+            ServiceCounters(refused_connection_limit=3, loop_dropped=4, messages=9).refusals(),
+            {"connections refused (connection limit)": 3, "datagrams refused (loop)": 4},
+        )

@@ -1,0 +1,226 @@
+"""daemon/log_output.py: lines are whole, and what is missing is told."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import resource
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from twisted.internet.task import Clock
+
+from echotime.daemon import log_output
+from echotime.daemon.log_output import DroppingStream, choose_logger
+
+_PAGE = 4096
+_LINE = "x" * 99 + "\n"
+_IN_A_PAGE = _PAGE // len(_LINE)
+_LOST = re.compile(rb"^\S+ \[echotime.daemon.log_output#warn\] log lines lost: (\d+)\n", re.MULTILINE)
+
+
+class Written(NamedTuple):
+    """A stream, and who can read what was written."""
+
+    stream: DroppingStream
+    clock: Clock
+    reader: int
+
+    def read(self, size: int = _PAGE) -> bytes:
+        """What is there."""
+        try:
+            return os.read(self.reader, size)
+        except BlockingIOError:
+            return b""
+
+    def fill(self, lines: int) -> None:
+        """So many lines."""
+        for _ in range(lines):
+            self.stream.write(_LINE)
+
+
+def close(stream: DroppingStream) -> None:
+    """Close what it opened for itself."""
+    stream._writer.close()
+
+
+@pytest.fixture(params=["opened anew", "polled"])
+def pipe(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Written]:
+    """A pipe with room for a page, where it may be opened anew and where it may not."""
+
+    def refused(*args: object) -> int:
+        raise PermissionError(13, "Permission denied")
+
+    reader, writer = os.pipe()
+    os.set_blocking(reader, False)
+    fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, _PAGE)
+    with os.fdopen(writer, "w", encoding="ascii") as given:
+        clock = Clock()
+        with monkeypatch.context() as patch:
+            if request.param == "polled":
+                patch.setattr(log_output.os, "open", refused)  # type: ignore[attr-defined]
+            stream = DroppingStream(given, clock)
+        yield Written(stream, clock, reader)
+        os.close(reader)
+        close(stream)
+
+
+def test_what_is_missing_is_told_in_time(pipe: Written) -> None:
+    """Lines without room are counted, and told within a second from when there is room; once, and then no more."""
+    pipe.fill(100)
+    shown = pipe.read().count(b"\n")
+    assert 0 < shown <= _IN_A_PAGE
+    pipe.clock.advance(1)
+    found = _LOST.fullmatch(pipe.read())
+    assert found is not None
+    assert int(found[1]) + shown >= 100 - 1, "at most the line that was begun is neither"
+    assert pipe.clock.getDelayedCalls() == []
+
+
+def test_what_is_missing_is_told_before_the_next_line(pipe: Written) -> None:
+    """A line that comes first has it in front."""
+    pipe.fill(100)
+    everything = pipe.read()
+    pipe.stream.write("next\n")
+    everything += pipe.read()
+    assert everything.endswith(b"\nnext\n")
+    found = _LOST.search(everything)
+    assert found is not None
+    assert everything.count(_LINE.encode()) + int(found[1]) == 100
+    pipe.clock.advance(1)
+    assert pipe.clock.getDelayedCalls() == []
+
+
+def test_lines_are_whole(pipe: Written) -> None:
+    """A line that was begun is completed, whatever is lost behind it; one that is longer than all the room, too."""
+    long = "y" * 3 * _PAGE + "\n"
+    pipe.stream.write(long)
+    pipe.stream.write("lost\n")
+    everything = b""
+    for _ in range(9):
+        everything += pipe.read()
+        pipe.clock.advance(1)
+    assert everything.startswith(long.encode())
+    assert _LOST.fullmatch(everything, len(long))
+
+
+def test_no_reader(pipe: Written) -> None:
+    """A pipe that nobody can read any more is looked at once a second, and raises nothing."""
+    other = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(other, pipe.reader)
+    os.close(other)
+    pipe.fill(3)
+    for _ in range(3):
+        assert len(pipe.clock.getDelayedCalls()) == 1
+        pipe.clock.advance(1)
+
+
+def test_file(tmp_path: Path) -> None:
+    """A file goes on at its end when there is room again; a line that was torn is completed."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    path = tmp_path / "log"
+    clock = Clock()
+    with path.open("w", encoding="ascii") as file:
+        stream = DroppingStream(file, clock)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (150, before[1]))
+        try:
+            for _ in range(5):
+                stream.write(_LINE)
+            clock.advance(5)
+            assert path.stat().st_size == 150
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        clock.advance(1)
+    written = path.read_bytes()
+    assert written.startswith(2 * _LINE.encode())
+    found = _LOST.fullmatch(written, 2 * len(_LINE))
+    assert found is not None
+    assert found[1] == b"3"
+    assert clock.getDelayedCalls() == []
+
+
+def test_socket() -> None:
+    """A socket is not waited for, and stays as it was for others."""
+    here, there = socket.socketpair()
+    clock = Clock()
+    with here, os.fdopen(there.detach(), "w", encoding="ascii") as given:
+        stream = DroppingStream(given, clock)
+        for _ in range(20_000):
+            stream.write(_LINE)
+        assert os.get_blocking(given.fileno())
+        here.settimeout(0)
+        read: list[bytes] = []
+        for _ in range(20_000):
+            try:
+                read.append(here.recv(_PAGE))
+            except BlockingIOError:
+                break
+        clock.advance(1)
+        found = _LOST.search(here.recv(_PAGE))
+        assert found is not None
+        assert b"".join(read).count(b"\n") + int(found[1]) in {20_000, 19_999}
+        close(stream)
+
+
+def test_full() -> None:
+    """Where there is never any room nothing is raised, and nothing kept."""
+    with Path("/dev/full").open("w", encoding="ascii") as full:
+        stream = DroppingStream(full, Clock())
+        for _ in range(3):
+            assert stream.write(_LINE) == len(_LINE)
+        stream.flush()
+        assert stream._partial == b""
+
+
+_OURS = "echotime.daemon.log_output.log_observer"
+
+
+@pytest.mark.parametrize(
+    ("twistd", "in_front", "journal"),
+    [
+        ({"nodaemon": True}, _OURS, _OURS),
+        ({"nodaemon": True, "logfile": "-"}, _OURS, _OURS),
+        ({"nodaemon": False}, None, _OURS),
+        ({"nodaemon": True, "logfile": "twistd.log"}, None, None),
+        ({"nodaemon": True, "syslog": True}, None, None),
+        ({"nodaemon": True, "logger": "a.logger"}, "a.logger", "a.logger"),
+    ],
+)
+def test_choice(
+    twistd: dict[str, Any], in_front: str | None, journal: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Check which logger twistd is given, and that standard output of `twistd -n` never blocks, whatever the logger."""
+    with Path(os.devnull).open("w", encoding="ascii") as given:
+        for here, logger in ((False, in_front), (True, journal)):
+            with monkeypatch.context() as patch:
+                patch.setattr(log_output, "is_journal", lambda *descriptor, here=here: here)
+                patch.setattr(sys, "stdout", given)
+                options = dict(twistd)
+                choose_logger(options, Clock())
+                assert options.get("logger") == logger
+                assert (
+                    isinstance(sys.stdout, DroppingStream) is (sys.stdout is not given) is twistd.get("nodaemon", False)
+                )
+
+
+def test_what_cannot_be_encoded(tmp_path: Path) -> None:
+    """It is written as an escape."""
+    with (tmp_path / "log").open("w", encoding="ascii") as file:
+        DroppingStream(file, Clock()).write("\u20ac\n")
+    assert (tmp_path / "log").read_text(encoding="ascii") == "\\u20ac\n"
+
+
+def test_closed() -> None:
+    """Check that a standard output that was closed loses nothing that is told, and is no terminal."""
+    clock = Clock()
+    stream: Any = DroppingStream(None, clock)
+    assert stream.write(_LINE) == len(_LINE)
+    assert clock.getDelayedCalls() == []
+    assert not stream.isatty()
+    assert os.path.samestat(os.fstat(stream.fileno()), Path(os.devnull).stat())
+    stream._stream.close()

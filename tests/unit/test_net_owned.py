@@ -1,0 +1,135 @@
+"""net/owned.py: who is told when a port ends, and when nobody is."""
+
+from __future__ import annotations
+
+import socket
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from twisted.logger import LogEvent
+from twisted.python.failure import Failure
+
+from echotime.config.settings import ListenAddress
+from echotime.daemon.listener_service import ListenerService
+from echotime.net.owned import SocketShutDown
+from echotime.net.tcp import EchoPort
+from tests.support.loopback import SERVED
+from tests.support.recording_protocol import Notes
+from tests.support.stepping_reactor import SteppingEPollReactor, reset
+
+
+class Owner:
+    """A listening port of one kind, in a reactor of its own, and why its owner was told that it is lost."""
+
+    def __init__(self, kind: str, reactor: SteppingEPollReactor) -> None:
+        self.reactor = reactor
+        if kind == "tcp":
+            self.port: Any = EchoPort(0, Notes(), interface="127.0.0.1", reactor=reactor)
+        else:
+            self.port = SERVED[kind].on(reactor=reactor)
+        self.told: list[Failure] = []
+        self.port.on_lost = self.told.append
+        self.port.startListening()
+
+    def shut(self, how: int) -> None:
+        """What another process may do with a descriptor that it has inherited."""
+        with socket.socket(fileno=self.port.socket.dup().detach()) as other, suppress(OSError):
+            other.shutdown(how)
+
+    def visit(self) -> None:
+        """Give it something to read."""
+        with socket.socket(socket.AF_INET, self.port.socketType) as sock:
+            sock.connect(("127.0.0.1", self.port.getHost().port))
+            if self.port.socketType == socket.SOCK_DGRAM:
+                sock.send(b"x")
+            self.reactor.step(5)
+            reset(sock)
+        self.reactor.step(5)
+
+
+@pytest.fixture(params=["tcp", *SERVED])
+def owner(request: pytest.FixtureRequest, stepped: SteppingEPollReactor) -> Owner:
+    """One, for each kind of port on each of the reactors."""
+    return Owner(request.param, stepped)
+
+
+def test_stopped(owner: Owner) -> None:
+    """A port that is asked to stop is not lost."""
+    stopping = owner.port.stopListening()
+    owner.reactor.step(2)
+    assert stopping.called
+    assert not owner.port.connected
+    assert owner.told == []
+
+
+def test_lost_after_a_stop(owner: Owner) -> None:
+    """A port that was stopped and started again can be lost as any other."""
+    owner.port.stopListening()
+    owner.reactor.step(2)
+    owner.port.startListening()
+    owner.shut(socket.SHUT_RDWR)
+    owner.reactor.step(5)
+    assert [each.type for each in owner.told] == [SocketShutDown]
+
+
+@pytest.mark.parametrize("how", [socket.SHUT_RD, socket.SHUT_RDWR])
+def test_shut_down(owner: Owner, how: int) -> None:
+    """A socket that is shut down ends its port; the owner is told, once, when all is closed."""
+    owner.shut(how)
+    owner.reactor.until(lambda: owner.told)
+    owner.reactor.step(5)
+    assert [each.type for each in owner.told] == [SocketShutDown]
+    assert not owner.port.connected
+    assert owner.reactor.getReaders() == [owner.reactor.waker]
+
+
+def test_shut_down_for_sending(owner: Owner) -> None:
+    """A UDP port that cannot answer any more is lost; a listener does not send."""
+    owner.shut(socket.SHUT_WR)
+    owner.visit()
+    assert [each.type for each in owner.told] == (
+        [SocketShutDown] if owner.port.socketType == socket.SOCK_DGRAM else []
+    )
+
+
+def test_any_error(owner: Owner, clean_reactor: list[LogEvent]) -> None:
+    """An exception that leaves doRead, of whatever kind, ends the port, and the owner is told which."""
+
+    def fail() -> None:
+        raise MemoryError
+
+    owner.port.doRead = fail
+    owner.visit()
+    assert [each.type for each in owner.told] == [MemoryError]
+    assert not owner.port.connected
+    assert [event["failure"].type for event in clean_reactor] == [MemoryError], "Twisted logs it"
+    clean_reactor.clear()
+
+
+def test_nobody_to_tell(owner: Owner) -> None:
+    """A port without an owner just ends."""
+    owner.port.on_lost = None
+    owner.shut(socket.SHUT_RDWR)
+    owner.reactor.until(lambda: not owner.port.connected)
+
+
+@pytest.mark.parametrize(
+    ("why", "told"),
+    [
+        (SocketShutDown(), "another process shut the socket down"),
+        (MemoryError(), "MemoryError"),
+        (OSError(5, "I/O error"), "OSError: [Errno 5] I/O error"),
+    ],
+    ids=["shut down", "memory", "unknown"],
+)
+def test_listener(owner: Owner, why: Exception, told: str) -> None:
+    """The service that holds a port says which it was, and why."""
+    owner.port.stopListening()
+    owner.reactor.step(2)
+    reasons: list[str] = []
+    listener = ListenerService("tcp", ListenAddress("127.0.0.1", 0), owner.port, reasons.append)
+    listener.startService()
+    name = listener.label
+    owner.port.connectionLost(Failure(why))
+    assert reasons == [f"{name} is lost: {told}"]

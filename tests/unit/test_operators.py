@@ -1,0 +1,224 @@
+"""desk/: a script as the operator, one who does not read, words, and the line that is typed."""
+
+from __future__ import annotations
+
+import pytest
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from echotime.control.server import ControlFactory, ControlProtocol
+from echotime.control.subscriber import EventSubscriber
+from echotime.operators.encode import InvalidReply, encode_reply
+from echotime.operators.line_editor import LineEditor
+from echotime.operators.reply_queue import PendingMessage, ReplyQueue
+from echotime.operators.stdin_operator import StdinOperator
+from echotime.services.traffic import TrafficLog
+from tests.support.peer_address import peer
+
+
+class PipeTests(SynchronousTestCase):
+    """StdinOperator, fed by hand."""
+
+    def setUp(self) -> None:
+        """A script at the desk."""
+        self.desk = ReplyQueue(Clock(), b"no")
+        self.pipe = StdinOperator(self.desk, 0, None)
+        self.reading: list[str] = []
+        self.pipe._input.startReading = lambda: self.reading.append("start")  # type: ignore[method-assign]
+        self.pipe._input.stopReading = lambda: self.reading.append("stop")  # type: ignore[method-assign]
+        self.pipe.start()
+
+    def ask(self, port: int) -> Deferred[bytes]:
+        """A question."""
+        word = self.desk.reply_to(b"hello", peer(port))
+        assert isinstance(word, Deferred)
+        return word
+
+    def test_lines(self) -> None:
+        """A line a word, in the order of the questions, the bytes as they are; lines may come before questions."""
+        words = [self.ask(port) for port in (1, 2)]
+        self.pipe._received(b"o")
+        self.assertNoResult(words[0])
+        self.pipe._received(b"ne\n\ntab\tand \xff\nla")
+        self.assertEqual([self.successResultOf(each) for each in words], [b"one", b""])
+        self.assertEqual(self.successResultOf(self.ask(3)), b"tab\tand \xff")
+
+    def test_reads_on_demand(self) -> None:
+        """It is read only while a question waits."""
+        self.assertEqual(self.reading, [])
+        self.ask(1)
+        self.assertEqual(self.reading, ["start"])
+        self.pipe._received(b"x\n")
+        self.assertEqual(self.reading, ["start", "stop"])
+
+    def test_end(self) -> None:
+        """Its end gives the last words, and then the operator leaves; the rest gets the fallback."""
+        words = [self.ask(port) for port in (1, 2, 3)]
+        self.pipe._received(b"one\ntwo")
+        self.pipe._on_eof()
+        self.assertEqual([self.successResultOf(each) for each in words], [b"one", b"two", b"no"])
+        self.assertEqual(self.desk.operator_count, 0)
+
+    def test_end_before_a_question(self) -> None:
+        """Words that are left at its end are given yet."""
+        word = self.ask(1)
+        self.pipe._received(b"one\ntwo\n")
+        self.pipe._on_eof()
+        self.successResultOf(word)
+        self.assertEqual(self.successResultOf(self.ask(2)), b"two")
+        self.assertEqual(self.successResultOf(self.ask(3)), b"no")
+
+    def test_endless_line(self) -> None:
+        """A line without an end is bounded."""
+        words = [self.ask(port) for port in (1, 2)]
+        for _ in range(3):
+            self.pipe._received(b"x" * 60000)
+        self.assertEqual(len(self.successResultOf(words[0])), 120000)
+
+
+class Unread:
+    """A transport whose other end has not read so many bytes."""
+
+    _tempDataLen = 0  # noqa: N815 - Twisted's name
+
+    def __init__(self, size: int) -> None:
+        self.dataBuffer = bytes(size)
+        self.written = b""
+        self.aborted = False
+
+    def write(self, data: bytes) -> None:
+        """Note it."""
+        self.written += data
+
+    def abortConnection(self) -> None:
+        """Note it."""
+        self.aborted = True
+
+
+@pytest.mark.parametrize(("size", "dropped"), [(0, False), (2**20, False), (3 * 2**20, True)])
+def test_watcher_that_does_not_read(size: int, dropped: bool) -> None:
+    """A question is pushed to a watcher that has some to read yet, cut; one that lets them pile up is dropped."""
+    protocol = ControlProtocol()
+    desk = ReplyQueue(Clock())
+    protocol.factory = ControlFactory(desk, None, TrafficLog(Clock()), Clock(), lambda uid, gid: True)
+    protocol.transport = Unread(size)
+    protocol._name = "somebody"
+    protocol.boxSender = protocol
+    EventSubscriber(protocol, Clock(), 2 * 2**20).on_question(PendingMessage(1, "192.0.2.1:1", b"x" * 4096, 0.0))
+    assert protocol.transport.aborted == dropped
+    assert (b"x" * 500 in protocol.transport.written) != dropped
+    assert b"x" * 501 not in protocol.transport.written
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding", "raw", "word"),
+    [
+        ("ok", "utf-8", False, b"ok"),
+        ("", "utf-8", False, b""),
+        ("\u3000\u200d", "utf-8", False, b"\xe3\x80\x80\xe2\x80\x8d"),
+        (" 你 ", "cp936", False, b" \xc4\xe3 "),
+        (r"a\n", "utf-8", False, rb"a\n"),
+        (r"a\n\x00你", "cp936", True, b"a\n\x00\xc4\xe3"),
+    ],
+)
+def test_word(text: str, encoding: str, raw: bool, word: bytes) -> None:
+    """As typed, in the encoding; escapes only when raw."""
+    assert encode_reply(text, encoding, raw=raw) == word
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding", "raw", "why"),
+    [
+        ("a\tb", "utf-8", False, "control characters"),
+        ("\x1b[2J", "utf-8", True, "control characters"),
+        ("你", "latin-1", False, "'\\\\u4f60' cannot be written in latin-1"),
+        (r"\q", "utf-8", True, "no escape"),
+        ("\udc80", "utf-8", False, "cannot be written in utf-8"),
+    ],
+)
+def test_no_word(text: str, encoding: str, raw: bool, why: str) -> None:
+    """What is no word says why."""
+    with pytest.raises(InvalidReply, match=why):
+        encode_reply(text, encoding, raw=raw)
+
+
+class EditorTests(SynchronousTestCase):
+    """LineEditor, on a terminal of 20 columns."""
+
+    def setUp(self) -> None:
+        """Nothing typed yet."""
+        self.screen: list[str] = []
+        self.lines: list[str] = []
+        self.ends = 0
+        self.editor = LineEditor(self.screen.append, lambda: 20, self.lines.append, self.end)
+
+    def end(self) -> None:
+        """Ctrl-D."""
+        self.ends += 1
+
+    def written(self) -> str:
+        """What was written since the last time."""
+        text = "".join(self.screen)
+        self.screen.clear()
+        return text
+
+    def test_line(self) -> None:
+        """What is typed is shown behind the prompt, and entered as a line."""
+        self.editor.set_prompt("word:")
+        self.editor.feed(b"ok\n")
+        self.assertEqual(self.lines, ["ok"])
+        self.assertTrue(self.written().endswith("word:ok\n"))
+
+    def test_aside(self) -> None:
+        """Other lines go before the one that is typed, which is drawn anew."""
+        self.editor.set_prompt("word:")
+        self.editor.feed(b"o")
+        self.written()
+        self.editor.print_above("a log line\n")
+        self.assertEqual(self.written(), "\r\x1b[Ja log line\nword:o")
+        self.editor.feed(b"k\n")
+        self.assertEqual(self.lines, ["ok"])
+
+    def test_aside_of_a_long_line(self) -> None:
+        """A line that fills several rows is erased from its first row on."""
+        self.editor.set_prompt("word:")
+        self.editor.feed("你".encode() * 20)
+        self.written()
+        self.editor.print_above("x\n")
+        self.assertTrue(self.written().startswith("\r\x1b[2A\x1b[Jx\n"))
+
+    def test_without_a_prompt(self) -> None:
+        """Nothing is drawn, but what is typed ahead is kept for the next prompt."""
+        self.editor.feed(b"o")
+        self.editor.print_above("log\n")
+        self.assertEqual(self.written(), "log\n")
+        self.editor.set_prompt("word:")
+        self.assertEqual(self.written(), "word:o")
+
+    def test_keys(self) -> None:
+        """Backspace, Ctrl-U, Ctrl-W; arrows and other keys do nothing; characters in pieces are whole."""
+        for typed, line in (
+            (b"abc\x7f\x08\n", "a"),
+            (b"abc\x15d\n", "d"),
+            (b"one two  \x17x\n", "one x"),
+            (b"a\x1b[D\x1b[1;5C\x1bOP\x01b\n", "ab"),
+            ("你".encode(), ""),
+        ):
+            for byte in range(len(typed)) if line == "" else [0]:
+                self.editor.feed(typed[byte : byte + 1] if line == "" else typed)
+            self.assertEqual(self.lines[-1:], [line] if line else self.lines[-1:])
+        self.editor.feed(b"\r")
+        self.assertEqual(self.lines[-1], "你")
+
+    def test_end(self) -> None:
+        """Ctrl-D ends on an empty line only."""
+        self.editor.feed(b"a\x04")
+        self.assertEqual(self.ends, 0)
+        self.editor.feed(b"\x7f\x04")
+        self.assertEqual(self.ends, 1)
+
+    def test_bounded(self) -> None:
+        """A line has an end."""
+        self.editor.feed(b"x" * 10000 + b"\n")
+        self.assertEqual(len(self.lines[0]), 4096)

@@ -1,0 +1,295 @@
+"""The rest of servers/: time, line_limit, traffic, drain."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from twisted.internet.task import Clock
+from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import provider
+
+from echotime.counters import ServiceCounters
+from echotime.limits.log_rate import LogRateLimiter
+from echotime.services.drain import QUIET_INTERVAL, Drain
+from echotime.services.replies import NoReply
+from echotime.services.tcp_echo import EchoFactory, EchoProtocol
+from echotime.services.traffic import MAX_CONNECTION_LINES, TrafficLog
+from echotime.services.udp_time import TimeProtocol
+from echotime.wire.timestamp import Epoch
+
+
+class Sent:
+    """A UDP transport that keeps what is written."""
+
+    def __init__(self) -> None:
+        self.datagrams: list[tuple[bytes, Any]] = []
+
+    def write(self, datagram: bytes, addr: Any) -> None:
+        """Keep it."""
+        self.datagrams.append((datagram, addr))
+
+
+class TimeTests(SynchronousTestCase):
+    """TimeProtocol."""
+
+    def answers(self, epoch: Epoch, *times: float) -> list[tuple[bytes, Any]]:
+        """What is sent at these times of the clock."""
+        clock = iter(times)
+        counters = ServiceCounters()
+        protocol = TimeProtocol(lambda: next(clock), counters, epoch)
+        sent = Sent()
+        protocol.transport = sent  # type: ignore[assignment]
+        for size in range(len(times)):
+            protocol.datagramReceived(bytes(size), ("192.0.2.1", size))
+        self.assertEqual(counters.datagrams, len(times))
+        return sent.datagrams
+
+    def test_clock(self) -> None:
+        """Each datagram is answered to its sender with the time of that moment, around the ends of its range."""
+        self.assertEqual(
+            self.answers(Epoch.UNIX, 2**31 - 1, 2**31, 2**32 - 1, 2**32),
+            [
+                (b"\x7f\xff\xff\xff", ("192.0.2.1", 0)),
+                (b"\x80\x00\x00\x00", ("192.0.2.1", 1)),
+                (b"\xff\xff\xff\xff", ("192.0.2.1", 2)),
+                (b"\x00\x00\x00\x00", ("192.0.2.1", 3)),
+            ],
+        )
+
+    def test_epoch(self) -> None:
+        """--epoch 1900 counts from there."""
+        self.assertEqual(self.answers(Epoch.RFC868, 0)[0][0], b"\x83\xaa\x7e\x80")
+
+
+class LogRateLimiterTests(SynchronousTestCase):
+    """LogRateLimiter."""
+
+    def setUp(self) -> None:
+        """Two lines a second."""
+        self.clock = Clock()
+        self.reports: list[int] = []
+        self.limit = LogRateLimiter(2, self.clock, self.reports.append)
+
+    def allowed(self, lines: int) -> int:
+        """How many of so many lines are allowed now."""
+        return sum(self.limit.allows() for _ in range(lines))
+
+    def test_within(self) -> None:
+        """Lines within the limit pass, and nothing is reported or left in the reactor."""
+        self.assertEqual(self.allowed(2), 2)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_beyond(self) -> None:
+        """Beyond it lines are left out, which is reported once, with their number, though no further line comes."""
+        self.assertEqual(self.allowed(10), 2)
+        self.clock.advance(1)
+        self.assertEqual(self.reports, [8])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_next_second(self) -> None:
+        """The next second has its own lines."""
+        self.allowed(10)
+        self.clock.advance(1)
+        self.assertEqual(self.allowed(10), 2)
+        self.clock.advance(1)
+        self.assertEqual(self.reports, [8, 8])
+
+    def test_flush(self) -> None:
+        """At the end what was left out so far is reported, and only once."""
+        self.allowed(3)
+        self.limit.flush()
+        self.clock.advance(1)
+        self.assertEqual(self.reports, [1, 0])
+
+
+@dataclass
+class Said:
+    """As much of an EchoProtocol as Traffic sees."""
+
+    messages: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    peer: str = "peer:1"
+
+
+class TrafficTests(SynchronousTestCase):
+    """Traffic."""
+
+    def setUp(self) -> None:
+        """Note what is logged."""
+        self.clock = Clock()
+        self.lines: list[str] = []
+
+        @provider(ILogObserver)
+        def observe(event: LogEvent) -> None:
+            if event.get("log_namespace", "").startswith("echotime"):
+                self.lines.append(formatEvent(event))
+
+        globalLogPublisher.addObserver(observe)
+        self.addCleanup(globalLogPublisher.removeObserver, observe)
+
+    def test_lines(self) -> None:
+        """The lines of a session."""
+        traffic = TrafficLog(self.clock)
+        talker = Said(1, 8, 19)
+        traffic.connection_opened(talker)
+        traffic.message_received(talker, b"{hello}\n")
+        traffic.connection_closed(talker, "client")
+        self.assertEqual(
+            self.lines,
+            [
+                "connection from peer:1",
+                r"peer:1: {hello}\n",
+                "connection from peer:1 ended by client, 8 bytes in, 19 bytes out",
+            ],
+        )
+        self.assertEqual(traffic.counters, ServiceCounters(connections=1, messages=1, bytes_in=8, bytes_out=19))
+
+    def test_silent(self) -> None:
+        """A connection without a message is counted and not logged."""
+        traffic = TrafficLog(self.clock)
+        traffic.connection_closed(Said(), "client")
+        self.assertEqual(self.lines, [])
+        self.assertEqual(traffic.counters, ServiceCounters(connections=1, empty_connections=1))
+
+    def test_left_out(self) -> None:
+        """Both kinds of lines have their own limit and their own report."""
+        traffic = TrafficLog(self.clock, 3)
+        for _ in range(MAX_CONNECTION_LINES + 5):
+            traffic.connection_opened(Said())
+            traffic.message_received(Said(), b"m")
+        self.assertEqual(len(self.lines), MAX_CONNECTION_LINES + 3)
+        traffic.flush()
+        self.assertEqual(
+            self.lines[-2:],
+            [
+                f"message lines left out in the last second: {MAX_CONNECTION_LINES + 2}",
+                "connection lines left out in the last second: 5",
+            ],
+        )
+
+
+class FakeConnection:
+    """As much of an EchoProtocol as Drain sees; its end comes when the test says so."""
+
+    def __init__(self, factory: EchoFactory) -> None:
+        self.factory = factory
+        self.messages = 0
+        self.has_pending_output = False
+        self.closing = False
+        self.done: list[str] = []
+        factory.connections.add(self)  # type: ignore[arg-type]
+
+    def close(self, reason: str) -> None:
+        """An orderly end."""
+        self.done.append(f"closed by {reason}")
+        self.end()
+
+    def reset(self, reason: str) -> None:
+        """A reset."""
+        self.done.append(reason)
+        self.end()
+
+    def end(self) -> None:
+        """The connection is over."""
+        self.factory.connections.discard(self)
+        self.factory.notify_if_empty()
+
+
+class DrainTests(SynchronousTestCase):
+    """Drain."""
+
+    def setUp(self) -> None:
+        """Five seconds for the connections of a factory."""
+        self.clock = Clock()
+        self.factory = EchoFactory(NoReply(), TrafficLog(self.clock))
+        self.drain = Drain(self.factory, self.clock, 5)
+
+    def ticks(self, number: int) -> None:
+        """Let so many ticks pass."""
+        self.clock.pump([QUIET_INTERVAL] * number)
+
+    def test_nothing_open(self) -> None:
+        """Without connections it is over at once, leaving nothing in the reactor."""
+        self.successResultOf(self.drain.start())
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_idle(self) -> None:
+        """A quiet connection that is owed nothing is closed after a tick."""
+        connection = FakeConnection(self.factory)
+        ended = self.drain.start()
+        self.assertEqual(connection.done, [])
+        self.ticks(1)
+        self.assertEqual(connection.done, ["closed by server"])
+        self.successResultOf(ended)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_busy(self) -> None:
+        """A connection whose messages go on is served until it is quiet."""
+        connection = FakeConnection(self.factory)
+        ended = self.drain.start()
+        for _ in range(10):
+            connection.messages += 1
+            self.ticks(1)
+        self.assertNoResult(ended)
+        self.ticks(1)
+        self.assertEqual(connection.done, ["closed by server"])
+
+    def test_owed(self) -> None:
+        """A connection that is owed something is waited for, and then closed."""
+        connection = FakeConnection(self.factory)
+        connection.has_pending_output = True
+        ended = self.drain.start()
+        self.ticks(15)
+        self.assertNoResult(ended)
+        connection.has_pending_output = False
+        self.ticks(1)
+        self.assertEqual(connection.done, [], "it was not read from yet, so what it sent is unknown")
+        self.ticks(1)
+        self.assertEqual(connection.done, ["closed by server"])
+
+    def test_ended_by_client(self) -> None:
+        """A connection whose client has ended its side is left to its last answers."""
+        connection = FakeConnection(self.factory)
+        connection.closing = True
+        self.drain.start()
+        self.ticks(10)
+        self.assertEqual(connection.done, [])
+        connection.end()
+
+    def assert_reset(self, act: Callable[[], object]) -> None:
+        """What is still owed something is reset by an act, and the drain is over."""
+        connection = FakeConnection(self.factory)
+        connection.has_pending_output = True
+        ended = self.drain.start()
+        act()
+        self.assertEqual(connection.done, ["server's reset"])
+        self.successResultOf(ended)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_deadline(self) -> None:
+        """When the time is over what is left is reset."""
+        self.assert_reset(lambda: self.clock.advance(5))
+
+    def test_end_now(self) -> None:
+        """end_now does not wait for the deadline."""
+        self.assert_reset(self.drain.abort)
+
+    def test_end_now_before_start(self) -> None:
+        """A second signal that comes before the drain has begun leaves it no time."""
+        connection = FakeConnection(self.factory)
+        connection.has_pending_output = True
+        self.drain.abort()
+        self.assertEqual(connection.done, [])
+        ended = self.drain.start()
+        self.clock.advance(0)
+        self.assertEqual(connection.done, ["server's reset"])
+        self.successResultOf(ended)
+
+    def test_real_protocols(self) -> None:
+        """Drain uses nothing of a connection that EchoProtocol does not have."""
+        for name in ("messages", "has_pending_output", "closing", "close", "reset"):
+            self.assertTrue(hasattr(EchoProtocol(), name))

@@ -1,0 +1,138 @@
+"""net/udp.py and its protocol and reactor: failing, stopping, watching, and the path that is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import pytest
+from twisted.logger import LogEvent
+
+from echotime.net.mmsg import Batch
+from echotime.net.udp import TimePort
+from tests.support.loopback import SERVED, Constant, options
+from tests.support.udp_ports import answered, client, heard, listening
+
+TOGETHER = SERVED["batched, together"]
+
+
+def test_watched_again() -> None:
+    """While many answers leave nobody watches the port; afterwards it is watched, unless it was stopped."""
+    watched = []
+
+    class Watching(Constant):
+        def batch_response(self, number: int) -> bytes:
+            watched.append(port in port.reactor.getReaders())
+            return super().batch_response(number)
+
+    with listening(TOGETHER._replace(protocol=Watching), "127.0.0.1") as port, client() as sock:
+        for number in (1, 64):
+            for _ in range(number):
+                sock.sendto(b"x", port.socket.getsockname())
+            port._next_batch_size = port.batch_size
+            port.doRead()
+            assert port in port.reactor.getReaders()
+        assert watched == [True, False]
+
+
+def test_protocol_that_fails(clean_reactor: list[LogEvent]) -> None:
+    """No exception of a protocol leaves the port, which the reactor would close for it."""
+
+    class Failing(Constant):
+        def batch_response(self, number: int) -> bytes:
+            raise ValueError("no answer")
+
+    with listening(TOGETHER._replace(protocol=Failing), "127.0.0.1") as port, client() as sock:
+        sock.sendto(b"x", port.socket.getsockname())
+        assert port.doRead() is None
+    assert [event["log_format"] for event in clean_reactor] == ["a datagram could not be handled"]
+    clean_reactor.clear()
+
+
+def test_protocol_that_stops_its_port() -> None:
+    """A port may be stopped by what it hands over."""
+
+    class Stopping(Constant):
+        def batch_response(self, number: int) -> bytes:
+            port.stopListening()
+            return super().batch_response(number)
+
+    with listening(TOGETHER._replace(protocol=Stopping), "127.0.0.1") as port, client() as sock:
+        for _ in range(40):
+            sock.sendto(b"x", port.socket.getsockname())
+        assert port.doRead() is None
+        assert len(heard(sock)) == 40
+        port.reactor.advance(0)
+        assert not port.connected
+        assert port not in port.reactor.getReaders()
+
+
+@pytest.mark.parametrize(
+    ("interface", "sources", "told"),
+    [
+        ("0.0.0.0", ["127.0.0.2"], {"127.0.0.2": 3}),
+        ("0.0.0.0", ["127.0.0.2", "127.0.0.3"], {"127.0.0.2": 3, "127.0.0.3": 3}),
+        ("::", ["::1", "127.0.0.3"], {"::1": 3, "::ffff:127.0.0.3": 3}),
+    ],
+)
+@pytest.mark.parametrize("room", [True, False])
+def test_sources(interface: str, sources: list[str], told: dict[str, int], room: bool) -> None:
+    """A protocol can ask who sent them, and have them handed over one by one."""
+    heard_of: list[Mapping[str, int]] = []
+
+    class Asking(Constant):
+        def allow_batch(self, number: int, hosts: Callable[[], Mapping[str, int]]) -> bool:
+            heard_of.append(hosts())
+            assert number == sum(heard_of[-1].values())
+            return room
+
+    with listening(TOGETHER._replace(protocol=Asking), interface) as port:
+        port._next_batch_size = port.batch_size
+        for source in sources:
+            with client(host=source) as sock:
+                for _ in range(3):
+                    sock.sendto(b"x", ("::1" if ":" in source else "127.0.0.1", port.getHost().port))
+        port.doRead()
+        assert heard_of == [told]
+        assert (port.protocol.singly, port.protocol.together) == (
+            (0, [port.protocol.given]) if room else (3 * len(sources), [])
+        )
+
+
+@pytest.mark.parametrize("works", [False, True])
+def test_path(monkeypatch: pytest.MonkeyPatch, works: bool) -> None:
+    """Without the calls it serves as the portable port does, and says so."""
+    monkeypatch.setattr(Batch, "is_supported", lambda batch, descriptor: works)
+    with listening(TOGETHER, "127.0.0.1") as port:
+        assert (port.io_method == TimePort.io_method) is not works
+        assert ("64 datagrams a call" in port.io_method) is works
+        assert answered(port, port.socket.getsockname()) == b"x"
+        assert port.protocol.singly == (not works)
+        port.set_option(options("SO_PRIORITY=0")[0])
+        assert answered(port, port.socket.getsockname()) == b"x"
+    assert "one datagram a call" in TimePort.io_method
+
+
+def test_batches_grow_under_load() -> None:
+    """Few are answered before more are taken; where many wait, a call takes twice as many as the last."""
+    together: list[int] = []
+
+    class Counting(Constant):
+        def batch_response(self, number: int) -> bytes:
+            together.append(number)
+            return super().batch_response(number)
+
+    with listening(TOGETHER._replace(protocol=Counting), "127.0.0.1") as port, client() as sock:
+        port._next_batch_size = 2
+        for _ in range(300):
+            sock.sendto(b"x", port.socket.getsockname())
+        port.doRead()
+        assert together == [2, 4, 8, 16, 32, 64, 64, 64, 2]
+        together.clear()
+        port.doRead()
+        assert sum(together) == 44
+        for number in (3, 3):
+            together.clear()
+            for _ in range(number):
+                sock.sendto(b"x", port.socket.getsockname())
+            port.doRead()
+        assert together == [3]
