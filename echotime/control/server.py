@@ -218,7 +218,7 @@ class ControlProtocol(amp.AMP):
     @commands.CloseConnection.responder
     def close_connection(self, number: int, orderly: bool) -> dict[str, Any]:
         """End a connection."""
-        return {"peer": self.factory.backend.end(number, orderly)}
+        return {"peer": self.factory.backend.close_connection(number, orderly)}
 
     @commands.Counters.responder
     def counters(self) -> dict[str, Any]:
