@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from echotime.sockopt.catalogue.common import INTERFACE_NAME, TRAFFIC_CLASS
+from echotime.sockopt.catalogue.addresses import INTERFACE_NAME
 from echotime.sockopt.catalogue.index import CATALOGUE
+from echotime.sockopt.catalogue.ip_header import TRAFFIC_CLASS
 from echotime.sockopt.structures import InAddr, Linger, MulticastGroup, ReadOnlyStruct, Timeval
 from echotime.sockopt.values import Choice, Flag, Integer, RawValue, Value, ValueType
 
