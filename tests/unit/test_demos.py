@@ -98,7 +98,7 @@ def test_broadcast() -> None:
 def test_queue() -> None:
     """The backlog: one more than asked, and changed by listening again."""
     queues = results(accepting.backlog, "TCP_INFO of")
-    assert queues == ["3 waiting, limit 2", "3 waiting, limit 4", "2 waiting, limit 4"]
+    assert queues == ["3 pending, limit 2", "3 pending, limit 4", "2 pending, limit 4"]
 
 
 def test_asked_address() -> None:
@@ -151,4 +151,4 @@ def test_nothing_but_loopback() -> None:
 
 def test_without_privileges() -> None:
     """Every demonstration comes out as described without privileges, too; only clearing a device is refused."""
-    assert alone(UNPRIVILEGED, unshare=False) == ["EPERM this takes CAP_NET_RAW, which we lack"]
+    assert alone(UNPRIVILEGED, unshare=False) == ["EPERM this needs CAP_NET_RAW, which this process lacks"]
