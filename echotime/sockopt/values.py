@@ -118,7 +118,7 @@ class Integer:
     @property
     def expected(self) -> str:
         text = _(_RANGES[self.unit]).format(low=self.low, high=self.high)
-        return text + (_(", or one of {names}").format(names=", ".join(self.names)) if self.names else "")
+        return text + (_(", or a name: {names}").format(names=", ".join(self.names)) if self.names else "")
 
     def parse(self, text: str) -> Value:
         for name, value in self.names.items():
