@@ -23,8 +23,8 @@ ROWS: tuple[Option, ...] = (
         use=N_("Set it on every TCP server, so that a restarted server can bind at once."),
         caveat=N_(
             "Set it before bind; the earlier server must have set it too. It never lets two sockets listen on the same "
-            "address and port. On UDP it means something else: sockets of any user that set it share the port, and one of them "
-            "receives the datagrams. UDP has no TIME_WAIT, so echotime sets it on UDP only on request."
+            "address and port. On UDP it means something else: sockets of any user that set it share the port, and one "
+            "of them receives the datagrams. UDP has no TIME_WAIT, so echotime sets it on UDP only on request."
         ),
         hazard=Hazard(UDP, ON, "any process of any user that also sets it can bind this port and take our datagrams"),
         aliases=Aliases(socat="so-reuseaddr"),
