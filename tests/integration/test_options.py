@@ -17,7 +17,7 @@ class SockoptTests(DaemonTestCase):
     """--sockopt on live sockets, and what the log says of it."""
 
     def test_report(self) -> None:
-        """Each option asked for is told with its effective value, and why that differs."""
+        """The log has the requested and the effective value of each option, and why they differ."""
         daemon = self.echotime("--sockopt", "SO_RCVBUF=64K", "--sockopt", "tcp:SO_KEEPALIVE=on")
         daemon.address("UDP")
         for transport in ("TCP", "UDP"):
@@ -61,7 +61,7 @@ class SockoptTests(DaemonTestCase):
             self.assertEqual(len(ask_time((host, daemon.address("UDP")[1]))), 4)
         for row in options:
             for transport in row.transports:
-                daemon.line(rf"{transport.upper()} \S+: {row.name} asked ")
+                daemon.line(rf"{transport.upper()} \S+: {row.name} requested ")
         self.served(daemon)
 
     def test_failing_option_is_fatal(self) -> None:
