@@ -55,7 +55,7 @@ def argparse_type(parse: Callable[[str], T]) -> Callable[[str], T]:
 
 
 def add_server(parser: Any, *, optional: bool = False) -> None:
-    """Add the argument HOST[:PORT]."""
+    """Add the argument HOST[:PORT] to a parser."""
     parser.add_argument(
         "server",
         metavar="HOST[:PORT]",
@@ -92,7 +92,7 @@ def _parse_sockopt(text: str) -> assignment.Assignment:
 
 
 def add_sockopt(parser: Any) -> None:
-    """Add the option --sockopt."""
+    """Add the option --sockopt to a parser."""
     parser.add_argument(
         "--sockopt",
         metavar="NAME=VALUE",
@@ -136,7 +136,7 @@ def add_trailer(parser: Any) -> None:
 
 
 def add_encoding(parser: Any) -> None:
-    """Add the option --encoding."""
+    """Add the option --encoding to a parser."""
     parser.add_argument(
         "--encoding",
         metavar="NAME",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import getopt
 from collections.abc import Iterable
 
 from twisted.python import usage
@@ -29,7 +30,7 @@ class FaultList:
         self._unlisted_count = 0
 
     def add(self, text: str) -> None:
-        """Add a fault."""
+        """Add a fault, of one line."""
         if len(self._listed) == _MAX_FAULTS:
             self._unlisted_count += 1
             return
@@ -41,7 +42,7 @@ class FaultList:
         """Add the fault that a name is unknown, with the nearest known name."""
         # to find the nearest name takes long, so it is not done for a fault that is not listed
         listed = len(self._listed) < _MAX_FAULTS
-        self.add(f"{origin}: unknown option {name}{nearest_option(name, known) if listed else ''}")
+        self.add(f"{origin}: unknown option {name}{_nearest_option(name, known) if listed else ''}")
 
     def raise_if_any(self) -> None:
         """Raise UsageError if a fault was added."""
@@ -50,9 +51,20 @@ class FaultList:
             raise usage.UsageError("\n".join([*self._listed, *unlisted]))
 
 
-def nearest_option(name: str, known: Iterable[str], prefix: str = "") -> str:
+def _nearest_option(name: str, known: Iterable[str], prefix: str = "") -> str:
     """Return the replacement of an unknown option, to follow the message that the option is unknown."""
     if name in _REMOVED_OPTIONS:
         return f"; {_REMOVED_OPTIONS[name]}"
     near = difflib.get_close_matches(name[:_MAX_NAME_LENGTH], list(known), n=1, cutoff=0.5)
     return f"; the nearest is {prefix}{near[0]}" if near else ""
+
+
+def describe_usage_error(error: usage.UsageError, names: list[str]) -> str:
+    """Return the message of a command line that getopt refuses. `names` are the known options."""
+    cause = error.__context__
+    if isinstance(cause, getopt.GetoptError) and "not recognized" in cause.msg:
+        return f"unknown option --{cause.opt}{_nearest_option(cause.opt, names, '--')}"
+    if isinstance(cause, getopt.GetoptError) and "not a unique prefix" in cause.msg:
+        possible = ", ".join(f"--{name}" for name in sorted(names) if name.startswith(cause.opt))
+        return f"option --{cause.opt} is ambiguous; expected one of {possible}"
+    return str(error)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getopt
 import os
 import re
 import sys
@@ -15,7 +14,7 @@ from twisted.python import usage
 
 import echotime
 from echotime.config import checks, file
-from echotime.config.faults import FaultList, nearest_option
+from echotime.config.faults import FaultList, describe_usage_error
 from echotime.config.option_spec import OptionSpec
 from echotime.config.parsers import default_control_socket
 from echotime.config.settings import OPTIONS, SETTING_OPTIONS, Settings
@@ -61,12 +60,12 @@ class DaemonOptions(usage.Options):
     )
 
     settings: Settings
-    _command_line: tuple[dict[str, Any], dict[str, list[str]]]
-    """Values of the command line: those of options given once, and those of repeatable options."""
+    _command_line: dict[str, Any]
+    """Texts of the command line, by option: a list for a repeatable option, None or 0 if an option was not given."""
 
     def __init__(self) -> None:
-        self._repeated: dict[str, list[str]] = {each.name: [] for each in OPTIONS if each.repeatable}
         super().__init__()
+        self.update({each.name: [] for each in OPTIONS if each.repeatable})
         self._faults = FaultList()
         self._directory = Path.cwd()
         """The directory of relative paths. twistd may change its own."""
@@ -88,7 +87,7 @@ class DaemonOptions(usage.Options):
         try:
             super().parseOptions(args)
         except usage.UsageError as error:
-            raise usage.UsageError(_describe_usage_error(error, [each.rstrip("=") for each in names])) from None
+            raise usage.UsageError(describe_usage_error(error, [each.rstrip("=") for each in names])) from None
 
     def getUsage(self, width: int | None = None) -> str:
         """Return the help, without old names."""
@@ -101,7 +100,7 @@ class DaemonOptions(usage.Options):
 
     def postOptions(self) -> None:
         """Check all values, and keep the result as `settings`."""
-        self._command_line = dict(self), {name: list(texts) for name, texts in self._repeated.items()}
+        self._command_line = _copy(self)
         for _step in self._check_steps():
             pass
         if self["check"]:
@@ -115,9 +114,7 @@ class DaemonOptions(usage.Options):
         """
         fresh = DaemonOptions()
         fresh.parent, fresh._directory = self.parent, self._directory
-        values, lists = self._command_line
-        fresh.update(values)
-        fresh._repeated = {name: list(texts) for name, texts in lists.items()}
+        fresh.update(_copy(self._command_line))
         yield from fresh._check_steps()
         return fresh.settings
 
@@ -134,7 +131,7 @@ class DaemonOptions(usage.Options):
         lists = yield from self._parse_lists()
         for name in ("tcp", "udp"):
             yield from self._check_list(name, checks.repeated_addresses(lists[name]))
-        if not self._repeated["tcp"] and not self._repeated["udp"]:
+        if not self["tcp"] and not self["udp"]:
             lists["tcp"] = lists["udp"] = [_default_address()]
         yield from self._check_list("sockopt", checks.unusable_sockopts(lists["sockopts"], lists["tcp"], lists["udp"]))
         allow = yield from _build_networks(lists["allow"])
@@ -166,25 +163,19 @@ class DaemonOptions(usage.Options):
                 self._faults.add(f"{path}: {name} and {self._from_file[spec.name]} are the same option")
             elif spec.repeatable and not texts:
                 self._faults.add(f"{path}: {name} has no value; expected one or more")
-            elif spec.repeatable and not self._repeated[spec.name]:
+            elif self[spec.name] in (None, 0, []):
                 self._from_file[spec.name] = name
-                self._repeated[spec.name] = texts
-            elif not spec.repeatable and self[spec.name] in {None, 0}:
-                self._from_file[spec.name] = name
-                text = (" " if spec.is_switch else "\n").join(texts)
-                self[spec.name] = self._parse(spec, text) if spec.is_switch else text
+                self[spec.name] = texts if spec.repeatable else "\n".join(texts)
 
     def _parse_values(self) -> dict[str, Any]:
         """Return the values of options that are given once, by setting. The other settings keep their defaults."""
         values = {}
         for spec in SETTING_OPTIONS:
-            if spec.is_switch:
-                values[spec.setting] = bool(self[spec.name])
-            elif not spec.repeatable and self[spec.name] is not None:
-                text = self[spec.name]
-                if spec.is_path and text:
-                    text = str(self._directory / text)
-                values[spec.setting] = self._parse(spec, text)
+            given = self[spec.name]
+            if isinstance(given, str):
+                values[spec.setting] = self._parse(spec, given)
+            elif spec.is_switch:
+                values[spec.setting] = bool(given)
         return {setting: value for setting, value in values.items() if value is not None}
 
     def _parse_lists(self) -> Generator[None, None, dict[str, list[Any]]]:
@@ -193,7 +184,7 @@ class DaemonOptions(usage.Options):
         for spec in SETTING_OPTIONS:
             if spec.repeatable:
                 found = lists[spec.setting] = []
-                for text in self._repeated[spec.name]:
+                for text in self[spec.name]:
                     yield
                     found.append(self._parse(spec, text))
         return lists
@@ -201,7 +192,8 @@ class DaemonOptions(usage.Options):
     def _parse(self, spec: OptionSpec, text: str) -> Any:
         """Return the value of a text, or None after adding a fault."""
         try:
-            return (spec.parse or file.boolean)(text)
+            absolute = str(self._directory / text) if spec.is_path and text else text
+            return (spec.parse or file.boolean)(absolute)
         except ValueError as error:
             has_comment = spec.name in self._from_file and _COMMENT.search(text)
             hint = "; a comment must be on a line of its own" if has_comment else ""
@@ -210,7 +202,7 @@ class DaemonOptions(usage.Options):
 
     def _check_list(self, name: str, faults: Iterator[str]) -> Generator[None, None, None]:
         """Add the faults of a repeatable option's values."""
-        for text, fault in zip(self._repeated[name], faults, strict=True):
+        for text, fault in zip(self[name], faults, strict=True):
             yield
             if fault:
                 self._add_fault(name, text, fault)
@@ -224,9 +216,9 @@ class DaemonOptions(usage.Options):
         """Check that what the options of operators need is there."""
         if settings.operator and self.parent is not None and not self.parent["nodaemon"]:
             self._faults.add("--operator requires twistd -n: a daemon in the background has no terminal")
-        for name in ("wait-for-operator", "reply-deadline"):
-            if self[name] and not settings.has_operator:
-                self._faults.add(f"--{name} requires --operator or --control")
+        for name in ("wait_for_operator", "reply_deadline"):
+            if getattr(settings, name) and not settings.has_operator:
+                self._faults.add(f"--{name.replace('_', '-')} requires --operator or --control")
         if settings.control_group is not None and settings.control is None:
             self._faults.add("--control-group requires --control")
 
@@ -237,7 +229,7 @@ def _add_repeatable(spec: OptionSpec) -> None:
     def handle(self: DaemonOptions, text: str) -> None:
         if spec.name == "sockopt" and text.lower() == "help":
             _print_and_exit(listing.option_lines())
-        self._repeated[spec.name].append(text)
+        self[spec.name].append(text)
 
     handle.__doc__ = spec.usage
     setattr(DaemonOptions, f"opt_{spec.name.replace('-', '_')}", handle)
@@ -257,19 +249,13 @@ def _build_networks(networks: Iterable[Network | None]) -> Generator[None, None,
     return found
 
 
+def _copy(options: dict[str, Any]) -> dict[str, Any]:
+    return {name: list(given) if isinstance(given, list) else given for name, given in options.items()}
+
+
 def _default_address() -> HostPort | SystemdSocket:
     """Return what is served without --tcp and --udp: inherited sockets, if there are any."""
     return SystemdSocket(required=False) if listen_fds(initial_environ()) else HostPort("0.0.0.0", DEFAULT_PORT)
-
-
-def _describe_usage_error(error: usage.UsageError, names: list[str]) -> str:
-    cause = error.__context__
-    if isinstance(cause, getopt.GetoptError) and "not recognized" in cause.msg:
-        return f"unknown option --{cause.opt}{nearest_option(cause.opt, names, '--')}"
-    if isinstance(cause, getopt.GetoptError) and "not a unique prefix" in cause.msg:
-        possible = ", ".join(f"--{name}" for name in sorted(names) if name.startswith(cause.opt))
-        return f"option --{cause.opt} is ambiguous; expected one of {possible}"
-    return str(error)
 
 
 def _print_and_exit(lines: Iterable[str]) -> NoReturn:
