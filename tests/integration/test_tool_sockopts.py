@@ -184,9 +184,9 @@ class SockoptsTests(ToolTestCase):
         """A tool refuses an option that could have no effect on its sockets."""
         for args, part in (
             (["send", "--sockopt", "SO_BROADCAST=on", "127.0.0.1", "x"], b"SO_BROADCAST has no effect on a TCP socket"),
-            (["send", "--sockopt", "udp:SO_RCVBUF=1K", "127.0.0.1", "x"], b"what is used here is TCP"),
+            (["send", "--sockopt", "udp:SO_RCVBUF=1K", "127.0.0.1", "x"], b"this command uses TCP"),
             (["time", "--sockopt", "TCP_NODELAY=on", "127.0.0.1"], b"TCP_NODELAY has no effect on a UDP socket"),
-            (["ping", "--udp", "--sockopt", "tcp:IP_TTL=1", "127.0.0.1"], b"what is used here is UDP"),
+            (["ping", "--udp", "--sockopt", "tcp:IP_TTL=1", "127.0.0.1"], b"this command uses UDP"),
         ):
             ended = self.tool(*args)
             self.assertEqual(ended.returncode, 2)

@@ -123,7 +123,7 @@ class RestartTests(UnitTestCase):
 
     def test_owed_bytes(self) -> None:
         """A client that is owed something gets it from the old daemon, while the new one waits for its end."""
-        self.options("--drain-seconds 20")
+        self.options("--drain-timeout 20")
         before = self.start()
         with connect(ADDRESS) as sock:
             sock.sendall(b"hi")
@@ -137,7 +137,7 @@ class RestartTests(UnitTestCase):
 
     def test_under_load(self) -> None:
         """Three restarts under load: no connection refused or reset, every answer exact, every datagram answered."""
-        self.options("--show-messages 0")
+        self.options("--log-message-rate 0")
         self.start()
         with Load() as load:
             seen = {self.process()}
