@@ -19,7 +19,7 @@ from echotime.config import file, parsers
 from echotime.config.option_table import COMPLETIONS, FLAGS, PARAMETERS
 from echotime.config.settings import DEFAULT_PORT, ListenAddress, Settings
 from echotime.limits.access import Networks
-from echotime.net.socket_kind import socket_kind
+from echotime.net.sockopt_port import socket_kind
 from echotime.services.timeouts import Timeouts
 from echotime.sockopt import assignment, listing
 from echotime.sockopt.assignment import Assignment

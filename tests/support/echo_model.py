@@ -14,7 +14,7 @@ from typing import Any
 
 from twisted.internet import tcp
 
-from echotime.net.reserved_fd import RESERVED_FD
+from echotime.net.accepting import RESERVED_FD
 from echotime.net.tcp import EchoPort
 from echotime.services.drain import Drain
 from echotime.services.replies import IReplySource

@@ -39,16 +39,13 @@ def test_not_loopback(host: str) -> None:
 
 def test_loopback() -> None:
     """127.0.0.0/8 and ::1 are loopback, and no other source."""
-    assert [each for each in ("127.0.0.1", "127.9.9.9", "::1", "12.7.0.1", "::/64", "128.0.0.1") if is_loopback(each)] == [
-        "127.0.0.1",
-        "127.9.9.9",
-        "::1",
-    ]
+    sources = ("127.0.0.1", "127.9.9.9", "::1", "12.7.0.1", "::/64", "128.0.0.1")
+    assert [each for each in sources if is_loopback(each)] == ["127.0.0.1", "127.9.9.9", "::1"]
 
 
 @given(st.one_of(st.ip_addresses(v=6), st.ip_addresses(network="::ffff:0:0/96"), st.ip_addresses(network="fe80::/9")))
 def test_global_addresses(address: ipaddress.IPv6Address) -> None:
-    """The key of an IPv6 address is the each that the ipaddress module gives."""
+    """The key of an IPv6 address is the one that the ipaddress module gives."""
     if address.ipv4_mapped:
         expected = str(address.ipv4_mapped)
     elif address in ipaddress.ip_network("64:ff9b::/96"):
