@@ -33,7 +33,7 @@ from echotime.net.udp import TimePort
 from echotime.operators.reply_queue import QueueLimits, ReplyQueue
 from echotime.operators.service import build_local_operator
 from echotime.services.drain import Drain
-from echotime.services.replies import FixedReply, IReplySource, NoReply
+from echotime.services.replies import IReplySource
 from echotime.services.tcp_echo import EchoFactory
 from echotime.services.timeouts import TimeoutMonitor
 from echotime.services.traffic import TrafficLog
@@ -84,7 +84,7 @@ class DaemonBuilder:
         self._access = AccessList(settings.allow, settings.deny)
         self._capacity = compute_capacity(settings.max_connections, settings.max_per_source)
         admission = Admission(self._traffic.counters, self._access, self._capacity.limits)
-        self._factory = EchoFactory(NoReply(), self._traffic, admission=admission)
+        self._factory = EchoFactory(self._traffic, admission=admission)
         self._configure_replies(settings)
         self._rate_limit = RateLimit(0, time.monotonic)
         self._configure_udp_rate(settings)
@@ -146,7 +146,10 @@ class DaemonBuilder:
             )
 
     def _configure_replies(self, settings: Settings) -> None:
-        replies = self._custom_replies or self._reply_queue
+        reply_source = self._custom_replies or self._reply_queue
+        # a reply source replies to each message itself, if only with the queue's default reply
+        constant_reply = b"" if reply_source is not None else settings.reply or b""
+        self._factory.set_reply(settings.acknowledgement + constant_reply, reply_source)
         if self._reply_queue is not None:
             self._reply_queue.default_reply = settings.reply or b""
             self._reply_queue.limits = QueueLimits(
@@ -155,9 +158,6 @@ class DaemonBuilder:
                 settings.reply_deadline,
                 settings.wait_for_operator,
             )
-        if replies is None:
-            replies = NoReply() if settings.reply is None else FixedReply(settings.reply)
-        self._factory.set_reply(replies, settings.acknowledgement)
 
     def _configure_udp_rate(self, settings: Settings) -> None:
         if settings.udp_rate is None:

@@ -59,12 +59,10 @@ def test_operator_is_not_asked(daemon: Daemon) -> None:
     """Where words are asked for, none is for a health check."""
 
     class Asked:
-        constant = None
-
         def reply_to(self, message: bytes, peer: object) -> bytes:
             raise AssertionError("asked")
 
-    daemon.serve(words=Asked())  # type: ignore[arg-type]
+    daemon.serve(reply_source=Asked())  # type: ignore[arg-type]
     assert daemon.verdicts()[0] is HealthStatus.ANSWERED
 
 
