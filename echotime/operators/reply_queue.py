@@ -56,7 +56,7 @@ class IOperator(Interface):
     """Reply to questions while attached to a ReplyQueue."""
 
     def on_question(question: PendingMessage) -> None:
-        """Handle a new question."""
+        """Handle a new question, or one that was pending at the attach."""
 
     def on_settled(question: PendingMessage, how: str) -> None:
         """Handle the end of a question. `how` names who answered it, or why it was removed."""

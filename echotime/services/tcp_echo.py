@@ -226,7 +226,7 @@ class EchoProtocol(Protocol):
         self._update_flow()
 
     def stopProducing(self) -> None:
-        """Do nothing: connectionLost follows."""
+        """Do nothing, because connectionLost follows."""
 
     def close(self, reason: str) -> None:
         """Stop reading, and close the connection when all output is sent."""
