@@ -40,7 +40,6 @@ from echotime.services.traffic import TrafficLog
 from echotime.services.udp_time import TimeProtocol
 from echotime.systemd.activation import InheritedSockets, initial_environ, listen_fds
 from echotime.systemd.notify import notifier_from_environ, watchdog_seconds
-from echotime.wire.message import MESSAGE_SIZE
 
 FIRST_UNPRIVILEGED_PORT = 1024
 """Below are the ports of services that may answer, as RFC 6335 has them; who asks the time asks from a higher one."""
@@ -97,7 +96,7 @@ class DaemonBuilder:
         """Where, and how."""
         settings = self._settings
         common = {"sockopts": settings.sockopts, "reactor": self._reactor}
-        make_tcp_port = partial(EchoPort, backlog=settings.backlog, message_size=MESSAGE_SIZE, **common)
+        make_tcp_port = partial(EchoPort, backlog=settings.backlog, **common)
         make_udp_port = partial(
             TimePort,
             min_source_port=_min_source_port(settings),

@@ -19,6 +19,7 @@ from echotime.sockopt.apply import ReadBack, apply, read_back
 from echotime.sockopt.assignment import Assignment
 from echotime.sockopt.catalogue.index import BY_NAME
 from echotime.sockopt.tcp_info import bytes_acked, read_tcp_info
+from echotime.wire.message import MESSAGE_SIZE
 
 _LINGER = BY_NAME["SO_LINGER"]
 _NO_LINGER = _LINGER.value_type.pack(-1)
@@ -77,7 +78,7 @@ class EchoConnection(tcp.Server):
         self.client = client
         self.sessionno = sessionno
         self.hostname = client[0]
-        self.bufferSize = self.read_size = port.message_size
+        self.bufferSize = self.read_size = MESSAGE_SIZE
         self.lingers: bool = port.lingers
         """True if close(2) would block."""
         self.sockopts: tuple[Assignment, ...] = port.inherited_options

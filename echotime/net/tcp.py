@@ -26,8 +26,8 @@ class EchoPort(SockoptPortMixin, AcceptingPort):  # type: ignore[misc]  # Twiste
     """Listen on a TCP address for EchoFactory, or any factory whose protocols take one message per dataReceived.
 
     Those of `sockopts` that fit a TCP socket on `interface` are set. SO_REUSEADDR and TCP_NODELAY are on unless
-    `sockopts` disables them. `message_size` is the size of a read in bytes. startListening raises CannotListenError,
-    OSError (from listen(2)) or OptionError, and then nothing listens.
+    `sockopts` disables them. startListening raises CannotListenError, OSError (from listen(2)) or OptionError, and then
+    nothing listens.
     """
 
     transport = EchoConnection  # type: ignore[assignment]  # Twisted wants a constructor that takes any tcp.Port
@@ -41,11 +41,9 @@ class EchoPort(SockoptPortMixin, AcceptingPort):  # type: ignore[misc]  # Twiste
         interface: str = "",
         backlog: int = 1024,
         sockopts: Sequence[Assignment] = (),
-        message_size: int = 4096,
         reactor: Any = None,
     ) -> None:
         super().__init__(port, factory, backlog, interface, reactor)
-        self.message_size = message_size
         self.select_options("tcp", sockopts)
         self._derive_connection_options()
 

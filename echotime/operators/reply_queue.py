@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IAddress, IReactorTime
+from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from zope.interface import Interface, implementer
 
@@ -88,7 +88,7 @@ class _PendingReply:
     question: PendingMessage
     source: str
     reply: Deferred[bytes]
-    expiry: Any = None
+    expiry: IDelayedCall | None = None
 
 
 @implementer(IReplySource)
@@ -104,7 +104,7 @@ class ReplyQueue:
         self.limits = limits
         self._pending: OrderedDict[int, _PendingReply] = OrderedDict()
         self._sources: Counter[str] = Counter()
-        self._operators: list[Any] = []
+        self._operators: list[IOperator] = []
         self._outcomes: OrderedDict[int, str] = OrderedDict()
         self._last_number = 0
         self._stopping = False
@@ -138,14 +138,14 @@ class ReplyQueue:
         self.counters.answered += 1
         return self._settle(number, reply, f"answered by {by}")
 
-    def attach(self, operator: Any) -> None:
-        """Add an operator (IOperator), and pass it the pending questions."""
+    def attach(self, operator: IOperator) -> None:
+        """Add an operator, and pass it the pending questions."""
         self._operators.append(operator)
         for question in self.pending:
             if question.number in self._pending:
                 self._notify(operator, operator.on_question, question)
 
-    def detach(self, operator: Any) -> None:
+    def detach(self, operator: IOperator) -> None:
         """Remove an operator. After the last one, pending questions get the default reply unless they are to wait."""
         if operator in self._operators:
             self._operators.remove(operator)
@@ -173,7 +173,7 @@ class ReplyQueue:
                 self._notify(operator, operator.on_question, pending.question)
         return reply
 
-    def _notify(self, operator: Any, callback: Callable[..., object], *args: Any) -> None:
+    def _notify(self, operator: IOperator, callback: Callable[..., object], *args: Any) -> None:
         """Call an operator, and detach it if it raises, so that it cannot affect the others."""
         try:
             callback(*args)

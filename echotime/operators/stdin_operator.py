@@ -28,7 +28,7 @@ class StdinOperator:
         self._partial_line = b""
         self._eof = False
         self._attached = False
-        self._input = DescriptorReader(descriptor, self._received, self._on_eof, self._failed, reactor)
+        self._input = DescriptorReader(descriptor, self._received, self._on_eof, lambda error: self._on_eof(), reactor)
 
     def start(self) -> None:
         """Attach to the reply queue."""
@@ -71,9 +71,6 @@ class StdinOperator:
         self._send_replies()
         if self._queue.pending and not self._lines:
             self.stop()
-
-    def _failed(self, error: OSError) -> None:
-        self._on_eof()
 
     def _send_replies(self) -> None:
         while self._lines and self._queue.pending:

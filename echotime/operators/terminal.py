@@ -57,8 +57,10 @@ class TerminalOperator:
         self._poll_call: Any = None
         self._keyboard = keyboard.fileno()
         self.editor = LineEditor(self._write, _width, self._on_line, self.leave, keyboard.encoding)
-        self._input = DescriptorReader(self._keyboard, self.editor.feed, self.leave, self._failed, reactor)
-        self._output = DescriptorWriter(screen.fileno(), self._failed, reactor)
+        self._input = DescriptorReader(
+            self._keyboard, self.editor.feed, self.leave, lambda error: self.leave(), reactor
+        )
+        self._output = DescriptorWriter(screen.fileno(), lambda error: self.leave(), reactor)
         self._connection_limiter = LogRateLimiter(MAX_CONNECTION_LINES, reactor, self._report_suppressed)
 
     def start(self) -> None:
@@ -144,9 +146,6 @@ class TerminalOperator:
             self._queue.answer(question.number, reply, NAME)
         if self._current is None:
             self._show_next()
-
-    def _failed(self, error: OSError) -> None:
-        self.leave()
 
     def _report_suppressed(self, number: int) -> None:
         self.editor.print_above(_("connections left out in the last second: {number}").format(number=number) + "\n")

@@ -23,7 +23,7 @@ class ProbeRegistry:
     def __init__(self, counters: ServiceCounters) -> None:
         self._counters = counters
         self.expected: set[HostPort] = set()
-        """Check that it is not empty before calling `claim`, which costs microseconds for each connection."""
+        """Check that the set is not empty before calling `claim`, which takes microseconds."""
 
     def expect(self, source: HostPort) -> None:
         """Expect one connection from `source`."""
@@ -60,7 +60,9 @@ class ProbeEchoFactory(EchoFactory):
 
     def buildProtocol(self, addr: Any) -> EchoProtocol | None:  # type: ignore[override]  # as EchoFactory's
         """Return a protocol for a probe, None for a connection of a client."""
-        return super().buildProtocol(addr) if self.registry.claim((addr.host, addr.port)) else None
+        if not self.expected or not self.registry.claim((addr.host, addr.port)):
+            return None
+        return super().buildProtocol(addr)
 
 
 class _SilentTraffic(TrafficLog):

@@ -279,8 +279,8 @@ class EchoFactory(ServerFactory):
         self.seconds = traffic.clock.seconds
         self.large_reads = LargeReads(traffic.clock)
         self.set_reply(trailer, reply_source)
-        self.probe_factory: Any = None
-        """The ProbeEchoFactory of the health check, None without one."""
+        self.probe_factory: EchoFactory | None = None
+        """The factory of the health check (services.probe_echo), None without one. It refuses all but probes."""
         self._last_number = 0
         self._empty_waiters: list[Deferred[None]] = []
 
@@ -292,10 +292,8 @@ class EchoFactory(ServerFactory):
 
     def buildProtocol(self, addr: Any) -> EchoProtocol | None:  # type: ignore[override]  # Twisted binds it to `protocol`
         """Return a protocol for an accepted connection, None if it is refused."""
-        if self.probe_factory is not None and self.probe_factory.expected:
-            probe_protocol: EchoProtocol | None = self.probe_factory.buildProtocol(addr)
-            if probe_protocol is not None:
-                return probe_protocol
+        if self.probe_factory is not None and (probe := self.probe_factory.buildProtocol(addr)) is not None:
+            return probe
         source = source_key(addr.host)
         if not self.admission.try_admit(addr.host, source):
             return None

@@ -6,7 +6,7 @@ A connection is logged at its first message, so that a TCP health check, which s
 from __future__ import annotations
 
 from gettext import gettext as _
-from typing import Any, Protocol
+from typing import Protocol
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -60,7 +60,7 @@ class TrafficLog:
         self.counters = ServiceCounters()
         self.log_arrivals = True
         self.unlogged_messages = 0
-        self._observers: list[Any] = []
+        self._observers: list[ITrafficObserver] = []
         self._message_limiter: LogRateLimiter | None = None
         self.set_message_rate(message_rate)
         self._connection_limiter = LogRateLimiter(MAX_CONNECTION_LINES, clock, self._report_suppressed_connections)
@@ -75,12 +75,12 @@ class TrafficLog:
         )
         self._update_wants_messages()
 
-    def add_observer(self, observer: Any) -> None:
-        """Call `observer` (ITrafficObserver) from now on."""
+    def add_observer(self, observer: ITrafficObserver) -> None:
+        """Call `observer` from now on."""
         self._observers.append(observer)
         self._update_wants_messages()
 
-    def remove_observer(self, observer: Any) -> None:
+    def remove_observer(self, observer: ITrafficObserver) -> None:
         """Stop calling an observer that was added."""
         self._observers.remove(observer)
         self._update_wants_messages()

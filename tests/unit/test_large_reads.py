@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
+from zope.interface import implementer
 
 from echotime.services.large_reads import _REVOKE_THRESHOLD, LARGE_READ_SIZE, MAX_OUTPUT_PER_ITERATION, LargeReads
 from echotime.services.replies import IReplySource
 from echotime.services.tcp_echo import EchoFactory, EchoProtocol
-from echotime.services.traffic import TrafficLog
+from echotime.services.traffic import ITrafficObserver, TrafficLog
 from echotime.wire.message import ACKNOWLEDGEMENT, MESSAGE_SIZE
 
 
@@ -132,6 +133,7 @@ def test_messages_are_shown() -> None:
     made = factory(messages=3)
     seen: list[int] = []
 
+    @implementer(ITrafficObserver)
     class Watcher:
         def connection_opened(self, peer: str) -> None:
             seen.append(0)
@@ -139,7 +141,7 @@ def test_messages_are_shown() -> None:
         def message_received(self, peer: str, message: bytes) -> None:
             seen.append(len(message))
 
-        def connection_closed(self, peer: str, how: str, bytes_in: int, bytes_out: int) -> None:
+        def connection_closed(self, peer: str, ended_by: str, bytes_in: int, bytes_out: int) -> None:
             pass
 
     watcher = Watcher()
