@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from echotime.limits.access import Network, Networks
-from echotime.net.socket_kind import socket_kind
+from echotime.net.sockopt_port import socket_kind
 from echotime.sockopt.assignment import Assignment
 from echotime.systemd.activation import SystemdSocket
 from echotime.wire.hostport import HostPort

@@ -33,14 +33,13 @@ from echotime.net.udp import TimePort
 from echotime.operators.reply_queue import QueueLimits, ReplyQueue
 from echotime.operators.service import build_local_operator
 from echotime.services.drain import Drain
-from echotime.services.replies import FixedReply, IReplySource, NoReply
+from echotime.services.replies import IReplySource
 from echotime.services.tcp_echo import EchoFactory
 from echotime.services.timeouts import TimeoutMonitor
 from echotime.services.traffic import TrafficLog
 from echotime.services.udp_time import TimeProtocol
 from echotime.systemd.activation import InheritedSockets, initial_environ, listen_fds
 from echotime.systemd.notify import notifier_from_environ, watchdog_seconds
-from echotime.wire.message import MESSAGE_SIZE
 
 # said here, as servers know nothing of ports
 classImplements(TimeProtocol, IBatchResponder)
@@ -78,7 +77,7 @@ class DaemonBuilder:
         self._access = AccessList(settings.allow, settings.deny)
         self._capacity = compute_capacity(settings.max_connections, settings.max_per_source)
         admission = Admission(self._traffic.counters, self._access, self._capacity.limits)
-        self._factory = EchoFactory(NoReply(), self._traffic, admission=admission)
+        self._factory = EchoFactory(self._traffic, admission=admission)
         self._configure_replies(settings)
         self._rate_limit = RateLimit(0, time.monotonic)
         self._configure_udp_rate(settings)
@@ -91,7 +90,7 @@ class DaemonBuilder:
         """Where, and how."""
         settings = self._settings
         common = {"sockopts": settings.sockopts, "reactor": self._reactor}
-        make_tcp_port = partial(EchoPort, backlog=settings.backlog, message_size=MESSAGE_SIZE, **common)
+        make_tcp_port = partial(EchoPort, backlog=settings.backlog, **common)
         make_udp_port = partial(
             TimePort,
             min_source_port=settings.min_source_port,
@@ -140,7 +139,10 @@ class DaemonBuilder:
             )
 
     def _configure_replies(self, settings: Settings) -> None:
-        replies = self._custom_replies or self._reply_queue
+        reply_source = self._custom_replies or self._reply_queue
+        # a reply source replies to each message itself, if only with the queue's default reply
+        constant_reply = b"" if reply_source is not None else settings.reply or b""
+        self._factory.set_reply(settings.acknowledgement + constant_reply, reply_source)
         if self._reply_queue is not None:
             self._reply_queue.default_reply = settings.reply or b""
             self._reply_queue.limits = QueueLimits(
@@ -149,9 +151,6 @@ class DaemonBuilder:
                 settings.reply_deadline,
                 settings.wait_for_operator,
             )
-        if replies is None:
-            replies = NoReply() if settings.reply is None else FixedReply(settings.reply)
-        self._factory.set_reply(replies, settings.acknowledgement)
 
     def _configure_udp_rate(self, settings: Settings) -> None:
         if settings.udp_rate is None:

@@ -19,8 +19,7 @@ from echotime.health.queue_progress import read_queue_state
 from echotime.net.local_address import is_local, local_addresses
 from echotime.net.tcp import EchoPort
 from echotime.net.udp import TimePort
-from echotime.services.probe_echo import ProbeEchoFactory
-from echotime.services.probe_registry import HostPort
+from echotime.services.probe_echo import HostPort, ProbeEchoFactory
 from echotime.sockopt.assignment import parse
 from echotime.wire.timestamp import SIZE
 

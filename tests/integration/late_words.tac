@@ -18,8 +18,6 @@ from echotime.services.replies import IReplySource
 class LateWords:
     """Late for `slow`, never for `never`, wrong in some ways for some, at once for every other message."""
 
-    constant = None
-
     def reply_to(self, message, peer):
         if message == b"slow":
             return deferLater(reactor, 2, lambda: b"late")

@@ -18,8 +18,6 @@ stopping.GRACE_PERIOD = 1.0
 class OddWords:
     """Out of memory for `memory`; for `stuck` the daemon cannot stop, and must."""
 
-    constant = None
-
     def reply_to(self, message, peer):
         if message == b"memory":
             raise MemoryError

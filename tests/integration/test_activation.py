@@ -116,7 +116,7 @@ class ActivationTests(ToolTestCase):
         for tcp in found:
             for udp in (sockets[0], sockets[3]):
                 self.assert_serves(tcp, udp.getsockname()[:2])
-        self.assertNotIn("nothing asks for it", self.served(daemon).out)
+        self.assertNotIn("no option requests it", self.served(daemon).out)
 
     def test_one_name_for_both(self) -> None:
         """Of a name that both kinds have, as those of one .socket unit do, each service takes its kind."""
@@ -138,8 +138,8 @@ class ActivationTests(ToolTestCase):
         tcp, udp = self.tcp(), self.udp()
         other = self.bound(socket.SOCK_STREAM, family=socket.AF_UNIX)
         daemon = self.activated([tcp, udp, other], "--tcp", "systemd", names="a:b:c")
-        daemon.line(r"descriptor 4 \(b\) was passed, and nothing asks for it")
-        daemon.line(r"descriptor 5 \(c\) was passed, and nothing asks for it")
+        daemon.line(r"descriptor 4 \(b\) was passed, but no option requests it")
+        daemon.line(r"descriptor 5 \(c\) was passed, but no option requests it")
         daemon.address("TCP")
         held = [str(each.readlink()) for each in Path(f"/proc/{daemon.process.pid}/fd").iterdir()]
         for sock, kept in ((tcp, 1), (udp, 0), (other, 0)):

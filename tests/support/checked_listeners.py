@@ -15,11 +15,12 @@ from echotime.limits.access import AccessList
 from echotime.limits.admission import Admission
 from echotime.net.tcp import EchoPort
 from echotime.net.udp import TimePort
-from echotime.services.replies import FixedReply, IReplySource
+from echotime.services.replies import IReplySource
 from echotime.services.tcp_echo import EchoFactory
 from echotime.services.traffic import TrafficLog
 from echotime.services.udp_time import TimeProtocol
 from echotime.wire.hostport import HostPort
+from echotime.wire.message import ACKNOWLEDGEMENT
 from tests.support.stepping_reactor import SteppingEPollReactor
 
 
@@ -41,13 +42,13 @@ class Daemon:
         self,
         tcp: str = "127.0.0.1",
         udp: str = "127.0.0.1",
-        words: IReplySource | None = None,
+        trailer: bytes = ACKNOWLEDGEMENT + b"ok",
+        reply_source: IReplySource | None = None,
         access: AccessList | None = None,
-        **factory: Any,
     ) -> HealthCheck:
         """Listen on both, and the check."""
         admission = Admission(self.traffic.counters, access)
-        self.factory = EchoFactory(words or FixedReply(b"ok"), self.traffic, admission=admission, **factory)
+        self.factory = EchoFactory(self.traffic, trailer, reply_source, admission)
         protocol = TimeProtocol(time.time, self.traffic.counters, access=access)
         return self.begin(
             EchoPort(0, self.factory, interface=tcp, reactor=self.reactor),

@@ -76,7 +76,7 @@ class ActivationTests(UnitTestCase):
         self.start()
         self.assertEqual(one_shot(("127.0.0.1", 8001), b"hi"), b"hi" + ACKNOWLEDGEMENT)
         self.assertEqual(len(ask_time(ADDRESS)), 4)
-        found = [each for each in self.entries(SERVICE, "-p", "warning") if "nothing asks for it" in each["MESSAGE"]]
+        found = [each for each in self.entries(SERVICE, "-p", "warning") if "no option requests it" in each["MESSAGE"]]
         self.assertEqual(len(found), 2)
 
     def test_not_what_was_asked(self) -> None:

@@ -27,7 +27,6 @@ from echotime.net.batch_responder import IBatchResponder
 from echotime.net.tcp import EchoPort
 from echotime.net.udp import TimePort
 from echotime.services.drain import Drain
-from echotime.services.replies import NoReply
 from echotime.services.tcp_echo import EchoFactory
 from echotime.services.traffic import TrafficLog
 from echotime.services.udp_time import TimeProtocol
@@ -188,7 +187,7 @@ class StartTests(SynchronousTestCase):
         for name in ("addReader", "removeReader", "addWriter", "removeWriter"):
             setattr(self.reactor, name, lambda selectable: None)
         self.traffic = TrafficLog(self.reactor)
-        self.factory = EchoFactory(NoReply(), self.traffic)
+        self.factory = EchoFactory(self.traffic)
         self.on_signal: list[Callable[[], None]] = []
         self.daemon = Daemon(Drain(self.factory, self.reactor, 5), self.traffic, self.on_signal.append)
         self.addCleanup(self.stop)

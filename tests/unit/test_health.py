@@ -59,12 +59,10 @@ def test_operator_is_not_asked(daemon: Daemon) -> None:
     """Where words are asked for, none is for a health check."""
 
     class Asked:
-        constant = None
-
         def reply_to(self, message: bytes, peer: object) -> bytes:
             raise AssertionError("asked")
 
-    daemon.serve(words=Asked())  # type: ignore[arg-type]
+    daemon.serve(reply_source=Asked())  # type: ignore[arg-type]
     assert daemon.verdicts()[0] is HealthStatus.ANSWERED
 
 
@@ -191,7 +189,8 @@ def test_wrong_echo(daemon: Daemon, monkeypatch: pytest.MonkeyPatch, answer: byt
     """A wrong echo, be it shorter, longer or nothing, is told, and proves no hang: the connection was accepted."""
     daemon.serve()
 
-    build = daemon.factory.probe_factory.buildProtocol
+    probe_factory: Any = daemon.factory.probe_factory
+    build = probe_factory.buildProtocol
 
     def wrong(addr: Any) -> Any:
         protocol = build(addr)
@@ -199,7 +198,7 @@ def test_wrong_echo(daemon: Daemon, monkeypatch: pytest.MonkeyPatch, answer: byt
             protocol.dataReceived = lambda message: protocol.transport.write(answer)
         return protocol
 
-    monkeypatch.setattr(daemon.factory.probe_factory, "buildProtocol", wrong)
+    monkeypatch.setattr(probe_factory, "buildProtocol", wrong)
     found = daemon.findings()[0]
     assert (found.status, found.reason) == (HealthStatus.UNANSWERED, "the answer is wrong")
 

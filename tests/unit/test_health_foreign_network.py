@@ -21,11 +21,11 @@ from echotime.limits.access import AccessList, Networks
 from echotime.net.accepting import RETRY_DELAY
 from echotime.net.tcp import EchoPort
 from echotime.net.udp import TimePort
-from echotime.services.replies import FixedReply
 from echotime.services.tcp_echo import EchoFactory, EchoProtocol
 from echotime.services.udp_time import TimeProtocol
 from echotime.sockopt.assignment import parse
 from echotime.wire.hostport import HostPort
+from echotime.wire.message import ACKNOWLEDGEMENT
 from tests.support.checked_listeners import Daemon, open_sockets
 from tests.support.namespace import in_namespace
 
@@ -48,7 +48,7 @@ class Elsewhere:
         tcp, datagrams, self.client = in_namespace(made)
         self.client.settimeout(5)
         self.address = ("10.9.0.1" if host == "::" else host), tcp.getsockname()[1]
-        daemon.factory = EchoFactory(FixedReply(reply), daemon.traffic)
+        daemon.factory = EchoFactory(daemon.traffic, ACKNOWLEDGEMENT + reply)
         with tcp, datagrams:
             assert not has_network_of(tcp)
             daemon.begin(
@@ -231,7 +231,7 @@ def test_elsewhere_on_a_low_port(daemon: Daemon) -> None:
 
 def test_several_listeners(daemon: Daemon) -> None:
     """Each is asked over a socketpair of its own, all at the same time."""
-    daemon.factory = EchoFactory(FixedReply(b"ok"), daemon.traffic)
+    daemon.factory = EchoFactory(daemon.traffic)
     for sock in in_namespace(lambda: [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]):
         with sock:
             port = EchoPort.adopt(sock.fileno(), daemon.factory, reactor=daemon.reactor)
