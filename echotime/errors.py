@@ -11,8 +11,7 @@ import sys
 from contextlib import suppress
 from typing import NoReturn
 
-from twisted.logger import Logger
-
+from echotime.logger import Logger
 from echotime.systemd.journal import is_journal
 from echotime.terminal.nonblocking_writer import NonBlockingWriter
 from echotime.wire.escape import sanitize

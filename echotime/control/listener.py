@@ -14,10 +14,10 @@ from typing import Any
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.error import CannotListenError
-from twisted.logger import Logger
 
 from echotime.control.server import ControlFactory
 from echotime.errors import report_startup_failure
+from echotime.logger import Logger
 
 _OWNER_MODE, _GROUP_MODE = 0o600, 0o660
 

@@ -12,7 +12,6 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import ServerFactory, connectionDone
-from twisted.logger import Logger
 from twisted.protocols import amp
 from twisted.python.failure import Failure
 
@@ -21,6 +20,7 @@ from echotime.control import commands
 from echotime.control.commands import MAX_MESSAGE_BYTES, PAGE_SIZE, CommandError
 from echotime.control.interface import Rows
 from echotime.control.subscriber import EventSubscriber
+from echotime.logger import Logger
 from echotime.operators.reply_queue import AlreadySettled, ReplyQueue
 from echotime.services.traffic import TrafficLog
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
 
 from echotime.daemon.periodic import PeriodicService
+from echotime.logger import Logger
 from echotime.services.udp_time import TimeProtocol
 from echotime.systemd.kernel_clock import ClockState, read_adjtimex
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
 
 from echotime.daemon.periodic import PeriodicService
+from echotime.logger import Logger
 
 _POLL_INTERVAL = 1.0
 """Seconds after which something new is told at the latest."""

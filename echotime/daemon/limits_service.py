@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, succeed
-from twisted.logger import Logger
 
 from echotime.limits.capacity import Capacity
+from echotime.logger import Logger
 from echotime.services.timeouts import TimeoutMonitor
 
 

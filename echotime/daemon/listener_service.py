@@ -8,12 +8,12 @@ from traceback import format_exception_only
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.error import CannotListenError
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from echotime.config.settings import ListenAddress
 from echotime.daemon.listen_error import listen_error_message
 from echotime.errors import report_startup_failure
+from echotime.logger import Logger
 from echotime.net.owned import SocketShutDown
 from echotime.net.tcp import EchoPort
 from echotime.net.udp import TimePort

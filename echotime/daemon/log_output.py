@@ -16,6 +16,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import ILogObserver, LogLevel, formatEventAsClassicLogText, textFileLogObserver
 
 from echotime.config.options import logs_to_stdout
+from echotime.logger import NAMESPACE
 from echotime.systemd.journal import JournalObserver, is_journal
 from echotime.terminal.nonblocking_writer import NonBlockingWriter
 
@@ -77,7 +78,7 @@ class DroppingStream:
         if not self._dropped:
             return ""
         event = {"log_format": "log lines lost: {number}", "number": self._dropped, "log_time": time.time()}
-        return formatEventAsClassicLogText({**event, "log_namespace": __name__, "log_level": LogLevel.warn}) or ""
+        return formatEventAsClassicLogText({**event, "log_namespace": NAMESPACE, "log_level": LogLevel.warn}) or ""
 
     def _retry(self) -> None:
         self._retry_pending = False

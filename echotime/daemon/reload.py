@@ -10,11 +10,11 @@ from collections.abc import Callable, Generator
 from typing import Any
 
 from twisted.application.service import Service
-from twisted.logger import Logger
 from twisted.python.usage import UsageError
 
 from echotime.config.settings import Settings
 from echotime.daemon.runtime_config import RuntimeConfig
+from echotime.logger import Logger
 
 MAX_SLICE = 0.002
 """Seconds for which a reload holds the reactor at a time."""

@@ -8,11 +8,11 @@ from typing import Any
 
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred
-from twisted.logger import Logger
 
 import echotime
 from echotime.errors import StartupError
 from echotime.health.watchdog import SystemdStatus
+from echotime.logger import Logger
 from echotime.operators.reply_queue import ReplyQueue
 from echotime.services.drain import Drain
 from echotime.services.traffic import TrafficLog

@@ -11,10 +11,11 @@ from typing import Any
 
 from twisted.internet.defer import CancelledError
 from twisted.internet.task import LoopingCall
-from twisted.logger import Logger, LogLevel
+from twisted.logger import LogLevel
 from twisted.python.failure import Failure
 
 from echotime.health.check import PROBE_TIMEOUT, HealthCheck, HealthStatus, ProbeResult
+from echotime.logger import Logger
 from echotime.systemd.notify import SdNotifier
 
 STATUS_INTERVAL = 20.0

@@ -13,8 +13,8 @@ from collections import Counter
 from typing import Any
 
 from twisted.internet import tcp
-from twisted.logger import Logger
 
+from echotime.logger import Logger
 from echotime.net.connection import close_without_blocking
 from echotime.net.owned import LossNotifyingPort, SocketShutDown, is_shut_down
 from echotime.net.reserved_fd import RESERVED_FD
