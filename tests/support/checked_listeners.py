@@ -1,4 +1,4 @@
-"""Listeners with a health check of them, on a reactor that is turned by hand."""
+"""Listeners and their health check, on a reactor that the test steps."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from echotime.config.settings import ListenAddress
-from echotime.daemon.listener_service import ListenerService
+from echotime.daemon.listener_service import ListenerService, TCPListenerService, UDPListenerService
 from echotime.health.check import HealthCheck, HealthStatus, ProbeResult
 from echotime.limits.access import AccessList
 from echotime.limits.admission import Admission
@@ -24,30 +24,30 @@ from tests.support.stepping_reactor import SteppingEPollReactor
 
 
 def open_sockets() -> int:
-    """How many this process has."""
+    """Return the number of sockets that this process has."""
     found = Path("/proc/self/fd").iterdir()
     return sum(str(each.readlink()).startswith("socket:") for each in found if os.path.lexists(each))
 
 
 class Daemon:
-    """Listeners, a check of them, and a reactor that is turned by hand."""
+    """A TCP and a UDP listener with a health check."""
 
     def __init__(self, reactor: SteppingEPollReactor) -> None:
         self.reactor = reactor
         self.traffic = TrafficLog(reactor)
-        self.listeners: list[ListenerService] = []
+        self.listeners: list[ListenerService[Any]] = []
 
     def serve(
         self,
         tcp: str = "127.0.0.1",
         udp: str = "127.0.0.1",
-        words: IReplySource | None = None,
+        replies: IReplySource | None = None,
         access: AccessList | None = None,
         **factory: Any,
     ) -> HealthCheck:
-        """Listen on both, and the check."""
+        """Listen on a TCP and a UDP port. Return their health check."""
         admission = Admission(self.traffic.counters, access)
-        self.factory = EchoFactory(words or FixedReply(b"ok"), self.traffic, admission=admission, **factory)
+        self.factory = EchoFactory(replies or FixedReply(b"ok"), self.traffic, admission=admission, **factory)
         protocol = TimeProtocol(time.time, self.traffic.counters, access=access)
         return self.begin(
             EchoPort(0, self.factory, interface=tcp, reactor=self.reactor),
@@ -55,21 +55,20 @@ class Daemon:
         )
 
     def begin(self, tcp: Any, udp: Any) -> HealthCheck:
-        """Listen on these ports."""
+        """Listen on these ports. Return their health check."""
         self.tcp, self.udp = tcp, udp
-        self.listeners += [
-            ListenerService("tcp", ListenAddress("", 0), tcp),
-            ListenerService("udp", ListenAddress("", 0), udp),
-        ]
-        self.check = HealthCheck(self.listeners, self.factory, self.reactor)
+        tcp_listener = TCPListenerService(ListenAddress("", 0), tcp)
+        udp_listener = UDPListenerService(ListenAddress("", 0), udp)
+        self.listeners += [tcp_listener, udp_listener]
+        self.check = HealthCheck([tcp_listener], [udp_listener], self.factory, self.reactor)
         for each in self.listeners:
             each.startService()
         return self.check
 
-    def wait_for(self, asked: Deferred[Any]) -> list[Any]:
-        """What it fires with, in a list; time passes as long as nothing happens."""
+    def wait_for(self, deferred: Deferred[Any]) -> list[Any]:
+        """Step the reactor and advance its clock until the Deferred fires. Return a list with its result."""
         results: list[Any] = []
-        asked.addBoth(results.append)
+        deferred.addBoth(results.append)
         for _ in range(2000):
             self.reactor.step(3)
             if results:
@@ -77,18 +76,18 @@ class Daemon:
             self.reactor.clock.advance(0.01)
         return results
 
-    def findings(self) -> list[ProbeResult]:
-        """Of a check."""
+    def results(self) -> list[ProbeResult]:
+        """Run a check and return its results."""
         (found,) = self.wait_for(self.check.check())
         assert isinstance(found, list), found
         return found
 
-    def verdicts(self) -> list[HealthStatus]:
-        """Of TCP and UDP."""
-        return [each.status for each in self.findings()]
+    def statuses(self) -> list[HealthStatus]:
+        """Run a check and return the status of each listener, TCP first."""
+        return [each.status for each in self.results()]
 
     def stop(self) -> None:
-        """Listen no more."""
+        """Cancel a check and close the listeners."""
         self.check.stop()
         for listener in self.listeners:
             listener.stopService()
@@ -96,5 +95,5 @@ class Daemon:
         self.settle()
 
     def settle(self) -> None:
-        """Let all that waits be taken."""
+        """Step the reactor until nothing is pending."""
         self.reactor.step(50)

@@ -11,7 +11,7 @@ from twisted.logger import LogEvent
 from twisted.python.failure import Failure
 
 from echotime.config.settings import ListenAddress
-from echotime.daemon.listener_service import ListenerService
+from echotime.daemon.listener_service import TCPListenerService
 from echotime.net.owned import SocketShutDown
 from echotime.net.tcp import EchoPort
 from tests.support.loopback import SERVED
@@ -128,8 +128,8 @@ def test_listener(owner: Owner, why: Exception, told: str) -> None:
     owner.port.stopListening()
     owner.reactor.step(2)
     reasons: list[str] = []
-    listener = ListenerService("tcp", ListenAddress("127.0.0.1", 0), owner.port, reasons.append)
+    listener = TCPListenerService(ListenAddress("127.0.0.1", 0), owner.port, reasons.append)
     listener.startService()
     name = listener.label
     owner.port.connectionLost(Failure(why))
-    assert reasons == [f"{name} is lost: {told}"]
+    assert reasons == [f"listener lost: {name}: {told}"]

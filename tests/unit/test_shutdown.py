@@ -1,4 +1,4 @@
-"""daemon/stopping.py: what stops the daemon first, and what comes second, in whatever order and however close."""
+"""Test daemon/shutdown.py: a first and a second signal or failure, in any order and at any distance."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from echotime.daemon import stopping
-from echotime.daemon.stopping import GRACE_PERIOD, ShutdownController
+from echotime.daemon import shutdown
+from echotime.daemon.shutdown import GRACE_PERIOD, ShutdownController
 
 _DRAIN = 7
 
@@ -63,9 +63,9 @@ class Process:
 def process(monkeypatch: pytest.MonkeyPatch) -> Process:
     """One."""
     found = Process()
-    monkeypatch.setattr(stopping, "signal", found)
-    monkeypatch.setattr(stopping, "call_on_memory_error", lambda callback, reactor: None)
-    monkeypatch.setattr(stopping, "report_runtime_failure", found.noted.append)
+    monkeypatch.setattr(shutdown, "signal", found)
+    monkeypatch.setattr(shutdown, "call_on_memory_error", lambda callback, reactor: None)
+    monkeypatch.setattr(shutdown, "report_runtime_failure", found.noted.append)
     return found
 
 
