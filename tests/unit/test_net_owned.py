@@ -11,7 +11,7 @@ from twisted.logger import LogEvent
 from twisted.python.failure import Failure
 
 from echotime.config.settings import ListenAddress
-from echotime.daemon.listener_service import TCPListenerService
+from echotime.daemon.listener_service import TCPListenerService, UDPListenerService
 from echotime.net.owned import SocketShutDown
 from echotime.net.tcp import EchoPort
 from tests.support.loopback import SERVED
@@ -128,7 +128,8 @@ def test_listener(owner: Owner, why: Exception, told: str) -> None:
     owner.port.stopListening()
     owner.reactor.step(2)
     reasons: list[str] = []
-    listener = TCPListenerService(ListenAddress("127.0.0.1", 0), owner.port, reasons.append)
+    service = TCPListenerService if isinstance(owner.port, EchoPort) else UDPListenerService
+    listener = service(ListenAddress("127.0.0.1", 0), owner.port, reasons.append)
     listener.startService()
     name = listener.label
     owner.port.connectionLost(Failure(why))
