@@ -24,7 +24,7 @@ class Pusher(Protocol):
     transport: Any
 
     def callRemote(self, *args: Any, **kwargs: Any) -> Any:
-        """Send a command."""
+        """Send an AMP command to the operator."""
 
     def abort(self, error: BaseException) -> None:
         """Log the error and close the connection."""

@@ -22,7 +22,7 @@ _LONG = ctypes.c_long
 
 
 class _Timex(ctypes.Structure):
-    """Lay out struct timex."""
+    """Map struct timex of the C library."""
 
     _fields_ = [
         ("modes", ctypes.c_uint),

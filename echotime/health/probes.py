@@ -35,7 +35,7 @@ _SOCKETPAIR_SOURCE: HostPort = ("0.0.0.0", 0)
 
 
 class Probe(Protocol):
-    """Probe one listening port."""
+    """Probe one listening port, and sample its queue."""
 
     async def run(self, timeout: float) -> str:
         """Return why no correct answer came within `timeout` seconds, "" if one came. Raises ListenerHung."""

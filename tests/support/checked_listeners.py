@@ -1,4 +1,4 @@
-"""Listeners and their health check, on a reactor that the test steps."""
+"""Provide listeners with a health check, on a reactor that the test steps."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from tests.support.stepping_reactor import SteppingEPollReactor
 
 
 def open_sockets() -> int:
-    """Return the number of sockets that this process has."""
+    """Return the number of open sockets of this process."""
     found = Path("/proc/self/fd").iterdir()
     return sum(str(each.readlink()).startswith("socket:") for each in found if os.path.lexists(each))
 
 
 class Daemon:
-    """A TCP and a UDP listener with a health check."""
+    """Hold listeners, their health check, and a reactor that the test steps."""
 
     def __init__(self, reactor: SteppingEPollReactor) -> None:
         self.reactor = reactor
@@ -41,13 +41,13 @@ class Daemon:
         self,
         tcp: str = "127.0.0.1",
         udp: str = "127.0.0.1",
-        replies: IReplySource | None = None,
+        reply_source: IReplySource | None = None,
         access: AccessList | None = None,
         **factory: Any,
     ) -> HealthCheck:
-        """Listen on a TCP and a UDP port. Return their health check."""
+        """Listen on TCP and UDP and return the health check."""
         admission = Admission(self.traffic.counters, access)
-        self.factory = EchoFactory(replies or FixedReply(b"ok"), self.traffic, admission=admission, **factory)
+        self.factory = EchoFactory(reply_source or FixedReply(b"ok"), self.traffic, admission=admission, **factory)
         protocol = TimeProtocol(time.time, self.traffic.counters, access=access)
         return self.begin(
             EchoPort(0, self.factory, interface=tcp, reactor=self.reactor),
@@ -55,7 +55,7 @@ class Daemon:
         )
 
     def begin(self, tcp: Any, udp: Any) -> HealthCheck:
-        """Listen on these ports. Return their health check."""
+        """Listen on these ports and return their health check."""
         self.tcp, self.udp = tcp, udp
         tcp_listener = TCPListenerService(ListenAddress("", 0), tcp)
         udp_listener = UDPListenerService(ListenAddress("", 0), udp)
@@ -65,10 +65,13 @@ class Daemon:
             each.startService()
         return self.check
 
-    def wait_for(self, deferred: Deferred[Any]) -> list[Any]:
-        """Step the reactor and advance its clock until the Deferred fires. Return a list with its result."""
+    def wait_for(self, result: Deferred[Any]) -> list[Any]:
+        """Step the reactor until the Deferred fires; return its result in a list, empty after 2000 steps.
+
+        The clock advances 10 ms per step.
+        """
         results: list[Any] = []
-        deferred.addBoth(results.append)
+        result.addBoth(results.append)
         for _ in range(2000):
             self.reactor.step(3)
             if results:
@@ -76,18 +79,18 @@ class Daemon:
             self.reactor.clock.advance(0.01)
         return results
 
-    def results(self) -> list[ProbeResult]:
-        """Run a check and return its results."""
+    def findings(self) -> list[ProbeResult]:
+        """Run a health check and return its results."""
         (found,) = self.wait_for(self.check.check())
         assert isinstance(found, list), found
         return found
 
-    def statuses(self) -> list[HealthStatus]:
-        """Run a check and return the status of each listener, TCP first."""
-        return [each.status for each in self.results()]
+    def verdicts(self) -> list[HealthStatus]:
+        """Run a health check and return the status of TCP and of UDP."""
+        return [each.status for each in self.findings()]
 
     def stop(self) -> None:
-        """Cancel a check and close the listeners."""
+        """Stop the health check and all listeners."""
         self.check.stop()
         for listener in self.listeners:
             listener.stopService()
@@ -95,5 +98,5 @@ class Daemon:
         self.settle()
 
     def settle(self) -> None:
-        """Step the reactor until nothing is pending."""
+        """Let the reactor process everything pending."""
         self.reactor.step(50)

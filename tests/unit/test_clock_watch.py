@@ -1,4 +1,4 @@
-"""Test daemon/clock_watch.py: reading the kernel's clock status, and muting UDP while it is bad."""
+"""Test daemon/clock_watch.py: the state of the clock, and silence while it is unsynchronized."""
 
 from __future__ import annotations
 
@@ -32,21 +32,21 @@ int main(void)
 
 
 def test_structure(tmp_path: Path) -> None:
-    """Sizes, offsets and values match the system headers."""
+    """Sizes, offsets and values of the structure are those of the system's headers."""
     if not (compiler := shutil.which("cc") or shutil.which("gcc")):
-        pytest.skip("a C compiler is needed to read the system headers")
+        pytest.skip("a C compiler is needed to know the system's structure")
     source, program = tmp_path / "timex.c", tmp_path / "timex"
     source.write_text(PROGRAM, encoding="ascii")
     subprocess.run([compiler, "-o", program, source], capture_output=True, check=True)
-    printed = subprocess.run([program], capture_output=True, text=True, check=True).stdout.split()
-    size, maxerror, status, bit, _, unsynchronized, most = map(int, printed)
+    values = subprocess.run([program], capture_output=True, text=True, check=True).stdout.split()
+    size, maxerror, status, bit, _, unsynchronized, most = map(int, values)
     timex = clock_watch._Timex
-    assert ctypes.sizeof(timex) >= size, "the structure must hold all that the kernel writes"
+    assert ctypes.sizeof(timex) >= size, "too small for what the kernel writes"
     assert (timex.maxerror.offset, timex.status.offset) == (maxerror, status)
     assert bit == clock_watch._STA_UNSYNC
     found = read_adjtimex()
     assert found.synchronized == (not unsynchronized)
-    assert abs(found.max_error * 1e6 - most) <= 10_000, "the maximum error grows by 500 us in a second"
+    assert abs(found.max_error * 1e6 - most) <= 10_000, "the error grows by 500 us a second"
 
 
 @pytest.mark.parametrize(
@@ -58,11 +58,11 @@ def test_structure(tmp_path: Path) -> None:
     ],
 )
 def test_states(monkeypatch: pytest.MonkeyPatch, status: int, result: int, shown: str) -> None:
-    """Each status of the kernel, and a system call filter, have a text."""
+    """Each state of the kernel is shown, and a denied system call as unknown."""
 
     class Library:
         def __init__(self, *args: Any, **named: Any) -> None:
-            """Stand in for CDLL."""
+            pass
 
         def adjtimex(self, found: Any) -> int:
             found._obj.status, found._obj.maxerror = status, 12_000
@@ -74,7 +74,7 @@ def test_states(monkeypatch: pytest.MonkeyPatch, status: int, result: int, shown
 
 
 def test_silence() -> None:
-    """Datagrams are counted and not answered unless the clock is known to be synchronized."""
+    """With an unsynchronized or unknown clock datagrams are dropped and counted, until it is synchronized."""
     clock, counters = Clock(), ServiceCounters()
     sent: list[bytes] = []
 

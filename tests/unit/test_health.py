@@ -31,7 +31,7 @@ def test_answered(daemon: Daemon, host: str, lines: list[str]) -> None:
     """A daemon that serves answers, wherever it listens; it costs one count a question, and no line of the log."""
     daemon.serve(host, host)
     lines.clear()
-    assert daemon.statuses() == [HealthStatus.ANSWERED] * 2
+    assert daemon.verdicts() == [HealthStatus.ANSWERED] * 2
     assert daemon.traffic.counters == ServiceCounters(health_checks=2)
     assert lines == []
     assert not daemon.factory.connections
@@ -40,7 +40,7 @@ def test_answered(daemon: Daemon, host: str, lines: list[str]) -> None:
 def test_named_as_in_the_log(daemon: Daemon) -> None:
     """A finding has the listener's name, and how long it took."""
     daemon.serve()
-    found = daemon.results()
+    found = daemon.findings()
     assert str(found[0]).startswith(f"TCP 127.0.0.1:{daemon.tcp.getHost().port}: answered in ")
     assert str(found[1]).startswith(f"UDP 127.0.0.1:{daemon.udp.getHost().port}: answered in ")
 
@@ -48,7 +48,7 @@ def test_named_as_in_the_log(daemon: Daemon) -> None:
 def test_nobody_admitted(daemon: Daemon) -> None:
     """--deny does not concern the daemon itself, and nobody is counted as refused."""
     daemon.serve(access=AccessList(deny=Networks(map(ipaddress.ip_network, ["0.0.0.0/0", "::/0"]))))
-    assert daemon.statuses() == [HealthStatus.ANSWERED] * 2
+    assert daemon.verdicts() == [HealthStatus.ANSWERED] * 2
     assert daemon.traffic.counters == ServiceCounters(health_checks=2)
     with socket.create_connection(("127.0.0.1", daemon.tcp.getHost().port)):
         daemon.settle()
@@ -64,8 +64,8 @@ def test_operator_is_not_asked(daemon: Daemon) -> None:
         def reply_to(self, message: bytes, peer: object) -> bytes:
             raise AssertionError("asked")
 
-    daemon.serve(replies=Asked())  # type: ignore[arg-type]
-    assert daemon.statuses()[0] is HealthStatus.ANSWERED
+    daemon.serve(reply_source=Asked())  # type: ignore[arg-type]
+    assert daemon.verdicts()[0] is HealthStatus.ANSWERED
 
 
 @pytest.mark.parametrize("which", [0, 1], ids=["tcp", "udp"])
@@ -75,11 +75,11 @@ def test_hung(daemon: Daemon, which: int) -> None:
     port = (daemon.tcp, daemon.udp)[which]
     port.stopReading()
     for _ in range(3):
-        found = daemon.results()
+        found = daemon.findings()
         assert [each.status is HealthStatus.HUNG for each in found] == [which == 0, which == 1]
         assert re.fullmatch(HUNG[which], found[which].reason), found[which].reason
     port.startReading()
-    assert daemon.statuses() == [HealthStatus.ANSWERED] * 2
+    assert daemon.verdicts() == [HealthStatus.ANSWERED] * 2
     daemon.settle()
     counters = daemon.traffic.counters
     assert counters == ServiceCounters(health_checks=counters.health_checks), (
@@ -96,8 +96,8 @@ def test_shut_down(daemon: Daemon, which: int, clean_reactor: list[LogEvent]) ->
     port = (daemon.tcp, daemon.udp)[which]
     with port.socket.dup() as other, suppress(OSError):  # UDP says that it is not connected, and shuts it down
         other.shutdown(socket.SHUT_RDWR)
-    assert daemon.statuses()[which] is HealthStatus.HUNG
-    assert daemon.statuses()[1 - which] is HealthStatus.ANSWERED
+    assert daemon.verdicts()[which] is HealthStatus.HUNG
+    assert daemon.verdicts()[1 - which] is HealthStatus.ANSWERED
     clean_reactor.clear()
 
 
@@ -107,7 +107,7 @@ def test_closed(daemon: Daemon) -> None:
     name = daemon.listeners[1].label
     daemon.udp.stopListening()
     daemon.settle()
-    found = daemon.results()[1]
+    found = daemon.findings()[1]
     assert (found.listener, found.status, found.reason) == (name, HealthStatus.HUNG, "the port is closed")
 
 
@@ -116,7 +116,7 @@ def test_not_reached(daemon: Daemon) -> None:
     daemon.serve()
     for port in (daemon.tcp, daemon.udp):
         bpf.attach(port.socket, 65535)
-    found = daemon.results()
+    found = daemon.findings()
     assert [each.status for each in found] == [HealthStatus.UNANSWERED] * 2
     assert [each.reason for each in found] == ["no answer within 1 s"] * 2
 
@@ -125,11 +125,11 @@ def test_not_reached_but_hung(daemon: Daemon) -> None:
     """One that cannot be asked, as it shares its port, is hung when clients wait and are not taken."""
     daemon.serve()
     daemon.tcp.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    assert daemon.statuses()[0] is HealthStatus.UNANSWERED
+    assert daemon.verdicts()[0] is HealthStatus.UNANSWERED
     daemon.tcp.stopReading()
-    assert daemon.statuses()[0] is HealthStatus.UNANSWERED, "nobody waits"
+    assert daemon.verdicts()[0] is HealthStatus.UNANSWERED, "nobody waits"
     with socket.create_connection(("127.0.0.1", daemon.tcp.getHost().port)):
-        assert daemon.statuses()[0] is HealthStatus.HUNG
+        assert daemon.verdicts()[0] is HealthStatus.HUNG
     daemon.tcp.startReading()
     daemon.settle()
 
@@ -146,7 +146,7 @@ def test_busy(daemon: Daemon) -> None:
         daemon.tcp.socket.accept()[0].close()
 
     daemon.reactor.callLater(1.35, take)
-    assert daemon.statuses() == [HealthStatus.UNANSWERED, HealthStatus.ANSWERED]
+    assert daemon.verdicts() == [HealthStatus.UNANSWERED, HealthStatus.ANSWERED]
     assert not taking.active()
     daemon.tcp.startReading()
     daemon.settle()
@@ -170,19 +170,19 @@ def test_busy_with_datagrams(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) ->
                 "doRead",
                 lambda port, progress=progress: setattr(counters, "datagrams", counters.datagrams + progress),
             )
-            assert daemon.statuses() == [HealthStatus.ANSWERED, verdict]
+            assert daemon.verdicts() == [HealthStatus.ANSWERED, verdict]
         monkeypatch.undo()
         daemon.settle()
-        assert daemon.statuses() == [HealthStatus.ANSWERED] * 2
+        assert daemon.verdicts() == [HealthStatus.ANSWERED] * 2
 
 
 def test_wrong_answer(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
     """What comes back and is no answer is passed over: over IPv6 a neighbour might have forged it."""
     daemon.serve()
     monkeypatch.setattr(timestamp, "pack", lambda now, epoch: b"time")
-    assert daemon.statuses()[1] is HealthStatus.ANSWERED
+    assert daemon.verdicts()[1] is HealthStatus.ANSWERED
     monkeypatch.setattr(timestamp, "pack", lambda now, epoch: b"times")
-    found = daemon.results()[1]
+    found = daemon.findings()[1]
     assert (found.status, found.reason) == (HealthStatus.UNANSWERED, "no answer within 1 s")
 
 
@@ -200,7 +200,7 @@ def test_wrong_echo(daemon: Daemon, monkeypatch: pytest.MonkeyPatch, answer: byt
         return protocol
 
     monkeypatch.setattr(daemon.factory.probe_factory, "buildProtocol", wrong)
-    found = daemon.results()[0]
+    found = daemon.findings()[0]
     assert (found.status, found.reason) == (HealthStatus.UNANSWERED, "wrong answer")
 
 
@@ -221,7 +221,7 @@ def test_stop(daemon: Daemon) -> None:
     for each in asked:
         (failure,) = daemon.wait_for(each)
         assert failure.check(CancelledError), failure
-    assert daemon.statuses() == [HealthStatus.ANSWERED] * 2
+    assert daemon.verdicts() == [HealthStatus.ANSWERED] * 2
 
 
 def test_one_gives_up(daemon: Daemon) -> None:
@@ -246,7 +246,7 @@ def test_no_socket_to_ask_with(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) 
         original(self, family, *args, **named)
 
     monkeypatch.setattr(socket.socket, "__init__", refused)
-    found = daemon.results()
+    found = daemon.findings()
     monkeypatch.undo()
     assert [each.status for each in found] == [HealthStatus.UNANSWERED, HealthStatus.ANSWERED]
     assert found[0].reason == "Address family not supported by protocol"
@@ -266,7 +266,7 @@ def test_never_answered(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None
     daemon.serve()
     monkeypatch.setattr(EchoProtocol, "dataReceived", lambda protocol, message: None)
     monkeypatch.setattr(EchoProtocol, "readConnectionLost", lambda protocol: None)
-    found = daemon.results()[0]
+    found = daemon.findings()[0]
     assert (found.status, found.reason) == (HealthStatus.UNANSWERED, "accepted, but no answer within 1 s")
     for each in list(daemon.factory.probe_factory.connections):
         each.reset("test")

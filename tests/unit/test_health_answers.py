@@ -15,7 +15,7 @@ from tests.support.checked_listeners import Daemon
 def test_own_datagrams_that_were_not_asked(daemon: Daemon) -> None:
     """What comes from the port's own address, neither its question nor an answer to that, is counted and no more."""
     daemon.serve()
-    assert daemon.statuses() == [HealthStatus.ANSWERED] * 2
+    assert daemon.verdicts() == [HealthStatus.ANSWERED] * 2
     own = daemon.udp.socket.getsockname()
     for each in (b"", b"time", os.urandom(16), os.urandom(17)):
         daemon.udp.socket.sendto(each, own)
@@ -28,7 +28,7 @@ def test_the_answer_is_lost(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> 
     """An answer that does not come back may have found our own buffer full: nobody is called hung for it."""
     daemon.serve()
     monkeypatch.setattr(daemon.udp, "write", lambda datagram, addr: None)
-    found = daemon.results()[1]
+    found = daemon.findings()[1]
     assert (found.status, found.reason) == (HealthStatus.UNANSWERED, "no answer within 1 s")
 
 
@@ -51,8 +51,8 @@ def test_every_close_resets(daemon: Daemon) -> None:
     """With SO_LINGER=0 an answer may be thrown away, as was asked for: that is no hang, a queue that is not read is."""
     daemon.serve()
     daemon.tcp.set_option(parse("SO_LINGER=0"))
-    assert daemon.statuses()[0] is not HealthStatus.HUNG
+    assert daemon.verdicts()[0] is not HealthStatus.HUNG
     daemon.tcp.stopReading()
-    assert daemon.statuses()[0] is HealthStatus.HUNG
+    assert daemon.verdicts()[0] is HealthStatus.HUNG
     daemon.tcp.startReading()
     daemon.settle()

@@ -77,7 +77,7 @@ def test_elsewhere(daemon: Daemon, host: str, lines: list[str]) -> None:
     there = Elsewhere(daemon, host)
     lines.clear()
     for _ in range(3):
-        assert daemon.statuses() == [HealthStatus.ANSWERED] * 2
+        assert daemon.verdicts() == [HealthStatus.ANSWERED] * 2
     assert (daemon.traffic.counters, daemon.tcp.sessionno) == (ServiceCounters(health_checks=6), 0)
     assert lines == []
     with there as client:
@@ -98,7 +98,7 @@ def test_elsewhere_nobody_admitted(daemon: Daemon) -> None:
     there = Elsewhere(daemon)
     nobody = AccessList(deny=Networks(map(ipaddress.ip_network, ["0.0.0.0/0", "::/0"])))
     daemon.factory.admission.set_limits(nobody, daemon.factory.admission.limits)
-    assert daemon.statuses() == [HealthStatus.ANSWERED] * 2
+    assert daemon.verdicts() == [HealthStatus.ANSWERED] * 2
     with there as client:
         daemon.settle()
         assert client.recv(1) == b""
@@ -109,14 +109,14 @@ def test_elsewhere_hung(daemon: Daemon) -> None:
     """A listener that does not accept is hung once a client waits; without one a socketpair cannot show it."""
     there = Elsewhere(daemon)
     daemon.tcp.stopReading()
-    assert daemon.statuses() == [HealthStatus.ANSWERED] * 2
+    assert daemon.verdicts() == [HealthStatus.ANSWERED] * 2
     with there:
         for _ in range(2):
-            found = daemon.results()
+            found = daemon.findings()
             assert [each.status for each in found] == [HealthStatus.HUNG, HealthStatus.ANSWERED]
             assert re.fullmatch(r"1 pending connection, none accepted for 1(\.\d)? s", found[0].reason)
         daemon.tcp.startReading()
-        assert daemon.statuses() == [HealthStatus.ANSWERED] * 2
+        assert daemon.verdicts() == [HealthStatus.ANSWERED] * 2
     daemon.settle()
     assert daemon.traffic.counters.connections == 1
 
@@ -126,7 +126,7 @@ def test_elsewhere_late(daemon: Daemon) -> None:
     with Elsewhere(daemon):
         daemon.tcp.stopReading()
         resuming = daemon.reactor.callLater(0.75, daemon.tcp.startReading)
-        found = daemon.results()[0]
+        found = daemon.findings()[0]
         assert not resuming.active()
         assert (found.status, found.seconds < 0.75) == (HealthStatus.ANSWERED, True), found
     daemon.settle()
@@ -149,9 +149,9 @@ def test_elsewhere_hung_udp(daemon: Daemon) -> None:
     """A UDP socket asks itself there, too, so it is found without any client."""
     Elsewhere(daemon).client.close()
     daemon.udp.stopReading()
-    assert daemon.statuses() == [HealthStatus.ANSWERED, HealthStatus.HUNG]
+    assert daemon.verdicts() == [HealthStatus.ANSWERED, HealthStatus.HUNG]
     daemon.udp.startReading()
-    assert daemon.statuses() == [HealthStatus.ANSWERED] * 2
+    assert daemon.verdicts() == [HealthStatus.ANSWERED] * 2
     assert daemon.traffic.counters.datagrams == 0
 
 
@@ -160,7 +160,7 @@ def test_elsewhere_shut_down(daemon: Daemon, clean_reactor: list[LogEvent]) -> N
     Elsewhere(daemon).client.close()
     daemon.tcp.stopReading()
     daemon.tcp.socket.shutdown(socket.SHUT_RDWR)
-    assert daemon.statuses() == [HealthStatus.HUNG, HealthStatus.ANSWERED]
+    assert daemon.verdicts() == [HealthStatus.HUNG, HealthStatus.ANSWERED]
     clean_reactor.clear()
 
 
@@ -171,7 +171,7 @@ def test_elsewhere_never_answered(daemon: Daemon, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(EchoProtocol, "dataReceived", lambda protocol, message: None)
     monkeypatch.setattr(EchoProtocol, "readConnectionLost", lambda protocol: None)
     for _ in range(2):
-        found = daemon.results()[0]
+        found = daemon.findings()[0]
         assert (found.status, found.reason) == (HealthStatus.UNANSWERED, "accepted, but no answer within 1 s")
     daemon.settle()
     assert (open_sockets(), daemon.factory.probe_factory.connections) == (before, set())
@@ -182,14 +182,14 @@ def test_elsewhere_wrong_echo(daemon: Daemon, monkeypatch: pytest.MonkeyPatch, a
     """A wrong echo is told, and proves no hang."""
     Elsewhere(daemon).client.close()
     monkeypatch.setattr(EchoProtocol, "dataReceived", lambda protocol, message: protocol.transport.write(answer))
-    found = daemon.results()[0]
+    found = daemon.findings()[0]
     assert (found.status, found.reason) == (HealthStatus.UNANSWERED, "wrong answer")
 
 
 def test_elsewhere_large_answer(daemon: Daemon) -> None:
     """An answer that the socketpair has no room for is sent piece by piece, as to a client."""
     Elsewhere(daemon, reply=b"x" * 1_000_000).client.close()
-    assert daemon.statuses() == [HealthStatus.ANSWERED] * 2
+    assert daemon.verdicts() == [HealthStatus.ANSWERED] * 2
 
 
 def test_elsewhere_stop(daemon: Daemon) -> None:
@@ -205,7 +205,7 @@ def test_elsewhere_stop(daemon: Daemon) -> None:
             assert failure.check(CancelledError), failure
         daemon.settle()
         assert open_sockets() == before
-    assert daemon.statuses() == [HealthStatus.ANSWERED] * 2
+    assert daemon.verdicts() == [HealthStatus.ANSWERED] * 2
 
 
 def test_elsewhere_no_descriptor(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -216,7 +216,7 @@ def test_elsewhere_no_descriptor(daemon: Daemon, monkeypatch: pytest.MonkeyPatch
 
     Elsewhere(daemon).client.close()
     monkeypatch.setattr("socket.socketpair", none)
-    found = daemon.results()
+    found = daemon.findings()
     assert [each.status for each in found] == [HealthStatus.UNANSWERED, HealthStatus.ANSWERED]
     assert found[0].reason == "Too many open files"
 
@@ -224,7 +224,7 @@ def test_elsewhere_no_descriptor(daemon: Daemon, monkeypatch: pytest.MonkeyPatch
 def test_elsewhere_on_a_low_port(daemon: Daemon) -> None:
     """A UDP socket below the ports that are answered asks itself all the same; nobody else on that port is answered."""
     Elsewhere(daemon, "0.0.0.0", 37, min_source_port=1024).client.close()
-    assert daemon.statuses()[1] is HealthStatus.ANSWERED
+    assert daemon.verdicts()[1] is HealthStatus.ANSWERED
     assert dict(daemon.udp.errors) == {}
     assert daemon.udp.kernel_filtered
 
@@ -239,7 +239,7 @@ def test_several_listeners(daemon: Daemon) -> None:
     daemon.check = HealthCheck(daemon.listeners, [], daemon.factory, daemon.reactor)
     for each in daemon.listeners:
         each.startService()
-    assert daemon.statuses() == [HealthStatus.ANSWERED] * 3
+    assert daemon.verdicts() == [HealthStatus.ANSWERED] * 3
     assert daemon.traffic.counters == ServiceCounters(health_checks=3)
 
 

@@ -36,7 +36,7 @@ def test_busy_reactor(daemon: Daemon, stall: float) -> None:
     daemon.serve()
     for _ in range(3):
         assert HealthStatus.HUNG not in {each.status for each in busy_check(daemon, stall)}
-    assert daemon.statuses() == [HealthStatus.ANSWERED] * 2
+    assert daemon.verdicts() == [HealthStatus.ANSWERED] * 2
     counters = daemon.traffic.counters
     assert counters == ServiceCounters(health_checks=counters.health_checks), "late questions are not a client's"
 
@@ -76,15 +76,15 @@ def test_slow_network(daemon: Daemon, delay: float) -> None:
     assert dict(daemon.udp.errors) == {}
 
 
-def time_out_probe(daemon: Daemon) -> tuple[str, int]:
-    """Let a TCP probe time out before it arrives. Return its source, as if the probe were still in the network."""
+def give_up(daemon: Daemon) -> tuple[str, int]:
+    """Have a TCP question given up that has not arrived. Return where it came from, as if it were still under way."""
     bpf.attach(daemon.tcp.socket, 65535)
     checking = daemon.check.check()
-    (host, port), *others = daemon.factory.probe_factory.expected
-    assert not others
+    expected: set[tuple[str, int]] = daemon.factory.probe_factory.expected
+    (source,) = expected
     daemon.wait_for(checking)
     daemon.tcp.socket.setsockopt(socket.SOL_SOCKET, _SO_DETACH_FILTER, 0)
-    return host, port
+    return source
 
 
 def arrive(daemon: Daemon, source: tuple[str, int]) -> None:
@@ -102,9 +102,9 @@ def arrive(daemon: Daemon, source: tuple[str, int]) -> None:
 def test_arrives_after_later_ones(daemon: Daemon) -> None:
     """A TCP question that was given up stays known while later ones are answered; once it has arrived it is over."""
     daemon.serve()
-    source = time_out_probe(daemon)
+    source = give_up(daemon)
     for _ in range(2):
-        assert daemon.statuses()[0] is HealthStatus.ANSWERED
+        assert daemon.verdicts()[0] is HealthStatus.ANSWERED
     arrive(daemon, source)
     assert daemon.traffic.counters == ServiceCounters(health_checks=6)
     arrive(daemon, source)
@@ -114,14 +114,14 @@ def test_arrives_after_later_ones(daemon: Daemon) -> None:
 def test_never_arrives(daemon: Daemon) -> None:
     """A question that was given up is forgotten when nothing of it can be in the network or in the accept queue."""
     daemon.serve()
-    source = time_out_probe(daemon)
+    source = give_up(daemon)
     daemon.reactor.clock.advance(MAX_SEGMENT_LIFETIME)
     daemon.tcp.stopReading()
     with socket.create_connection(("127.0.0.1", daemon.tcp.getHost().port)):
-        daemon.results()
+        daemon.findings()
         assert source in daemon.factory.probe_factory.expected
     daemon.tcp.startReading()
     daemon.settle()
-    daemon.results()
+    daemon.findings()
     assert source not in daemon.factory.probe_factory.expected
     assert daemon.traffic.counters.connections == 1
