@@ -16,8 +16,8 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from twisted.internet import tcp
-from twisted.logger import Logger
 
+from echotime.logger import Logger
 from echotime.net.connection import close_without_blocking
 from echotime.net.owned import LossNotifyingPort, SocketShutDown, is_shut_down
 from echotime.sockopt.errno_name import errno_name

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from twisted.internet.interfaces import IProtocolFactory
-from twisted.logger import Logger
 
+from echotime.logger import Logger
 from echotime.net.accepting import AcceptingPort
 from echotime.net.connection import EchoConnection, close_blocks
 from echotime.net.sockopt_port import SockoptPortMixin

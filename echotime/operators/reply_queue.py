@@ -12,9 +12,9 @@ from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
-from twisted.logger import Logger
 from zope.interface import Interface, implementer
 
+from echotime.logger import Logger
 from echotime.services.replies import IReplySource
 from echotime.wire import hostport
 

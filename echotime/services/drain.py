@@ -9,8 +9,8 @@ from __future__ import annotations
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
-from twisted.logger import Logger
 
+from echotime.logger import Logger
 from echotime.services.tcp_echo import EchoFactory, EchoProtocol
 
 QUIET_INTERVAL = 0.25

@@ -13,13 +13,13 @@ from twisted.internet.defer import Deferred, fail
 from twisted.internet.error import ConnectionAborted, ConnectionDone
 from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer
 from twisted.internet.protocol import Protocol, ServerFactory, connectionDone
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from echotime.counters import ServiceCounters
 from echotime.limits.admission import Admission
 from echotime.limits.source import source_key
+from echotime.logger import Logger
 from echotime.services.echo_transport import IEchoTransport
 from echotime.services.large_reads import LargeReads
 from echotime.services.replies import IReplySource

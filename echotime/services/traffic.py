@@ -9,11 +9,11 @@ from gettext import gettext as _
 from typing import Protocol
 
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
 from zope.interface import Interface
 
 from echotime.counters import ConnectionStats, ServiceCounters
 from echotime.limits.log_rate import LogRateLimiter
+from echotime.logger import Logger
 from echotime.wire.escape import preview
 
 MAX_LOGGED_BYTES = 200

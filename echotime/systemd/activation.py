@@ -17,7 +17,7 @@ from twisted.logger import Logger
 _LISTEN_FDS_START = 3
 _SOCKET_TYPES = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}
 _INET_FAMILIES = frozenset({socket.AF_INET, socket.AF_INET6})
-_log = Logger()
+_log = Logger("echotime")
 
 
 class SystemdSocket(NamedTuple):

@@ -39,7 +39,7 @@ class AccessTests(DaemonTestCase):
         self.assertFalse(self.answered("127.0.0.7", udp))
         out = self.served(daemon).out
         self.assertNotIn("from 127.0.0.7", out, "no line for who is refused")
-        self.assertIn("not served: connections refused (access list): 1; datagrams refused (access list): 1", out)
+        self.assertIn("refusals: connections refused (access list): 1; datagrams refused (access list): 1", out)
 
     def test_mapped_addresses(self) -> None:
         """On [::] an IPv4 client is the IPv4 client that it is."""

@@ -214,7 +214,7 @@ class ActivationTests(ToolTestCase):
             prefix=("unshare", "--net", *self.prefix([tcp, udp], "")),
             inherited=(tcp.fileno(), udp.fileno()),
         )
-        daemon.line("listening for operators on ")
+        daemon.line("listening on control socket ")
 
         def status() -> str:
             return self.tool("control", "--socket", control, "status").stdout.decode()

@@ -67,7 +67,7 @@ class ClockTests(ToolTestCase):
                     sock.send(struct.pack("!I", int(time.time()) + seconds))
                 sock.send(b"?")
                 self.assertEqual([len(sock.recv(9)) for _ in range(4)], [4] * 4)
-        self.assertIn("not served: datagrams refused (loop): 2", self.served(daemon).out)
+        self.assertIn("refusals: datagrams refused (loop): 2", self.served(daemon).out)
 
     def test_log_follows(self) -> None:
         """So do the dates in the log."""
@@ -128,7 +128,7 @@ class ClockTests(ToolTestCase):
         self.addCleanup(directory.cleanup)
         control = f"{directory.name}/control"
         daemon = self.daemon("--control", control)
-        daemon.line("listening for operators")
+        daemon.line("listening on control socket")
         with connect(daemon.address("TCP")) as sock:
             sock.sendall(b"x")
             read_exactly(sock, 1 + len(ACKNOWLEDGEMENT))

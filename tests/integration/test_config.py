@@ -32,7 +32,7 @@ class ConfigTestCase(DaemonTestCase):
         """A daemon with these options in its file, and `args` on the command line."""
         self.write(text)
         daemon = self.twistd("echotime", "--config", str(self.path), *args)
-        daemon.line("options are read again at SIGHUP")
+        daemon.line("reload: enabled")
         return daemon
 
     def echoed(self, daemon: Twistd, message: bytes = b"hi") -> bytes:
@@ -141,7 +141,7 @@ class ReloadTests(ConfigTestCase):
                 "allow-privileged-ports = on\n",
             )
             daemon.line(
-                "reloaded: changed: ack, allow-privileged-ports, backlog, deny, drain-timeout, idle-timeout, "
+                "reload: changed: ack, allow-privileged-ports, backlog, deny, drain-timeout, idle-timeout, "
                 "log-message-rate, max-per-source, reply, sockopt$"
             )
             sock.sendall(b"2")
@@ -153,7 +153,7 @@ class ReloadTests(ConfigTestCase):
             self.assertEqual(sock.recv(1), b"")
         daemon.line("ended by client, 2 bytes in, 17 bytes out")
         self.assertEqual(len(ask_time(daemon.address("UDP"))), 4)
-        self.assertNotIn(": 2", self.served(daemon).out.partition("reloaded")[2].partition("ended by")[0])
+        self.assertNotIn(": 2", self.served(daemon).out.partition("reload: changed")[2].partition("ended by")[0])
 
     def test_what_takes_a_restart(self) -> None:
         """It is named, and is as it was; each time, until then."""
@@ -162,10 +162,10 @@ class ReloadTests(ConfigTestCase):
         for reply in ("x", "y"):
             daemon.lines.clear()
             self.reload(daemon, f"{HERE}epoch = 1900\nsockopt = tcp:IP_FREEBIND=on\nreply = {reply}\n")
-            daemon.line("reloaded: changed: reply$")
-            daemon.line("reloaded, but not epoch: it takes a restart")
+            daemon.line("reload: changed: reply$")
+            daemon.line("reload: changing epoch requires a restart")
             if reply == "x":
-                daemon.line("reloaded, but not sockopt SO_KEEPALIVE=on on TCP .* is not asked for now: it takes a rest")
+                daemon.line("reload: removing sockopt SO_KEEPALIVE=on from TCP .* requires a restart")
         self.assertLess(int.from_bytes(ask_time(address), "big"), 2**31 + 2**30)
         self.served(daemon)
 
@@ -175,9 +175,9 @@ class ReloadTests(ConfigTestCase):
         address = daemon.address("TCP")
         for allow in ("allow = 192.0.2.7\n", ""):
             self.reload(daemon, HERE + allow)
-            daemon.line("reloaded: changed: allow$")
+            daemon.line("reload: changed: allow$")
             daemon.lines.clear()
-        daemon.line("ReloadService#warn.* reloaded: nobody is named by allow any more: everybody is served")
+        daemon.line("echotime#warn. reload: --allow removed: every source")
         self.assertEqual(one_shot(address, b"hi"), b"hi" + ACKNOWLEDGEMENT)
         self.served(daemon)
 
@@ -185,14 +185,14 @@ class ReloadTests(ConfigTestCase):
         """Nothing is changed, and the log says why."""
         daemon = self.configured(f"{HERE}ack = 1\n")
         self.reload(daemon, f"{HERE}ack = 2\nbacklog = many\n")
-        daemon.line("not reloaded: .*backlog = many: 'many' is not a valid number")
+        daemon.line("reload failed: .*backlog = many: 'many' is not a valid number")
         self.assertEqual(self.echoed(daemon), b"hi1")
         self.path.unlink()
         daemon.signal(signal.SIGHUP)
-        daemon.line("not reloaded: .*No such file or directory")
+        daemon.line("reload failed: .*No such file or directory")
         self.assertEqual(self.echoed(daemon), b"hi1")
         self.reload(daemon, f"{HERE}ack = 3\n")
-        daemon.line("reloaded: changed: ack")
+        daemon.line("reload: changed: ack")
         self.assertEqual(self.echoed(daemon), b"hi3")
         self.served(daemon)
 
@@ -218,7 +218,7 @@ class ReloadTests(ConfigTestCase):
         try:
             begin = time.monotonic()
             self.reload(daemon, f"{quiet}deny =\n{networks}")
-            daemon.line("reloaded: changed: deny$")
+            daemon.line("reload: changed: deny$")
             whole = time.monotonic() - begin
         finally:
             over.set()
@@ -236,5 +236,5 @@ class ReloadTests(ConfigTestCase):
         """The same file again is no change."""
         daemon = self.configured(HERE)
         self.reload(daemon, HERE)
-        daemon.line("reloaded: changed: nothing$")
+        daemon.line("reload: changed: nothing$")
         self.served(daemon)

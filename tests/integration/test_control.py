@@ -55,7 +55,7 @@ class SocketTests(ControlTestCase):
         self.path.chmod(0o666)
         ended = subprocess.run(command, capture_output=True, timeout=LIMIT, check=False)
         self.assertRegex(ended.stdout + ended.stderr, rb"^b''$|Reset|BrokenPipe")
-        daemon.line(r"control: (nobody|65534) \(pid \d+\) is not admitted")
+        daemon.line(r"control: permission denied: (nobody|65534) \(pid \d+\)")
         self.assertIn("echotime", self.told("status"))
 
     def test_stale(self) -> None:
@@ -66,13 +66,13 @@ class SocketTests(ControlTestCase):
         self.controlled()
         ended = self.refused("--tcp", "127.0.0.1:0", "--control", str(self.path))
         self.assertEqual(ended.status, 1)
-        self.assertIn(f"cannot listen on the control socket {self.path}: another daemon listens on it", ended.err)
+        self.assertIn(f"cannot listen on the control socket {self.path}: another process listens on it", ended.err)
         self.assertIn("echotime", self.told("status"), "the living one was not harmed")
         other = self.directory / "file"
         other.write_text("precious")
         ended = self.refused("--tcp", "127.0.0.1:0", "--control", str(other))
         self.assertEqual(ended.status, 1)
-        self.assertIn("there is something else, which is no socket", ended.err)
+        self.assertIn("the file exists and is not a socket", ended.err)
         self.assertEqual(other.read_text(), "precious")
 
     def test_faults(self) -> None:
@@ -90,7 +90,7 @@ class SocketTests(ControlTestCase):
         self.need("env")
         prefix = ("env", f"RUNTIME_DIRECTORY={self.directory}:/else", "INVOCATION_ID=1")
         daemon = self.twistd("echotime", "--tcp", "127.0.0.1:0", prefix=prefix)
-        daemon.line(rf"listening for operators on {self.path}$")
+        daemon.line(rf"listening on control socket {self.path}$")
         self.assertEqual(self.rows("status")["pid"], daemon.process.pid)
 
     def test_replaced_path(self) -> None:
@@ -110,7 +110,7 @@ class SocketTests(ControlTestCase):
         daemon = self.controlled("--wait-for-operator")
         random.seed(5)
         boxes = [
-            amp_box(_command=b"Answer", _ask=b"1", number=b"x", word=b"y"),
+            amp_box(_command=b"Answer", _ask=b"1", number=b"x", reply=b"y"),
             amp_box(_command=b"Answer", _ask=b"1"),
             amp_box(_command=b"Nonsense", _ask=b"1"),
             amp_box(_command=b"StartTLS", _ask=b"1"),

@@ -1,4 +1,4 @@
-"""A port that is lost while the daemon runs: it ends in order, with status 1 and one line; it never lives on deaf."""
+"""Test that the daemon stops in order, with status 1 and one line, if it loses a listener."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ class LostPortTests(DaemonTestCase):
         """That it ends with its one line."""
         ended = daemon.wait()
         self.assertEqual(ended.status, 1)
-        self.assertEqual(ended.err, f"echotime: {name} is lost: {SHUT_DOWN}\n")
-        self.assertIn(f"#critical] {name} is lost: {SHUT_DOWN}\n", ended.out)
+        self.assertEqual(ended.err, f"echotime: listener lost: {name}: {SHUT_DOWN}\n")
+        self.assertIn(f"#critical] listener lost: {name}: {SHUT_DOWN}\n", ended.out)
         self.assertIn("served connections:", ended.out)
         self.assertNotIn("Traceback", ended.out)
 

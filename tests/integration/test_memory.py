@@ -79,7 +79,7 @@ class LimitTests(DaemonTestCase):
             daemon.signal(signal.SIGABRT)
             ended = daemon.wait()
         if ended.status == 1:
-            self.assertRegex(ended.err, r"(?m)^echotime: (out of memory|TCP \S+ is lost: MemoryError)$")
+            self.assertRegex(ended.err, r"(?m)^echotime: (out of memory|listener lost: TCP \S+: MemoryError)$")
         else:
             self.assertIn(ended.status, CRASHES)
         with self.assertRaises(ConnectionRefusedError), socket.socket() as sock:

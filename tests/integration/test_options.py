@@ -219,7 +219,7 @@ class AddressTests(DaemonTestCase):
         """--backlog connections wait although nobody accepts them; more than somaxconn is told."""
         somaxconn = int(Path("/proc/sys/net/core/somaxconn").read_text(encoding="ascii"))
         daemon = self.echotime("--backlog", str(somaxconn + 1))
-        daemon.line(f"backlog asked {somaxconn + 1}, effective {somaxconn}")
+        daemon.line(f"backlog: requested {somaxconn + 1}, effective {somaxconn}")
         with connect(daemon.address("TCP")) as sock:
             sock.sendall(b"hi")
             read_exactly(sock, 2 + len(ACKNOWLEDGEMENT))

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from echotime.daemon.listener_service import ListenerService
+from echotime.daemon.listener_service import TCPListenerService
 from echotime.net import accepting
 from echotime.net.accepting import RETRY_DELAY
 from echotime.wire.hostport import HostPort
@@ -147,7 +147,7 @@ def test_unknown(failing: Bench) -> None:
 
 def test_told(failing: Bench) -> None:
     """An operator and the log are told of it as of datagrams."""
-    listener = ListenerService("tcp", HostPort("127.0.0.1", 0), failing.port)
+    listener = TCPListenerService(HostPort("127.0.0.1", 0), failing.port)
     assert listener.errors() == {}
     fails(failing, errno.EMFILE, 1)
     with connected(failing.port):

@@ -19,8 +19,12 @@ from echotime.config.options import DaemonOptions
 from echotime.config.parsers import host_and_port
 from echotime.config.settings import Settings
 from echotime.counters import ServiceCounters
-from echotime.daemon.listen_error import listen_error_message
-from echotime.daemon.listener_service import ListenerService
+from echotime.daemon.listener_service import (
+    ListenerService,
+    TCPListenerService,
+    UDPListenerService,
+    listen_error_message,
+)
 from echotime.daemon.service import Daemon
 from echotime.errors import StartupError
 from echotime.net.batch_responder import IBatchResponder
@@ -198,10 +202,10 @@ class StartTests(SynchronousTestCase):
         self.reactor.advance(1)
         self.successResultOf(stopping)
 
-    def listener(self, where: HostPort) -> ListenerService:
+    def listener(self, where: HostPort) -> TCPListenerService:
         """A TCP listener of the daemon."""
         port = EchoPort(where.port, self.factory, interface=where.host, reactor=self.reactor)
-        listener = ListenerService("tcp", where, port)
+        listener = TCPListenerService(where, port)
         self.daemon.addService(listener)
         return listener
 
@@ -237,7 +241,7 @@ class StartTests(SynchronousTestCase):
         """What could not be answered is told at the end."""
         protocol = TimeProtocol(lambda: 0.0, ServiceCounters())
         port = TimePort(0, protocol, interface="127.0.0.1", reactor=self.reactor)
-        self.daemon.addService(ListenerService("udp", HostPort("127.0.0.1", 0), port))
+        self.daemon.addService(UDPListenerService(HostPort("127.0.0.1", 0), port))
         self.daemon.startService()
         port.write(b"", ("127.0.0.1", 0))
         self.assertEqual(port.errors, {"send EINVAL": 1})

@@ -83,7 +83,7 @@ def test_hung(daemon: Daemon, which: int) -> None:
     assert counters == ServiceCounters(health_checks=counters.health_checks), (
         "what was taken late is no client's either"
     )
-    assert not daemon.check._probe_factory.expected
+    assert not daemon.probe_factory.expected
     assert not daemon.udp.protocol.per_datagram_ports
 
 
@@ -116,7 +116,7 @@ def test_not_reached(daemon: Daemon) -> None:
         bpf.attach(port.socket, 65535)
     found = daemon.findings()
     assert [each.status for each in found] == [HealthStatus.UNANSWERED] * 2
-    assert [each.reason for each in found] == ["no answer came within 1 s"] * 2
+    assert [each.reason for each in found] == ["no answer within 1 s"] * 2
 
 
 def test_not_reached_but_hung(daemon: Daemon) -> None:
@@ -181,7 +181,7 @@ def test_wrong_answer(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
     assert daemon.verdicts()[1] is HealthStatus.ANSWERED
     monkeypatch.setattr(timestamp, "pack", lambda now, epoch: b"times")
     found = daemon.findings()[1]
-    assert (found.status, found.reason) == (HealthStatus.UNANSWERED, "no answer came within 1 s")
+    assert (found.status, found.reason) == (HealthStatus.UNANSWERED, "no answer within 1 s")
 
 
 @pytest.mark.parametrize("answer", [b"health check", b"health checkX" * 100, b""])
@@ -189,7 +189,7 @@ def test_wrong_echo(daemon: Daemon, monkeypatch: pytest.MonkeyPatch, answer: byt
     """A wrong echo, be it shorter, longer or nothing, is told, and proves no hang: the connection was accepted."""
     daemon.serve()
 
-    probe_factory: Any = daemon.factory.probe_factory
+    probe_factory: Any = daemon.probe_factory
     build = probe_factory.buildProtocol
 
     def wrong(addr: Any) -> Any:
@@ -200,7 +200,7 @@ def test_wrong_echo(daemon: Daemon, monkeypatch: pytest.MonkeyPatch, answer: byt
 
     monkeypatch.setattr(probe_factory, "buildProtocol", wrong)
     found = daemon.findings()[0]
-    assert (found.status, found.reason) == (HealthStatus.UNANSWERED, "the answer is wrong")
+    assert (found.status, found.reason) == (HealthStatus.UNANSWERED, "wrong answer")
 
 
 def test_shared(daemon: Daemon) -> None:
@@ -266,6 +266,6 @@ def test_never_answered(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(EchoProtocol, "dataReceived", lambda protocol, message: None)
     monkeypatch.setattr(EchoProtocol, "readConnectionLost", lambda protocol: None)
     found = daemon.findings()[0]
-    assert (found.status, found.reason) == (HealthStatus.UNANSWERED, "accepted, but no answer came within 1 s")
-    for each in list(daemon.check._probe_factory.connections):
+    assert (found.status, found.reason) == (HealthStatus.UNANSWERED, "accepted, but no answer within 1 s")
+    for each in list(daemon.probe_factory.connections):
         each.reset("test")

@@ -12,7 +12,7 @@ from twisted.python.usage import UsageError
 
 from echotime.config.options import DaemonOptions
 from echotime.config.settings import OPTIONS, SETTING_OPTIONS, Settings
-from echotime.daemon.runtime_config import RuntimeConfig
+from echotime.daemon.reload import RuntimeConfig
 
 ROOT = Path(__file__).parents[2]
 OLD_NAMES = {
@@ -38,7 +38,7 @@ def faults(*args: str) -> list[str]:
 
 def test_reloadable() -> None:
     """A reload can apply exactly the options that are declared as reloadable."""
-    config = RuntimeConfig(*[cast(Any, object())] * 7)
+    config = RuntimeConfig(*[cast(Any, object())] * 8)
     applied = {name for names, _apply in config._appliers() for name in names} | {"sockopts"}
     assert applied == {each.setting for each in SETTING_OPTIONS if each.reloadable}
 
