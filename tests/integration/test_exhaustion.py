@@ -32,7 +32,7 @@ class ExhaustionTests(DaemonTestCase):
         """One that may have few."""
         daemon = self.echotime("--max-per-source", "1000")
         self.address, self.udp = daemon.address("TCP"), daemon.address("UDP")
-        daemon.line("at most")
+        daemon.line("connection limits")
         # not from the start, as it would keep to fewer connections then
         subprocess.run(["prlimit", f"--pid={daemon.process.pid}", f"--nofile={DESCRIPTORS}:"], check=True)
         return daemon
