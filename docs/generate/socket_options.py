@@ -42,7 +42,7 @@ that an option acts on in the tables below, and echotime does not set it there.
 
 
 def markdown() -> str:
-    """Return the whole document."""
+    """Return the text of docs/socket-options.md."""
     return "\n".join([_INTRODUCTION, *map(_chapter, CHAPTERS)])
 
 

@@ -1,4 +1,4 @@
-"""What `make install` brings to /usr/local, under the systemd that runs; and what `make uninstall` does there."""
+"""Test `make install` to /usr/local under systemd, and `make uninstall`."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ ROOT = Path(__file__).parents[2]
 
 @unittest.skipIf("ECHOTIME_PACKAGES" not in os.environ, "runs in the container that `make test-deb` boots")
 class InstalledTests(unittest.TestCase):
-    """Made on the machine with DESTDIR, and copied."""
+    """Install what `make install` staged on the machine with DESTDIR."""
 
     def test_all(self) -> None:
-        """The units run it in their sandbox; removing stops and disables it, and leaves what was edited."""
+        """The units run in their sandbox, and uninstalling stops and disables them but leaves edited files."""
         before = traces()
         run("cp", "-a", f"{PACKAGES}/staged/.", "/")
         run("systemctl", "daemon-reload")

@@ -1,4 +1,6 @@
-"""How long the fuzzers run: hundreds of examples in the tests; in `make fuzz` thousands, and failures made short."""
+"""Set how long the fuzzers run: hundreds of examples in tests, thousands in `make fuzz`, which also shrinks
+failures.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,7 @@ _STEPS = 60
 
 
 def bounded() -> settings:
-    """As the profile says that is loaded: ``pytest --hypothesis-profile=long`` for more."""
+    """Return the settings for the loaded profile; ``pytest --hypothesis-profile=long`` runs more examples."""
     asked = settings().max_examples
     more = asked > EXAMPLES
     return settings(

@@ -1,4 +1,4 @@
-"""A second descriptor for a socket of another process, as a child that inherited it would have. See pidfd_getfd(2)."""
+"""Duplicate a socket of another process, as a child that inherited it would hold it. See pidfd_getfd(2)."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ _PIDFD_GETFD = 438
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
-def stolen(process: int, kind: socket.SocketKind) -> socket.socket:
-    """The process's internet socket of this kind. Raises OSError where that is not allowed."""
+def duplicate_socket(process: int, kind: socket.SocketKind) -> socket.socket:
+    """Return the internet socket of this kind that a process holds. Raises OSError if that is not allowed."""
     holder = os.pidfd_open(process)
     try:
         for number in _sockets(process):

@@ -1,4 +1,4 @@
-"""limits/capacity.py: what the limit of descriptors leaves room for."""
+"""Test limits/capacity.py: the connection limit that the descriptor limit allows."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_room(
     per_source: int | None,
     expected: tuple[int, int, int],
 ) -> None:
-    """A reserve is left; for what was asked the limit is raised, as far as it may be."""
+    """Some descriptors stay reserved, and the descriptor limit is raised for a requested number, if allowed."""
     now = soft, hard
 
     def set_limit(which: int, new: tuple[int, int]) -> None:

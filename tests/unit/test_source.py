@@ -1,4 +1,4 @@
-"""limits/source.py: who counts as one source."""
+"""Test limits/source.py: addresses that count as one source."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from echotime.limits.source import is_loopback, source_key
     ],
 )
 def test_source(host: str, expected: str) -> None:
-    """An IPv4 address, and an IPv6 network of 64 bits; on one's own link the address."""
+    """A source is an IPv4 address or a 64-bit IPv6 network; a link-local address counts alone."""
     assert source_key(host) == expected
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "::ffff:0.0.0.0", "64:ff9b::7f00:1", "::127.0.0.1", "2002:7f00:1::"])
 def test_not_loopback(host: str) -> None:
-    """The unspecified address is not, nor an address of elsewhere that holds 127.0.0.1."""
+    """The unspecified address is not loopback, nor is a foreign address that contains 127.0.0.1."""
     assert not is_loopback(source_key(host))
 
 
 def test_loopback() -> None:
-    """Of either version, and nothing else."""
+    """Loopback addresses of both versions are recognized, and no others."""
     assert [one for one in ("127.0.0.1", "127.9.9.9", "::1", "12.7.0.1", "::/64", "128.0.0.1") if is_loopback(one)] == [
         "127.0.0.1",
         "127.9.9.9",

@@ -1,4 +1,4 @@
-"""net/udp.py: many datagrams a call, on real sockets, with doRead called by hand."""
+"""Test net/udp.py with batches of datagrams, on real sockets, with doRead called by hand."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ both = pytest.mark.parametrize("served", SERVED.values(), ids=SERVED.keys())
 
 
 def source_of_answer(port: Any, asked: str) -> str:
-    """The host that answers a client on 127.0.0.1."""
+    """Return the host that answers a client on 127.0.0.1."""
     with client() as sock:
         sock.sendto(b"x", (asked, port.getHost().port))
         port.doRead()
@@ -40,7 +40,7 @@ def source_of_answer(port: Any, asked: str) -> str:
     ],
 )
 def test_asked_addresses(interface: str, asked: str) -> None:
-    """Answers that are sent together leave from the addresses that were asked."""
+    """Answers sent in a batch leave from the requested addresses."""
     with listening(TOGETHER, interface) as port:
         for _ in range(2):
             assert answered(port, (asked, port.getHost().port)) == b"x"
@@ -48,7 +48,7 @@ def test_asked_addresses(interface: str, asked: str) -> None:
 
 
 def test_link_local_and_multicast() -> None:
-    """A link-local address answers by its own link; one that asks a multicast address hears the route's."""
+    """A link-local address answers on its own link; a multicast request is answered from the route's address."""
 
     def answers() -> tuple[bytes, list[tuple[bytes, Any]], Mirror]:
         index = socket.if_nametoindex("here")
@@ -75,7 +75,7 @@ def test_link_local_and_multicast() -> None:
     ("interface", "asked", "elsewhere"), [("0.0.0.0", "10.9.0.1", "10.9.0.7"), ("::", "fd09::1", "fd09::7")]
 )
 def test_answers_leave_by_the_route(interface: str, asked: str, elsewhere: str) -> None:
-    """Not by the interface where the question came in, which may know no way back."""
+    """Answers leave by the route, not by the interface where the request arrived."""
 
     def served() -> tuple[list[int], dict[str, int], str]:
         with listening(TOGETHER, interface) as port:
@@ -87,7 +87,7 @@ def test_answers_leave_by_the_route(interface: str, asked: str, elsewhere: str) 
                     sock.sendto(b"x", address)
             else:
                 forge((elsewhere, 7), address, b"x")
-            select.select([port.socket], [], [], 10)  # a busy machine may hand it over later
+            select.select([port.socket], [], [], 10)  # may take a while on a busy machine
             port.doRead()
             neighbour = subprocess.run(
                 ["ip", "neighbour", "show", elsewhere], capture_output=True, text=True, check=True
@@ -96,13 +96,13 @@ def test_answers_leave_by_the_route(interface: str, asked: str, elsewhere: str) 
 
     together, errors, neighbour = in_namespace(served)
     assert (together, errors) == ([1], {})
-    assert "dev here" in neighbour  # which was looked for
+    assert "dev here" in neighbour  # ARP asked there
 
 
 @both
 @pytest.mark.parametrize("interface", ["127.0.0.1", "0.0.0.0", "::"])
 def test_failed_answer_in_the_middle(served: Served, interface: str) -> None:
-    """What cannot be answered is counted by its error, and everybody else is answered."""
+    """An answer that fails is counted by its error, and all other clients are answered."""
     with listening(served, interface) as port, client() as sock:
         address = ("127.0.0.1", port.getHost().port)
         try:
@@ -120,11 +120,11 @@ def test_failed_answer_in_the_middle(served: Served, interface: str) -> None:
 
 @both
 def test_full_send_buffer(served: Served) -> None:
-    """Answers without room in the send buffer are counted and not waited for."""
+    """Answers without space in the send buffer are counted, without blocking."""
 
     def errors() -> dict[str, int]:
         with listening(served, "10.9.0.1", "SO_SNDBUF=0") as port:
-            for _ in range(40):  # nobody has that address, so answers wait for a neighbour
+            for _ in range(40):  # no host has the address, so answers wait for ARP
                 forge(("10.9.0.7", 7), ("10.9.0.1", port.getHost().port), b"x")
             port.doRead()
             return dict(port.errors)
@@ -136,7 +136,7 @@ def test_full_send_buffer(served: Served) -> None:
 
 @both
 def test_icmp_errors_in_the_middle(served: Served) -> None:
-    """An ICMP error for one answer takes no other answer's place."""
+    """An ICMP error for one answer replaces no other answer."""
     with listening(served, "127.0.0.1", "IP_RECVERR=on") as port, client() as sock:
         for _ in range(10):
             sock.sendto(b"x", port.socket.getsockname())
@@ -151,7 +151,7 @@ def test_icmp_errors_in_the_middle(served: Served) -> None:
 
 @both
 def test_icmp_error_before_a_batch(served: Served) -> None:
-    """A pending ICMP error is taken off, and the datagrams behind it are read in the same call."""
+    """A pending ICMP error is read, and the datagrams behind it in the same call."""
     with listening(served, "127.0.0.1", "IP_RECVERR=on") as port, client() as sock:
         with client() as gone:
             nobody = gone.getsockname()
@@ -163,7 +163,7 @@ def test_icmp_error_before_a_batch(served: Served) -> None:
 
 
 def test_icmp_error_before_the_answers() -> None:
-    """One that arrives between the questions and their answers takes no answer's place either."""
+    """An ICMP error between the requests and their answers replaces no answer."""
     with client() as gone:
         nobody = gone.getsockname()
 
@@ -188,7 +188,7 @@ LENGTHS = [*range(21), 100, 8192, 9000, 65507]
 
 @pytest.mark.parametrize("protocol", [Constant, Short])
 def test_lengths(protocol: type[Short]) -> None:
-    """Datagrams of any length are answered; short ones are told from longer ones where that is asked for."""
+    """Datagrams of any length are answered, and lengths that need a single answer get one."""
     with listening(TOGETHER._replace(protocol=protocol), "127.0.0.1") as port, client() as sock:
         for length in LENGTHS:
             sock.sendto(bytes(length), port.socket.getsockname())
@@ -214,7 +214,7 @@ RECEIVE = ["SO_TIMESTAMP=on", "IP_RECVTTL=on", "IP_RECVTOS=on"]
         ("0.0.0.0", "127.0.0.3", RECEIVE, "127.0.0.3"),
         ("0.0.0.0", "127.0.0.3", ["IP_PKTINFO=off"], "127.0.0.1"),
         ("0.0.0.0", "127.0.0.3", ["IP_PKTINFO=off", *RECEIVE], "127.0.0.1"),
-        # SO_TIMESTAMP alone has the very size of the address that was asked
+        # SO_TIMESTAMP alone has the same size as the requested address
         ("0.0.0.0", "127.0.0.3", ["IP_PKTINFO=off", "SO_TIMESTAMP=on"], "127.0.0.1"),
         ("::", "127.0.0.3", ["IPV6_RECVPKTINFO=off"], "127.0.0.1"),
         ("::", "127.0.0.3", ["IPV6_RECVPKTINFO=off", "IP_PKTINFO=on"], "127.0.0.3"),
@@ -222,14 +222,14 @@ RECEIVE = ["SO_TIMESTAMP=on", "IP_RECVTTL=on", "IP_RECVTOS=on"]
     ],
 )
 def test_other_control_messages(served: Served, interface: str, asked: str, switched: list[str], source: str) -> None:
-    """Whatever else comes with a datagram, the answer leaves from the right address."""
+    """With any control messages the answer leaves from the right address."""
     with listening(served, interface, *switched) as port:
         assert [source_of_answer(port, asked) for _ in range(2)] == [source] * 2
 
 
 @both
 def test_asked_address_at_run_time(served: Served) -> None:
-    """The address asked may be told from now on, or no more, and answers leave accordingly."""
+    """IP_PKTINFO can be switched at run time, and answers leave accordingly."""
     with listening(served, "0.0.0.0", "IP_PKTINFO=off") as port:
         for text, source in (("SO_PRIORITY=0", "1"), ("IP_PKTINFO=on", "3"), ("IP_PKTINFO=off", "1")):
             port.set_option(options(text)[0])
@@ -238,7 +238,7 @@ def test_asked_address_at_run_time(served: Served) -> None:
 
 @both
 def test_many_sources(served: Served) -> None:
-    """Each hears its own answer from the address that it asked, in a large batch and in a smaller one after it."""
+    """Each of many clients gets its own answer from the requested address, in batches of any size."""
     with listening(served, "0.0.0.0") as port, contextlib.ExitStack() as stack:
         hosts = [f"127.0.0.{number}" for number in range(1, 61)]
         clients = [stack.enter_context(client((host, port.getHost().port))) for host in hosts]

@@ -1,4 +1,4 @@
-"""net/udp.py with many datagrams a call and with one: both send the same answers, and count the same."""
+"""Test that net/udp.py sends the same answers and counts the same with one datagram per call and with many."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _PORT_ZERO, _UNSPECIFIED = -1, -2
 
 
 class Question(NamedTuple):
-    """From which client, at which address of 127.0.0.0/8, of which length; no client is _PORT_ZERO or _UNSPECIFIED."""
+    """Describe a request: its client (or _PORT_ZERO or _UNSPECIFIED), the host number in 127.0.0.0/8, its length."""
 
     client: int
     asked: int
@@ -42,7 +42,7 @@ OPTIONS = st.dictionaries(st.sampled_from(SWITCHES), st.sampled_from(["on", "off
 
 
 def outcome(port_class: type[TimePort], apart: set[int], interface: str, *, asked: list[str], batches: Any) -> Any:
-    """What every client heard from where, what went wrong, and how many datagrams were given to the protocol."""
+    """Return the answers of every client, the errors, and the number of datagrams given to the protocol."""
 
     class Some(Short):
         pass
@@ -56,7 +56,7 @@ def outcome(port_class: type[TimePort], apart: set[int], interface: str, *, aske
             for each in batch:
                 address = f"127.0.0.{1 if interface == '127.0.0.1' else each.asked}", port.getHost().port
                 if each.client == _UNSPECIFIED:
-                    # only on a wildcard address such datagrams arrive
+                    # such datagrams arrive on a wildcard address only
                     everybody = "255.255.255.255" if each.asked % 2 or interface == "0.0.0.0" else "::1"
                     source = ("0.0.0.0" if everybody != "::1" else "::", 5555)
                     forge_on_link("lo", source, (everybody, address[1]), bytes(min(each.length, 100)))
@@ -70,7 +70,7 @@ def outcome(port_class: type[TimePort], apart: set[int], interface: str, *, aske
         return answers, port.errors, port.protocol.given
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="questions from port 0 take a raw socket, and that takes root")
+@pytest.mark.skipif(os.geteuid() != 0, reason="forging needs a raw socket, so root")
 @settings(deadline=None, max_examples=150)
 @given(
     st.sets(st.integers(0, 16), max_size=3),
@@ -79,6 +79,6 @@ def outcome(port_class: type[TimePort], apart: set[int], interface: str, *, aske
     st.lists(st.lists(QUESTIONS, max_size=80), max_size=3),
 )
 def test_both_do_the_same(apart: set[int], interface: str, asked: list[str], batches: list[list[Question]]) -> None:
-    """Lengths, sources, addresses asked, options and unanswerable datagrams as they come."""
+    """Both ports agree for any lengths, sources, requested addresses, options and unanswerable datagrams."""
     portable, many = (outcome(each, apart, interface, asked=asked, batches=batches) for each in (Portable, TimePort))
     assert many == portable
