@@ -110,7 +110,7 @@ def twistd_echotime(
     shared: set SO_REUSEPORT on it
     """
     ports = {"tcp": 0, "udp": 0, kind: port}
-    listening = [word for each, number in ports.items() for word in (f"--{each}", f"127.0.0.1:{number}")]
+    listening = [argument for each, number in ports.items() for argument in (f"--{each}", f"127.0.0.1:{number}")]
     sharing = ["--sockopt", f"{kind}:SO_REUSEPORT=on"] if shared else []
     twistd = [str(_BIN / "twistd"), *(["-r", reactor] if reactor else []), "-n", "--pidfile="]
     return [*twistd, "echotime", *listening, *sharing, *options]

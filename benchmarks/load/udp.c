@@ -20,7 +20,7 @@ struct asker {
 };
 
 static unsigned char question = '?', answers[MOST][8];
-static struct iovec asked[MOST], received[MOST];
+static struct iovec sent[MOST], received[MOST];
 static struct mmsghdr questions[MOST], incoming[MOST];
 
 static void ask(struct asker *asker, unsigned count)
@@ -84,9 +84,9 @@ int main(int count, char **arguments)
         fail("at most %d at a time", MOST);
     unsigned sockets = MOST / load.number < SOCKETS ? MOST / load.number : SOCKETS;
     for (unsigned i = 0; i < MOST; i++) {
-        asked[i] = (struct iovec){&question, 1};
+        sent[i] = (struct iovec){&question, 1};
         received[i] = (struct iovec){answers[i], sizeof answers[i]};
-        questions[i].msg_hdr = (struct msghdr){.msg_iov = &asked[i], .msg_iovlen = 1};
+        questions[i].msg_hdr = (struct msghdr){.msg_iov = &sent[i], .msg_iovlen = 1};
         incoming[i].msg_hdr = (struct msghdr){.msg_iov = &received[i], .msg_iovlen = 1};
     }
     for (unsigned i = 0; i < sockets; i++) {

@@ -139,10 +139,8 @@ class Forged(Harm):
         answers = struct.pack("!I", int(time.time()))
         with raw_socket() as raw:
             for _ in range(50):
-                nobody = (
-                    f"127.{self.chance.randrange(256)}.{self.chance.randrange(256)}.{self.chance.randrange(1, 255)}"
-                )
-                sources = (nobody, 0), (nobody, 53), (nobody, 4000), ("255.255.255.255", 4000), self.where.udp
+                host = f"127.{self.chance.randrange(256)}.{self.chance.randrange(256)}.{self.chance.randrange(1, 255)}"
+                sources = (host, 0), (host, 53), (host, 4000), ("255.255.255.255", 4000), self.where.udp
                 source = self.chance.choice(sources)
                 forge(source, self.where.udp, self.chance.choice([b"", answers]), by=raw)
 

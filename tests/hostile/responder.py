@@ -39,8 +39,8 @@ def serving(sock: socket.socket, answer: Heard) -> Iterator[None]:
             if over.is_set():
                 return
             with contextlib.suppress(TimeoutError, ConnectionRefusedError):
-                if (said := answer(*sock.recvfrom(2048))) is not None:
-                    sock.sendto(*said)
+                if (reply := answer(*sock.recvfrom(2048))) is not None:
+                    sock.sendto(*reply)
 
     thread = threading.Thread(target=serve)
     thread.start()

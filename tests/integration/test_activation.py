@@ -157,7 +157,7 @@ class ActivationTests(ToolTestCase):
         """Options that can still be set are set, late ones are reported, and the backlog is raised."""
         tcp, udp = self.tcp(), self.udp()
         options = ("SO_KEEPALIVE=on", "IP_FREEBIND=on", "udp:IP_TTL=9", "IPV6_UNICAST_HOPS=9")
-        daemon = self.activated([tcp, udp], *(word for each in options for word in ("--sockopt", each)))
+        daemon = self.activated([tcp, udp], *(argument for each in options for argument in ("--sockopt", each)))
         daemon.line("TCP .*: SO_KEEPALIVE asked on, effective on$")
         daemon.line("TCP .*: IP_FREEBIND asked on, effective off: too late: it must be set before bind")
         daemon.line("UDP .*: IP_TTL asked 9, effective 9$")

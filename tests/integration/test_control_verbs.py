@@ -114,7 +114,7 @@ class VerbTests(ControlTestCase):
         second = self.pending_client(b"y")
         rows = {row["name"]: row for row in self.rows("sockopts", "2", "SO_PRIORITY", "SO_KEEPALIVE")}
         self.assertEqual((rows["SO_PRIORITY"]["effective"], rows["SO_KEEPALIVE"]["effective"]), ("3", "off"))
-        for words, reason in (
+        for arguments, reason in (
             (["set", "tcp", "IP_FREEBIND=on"], b"IP_FREEBIND must be set before bind: start with --sockopt"),
             (["set", "1", "TCP_MAXSEG=1000"], b"TCP_MAXSEG must be set before the connection; set it on tcp"),
             (["set", "udp", "TCP_NODELAY=on"], b"TCP_NODELAY has no effect on udp"),
@@ -127,15 +127,15 @@ class VerbTests(ControlTestCase):
             ),
             (["sockopts", "9"], b"there is no connection 9"),
         ):
-            ended = self.control(*words)
-            self.assertEqual(ended.returncode, 1, words)
+            ended = self.control(*arguments)
+            self.assertEqual(ended.returncode, 1, arguments)
             self.assertIn(reason, ended.stderr)
         began = time.monotonic()
         self.output("answer", "all", "")
         for each in (client, second):
             each.shutdown(socket.SHUT_WR)
             read_all(each)
-        self.assertLess(time.monotonic() - began, 4, "a lingering close would hold everybody")
+        self.assertLess(time.monotonic() - began, 4, "the close lingered")
 
     def test_linger_on_one_connection(self) -> None:
         """SO_LINGER set on a live connection does not block the daemon when it closes it."""
@@ -191,7 +191,7 @@ class VerbTests(ControlTestCase):
     def test_misspoken(self) -> None:
         """An unknown command is a usage error with the nearest one; an unambiguous prefix is accepted."""
         self.start_daemon()
-        for words, reason in (
+        for arguments, reason in (
             (["statsu"], b"the nearest is status"),
             (["c"], b"'c' is ambiguous: connections, close, counters"),
             (["answer", "x", "y"], b"'x' is not understood; expected the number of a question, next or all"),
@@ -200,7 +200,7 @@ class VerbTests(ControlTestCase):
             (["answer", "next", "x" * 70000], b"a word has at most 65535 bytes"),
             (["set", "tcp"], b"expected set tcp|udp|CONNECTION NAME=VALUE"),
         ):
-            ended = self.control(*words)
+            ended = self.control(*arguments)
             self.assertEqual(ended.returncode, 2)
             self.assertIn(reason, ended.stderr)
         self.assertIn("echotime", self.output("stat"))

@@ -6,8 +6,8 @@ import contextlib
 import select
 import signal
 import socket
-import struct
 
+from tests.hostile.forging import forge
 from tests.support.plain_clients import ACKNOWLEDGEMENT, connect, one_shot, read_exactly
 from tests.support.twistd_process import DaemonTestCase, Twistd
 from tests.support.veth_pair import CLIENT, SERVER, Cable
@@ -30,7 +30,7 @@ class InterfaceTests(DaemonTestCase):
         self.tcp, self.udp = ((SERVER, daemon.address(each)[1]) for each in ("TCP", "UDP"))
         return daemon
 
-    def asked(self) -> bool:
+    def time_answered(self) -> bool:
         """Return True if UDP answers a request in time."""
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
             with contextlib.suppress(OSError):
@@ -39,7 +39,7 @@ class InterfaceTests(DaemonTestCase):
 
     def works(self) -> None:
         """Check that both services work, within a bounded number of tries."""
-        self.assertTrue(any(self.asked() for _ in range(TRIES)))
+        self.assertTrue(any(self.time_answered() for _ in range(TRIES)))
         self.assertEqual(one_shot(self.tcp, b"new"), b"new" + ACKNOWLEDGEMENT)
 
     def echoes(self, sock: socket.socket, message: bytes) -> None:
@@ -61,7 +61,7 @@ class InterfaceTests(DaemonTestCase):
             self.cable.server(down)
             daemon.signal(signal.SIGCONT)
             self.assertEqual(select.select([sock, asker], [], [], PATIENCE)[0], [])
-            self.assertFalse(self.asked())
+            self.assertFalse(self.time_answered())
             self.cable.server(*up)
             self.hears(sock, b"meanwhile")
             self.works()
@@ -90,19 +90,11 @@ class InterfaceTests(DaemonTestCase):
             daemon.signal(signal.SIGSTOP)
             gone.sendto(b"x", self.udp)
         daemon.signal(signal.SIGCONT)
-        self.forge(("10.9.0.77", 4000))
+        forge(("10.9.0.77", 4000), self.udp)
         self.works()
         self.assertEqual(select.select([], [], [], PATIENCE), ([], [], []))  # ARP takes a while
         self.works()
         self.assertRegex(self.served(daemon).out, r"ICMP error: [2-9]")
-
-    def forge(self, source: tuple[str, int]) -> None:
-        """Send a request with a forged source."""
-        addresses = socket.inet_aton(source[0]) + socket.inet_aton(self.udp[0])
-
-        header = struct.pack("!BBHHHBBH", 0x45, 0, 28, 0, 0, 64, socket.IPPROTO_UDP, 0) + addresses
-        with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW) as sock:
-            sock.sendto(header + struct.pack("!HHHH", source[1], self.udp[1], 8, 0), (self.udp[0], 0))
 
     def test_full_queue(self) -> None:
         """A full interface queue, which IP_RECVERR reports as ENOBUFS, does not stop the service."""
@@ -123,7 +115,7 @@ class InterfaceTests(DaemonTestCase):
             self.echoes(sock, b"before")
             daemon.signal(signal.SIGSTOP)
             sock.sendall(b"meanwhile")
-            self.assertFalse(self.asked())
+            self.assertFalse(self.time_answered())
             newcomers = [connect(self.tcp) for _ in range(20)]
             for each in newcomers:
                 self.addCleanup(each.close)

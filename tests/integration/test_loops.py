@@ -34,10 +34,10 @@ class LoopTests(DaemonTestCase):
     def answers(self, *daemons: Twistd) -> None:
         """Check that ordinary clients are answered, and the daemons end cleanly."""
         for daemon in daemons:
-            self.assertEqual(len(self.asked(daemon)), 4)
+            self.assertEqual(len(self.answer(daemon)), 4)
             self.served(daemon)
 
-    def asked(self, daemon: Twistd) -> bytes:
+    def answer(self, daemon: Twistd) -> bytes:
         """Return the answer to an ordinary client."""
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
             sock.settimeout(5)
@@ -81,7 +81,7 @@ class LoopTests(DaemonTestCase):
                 self.assertEqual(len(captured({13, daemon.address("UDP")[1]}, forged)), 1)
         except PermissionError as error:
             self.skipTest(f"port 13 cannot be had: {error}")
-        self.assertEqual(len(self.asked(daemon)), 4)
+        self.assertEqual(len(self.answer(daemon)), 4)
         self.assertIn("dropped by the kernel: 1", self.served(daemon).out)
 
     def test_low_ports(self) -> None:

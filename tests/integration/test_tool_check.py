@@ -67,9 +67,9 @@ class CheckTests(ToolTestCase):
 
     def test_ended_by_signal(self) -> None:
         """A check that a signal ends is not OK."""
-        asked = threading.Event()
-        child = self.start("check", "--udp", self.udp_server(lambda sock, datagram, peer: asked.set()))
-        self.assertTrue(asked.wait(LIMIT))
+        requested = threading.Event()
+        child = self.start("check", "--udp", self.udp_server(lambda sock, datagram, peer: requested.set()))
+        self.assertTrue(requested.wait(LIMIT))
         child.terminate()
         self.assertEqual(child.wait(LIMIT), -signal.SIGTERM)
 

@@ -103,16 +103,16 @@ class BadAnswerTests(ToolTestCase):
 
     def test_retry(self) -> None:
         """A lost answer is requested again."""
-        asked: list[bytes] = []
+        requests: list[bytes] = []
 
         def third(sock: socket.socket, datagram: bytes, peer: Peer) -> None:
-            asked.append(datagram)
-            if len(asked) == 3:
+            requests.append(datagram)
+            if len(requests) == 3:
                 sock.sendto(struct.pack("!I", 0), peer)
 
         server = self.udp_server(third)
         ended = self.tool("time", "--raw", "--timeout", "0.2", "--tries", "3", server)
-        self.assertEqual((ended.returncode, asked), (0, [b"", b"", b""]))
+        self.assertEqual((ended.returncode, requests), (0, [b"", b"", b""]))
 
     def test_wrapped(self) -> None:
         """A value far off is read as the time nearest to the local clock, with a remark."""
@@ -129,7 +129,7 @@ class BadAnswerTests(ToolTestCase):
 
         ended = self.tool("time", "--timeout", "0.3", "--tries", "1", self.udp_server(elsewhere))
         self.assertEqual((ended.returncode, ended.stdout), (7, b""))
-        self.assertRegex(ended.stderr, rb"an answer from 127\.0\.0\.1:\d+, which was not asked, was refused\n")
+        self.assertRegex(ended.stderr, rb"an answer from 127\.0\.0\.1:\d+, which was not requests, was refused\n")
 
     def test_statuses(self) -> None:
         """The status is 3 if refused, 6 for an unknown name, 7 without an answer, 2 for usage."""

@@ -27,8 +27,8 @@ class InstalledTests(unittest.TestCase):
         warned = run("journalctl", "-u", BOTH[1], "-p", "warning", "-q", "-o", "cat", "--no-pager")
         self.assertEqual(warned, "")
         DEFAULT.write_text("# edited\n", encoding="utf-8")
-        said = run("make", "-s", "-C", ROOT, "uninstall")
-        self.assertEqual(said, f"{DEFAULT} was edited, and stays\nechotime is uninstalled\n")
+        output = run("make", "-s", "-C", ROOT, "uninstall")
+        self.assertEqual(output, f"{DEFAULT} was edited, and stays\nechotime is uninstalled\n")
         self.assertRaises(ConnectionRefusedError, echo, b"hi")
         for unit in (*BOTH, "echotime@7777.socket"):
             self.assertEqual((show(unit, "ActiveState"), show(unit, "LoadState")), ("inactive", "not-found"), unit)

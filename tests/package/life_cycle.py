@@ -54,9 +54,9 @@ class LifeCycleTests(unittest.TestCase):
             self.assertEqual((show(unit, "ActiveState"), show(unit, "UnitFileState")), ("active", "enabled"))
         self.assertEqual(show("echotime-direct.service", "UnitFileState"), "disabled")
         run("journalctl", "--sync")
-        said = run("journalctl", "-u", "echotime.service", "-o", "cat", "--no-pager")
-        self.assertIn("listening on TCP", said)
-        self.assertNotIn("plugin cache", said)
+        output = run("journalctl", "-u", "echotime.service", "-o", "cat", "--no-pager")
+        self.assertIn("listening on TCP", output)
+        self.assertNotIn("plugin cache", output)
         self.assertEqual(
             run("journalctl", "-u", "echotime.service", "-p", "warning", "-q", "-o", "cat", "--no-pager"), ""
         )

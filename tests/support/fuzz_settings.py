@@ -12,10 +12,10 @@ _STEPS = 60
 
 def bounded() -> settings:
     """Return the settings for the loaded profile; ``pytest --hypothesis-profile=long`` runs more examples."""
-    asked = settings().max_examples
-    more = asked > EXAMPLES
+    examples = settings().max_examples
+    more = examples > EXAMPLES
     return settings(
-        max_examples=max(asked, EXAMPLES),
+        max_examples=max(examples, EXAMPLES),
         stateful_step_count=_STEPS,
         phases=[Phase.generate, Phase.shrink] if more else [Phase.generate],
         suppress_health_check=list(HealthCheck),

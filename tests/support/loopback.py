@@ -152,15 +152,6 @@ def deliver(address: tuple[str, int], data: bytes) -> None:
         sock.recv(1)
 
 
-def query(address: tuple[str, int], datagram: bytes = b"x") -> bytes:
-    """Send a datagram from a connected socket and return the answer."""
-    with socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.settimeout(LIMIT)
-        sock.connect(address)
-        sock.send(datagram)
-        return sock.recv(100)
-
-
 def bound(kind: socket.SocketKind, *, listen: bool = True) -> socket.socket:
     """Return a blocking socket on loopback, as a service manager could pass it."""
     sock = socket.socket(socket.AF_INET, kind)

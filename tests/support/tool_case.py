@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import pty
+import re
 import socket
 import subprocess
 import sys
@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 
+from tests.support.pty_child import OnTerminal
 from tests.support.twistd_process import LIMIT, DaemonTestCase
 
 TOOL = [sys.executable, "-c", "from echotime.cli.entry import main; main()"]
@@ -117,37 +118,10 @@ class ToolTestCase(DaemonTestCase):
     def at_terminal(self, *args: str, typed: list[tuple[bytes, bytes]], language: dict[str, str] = ENGLISH) -> bytes:
         """Run `echotime ARGS` on a terminal and return its output; each answer is typed after its prompt."""
         self.need("setsid")
-        terminal, other_side = pty.openpty()
-        # setsid makes it the controlling terminal, where Ctrl-C is a signal
-        child = subprocess.Popen(
-            ["setsid", "-c", *TOOL, *args],
-            stdin=other_side,
-            stdout=other_side,
-            stderr=other_side,
-            env=environment(language),
-        )
-        os.close(other_side)
-        timer = threading.Timer(LIMIT, child.kill)
-        timer.start()
-        try:
-            shown = self._typed(terminal, typed)
-        finally:
-            timer.cancel()
-            os.close(terminal)
-            self.status = child.wait(LIMIT)
-        return shown
-
-    @staticmethod
-    def _typed(terminal: int, typed: list[tuple[bytes, bytes]]) -> bytes:
-        shown = b""
-        waiting = list(typed)
-        while True:
-            try:
-                part = os.read(terminal, 65536)
-            except OSError:  # EIO: the other side is closed
-                part = b""
-            if not part:
-                return shown
-            shown += part
-            if waiting and waiting[0][0] in shown:
-                os.write(terminal, waiting.pop(0)[1] + b"\n")
+        terminal = OnTerminal([*TOOL, *args], environment(language))
+        self.addCleanup(terminal.close)
+        for prompt, answer in typed:
+            terminal.until(re.escape(prompt.decode()))
+            terminal.type(answer + b"\n")
+        self.status = terminal.end()
+        return terminal.shown

@@ -13,11 +13,11 @@ from tests.support.loopback import Served, options
 
 
 @contextlib.contextmanager
-def listening(served: Served, interface: str, *asked: str, min_source_port: int = 0, **how: Any) -> Iterator[Any]:
+def listening(served: Served, interface: str, *switched: str, min_source_port: int = 0, **how: Any) -> Iterator[Any]:
     """Listen on a port that reads when the test calls doRead(), and close it at the end."""
     reactor = MemoryReactorClock()
-    asked_for = options("SO_RCVBUF=1000000", *asked)
-    port: Any = served.on(interface, sockopts=asked_for, reactor=reactor, min_source_port=min_source_port, **how)
+    sockopts = options("SO_RCVBUF=1000000", *switched)
+    port: Any = served.on(interface, sockopts=sockopts, reactor=reactor, min_source_port=min_source_port, **how)
     port.startListening()
     port._next_batch_size = port.batch_size  # as under load, where it has grown
     try:

@@ -19,7 +19,7 @@ def main() -> None:
     """Print two objects: `free` has the error for each settable option's example, `privileged` for each privileged
     example.
     """
-    gettext("import now what user nobody may be unable to read later")
+    gettext("import now what user nobody may not read later")
     if os.geteuid() == 0:
         os.setgroups([])
         os.setgid(_NOBODY)

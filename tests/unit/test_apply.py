@@ -21,9 +21,9 @@ def test_too_late() -> None:
     """An option that must be set before bind is left alone on a bound socket, and reported."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
-        asked = parse("IP_FREEBIND=on")
-        apply_after_bind(sock, [asked])
-        assert str(read_back(sock, asked, was_bound=True)) == (
+        assignment = parse("IP_FREEBIND=on")
+        apply_after_bind(sock, [assignment])
+        assert str(read_back(sock, assignment, was_bound=True)) == (
             "IP_FREEBIND asked on, effective off: too late: it must be set before bind"
         )
 
@@ -32,10 +32,12 @@ def test_too_late() -> None:
 def test_altered(bound_before: bool) -> None:
     """The kernel's doubling of a buffer is reported, also on a socket that was passed in bound."""
     with socket.socket() as sock:
-        asked = parse("SO_RCVBUF=65536")
-        apply(sock, [asked])
-        assert "the kernel doubles it" in read_back(sock, asked, was_bound=bound_before).remark
-        assert str(read_back(sock, asked)).startswith("SO_RCVBUF asked 65536, effective 131072: the kernel doubles it")
+        assignment = parse("SO_RCVBUF=65536")
+        apply(sock, [assignment])
+        assert "the kernel doubles it" in read_back(sock, assignment, was_bound=bound_before).remark
+        assert str(read_back(sock, assignment)).startswith(
+            "SO_RCVBUF asked 65536, effective 131072: the kernel doubles it"
+        )
 
 
 def test_same_value_in_another_form() -> None:

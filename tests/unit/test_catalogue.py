@@ -42,7 +42,7 @@ def rows(options: Iterable[Option]) -> Any:
     return named("option", options, ids=lambda option: option.name)
 
 
-def asked(option: Option, text: str | None = None) -> Assignment:
+def example_of(option: Option, text: str | None = None) -> Assignment:
     """Assign a value to an option, by default its example."""
     return Assignment(option, option.value_type.parse(option.example if text is None else text))
 
@@ -74,12 +74,12 @@ def test_places(option: Option, place: SocketRole, scratch: Scratch) -> None:
     sock = fresh(scratch, place)
     if place not in option.roles:
         with pytest.raises(OptionError):
-            apply(sock, [asked(option)])
+            apply(sock, [example_of(option)])
         return
-    apply(sock, [asked(option)])
-    reading = read_back(sock, asked(option))
+    apply(sock, [example_of(option)])
+    reading = read_back(sock, example_of(option))
     if option.readable is Readable.YES and not option.read_back_note:
-        assert (reading.effective, reading.remark) == (option.value_type.show(asked(option).value), "")
+        assert (reading.effective, reading.remark) == (option.value_type.show(example_of(option).value), "")
 
 
 @rows(SETTABLE)
@@ -155,7 +155,7 @@ def test_altered(option: Option, scratch: Scratch) -> None:
         needs_root()
     assert option.read_back_note
     sock = scratch.open(option.read_back_note.transport)
-    each = asked(option, option.read_back_note.example)
+    each = example_of(option, option.read_back_note.example)
     apply(sock, [each])
     reading = read_back(scratch.bind(sock), each)
     assert reading.remark == option.read_back_note.reason
@@ -168,7 +168,7 @@ def test_on_accept(option: Option, scratch: Scratch) -> None:
     if option.privilege:
         needs_root()
     listener = scratch.open("tcp")
-    apply(listener, [asked(option)])
+    apply(listener, [example_of(option)])
     was = get_value(listener, option)
     came = get_value(scratch.connection_pair(scratch.bind(listener))[1], option)
     assert (was == came) == (option.on_accept is OnAccept.INHERITED)
@@ -182,7 +182,7 @@ def test_late_on_a_listener(option: Option, scratch: Scratch) -> None:
     if option.privilege:
         needs_root()
     listener = scratch.bind(scratch.open("tcp"))
-    apply(listener, [asked(option)])
+    apply(listener, [example_of(option)])
     assert get_value(scratch.connection_pair(listener)[1], option) == get_value(listener, option)
 
 
@@ -213,7 +213,7 @@ def test_privileged(option: Option, scratch: Scratch) -> None:
     needs_root()
     assert option.privilege
     texts = [option.privilege.initial] * bool(option.privilege.initial) + [option.privilege.example]
-    apply(scratch.open("tcp"), [asked(option, text) for text in texts])
+    apply(scratch.open("tcp"), [example_of(option, text) for text in texts])
 
 
 def test_congestion_control() -> None:
@@ -224,7 +224,7 @@ def test_congestion_control() -> None:
     )
     kept = sorted({*available} - {*allowed})
     if not kept:
-        pytest.skip("every congestion control algorithm of this host is allowed to everybody")
+        pytest.skip("every congestion control algorithm of this host is unrestricted")
     code = (
         "import os, socket, sys; os.geteuid() or os.setuid(65534); "
         "socket.socket().setsockopt(6, socket.TCP_CONGESTION, sys.argv[1].encode())"

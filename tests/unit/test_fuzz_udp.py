@@ -78,10 +78,10 @@ class TimeMachine(RuleBasedStateMachine):
         self.epoch, self.interface = epoch, interface
         self.recverr = recverr and interface != "::"
         self.counters = ServiceCounters()
-        asked = options("SO_RCVBUF=1000000", *(["IP_RECVERR=on"] if self.recverr else []))
+        sockopts = options("SO_RCVBUF=1000000", *(["IP_RECVERR=on"] if self.recverr else []))
         protocol = TimeProtocol(lambda: self.now, self.counters, epoch)
         reactor: Any = MemoryReactorClock()
-        self.port: Any = kind(0, protocol, interface=interface, sockopts=asked, reactor=reactor)
+        self.port: Any = kind(0, protocol, interface=interface, sockopts=sockopts, reactor=reactor)
         self.port.startListening()
         self.resources.callback(reactor.advance, 0)
         self.resources.callback(self.port.stopListening)
@@ -190,23 +190,23 @@ class TimeMachine(RuleBasedStateMachine):
         assert (self.counters.datagrams, self.counters.loop_dropped) == (self.answered, self.looping)
         assert self.port.dropped == self.dropped
 
-    def is_answered(self, asked: Sent) -> bool:
+    def is_answered(self, sent: Sent) -> bool:
         """Return True if a request is answered according to docs/security.md; count the reason if not."""
-        if asked.who in {"no port", "low port"}:
+        if sent.who in {"no port", "low port"}:
             self.dropped += 1
             return False
-        if asked.who == "unspecified":
+        if sent.who == "unspecified":
             self.errors["from the unspecified address"] += 1
             return False
-        if asked.who == "own port":
+        if sent.who == "own port":
             self.errors["from our own address"] += 1
             return False
-        if asked.host == BROADCAST:
+        if sent.host == BROADCAST:
             self.errors["to a broadcast or multicast address"] += 1
             return False
-        if isinstance(asked.who, int):
-            self.in_a_row[asked.who] = self.in_a_row[asked.who] + 1 if self.looks_like_a_time(asked.payload) else 0
-            if self.in_a_row[asked.who] > 3:
+        if isinstance(sent.who, int):
+            self.in_a_row[sent.who] = self.in_a_row[sent.who] + 1 if self.looks_like_a_time(sent.payload) else 0
+            if self.in_a_row[sent.who] > 3:
                 self.looping += 1
                 return False
         else:

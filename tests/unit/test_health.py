@@ -62,7 +62,7 @@ def test_operator_is_not_asked(daemon: Daemon) -> None:
         constant = None
 
         def reply_to(self, message: bytes, peer: object) -> bytes:
-            raise AssertionError("asked")
+            raise AssertionError("the reply source was called")
 
     daemon.serve(reply_source=NoSource())  # type: ignore[arg-type]
     assert daemon.verdicts()[0] is HealthStatus.ANSWERED
@@ -213,10 +213,10 @@ def test_shared(daemon: Daemon) -> None:
 def test_stop(daemon: Daemon) -> None:
     """A stopped check leaves nothing open and cancels all callers, and the next check is a new one."""
     daemon.serve()
-    asked = [daemon.check.check(), daemon.check.check()]
+    checks = [daemon.check.check(), daemon.check.check()]
     daemon.reactor.step()
     daemon.check.stop()
-    for each in asked:
+    for each in checks:
         (failure,) = daemon.wait_for(each)
         assert failure.check(CancelledError), failure
     assert daemon.verdicts() == [HealthStatus.ANSWERED] * 2

@@ -94,8 +94,8 @@ def test_elsewhere(daemon: Daemon, host: str, lines: list[str]) -> None:
 def test_elsewhere_nobody_admitted(daemon: Daemon) -> None:
     """Access lists do not apply to the daemon's own probes; others are refused."""
     there = Elsewhere(daemon)
-    nobody = AccessList(deny=Networks(map(ipaddress.ip_network, ["0.0.0.0/0", "::/0"])))
-    daemon.factory.admission.set_limits(nobody, daemon.factory.admission.limits)
+    deny_all = AccessList(deny=Networks(map(ipaddress.ip_network, ["0.0.0.0/0", "::/0"])))
+    daemon.factory.admission.set_limits(deny_all, daemon.factory.admission.limits)
     assert daemon.verdicts() == [HealthStatus.ANSWERED] * 2
     with there as client:
         daemon.settle()
@@ -195,10 +195,10 @@ def test_elsewhere_stop(daemon: Daemon) -> None:
     Elsewhere(daemon).client.close()
     before = open_sockets()
     for turns in range(4):
-        asked = daemon.check.check()
+        checking = daemon.check.check()
         daemon.reactor.step(turns)
         daemon.check.stop()
-        (failure,) = daemon.wait_for(asked)
+        (failure,) = daemon.wait_for(checking)
         if not isinstance(failure, list):
             assert failure.check(CancelledError), failure
         daemon.settle()

@@ -37,7 +37,7 @@ def test_figures(figure: Figure, met: bool, measured: str, target: str) -> None:
 
 
 RESULTS = [
-    Result("1 One", [Figure("a|b", 1, most=0), Figure("told", 2)], others="2 elsewhere"),
+    Result("1 One", [Figure("a|b", 1, most=0), Figure("shown", 2)], others="2 elsewhere"),
     Result("2 Two", not_measured="no root"),
     Result("3 Three", failure="it broke"),
 ]
@@ -53,14 +53,14 @@ def test_tables() -> None:
     lines = markdown(RESULTS).splitlines()
     assert lines[0] == "| " + " | ".join([*HEADER, "others"]) + " |"
     assert lines[2] == "| 1 One | a\\|b | 1 | at most 0 | NO | 2 elsewhere |"
-    assert lines[3] == "|  | told | 2 |  |  |  |"
+    assert lines[3] == "|  | shown | 2 |  |  |  |"
     assert lines[4:] == [
         "| 2 Two | not measured: no root |  |  |  |  |",
         "| 3 Three | failed: it broke |  |  | NO |  |",
     ]
     assert plain(RESULTS).splitlines()[1:3] == [
         "1 One    a|b                    1         at most 0  NO",
-        "         told                   2",
+        "         shown                  2",
     ]
 
 

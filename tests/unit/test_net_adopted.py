@@ -24,8 +24,8 @@ from tests.support.loopback import (
     get,
     open_descriptors,
     options,
-    query,
 )
+from tests.support.plain_clients import ask_time
 
 
 @pytest_twisted.ensureDeferred
@@ -33,8 +33,8 @@ async def test_adopted_tcp(started: Started) -> None:
     """An EchoPort on a passed listening socket serves it, sets late options, and reports those that come too late."""
     factory = SizesFactory(2)
     with bound(socket.SOCK_STREAM) as given:
-        asked = options("SO_KEEPALIVE=on", "IP_FREEBIND=on")
-        port = started(EchoPort.adopt(given.fileno(), factory, sockopts=asked))
+        sockopts = options("SO_KEEPALIVE=on", "IP_FREEBIND=on")
+        port = started(EchoPort.adopt(given.fileno(), factory, sockopts=sockopts))
         address = given.getsockname()
     assert not port.socket.getblocking()
     assert (get(port.socket, "SO_KEEPALIVE"), get(port.socket, "TCP_NODELAY")) == (1, 1)
@@ -55,7 +55,7 @@ async def test_adopted_udp(started: Started) -> None:
         given.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         port = started(Portable.adopt(given.fileno(), Mirror(), sockopts=options("IP_TTL=9")))
         address = given.getsockname()
-    assert await deferToThread(query, address) == b"x"
+    assert await deferToThread(ask_time, address, b"x") == b"x"
     assert (get(port.socket, "IP_TTL"), get(port.socket, "SO_REUSEADDR")) == (9, 0)
 
 

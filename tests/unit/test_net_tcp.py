@@ -52,8 +52,8 @@ async def test_tcp_defaults(started: Started) -> None:
     port = started(EchoPort(0, SizesFactory(1), interface="::"))
     assert (get(port.socket, "SO_REUSEADDR"), get(port.socket, "TCP_NODELAY")) == (1, 1)
     assert get(port.socket, "IPV6_V6ONLY") == 0
-    asked = options("TCP_NODELAY=off", "SO_REUSEADDR=off", "IPV6_V6ONLY=on", "udp:IP_TTL=9", "SO_BROADCAST=on")
-    other = started(EchoPort(0, SizesFactory(1), interface="::", sockopts=asked))
+    sockopts = options("TCP_NODELAY=off", "SO_REUSEADDR=off", "IPV6_V6ONLY=on", "udp:IP_TTL=9", "SO_BROADCAST=on")
+    other = started(EchoPort(0, SizesFactory(1), interface="::", sockopts=sockopts))
     assert (get(other.socket, "SO_REUSEADDR"), get(other.socket, "TCP_NODELAY")) == (0, 0)
     assert get(other.socket, "IPV6_V6ONLY") == 1
     assert [str(each.assignment) for each in other.read_back()] == [

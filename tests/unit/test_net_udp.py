@@ -18,7 +18,8 @@ from echotime.net.owned import SocketShutDown
 from echotime.net.pktinfo import SourceAddress
 from echotime.sockopt import meminfo
 from tests.hostile.forging import port_unreachable
-from tests.support.loopback import LIMIT, SERVED, Served, Started, bound, get, options, query
+from tests.support.loopback import LIMIT, SERVED, Served, Started, bound, get, options
+from tests.support.plain_clients import ask_time
 from tests.support.udp_ports import listening
 
 
@@ -81,9 +82,9 @@ def reusing(host: str, number: int = 0) -> socket.socket:
 @pytest_twisted.ensureDeferred
 async def test_answers_leave_from_where_they_were_asked(started: Started, served: Served) -> None:
     """On wildcard addresses answers leave from the requested address."""
-    for host, asked in (("0.0.0.0", "127.0.0.3"), ("::", "127.0.0.3"), ("::", "::1"), ("127.0.0.1", "127.0.0.1")):
+    for host, destination in (("0.0.0.0", "127.0.0.3"), ("::", "127.0.0.3"), ("::", "::1"), ("127.0.0.1", "127.0.0.1")):
         port = started(served.on(host))
-        assert await deferToThread(query, (asked, port.getHost().port)) == b"x"
+        assert await deferToThread(ask_time, (destination, port.getHost().port), b"x") == b"x"
 
 
 def test_multicast_is_no_source() -> None:
@@ -143,7 +144,7 @@ async def test_unsendable(started: Started, served: Served) -> None:
         port.write(b"x", address)
     assert sum(port.errors.values()) == 3, port.errors
     assert port.errors["send EINVAL"] >= 1
-    assert await deferToThread(query, port.socket.getsockname()) == b"x"
+    assert await deferToThread(ask_time, port.socket.getsockname(), b"x") == b"x"
 
 
 @pytest_twisted.ensureDeferred
@@ -152,25 +153,25 @@ async def test_error_queue(started: Started, served: Served) -> None:
     port = started(served.on(sockopts=options("IP_RECVERR=on")))
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as gone:
         gone.bind(("127.0.0.1", 0))
-        nobody = gone.getsockname()
-    port.write(b"x", nobody)  # the ICMP error is pending at the next send
+        closed = gone.getsockname()
+    port.write(b"x", closed)  # the ICMP error is pending at the next send
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.bind(("127.0.0.1", 0))
         sock.settimeout(LIMIT)
         port.write(b"second", sock.getsockname())
         assert sock.recv(100) == b"second"
     assert port.errors == {"ICMP error": 1}
-    port.write(b"x", nobody)  # this one is reported by the reactor alone
+    port.write(b"x", closed)  # this one is reported by the reactor alone
     while port.errors["ICMP error"] == 1:
         await deferLater(reactor, 0, lambda: None)
-    assert await deferToThread(query, port.socket.getsockname()) == b"x"
+    assert await deferToThread(ask_time, port.socket.getsockname(), b"x") == b"x"
 
 
 @pytest_twisted.ensureDeferred
 async def test_error_without_room_in_the_queue(started: Started, served: Served) -> None:
     """An ICMP error without space in the error queue is read, too: left pending it would spin the reactor."""
-    asked = options("IP_RECVERR=on", "SO_RCVBUF=0")
-    port = started(served.on(sockopts=asked))
+    sockopts = options("IP_RECVERR=on", "SO_RCVBUF=0")
+    port = started(served.on(sockopts=sockopts))
     port.stopReading()
     try:
         port_unreachable(port.getHost().port, bytes(1400))

@@ -174,7 +174,7 @@ class EditorTests(SynchronousTestCase):
         self.editor.feed(b"o")
         self.written()
         self.editor.print_above("a log line\n")
-        self.assertEqual(self.written(), "\r\x1b[Ja log line\nword:o")
+        self.assertEqual(self.written(), "\r\x1b[Ja log line\nreply:o")
         self.editor.feed(b"k\n")
         self.assertEqual(self.lines, ["ok"])
 

@@ -19,10 +19,10 @@ TOGETHER = SERVED["batched, together"]
 both = pytest.mark.parametrize("served", SERVED.values(), ids=SERVED.keys())
 
 
-def source_of_answer(port: Any, asked: str) -> str:
+def source_of_answer(port: Any, destination: str) -> str:
     """Return the host that answers a client on 127.0.0.1."""
     with client() as sock:
-        sock.sendto(b"x", (asked, port.getHost().port))
+        sock.sendto(b"x", (destination, port.getHost().port))
         port.doRead()
         answer, source = sock.recvfrom(100)
         assert answer == b"x"
@@ -30,7 +30,7 @@ def source_of_answer(port: Any, asked: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("interface", "asked"),
+    ("interface", "destination"),
     [
         ("0.0.0.0", "127.0.0.3"),
         ("127.0.0.3", "127.0.0.3"),
@@ -39,11 +39,11 @@ def source_of_answer(port: Any, asked: str) -> str:
         ("::1", "::1"),
     ],
 )
-def test_asked_addresses(interface: str, asked: str) -> None:
+def test_destination_addresses(interface: str, destination: str) -> None:
     """Answers sent in a batch leave from the requested addresses."""
     with listening(TOGETHER, interface) as port:
         for _ in range(2):
-            assert answered(port, (asked, port.getHost().port)) == b"x"
+            assert answered(port, (destination, port.getHost().port)) == b"x"
         assert (port.protocol.together, port.protocol.singly) == ([1, 1], 0)
 
 
@@ -72,15 +72,15 @@ def test_link_local_and_multicast() -> None:
 
 
 @pytest.mark.parametrize(
-    ("interface", "asked", "elsewhere"), [("0.0.0.0", "10.9.0.1", "10.9.0.7"), ("::", "fd09::1", "fd09::7")]
+    ("interface", "destination", "elsewhere"), [("0.0.0.0", "10.9.0.1", "10.9.0.7"), ("::", "fd09::1", "fd09::7")]
 )
-def test_answers_leave_by_the_route(interface: str, asked: str, elsewhere: str) -> None:
+def test_answers_leave_by_the_route(interface: str, destination: str, elsewhere: str) -> None:
     """Answers leave by the route, not by the interface where the request arrived."""
 
     def served() -> tuple[list[int], dict[str, int], str]:
         with listening(TOGETHER, interface) as port:
-            address = asked, port.getHost().port
-            if ":" in asked:
+            address = destination, port.getHost().port
+            if ":" in destination:
                 with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
                     sock.setsockopt(socket.IPPROTO_IPV6, 78, 1)  # IPV6_FREEBIND
                     sock.bind((elsewhere, 0))
@@ -154,8 +154,8 @@ def test_icmp_error_before_a_batch(served: Served) -> None:
     """A pending ICMP error is read, and the datagrams behind it in the same call."""
     with listening(served, "127.0.0.1", "IP_RECVERR=on") as port, client() as sock:
         with client() as gone:
-            nobody = gone.getsockname()
-        port.write(b"x", nobody)
+            closed = gone.getsockname()
+        port.write(b"x", closed)
         sock.sendto(b"x", port.socket.getsockname())
         port.doRead()
         assert len(heard(sock)) == 1
@@ -165,12 +165,12 @@ def test_icmp_error_before_a_batch(served: Served) -> None:
 def test_icmp_error_before_the_answers() -> None:
     """An ICMP error between the requests and their answers replaces no answer."""
     with client() as gone:
-        nobody = gone.getsockname()
+        closed = gone.getsockname()
 
     class Disturbed(Constant):
         def batch_response(self, number: int) -> bytes:
             assert self.transport is not None
-            self.transport.write(b"", nobody)
+            self.transport.write(b"", closed)
             return b"%d" % number
 
     kind = TOGETHER._replace(protocol=Disturbed)
@@ -207,7 +207,7 @@ RECEIVE = ["SO_TIMESTAMP=on", "IP_RECVTTL=on", "IP_RECVTOS=on"]
 
 @both
 @pytest.mark.parametrize(
-    ("interface", "asked", "switched", "source"),
+    ("interface", "destination", "switched", "source"),
     [
         *(("0.0.0.0", "127.0.0.3", [one], "127.0.0.3") for one in RECEIVE),
         *(("::", "127.0.0.3", [one], "127.0.0.3") for one in [*RECEIVE, "IP_PKTINFO=on"]),
@@ -221,14 +221,16 @@ RECEIVE = ["SO_TIMESTAMP=on", "IP_RECVTTL=on", "IP_RECVTOS=on"]
         ("127.0.0.3", "127.0.0.3", ["IP_PKTINFO=on", *RECEIVE], "127.0.0.3"),
     ],
 )
-def test_other_control_messages(served: Served, interface: str, asked: str, switched: list[str], source: str) -> None:
+def test_other_control_messages(
+    served: Served, interface: str, destination: str, switched: list[str], source: str
+) -> None:
     """With any control messages the answer leaves from the right address."""
     with listening(served, interface, *switched) as port:
-        assert [source_of_answer(port, asked) for _ in range(2)] == [source] * 2
+        assert [source_of_answer(port, destination) for _ in range(2)] == [source] * 2
 
 
 @both
-def test_asked_address_at_run_time(served: Served) -> None:
+def test_packet_info_at_run_time(served: Served) -> None:
     """IP_PKTINFO can be switched at run time, and answers leave accordingly."""
     with listening(served, "0.0.0.0", "IP_PKTINFO=off") as port:
         for text, source in (("SO_PRIORITY=0", "1"), ("IP_PKTINFO=on", "3"), ("IP_PKTINFO=off", "1")):

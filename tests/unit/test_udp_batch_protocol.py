@@ -74,8 +74,8 @@ def test_protocol_that_stops_its_port() -> None:
         ("::", ["::1", "127.0.0.3"], {"::1": 3, "::ffff:127.0.0.3": 3}),
     ],
 )
-@pytest.mark.parametrize("room", [True, False])
-def test_sources(interface: str, sources: list[str], expected: dict[str, int], room: bool) -> None:
+@pytest.mark.parametrize("allowed", [True, False])
+def test_sources(interface: str, sources: list[str], expected: dict[str, int], allowed: bool) -> None:
     """A protocol can ask for the sources of a batch, and have the datagrams handed over one by one."""
     heard_of: list[Mapping[str, int]] = []
 
@@ -83,7 +83,7 @@ def test_sources(interface: str, sources: list[str], expected: dict[str, int], r
         def allow_batch(self, number: int, hosts: Callable[[], Mapping[str, int]]) -> bool:
             heard_of.append(hosts())
             assert number == sum(heard_of[-1].values())
-            return room
+            return allowed
 
     with listening(TOGETHER._replace(protocol=Asking), interface) as port:
         port._next_batch_size = port.batch_size
@@ -94,7 +94,7 @@ def test_sources(interface: str, sources: list[str], expected: dict[str, int], r
         port.doRead()
         assert heard_of == [expected]
         assert (port.protocol.singly, port.protocol.together) == (
-            (0, [port.protocol.given]) if room else (3 * len(sources), [])
+            (0, [port.protocol.given]) if allowed else (3 * len(sources), [])
         )
 
 

@@ -101,13 +101,13 @@ def test_together(hosts: Mapping[str, int]) -> None:
 def test_nobody_is_asked_for_where_it_is_quiet() -> None:
     """While the total is below the limit, the sources are not looked up."""
 
-    def asked() -> Mapping[str, int]:
+    def sources() -> Mapping[str, int]:
         raise AssertionError("the sources are not needed")
 
     clock = Clock()
     one = limit(10, clock)
     for _ in range(5):
-        assert one.allow_batch(10, asked)
+        assert one.allow_batch(10, sources)
         clock.advance(1)
 
 

@@ -31,11 +31,11 @@ def half_connections(daemons: Daemons, number: int = 20_000, clients: int = 50) 
         served = 0
         for _ in range(clients):
             for _ in range(number // clients):
-                nobody = (
+                source = (
                     f"{host.address.rpartition('.')[0]}.{chance.randrange(100, 255)}",
                     chance.randrange(1024, 65536),
                 )
-                raw.sendto(syn_packet(nobody, address, chance.getrandbits(32)), (host.address, 0))
+                raw.sendto(syn_packet(source, address, chance.getrandbits(32)), (host.address, 0))
             served += client.run(lambda: one_shot(address, b"hi") == b"hi" + ACKNOWLEDGEMENT)
     yield exactly(f"clients served during {number} half-open connections", served, clients)
 

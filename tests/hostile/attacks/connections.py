@@ -101,13 +101,13 @@ def dead_resolver(daemons: Daemons, times: int = 10) -> Iterator[Figure]:
             return [seconds_of(lambda: one_shot(address, b"hi")) for _ in range(times)]
 
         slowest = max(host.run(first_bytes))
-        asked = 0
+        queries = 0
         dead.setblocking(False)
         with suppress(BlockingIOError):
             while dead.recv(1000):
-                asked += 1
+                queries += 1
     yield Figure("slowest first byte", 1000 * slowest, "ms", most=5, timed=True)
-    yield exactly("questions to the resolver", asked, 0)
+    yield exactly("queries to the resolver", queries, 0)
 
 
 @contextmanager

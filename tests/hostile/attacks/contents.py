@@ -43,12 +43,12 @@ def years(daemons: Daemons) -> Iterator[Figure]:
     """Years 2036, 2038, 2106: a signed number, or an error where four bytes overflow."""
     right = 0
     with tempfile.NamedTemporaryFile("w") as clock:
-        for epoch, now, says in YEARS:
+        for epoch, now, expected in YEARS:
             clock.seek(0)
             clock.truncate()
             clock.write(str(now))
             clock.flush()
             names = ("env", f"ECHOTIME_CLOCK={clock.name}", f"ECHOTIME_EPOCH={epoch}")
             with daemons.run("-y", str(_CLOCK), prefix=names) as daemon:
-                right += ask_time(daemon.address("UDP"), b"?") == says.to_bytes(4, "big")
+                right += ask_time(daemon.address("UDP"), b"?") == expected.to_bytes(4, "big")
     yield exactly(f"right at the turns of {len(YEARS)} numbers", right, len(YEARS))

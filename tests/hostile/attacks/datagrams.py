@@ -36,10 +36,10 @@ def amplification(daemons: Daemons, questions: int = 100) -> Iterator[Figure]:
 
         ports = sock.getsockname()[1], daemon.address("UDP")[1]
         seen = captured(ports, ask)
-        asked = [each.size for each in seen if each.source[1] == ports[0]]
+        requested = [each.size for each in seen if each.source[1] == ports[0]]
         answered = [each.size for each in seen if each.source[1] == ports[1]]
-    yield Figure("bytes of IP out for each in, empty questions", sum(answered) / sum(asked), most=1.15, least=1.0)
-    yield exactly("packets out for each in", len(answered) / len(asked), 1)
+    yield Figure("bytes of IP out for each in, empty questions", sum(answered) / sum(requested), most=1.15, least=1.0)
+    yield exactly("packets out for each in", len(answered) / len(requested), 1)
 
 
 def broadcast(daemons: Daemons) -> Iterator[Figure]:
@@ -74,14 +74,14 @@ def victim(daemons: Daemons, questions: int = 50, rate: int = 1000) -> Iterator[
     """Silenced victim: forged datagrams use up the rate limit of a victim, which gets no answers any more."""
     limited = ("--udp-rate", "100") if daemons.knows("--udp-rate") else ()
     with hosts(1) as (host,), daemons.start(*limited, prefix=host.prefix, host="0.0.0.0") as daemon:
-        asked = host.address, daemon.address("UDP")[1]
+        service = host.address, daemon.address("UDP")[1]
         with host.socket() as sock:
             # a connected socket receives from this address only, so no answers to forged datagrams
-            sock.connect(asked)
+            sock.connect(service)
             source = sock.getsockname()
             # another port of the victim, and the same port with payloads that look like answers
             forged = [((source[0], source[1] ^ 1), b""), (source, struct.pack("!I", int(time.time())))]
-            with host.run(raw_socket) as raw, _forging(raw, forged, ("127.0.0.1", asked[1]), rate):
+            with host.run(raw_socket) as raw, _forging(raw, forged, ("127.0.0.1", service[1]), rate):
                 answered = sum(_asks(sock) for _ in range(questions))
     what = f"victim answered while {rate}/s carry its address" + (", --udp-rate 100" if limited else "")
     yield Figure(what, 100 * answered / questions, "%", least=25)
@@ -127,8 +127,8 @@ def icmp_errors(daemons: Daemons) -> Iterator[Figure]:
         address = daemon.address("UDP")
         answered = 0
         for number in range(_IP_RECVERR_ROUNDS):
-            nobody = f"{host.address.rpartition('.')[0]}.{200 + number}"
-            forge((nobody, 4000), address, by=raw)
+            missing = f"{host.address.rpartition('.')[0]}.{200 + number}"
+            forge((missing, 4000), address, by=raw)
             threading.Event().wait(0.05)
             answered += attacker.run(lambda: len(ask_time(address)) == 4)
         ended = daemon.stop()
