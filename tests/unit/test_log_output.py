@@ -39,7 +39,7 @@ class Written(NamedTuple):
             return b""
 
     def fill(self, lines: int) -> None:
-        """Write so many lines."""
+        """Write so many lines to the stream."""
         for _ in range(lines):
             self.stream.write(_LINE)
 

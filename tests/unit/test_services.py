@@ -118,7 +118,7 @@ class TrafficTests(SynchronousTestCase):
     """Log and count with a TrafficLog."""
 
     def setUp(self) -> None:
-        """Collect the logged lines."""
+        """Collect the lines that echotime logs."""
         self.clock = Clock()
         self.lines: list[str] = []
 
