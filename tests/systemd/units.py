@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import re
@@ -17,14 +16,14 @@ from typing import Any
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
+from tests.support.pidfd_getfd import duplicate_socket
+
 LIMIT = 20.0
 ADDRESS = ("127.0.0.1", 12345)
 SERVICE, SOCKET, DIRECT = "echotime.service", "echotime.socket", "echotime-direct.service"
 UNITS = Path("/etc/systemd/system")
 CONFIG = Path("/etc/echotime/echotime.conf")
 PROGRAMS = Path("/srv/bin")
-_PIDFD_GETFD = 438
-"""Number of the system call on every architecture."""
 
 
 def systemctl(*arguments: str) -> str:
@@ -151,25 +150,9 @@ class UnitTestCase(SynchronousTestCase):
 
     def held(self, process: int, kind: socket.SocketKind, port: int) -> socket.socket:
         """Return a duplicate of a process's socket on a port, as a process that inherited it would hold it."""
-        libc = ctypes.CDLL(None, use_errno=True)
-        pidfd = os.pidfd_open(process)
-        try:
-            for each in Path(f"/proc/{process}/fd").iterdir():
-                number = libc.syscall(_PIDFD_GETFD, pidfd, int(each.name), 0)
-                if number < 0:
-                    raise OSError(ctypes.get_errno(), f"pidfd_getfd: {os.strerror(ctypes.get_errno())}")
-                try:
-                    sock = socket.socket(fileno=number)
-                except OSError:
-                    os.close(number)
-                    continue
-                if sock.type == kind and sock.family != socket.AF_UNIX and sock.getsockname()[1] == port:
-                    self.addCleanup(sock.close)
-                    return sock
-                sock.close()
-        finally:
-            os.close(pidfd)
-        raise AssertionError(f"no such socket in process {process}")
+        sock = duplicate_socket(process, kind, port)
+        self.addCleanup(sock.close)
+        return sock
 
 
 def shut_down(sock: socket.socket) -> None:

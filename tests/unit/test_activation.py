@@ -8,8 +8,7 @@ import pytest
 from twisted.python.usage import UsageError
 
 from echotime.config import options, parsers
-from echotime.config.options import DaemonOptions
-from echotime.config.settings import ListenAddress, Settings
+from echotime.config.settings import ListenAddress
 from echotime.systemd.activation import (
     InheritedFD,
     InheritedSockets,
@@ -18,15 +17,9 @@ from echotime.systemd.activation import (
     initial_environ,
     listen_fds,
 )
+from tests.unit.test_daemon import settings
 
 US = str(os.getpid())
-
-
-def settings(*args: str) -> Settings:
-    """Return the settings of a command line."""
-    parsed = DaemonOptions()
-    parsed.parseOptions(args)
-    return parsed.settings
 
 
 def test_passed() -> None:

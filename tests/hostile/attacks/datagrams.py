@@ -138,7 +138,7 @@ def icmp_errors(daemons: Daemons) -> Iterator[Figure]:
 
 
 def secondary_address(daemons: Daemons) -> Iterator[Figure]:
-    """Several addresses: an answer from another address than was asked is not received by a connected client."""
+    """Several addresses: a connected client does not receive an answer from another address than it asked."""
     with hosts(2) as (host, client), daemons.start(prefix=host.prefix, host="0.0.0.0") as daemon:
         second = f"{host.address.rpartition('.')[0]}.101"
         host.change("address", "add", f"{second}/24", "dev", "eth0")
