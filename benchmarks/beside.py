@@ -109,12 +109,12 @@ def questions(stack: contextlib.ExitStack, tcp: int, udp: int, control: str) -> 
 
 
 def _priority() -> str:
-    with _asking() as first:
+    with _requesting() as first:
         return "with real-time priority" if first else "at normal priority, so the load delays the client, too"
 
 
 @contextlib.contextmanager
-def _asking() -> Iterator[bool]:
+def _requesting() -> Iterator[bool]:
     """Run on the load's CPU, ahead of the load if the system allows it; yield whether it does."""
     with on_cpus(LOAD_CPU):
         try:
@@ -130,7 +130,7 @@ def _asking() -> Iterator[bool]:
 
 def _waits(question: Question, over: Callable[[], bool]) -> list[float]:
     waits: list[float] = []
-    with _asking():
+    with _requesting():
         while len(waits) < _MOST and not over():
             waits.append(question.wait())
     return waits

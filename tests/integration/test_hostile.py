@@ -126,11 +126,11 @@ class AttackTests(DaemonTestCase):
                 connections.resolver(host, file) as resolver,
                 subprocess.Popen(
                     [*host.prefix, *connections.with_resolver(file.name), "getent", "hosts", "192.0.2.9"]
-                ) as asking,
+                ) as client,
             ):
                 resolver.settimeout(LIMIT)
                 self.assertTrue(resolver.recv(1000))
-                asking.kill()
+                client.kill()
         except CannotMake as error:
             self.skipTest(str(error))
 

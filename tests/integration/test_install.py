@@ -130,9 +130,7 @@ class InstallTests(SynchronousTestCase):
         run(self.tools / "echotime", "--version")
 
     def assert_upgrades(self) -> None:
-        """Check an upgrade: a running daemon goes on, edited and removed files stay so, new versions are beside
-        them.
-        """
+        """Check an upgrade beside a running daemon: edited and removed files stay so, new versions are beside them."""
         default, conf = self.etc / "default/echotime", self.etc / "echotime/echotime.conf"
         default.write_text("ECHOTIME_OPTIONS=--reply ok\n", encoding="utf-8")
         conf.unlink()

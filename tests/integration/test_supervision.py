@@ -35,9 +35,7 @@ class SupervisionTests(DaemonTestCase):
         return self.twistd("echotime", *addresses, *args, prefix=self.prefix(**more))
 
     def notified(self, beginning: str, further: str = "") -> str:
-        """Receive until a line begins with `beginning`; return it, or the line of that datagram that begins with
-        `further`.
-        """
+        """Receive until a line begins with `beginning`; return it, or the line of that datagram at `further`."""
         while True:
             lines = self.manager.recv(4096).decode().splitlines()
             if any(line.startswith(beginning) for line in lines):

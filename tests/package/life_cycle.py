@@ -7,7 +7,7 @@ import threading
 import unittest
 from pathlib import Path
 
-from tests.package.asking import BOTH, CONF, DEFAULT, LIMIT, PACKAGES, echo, run, show, time, traces
+from tests.package.machine import BOTH, CONF, DEFAULT, LIMIT, PACKAGES, echo, run, show, time, traces
 
 HOME = Path("/usr/lib/echotime")
 

@@ -1,6 +1,4 @@
-"""Set how long the fuzzers run: hundreds of examples in tests, thousands in `make fuzz`, which also shrinks
-failures.
-"""
+"""Set how long the fuzzers run: hundreds of examples in tests, thousands in `make fuzz`."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""Provide reactors that the test steps: nothing happens between two steps, and the clock stands still until
-advanced.
-"""
+"""Provide reactors that the test steps: between two steps nothing happens, and the clock stands still."""
 
 from __future__ import annotations
 

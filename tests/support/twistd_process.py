@@ -44,9 +44,7 @@ class Twistd:
         python: str = "",
         stdin: int = subprocess.DEVNULL,
     ) -> None:
-        """Start the child; `inherited` descriptors stay open for it, and `python` is run in its process before
-        twistd.
-        """
+        """Start the child with the `inherited` descriptors; `python` is run in its process before twistd."""
         first = [sys.executable, "-c", f"{python}\nfrom twisted.scripts.twistd import run; run()", *TWISTD[2:]]
         # if the tests are killed, the kernel ends the child
         guard = ["setpriv", "--pdeathsig", "TERM"] if shutil.which("setpriv") else []

@@ -16,9 +16,7 @@ _NOBODY = 65534
 
 
 def main() -> None:
-    """Print two objects: `free` has the error for each settable option's example, `privileged` for each privileged
-    example.
-    """
+    """Print two objects: `free` has the error for each settable option's example, `privileged` for privileged ones."""
     gettext("import now what user nobody may not read later")
     if os.geteuid() == 0:
         os.setgroups([])

@@ -87,9 +87,7 @@ def newest(*folders: Path) -> float:
 
 
 def environment(folder: Path) -> Path:
-    """Install the daemon into a virtual environment of the system's Python, again after a change, and return its
-    path.
-    """
+    """Install the daemon into a virtual environment of the system's Python, again after a change."""
     made, stamp = folder / "environment", folder / "environment.stamp"
     if stamp.exists() and stamp.stat().st_mtime > newest(ROOT / "echotime", ROOT / "twisted", ROOT / "setup.cfg"):
         return made
@@ -111,9 +109,7 @@ def environment(folder: Path) -> Path:
 
 
 def units(folder: Path, tests: list[str]) -> Path:
-    """Write the files for /etc/systemd/system: our units, adjusted to the environment's path, and the unit of the
-    tests.
-    """
+    """Write the files for /etc/systemd/system: our units with the environment's path, and the tests' unit."""
     made = folder / "units"
     shutil.rmtree(made, ignore_errors=True)
     made.mkdir()

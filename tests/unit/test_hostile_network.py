@@ -34,15 +34,15 @@ def names() -> list[str]:
 
 def test_they_hear_each_other() -> None:
     """Hosts reach each other from their own addresses, count what they receive, and have no other route."""
-    with made(3) as (one, two, three), one.socket() as asking, three.socket() as answering:
+    with made(3) as (one, two, three), one.socket() as client, three.socket() as server:
         before = three.received()
-        asking.sendto(b"?", answering.getsockname())
-        answering.settimeout(5)
-        assert answering.recvfrom(10) == (b"?", asking.getsockname())
-        assert asking.getsockname()[0] == one.address
+        client.sendto(b"?", server.getsockname())
+        server.settimeout(5)
+        assert server.recvfrom(10) == (b"?", client.getsockname())
+        assert client.getsockname()[0] == one.address
         assert (two.received(), three.received() - before) == (0, 1)
         with pytest.raises(OSError, match="unreachable"):
-            asking.sendto(b"?", ("192.0.2.1", 9))
+            client.sendto(b"?", ("192.0.2.1", 9))
 
 
 def test_processes() -> None:

@@ -20,9 +20,7 @@ LAYERS = (
 )
 """Packages and modules of echotime/, the lowest first; each imports from lower layers and from itself only."""
 NEVER = {("services", "net"), ("net", "services"), ("cli", "daemon"), ("cli", "net")}
-"""Imports that go down and are forbidden all the same: protocols use transports by interface, ports get their
-protocol.
-"""
+"""Imports that go down and are forbidden: protocols use transports by interface, ports are given protocols."""
 STANDARD_LIBRARY_ONLY = {"wire", "sockopt", "demonstrations"}
 MODULES = sorted((ROOT / "echotime").rglob("*.py"))
 

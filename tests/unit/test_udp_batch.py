@@ -244,11 +244,11 @@ def test_many_sources(served: Served) -> None:
     with listening(served, "0.0.0.0") as port, contextlib.ExitStack() as stack:
         hosts = [f"127.0.0.{number}" for number in range(1, 61)]
         clients = [stack.enter_context(client((host, port.getHost().port))) for host in hosts]
-        for asking in (clients, clients[30:40], clients[::-1], clients[:2]):
-            for each in asking:
+        for senders in (clients, clients[30:40], clients[::-1], clients[:2]):
+            for each in senders:
                 each.send(b"x")
             port.doRead()
             assert [heard(each) for each in clients] == [
-                [(b"x", host)] if each in asking else [] for host, each in zip(hosts, clients, strict=True)
+                [(b"x", host)] if each in senders else [] for host, each in zip(hosts, clients, strict=True)
             ]
         assert port.errors == {}

@@ -126,9 +126,7 @@ def resolver(host: Host, file: IO[str]) -> Iterator[socket.socket]:
 
 
 def with_resolver(file: str) -> tuple[str, ...]:
-    """Return a command prefix that mounts a file over /etc/resolv.conf, in a mount namespace as `ip netns exec`
-    makes.
-    """
+    """Return a command prefix that mounts a file over /etc/resolv.conf, in a mount namespace of `ip netns exec`."""
     return ("sh", "-c", 'mount --bind "$0" /etc/resolv.conf && exec "$@"', file)
 
 
@@ -180,9 +178,7 @@ def silent(daemons: Daemons, number: int = 1000, limit: int = 256) -> Iterator[F
 
 
 def flood(daemons: Daemons, tries: int = 100, limit: int = 256) -> Iterator[Figure]:
-    """Flood of connections: one address opens connections at full speed and keeps many; other addresses must not
-    suffer.
-    """
+    """Flood of connections: one address opens connections at full speed and keeps many; others must not suffer."""
     with daemons.start("--show-messages", "0", prefix=("prlimit", f"--nofile={limit}")) as daemon:
         address = daemon.address("TCP")
         over = threading.Event()

@@ -1,6 +1,4 @@
-"""Count the socket options that are known, can be read live, and are explained; a figure of the same list, not an
-attack.
-"""
+"""Count the socket options that are known, can be read live, and are explained; a figure, not an attack."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""Provide clients and commands for the tests in the container, with the standard library of the system's Python
-only.
-"""
+"""Provide clients and commands for the tests in the container, with the system's Python and no packages."""
 
 from __future__ import annotations
 
