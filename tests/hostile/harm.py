@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable
 
 from tests.hostile.forging import forge, raw_socket
-from tests.hostile.honest import Where
+from tests.hostile.honest import Target
 from tests.hostile.responder import echo, serving
 from tests.support.plain_clients import RESET
 
@@ -23,8 +23,8 @@ _PATIENCE = 2.0
 class Harm:
     """Act as one hostile client; `turn` is called repeatedly, `close` at the end. Callers ignore OSError."""
 
-    def __init__(self, where: Where, source: str, chance: random.Random) -> None:
-        self.where, self.source, self.chance = where, source, chance
+    def __init__(self, target: Target, source: str, chance: random.Random) -> None:
+        self.target, self.source, self.chance = target, source, chance
         self.kept: deque[socket.socket] = deque()
 
     def turn(self) -> None:
@@ -33,7 +33,7 @@ class Harm:
 
     def connect(self) -> socket.socket:
         """Connect from the client's own address."""
-        return socket.create_connection(self.where.tcp, _PATIENCE, (self.source, 0))
+        return socket.create_connection(self.target.tcp, _PATIENCE, (self.source, 0))
 
     def keep(self, sock: socket.socket, most: int = _KEPT) -> None:
         """Keep a socket open; end the oldest beyond `most`."""
@@ -129,7 +129,7 @@ class Flood(Harm):
             sock.setblocking(False)
             with contextlib.suppress(BlockingIOError):
                 for _ in range(2000 if len(payload) < 100 else 50):
-                    sock.sendto(payload, self.where.udp)
+                    sock.sendto(payload, self.target.udp)
 
 
 class Forged(Harm):
@@ -140,9 +140,9 @@ class Forged(Harm):
         with raw_socket() as raw:
             for _ in range(50):
                 host = f"127.{self.chance.randrange(256)}.{self.chance.randrange(256)}.{self.chance.randrange(1, 255)}"
-                sources = (host, 0), (host, 53), (host, 4000), ("255.255.255.255", 4000), self.where.udp
+                sources = (host, 0), (host, 53), (host, 4000), ("255.255.255.255", 4000), self.target.udp
                 source = self.chance.choice(sources)
-                forge(source, self.where.udp, self.chance.choice([b"", answers]), by=raw)
+                forge(source, self.target.udp, self.chance.choice([b"", answers]), by=raw)
 
 
 class Loops(Harm):
@@ -152,10 +152,10 @@ class Loops(Harm):
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
             sock.bind((self.source, 0))
             with serving(sock, echo):
-                forge(sock.getsockname(), self.where.udp, b"hello")
-                self.where.over.wait(0.1)
+                forge(sock.getsockname(), self.target.udp, b"hello")
+                self.target.over.wait(0.1)
 
 
-HARM: dict[str, Callable[[Where, str, random.Random], Harm]] = {
+HARM: dict[str, Callable[[Target, str, random.Random], Harm]] = {
     each.__name__: each for each in (Silent, SlowReader, Resets, HalfOpen, Garbage, Quick, Flood, Forged, Loops)
 }

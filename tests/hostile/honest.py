@@ -44,7 +44,7 @@ class Tally:
 
 
 @dataclass(frozen=True)
-class Where:
+class Target:
     """Name both services, and the event that ends the soak."""
 
     tcp: Address
@@ -52,7 +52,7 @@ class Where:
     over: threading.Event
 
 
-Client = Callable[[Where, str, Tally, random.Random], None]
+Client = Callable[[Target, str, Tally, random.Random], None]
 """Do one turn of a client from its own address; raise OSError or AssertionError if a reply is wrong."""
 
 
@@ -61,25 +61,25 @@ def message(chance: random.Random, most: int) -> bytes:
     return chance.randbytes(chance.randint(1, most)).replace(b"\n", b"\r")
 
 
-def one_shots(where: Where, source: str, tally: Tally, chance: random.Random) -> None:
+def one_shots(target: Target, source: str, tally: Tally, chance: random.Random) -> None:
     """Send, half-close, and read to the end of file."""
     sent = message(chance, 20_000)
-    came = one_shot(where.tcp, sent, source)
+    came = one_shot(target.tcp, sent, source)
     assert b"".join(split_answers(came, AFTER)) == sent, f"{len(sent)} bytes sent, {len(came)} came"
     tally.received += len(came)
 
 
-def streams(where: Where, source: str, tally: Tally, chance: random.Random) -> None:
+def streams(target: Target, source: str, tally: Tally, chance: random.Random) -> None:
     """Send and receive megabytes at the same time."""
     size = chance.randint(1, 3_000_000)
-    came = duplex(where.tcp, size, source)
+    came = duplex(target.tcp, size, source)
     assert b"".join(split_answers(came, AFTER)) == sent_by_duplex(size), f"a stream of {size} bytes"
     tally.received += len(came)
 
 
-def late_replies(where: Where, source: str, tally: Tally, chance: random.Random) -> None:
+def late_replies(target: Target, source: str, tally: Tally, chance: random.Random) -> None:
     """Half-close, and wait for a reply that comes two seconds later."""
-    socks = [connect(where.tcp, source) for _ in range(20)]
+    socks = [connect(target.tcp, source) for _ in range(20)]
     for sock in socks:
         sock.sendall(_SLOW)
         sock.shutdown(socket.SHUT_WR)
@@ -90,11 +90,11 @@ def late_replies(where: Where, source: str, tally: Tally, chance: random.Random)
         tally.received += len(came)
 
 
-def chats(where: Where, source: str, tally: Tally, chance: random.Random) -> None:
+def chats(target: Target, source: str, tally: Tally, chance: random.Random) -> None:
     """Exchange messages one by one on one connection."""
-    with connect(where.tcp, source) as sock:
+    with connect(target.tcp, source) as sock:
         for _ in range(500):
-            if where.over.is_set():
+            if target.over.is_set():
                 return
             sent = message(chance, 4096)
             sock.sendall(sent)
@@ -104,13 +104,13 @@ def chats(where: Where, source: str, tally: Tally, chance: random.Random) -> Non
             tally.received += len(came)
 
 
-def times(where: Where, source: str, tally: Tally, chance: random.Random) -> None:
+def times(target: Target, source: str, tally: Tally, chance: random.Random) -> None:
     """Request the time, and repeat the request if no answer comes."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.bind((source, 0))
-        if sock.getsockname()[1] == where.udp[1]:
+        if sock.getsockname()[1] == target.udp[1]:
             return  # from the daemon's own port, a client looks like the daemon
-        sock.connect(where.udp)
+        sock.connect(target.udp)
         for _ in range(_TRIES):
             sock.send(chance.randbytes(chance.choice([0, 1, 5, 100])))
             if select.select([sock], [], [], 0.2)[0]:
@@ -122,7 +122,7 @@ def times(where: Where, source: str, tally: Tally, chance: random.Random) -> Non
             tally.again += 1
         else:
             raise AssertionError(f"no answer to {_TRIES} questions from {sock.getsockname()}")
-    where.over.wait(0.002)
+    target.over.wait(0.002)
 
 
 CLIENTS: dict[str, Client] = {

@@ -1,6 +1,6 @@
 """Run honest and hostile clients together against one daemon: `python -m tests.hostile.soak SECONDS`.
 
-At the end the honest clients have lost nothing, and the daemon's connections, descriptors and memory are back where
+At the end the honest clients have lost nothing, and the daemon's connections, descriptors and memory are back target
 they were. Otherwise the exit status is 1. Replies come from late_replies.tac: most at once, some two seconds later,
 some never.
 """
@@ -23,7 +23,7 @@ from tests.hostile.attack import INTERRUPTED
 from tests.hostile.daemons import Complained, Daemons, control, descriptors
 from tests.hostile.figures import Figure, Result, exactly, plain
 from tests.hostile.harm import HARM, Harm
-from tests.hostile.honest import CLIENTS, Client, Tally, Where
+from tests.hostile.honest import CLIENTS, Client, Tally, Target
 from tests.hostile.suspects import send_answers
 from tests.hostile.timing import wait_until
 from tests.support.twistd_process import Twistd
@@ -54,14 +54,16 @@ class Soak:
     def load(self, seconds: float) -> None:
         """Run all clients for `seconds`; honest ones finish their last turn."""
         over = threading.Event()
-        where = Where(self.daemon.address("TCP"), self.daemon.address("UDP"), over)
+        target = Target(self.daemon.address("TCP"), self.daemon.address("UDP"), over)
         threads = [
-            threading.Thread(target=self._ask, args=(client, where, f"127.0.{1 + each}.{kind + 1}", self.tallies[name]))
+            threading.Thread(
+                target=self._ask, args=(client, target, f"127.0.{1 + each}.{kind + 1}", self.tallies[name])
+            )
             for kind, (name, client) in enumerate(CLIENTS.items())
             for each in range(2)
         ]
         threads += [
-            threading.Thread(target=self._harm, args=(name, make(where, f"127.0.9.{kind + 1}", random.Random(kind))))
+            threading.Thread(target=self._harm, args=(name, make(target, f"127.0.9.{kind + 1}", random.Random(kind))))
             for kind, (name, make) in enumerate(HARM.items())
         ]
         for thread in threads:
@@ -73,11 +75,11 @@ class Soak:
             for thread in threads:
                 thread.join()
 
-    def _ask(self, client: Client, where: Where, source: str, tally: Tally) -> None:
+    def _run(self, client: Client, target: Target, source: str, tally: Tally) -> None:
         chance = random.Random(source)
-        while not where.over.is_set() and len(tally.wrong) < _MOST_WRONG:
+        while not target.over.is_set() and len(tally.wrong) < _MOST_WRONG:
             try:
-                client(where, source, tally, chance)
+                client(target, source, tally, chance)
             except (OSError, AssertionError) as error:
                 tally.wrong.append(f"{type(error).__name__}: {error}")
             else:
@@ -85,7 +87,7 @@ class Soak:
 
     def _harm(self, name: str, harm: Harm) -> None:
         try:
-            while not harm.where.over.wait(_PAUSE):
+            while not harm.target.over.wait(_PAUSE):
                 with suppress(OSError):
                     harm.turn()
                 self.harm[name] = self.harm.get(name, 0) + 1
