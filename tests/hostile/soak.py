@@ -1,6 +1,6 @@
 """Run honest and hostile clients together against one daemon: `python -m tests.hostile.soak SECONDS`.
 
-At the end the honest clients have lost nothing, and the daemon's connections, descriptors and memory are back target
+At the end the honest clients have lost nothing, and the daemon's connections, descriptors and memory are back where
 they were. Otherwise the exit status is 1. Replies come from late_replies.tac: most at once, some two seconds later,
 some never.
 """
@@ -57,7 +57,7 @@ class Soak:
         target = Target(self.daemon.address("TCP"), self.daemon.address("UDP"), over)
         threads = [
             threading.Thread(
-                target=self._ask, args=(client, target, f"127.0.{1 + each}.{kind + 1}", self.tallies[name])
+                target=self._run, args=(client, target, f"127.0.{1 + each}.{kind + 1}", self.tallies[name])
             )
             for kind, (name, client) in enumerate(CLIENTS.items())
             for each in range(2)
