@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator
 
 from echotime.sockopt.assignment import EXPECTED
@@ -10,7 +11,7 @@ from echotime.sockopt.option import Option, Readable
 
 _INTRODUCTION = f"""# Socket options
 
-<!-- Made from echotime/sockopt/rows/ by `make docs`; edit those. -->
+<!-- Made from echotime/sockopt/catalogue/ by `make docs`; edit those. -->
 
 {len(CATALOGUE)} options are known by name, and {sum(option.settable for option in CATALOGUE)} of them can be set:
 by `--sockopt`, on the daemon's listening sockets and on the sockets of the tools.
@@ -32,27 +33,35 @@ value is a number, `on`, `off`, a size, or bytes as `hex:01000000`. Levels and n
 leaves out of the copy is set again on each connection. On a socket that was passed in already bound, what must be set
 before bind is not set, and the report says so.
 
-**Set without being asked for**, and overruled by asking: on TCP SO_REUSEADDR and TCP_NODELAY; on UDP SO_REUSEADDR off,
-also on a socket that was passed in, and on a wildcard address IP_PKTINFO or IPV6_RECVPKTINFO on; on `[::]` IPV6_V6ONLY
-off.
+**Defaults.** Unless `--sockopt` sets them otherwise, echotime sets SO_REUSEADDR and TCP_NODELAY on TCP, and turns
+SO_REUSEADDR off on UDP, also on a socket that was passed in. On a wildcard address it turns IP_PKTINFO or
+IPV6_RECVPKTINFO on, and on `[::]` it turns IPV6_V6ONLY off.
 
-**No effect.** The kernel takes many options on sockets where nothing comes of them. Such a socket is not among those
-that an option acts on in the tables below, and echotime does not set it there.
+**No effect.** The kernel accepts many options on sockets where they have no effect. The tables below do not list such a
+socket under "acts on", and echotime does not set the option there.
 """
 
 
 def markdown() -> str:
-    """Return the whole document."""
-    return "\n".join([_INTRODUCTION, *map(_chapter, CHAPTERS)])
+    """Return the text of docs/socket-options.md."""
+    return "\n".join(["\n\n".join(map(_wrapped, _INTRODUCTION.split("\n\n"))), *map(_chapter, CHAPTERS)])
+
+
+def _wrapped(paragraph: str) -> str:
+    """Return a paragraph of prose in lines of at most 100 columns; other lines are left as they are."""
+    if paragraph.startswith(("#", "<", "    ")):
+        return paragraph
+    end = "\n" if paragraph.endswith("\n") else ""
+    return textwrap.fill(paragraph, 100, break_long_words=False, break_on_hyphens=False) + end
 
 
 def _chapter(chapter: Chapter) -> str:
-    lines = [f"## {chapter.title}", "", chapter.introduction, ""]
+    lines = [f"## {chapter.title}", "", _wrapped(chapter.introduction), ""]
     lines += ["| option | meaning | value | acts on | set | on accept |", "|---|---|---|---|---|---|"]
     lines += map(_row, chapter.rows)
     for option in chapter.rows:
         if words := " ".join(filter(None, _words(option))):
-            lines += ["", f"**`{option.name}`** {words}"]
+            lines += ["", _wrapped(f"**`{option.name}`** {words}")]
     return "\n".join([*lines, ""])
 
 

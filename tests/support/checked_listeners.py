@@ -1,4 +1,4 @@
-"""Listeners with a health check of them, on a reactor that is turned by hand."""
+"""Provide listeners with a health check, on a reactor that the test steps."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from tests.support.stepping_reactor import SteppingEPollReactor
 
 
 def open_sockets() -> int:
-    """How many this process has."""
+    """Return the number of open sockets of this process."""
     found = Path("/proc/self/fd").iterdir()
     return sum(str(each.readlink()).startswith("socket:") for each in found if os.path.lexists(each))
 
 
 class Daemon:
-    """Listeners, a check of them, and a reactor that is turned by hand."""
+    """Hold listeners, their health check, and a reactor that the test steps."""
 
     def __init__(self, reactor: SteppingEPollReactor) -> None:
         self.reactor = reactor
@@ -46,7 +46,7 @@ class Daemon:
         reply_source: IReplySource | None = None,
         access: AccessList | None = None,
     ) -> HealthCheck:
-        """Listen on both, and the check."""
+        """Listen on TCP and UDP and return the health check."""
         admission = Admission(self.traffic.counters, access)
         self.factory = EchoFactory(self.traffic, trailer, reply_source, admission)
         protocol = TimeProtocol(time.time, self.traffic.counters, access=access)
@@ -56,7 +56,7 @@ class Daemon:
         )
 
     def begin(self, tcp: Any, udp: Any) -> HealthCheck:
-        """Listen on these ports."""
+        """Listen on these ports and return their health check."""
         self.tcp, self.udp = tcp, udp
         self.listeners += [
             ListenerService("tcp", ListenAddress("", 0), tcp),
@@ -67,10 +67,13 @@ class Daemon:
             each.startService()
         return self.check
 
-    def wait_for(self, asked: Deferred[Any]) -> list[Any]:
-        """What it fires with, in a list; time passes as long as nothing happens."""
+    def wait_for(self, result: Deferred[Any]) -> list[Any]:
+        """Step the reactor until the Deferred fires; return its result in a list, empty after 2000 steps.
+
+        The clock advances 10 ms per step.
+        """
         results: list[Any] = []
-        asked.addBoth(results.append)
+        result.addBoth(results.append)
         for _ in range(2000):
             self.reactor.step(3)
             if results:
@@ -79,17 +82,17 @@ class Daemon:
         return results
 
     def findings(self) -> list[ProbeResult]:
-        """Of a check."""
+        """Run a health check and return its results."""
         (found,) = self.wait_for(self.check.check())
         assert isinstance(found, list), found
         return found
 
     def verdicts(self) -> list[HealthStatus]:
-        """Of TCP and UDP."""
+        """Run a health check and return the status of TCP and of UDP."""
         return [each.status for each in self.findings()]
 
     def stop(self) -> None:
-        """Listen no more."""
+        """Stop the health check and all listeners."""
         self.check.stop()
         for listener in self.listeners:
             listener.stopService()
@@ -97,5 +100,5 @@ class Daemon:
         self.settle()
 
     def settle(self) -> None:
-        """Let all that waits be taken."""
+        """Let the reactor process everything pending."""
         self.reactor.step(50)

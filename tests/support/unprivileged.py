@@ -16,8 +16,8 @@ _NOBODY = 65534
 
 
 def main() -> None:
-    """`free`: the errors at each settable row's example. `privileged`: those at what is said to need privileges."""
-    gettext("imports on its first use what nobody may be unable to read later")
+    """Print two objects: `free` has the error for each settable option's example, `privileged` for privileged ones."""
+    gettext("import now what user nobody may not read later")
     if os.geteuid() == 0:
         os.setgroups([])
         os.setgid(_NOBODY)
@@ -33,7 +33,7 @@ def main() -> None:
 
 
 def tried(option: Option, *texts: str) -> str:
-    """Why the last of these values could not be set, after the others; empty if it could."""
+    """Set these values in turn; return why the last one failed, or an empty string."""
     *before, last = [Assignment(option, option.value_type.parse(text)) for text in texts]
     with Scratch(min(option.ip_versions)) as scratch:
         sock = scratch.open(option.transports[0])

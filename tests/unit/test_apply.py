@@ -1,4 +1,4 @@
-"""sockopt/apply.py, tcp_info.py, errno_name.py and trial.py, on real sockets."""
+"""Test sockopt/apply.py, tcp_info.py, errno_name.py and trial.py, on real sockets."""
 
 from __future__ import annotations
 
@@ -18,28 +18,30 @@ from echotime.sockopt.trial import TrialResult, current_values, try_option
 
 
 def test_too_late() -> None:
-    """What must be set before bind is left alone on a socket that is bound, and says so."""
+    """An option that must be set before bind is left alone on a bound socket, and reported."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
-        asked = parse("IP_FREEBIND=on")
-        apply_after_bind(sock, [asked])
-        assert str(read_back(sock, asked, was_bound=True)) == (
+        assignment = parse("IP_FREEBIND=on")
+        apply_after_bind(sock, [assignment])
+        assert str(read_back(sock, assignment, was_bound=True)) == (
             "IP_FREEBIND asked on, effective off: too late: it must be set before bind"
         )
 
 
 @pytest.mark.parametrize("bound_before", [False, True])
 def test_altered(bound_before: bool) -> None:
-    """The kernel's doubling is told, as the start report tells it; on a socket that came bound, too."""
+    """The kernel's doubling of a buffer is reported, also on a socket that was passed in bound."""
     with socket.socket() as sock:
-        asked = parse("SO_RCVBUF=65536")
-        apply(sock, [asked])
-        assert "the kernel doubles it" in read_back(sock, asked, was_bound=bound_before).remark
-        assert str(read_back(sock, asked)).startswith("SO_RCVBUF asked 65536, effective 131072: the kernel doubles it")
+        assignment = parse("SO_RCVBUF=65536")
+        apply(sock, [assignment])
+        assert "the kernel doubles it" in read_back(sock, assignment, was_bound=bound_before).remark
+        assert str(read_back(sock, assignment)).startswith(
+            "SO_RCVBUF asked 65536, effective 131072: the kernel doubles it"
+        )
 
 
 def test_same_value_in_another_form() -> None:
-    """What reads back as the same bytes was not altered."""
+    """A value that reads back as the same bytes is not reported as altered."""
     with socket.socket() as sock:
         apply(sock, [parse("1:11=hex:01000000")])
         assert str(read_back(sock, parse("1:11=hex:01000000"))) == "1:11 asked hex:01000000, effective 1"
@@ -47,7 +49,7 @@ def test_same_value_in_another_form() -> None:
 
 
 def test_unreadable() -> None:
-    """An option that cannot be read back says so, by name and by number."""
+    """An option that cannot be read back is reported, by name and by number."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         assert str(read_back(sock, parse("IP_ADD_MEMBERSHIP=239.1.2.3"))) == (
             "IP_ADD_MEMBERSHIP asked 239.1.2.3, effective unknown: it cannot be read back"
@@ -58,14 +60,14 @@ def test_unreadable() -> None:
 
 
 def test_read_by_another_number() -> None:
-    """SO_RCVBUFFORCE is read as SO_RCVBUF."""
+    """SO_RCVBUFFORCE is read back as SO_RCVBUF."""
     with socket.socket() as sock:
         apply(sock, [parse("SO_RCVBUF=64K")])
         assert "effective 131072" in str(read_back(sock, parse("SO_RCVBUFFORCE=64K")))
 
 
 def test_refused() -> None:
-    """What the kernel refuses names the option, the reason and the errno."""
+    """A refused option is reported with its name, the reason and the errno."""
     with (
         socket.socket() as sock,
         pytest.raises(OptionError, match=r"^1:999=1: Protocol not available \(ENOPROTOOPT\)$"),
@@ -75,7 +77,7 @@ def test_refused() -> None:
 
 @pytest.mark.parametrize("text", ["SO_BINDTODEVICE=none0", "IP_ADD_MEMBERSHIP=239.1.2.3%none0"])
 def test_unknown_interface(text: str) -> None:
-    """A missing interface names those that are there."""
+    """A missing interface is reported with the names of those that exist."""
     with (
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock,
         pytest.raises(OptionError, match=r"ENODEV\); the interfaces here are .*\blo\b"),
@@ -84,7 +86,7 @@ def test_unknown_interface(text: str) -> None:
 
 
 def test_joined() -> None:
-    """A group that was joined on loopback is heard there."""
+    """A multicast group joined on loopback is received there."""
     with Scratch() as scratch:
         member, sender = scratch.open("udp"), scratch.open("udp")
         apply(member, [parse("IP_ADD_MEMBERSHIP=239.1.2.3%lo")])
@@ -95,7 +97,7 @@ def test_joined() -> None:
 
 
 def test_dangers() -> None:
-    """Only the dangerous values on the dangerous transport warn."""
+    """Only hazardous values on the affected transport cause a warning."""
     assert "take our datagrams" in warning(parse("SO_REUSEADDR=on"), "udp")
     assert warning(parse("SO_REUSEADDR=on"), "tcp") == ""
     assert warning(parse("SO_REUSEADDR=off"), "udp") == ""
@@ -107,7 +109,7 @@ def test_dangers() -> None:
 
 
 def test_acknowledged() -> None:
-    """What the other end has taken, and not what is kept here as it has no room."""
+    """bytes_acked counts what the peer's kernel has acknowledged, not what is still buffered here."""
     with socket.socket() as listener, socket.socket() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         listener.bind(("127.0.0.1", 0))
@@ -123,7 +125,7 @@ def test_acknowledged() -> None:
 
 
 def test_tcp_info() -> None:
-    """A listener's queue, a connection's state, and one that nobody has connected."""
+    """TCP_INFO shows a listener's queue, a connection's state, and an unconnected socket."""
     with Scratch() as scratch:
         listener = scratch.bind(scratch.open("tcp"), 7)
         client = scratch.connected_client(listener)
@@ -140,16 +142,16 @@ def test_tcp_info() -> None:
 
 
 def test_unsent_is_unacknowledged() -> None:
-    """Segments that the other side does not take in are told."""
+    """Segments that the peer drops are counted as unacknowledged."""
     with Scratch() as scratch:
         client, connection = scratch.connection_pair()
-        apply(client, [parse("IP_MINTTL=255")])  # it drops whatever comes
+        apply(client, [parse("IP_MINTTL=255")])  # the peer drops every packet
         connection.send(b"x")
         assert read_tcp_info(connection).unacked == 1
 
 
 def test_errno_names() -> None:
-    """The names of the man pages, also where others share the number."""
+    """An errno has the name of the man pages, also if several names share the number."""
     assert errno_name(OSError(errno.EOPNOTSUPP, "")) == "EOPNOTSUPP"
     assert errno_name(OSError(errno.EWOULDBLOCK, "")) == "EAGAIN"
     assert errno_name(OSError(errno.EINVAL, "")) == "EINVAL"
@@ -157,50 +159,50 @@ def test_errno_names() -> None:
     assert errno_name(TimeoutError()) == "ETIMEDOUT"
 
 
-def told(text: str) -> dict[SocketRole, TrialResult]:
-    """The outcomes of a value, by place."""
+def outcomes_of(text: str) -> dict[SocketRole, TrialResult]:
+    """Return the outcomes of trying a value, by role of the socket."""
     return {each.role: each for each in try_option(parse(text))}
 
 
 def test_outcomes() -> None:
-    """Effective, inherited, altered, without effect, refused: each is told where it is so."""
-    found = told("TCP_DEFER_ACCEPT=5s")
+    """A trial reports values as effective, inherited, altered, without effect, or refused."""
+    found = outcomes_of("TCP_DEFER_ACCEPT=5s")
     assert found[SocketRole.LISTENER].effective == "7"
     assert found[SocketRole.LISTENER].differs
     assert (found[SocketRole.CONNECTION].effective, found[SocketRole.CONNECTION].differs) == ("0", True)
     assert found[SocketRole.UDP].refused
-    assert told("SO_PRIORITY=5")[SocketRole.CONNECTION].remark.startswith("not inherited: echotime sets it")
-    assert told("1:1=0")[SocketRole.CONNECTION].remark == "inherited", "whatever is known of it, what is seen counts"
-    assert told("TCP_QUICKACK=off")[SocketRole.CONNECTION].remark.startswith("not inherited")
-    found = told("SO_KEEPALIVE=on")
+    assert outcomes_of("SO_PRIORITY=5")[SocketRole.CONNECTION].remark.startswith("not inherited: echotime sets it")
+    assert outcomes_of("1:1=0")[SocketRole.CONNECTION].remark == "inherited", "an option by number, as observed"
+    assert outcomes_of("TCP_QUICKACK=off")[SocketRole.CONNECTION].remark.startswith("not inherited")
+    found = outcomes_of("SO_KEEPALIVE=on")
     assert [each.differs for each in found.values()] == [False] * 3
     assert found[SocketRole.CONNECTION].remark == "inherited"
     assert found[SocketRole.UDP].remark == "taken, and nothing comes of it"
 
 
 def test_outcomes_of_a_transport() -> None:
-    """With tcp: or udp: it is tried there alone."""
-    assert list(told("udp:IP_TTL=9")) == [SocketRole.UDP]
-    assert list(told("tcp:IP_TTL=9")) == [SocketRole.LISTENER, SocketRole.CONNECTION]
+    """With tcp: or udp: an option is tried on that transport alone."""
+    assert list(outcomes_of("udp:IP_TTL=9")) == [SocketRole.UDP]
+    assert list(outcomes_of("tcp:IP_TTL=9")) == [SocketRole.LISTENER, SocketRole.CONNECTION]
 
 
 def test_outcomes_where_it_is_refused() -> None:
-    """Where the listener refuses it there is no connection to look at."""
-    assert told("41:23=1")[SocketRole.LISTENER].effective == "1", "an option of IPv6 is tried there"
-    assert list(told("SO_BINDTODEVICE=none0")) == [SocketRole.LISTENER, SocketRole.UDP]
-    assert told("IP_ADD_MEMBERSHIP=239.1.2.3%lo")[SocketRole.UDP] == TrialResult(
+    """If the listener refuses an option, no connection is tried."""
+    assert outcomes_of("41:23=1")[SocketRole.LISTENER].effective == "1", "an option of IPv6 is tried there"
+    assert list(outcomes_of("SO_BINDTODEVICE=none0")) == [SocketRole.LISTENER, SocketRole.UDP]
+    assert outcomes_of("IP_ADD_MEMBERSHIP=239.1.2.3%lo")[SocketRole.UDP] == TrialResult(
         SocketRole.UDP, "", "it cannot be read back"
     )
 
 
 def test_no_connection() -> None:
-    """An option with which no connection comes says so; nothing hangs."""
-    outcome = told("IP_MINTTL=255")[SocketRole.CONNECTION]
+    """An option that prevents connections is reported, and the trial does not hang."""
+    outcome = outcomes_of("IP_MINTTL=255")[SocketRole.CONNECTION]
     assert (outcome.remark, outcome.differs) == ("no connection: ETIMEDOUT", True)
 
 
 def test_shown_values() -> None:
-    """A value for each kind that has it, an error's name where the kernel gives one, none for what cannot be read."""
+    """Each role of a socket shows its value, or the name of the kernel's error."""
     assert current_values(BY_NAME["SO_TYPE"]) == {
         SocketRole.LISTENER: "stream",
         SocketRole.CONNECTION: "stream",
@@ -216,7 +218,7 @@ def test_shown_values() -> None:
 
 
 def test_memory() -> None:
-    """SO_MEMINFO's counters stand under their names: the buffers are those that their own options tell."""
+    """SO_MEMINFO shows its counters by name, and the buffers as their own options do."""
     row = BY_NAME["SO_MEMINFO"]
     with Scratch() as scratch:
         sock = scratch.bind(scratch.open("udp"))
@@ -229,7 +231,7 @@ def test_memory() -> None:
 
 
 def test_saved_syn() -> None:
-    """The SYN's headers are kept where it was asked for, and are gone once they were read."""
+    """The SYN's headers are saved if requested, and gone once read."""
     row = BY_NAME["TCP_SAVED_SYN"]
     with Scratch() as scratch:
         listener = scratch.open("tcp")
@@ -241,7 +243,7 @@ def test_saved_syn() -> None:
 
 
 def test_error_is_gone_once_read() -> None:
-    """Reading SO_ERROR clears it, as its row says."""
+    """Reading SO_ERROR clears it, as its catalogue row says."""
     row = BY_NAME["SO_ERROR"]
     with Scratch() as scratch:
         closed = scratch.bind(scratch.open("udp"))

@@ -1,4 +1,4 @@
-"""sockopt/assignment.py."""
+"""Test sockopt/assignment.py, which parses NAME=VALUE."""
 
 import contextlib
 
@@ -17,28 +17,28 @@ TCP6 = SocketTraits("tcp", frozenset({6}))
 
 @pytest.mark.parametrize("text", ["SO_KEEPALIVE=on", "so-keepalive=1", "1:9=1", "SOL_SOCKET:9=yes"])
 def test_names(text: str) -> None:
-    """A name in any case, with - for _, or the level and number: all mean the same row."""
-    asked = parse(text)
-    assert asked.option is BY_NAME["SO_KEEPALIVE"]
-    assert asked.value == 1
-    assert asked.transport is None
+    """A name in any case, with - for _, or the level and number select the same row."""
+    assignment = parse(text)
+    assert assignment.option is BY_NAME["SO_KEEPALIVE"]
+    assert assignment.value == 1
+    assert assignment.transport is None
 
 
 def test_scope() -> None:
-    """tcp: and udp: say where, and are shown again."""
-    asked = parse("udp:IP_TOS=EF")
-    assert str(asked) == "udp:IP_TOS=184"
-    assert asked.fits(UDP)
-    assert not asked.fits(TCP)
+    """The prefixes tcp: and udp: restrict an option, and are part of its text."""
+    assignment = parse("udp:IP_TOS=EF")
+    assert str(assignment) == "udp:IP_TOS=184"
+    assert assignment.fits(UDP)
+    assert not assignment.fits(TCP)
 
 
 def test_by_number() -> None:
-    """An option without a row is taken as it is, for every socket, and again on each connection."""
-    asked = parse("6:45=50000")
-    assert asked.option.name == "6:45"
-    assert asked.option.level == "IPPROTO_TCP"
-    assert asked.option.on_accept is OnAccept.REAPPLIED
-    assert asked.fits(TCP)
+    """An option without a row fits every socket, and is set again on each connection."""
+    assignment = parse("6:45=50000")
+    assert assignment.option.name == "6:45"
+    assert assignment.option.level == "IPPROTO_TCP"
+    assert assignment.option.on_accept is OnAccept.REAPPLIED
+    assert assignment.fits(TCP)
 
 
 @pytest.mark.parametrize(
@@ -63,40 +63,40 @@ def test_by_number() -> None:
     ],
 )
 def test_refused(text: str, reason: str) -> None:
-    """Each fault says what it is."""
+    """Each invalid assignment is reported with the reason."""
     with pytest.raises(ValueError, match=reason):
         parse(text)
 
 
 @given(st.text(max_size=30))
 def test_any_text(text: str) -> None:
-    """Any text is an assignment or a ValueError."""
+    """Any text is either an assignment or a ValueError."""
     with contextlib.suppress(ValueError):
         parse(text)
 
 
 def test_chosen_fits() -> None:
-    """Of several, those that fit a socket are chosen; IP options for IPv4, IPV6 options for IPv6."""
-    asked = [parse(text) for text in ("SO_BROADCAST=on", "TCP_NODELAY=on", "IP_TTL=9", "IPV6_TCLASS=1")]
-    assert [str(each) for each in select_assignments(asked, TCP)] == ["TCP_NODELAY=on", "IP_TTL=9"]
-    assert [str(each) for each in select_assignments(asked, UDP)] == ["IP_TTL=9", "SO_BROADCAST=on"]
-    assert [str(each) for each in select_assignments(asked, TCP6)] == ["TCP_NODELAY=on", "IPV6_TCLASS=1"]
+    """Options that fit a socket are selected by its transport and IP version."""
+    assignments = [parse(text) for text in ("SO_BROADCAST=on", "TCP_NODELAY=on", "IP_TTL=9", "IPV6_TCLASS=1")]
+    assert [str(each) for each in select_assignments(assignments, TCP)] == ["TCP_NODELAY=on", "IP_TTL=9"]
+    assert [str(each) for each in select_assignments(assignments, UDP)] == ["IP_TTL=9", "SO_BROADCAST=on"]
+    assert [str(each) for each in select_assignments(assignments, TCP6)] == ["TCP_NODELAY=on", "IPV6_TCLASS=1"]
 
 
 def test_versions() -> None:
-    """IP_FREEBIND acts on IPv6, too; of an option without a row nobody knows where it acts."""
+    """IP_FREEBIND acts on IPv6, too, and an option without a row may act anywhere."""
     assert parse("IP_FREEBIND=on").fits(TCP6)
     assert parse("0:99=1").fits(TCP6)
     assert not parse("IP_TTL=9").fits(TCP6)
 
 
 def test_chosen_last() -> None:
-    """Of several for one option the last counts."""
-    asked = [parse(text) for text in ("SO_RCVBUF=1K", "SO_RCVBUF=2K")]
-    assert [str(each) for each in select_assignments(asked, TCP)] == ["SO_RCVBUF=2048"]
+    """The last of several assignments to one option is selected."""
+    assignments = [parse(text) for text in ("SO_RCVBUF=1K", "SO_RCVBUF=2K")]
+    assert [str(each) for each in select_assignments(assignments, TCP)] == ["SO_RCVBUF=2048"]
 
 
 def test_chosen_order() -> None:
-    """SO_PRIORITY is set after IP_TOS, which changes it, in whatever order they are asked for."""
-    asked = [parse(text) for text in ("1:99=1", "SO_PRIORITY=3", "IP_TOS=EF")]
-    assert [str(each) for each in select_assignments(asked, TCP)] == ["IP_TOS=184", "SO_PRIORITY=3", "1:99=1"]
+    """SO_PRIORITY is set after IP_TOS, which changes it, in whatever order they are given."""
+    assignments = [parse(text) for text in ("1:99=1", "SO_PRIORITY=3", "IP_TOS=EF")]
+    assert [str(each) for each in select_assignments(assignments, TCP)] == ["IP_TOS=184", "SO_PRIORITY=3", "1:99=1"]

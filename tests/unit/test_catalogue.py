@@ -1,4 +1,4 @@
-"""The catalogue, held against this kernel: every claim that a row makes, and every row."""
+"""Test every claim of every row of the catalogue against this kernel."""
 
 from __future__ import annotations
 
@@ -38,29 +38,29 @@ named = pytest.mark.parametrize
 
 
 def rows(options: Iterable[Option]) -> Any:
-    """A test for each of these rows."""
+    """Parametrize a test with these rows."""
     return named("option", options, ids=lambda option: option.name)
 
 
-def asked(option: Option, text: str | None = None) -> Assignment:
-    """A value for it, its example unless said."""
+def example_of(option: Option, text: str | None = None) -> Assignment:
+    """Assign a value to an option, by default its example."""
     return Assignment(option, option.value_type.parse(option.example if text is None else text))
 
 
 @pytest.fixture
 def scratch(request: pytest.FixtureRequest) -> Iterator[Scratch]:
-    """Sockets of the IP version that the row acts on."""
+    """Provide sockets of the IP version that the row acts on."""
     with Scratch(min(request.getfixturevalue("option").ip_versions)) as opened:
         yield opened
 
 
 def fresh(scratch: Scratch, place: SocketRole) -> socket.socket:
-    """A socket of this kind, on which options are set as early as can be."""
+    """Open a socket in this role, on which options can be set as early as possible."""
     return scratch.connection_pair()[1] if place is SocketRole.CONNECTION else scratch.open(place.transport)
 
 
 def needs_root() -> None:
-    """Skip where options that need privileges cannot be set."""
+    """Skip the test where privileged options cannot be set."""
     if os.geteuid() != 0:
         pytest.skip("needs root: sets options that need privileges")
 
@@ -68,29 +68,29 @@ def needs_root() -> None:
 @rows(SETTABLE)
 @named("place", list(SocketRole))
 def test_places(option: Option, place: SocketRole, scratch: Scratch) -> None:
-    """A row is taken by just those kinds of socket that it names, and reads back as set, or altered if it says so."""
+    """A row is accepted by exactly the sockets that it names, and reads back as set unless it says altered."""
     if option.privilege:
         needs_root()
     sock = fresh(scratch, place)
     if place not in option.roles:
         with pytest.raises(OptionError):
-            apply(sock, [asked(option)])
+            apply(sock, [example_of(option)])
         return
-    apply(sock, [asked(option)])
-    reading = read_back(sock, asked(option))
+    apply(sock, [example_of(option)])
+    reading = read_back(sock, example_of(option))
     if option.readable is Readable.YES and not option.read_back_note:
-        assert (reading.effective, reading.remark) == (option.value_type.show(asked(option).value), "")
+        assert (reading.effective, reading.remark) == (option.value_type.show(example_of(option).value), "")
 
 
 @rows(SETTABLE)
 def test_transports(option: Option) -> None:
-    """Where a row acts it is taken, too, and so it can be asked for."""
+    """Each transport of a row has a role that accepts the option."""
     assert option.transports
     assert set(option.transports) <= {place.transport for place in option.roles}
 
 
 def known(option: Option) -> set[int]:
-    """Both ends of a number's range, and the numbers that have names."""
+    """Return both ends of a number's range, and the numbers that have names."""
     form = option.value_type
     assert isinstance(form, Integer | Choice)
     return {*form.names.values(), *((form.low, form.high) if isinstance(form, Integer) else ())}
@@ -98,7 +98,7 @@ def known(option: Option) -> set[int]:
 
 @rows([option for option in SETTABLE if isinstance(option.value_type, Integer | Choice)])
 def test_ranges(option: Option, scratch: Scratch) -> None:
-    """The kernel takes both ends of a range and every name, and gives them back unless the row says altered."""
+    """The kernel accepts both ends of a range and every name, and returns them unless altered."""
     if option.privilege:
         needs_root()
     sock = fresh(scratch, option.roles[0])
@@ -117,7 +117,7 @@ REFUSED_BEYOND = [
 
 @rows([BY_NAME[name] for name in REFUSED_BEYOND])
 def test_beyond_ranges(option: Option, scratch: Scratch) -> None:
-    """No range is narrower than the kernel's: what lies one beyond is refused."""
+    """No range is narrower than the kernel's: the values beyond it are refused."""
     values = known(option)
     sock = fresh(scratch, option.roles[0])
     for value in {min(values) - 1, max(values) + 1} - {2**31}:
@@ -127,7 +127,7 @@ def test_beyond_ranges(option: Option, scratch: Scratch) -> None:
 
 @rows(READ_ONLY)
 def test_read_only(option: Option, scratch: Scratch) -> None:
-    """A read-only row can be read in its places and nowhere else, and the kernel refuses to set it."""
+    """A read-only row can be read in its roles and nowhere else, and the kernel refuses to set it."""
     with pytest.raises(ValueError, match="read-only"):
         parse(f"{option.name}=1")
     for place in SocketRole:
@@ -143,19 +143,19 @@ def test_read_only(option: Option, scratch: Scratch) -> None:
 
 @rows([option for option in CATALOGUE if option.readable is Readable.NO])
 def test_set_only(option: Option, scratch: Scratch) -> None:
-    """A row that cannot be read back cannot."""
+    """Reading a row that says it cannot be read back fails."""
     with pytest.raises(OSError, match=os.strerror(errno.ENOPROTOOPT)):
         get_value(scratch.open("udp"), option)
 
 
 @rows([option for option in SETTABLE if option.read_back_note])
 def test_altered(option: Option, scratch: Scratch) -> None:
-    """A row that says the kernel alters values does so with its example, and says why."""
+    """A row that says the kernel alters values shows it with its example, and gives the reason."""
     if option.privilege:
         needs_root()
     assert option.read_back_note
     sock = scratch.open(option.read_back_note.transport)
-    each = asked(option, option.read_back_note.example)
+    each = example_of(option, option.read_back_note.example)
     apply(sock, [each])
     reading = read_back(scratch.bind(sock), each)
     assert reading.remark == option.read_back_note.reason
@@ -164,11 +164,11 @@ def test_altered(option: Option, scratch: Scratch) -> None:
 
 @rows(INHERITABLE)
 def test_on_accept(option: Option, scratch: Scratch) -> None:
-    """Every row is right about what becomes of it on an accepted connection."""
+    """Every row is right about the option's value on an accepted connection."""
     if option.privilege:
         needs_root()
     listener = scratch.open("tcp")
-    apply(listener, [asked(option)])
+    apply(listener, [example_of(option)])
     was = get_value(listener, option)
     came = get_value(scratch.connection_pair(scratch.bind(listener))[1], option)
     assert (was == came) == (option.on_accept is OnAccept.INHERITED)
@@ -178,17 +178,17 @@ def test_on_accept(option: Option, scratch: Scratch) -> None:
 
 @rows(LATE)
 def test_late_on_a_listener(option: Option, scratch: Scratch) -> None:
-    """What need not be set before bind holds for the connections that a listener accepts from then on."""
+    """An option that need not be set before bind applies to connections accepted after it was set."""
     if option.privilege:
         needs_root()
     listener = scratch.bind(scratch.open("tcp"))
-    apply(listener, [asked(option)])
+    apply(listener, [example_of(option)])
     assert get_value(scratch.connection_pair(listener)[1], option) == get_value(listener, option)
 
 
 @pytest.fixture(scope="module")
 def unprivileged() -> dict[str, dict[str, str]]:
-    """What an unprivileged process may set."""
+    """Return the options that an unprivileged process may set."""
     ended = subprocess.run(
         [sys.executable, "-m", "tests.support.unprivileged"], cwd=ROOT, capture_output=True, timeout=60, check=True
     )
@@ -198,7 +198,7 @@ def unprivileged() -> dict[str, dict[str, str]]:
 
 @rows(SETTABLE)
 def test_privilege(option: Option, unprivileged: dict[str, dict[str, str]]) -> None:
-    """What a row says to need privileges is refused without them and told with them; all other rows need none."""
+    """A row that names privileges is refused without them; all other rows need none."""
     if option.privilege is None:
         assert unprivileged["free"][option.name] == ""
         return
@@ -209,22 +209,22 @@ def test_privilege(option: Option, unprivileged: dict[str, dict[str, str]]) -> N
 
 @rows([option for option in SETTABLE if option.privilege])
 def test_privileged(option: Option, scratch: Scratch) -> None:
-    """With privileges the same is taken."""
+    """With privileges a privileged row is accepted."""
     needs_root()
     assert option.privilege
     texts = [option.privilege.initial] * bool(option.privilege.initial) + [option.privilege.example]
-    apply(scratch.open("tcp"), [asked(option, text) for text in texts])
+    apply(scratch.open("tcp"), [example_of(option, text) for text in texts])
 
 
 def test_congestion_control() -> None:
-    """An algorithm that not everybody may choose is refused without privileges."""
+    """A restricted congestion control algorithm is refused without privileges."""
     available, allowed = (
         Path(f"/proc/sys/net/ipv4/tcp_{which}_congestion_control").read_text(encoding="ascii").split()
         for which in ("available", "allowed")
     )
     kept = sorted({*available} - {*allowed})
     if not kept:
-        pytest.skip("every congestion control algorithm of this host is allowed to everybody")
+        pytest.skip("every congestion control algorithm of this host is unrestricted")
     code = (
         "import os, socket, sys; os.geteuid() or os.setuid(65534); "
         "socket.socket().setsockopt(6, socket.TCP_CONGESTION, sys.argv[1].encode())"
@@ -235,13 +235,13 @@ def test_congestion_control() -> None:
 
 @rows([option for option in CATALOGUE if hasattr(socket, option.name)])
 def test_numbers(option: Option) -> None:
-    """Where Python knows the constants, they are the row's."""
+    """The numbers of a row are those of Python's socket module."""
     assert getattr(socket, option.name) == option.number
     assert getattr(socket, option.level) == option.level_number
 
 
 def test_numbers_of_the_headers() -> None:
-    """Where the kernel's headers are there, they have the rows' numbers, also of those that Python does not know."""
+    """The numbers of the rows are those of the kernel's headers."""
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None:
         pytest.skip("there is no C compiler to ask the kernel's headers with")
@@ -259,7 +259,7 @@ def test_numbers_of_the_headers() -> None:
 
 @rows(CATALOGUE)
 def test_every_sentence(option: Option) -> None:
-    """Meaning, use and trap are sentences; a settable row says when one sets it."""
+    """Meaning, use and caveat are sentences, and a settable row has a use."""
     for text in (option.meaning, option.use, option.caveat):
         assert not text or re.fullmatch(r"[A-Z0-9].*[.]", text), text
     assert option.meaning
@@ -268,7 +268,7 @@ def test_every_sentence(option: Option) -> None:
 
 @rows([option for option in CATALOGUE if option.hazard])
 def test_dangers(option: Option) -> None:
-    """What is warned of can be asked for: a value of the row's form, on a transport that it acts on."""
+    """A hazard's values can be requested, on a transport that the row acts on."""
     assert option.hazard
     assert set(option.hazard.transports) <= set(option.transports)
     values = [option.value_type.parse(option.example)]
@@ -280,19 +280,19 @@ def test_dangers(option: Option) -> None:
 
 
 def test_names_and_numbers_are_unique() -> None:
-    """No row stands twice, and 79 there are."""
+    """Each row has its own name and number, and there are 79."""
     assert len(BY_NAME) == len(BY_KEY) == len(CATALOGUE) == 79
     assert len({chapter.title for chapter in CHAPTERS}) == len(CHAPTERS)
 
 
 def test_priority_after_tos() -> None:
-    """IP_TOS shifts SO_PRIORITY, so it is set before."""
+    """IP_TOS changes SO_PRIORITY, so it comes first."""
     names = list(BY_NAME)
     assert names.index("IP_TOS") < names.index("SO_PRIORITY")
 
 
 def test_elsewhere_socat() -> None:
-    """socat knows the keywords that rows name."""
+    """Socat knows the keywords that rows name."""
     try:
         known = subprocess.run(["socat", "-hhh"], capture_output=True, timeout=60, check=True).stdout.decode()
     except FileNotFoundError:
@@ -315,7 +315,7 @@ def test_elsewhere_systemd() -> None:
 
 
 def test_everything_is_documented() -> None:
-    """Every row stands in the document; every settable one in what --sockopt help says, with a value it takes."""
+    """Every row is in the document, and every settable one in --sockopt help, with a valid example."""
     text = (ROOT / "docs" / "socket-options.md").read_text(encoding="utf-8")
     names = "\n".join(listing.option_lines())
     for option in CATALOGUE:

@@ -1,4 +1,4 @@
-"""demonstrations/: each is carried out, comes out as it says, and shows what it is for."""
+"""Test demos/: each demonstration runs, has the described results, and shows its point."""
 
 from __future__ import annotations
 
@@ -28,48 +28,48 @@ ASKED_FOR = {
 
 
 def name_of(demonstration: Demonstration) -> str:
-    """The function's."""
+    """Return the name of the demonstration's function."""
     return str(getattr(demonstration, "__name__", demonstration))
 
 
 def acts(lines: list[Entry]) -> list[Step]:
-    """The calls among them."""
+    """Return the calls among the lines."""
     return [line for line in lines if isinstance(line, Step)]
 
 
 @pytest.mark.parametrize("demonstration", ALL, ids=name_of)
 def test_as_described(demonstration: Demonstration) -> None:
-    """It shows a contrast, all of it comes out as described, and it is over soon."""
+    """A demonstration shows a contrast, has the described results, and ends soon."""
     began = time.monotonic()
     lines = list(demonstration())
     took = time.monotonic() - began
     assert [act for act in acts(lines) if not act.as_expected] == []
     claims = [act for act in acts(lines) if act.expected]
     assert len(claims) > 1
-    assert len({act.result for act in claims}) > 1, "the same everywhere shows nothing"
+    assert len({act.result for act in claims}) > 1, "no contrast"
     assert isinstance(lines[0], Section | Skipped)
     assert all(len(act.call) < 53 and len(act.actor) < 11 for act in acts(lines)), "columns"
     assert took < 10, "bounded, also on a machine that is busy"
 
 
 def test_index() -> None:
-    """All that has to have a demonstration has one, and each name is an option's."""
+    """Every required option has a demonstration, and each name is that of an option."""
     assert ASKED_FOR <= DEMONSTRATIONS.keys() <= BY_NAME.keys()
     assert TOPICS.keys() == {"backlog", "server", "client"}
 
 
 def results(demonstration: Demonstration, call: str) -> list[str]:
-    """What came of the calls whose words contain this."""
+    """Return the results of the calls whose text contains `call`."""
     return [act.result for act in acts(list(demonstration())) if call in act.call]
 
 
 def test_urgent_byte() -> None:
-    """SO_OOBINLINE: abc X def is one byte short without it."""
+    """Without SO_OOBINLINE the stream abcXdef is one byte short."""
     assert results(DEMONSTRATIONS["SO_OOBINLINE"], "until the end") == ["b'abcdef'", "b'abcXdef'"]
 
 
 def test_time_wait() -> None:
-    """SO_REUSEADDR: over TIME_WAIT if both set it, never beside one that listens, and on UDP it takes over."""
+    """SO_REUSEADDR allows bind over TIME_WAIT if both set it, not beside a listener, and on UDP it steals."""
     assert results(ports.reuse_address, "bind") == [
         *("EADDRINUSE", "EADDRINUSE", "ok"),
         "EADDRINUSE",
@@ -79,41 +79,41 @@ def test_time_wait() -> None:
 
 
 def test_dead_peer() -> None:
-    """SO_KEEPALIVE: noticed with it, not without it."""
+    """SO_KEEPALIVE notices a dead peer; without it a read waits on."""
     with_it, without = results(dead_peers.keepalive, "recv")
     assert with_it.startswith("ETIMEDOUT after ")
     assert without == "nothing"
 
 
 def test_linger() -> None:
-    """SO_LINGER {1, 0}: what was delivered is read, then a reset."""
+    """SO_LINGER {1, 0} delivers pending data, followed by a reset."""
     assert results(DEMONSTRATIONS["SO_LINGER"], "recv") == ["b'goodbye'", "b''", "b'goodbye'", "ECONNRESET"]
 
 
 def test_broadcast() -> None:
-    """SO_BROADCAST: EACCES without it."""
+    """Without SO_BROADCAST a broadcast fails with EACCES."""
     assert results(reach.broadcast, "sendto") == ["EACCES", "5"]
 
 
 def test_queue() -> None:
-    """The backlog: one more than asked, and changed by listening again."""
+    """The accept queue holds one connection more than the backlog, which listen changes again."""
     queues = results(accepting.backlog, "TCP_INFO of")
     assert queues == ["3 waiting, limit 2", "3 waiting, limit 4", "2 waiting, limit 4"]
 
 
 def test_asked_address() -> None:
-    """IP_PKTINFO: the answer arrives only with it."""
+    """The answer arrives only with IP_PKTINFO."""
     assert results(headers.packet_info, "recv(") == ["nothing", "b'now'"]
 
 
 def test_a_host_that_differs() -> None:
-    """A result that is not the expected one is noticed."""
+    """A result that differs from the expected one is noticed."""
     assert not Step("server", "bind", "ok", expected="EADDRINUSE").as_expected
     assert Step("server", "bind", "ok").as_expected
 
 
 def alone(code: str, *, unshare: bool) -> list[str]:
-    """What a demonstration says in a process of its own, without privileges or in a network of its own."""
+    """Run a demonstration in its own process, without privileges or in its own network, and return its output."""
     command = [sys.executable, "-c", code]
     if unshare:
         command = ["unshare", "-n", "sh", "-c", 'ip link set lo up && exec "$@"', "sh", *command]
@@ -142,7 +142,7 @@ print(json.dumps([line.result + " " + line.remark for line in cleared]
 
 
 def test_nothing_but_loopback() -> None:
-    """Where there is neither a route nor another interface, that is said, and all else still comes out as described."""
+    """A host without a route or another interface is reported, and all other results are as described."""
     if os.geteuid() != 0 or not shutil.which("unshare") or not shutil.which("ip"):
         pytest.skip("needs root, unshare and ip to make a network without routes")
     reasons = alone(WITHOUT_ROUTE, unshare=True)
@@ -150,5 +150,5 @@ def test_nothing_but_loopback() -> None:
 
 
 def test_without_privileges() -> None:
-    """Every demonstration comes out as described without privileges, too; only clearing a device is refused."""
+    """Every demonstration works without privileges; only clearing a device is refused."""
     assert alone(UNPRIVILEGED, unshare=False) == ["EPERM this takes CAP_NET_RAW, which we lack"]

@@ -1,4 +1,4 @@
-"""systemd/kernel_clock.py and clock_watch.py: whether the clock is worth telling, and silence while it is not."""
+"""Test systemd/kernel_clock.py and clock_watch.py: the state of the clock, and silence while it is unsynchronized."""
 
 from __future__ import annotations
 
@@ -33,21 +33,21 @@ int main(void)
 
 
 def test_structure(tmp_path: Path) -> None:
-    """Sizes, places and what is read are those of the system's own headers."""
+    """Sizes, offsets and values of the structure are those of the system's headers."""
     if not (compiler := shutil.which("cc") or shutil.which("gcc")):
         pytest.skip("a C compiler is needed to know the system's structure")
     source, program = tmp_path / "timex.c", tmp_path / "timex"
     source.write_text(PROGRAM, encoding="ascii")
     subprocess.run([compiler, "-o", program, source], capture_output=True, check=True)
-    told = subprocess.run([program], capture_output=True, text=True, check=True).stdout.split()
-    size, maxerror, status, bit, _, unsynchronized, most = map(int, told)
+    values = subprocess.run([program], capture_output=True, text=True, check=True).stdout.split()
+    size, maxerror, status, bit, _, unsynchronized, most = map(int, values)
     timex = kernel_clock._Timex
-    assert ctypes.sizeof(timex) >= size, "there is room for all that the kernel writes"
+    assert ctypes.sizeof(timex) >= size, "too small for what the kernel writes"
     assert (timex.maxerror.offset, timex.status.offset) == (maxerror, status)
     assert bit == kernel_clock._STA_UNSYNC
     found = read_adjtimex()
     assert found.synchronized == (not unsynchronized)
-    assert abs(found.max_error * 1e6 - most) <= 10_000, "it grows by 500 us a second"
+    assert abs(found.max_error * 1e6 - most) <= 10_000, "the error grows by 500 us a second"
 
 
 @pytest.mark.parametrize(
@@ -59,11 +59,11 @@ def test_structure(tmp_path: Path) -> None:
     ],
 )
 def test_states(monkeypatch: pytest.MonkeyPatch, status: int, result: int, shown: str) -> None:
-    """What the kernel may say, and a filter of system calls."""
+    """Each state of the kernel is shown, and a denied system call as unknown."""
 
     class Library:
         def __init__(self, *args: Any, **named: Any) -> None:
-            """Instead of CDLL."""
+            pass
 
         def adjtimex(self, found: Any) -> int:
             found._obj.status, found._obj.maxerror = status, 12_000
@@ -75,7 +75,7 @@ def test_states(monkeypatch: pytest.MonkeyPatch, status: int, result: int, shown
 
 
 def test_silence() -> None:
-    """While it is not known to be right nobody is answered, and each is counted; and again when it is."""
+    """With an unsynchronized or unknown clock datagrams are dropped and counted, until it is synchronized."""
     clock, counters = Clock(), ServiceCounters()
     sent: list[bytes] = []
 

@@ -1,4 +1,4 @@
-"""sockopt/values.py."""
+"""Test sockopt/values.py, which parses and packs option values."""
 
 import contextlib
 import socket
@@ -63,7 +63,7 @@ BYTES = Integer(0, 2**31 - 1, "bytes")
     ],
 )
 def test_parse(form: ValueType, text: str, value: Value) -> None:
-    """Numbers, switches, sizes, times, names and strings are understood."""
+    """Numbers, switches, sizes, times, names and strings are parsed."""
     assert form.parse(text) == value
 
 
@@ -105,14 +105,14 @@ def test_parse(form: ValueType, text: str, value: Value) -> None:
     ],
 )
 def test_refused(form: ValueType, text: str) -> None:
-    """What is not understood is refused with what was expected."""
+    """Invalid text is refused with what is accepted."""
     with pytest.raises(ValueError, match="expected " + form.expected.split(",")[0].replace("(", r"\(")):
         form.parse(text)
 
 
 @given(st.sampled_from(FORMS), st.text(max_size=12))
 def test_any_text(form: ValueType, text: str) -> None:
-    """Any text is a value that packs, unpacks and shows as itself, or a ValueError; never another error."""
+    """Any text is a value that packs, unpacks and shows as itself, or a ValueError."""
     with contextlib.suppress(ValueError):
         value = form.parse(text)
         assert form.unpack(form.pack(value)) == value
@@ -121,10 +121,10 @@ def test_any_text(form: ValueType, text: str) -> None:
 
 @given(st.sampled_from([SECONDS, MILLISECONDS, BYTES]), st.integers(1, 32767))
 def test_numbers(form: Integer, number: int) -> None:
-    """Every number within the range comes back from the kernel's form as it was written."""
+    """Every number in the range is the same after packing and unpacking."""
     assert form.unpack(form.pack(form.parse(str(number)))) == number
 
 
 def test_short_answer() -> None:
-    """Some options give a single byte where an int was asked for."""
+    """Some options return a single byte where an int was requested."""
     assert Integer(0, 255).unpack(b"\x07") == 7
