@@ -24,14 +24,14 @@ _COMPLETE = {
     "NAME=VALUE": {"bash": "_echotime_assignments", "zsh": "_echotime_assignments"},
     "PATH": shtab.FILE,
 }
-"""The shell functions that complete a value, by its metavar."""
+"""Shell functions that complete a value, by its metavar."""
 _CHOICES = {
     "options": _NAMES,
     "subjects": [*TOPICS, *_NAMES],
     "warning": ["tcp=", "udp=", "offset="],
     "critical": ["tcp=", "udp=", "offset="],
 }
-"""The words that complete a value that argparse does not restrict to them."""
+"""Words that complete a value which argparse does not restrict to them."""
 _PREAMBLE = {
     "bash": f"""\
 _echotime_hosts() {{ compgen -A hostname -- "$1"; }}

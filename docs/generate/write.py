@@ -1,4 +1,4 @@
-"""Write all that `make docs` makes, below a directory: ``python docs/generate/write.py DIRECTORY``."""
+"""Write all files that `make docs` makes, below a directory: ``python docs/generate/write.py DIRECTORY``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-# the files are in English, and lines are as long as they come, whatever the language and the terminal are
+# the files are in English with lines of any length, whatever the language and width of the terminal
 os.environ.update(LC_ALL="C.UTF-8", LANGUAGE="", COLUMNS="100000")
 
 import completion

@@ -1,4 +1,4 @@
-"""`make install` and `make uninstall`: what is there, that it runs, and what an administrator changed."""
+"""Test `make install` and `make uninstall`: files, function, and an administrator's changes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _NOBODY = ("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups")
 
 
 def run(*command: str | Path, status: int = 0, cwd: str | Path = "/") -> str:
-    """What it says; it must end so. Nothing in its environment leads to the checkout."""
+    """Run a command in an environment without the checkout, check its exit status, and return its output."""
     environ = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
     environ |= {name: value for name, value in os.environ.items() if name.startswith("PIP_") or name == "HOME"}
     ended = subprocess.run(
@@ -41,10 +41,10 @@ def run(*command: str | Path, status: int = 0, cwd: str | Path = "/") -> str:
 
 
 class InstallTests(SynchronousTestCase):
-    """A package's way and an administrator's, in turn: it takes a while, so one installation serves all of it."""
+    """Install as a package and as an administrator, in turn, with one installation as it takes long."""
 
     def setUp(self) -> None:
-        """A place for it that everybody may enter."""
+        """Make a folder that all users may enter."""
         if (
             not Path(_PYTHON).exists()
             or subprocess.run([_PYTHON, "-c", _CAN], capture_output=True, check=False).returncode
@@ -58,20 +58,20 @@ class InstallTests(SynchronousTestCase):
         self.etc = self.system / "etc"
 
     def make(self, target: str, *variables: str, status: int = 0) -> str:
-        """With the places of this test."""
+        """Run make with the paths of this test."""
         places = (f"PREFIX={self.system}/usr", f"SYSCONFDIR={self.etc}")
         return run("make", "-s", target, *places, *variables, cwd=ROOT, status=status)
 
     def tree(self) -> set[str]:
-        """All that there is."""
+        """Return all paths in the installation."""
         return {str(each.relative_to(self.system)) for each in self.system.rglob("*")}
 
     def mark(self) -> set[Path]:
-        """Return the folders of the environments that are installed."""
+        """Return the folders of the installed environments."""
         return {each for each in self.home.iterdir() if each.is_dir() and not each.is_symlink()}
 
     def test_all(self) -> None:
-        """Made elsewhere it runs for nobody in its place; it is brought again beside what runs, and removed whole."""
+        """A staged installation runs for another user, is upgraded beside a running daemon, and is removed."""
         self.make("install", f"DESTDIR={self.folder}/staged")
         (self.folder / "staged" / self.system.relative_to("/")).rename(self.system)
         self.assert_brought()
@@ -81,7 +81,7 @@ class InstallTests(SynchronousTestCase):
         self.assert_removes()
 
     def assert_brought(self) -> None:
-        """Nothing names the place where it was made; units name the place where it is; edited files will be known."""
+        """Check the installed files: they name the final paths, not those of the staging directory."""
         found = run("grep", "-rlF", f"{self.folder}/staged", self.system, status=1)
         self.assertEqual(found, "")
         unit = (self.system / "usr/lib/systemd/system/echotime.service").read_text(encoding="utf-8")
@@ -103,22 +103,22 @@ class InstallTests(SynchronousTestCase):
         self.assertEqual({name for name in programs if not name.startswith("python")}, {"echotime", "twistd"})
 
     def assert_runs(self) -> None:
-        """As nobody, with nothing to write and nothing to complain of."""
+        """Check that the programs run for an unprivileged user, without writing or warning."""
         self.tools = self.system / "usr/bin"
         as_nobody = _NOBODY if os.geteuid() == 0 else ()
         self.assertIn("echotime ", run(*as_nobody, self.tools / "echotime", "--version"))
         conf = self.etc / "echotime/echotime.conf"
-        said = run(*as_nobody, self.tools / "twistd-echotime", "echotime", "--check", "--config", conf)
-        self.assertEqual(said, f"{conf}: no faults\n")
-        # every module that the daemon takes is there as bytecode, and the cache of plugins is current
+        output = run(*as_nobody, self.tools / "twistd-echotime", "echotime", "--check", "--config", conf)
+        self.assertEqual(output, f"{conf}: no faults\n")
+        # every module is installed as bytecode, and the plugin cache is current
         before = self.tree()
         run(self.tools / "twistd-echotime", "echotime", "--version")
         run(self.tools / "echotime", "explain", "SO_LINGER")
         self.assertEqual(self.tree(), before)
-        said = run(
+        output = run(
             *as_nobody, self.tools / "twistd-echotime", "-n", "--pidfile=", "echotime", "--tcp", "nobody:1", status=2
         )
-        self.assertNotIn("plugin cache", said)
+        self.assertNotIn("plugin cache", output)
 
     def assert_fails(self) -> None:
         """Check that an upgrade for which pip finds no wheels changes nothing."""
@@ -130,7 +130,7 @@ class InstallTests(SynchronousTestCase):
         run(self.tools / "echotime", "--version")
 
     def assert_upgrades(self) -> None:
-        """What runs goes on; what was edited stays; what is new in it is beside it; one that was removed stays so."""
+        """Check an upgrade beside a running daemon: edited and removed files stay so, new versions are beside them."""
         default, conf = self.etc / "default/echotime", self.etc / "echotime/echotime.conf"
         default.write_text("ECHOTIME_OPTIONS=--reply ok\n", encoding="utf-8")
         conf.unlink()
@@ -148,24 +148,24 @@ class InstallTests(SynchronousTestCase):
         self.addCleanup(daemon.kill)
         assert daemon.stdout is not None
         port = next(line.rpartition(":")[2].strip() for line in daemon.stdout if "listening on TCP" in line)
-        said = self.make("install")
-        self.assertIn(f"{default} was edited, and stays so; what is brought now is in {default}.new\n", said)
-        self.assertIn(f"{conf} was removed, and stays so\n", said)
+        output = self.make("install")
+        self.assertIn(f"{default} was edited, and stays so; what is brought now is in {default}.new\n", output)
+        self.assertIn(f"{conf} was removed, and stays so\n", output)
         self.assertEqual(default.read_text(encoding="utf-8"), "ECHOTIME_OPTIONS=--reply ok\n")
         self.assertIn("ECHOTIME_OPTIONS", default.with_name("echotime.new").read_text(encoding="utf-8"))
         self.assertFalse(conf.exists() or stale.exists())
-        # the environment that it runs from is there, and another is the current one
+        # the environment of the running daemon is kept, and another one is current
         self.assertEqual(len(self.mark()), 2)
         self.assertIn(first, self.mark())
         self.assertNotEqual((self.home / "bin").resolve().parent, first)
-        said = run(self.tools / "echotime", "send", "--verify", f"127.0.0.1:{port}", "still there")
-        self.assertIn("still there", said)
+        output = run(self.tools / "echotime", "send", "--verify", f"127.0.0.1:{port}", "still there")
+        self.assertIn("still there", output)
         daemon.terminate()
         daemon.wait(20)
         daemon.stdout.close()
 
     def alter_record(self, edited: Path, stale: Path) -> None:
-        """As if an older version had brought another of the one, and the other, too."""
+        """Change the record as if an older version had installed the one file differently, and the other, too."""
         record = self.home / "installed"
         stale.write_text("old", encoding="utf-8")
         held = [line for line in record.read_text(encoding="utf-8").splitlines() if not line.endswith(f" {edited}")]
@@ -174,11 +174,11 @@ class InstallTests(SynchronousTestCase):
         record.write_text("\n".join([*held, ""]), encoding="utf-8")
 
     def assert_removes(self) -> None:
-        """All but what was edited; and what was there before."""
+        """Check that everything is removed except edited files and files of others."""
         stranger = self.system / "usr/bin/stranger"
         stranger.touch()
-        said = self.make("uninstall")
-        self.assertIn(f"{self.etc}/default/echotime was edited, and stays\n", said)
+        output = self.make("uninstall")
+        self.assertIn(f"{self.etc}/default/echotime was edited, and stays\n", output)
         self.assertEqual(
             {each for each in self.tree() if not (self.system / each).is_dir()},
             {"etc/default/echotime", "usr/bin/stranger"},
@@ -188,10 +188,10 @@ class InstallTests(SynchronousTestCase):
 
 
 class SampleTests(SynchronousTestCase):
-    """etc/echotime.conf."""
+    """Read the sample configuration etc/echotime.conf."""
 
     def test_no_faults(self) -> None:
-        """It is taken as it is, and with everything that it shows."""
+        """The sample is valid as it is, and with every option in it uncommented."""
         text = (ROOT / "etc" / "echotime.conf").read_text(encoding="utf-8")
         shown = re.sub(r"(?m)^#(?=[a-z-]+ = |    )", "", text)
         self.assertEqual(shown.count(" = "), text.count(" = "))
@@ -204,14 +204,14 @@ class SampleTests(SynchronousTestCase):
 
 
 class InterpreterTests(SynchronousTestCase):
-    """A Python that the daemon's user could not run."""
+    """Install with a Python that the daemon's user could not run."""
 
     def test_hidden(self) -> None:
-        """Is refused with a line that says why, before anything is made."""
+        """A hidden interpreter is refused with the reason, before anything is made."""
         folder = Path(tempfile.mkdtemp(prefix="echotime-install-", dir="/tmp"))
         self.addCleanup(shutil.rmtree, folder)
         python = folder / "python3"
         python.symlink_to(_PYTHON)
-        said = run("make", "-s", "install", f"PYTHON={python}", f"DESTDIR={folder}/root", status=2, cwd=ROOT)
-        self.assertIn(f"make install: this Python cannot be used: {python} is below /tmp, which the units hide", said)
+        output = run("make", "-s", "install", f"PYTHON={python}", f"DESTDIR={folder}/root", status=2, cwd=ROOT)
+        self.assertIn(f"make install: this Python cannot be used: {python} is below /tmp, which the units hide", output)
         self.assertEqual({each.name for each in folder.iterdir()}, {"python3"})

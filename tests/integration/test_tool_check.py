@@ -1,4 +1,4 @@
-"""`echotime check`."""
+"""Test `echotime check`, the monitoring plugin."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from tests.support.twistd_process import LIMIT
 
 
 class CheckTests(ToolTestCase):
-    """`echotime check`."""
+    """Check a daemon and broken servers."""
 
     def setUp(self) -> None:
-        """A daemon with both services on one port number, as the tool expects."""
+        """Start a daemon with both services on one port number, as the tool expects."""
         super().setUp()
         host, port = self.echotime().address("TCP")
         self.server = f"{host}:{port}"
         self.twistd("echotime", "--udp", self.server).address("UDP")
 
     def test_ok(self) -> None:
-        """One line with performance data, status 0."""
+        """A healthy service gives one line with performance data, and status 0."""
         ended = self.tool("check", self.server)
         self.assertEqual(ended.returncode, 0, ended.stdout)
         self.assertRegex(
@@ -35,7 +35,7 @@ class CheckTests(ToolTestCase):
         )
 
     def test_thresholds(self) -> None:
-        """Above -w it is a warning, above -c critical."""
+        """A time above -w is a warning, and above -c critical."""
         warned = self.tool("check", "--tcp", "-w", "tcp=0.000001", "-c", "tcp=100", self.server)
         self.assertEqual(warned.returncode, 1)
         self.assertRegex(warned.stdout, rb"^ECHOTIME WARNING - TCP .* ms, beyond 0\.000001 s \|.*;0\.000001;100\n$")
@@ -44,7 +44,7 @@ class CheckTests(ToolTestCase):
         self.assertRegex(critical.stdout, rb"UDP time in [\d.]+ ms, beyond 0\.000002 s; offset \+0\.0 s \|")
 
     def test_critical(self) -> None:
-        """A service that is down, not exact, or does not give the time is critical."""
+        """A service that is down, not exact, or gives no time is critical."""
         ended = self.tool("check", "--timeout", "1", self.closed_port())
         self.assertEqual(ended.returncode, 2)
         self.assertIn(b"ECHOTIME CRITICAL - TCP echo: connection error! refused", ended.stdout)
@@ -54,7 +54,7 @@ class CheckTests(ToolTestCase):
         self.assertIn(b"UDP time: bad reply, 6 bytes", self.tool("check", "--udp", daytime).stdout)
 
     def test_offset(self) -> None:
-        """A clock that is off is found, and held against its thresholds."""
+        """A clock offset is measured and compared to its thresholds."""
         off = self.udp_server(lambda sock, datagram, peer: sock.sendto(struct.pack("!I", int(time.time()) - 100), peer))
         ended = self.tool("check", "--udp", "-w", "offset=2", "-c", "offset=50", off)
         self.assertEqual(ended.returncode, 2)
@@ -66,15 +66,15 @@ class CheckTests(ToolTestCase):
             self.assertEqual(self.tool("check", *args).returncode, 3)
 
     def test_ended_by_signal(self) -> None:
-        """A check that is ended is not ok."""
-        asked = threading.Event()
-        child = self.start("check", "--udp", self.udp_server(lambda sock, datagram, peer: asked.set()))
-        self.assertTrue(asked.wait(LIMIT))
+        """A check that a signal ends is not OK."""
+        requested = threading.Event()
+        child = self.start("check", "--udp", self.udp_server(lambda sock, datagram, peer: requested.set()))
+        self.assertTrue(requested.wait(LIMIT))
         child.terminate()
         self.assertEqual(child.wait(LIMIT), -signal.SIGTERM)
 
     def test_textfile_on_no_file(self) -> None:
-        """What is no regular file is not replaced, and a service that is down stays critical all the same."""
+        """A textfile that is not a regular file is not replaced, and the check is unknown."""
         path = Path(self.mktemp())
         path.parent.mkdir(parents=True, exist_ok=True)
         os.mkfifo(path)

@@ -1,4 +1,4 @@
-"""The languages of the tools."""
+"""Test the languages of the tools."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from tests.support.tool_case import CHINESE, ToolTestCase
 
 
 class LanguageTests(ToolTestCase):
-    """English and Chinese, chosen by the environment."""
+    """Choose English or Chinese by the environment."""
 
     def test_help(self) -> None:
-        """The help of every subcommand is in the language, and shows an example."""
+        """The help of every subcommand is translated, and shows an example."""
         for command in ("send", "time", "ping", "check"):
             self.assertIn(b"Example: echotime", self.tool(command, "--help").stdout)
             chinese = self.tool(command, "--help", language=CHINESE).stdout.decode()
@@ -17,7 +17,7 @@ class LanguageTests(ToolTestCase):
             self.assertIn("显示本帮助并退出", chinese)
 
     def test_variables(self) -> None:
-        """LC_ALL is stronger than LC_MESSAGES, and that than LANG; an unknown language is English."""
+        """LC_ALL overrides LC_MESSAGES, which overrides LANG; an unknown language is English."""
         refused = self.closed_port()
         for extra, expected in (
             ({"LC_ALL": "zh_CN.UTF-8"}, "连接错误!"),
@@ -30,7 +30,7 @@ class LanguageTests(ToolTestCase):
             self.assertIn(expected, ended.stderr.decode(), extra)
 
     def test_terminal_without_the_characters(self) -> None:
-        """A terminal whose encoding lacks the characters gets them escaped, not a traceback."""
+        """A terminal whose encoding lacks the characters gets them escaped, without a traceback."""
         ended = self.tool("time", self.closed_port(), language={"LC_ALL": "zh_CN.UTF-8", "PYTHONIOENCODING": "ascii"})
         self.assertEqual(ended.returncode, 3)
         self.assertIn(rb"\u8fde\u63a5\u9519\u8bef!", ended.stderr)

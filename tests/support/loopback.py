@@ -1,4 +1,4 @@
-"""Protocols, clients and sockets for the tests of ports/."""
+"""Provide protocols, clients and sockets on loopback for tests of echotime/net."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ LIMIT = 10
 
 
 class Sizes(Protocol):
-    """Keeps the sizes of what it is given, and the last transport."""
+    """Record the sizes of received messages and the last transport."""
 
     def dataReceived(self, data: bytes) -> None:
-        """Note it; at the end of the message tell whoever waits."""
+        """Record the size, and fire `done` when the whole message arrived."""
         factory = self.factory
         assert isinstance(factory, SizesFactory)
         factory.sizes.append(len(data))
@@ -33,7 +33,7 @@ class Sizes(Protocol):
 
 
 class SizesFactory(ServerFactory):
-    """Makes Sizes."""
+    """Build protocols that record message sizes in this factory."""
 
     noisy = False
     protocol = Sizes
@@ -46,7 +46,10 @@ class SizesFactory(ServerFactory):
 
 
 class Mirror(DatagramProtocol):
-    """Sends every datagram back, or fails at it; `singly` and `together` are the numbers of what it was given."""
+    """Send every datagram back, or raise for ``fail``.
+
+    `singly` counts the datagrams received one by one; `together` lists the sizes of the batches.
+    """
 
     noisy = False
 
@@ -56,11 +59,10 @@ class Mirror(DatagramProtocol):
 
     @property
     def given(self) -> int:
-        """All of them."""
+        """Return the number of datagrams received, singly and in batches."""
         return self.singly + sum(self.together)
 
     def datagramReceived(self, datagram: bytes, addr: Any) -> None:
-        """Answer."""
         self.singly += 1
         if datagram == b"fail":
             raise ValueError("cannot be handled")
@@ -70,28 +72,27 @@ class Mirror(DatagramProtocol):
 
 @implementer(IBatchResponder)
 class Short(Mirror):
-    """Sends what is short back, one by one; all else gets the answer ``x``."""
+    """Send short datagrams back one by one, and answer all others with ``x``."""
 
     per_datagram_lengths = frozenset(range(17))
     per_datagram_only = False
     per_datagram_ports: frozenset[int] = frozenset()
 
     def allow_batch(self, number: int, hosts: Callable[[], Mapping[str, int]]) -> bool:
-        """For all."""
+        """Allow a batch response for all datagrams."""
         return True
 
     def batch_response(self, number: int) -> bytes:
-        """The answer to what is not short."""
+        """Return the batch response to datagrams that are not short."""
         self.together.append(number)
         return b"x"
 
     def datagramReceived(self, datagram: bytes, addr: Any) -> None:
-        """Answer."""
         super().datagramReceived(datagram if len(datagram) in self.per_datagram_lengths else b"x", addr)
 
 
 class Constant(Short):
-    """Answers everybody ``x``."""
+    """Answer every datagram with ``x``."""
 
     per_datagram_lengths = frozenset()
     per_datagram_only = False
@@ -99,22 +100,22 @@ class Constant(Short):
 
 
 class Portable(TimePort):
-    """A UDP port where recvmmsg(2) is missing."""
+    """Run a UDP port without recvmmsg(2)."""
 
     def _prepare(self) -> bool:
         return False
 
 
 class Served(NamedTuple):
-    """A kind of UDP port, and what it serves; each sends ``x`` back."""
+    """Name a kind of UDP port and the protocol it serves, which sends ``x`` back."""
 
     port: type[TimePort]
     protocol: type[Mirror]
     work: int
-    """The most datagrams of a call."""
+    """Largest number of datagrams per call."""
 
     def on(self, interface: str = "127.0.0.1", number: int = 0, **how: Any) -> TimePort:
-        """One that is not listening yet."""
+        """Return a port that is not listening yet."""
         return self.port(number, self.protocol(), interface=interface, **how)
 
 
@@ -125,43 +126,34 @@ SERVED = {
     "batched, together": Served(TimePort, Constant, _MANY),
 }
 Started = Callable[[Any], Any]
-"""Starts a port that is stopped after the test."""
+"""Start a port and stop it after the test."""
 
 
 def open_descriptors() -> int:
-    """How many this process has."""
+    """Return the number of open descriptors of this process."""
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def options(*texts: str) -> list[Assignment]:
-    """Assignments of a command line."""
+    """Parse assignments as given on a command line."""
     return [parse(text) for text in texts]
 
 
 def get(sock: socket.socket, name: str) -> int:
-    """An option's value on a socket."""
+    """Read the value of an option from a socket."""
     option = BY_NAME[name]
     return sock.getsockopt(option.level_number, option.number)
 
 
 def deliver(address: tuple[str, int], data: bytes) -> None:
-    """Send over TCP and close."""
+    """Send data over TCP and close the connection."""
     with socket.create_connection(address, timeout=LIMIT) as sock:
         sock.sendall(data)
         sock.recv(1)
 
 
-def ask(address: tuple[str, int], datagram: bytes = b"x") -> bytes:
-    """Ask over UDP, hearing only the address that was asked."""
-    with socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.settimeout(LIMIT)
-        sock.connect(address)
-        sock.send(datagram)
-        return sock.recv(100)
-
-
 def bound(kind: socket.SocketKind, *, listen: bool = True) -> socket.socket:
-    """A blocking socket on loopback, as a service manager could pass it."""
+    """Return a blocking socket on loopback, as a service manager could pass it."""
     sock = socket.socket(socket.AF_INET, kind)
     sock.bind(("127.0.0.1", 0))
     if kind == socket.SOCK_STREAM and listen:

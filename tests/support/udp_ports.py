@@ -1,4 +1,4 @@
-"""UDP ports that read when they are told to, and clients for them."""
+"""Provide UDP ports that read when the test calls them, and clients for them."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from tests.support.loopback import Served, options
 
 
 @contextlib.contextmanager
-def listening(served: Served, interface: str, *asked: str, min_source_port: int = 0, **how: Any) -> Iterator[Any]:
-    """A port that reads when it is told to, and is closed at the end."""
+def listening(served: Served, interface: str, *switched: str, min_source_port: int = 0, **how: Any) -> Iterator[Any]:
+    """Listen on a port that reads when the test calls doRead(), and close it at the end."""
     reactor = MemoryReactorClock()
-    asked_for = options("SO_RCVBUF=1000000", *asked)
-    port: Any = served.on(interface, sockopts=asked_for, reactor=reactor, min_source_port=min_source_port, **how)
+    sockopts = options("SO_RCVBUF=1000000", *switched)
+    port: Any = served.on(interface, sockopts=sockopts, reactor=reactor, min_source_port=min_source_port, **how)
     port.startListening()
     port._next_batch_size = port.batch_size  # as under load, where it has grown
     try:
@@ -29,7 +29,7 @@ def listening(served: Served, interface: str, *asked: str, min_source_port: int 
 
 @contextlib.contextmanager
 def client(to: tuple[Any, ...] | None = None, host: str = "127.0.0.1") -> Iterator[socket.socket]:
-    """A socket for asking; connected to the address asked, it hears no other."""
+    """Open a client socket; connected to an address, it receives from that address only."""
     host = to[0] if to else host
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.settimeout(1)
@@ -41,7 +41,7 @@ def client(to: tuple[Any, ...] | None = None, host: str = "127.0.0.1") -> Iterat
 
 
 def answered(port: Any, address: tuple[Any, ...]) -> bytes:
-    """What a client hears that asks there, from there."""
+    """Send a datagram to the port from a connected socket and return the answer."""
     with client(address) as sock:
         sock.send(b"x")
         port.doRead()
@@ -50,7 +50,7 @@ def answered(port: Any, address: tuple[Any, ...]) -> bytes:
 
 
 def heard(sock: socket.socket) -> list[tuple[bytes, Any]]:
-    """All that has come, and the hosts that it came from."""
+    """Return all datagrams that have arrived, with the host of each."""
     answers = []
     sock.setblocking(False)
     with contextlib.suppress(BlockingIOError):

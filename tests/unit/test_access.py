@@ -1,4 +1,4 @@
-"""limits/access.py, and what both services make of it."""
+"""Test limits/access.py, and its use by both services."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def access(allow: str = "", deny: str = "") -> AccessList:
     ],
 )
 def test_who_is_served(allow: str, deny: str, served: str, refused: str) -> None:
-    """The most specific network decides; who is not named is served, unless some are allowed."""
+    """The most specific network decides; other hosts are served unless some are allowed."""
     one = access(allow, deny)
     assert [host for host in served.split() if not one.admits(host)] == []
     assert [host for host in refused.split() if one.admits(host)] == []
@@ -57,7 +57,7 @@ def _host(number: int, form: str) -> str:
     return form.format(v4=IPv4Address(number % 2**32), v6=IPv6Address(number), mapped=IPv6Address(mapped))
 
 
-# few bits differ, so that networks hold each other
+# few bits differ, so that networks contain each other
 NUMBERS = st.sets(st.sampled_from([127, 32, 31, 24, 8, 1, 0])).map(lambda bits: sum(1 << each for each in bits))
 LENGTHS = st.integers(0, 128) | st.sampled_from([0, 24, 32, 127])
 NETWORK = st.builds(_network, NUMBERS, LENGTHS, st.sampled_from([4, 6]))
@@ -66,7 +66,7 @@ HOSTS = st.builds(_host, NUMBERS, st.sampled_from(["{v4}", "{v6}", "{v6}%eth0", 
 
 
 def plainly_served(host: str, allow: Iterable[Network], deny: Iterable[Network]) -> bool:
-    """Define who is served: look at all networks, and let the longest that holds the address decide."""
+    """Decide by a scan of all networks: the longest one that contains the address wins."""
     found = ip_address(host.partition("%")[0])
     if isinstance(found, IPv6Address) and found.ipv4_mapped:
         found = found.ipv4_mapped
@@ -77,13 +77,13 @@ def plainly_served(host: str, allow: Iterable[Network], deny: Iterable[Network])
 
 @given(NETWORKS, NETWORKS, HOSTS)
 def test_as_defined(allow: list[Network], deny: list[Network], host: str) -> None:
-    """The tables give what a scan of all networks gives."""
+    """The lookup tables give the same result as a scan of all networks."""
     assert AccessList(Networks(allow), Networks(deny)).admits(host) == plainly_served(host, allow, deny)
 
 
 @given(NETWORKS, NETWORKS)
 def test_networks(some: list[Network], others: list[Network]) -> None:
-    """Networks is a set of networks."""
+    """Networks behaves as a set of networks."""
     one = Networks(some)
     assert len(one) == len(set(some))
     assert [each in one for each in others] == [each in some for each in others]
@@ -91,7 +91,7 @@ def test_networks(some: list[Network], others: list[Network]) -> None:
 
 
 def test_cost() -> None:
-    """A look-up and a swap of the lists cost the same for one network and for many."""
+    """A lookup and a swap of the lists cost the same for one network and for many."""
     many = Networks(IPv6Network((number << 64, 64)) for number in range(3000))
     one = Networks([IPv6Network("2001:db8::/64")])
     hosts = [str(IPv6Address(number << 77)) for number in range(100)]
@@ -104,7 +104,7 @@ def test_cost() -> None:
 
 
 def test_connections() -> None:
-    """Who is not admitted gets no protocol, which closes the connection, and costs one counter."""
+    """A refused connection gets no protocol, which closes it, and is counted."""
     traffic = TrafficLog(Clock())
     admission = Admission(traffic.counters, access(deny="192.0.2.0/24"))
     factory = EchoFactory(traffic, admission=admission)
@@ -114,7 +114,7 @@ def test_connections() -> None:
 
 
 def test_datagrams() -> None:
-    """Who is not admitted gets no answer; and every datagram has to be looked at."""
+    """A refused datagram gets no answer, and access lists turn batch responses off."""
     counters = ServiceCounters()
     protocol = TimeProtocol(lambda: 0, counters, access=access(deny="192.0.2.0/24"))
     assert protocol.per_datagram_only

@@ -1,4 +1,4 @@
-"""net/bpf.py, and what UDP ports do about where a datagram comes from."""
+"""Test net/bpf.py, and the checks of UDP ports on a datagram's source."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from tests.support.udp_ports import client, heard, listening
 
 @pytest.fixture(params=SERVED)
 def served(request: pytest.FixtureRequest) -> Served:
-    """Each kind of UDP port."""
+    """Provide each kind of UDP port."""
     return SERVED[request.param]
 
 
-root = pytest.mark.skipif(os.geteuid() != 0, reason="a frame with a forged source takes a packet socket, and that root")
+root = pytest.mark.skipif(os.geteuid() != 0, reason="forging a frame needs a packet socket, so root")
 
 
 def from_port(number: int, to: tuple[str, int]) -> socket.socket:
-    """A question from a low port."""
+    """Send a request from a low port."""
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     try:
         sock.bind(("127.0.0.5", number))
@@ -40,7 +40,7 @@ def from_port(number: int, to: tuple[str, int]) -> socket.socket:
 
 
 def test_low_ports_are_dropped_by_the_kernel(served: Served) -> None:
-    """What comes from a port below the limit is dropped and counted there; what comes from the limit on is answered."""
+    """Datagrams from ports below the limit are dropped and counted in the kernel; others are answered."""
     with listening(served, "127.0.0.1", min_source_port=1000) as port, client() as sock:
         address = port.socket.getsockname()
         with from_port(999, address) as low, from_port(1000, address) as lowest:
@@ -51,7 +51,7 @@ def test_low_ports_are_dropped_by_the_kernel(served: Served) -> None:
 
 
 def test_ipv6(served: Served) -> None:
-    """The same on IPv6."""
+    """The filter drops datagrams from low ports on IPv6, too."""
     with listening(served, "::1", min_source_port=65535) as port, client(host="::1") as sock:
         sock.sendto(b"x", port.socket.getsockname())
         port.doRead()
@@ -59,7 +59,7 @@ def test_ipv6(served: Served) -> None:
 
 
 def test_without_the_filter(served: Served, monkeypatch: pytest.MonkeyPatch, clean_reactor: list[LogEvent]) -> None:
-    """Where the kernel takes no filter, that is told, and each datagram is looked at."""
+    """If the kernel accepts no filter, that is noted and each datagram is checked."""
 
     def refused(sock: socket.socket, lowest: int, own: int) -> None:
         raise PermissionError(1, "no")
@@ -77,11 +77,11 @@ def test_without_the_filter(served: Served, monkeypatch: pytest.MonkeyPatch, cle
 
 
 def test_our_own_port(served: Served) -> None:
-    """A datagram from the port's own number is not answered if its address is the host's."""
+    """A datagram from the port's own number is not answered if its address is local."""
     with listening(served, "0.0.0.0") as port, client() as sock:
         number = port.getHost().port
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
-            # the port's own address is taken, so another socket of the host stands for it
+            # the port's own address is in use, so another local socket stands for it
             port._realPortNumber = sock.getsockname()[1]
             if hasattr(port, "_own_port"):
                 port._own_port = socket.htons(port._realPortNumber)
@@ -94,7 +94,7 @@ def test_our_own_port(served: Served) -> None:
 
 
 def test_our_own_port_without_a_descriptor(served: Served) -> None:
-    """Whose address it is can be told where no descriptor is left, too."""
+    """A local address is recognized without a free descriptor."""
     with listening(served, "127.0.0.1") as port, client() as sock:
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as same_number:
@@ -110,15 +110,15 @@ def test_our_own_port_without_a_descriptor(served: Served) -> None:
         assert dict(port.errors) == {"from our own address": 1}
 
 
-@pytest.mark.parametrize("asked", ["127.255.255.255", "224.0.0.1"])
+@pytest.mark.parametrize("destination", ["127.255.255.255", "224.0.0.1"])
 @pytest.mark.parametrize("answers", [False, True])
-def test_broadcast(served: Served, asked: str, answers: bool) -> None:
-    """What was sent to everybody is answered only if that is asked for; what came with it to one is in any case."""
+def test_broadcast(served: Served, destination: str, answers: bool) -> None:
+    """A broadcast is answered on request only; datagrams to one address in the same batch always are."""
     with listening(served, "0.0.0.0", answer_broadcast=answers) as port, client() as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
         sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton("127.0.0.1"))
         number = port.getHost().port
-        for host in ("127.0.0.1", asked, "127.0.0.3"):
+        for host in ("127.0.0.1", destination, "127.0.0.3"):
             sock.sendto(b"x", (host, number))
         port._next_batch_size = port.batch_size
         port.doRead()
@@ -130,7 +130,7 @@ def test_broadcast(served: Served, asked: str, answers: bool) -> None:
 
 @root
 @pytest.mark.parametrize(
-    ("interface", "source", "asked", "switched"),
+    ("interface", "source", "destination", "switched"),
     [
         ("::", "::", "::1", ()),
         ("::1", "::", "::1", ()),
@@ -140,15 +140,17 @@ def test_broadcast(served: Served, asked: str, answers: bool) -> None:
         ("::", "0.0.0.0", "255.255.255.255", ("IPV6_RECVPKTINFO=off",)),
     ],
 )
-def test_unspecified_source(served: Served, interface: str, source: str, asked: str, switched: tuple[str, ...]) -> None:
-    """The kernel would send an answer to the unspecified address to loopback: there is none, and others get theirs."""
+def test_unspecified_source(
+    served: Served, interface: str, source: str, destination: str, switched: tuple[str, ...]
+) -> None:
+    """A datagram from the unspecified address is not answered, since the kernel would send the answer to loopback."""
     host = "127.0.0.1" if interface == "0.0.0.0" else "::1"
     with listening(served, interface, *switched, answer_broadcast=True) as port, client(host=host) as sock:
         number = port.getHost().port
         for _ in range(2):
             sock.sendto(b"x", (host, number))
-            # the source port is that of the client, which would hear the answer
-            forge_on_link("lo", (source, sock.getsockname()[1]), (asked, number))
+            # the source port is the client's, which would receive the answer
+            forge_on_link("lo", (source, sock.getsockname()[1]), (destination, number))
         sock.sendto(b"x", (host, number))
         port.doRead()
         assert heard(sock) == [(b"x", host)] * 3
@@ -158,7 +160,7 @@ def test_unspecified_source(served: Served, interface: str, source: str, asked: 
 
 @root
 def test_unspecified_source_with_our_port(served: Served) -> None:
-    """The reason is the same if the source port is ours, too."""
+    """The reason stays the unspecified address if the source port is ours, too."""
     with listening(served, "::") as port:
         number = port.getHost().port
         forge_on_link("lo", ("::", number), ("::1", number))
@@ -170,7 +172,7 @@ def test_unspecified_source_with_our_port(served: Served) -> None:
 @pytest.mark.parametrize("source", ["::ffff:127.0.0.1", "::ffff:0.0.0.0"])
 @pytest.mark.parametrize("switched", ["IPV6_RECVPKTINFO=on", "IPV6_RECVPKTINFO=off"])
 def test_mapped_source(served: Served, source: str, switched: str) -> None:
-    """An IPv6 packet with an IPv4-mapped source would be answered over IPv4: the kernel drops it."""
+    """An IPv6 packet with an IPv4-mapped source is dropped by the kernel, as it would be answered over IPv4."""
     with listening(served, "::", switched, min_source_port=1) as port, client() as sock:
         number = port.getHost().port
         forge_on_link("lo", (source, sock.getsockname()[1]), ("::1", number))
@@ -183,12 +185,12 @@ def test_mapped_source(served: Served, source: str, switched: str) -> None:
 
 
 def udp(family: socket.AddressFamily = socket.AF_INET) -> socket.socket:
-    """A socket of the network that it is made in."""
+    """Open a UDP socket in the current network namespace."""
     return socket.socket(family, socket.SOCK_DGRAM)
 
 
 def test_is_ours() -> None:
-    """The host's addresses are, and no others; nobody is sent anything for it."""
+    """The host's addresses are local, others are not, and the check sends nothing."""
     with udp() as sock, udp(socket.AF_INET6) as six, udp() as witness:
         witness.bind(("127.0.0.9", 0))
         number = witness.getsockname()[1]
@@ -215,7 +217,7 @@ def test_is_ours() -> None:
     ],
 )
 def test_is_ours_elsewhere(address: tuple[Any, ...], ours: bool) -> None:
-    """What counts is the network that the socket lives in: it may have been passed in from another than ours."""
+    """An address is local if it is in the network of the socket, which may have been passed in from another one."""
 
     def made() -> tuple[socket.socket, int]:
         return udp(socket.AF_INET6 if ":" in address[0] else socket.AF_INET), socket.if_nametoindex("here")
@@ -226,7 +228,7 @@ def test_is_ours_elsewhere(address: tuple[Any, ...], ours: bool) -> None:
 
 
 def test_program() -> None:
-    """Four instructions of classic BPF: load the source port, compare, drop, take."""
+    """The program has four instructions: load the source port, compare, drop, accept."""
     assert bpf.build_program(1024).hex(" ", 8) == (
         "2800000000000000 3500010000040000 0600000000000000 0600000000000400"
     )
@@ -234,7 +236,7 @@ def test_program() -> None:
 
 
 def test_program_for_ipv6() -> None:
-    """Nine more before them: an IPv6 packet whose source begins with ::ffff:0:0/96 is dropped."""
+    """On IPv6 nine more instructions drop packets with a source in ::ffff:0:0/96."""
     before = "2000000000f0ffff 15000007dd860000 200000000800f0ff 1500000500000000 200000000c00f0ff 1500000300000000"
     dropping = "200000001000f0ff 15000001ffff0000 0600000000000000"
     expected = f"{before} {dropping} {bpf.build_program(1024, 37).hex(' ', 8)}"
@@ -242,7 +244,7 @@ def test_program_for_ipv6() -> None:
 
 
 def test_program_of_a_low_port() -> None:
-    """One more: its own port is taken, too."""
+    """On a low port one more instruction accepts the port's own number."""
     assert bpf.build_program(1024, 37).hex(" ", 8) == (
         "2800000000000000 3500020000040000 1500010025000000 0600000000000000 0600000000000400"
     )
@@ -250,7 +252,7 @@ def test_program_of_a_low_port() -> None:
 
 @pytest.mark.parametrize(("ours", "reason"), [(True, "from our own address"), (False, "from a low port")])
 def test_own_low_port(served: Served, monkeypatch: pytest.MonkeyPatch, ours: bool, reason: str) -> None:
-    """What comes from the same low port passes the kernel, as its own questions have to; nobody is answered there."""
+    """Datagrams from the same low port pass the kernel, as the probes have to, but get no answer."""
     monkeypatch.setattr("echotime.net.udp_port.is_local", lambda address, sock: ours)
     with listening(served, "127.0.0.1", number=999, min_source_port=1000) as port:
         with from_port(999, port.socket.getsockname()) as other:

@@ -1,4 +1,4 @@
-"""command/: arguments, the textfile, and the catalogues of messages."""
+"""Test cli/: arguments, the textfile, and the message catalogues."""
 
 from __future__ import annotations
 
@@ -47,20 +47,20 @@ TRANSLATIONS = sorted((PACKAGE / "i18n").glob("*/LC_MESSAGES/echotime.po"))
     ],
 )
 def test_server(typed: str, server: HostPort) -> None:
-    """Names and addresses of both kinds, with and without a port."""
+    """A server is a name or an address of either version, with or without a port."""
     assert arguments.parse_server(typed) == server
 
 
 @pytest.mark.parametrize("typed", ["", "12345", ":7", "host:", "host:x", "host:70000", "[host]:7", "[]", "1:2:3:x"])
 def test_no_server(typed: str) -> None:
-    """Everything else is a fault."""
+    """Any other text is not a server."""
     with pytest.raises(ValueError, match=r"\w"):
         arguments.parse_server(typed)
 
 
 @pytest.mark.parametrize("typed", ["0", "-1", "x", "nan", "inf", ""])
 def test_no_seconds(typed: str) -> None:
-    """A time limit is above 0."""
+    """A number of seconds must be above 0."""
     with pytest.raises(ValueError, match="expected"):
         parsers.positive_seconds(typed)
 
@@ -75,7 +75,7 @@ def test_seconds(typed: str, seconds: float) -> None:
 
 
 def test_statuses_are_promised() -> None:
-    """Scripts rely on these numbers."""
+    """The exit statuses are the promised numbers."""
     assert {status.name: status.value for status in ExitStatus} == {
         "OK": 0,
         "FAILED": 1,
@@ -89,7 +89,7 @@ def test_statuses_are_promised() -> None:
 
 
 def test_inactivity() -> None:
-    """Whoever moves in time is not given up."""
+    """The idle timer fires only after a full period without a reset."""
     clock, given_up = Clock(), []
     watch = IdleTimer(clock, 2)
     watch.reset()  # before it has begun
@@ -106,7 +106,7 @@ def test_inactivity() -> None:
 
 
 def test_textfile(tmp_path: Path) -> None:
-    """The format of Prometheus: a help and a type for each name, labels escaped."""
+    """The textfile has Prometheus format: help and type once per name, labels escaped."""
     metrics = [Metric("a", "First.", 1, x='q"\\\n'), Metric("b", "Second.", 0.25), Metric("a", "First.", 2)]
     expected = (
         '# HELP a First.\n# TYPE a gauge\na{x="q\\"\\\\\\n"} 1\na{} 2\n# HELP b Second.\n# TYPE b gauge\nb{} 0.25\n'
@@ -121,18 +121,18 @@ def test_textfile(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("option", CATALOGUE, ids=lambda option: option.name)
 def test_facts(option: Option) -> None:
-    """All about every option can be told, in lines that fit a terminal, and as a record."""
+    """Every option can be described, in lines that fit a terminal, and as a JSON record."""
     values = current_values(option)
     lines = list(describe_option(option, values))
-    told = " ".join(" ".join(lines).split())
+    described = " ".join(" ".join(lines).split())
     for each in (option.name, option.meaning, option.use, option.caveat, *values.values()):
-        assert each in told
+        assert each in described
     assert all(display_width(line) <= 80 for line in lines)
     assert json.loads(json.dumps(option_json(option, values)))["meaning"] == option.meaning
 
 
 def test_columns(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wide characters count twice, a line may end before each, and none begins with punctuation."""
+    """Wide characters count twice, a line may break before each, and no line begins with punctuation."""
     monkeypatch.setenv("COLUMNS", "60")
     assert pad("值", 4) + "|" == "值  |"
     assert pad("value", 4) == "value ", "one space at least"
@@ -146,7 +146,7 @@ def test_columns(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_terminal_text() -> None:
-    """Characters may come in pieces; control characters and what cannot be decoded are escaped."""
+    """Characters may arrive in pieces; control characters and undecodable bytes are escaped."""
     shown = TerminalDecoder()
     assert shown.feed("a\n\t你".encode()[:-1]) == "a\n\t"
     assert shown.feed("你".encode()[-1:]) == "你"
@@ -157,34 +157,34 @@ def test_terminal_text() -> None:
 
 
 def read(path: Path) -> Catalog:
-    """A catalogue as it is edited."""
+    """Read a message catalogue in its source form."""
     with path.open("rb") as source:
         return read_po(source, abort_invalid=True)
 
 
 @functools.cache
 def messages() -> set[str]:
-    """Every message that the source marks."""
+    """Return every message that the source marks."""
     found = extract_from_dir(PACKAGE, method_map=[("**.py", "python")], keywords={"_": None, "N_": None})
     return {message for _, _, message, _, _ in found if isinstance(message, str)}
 
 
 def fields(message: str) -> set[str]:
-    """The places that a message fills in, with how they are formatted."""
+    """Return the placeholders of a message with their formats."""
     if "%(" in message or "%s" in message or "%r" in message:
         return set(re.findall(r"%\(?\w*\)?[sr]", message))
     return {f"{name}!{conversion}:{form}" for _, name, form, conversion in Formatter().parse(message) if name}
 
 
 def test_there_is_chinese() -> None:
-    """One catalogue at least is there to be tested."""
+    """The Chinese catalogue exists and has many messages."""
     assert [path.parts[-3] for path in TRANSLATIONS] == ["zh_CN"]
     assert len(messages()) > 100
 
 
 @pytest.mark.parametrize("path", TRANSLATIONS, ids=lambda path: path.parts[-3])
 def test_catalogue_is_complete(path: Path) -> None:
-    """Every message of the source is translated, with the same places to fill in, and nothing else is there."""
+    """Every message of the source is translated with the same placeholders, and no other message is there."""
     catalogue = read(path)
     translated = {entry.id for entry in catalogue if entry.string and not entry.fuzzy}
     assert messages() - translated == set()
@@ -192,24 +192,24 @@ def test_catalogue_is_complete(path: Path) -> None:
         if entry.id:
             assert fields(str(entry.id)) == fields(str(entry.string)), entry.id
             known = entry.id in messages() or "argparse" in entry.auto_comments
-            assert known, f"{entry.id!r} is said nowhere"
+            assert known, f"{entry.id!r} is not in the source"
 
 
 @pytest.mark.parametrize("path", TRANSLATIONS, ids=lambda path: path.parts[-3])
 def test_build(path: Path, tmp_path: Path) -> None:
-    """The package build makes a .mo that says the same."""
+    """The package build compiles a .mo with the same messages."""
     copy = tmp_path / path.relative_to(PACKAGE / "i18n")
     copy.parent.mkdir(parents=True)
     copy.write_bytes(path.read_bytes())
     (made,) = compile_catalogues(tmp_path)
     with made.open("rb") as binary:
-        said = {entry.id: entry.string for entry in read_mo(binary) if entry.id}
-    assert said == {entry.id: entry.string for entry in read(path) if entry.id}
+        compiled = {entry.id: entry.string for entry in read_mo(binary) if entry.id}
+    assert compiled == {entry.id: entry.string for entry in read(path) if entry.id}
 
 
-def test_seed_words() -> None:
-    """Where the seed has a wording, it is the seed's."""
-    said = {str(entry.id): str(entry.string) for entry in read(TRANSLATIONS[0])}
+def test_original_wording() -> None:
+    """Messages of the original scripts keep their Chinese wording."""
+    translated = {str(entry.id): str(entry.string) for entry in read(TRANSLATIONS[0])}
     for message, wording in {
         "connection from {peer}": "连接来自: {peer}",
         "input the server ip:": "输入服务器ip:",
@@ -218,6 +218,6 @@ def test_seed_words() -> None:
         "Sending is done.": "发送完成。",
         "waiting for the answer...": "等待回复……",
     }.items():
-        assert said[message] == wording
-    assert "连接错误!" in said["connection error! refused: nobody listens there"]
-    assert "回复错误" in said["echotime: {server}: bad reply, {size} bytes: {text} (probably {kind})"]
+        assert translated[message] == wording
+    assert "连接错误!" in translated["connection error! refused: nobody listens there"]
+    assert "回复错误" in translated["echotime: {server}: bad reply, {size} bytes: {text} (probably {kind})"]

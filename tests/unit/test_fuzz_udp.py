@@ -1,7 +1,7 @@
-"""A fuzzer of the UDP service: any bytes, from any source port, with any control message, while the clock jumps.
+"""Fuzz the UDP service: any bytes, from any source port, with any control message, while the clock jumps.
 
-Each datagram has one answer of four bytes, from the address that was asked, or a counted reason; and both ports reckon
-alike, though one looks at each datagram and the other at as few as it can.
+Each datagram has one answer of four bytes from the requested address, or is counted with a reason. Both kinds of
+port count alike, though one checks each datagram and the other as few as possible.
 """
 
 from __future__ import annotations
@@ -28,26 +28,26 @@ from tests.support.loopback import Portable, options
 from tests.support.udp_ports import heard
 
 HOSTS = ["127.0.0.2", "127.0.0.3", "127.0.0.2"]
-"""Of those who ask; two are one host."""
+"""Addresses of the clients; two share a host."""
 ASKED = ["127.0.0.1", "127.0.0.9"]
 BROADCAST = "127.255.255.255"
 LOW = ("127.0.0.5", 77)
 MESSAGES = ["SO_TIMESTAMP", "IP_RECVTTL", "IP_RECVTOS"]
-"""Options that add a control message to what comes."""
+"""Options that add a control message to received datagrams."""
 MTU = 9000
-"""Bytes that find room in one packet on loopback for certain."""
+"""Bytes that certainly fit in one packet on loopback."""
 _READS = 300
-"""Calls in which all that waits is read."""
+"""Most calls needed to read all pending datagrams."""
 _ROOM = 150_000
-"""Bytes that find room in the receive buffer for certain."""
+"""Bytes that certainly fit in the receive buffer."""
 PAYLOADS = st.binary(max_size=40) | st.integers(0, 10_000).map(bytes)
 WHERE = st.integers(0, 5)
 CLOCKS = st.integers(-5000, 5000) | st.integers(-(10**9), 10**10)
 OFF = st.sampled_from([-3601, -3600, -1, 0, 1, 3600, 3601])
 
 
-class Asked(NamedTuple):
-    """A datagram that is on its way, or waits to be read; `who` is the number of its sender, or why it has none."""
+class Sent(NamedTuple):
+    """Describe a datagram that waits to be read; `who` is the number of its sender, or why it has none."""
 
     who: int | str
     payload: bytes
@@ -55,13 +55,13 @@ class Asked(NamedTuple):
 
 
 class TimeMachine(RuleBasedStateMachine):
-    """A port, three clients, and whoever forges."""
+    """Drive a port, three clients, and forged sources."""
 
     def __init__(self) -> None:
         super().__init__()
         self.resources = ExitStack()
         self.now = 1_700_000_000.0
-        self.waiting: list[Asked] = []
+        self.waiting: list[Sent] = []
         self.in_a_row: Counter[int] = Counter()
         self.errors: Counter[str] = Counter()
         self.answered = self.looping = self.dropped = self.gone = 0
@@ -74,14 +74,14 @@ class TimeMachine(RuleBasedStateMachine):
         recverr=st.booleans(),
     )
     def begin(self, kind: type[TimePort], interface: str, epoch: Epoch, recverr: bool) -> None:
-        """Everybody is there."""
+        """Open a port and three clients."""
         self.epoch, self.interface = epoch, interface
         self.recverr = recverr and interface != "::"
         self.counters = ServiceCounters()
-        asked = options("SO_RCVBUF=1000000", *(["IP_RECVERR=on"] if self.recverr else []))
+        sockopts = options("SO_RCVBUF=1000000", *(["IP_RECVERR=on"] if self.recverr else []))
         protocol = TimeProtocol(lambda: self.now, self.counters, epoch)
         reactor: Any = MemoryReactorClock()
-        self.port: Any = kind(0, protocol, interface=interface, sockopts=asked, reactor=reactor)
+        self.port: Any = kind(0, protocol, interface=interface, sockopts=sockopts, reactor=reactor)
         self.port.startListening()
         self.resources.callback(reactor.advance, 0)
         self.resources.callback(self.port.stopListening)
@@ -91,7 +91,7 @@ class TimeMachine(RuleBasedStateMachine):
             self.raw = self.resources.enter_context(raw_socket())
 
     def client(self, at: tuple[str, int]) -> socket.socket:
-        """One who asks."""
+        """Open a client socket bound to an address."""
         sock = self.resources.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
         sock.bind(at)
@@ -99,78 +99,78 @@ class TimeMachine(RuleBasedStateMachine):
 
     @property
     def hosts(self) -> list[str]:
-        """Where it can be asked."""
+        """Return the addresses at which the port can be reached."""
         if self.interface == "127.0.0.1":
             return ASKED[:1]
         return [*ASKED, BROADCAST] if self.interface == "0.0.0.0" else ASKED
 
     def send(self, who: int, payload: bytes, where: int, times: int = 1) -> None:
-        """Ask; where there might be no room left, all is read before. An odd `where` is read at once."""
+        """Send a request; read first if the buffer might be full, and afterwards if `where` is odd."""
         host = self.hosts[where % len(self.hosts)]
         for _ in range(times):
             if sum(len(each.payload) + 1000 for each in self.waiting) > _ROOM:
                 self.read()
             self.clients[who].sendto(payload, (host, self.number))
-            self.waiting.append(Asked(who, payload, host))
+            self.waiting.append(Sent(who, payload, host))
         if where % 2:
             self.read()
 
     @rule(who=st.integers(0, 2), payload=PAYLOADS, where=WHERE)
     def ask(self, who: int, payload: bytes, where: int) -> None:
-        """With any bytes."""
+        """Send a request with any payload."""
         self.send(who, payload, where)
 
     @rule(who=st.integers(0, 2), payload=st.binary(max_size=5), where=WHERE, times=st.integers(1, 100))
     def ask_often(self, who: int, payload: bytes, where: int, times: int) -> None:
-        """With the same bytes, many times."""
+        """Send the same request many times."""
         self.send(who, payload, where, times)
 
     @rule(who=st.integers(0, 2), epoch=st.sampled_from(Epoch), off=OFF, where=WHERE, times=st.integers(1, 4))
     def ask_with_a_time(self, who: int, epoch: Epoch, off: int, where: int, times: int) -> None:
-        """With what looks like an answer, or nearly."""
+        """Send a request that looks like an answer, or nearly."""
         self.send(who, struct.pack("!I", (int(self.now) + epoch.value + off) % 2**32), where, times)
 
     @precondition(lambda self: self.raw is not None)
     @rule(which=st.sampled_from(["no port", "low port", "own port"]), payload=PAYLOADS)
     def ask_from_nowhere(self, which: str, payload: bytes) -> None:
-        """With a source that nobody has who asks the time."""
+        """Send a request from a forged source that no client has."""
         source = {"no port": ("127.0.0.6", 0), "low port": LOW, "own port": ("127.0.0.6", self.number)}[which]
         self.read()
         forge(source, ("127.0.0.1", self.number), payload, by=self.raw)
-        self.waiting.append(Asked(which, payload, "127.0.0.1"))
+        self.waiting.append(Sent(which, payload, "127.0.0.1"))
 
     @precondition(lambda self: self.raw is not None and self.interface != "127.0.0.1")
     @rule(ipv6=st.booleans(), payload=PAYLOADS.filter(lambda payload: len(payload) < MTU))
     def ask_without_source(self, ipv6: bool, payload: bytes) -> None:
-        """With the unspecified address, as a neighbour can."""
+        """Send a request from the unspecified address, as a neighbor can."""
         source, host = ("::", "::1") if ipv6 and self.interface == "::" else ("0.0.0.0", "255.255.255.255")
         self.read()
         forge_on_link("lo", (source, self.clients[0].getsockname()[1]), (host, self.number), payload)
-        self.waiting.append(Asked("unspecified", payload, host))
+        self.waiting.append(Sent("unspecified", payload, host))
 
     @precondition(lambda self: self.recverr)
     @rule()
     def ask_and_go(self) -> None:
-        """So that the answer meets an ICMP error."""
+        """Send a request and close the socket, so that the answer causes an ICMP error."""
         self.read()
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
             sock.sendto(b"", ("127.0.0.1", self.number))
-        self.waiting.append(Asked("gone", b"", "127.0.0.1"))
+        self.waiting.append(Sent("gone", b"", "127.0.0.1"))
 
     @rule(seconds=CLOCKS)
     def jump(self, seconds: int) -> None:
-        """The clock is set."""
+        """Step the wall clock forward or back."""
         self.now = max(0.0, self.now + seconds)
 
     @rule(name=st.sampled_from(MESSAGES), value=st.sampled_from(["on", "off"]))
     def change(self, name: str, value: str) -> None:
-        """What comes has another control message from now on."""
+        """Change the control messages of received datagrams."""
         self.read()
         self.port.set_option(options(f"{name}={value}")[0])
 
     @rule()
     def read(self) -> None:
-        """All that waits is read; and everything is as the model has it."""
+        """Read all pending datagrams, and compare answers and counters with the model."""
         expected: list[list[tuple[bytes, str]]] = [[] for _ in self.clients]
         answer = struct.pack("!I", (int(self.now) + self.epoch.value) % 2**32)
         for each in self.waiting:
@@ -190,23 +190,23 @@ class TimeMachine(RuleBasedStateMachine):
         assert (self.counters.datagrams, self.counters.loop_dropped) == (self.answered, self.looping)
         assert self.port.dropped == self.dropped
 
-    def is_answered(self, asked: Asked) -> bool:
-        """Whether it is, by the words of docs/security.md; counts why not."""
-        if asked.who in {"no port", "low port"}:
+    def is_answered(self, sent: Sent) -> bool:
+        """Return True if a request is answered according to docs/security.md; count the reason if not."""
+        if sent.who in {"no port", "low port"}:
             self.dropped += 1
             return False
-        if asked.who == "unspecified":
+        if sent.who == "unspecified":
             self.errors["from the unspecified address"] += 1
             return False
-        if asked.who == "own port":
+        if sent.who == "own port":
             self.errors["from our own address"] += 1
             return False
-        if asked.host == BROADCAST:
+        if sent.host == BROADCAST:
             self.errors["to a broadcast or multicast address"] += 1
             return False
-        if isinstance(asked.who, int):
-            self.in_a_row[asked.who] = self.in_a_row[asked.who] + 1 if self.looks_like_a_time(asked.payload) else 0
-            if self.in_a_row[asked.who] > 3:
+        if isinstance(sent.who, int):
+            self.in_a_row[sent.who] = self.in_a_row[sent.who] + 1 if self.looks_like_a_time(sent.payload) else 0
+            if self.in_a_row[sent.who] > 3:
                 self.looping += 1
                 return False
         else:
@@ -215,14 +215,14 @@ class TimeMachine(RuleBasedStateMachine):
         return True
 
     def looks_like_a_time(self, payload: bytes) -> bool:
-        """Within an hour of the clock, from either epoch, in numbers that go round at 2**32."""
+        """Return True if a payload is within an hour of the clock, in either epoch, modulo 2**32."""
         if len(payload) != 4:
             return False
-        said = int.from_bytes(payload, "big")
-        return any((said - int(self.now) - epoch.value + 3600) % 2**32 <= 7200 for epoch in Epoch)
+        value = int.from_bytes(payload, "big")
+        return any((value - int(self.now) - epoch.value + 3600) % 2**32 <= 7200 for epoch in Epoch)
 
     def teardown(self) -> None:
-        """It is still there."""
+        """Check that the port still answers."""
         with self.resources:
             if hasattr(self, "port"):
                 self.send(0, b"after all", 0)
@@ -230,5 +230,5 @@ class TimeMachine(RuleBasedStateMachine):
 
 
 def test_fuzz_udp() -> None:
-    """One answer of four bytes for each, or a counted reason; the port survives."""
+    """Each datagram has one answer of four bytes or a counted reason, and the port survives."""
     run_state_machine_as_test(TimeMachine, settings=bounded())

@@ -1,4 +1,4 @@
-"""net/udp.py and udp_single.py where the kernel refuses for a while: counted, and served on."""
+"""Test net/udp.py while the kernel refuses calls: errors are counted, and the port serves on."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MSG_ERRQUEUE = 0x2000
 
 
 class Refused:
-    """A call that fails so often, and is `real` otherwise."""
+    """Fail a number of times, and call `real` afterwards."""
 
     def __init__(self, real: Any, number: int, times: int) -> None:
         self._real = real
@@ -27,7 +27,7 @@ class Refused:
         self.times = times
 
     def __call__(self, *args: Any) -> Any:
-        """Do it, or fail; the queue of errors is another matter."""
+        """Fail or call; reads of the error queue always work."""
         if self.times and _MSG_ERRQUEUE not in args[2:]:
             self.times -= 1
             raise OSError(self._number, os.strerror(self._number))
@@ -35,7 +35,7 @@ class Refused:
 
 
 class Failing:
-    """What has one call that fails."""
+    """Replace some calls of an object."""
 
     def __init__(self, real: Any, **calls: Refused) -> None:
         self._real = real
@@ -45,14 +45,14 @@ class Failing:
         return getattr(self._real, name)
 
 
-class Asked(NamedTuple):
-    """A port in a reactor of its own."""
+class FaultyPort(NamedTuple):
+    """Hold a port in a reactor of its own, whose calls can fail."""
 
     port: Any
     reactor: SteppingEPollReactor
 
     def refuse(self, call: str, number: int, times: int) -> Refused:
-        """Let its way to receive or send fail."""
+        """Make the port's call to receive or to send fail."""
         if self.port._batch is not None:
             batch: Any = self.port._batch
             refused = Refused(getattr(batch, call), number, times)
@@ -63,8 +63,8 @@ class Asked(NamedTuple):
             self.port.socket = Failing(self.port.socket, **{name: refused})
         return refused
 
-    def ask(self, number: int) -> int:
-        """So many questions; how many answers."""
+    def request(self, number: int) -> int:
+        """Send so many requests and return the number of answers."""
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
             for _ in range(number):
                 sock.sendto(b"x", ("127.0.0.1", self.port.getHost().port))
@@ -79,37 +79,37 @@ class Asked(NamedTuple):
 
 
 @pytest.fixture(params=["portable", "batched, together"])
-def asked(request: pytest.FixtureRequest) -> Iterator[Asked]:
-    """One, for each way to serve."""
+def faulty(request: pytest.FixtureRequest) -> Iterator[FaultyPort]:
+    """Provide a port for each way of serving."""
     with stepping() as reactor:
         port = SERVED[request.param].on(reactor=reactor)
         port.startListening()
-        yield Asked(port, reactor)
+        yield FaultyPort(port, reactor)
 
 
 @pytest.mark.parametrize("number", LACKING, ids=errno.errorcode.get)
-def test_send(asked: Asked, number: int) -> None:
-    """The answers that the kernel does not take are lost and counted, the others leave."""
-    refused = asked.refuse("send", number, 3)
-    assert asked.ask(5) == 2
+def test_send(faulty: FaultyPort, number: int) -> None:
+    """Answers that the kernel refuses are lost and counted, and the others are sent."""
+    refused = faulty.refuse("send", number, 3)
+    assert faulty.request(5) == 2
     assert refused.times == 0
-    assert asked.port.errors == {f"send {errno.errorcode[number]}": 3}
-    assert asked.ask(2) == 2
+    assert faulty.port.errors == {f"send {errno.errorcode[number]}": 3}
+    assert faulty.request(2) == 2
 
 
 @pytest.mark.parametrize("number", sorted({*LACKING} - {errno.EAGAIN}), ids=errno.errorcode.get)
-def test_receive(asked: Asked, number: int) -> None:
-    """A question that cannot be received yet is answered when it can, and what failed is counted."""
-    refused = asked.refuse("receive", number, 3)
-    assert asked.ask(5) == 5
+def test_receive(faulty: FaultyPort, number: int) -> None:
+    """A request that cannot be received at once is answered later, and the failures are counted."""
+    refused = faulty.refuse("receive", number, 3)
+    assert faulty.request(5) == 5
     assert refused.times == 0
-    assert asked.port.errors == {f"receive {errno.errorcode[number]}": 3}
+    assert faulty.port.errors == {f"receive {errno.errorcode[number]}": 3}
 
 
-def test_receive_fails_for_long(asked: Asked) -> None:
-    """Others have their turn meanwhile: a call tries a bounded number of times."""
-    refused = asked.refuse("receive", errno.ENOMEM, 10_000)
-    asked.ask(1)
+def test_receive_fails_for_long(faulty: FaultyPort) -> None:
+    """A call retries a bounded number of times, so that others have their turn."""
+    refused = faulty.refuse("receive", errno.ENOMEM, 10_000)
+    faulty.request(1)
     assert 10_000 - refused.times <= 5 * TimePort.max_per_call
     refused.times = 0
-    assert asked.ask(1) == 1
+    assert faulty.request(1) == 1

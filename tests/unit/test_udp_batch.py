@@ -1,4 +1,4 @@
-"""net/udp.py: many datagrams a call, on real sockets, with doRead called by hand."""
+"""Test net/udp.py with batches of datagrams, on real sockets, with doRead called by hand."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ TOGETHER = SERVED["batched, together"]
 both = pytest.mark.parametrize("served", SERVED.values(), ids=SERVED.keys())
 
 
-def source_of_answer(port: Any, asked: str) -> str:
-    """The host that answers a client on 127.0.0.1."""
+def source_of_answer(port: Any, destination: str) -> str:
+    """Return the host that answers a client on 127.0.0.1."""
     with client() as sock:
-        sock.sendto(b"x", (asked, port.getHost().port))
+        sock.sendto(b"x", (destination, port.getHost().port))
         port.doRead()
         answer, source = sock.recvfrom(100)
         assert answer == b"x"
@@ -30,7 +30,7 @@ def source_of_answer(port: Any, asked: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("interface", "asked"),
+    ("interface", "destination"),
     [
         ("0.0.0.0", "127.0.0.3"),
         ("127.0.0.3", "127.0.0.3"),
@@ -39,16 +39,16 @@ def source_of_answer(port: Any, asked: str) -> str:
         ("::1", "::1"),
     ],
 )
-def test_asked_addresses(interface: str, asked: str) -> None:
-    """Answers that are sent together leave from the addresses that were asked."""
+def test_destination_addresses(interface: str, destination: str) -> None:
+    """Answers sent in a batch leave from the requested addresses."""
     with listening(TOGETHER, interface) as port:
         for _ in range(2):
-            assert answered(port, (asked, port.getHost().port)) == b"x"
+            assert answered(port, (destination, port.getHost().port)) == b"x"
         assert (port.protocol.together, port.protocol.singly) == ([1, 1], 0)
 
 
 def test_link_local_and_multicast() -> None:
-    """A link-local address answers by its own link; one that asks a multicast address hears the route's."""
+    """A link-local address answers on its own link; a multicast request is answered from the route's address."""
 
     def answers() -> tuple[bytes, list[tuple[bytes, Any]], Mirror]:
         index = socket.if_nametoindex("here")
@@ -72,22 +72,22 @@ def test_link_local_and_multicast() -> None:
 
 
 @pytest.mark.parametrize(
-    ("interface", "asked", "elsewhere"), [("0.0.0.0", "10.9.0.1", "10.9.0.7"), ("::", "fd09::1", "fd09::7")]
+    ("interface", "destination", "elsewhere"), [("0.0.0.0", "10.9.0.1", "10.9.0.7"), ("::", "fd09::1", "fd09::7")]
 )
-def test_answers_leave_by_the_route(interface: str, asked: str, elsewhere: str) -> None:
-    """Not by the interface where the question came in, which may know no way back."""
+def test_answers_leave_by_the_route(interface: str, destination: str, elsewhere: str) -> None:
+    """Answers leave by the route, not by the interface where the request arrived."""
 
     def served() -> tuple[list[int], dict[str, int], str]:
         with listening(TOGETHER, interface) as port:
-            address = asked, port.getHost().port
-            if ":" in asked:
+            address = destination, port.getHost().port
+            if ":" in destination:
                 with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
                     sock.setsockopt(socket.IPPROTO_IPV6, 78, 1)  # IPV6_FREEBIND
                     sock.bind((elsewhere, 0))
                     sock.sendto(b"x", address)
             else:
                 forge((elsewhere, 7), address, b"x")
-            select.select([port.socket], [], [], 10)  # a busy machine may hand it over later
+            select.select([port.socket], [], [], 10)  # may take a while on a busy machine
             port.doRead()
             neighbour = subprocess.run(
                 ["ip", "neighbour", "show", elsewhere], capture_output=True, text=True, check=True
@@ -96,13 +96,13 @@ def test_answers_leave_by_the_route(interface: str, asked: str, elsewhere: str) 
 
     together, errors, neighbour = in_namespace(served)
     assert (together, errors) == ([1], {})
-    assert "dev here" in neighbour  # which was looked for
+    assert "dev here" in neighbour  # ARP asked there
 
 
 @both
 @pytest.mark.parametrize("interface", ["127.0.0.1", "0.0.0.0", "::"])
 def test_failed_answer_in_the_middle(served: Served, interface: str) -> None:
-    """What cannot be answered is counted by its error, and everybody else is answered."""
+    """An answer that fails is counted by its error, and all other clients are answered."""
     with listening(served, interface) as port, client() as sock:
         address = ("127.0.0.1", port.getHost().port)
         try:
@@ -120,11 +120,11 @@ def test_failed_answer_in_the_middle(served: Served, interface: str) -> None:
 
 @both
 def test_full_send_buffer(served: Served) -> None:
-    """Answers without room in the send buffer are counted and not waited for."""
+    """Answers without space in the send buffer are counted, without blocking."""
 
     def errors() -> dict[str, int]:
         with listening(served, "10.9.0.1", "SO_SNDBUF=0") as port:
-            for _ in range(40):  # nobody has that address, so answers wait for a neighbour
+            for _ in range(40):  # no host has the address, so answers wait for ARP
                 forge(("10.9.0.7", 7), ("10.9.0.1", port.getHost().port), b"x")
             port.doRead()
             return dict(port.errors)
@@ -136,7 +136,7 @@ def test_full_send_buffer(served: Served) -> None:
 
 @both
 def test_icmp_errors_in_the_middle(served: Served) -> None:
-    """An ICMP error for one answer takes no other answer's place."""
+    """An ICMP error for one answer replaces no other answer."""
     with listening(served, "127.0.0.1", "IP_RECVERR=on") as port, client() as sock:
         for _ in range(10):
             sock.sendto(b"x", port.socket.getsockname())
@@ -151,11 +151,11 @@ def test_icmp_errors_in_the_middle(served: Served) -> None:
 
 @both
 def test_icmp_error_before_a_batch(served: Served) -> None:
-    """A pending ICMP error is taken off, and the datagrams behind it are read in the same call."""
+    """A pending ICMP error is read, and the datagrams behind it in the same call."""
     with listening(served, "127.0.0.1", "IP_RECVERR=on") as port, client() as sock:
         with client() as gone:
-            nobody = gone.getsockname()
-        port.write(b"x", nobody)
+            closed = gone.getsockname()
+        port.write(b"x", closed)
         sock.sendto(b"x", port.socket.getsockname())
         port.doRead()
         assert len(heard(sock)) == 1
@@ -163,14 +163,14 @@ def test_icmp_error_before_a_batch(served: Served) -> None:
 
 
 def test_icmp_error_before_the_answers() -> None:
-    """One that arrives between the questions and their answers takes no answer's place either."""
+    """An ICMP error between the requests and their answers replaces no answer."""
     with client() as gone:
-        nobody = gone.getsockname()
+        closed = gone.getsockname()
 
     class Disturbed(Constant):
         def batch_response(self, number: int) -> bytes:
             assert self.transport is not None
-            self.transport.write(b"", nobody)
+            self.transport.write(b"", closed)
             return b"%d" % number
 
     kind = TOGETHER._replace(protocol=Disturbed)
@@ -188,7 +188,7 @@ LENGTHS = [*range(21), 100, 8192, 9000, 65507]
 
 @pytest.mark.parametrize("protocol", [Constant, Short])
 def test_lengths(protocol: type[Short]) -> None:
-    """Datagrams of any length are answered; short ones are told from longer ones where that is asked for."""
+    """Datagrams of any length are answered, and lengths that need a single answer get one."""
     with listening(TOGETHER._replace(protocol=protocol), "127.0.0.1") as port, client() as sock:
         for length in LENGTHS:
             sock.sendto(bytes(length), port.socket.getsockname())
@@ -207,29 +207,31 @@ RECEIVE = ["SO_TIMESTAMP=on", "IP_RECVTTL=on", "IP_RECVTOS=on"]
 
 @both
 @pytest.mark.parametrize(
-    ("interface", "asked", "switched", "source"),
+    ("interface", "destination", "switched", "source"),
     [
         *(("0.0.0.0", "127.0.0.3", [one], "127.0.0.3") for one in RECEIVE),
         *(("::", "127.0.0.3", [one], "127.0.0.3") for one in [*RECEIVE, "IP_PKTINFO=on"]),
         ("0.0.0.0", "127.0.0.3", RECEIVE, "127.0.0.3"),
         ("0.0.0.0", "127.0.0.3", ["IP_PKTINFO=off"], "127.0.0.1"),
         ("0.0.0.0", "127.0.0.3", ["IP_PKTINFO=off", *RECEIVE], "127.0.0.1"),
-        # SO_TIMESTAMP alone has the very size of the address that was asked
+        # SO_TIMESTAMP alone has the same size as the requested address
         ("0.0.0.0", "127.0.0.3", ["IP_PKTINFO=off", "SO_TIMESTAMP=on"], "127.0.0.1"),
         ("::", "127.0.0.3", ["IPV6_RECVPKTINFO=off"], "127.0.0.1"),
         ("::", "127.0.0.3", ["IPV6_RECVPKTINFO=off", "IP_PKTINFO=on"], "127.0.0.3"),
         ("127.0.0.3", "127.0.0.3", ["IP_PKTINFO=on", *RECEIVE], "127.0.0.3"),
     ],
 )
-def test_other_control_messages(served: Served, interface: str, asked: str, switched: list[str], source: str) -> None:
-    """Whatever else comes with a datagram, the answer leaves from the right address."""
+def test_other_control_messages(
+    served: Served, interface: str, destination: str, switched: list[str], source: str
+) -> None:
+    """With any control messages the answer leaves from the right address."""
     with listening(served, interface, *switched) as port:
-        assert [source_of_answer(port, asked) for _ in range(2)] == [source] * 2
+        assert [source_of_answer(port, destination) for _ in range(2)] == [source] * 2
 
 
 @both
-def test_asked_address_at_run_time(served: Served) -> None:
-    """The address asked may be told from now on, or no more, and answers leave accordingly."""
+def test_packet_info_at_run_time(served: Served) -> None:
+    """IP_PKTINFO can be switched at run time, and answers leave accordingly."""
     with listening(served, "0.0.0.0", "IP_PKTINFO=off") as port:
         for text, source in (("SO_PRIORITY=0", "1"), ("IP_PKTINFO=on", "3"), ("IP_PKTINFO=off", "1")):
             port.set_option(options(text)[0])
@@ -238,15 +240,15 @@ def test_asked_address_at_run_time(served: Served) -> None:
 
 @both
 def test_many_sources(served: Served) -> None:
-    """Each hears its own answer from the address that it asked, in a large batch and in a smaller one after it."""
+    """Each of many clients gets its own answer from the requested address, in batches of any size."""
     with listening(served, "0.0.0.0") as port, contextlib.ExitStack() as stack:
         hosts = [f"127.0.0.{number}" for number in range(1, 61)]
         clients = [stack.enter_context(client((host, port.getHost().port))) for host in hosts]
-        for asking in (clients, clients[30:40], clients[::-1], clients[:2]):
-            for each in asking:
+        for senders in (clients, clients[30:40], clients[::-1], clients[:2]):
+            for each in senders:
                 each.send(b"x")
             port.doRead()
             assert [heard(each) for each in clients] == [
-                [(b"x", host)] if each in asking else [] for host, each in zip(hosts, clients, strict=True)
+                [(b"x", host)] if each in senders else [] for host, each in zip(hosts, clients, strict=True)
             ]
         assert port.errors == {}

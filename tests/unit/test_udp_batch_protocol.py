@@ -1,4 +1,4 @@
-"""net/udp.py and its protocol and reactor: failing, stopping, watching, and the path that is told."""
+"""Test net/udp.py with its protocol and reactor: failing, stopping, watching, and the reported I/O method."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TOGETHER = SERVED["batched, together"]
 
 
 def test_watched_again() -> None:
-    """While many answers leave nobody watches the port; afterwards it is watched, unless it was stopped."""
+    """The port is not watched while many answers are sent, and watched again afterwards, unless stopped."""
     watched = []
 
     class Watching(Constant):
@@ -35,7 +35,7 @@ def test_watched_again() -> None:
 
 
 def test_protocol_that_fails(clean_reactor: list[LogEvent]) -> None:
-    """No exception of a protocol leaves the port, which the reactor would close for it."""
+    """An exception in a protocol does not leave doRead, after which the reactor would close the port."""
 
     class Failing(Constant):
         def batch_response(self, number: int) -> bytes:
@@ -49,7 +49,7 @@ def test_protocol_that_fails(clean_reactor: list[LogEvent]) -> None:
 
 
 def test_protocol_that_stops_its_port() -> None:
-    """A port may be stopped by what it hands over."""
+    """A protocol may stop its port while it handles a batch."""
 
     class Stopping(Constant):
         def batch_response(self, number: int) -> bytes:
@@ -67,23 +67,23 @@ def test_protocol_that_stops_its_port() -> None:
 
 
 @pytest.mark.parametrize(
-    ("interface", "sources", "told"),
+    ("interface", "sources", "expected"),
     [
         ("0.0.0.0", ["127.0.0.2"], {"127.0.0.2": 3}),
         ("0.0.0.0", ["127.0.0.2", "127.0.0.3"], {"127.0.0.2": 3, "127.0.0.3": 3}),
         ("::", ["::1", "127.0.0.3"], {"::1": 3, "::ffff:127.0.0.3": 3}),
     ],
 )
-@pytest.mark.parametrize("room", [True, False])
-def test_sources(interface: str, sources: list[str], told: dict[str, int], room: bool) -> None:
-    """A protocol can ask who sent them, and have them handed over one by one."""
+@pytest.mark.parametrize("allowed", [True, False])
+def test_sources(interface: str, sources: list[str], expected: dict[str, int], allowed: bool) -> None:
+    """A protocol can ask for the sources of a batch, and have the datagrams handed over one by one."""
     heard_of: list[Mapping[str, int]] = []
 
     class Asking(Constant):
         def allow_batch(self, number: int, hosts: Callable[[], Mapping[str, int]]) -> bool:
             heard_of.append(hosts())
             assert number == sum(heard_of[-1].values())
-            return room
+            return allowed
 
     with listening(TOGETHER._replace(protocol=Asking), interface) as port:
         port._next_batch_size = port.batch_size
@@ -92,15 +92,15 @@ def test_sources(interface: str, sources: list[str], told: dict[str, int], room:
                 for _ in range(3):
                     sock.sendto(b"x", ("::1" if ":" in source else "127.0.0.1", port.getHost().port))
         port.doRead()
-        assert heard_of == [told]
+        assert heard_of == [expected]
         assert (port.protocol.singly, port.protocol.together) == (
-            (0, [port.protocol.given]) if room else (3 * len(sources), [])
+            (0, [port.protocol.given]) if allowed else (3 * len(sources), [])
         )
 
 
 @pytest.mark.parametrize("works", [False, True])
 def test_path(monkeypatch: pytest.MonkeyPatch, works: bool) -> None:
-    """Without the calls it serves as the portable port does, and says so."""
+    """Without the system calls the port serves as the portable one does, and reports that."""
     monkeypatch.setattr(Batch, "is_supported", lambda batch, descriptor: works)
     with listening(TOGETHER, "127.0.0.1") as port:
         assert (port.io_method == TimePort.io_method) is not works
@@ -113,7 +113,7 @@ def test_path(monkeypatch: pytest.MonkeyPatch, works: bool) -> None:
 
 
 def test_batches_grow_under_load() -> None:
-    """Few are answered before more are taken; where many wait, a call takes twice as many as the last."""
+    """The size of a batch doubles while more datagrams are pending."""
     together: list[int] = []
 
     class Counting(Constant):

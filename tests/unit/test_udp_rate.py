@@ -1,4 +1,4 @@
-"""limits/udp_rate.py: who sends too much is answered less, nobody else is, and memory is bounded."""
+"""Test limits/udp_rate.py: a flood is answered less, other sources are not, and memory is bounded."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ NEVER, ALWAYS = 0.99, 0.0
 
 
 def limit(rate: int, clock: Clock, *chances: float, most: int = 100) -> RateLimit:
-    """With these chances, over and over."""
+    """Make a limit that draws these random numbers over and over."""
     chance = cycle(chances or [NEVER])
     return RateLimit(rate, clock.seconds, exempt=is_loopback, uniform=lambda: next(chance), max_sources=most)
 
 
 def answered(limit: RateLimit, host: str, number: int) -> int:
-    """How many of so many."""
+    """Return how many of so many datagrams are answered."""
     return sum(limit.allows(host) for _ in range(number))
 
 
 def test_bucket() -> None:
-    """After a pause as many as a second has are answered at once, then as many as the time that passes allows."""
+    """After a pause a second's worth is answered at once, then as many as the passing time allows."""
     clock = Clock()
     one = limit(10, clock)
-    answered(one, "192.0.2.9", 10)  # all of them together are not too many, so nobody is looked at
+    answered(one, "192.0.2.9", 10)  # the total is within the limit, so no source is checked
     assert answered(one, "192.0.2.1", 30) == 10
     clock.advance(0.5)
     assert answered(one, "192.0.2.1", 30) == 5
@@ -38,7 +38,7 @@ def test_bucket() -> None:
 
 
 def test_a_steady_flood_gets_its_rate() -> None:
-    """Whoever sends all the time is answered as often as the limit says, and not less for what was refused."""
+    """A steady flood is answered at the rate of the limit, not less for what was refused."""
     clock = Clock()
     one = limit(10, clock)
     number = 0
@@ -49,7 +49,7 @@ def test_a_steady_flood_gets_its_rate() -> None:
 
 
 def test_every_other_second() -> None:
-    """Who sends twice as much as it may in one second, and just not too much in the next, gains little."""
+    """A source that alternates between twice the rate and just below it gains little."""
     clock = Clock()
     one = limit(100, clock)
     number = 0
@@ -62,7 +62,7 @@ def test_every_other_second() -> None:
 
 
 def test_leak() -> None:
-    """Of what is above the limit a quarter is answered, at random: who forges a client's address cannot silence it."""
+    """A quarter of the excess is answered, at random, so that forged datagrams cannot silence a client."""
     clock = Clock()
     one = limit(10, clock, *(number / 100 for number in range(100)))
     answered(one, "192.0.2.1", 20)
@@ -70,23 +70,23 @@ def test_leak() -> None:
 
 
 def test_others_are_answered() -> None:
-    """Who sends little is answered beside who floods, and so is loopback here."""
+    """A source that sends little is answered during a flood by another, and so is loopback."""
     clock = Clock()
     one = limit(10, clock)
     answered(one, "192.0.2.1", 1000)
     assert answered(one, "192.0.2.2", 10) == 10
-    assert answered(one, "2001:db8::1", 5) + answered(one, "2001:db8::2", 10) == 10, "one network of 64 bits"
+    assert answered(one, "2001:db8::1", 5) + answered(one, "2001:db8::2", 10) == 10, "both are one 64-bit network"
     assert answered(one, "127.0.0.1", 1000) == 1000
 
 
 def test_no_limit() -> None:
-    """0 is none."""
+    """A rate of 0 means no limit."""
     assert answered(limit(0, Clock()), "192.0.2.1", 1000) == 1000
 
 
 @pytest.mark.parametrize("hosts", [{"192.0.2.1": 5, "192.0.2.2": 3}, {"::ffff:192.0.2.1": 8}])
 def test_together(hosts: Mapping[str, int]) -> None:
-    """Many at once are taken all, or none of them is and each has to be looked at."""
+    """A batch is accepted as a whole, or none of it and each datagram has to be checked."""
     clock = Clock()
     one = limit(10, clock)
     number = sum(hosts.values())
@@ -94,25 +94,25 @@ def test_together(hosts: Mapping[str, int]) -> None:
     assert one.allow_batch(number, lambda: hosts)
     assert one.allow_batch(2, lambda: {"192.0.2.1": 2})
     assert not one.allow_batch(8, lambda: {"192.0.2.1": 8, "192.0.2.3": 1})
-    assert one.allow_batch(10, lambda: {"192.0.2.3": 10}), "nothing was taken of those that were refused"
+    assert one.allow_batch(10, lambda: {"192.0.2.3": 10}), "a refused batch used up tokens"
     assert one.allow_batch(1000, lambda: {"127.0.0.1": 1000})
 
 
 def test_nobody_is_asked_for_where_it_is_quiet() -> None:
-    """While all are together below what one may send, it does not matter who they are."""
+    """While the total is below the limit, the sources are not looked up."""
 
-    def asked() -> Mapping[str, int]:
-        raise AssertionError("who sent them is of no matter")
+    def sources() -> Mapping[str, int]:
+        raise AssertionError("the sources are not needed")
 
     clock = Clock()
     one = limit(10, clock)
     for _ in range(5):
-        assert one.allow_batch(10, asked)
+        assert one.allow_batch(10, sources)
         clock.advance(1)
 
 
 def test_bounded() -> None:
-    """Only so many sources are remembered, and who floods is not forgotten for many others."""
+    """The number of remembered sources is limited, and a flooding one is not forgotten for many others."""
     clock = Clock()
     one = limit(10, clock, most=100)
     answered(one, "192.0.2.1", 30)

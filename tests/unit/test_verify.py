@@ -1,4 +1,4 @@
-"""wire/verify.py, against the contract's own rule for making answers."""
+"""Test wire/verify.py, against the rule by which servers build replies."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from echotime.wire.message import MESSAGE_SIZE
 from echotime.wire.verify import EchoVerifier, VerifyResult
 
 ACK = b"\nI get it!\n"
-# few different bytes, so that echo looks like trailers and trailers like echo
+# few different bytes, so that echoes look like trailers and trailers like echoes
 TRICKY = st.binary(max_size=6).map(lambda data: bytes(b"ab\n"[each % 3] for each in data))
 MESSAGES = st.lists(TRICKY.filter(bool), max_size=6)
 
 
 def judge(
-    sent: bytes, received: bytes, acknowledgement: bytes = ACK, word: bytes = b"", pieces: int = 1000
+    sent: bytes, received: bytes, acknowledgement: bytes = ACK, reply: bytes = b"", pieces: int = 1000
 ) -> VerifyResult:
-    """The verdict on an answer that comes in pieces."""
-    exactness = EchoVerifier(acknowledgement, word)
+    """Return the verdict on a reply that arrives in pieces."""
+    exactness = EchoVerifier(acknowledgement, reply)
     exactness.feed_sent(sent)
     for start in range(0, len(received), pieces):
         exactness.feed_received(received[start : start + pieces])
@@ -27,14 +27,14 @@ def judge(
 
 
 @given(MESSAGES, TRICKY, TRICKY, st.integers(1, 9))
-def test_every_split_is_right(messages: list[bytes], acknowledgement: bytes, word: bytes, pieces: int) -> None:
-    """Whatever the server took for a message, its answers are found exact, in pieces of any size."""
-    received = b"".join(message + acknowledgement + word for message in messages)
-    assert judge(b"".join(messages), received, acknowledgement, word, pieces).exact
+def test_every_split_is_right(messages: list[bytes], acknowledgement: bytes, reply: bytes, pieces: int) -> None:
+    """Replies are exact for any split into messages by the server, in pieces of any size."""
+    received = b"".join(message + acknowledgement + reply for message in messages)
+    assert judge(b"".join(messages), received, acknowledgement, reply, pieces).exact
 
 
 def splits(data: bytes) -> list[list[bytes]]:
-    """Every way to cut some bytes into messages."""
+    """Return every way to cut some bytes into messages."""
     if not data:
         return [[]]
     return [[data[:size], *rest] for size in range(1, len(data) + 1) for rest in splits(data[size:])]
@@ -43,7 +43,7 @@ def splits(data: bytes) -> list[list[bytes]]:
 @example(sent=b"\na", acknowledgement=b"abb", received=b"\naba")
 @given(TRICKY, TRICKY, st.binary(max_size=14).map(lambda data: bytes(b"ab\n"[each % 3] for each in data)))
 def test_nothing_else_is_right(sent: bytes, acknowledgement: bytes, received: bytes) -> None:
-    """An answer is exact if and only if some split makes it, as trying all of them shows."""
+    """A reply is exact if and only if some split produces it."""
     possible = {b"".join(each + acknowledgement for each in split) for split in splits(sent)}
     verdict = judge(sent, received, acknowledgement, pieces=1)
     assert verdict.exact == (received in possible)
@@ -52,10 +52,10 @@ def test_nothing_else_is_right(sent: bytes, acknowledgement: bytes, received: by
         assert verdict.wrong_at <= len(received)
         assert verdict.lost > 0
         good = received[: verdict.wrong_at]
-        assert any(each.startswith(good) for each in possible), "up to there it could have been right"
+        assert any(each.startswith(good) for each in possible), "no split has this prefix"
         if verdict.wrong_at < len(received):
             through = received[: verdict.wrong_at + 1]
-            assert not any(each.startswith(through) for each in possible), "from there on it could not"
+            assert not any(each.startswith(through) for each in possible), "a split continues after wrong_at"
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_nothing_else_is_right(sent: bytes, acknowledgement: bytes, received: by
     ],
 )
 def test_first_wrong_offset(received: bytes, wrong_at: int, expected: bytes, found: bytes) -> None:
-    """The first wrong offset is named, with what was expected and what came."""
+    """The first wrong offset is reported, with the expected and the received byte."""
     verdict = judge(b"hello", received)
     assert verdict.wrong_at == wrong_at
     assert verdict.found == found
@@ -78,14 +78,14 @@ def test_first_wrong_offset(received: bytes, wrong_at: int, expected: bytes, fou
 
 
 def test_ambiguous_message() -> None:
-    """A message that is made of acknowledgements has many splits; they are followed in reasonable time."""
+    """A message made of acknowledgements has many splits, which are followed in reasonable time."""
     sent = ACK * 150
     assert judge(sent, sent + ACK).exact
     assert not judge(sent, sent + ACK[:-1]).exact
 
 
 def test_garbage_is_not_kept() -> None:
-    """After the first wrong byte nothing more is remembered, and it is still known where that was."""
+    """After the first wrong byte nothing more is kept, except the offset."""
     exactness = EchoVerifier()
     exactness.feed_sent(b"hello")
     for _ in range(100):
@@ -97,7 +97,7 @@ def test_garbage_is_not_kept() -> None:
 
 
 def test_message_size() -> None:
-    """A message of more than 4096 bytes is no message."""
+    """A message longer than 4096 bytes is not accepted as one message."""
     sent = b"x" * (MESSAGE_SIZE + 1)
     assert judge(sent, sent[:-1] + ACK + b"x" + ACK).exact
     verdict = judge(sent, sent + ACK)
@@ -106,7 +106,7 @@ def test_message_size() -> None:
 
 
 def test_long_stream_is_forgotten() -> None:
-    """Memory does not grow with the stream."""
+    """Memory does not grow with the length of the stream."""
     exactness = EchoVerifier()
     for _ in range(500):
         exactness.feed_sent(b"m" * MESSAGE_SIZE)
