@@ -129,7 +129,7 @@ class BadAnswerTests(ToolTestCase):
 
         ended = self.tool("time", "--timeout", "0.3", "--tries", "1", self.udp_server(elsewhere))
         self.assertEqual((ended.returncode, ended.stdout), (7, b""))
-        self.assertRegex(ended.stderr, rb"an answer from 127\.0\.0\.1:\d+, which was not requests, was refused\n")
+        self.assertRegex(ended.stderr, rb"an answer from 127\.0\.0\.1:\d+, which was not asked, was refused\n")
 
     def test_statuses(self) -> None:
         """The status is 3 if refused, 6 for an unknown name, 7 without an answer, 2 for usage."""
