@@ -77,12 +77,12 @@ install:
 	mv -T "$$lib/bin.new" "$$lib/bin"
 	unfinished=
 	find "$$lib" -mindepth 1 -maxdepth 1 ! -name bin ! -path "$$new" ! -path "$$old" -exec rm -r {} +
-	$(SYSTEMCTL) daemon-reload
+	$(SYSTEMCTL) daemon-reload || true
 	echo "$(LIB)/$$name is installed; use it: systemctl enable --now echotime.socket echotime.service, or restart"
 
 uninstall:
 	@cd "$(DESTDIR)$(LIB)" 2>/dev/null || { echo "echotime is not installed in $(DESTDIR)$(LIB)"; exit; }
-	$(SYSTEMCTL) stop 'echotime.*' 'echotime@*' 'echotime-direct.*'
+	$(SYSTEMCTL) stop 'echotime.*' 'echotime@*' 'echotime-direct.*' || true
 	# also instances, for which `systemctl disable` has no pattern
 	find "$(DESTDIR)/etc/systemd/system" -lname '$(UNITDIR)/echotime*' -delete 2>/dev/null || true
 	sed 's|^|$(DESTDIR)/|' */files | xargs rm -f
@@ -92,5 +92,5 @@ uninstall:
 	done
 	rm -rf "$(DESTDIR)$(LIB)" "$(DESTDIR)$(PREFIX)/share/doc/echotime"
 	rmdir "$(ETC)/echotime" 2>/dev/null || true
-	$(SYSTEMCTL) daemon-reload
+	$(SYSTEMCTL) daemon-reload || true
 	echo "echotime is uninstalled"
