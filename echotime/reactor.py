@@ -1,25 +1,25 @@
 """ChangelistReactor: Twisted's epoll reactor with fewer system calls and less work for each event.
 
-Theory of operation. Every selectable is served as EPollReactor serves it, except those that ask for more by setting one
-of two attributes:
+Selectables are served as EPollReactor serves them, except those that set one of two attributes:
 
 - `direct_dispatch`: doRead, doWrite and connectionLost are called without a log context. Twisted enters one for every
   event, which costs several microseconds. An exception is logged and ends that selectable only.
-- `uses_changelist` (see IChangelistConnection): addReader, removeReader, addWriter and removeWriter record a change;
-  epoll_ctl(2) is called once before the next epoll_wait(2). A connection that begins, is answered and ends within one
-  iteration is never registered. A connection that is neither read nor written stays registered with an empty event
-  mask, for which the kernel still reports EPOLLERR, so a reset is noticed at once. EPOLLHUP alone says that both sides
-  have ended; then the connection is watched no more, as by EPollReactor. Removing a connection that is not `connected`
-  any more unregisters it at once, while its descriptor is open: the kernel gives the number to the next connection.
+- `uses_changelist` (see IChangelistConnection): addReader, removeReader, addWriter and removeWriter record a change.
+  Before the next epoll_wait(2), epoll_ctl(2) is called once. A connection that begins, is answered and ends within one
+  iteration is never registered.
+  A connection that is neither read nor written stays registered with an empty event mask. The kernel still reports
+  EPOLLERR for it, so a reset is noticed at once. EPOLLHUP alone means that both sides have sent FIN; the connection is
+  then unregistered, as by EPollReactor. A connection that is no longer `connected` is unregistered at once, while its
+  descriptor is open, because the kernel gives the number to the next connection.
 
-At the end of each iteration new connections are read, and then every connection that wants to write is tried once
-before EPOLLOUT is asked for. So the answers of connections that begin or end leave in a row: each packet may wake the
-peer's process, and a process that is awake already need not be woken.
+At the end of each iteration new connections are read, and then each pending write is tried once before EPOLLOUT is
+registered. So the answers of connections that begin or end leave in a row: each packet may wake the peer's process, and
+a process that is awake need not be woken.
 
-An iteration handles at most MAX_EVENTS events, and the connections accepted in it, so that timers are never late by
-more than that takes; epoll_wait(2) returns first what the last call left out. Where there may be more events,
-selectables that are no such connections are polled by themselves: else a datagram or an operator would wait until every
-busy connection has had its turn. Time is the monotonic clock: a step of the wall clock changes no timer.
+An iteration handles at most MAX_EVENTS events, and the connections accepted in it, which bounds the delay of timers.
+epoll_wait(2) first returns the events that the last call left out. If there may be more events, selectables that do not
+use the changelist are polled separately, so that a datagram or an operator need not wait for every busy connection.
+The reactor uses the monotonic clock, so a step of the wall clock changes no timer.
 """
 
 from __future__ import annotations
@@ -46,17 +46,17 @@ _CONNECTION_DONE = Failure(CONNECTION_DONE)
 
 
 class IChangelistConnection(IReadWriteDescriptor):
-    """A connection whose registration is put off, and whose output can be held back until the end of an iteration."""
+    """A connection that is registered late, and whose output can be held until the end of an iteration."""
 
     uses_changelist = Attribute("True.")
 
     connected = Attribute("False once the connection is lost; set before the last removeReader, which ends it here.")
 
     def hold_output() -> None:
-        """Let what is written wait in the kernel for an end of file that may follow at once."""
+        """Hold output in the kernel for a FIN that may follow at once."""
 
     def release_output() -> None:
-        """Let it leave, unless the connection is about to end."""
+        """Flush held output, unless the connection is about to close."""
 
 
 class ChangelistReactor(EPollReactor):
@@ -66,21 +66,21 @@ class ChangelistReactor(EPollReactor):
 
     def __init__(self) -> None:
         self.on_memory_error: Callable[[], object] = lambda: None
-        """Called before a MemoryError is logged here, and when it could not be; an application may free memory."""
+        """Called before a MemoryError is logged, and again if logging fails. An application may free memory."""
         self._connections: dict[int, Any] = {}
         """Selectables that use the changelist, by descriptor."""
         self._others: set[int] = set()
-        """Descriptors of all other selectables that epoll knows."""
+        """Descriptors of all other registered selectables."""
         self._registered: dict[int, int] = {}
-        """Event masks of the connections that epoll knows, by descriptor."""
+        """Event masks of the registered connections, by descriptor."""
         self._new_connections: list[int] = []
-        """Descriptors of connections that began in this iteration."""
+        """Descriptors of connections that were added in this iteration."""
         self._changed_connections: set[int] = set()
         """Descriptors of connections whose mask may have to change."""
         super().__init__()
 
     def addReader(self, reader: Any) -> None:
-        """As EPollReactor; put off for a connection that uses the changelist."""
+        """Register a reader; for a connection that uses the changelist, before the next epoll_wait(2)."""
         fd = reader.fileno()
         if self._connections.get(fd) is not reader and not self._add_connection(reader, fd):
             super().addReader(reader)
@@ -90,7 +90,7 @@ class ChangelistReactor(EPollReactor):
             self._changed_connections.add(fd)
 
     def addWriter(self, writer: Any) -> None:
-        """As EPollReactor; put off for a connection that uses the changelist."""
+        """Register a writer; for a connection that uses the changelist, before the next epoll_wait(2)."""
         fd = writer.fileno()
         if self._connections.get(fd) is not writer and not self._add_connection(writer, fd):
             super().addWriter(writer)
@@ -100,7 +100,7 @@ class ChangelistReactor(EPollReactor):
             self._changed_connections.add(fd)
 
     def removeReader(self, reader: Any) -> None:
-        """As EPollReactor; put off for a connection that uses the changelist and is not lost."""
+        """Unregister a reader; for a connection that uses the changelist, later unless it is lost."""
         fd = reader.fileno()
         if self._connections.get(fd) is not reader:
             super().removeReader(reader)
@@ -112,7 +112,7 @@ class ChangelistReactor(EPollReactor):
             self._changed_connections.add(fd)
 
     def removeWriter(self, writer: Any) -> None:
-        """As EPollReactor; put off for a connection that uses the changelist and is not lost."""
+        """Unregister a writer; for a connection that uses the changelist, later unless it is lost."""
         fd = writer.fileno()
         if self._connections.get(fd) is not writer:
             super().removeWriter(writer)
@@ -124,14 +124,14 @@ class ChangelistReactor(EPollReactor):
             self._changed_connections.add(fd)
 
     def removeAll(self) -> list[Any]:
-        """As EPollReactor; connections that are neither read nor written are removed, too."""
+        """Remove all selectables, including connections that are neither read nor written."""
         connections = list(self._connections.values())
         for fd in list(self._connections):
             self._remove_connection(fd)
         return [*connections, *super().removeAll()]
 
     def _add_connection(self, selectable: Any, fd: int) -> bool:
-        """Return True for a new connection that uses the changelist. Raises ValueError if it is lost."""
+        """Add a connection if it uses the changelist. Return True if it does. Raises ValueError if it is lost."""
         if not getattr(selectable, "uses_changelist", False):
             return False
         if fd < 0:
@@ -148,7 +148,7 @@ class ChangelistReactor(EPollReactor):
             self._poller.unregister(fd)
 
     def _log_error(self) -> None:
-        """Log the exception that is being handled; for want of memory that would fail."""
+        """Log the exception being handled. On MemoryError free memory first, or logging would fail."""
         if isinstance(sys.exc_info()[1], MemoryError):
             self.on_memory_error()
         log.err()
@@ -159,14 +159,14 @@ class ChangelistReactor(EPollReactor):
             self._others.add(fd)
         elif fd >= 0:
             self._others.discard(fd)
-        else:  # its descriptor is closed, so EPollReactor had to search, too
+        else:  # the descriptor is closed, so its number is unknown
             self._others.intersection_update(self._selectables)
 
     def doPoll(self, timeout: float | None) -> None:
-        """Wait at most `timeout` seconds for events, None for ever, and handle at most MAX_EVENTS of them."""
+        """Wait at most `timeout` seconds for events (None: without limit), and handle at most MAX_EVENTS of them."""
         try:
             if self._changed_connections:
-                # A timer changed something. What happens now may set another timer, so do not wait.
+                # Timers changed registrations. Handling these may start a timer, so do not wait for events.
                 self._apply_changes()
                 timeout = 0
             connections = self._connections
@@ -191,13 +191,13 @@ class ChangelistReactor(EPollReactor):
             if self._changed_connections:
                 self._apply_changes()
         except BaseException:
-            # an error that could not even be logged
+            # an error occurred while logging another one
             self._log_error()
 
     doIteration = doPoll
 
     def _dispatch(self, fd: int, event: int) -> None:
-        """Call a selectable that is no connection, directly if it wants that."""
+        """Handle an event of a selectable that does not use the changelist."""
         if fd not in self._others:
             return  # an earlier event of this iteration removed it
         selectable = self._selectables[fd]
@@ -207,7 +207,7 @@ class ChangelistReactor(EPollReactor):
             log.callWithLogger(selectable, self._doReadOrWrite, selectable, fd, event)
 
     def _dispatch_others(self) -> None:
-        """Serve the selectables that are no connections, however many connections are ready."""
+        """Serve the selectables that do not use the changelist, however many connections are ready."""
         poll = select.poll()
         for fd in self._others:
             # the bits of poll(2) are those of epoll(7)
@@ -216,11 +216,11 @@ class ChangelistReactor(EPollReactor):
             self._dispatch(fd, event)
 
     def _handle_event(self, connection: Any, fd: int, event: int) -> None:
-        """Handle an event of a connection, of whatever kind."""
+        """Handle any event of a connection except a lone EPOLLIN."""
         if event == _READ_EVENTS:
             self._read_to_end(connection, fd)
         elif event == EPOLLHUP and not self._registered.get(fd):
-            # an orderly end that its protocol has yet to answer: no reset, and reported again and again
+            # both sides have sent FIN, but the connection is not closed yet: the kernel would report it repeatedly
             self._poller.unregister(fd)
             del self._registered[fd]
         else:
@@ -236,7 +236,7 @@ class ChangelistReactor(EPollReactor):
         try:
             if why is not CONNECTION_DONE or selectable.fileno() not in self._connections:
                 self._disconnectSelectable(selectable, why, is_read)
-            # what that does for the ordinary end of a connection, without its detours
+            # a shorter _disconnectSelectable for a connection that ended with a FIN
             elif is_read:
                 self.removeReader(selectable)
                 selectable.readConnectionLost(_CONNECTION_DONE)
@@ -255,7 +255,7 @@ class ChangelistReactor(EPollReactor):
             self._disconnect(connection, why, False)
 
     def _read_to_end(self, connection: Any, fd: int) -> None:
-        """Read data and the end of file that may follow it, so that both are answered with one packet."""
+        """Read data and the end of file that may follow, so that answer and FIN leave in one packet."""
         connection.hold_output()
         for _ in range(2):
             if fd in self._reads:
@@ -270,7 +270,7 @@ class ChangelistReactor(EPollReactor):
             connection.release_output()
 
     def _apply_changes(self) -> None:
-        """Read new connections, try to write once, and register what is left to wait for."""
+        """Read new connections, try each write once, and update the event masks that epoll knows."""
         new, self._new_connections = self._new_connections, []
         for fd in new:
             connection = self._connections.get(fd)
@@ -298,7 +298,7 @@ class ChangelistReactor(EPollReactor):
             else:
                 self._poller.modify(fd, mask)
         except OSError as error:
-            # ENOMEM, or ENOSPC at fs.epoll.max_user_watches: end the connection that cannot be watched, keep the others
+            # ENOMEM, or ENOSPC at fs.epoll.max_user_watches: close the connection that cannot be registered
             self._disconnect(connection, error, False)
         else:
             self._registered[fd] = mask

@@ -18,12 +18,12 @@ from echotime.cli import arguments
 from echotime.cli.output.prometheus import Metric, write_metrics
 from echotime.cli.output.stderr import describe_error
 from echotime.cli.output.stdio import exit_on_write_error
-from echotime.cli.time import EPOCHS
 from echotime.client.exit_status import ClientError, ExitStatus
 from echotime.client.load import EchoSession, LoadResult, run_load
 from echotime.client.time import TimeClient, decode_response
 from echotime.i18n.language import gettext as _
 from echotime.sockopt.option import BOTH
+from echotime.wire import parsers
 from echotime.wire.escape import sanitize
 
 _MESSAGE_BYTES = 5000
@@ -93,11 +93,11 @@ def _parse_threshold(text: str) -> tuple[str, float]:
     name, equals, value = text.partition("=")
     if name not in THRESHOLD_NAMES or not equals:
         raise ValueError(
-            _("{text!r} is not understood; expected NAME=SECONDS, NAME one of {names}").format(
+            _("{text!r} is not understood; expected NAME=TIME, NAME one of {names}").format(
                 text=text, names=", ".join(THRESHOLD_NAMES)
             )
         )
-    return name, arguments.positive_seconds(value)
+    return name, parsers.positive_seconds(value)
 
 
 def add_parser(commands: Any) -> None:
@@ -118,7 +118,7 @@ def add_parser(commands: Any) -> None:
     for flags, state in ((("-w", "--warning"), _("warning")), (("-c", "--critical"), _("critical"))):
         parser.add_argument(
             *flags,
-            metavar="NAME=SECONDS",
+            metavar="NAME=TIME",
             type=threshold,
             action="append",
             default=[],
@@ -126,12 +126,14 @@ def add_parser(commands: Any) -> None:
         )
     parser.add_argument(
         "--timeout",
-        metavar="SECONDS",
-        type=arguments.argparse_type(arguments.positive_seconds),
+        metavar="TIME",
+        type=arguments.argparse_type(parsers.positive_seconds),
         default=10.0,
         help=_("how long to wait for each service (default 10)"),
     )
-    parser.add_argument("--epoch", choices=sorted(EPOCHS), default="unix", help=_("where the server counts from"))
+    parser.add_argument(
+        "--epoch", choices=sorted(parsers.EPOCHS), default="unix", help=_("where the server counts from")
+    )
     arguments.add_trailer(parser)
     parser.add_argument(
         "--textfile", metavar="PATH", type=Path, help=_("write the result for node_exporter's textfile collector, too")
@@ -195,7 +197,7 @@ async def _check_udp(reactor: Any, args: argparse.Namespace, result: CheckResult
         result.fail("udp", _("UDP time: {reason}").format(reason=describe_error(failed)))
         return
     try:
-        reading = decode_response(response, EPOCHS[args.epoch])
+        reading = decode_response(response, parsers.EPOCHS[args.epoch])
     except ValueError:
         result.fail("udp", _("UDP time: bad reply, {size} bytes").format(size=len(response.datagram)))
         return

@@ -18,6 +18,7 @@ from echotime.client.probers import ConnectProber, TcpProber, UdpProber
 from echotime.client.stats import compute_stats, format_stats, histogram
 from echotime.client.time import TimeClient
 from echotime.i18n.language import gettext as _
+from echotime.wire import parsers
 
 
 def add_parser(commands: Any) -> None:
@@ -39,14 +40,14 @@ def add_parser(commands: Any) -> None:
     way.add_argument("--connect", dest="way", action="store_const", const="connect", help=_("a connection each"))
     way.add_argument("--udp", dest="way", action="store_const", const="udp", help=_("asking for the time"))
     positive, seconds = (
-        arguments.argparse_type(arguments.positive_int),
-        arguments.argparse_type(arguments.positive_seconds),
+        arguments.argparse_type(parsers.positive_int),
+        arguments.argparse_type(parsers.positive_seconds),
     )
     parser.add_argument("-c", "--count", metavar="N", type=positive, help=_("end after so many probes"))
-    parser.add_argument("-i", "--interval", metavar="SECONDS", type=seconds, default=1.0, help=_("between probes"))
-    parser.add_argument("-w", "--deadline", metavar="SECONDS", type=seconds, help=_("end after so long"))
+    parser.add_argument("-i", "--interval", metavar="TIME", type=seconds, default=1.0, help=_("between probes"))
+    parser.add_argument("-w", "--deadline", metavar="TIME", type=seconds, help=_("end after so long"))
     parser.add_argument(
-        "-W", "--timeout", metavar="SECONDS", type=seconds, default=2.0, help=_("when an answer counts as lost")
+        "-W", "--timeout", metavar="TIME", type=seconds, default=2.0, help=_("when an answer counts as lost")
     )
     parser.add_argument("-q", "--quiet", action="store_true", help=_("the summary alone"))
     parser.add_argument("--histogram", action="store_true", help=_("draw how the times are spread"))

@@ -16,6 +16,7 @@ from echotime.client.echo import EchoClient
 from echotime.client.exit_status import ClientError, ExitStatus
 from echotime.i18n.language import gettext as _
 from echotime.terminal.descriptors import DescriptorReader, DescriptorWriter
+from echotime.wire import parsers
 from echotime.wire.escape import TerminalDecoder, escape
 from echotime.wire.verify import EchoVerifier, VerifyResult
 
@@ -39,20 +40,20 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--keep-open", action="store_true", help=_("do not close the sending side"))
     parser.add_argument(
         "--timeout",
-        metavar="SECONDS",
-        type=arguments.argparse_type(arguments.positive_seconds),
+        metavar="TIME",
+        type=arguments.argparse_type(parsers.positive_seconds),
         help=_("give up when nothing was sent or received for so long; with --repeat: what a session may take"),
     )
     parser.add_argument(
         "--repeat",
         metavar="N",
-        type=arguments.argparse_type(arguments.positive_int),
+        type=arguments.argparse_type(parsers.positive_int),
         help=_("so many sessions, each checked, and a summary of them"),
     )
     parser.add_argument(
         "--parallel",
         metavar="M",
-        type=arguments.argparse_type(arguments.positive_int),
+        type=arguments.argparse_type(parsers.positive_int),
         help=_("with --repeat: so many at the same time"),
     )
     arguments.add_encoding(parser)

@@ -13,11 +13,11 @@ from echotime.client.exit_status import ClientError, ExitStatus
 from echotime.client.time import TimeClient, TimeReading, decode_response
 from echotime.client.udp_request import UDPResponse
 from echotime.i18n.language import gettext as _
+from echotime.wire import parsers
 from echotime.wire.escape import preview
 from echotime.wire.identify import ReplyFormat, identify
 from echotime.wire.timestamp import Epoch
 
-EPOCHS = {"unix": Epoch.UNIX, "1900": Epoch.RFC868}
 _PREVIEW_BYTES = 100
 
 
@@ -38,19 +38,22 @@ def add_parser(commands: Any) -> None:
     form.add_argument("--raw", action="store_true", help=_("the seconds since 1970"))
     parser.add_argument("--utc", action="store_true", help=_("in UTC instead of local time"))
     parser.add_argument(
-        "--epoch", choices=sorted(EPOCHS), default="unix", help=_("where the server counts from; 1900 for RFC 868")
+        "--epoch",
+        choices=sorted(parsers.EPOCHS),
+        default="unix",
+        help=_("where the server counts from; 1900 for RFC 868"),
     )
     parser.add_argument(
         "--tries",
         metavar="N",
-        type=arguments.argparse_type(arguments.positive_int),
+        type=arguments.argparse_type(parsers.positive_int),
         default=3,
         help=_("how often to ask while no answer comes (default 3)"),
     )
     parser.add_argument(
         "--timeout",
-        metavar="SECONDS",
-        type=arguments.argparse_type(arguments.positive_seconds),
+        metavar="TIME",
+        type=arguments.argparse_type(parsers.positive_seconds),
         default=1.0,
         help=_("how long to wait for each answer (default 1)"),
     )
@@ -77,7 +80,7 @@ async def run(reactor: Any, args: argparse.Namespace) -> int:
 
 
 def _print_time(args: argparse.Namespace, response: UDPResponse) -> int:
-    epoch = EPOCHS[args.epoch]
+    epoch = parsers.EPOCHS[args.epoch]
     reply_format = identify(response.datagram, response.received_at)
     try:
         reading = decode_response(response, epoch)

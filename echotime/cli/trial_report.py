@@ -53,11 +53,11 @@ def trial_json(assignment: Assignment, results: Sequence[TrialResult]) -> dict[s
     """The same for --json."""
     return {
         "name": assignment.option.name,
-        "asked": assignment.option.value_type.show(assignment.value),
+        "requested": assignment.option.value_type.show(assignment.value),
         "outcomes": {
             each.role.name.lower(): {
                 "effective": each.effective or None,
-                "remark": each.remark or None,
+                "note": each.remark or None,
                 "refused": each.refused,
                 "for_this_kind": each.role in assignment.option.roles,
                 "differs": each.differs,

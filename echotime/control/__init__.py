@@ -1,1 +1,1 @@
-"""The control socket: its commands, its server, and the interface to the running daemon."""
+"""The control socket: commands, server and backend for operators."""

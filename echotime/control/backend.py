@@ -1,4 +1,4 @@
-"""Implement IControlBackend: read and change the running daemon's listeners, connections and options."""
+"""Read and change the running daemon's listeners, connections and socket options for the control socket."""
 
 from __future__ import annotations
 
@@ -7,16 +7,14 @@ import fcntl
 import os
 import socket
 import termios
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
-from zope.interface import implementer
 
-from echotime.control.commands import PAGE_SIZE, CommandError
-from echotime.control.interface import IControlBackend, Rows
+from echotime.control.commands import PAGE_SIZE, CommandError, Rows
 from echotime.health.check import HealthCheck, ProbeResult
-from echotime.net.listener import Listener
+from echotime.net.listener import Listener, ListeningPort
 from echotime.net.tcp import EchoPort
 from echotime.services.tcp_echo import EchoFactory, EchoProtocol
 from echotime.sockopt import assignment
@@ -26,37 +24,57 @@ from echotime.sockopt.catalogue.index import CATALOGUE
 from echotime.sockopt.errno_name import errno_name
 from echotime.sockopt.option import Option, Readable, SetDeadline, SocketRole, SocketTraits
 from echotime.sockopt.tcp_info import read_tcp_info
-from echotime.systemd.kernel_clock import read_adjtimex
 
 
-@implementer(IControlBackend)
+class _OptionHolder(Protocol):
+    """A port or connection whose socket options can be set."""
+
+    socket: Any
+
+    def set_option(self, assignment: Assignment) -> ReadBack:
+        """Set an option and return its effective value. Raises OptionError."""
+
+
 class ControlBackend:
-    """Of the listeners and the connections of one factory."""
+    """Read and change the listeners and the connections of `factory`.
 
-    def __init__(self, factory: EchoFactory, listeners: Sequence[Listener], health: HealthCheck) -> None:
+    `clock_state` returns the synchronization status of the system clock. Every method may raise CommandError.
+    """
+
+    def __init__(
+        self,
+        factory: EchoFactory,
+        tcp: Sequence[Listener[EchoPort]],
+        udp: Sequence[Listener[ListeningPort]],
+        health: HealthCheck,
+        clock_state: Callable[[], str],
+    ) -> None:
         self._factory = factory
         self._health = health
-        self._listeners = listeners
+        self._tcp = tcp
+        self._by_transport: dict[str, Sequence[Listener[ListeningPort]]] = {"tcp": tcp, "udp": udp}
+        self._listeners = (*tcp, *udp)
+        self._clock_state = clock_state
         self._clock = factory.traffic.clock
         self._started_at = self._clock.seconds()
 
     def status(self) -> dict[str, Any]:
-        """A few figures."""
+        """Return the response to commands.Status, without questions, operators and health."""
         return {
             "pid": os.getpid(),
             "seconds": self._clock.seconds() - self._started_at,
             "listening": [each.label for each in self._listeners if each.port.connected],
             "connections": len(self._factory.connections),
             "most_connections": self._factory.admission.limits.max_connections or 0,
-            "clock": str(read_adjtimex()),
+            "clock": self._clock_state(),
         }
 
     def health(self) -> Deferred[Rows]:
-        """A finding for each listener."""
-        return self._health.check().addCallback(lambda findings: list(map(_health_row, findings)))
+        """Check every listener. The Deferred fires with the `health` rows of commands.Status."""
+        return self._health.check().addCallback(lambda results: list(map(_health_row, results)))
 
     def connections(self, after: int) -> tuple[Rows, bool]:
-        """A page of them."""
+        """Return a page of connections with numbers above `after`, and True if there are more."""
         remaining = sorted(
             (each for each in self._factory.connections if each.number > after), key=lambda one: one.number
         )
@@ -72,25 +90,26 @@ class ControlBackend:
             "bytes_in": connection.bytes_in,
             "bytes_out": connection.bytes_out,
             "messages": connection.messages,
-            "waiting": connection.awaiting_reply,
+            "awaiting_reply": connection.awaiting_reply,
             "rtt": info.rtt,
             "retransmits": info.total_retransmits,
             "unsent": _unacked_bytes(transport.socket) + _buffered_bytes(transport),
         }
 
     def sockopts(self, target: str, names: list[str]) -> Rows:
-        """Those asked for at start, those named, or all."""
+        """Return the requested options of live sockets, the named options, or with ``all`` every readable option."""
         options = list(CATALOGUE) if names == ["all"] else [_lookup_option(each) for each in names]
-        return [
-            row
-            for label, sock, role, readings in self._target_readings(target)
-            for row in (
-                _read_options(label, sock, role, options) if options else map(_sockopt_row_maker(label), readings)
+        rows: Rows = []
+        for label, sock, role, readings in self._target_readings(target):
+            rows += (
+                _read_options(label, sock, role, options)
+                if options
+                else (_sockopt_row(label, reading) for reading in readings)
             )
-        ]
+        return rows
 
     def set_option(self, target: str, text: str) -> Rows:
-        """Set one on every socket of the target that it can have an effect on."""
+        """Set an option, given as ``NAME=VALUE``, on every socket of the target that it fits."""
         try:
             requested = assignment.parse(text)
         except ValueError as error:
@@ -104,28 +123,30 @@ class ControlBackend:
             raise CommandError(f"{requested.option.name} has no effect on {target}")
         return rows
 
-    def _set_on(self, label: str, settable: Any, requested: Assignment, transport: str) -> dict[str, Any]:
+    def _set_on(self, label: str, settable: _OptionHolder, requested: Assignment, transport: str) -> dict[str, Any]:
         try:
             row = _sockopt_row(label, settable.set_option(requested))
         except OptionError as failed:
             raise CommandError(f"{label}: {failed}") from None
         if hazard := warning(requested, transport):
-            row["remark"] = "; ".join(filter(None, [row["remark"], f"warning: {hazard}"]))
+            row["note"] = "; ".join(filter(None, [row["note"], f"warning: {hazard}"]))
         return row
 
     def backlog(self, limit: int | None) -> Rows:
-        """The queues of all listeners."""
+        """Return the accept queues. With a limit, call listen(2) with it first."""
         rows = []
-        for listener in self._listeners:
-            if isinstance(listener.port, EchoPort) and listener.port.connected:
+        for listener in self._tcp:
+            if listener.port.connected:
                 if limit is not None:
                     listener.port.set_backlog(limit)
                 info = read_tcp_info(listener.port.socket)
-                rows.append({"where": listener.label, "waiting": info.accept_queue, "limit": info.accept_queue_limit})
+                rows.append(
+                    {"listener": listener.label, "pending": info.accept_queue, "limit": info.accept_queue_limit}
+                )
         return rows
 
     def close_connection(self, number: int, orderly: bool) -> str:
-        """Close or reset."""
+        """Close a connection after its pending output, or reset it. Return its peer."""
         connection = self._find_connection(number)
         if orderly:
             connection.close("operator")
@@ -134,7 +155,7 @@ class ControlBackend:
         return connection.peer
 
     def counters(self) -> Rows:
-        """What was served, and what went wrong at the ports."""
+        """Return the service counters and the errors of the ports."""
         rows = [{"name": name, "value": value} for name, value in vars(self._factory.counters()).items()]
         for listener in self._listeners:
             rows += [
@@ -146,39 +167,40 @@ class ControlBackend:
         for connection in self._factory.connections:
             if connection.number == number:
                 return connection
-        raise CommandError(f"there is no connection {number}")
+        raise CommandError(f"no connection {number}")
 
-    def _target_sockets(self, target: str) -> Iterator[tuple[str, Any, SocketTraits]]:
-        """Name, what has `change`, and kind, of the target's sockets."""
-        if target in {"tcp", "udp"}:
-            for listener in self._listeners:
-                if listener.transport == target and listener.port.connected:
-                    yield listener.label, listener.port, listener.port.kind
-            return
+    def _open_listeners(self, transport: str) -> list[Listener[ListeningPort]]:
+        return [each for each in self._by_transport[transport] if each.port.connected]
+
+    def _connection_transport(self, target: str) -> tuple[Any, SocketTraits]:
         if not (target.isascii() and target.isdigit()):
-            raise CommandError(f"'{target}' is no target; expected tcp, udp or the number of a connection")
-        connection = self._find_connection(int(target))
-        transport: Any = connection.transport
+            raise CommandError(f"unknown target '{target}'; expected tcp, udp or a connection number")
+        transport: Any = self._find_connection(int(target)).transport
         version = 6 if transport.socket.family == socket.AF_INET6 else 4
-        yield f"connection {target}", transport, SocketTraits("tcp", frozenset({version}))
+        return transport, SocketTraits("tcp", frozenset({version}))
+
+    def _target_sockets(self, target: str) -> Iterator[tuple[str, _OptionHolder, SocketTraits]]:
+        """Yield the label, the port or connection, and the kind of each socket of the target."""
+        if target in self._by_transport:
+            for listener in self._open_listeners(target):
+                yield listener.label, listener.port, listener.port.kind
+        else:
+            yield (f"connection {target}", *self._connection_transport(target))
 
     def _target_readings(self, target: str) -> Iterator[tuple[str, socket.socket, SocketRole, list[ReadBack]]]:
-        for label, settable, traits in self._target_sockets(target):
-            if target in {"tcp", "udp"}:
-                role = SocketRole.LISTENER if target == "tcp" else SocketRole.UDP
-                yield label, settable.socket, role, settable.read_back()
-            else:
-                assignments = [each for each in settable.sockopts if each.fits(traits)]
-                yield (
-                    label,
-                    settable.socket,
-                    SocketRole.CONNECTION,
-                    [read_back(settable.socket, each) for each in assignments],
-                )
+        """Yield the label, the socket, its role, and the requested options of each socket of the target."""
+        if target in self._by_transport:
+            role = SocketRole.LISTENER if target == "tcp" else SocketRole.UDP
+            for listener in self._open_listeners(target):
+                yield listener.label, listener.port.socket, role, listener.port.read_back()
+        else:
+            transport, traits = self._connection_transport(target)
+            readings = [read_back(transport.socket, each) for each in transport.sockopts if each.fits(traits)]
+            yield f"connection {target}", transport.socket, SocketRole.CONNECTION, readings
 
 
 def status_line(factory: EchoFactory) -> str:
-    """The daemon in a line, for the service manager."""
+    """Return the status line for the service manager."""
     counters = factory.counters()
     return (
         f"open connections: {len(factory.connections)}; since the start: connections: {counters.connections}, "
@@ -188,8 +210,8 @@ def status_line(factory: EchoFactory) -> str:
 
 def _health_row(result: ProbeResult) -> dict[str, Any]:
     return {
-        "where": result.listener,
-        "verdict": result.status.value,
+        "listener": result.listener,
+        "status": result.status.value,
         "milliseconds": result.seconds * 1000,
         "reason": result.reason,
     }
@@ -203,46 +225,42 @@ def _lookup_option(text: str) -> Option:
 
 
 def _check_settable(option: Option, *, on_connection: bool) -> None:
-    """Refuse what comes too late, saying when it could be set."""
+    """Raise CommandError if it is too late to set the option."""
     if option.set_deadline is SetDeadline.BEFORE_BIND:
         raise CommandError(f"{option.name} must be set before bind: start with --sockopt {option.name}=...")
     if on_connection and option.set_deadline is SetDeadline.BEFORE_CONNECTION:
-        raise CommandError(f"{option.name} must be set before the connection; set it on tcp, for those to come")
+        raise CommandError(f"{option.name} must be set before the connection; set it on tcp for later connections")
 
 
 def _read_options(label: str, sock: socket.socket, role: SocketRole, options: list[Option]) -> Iterator[dict[str, Any]]:
-    """What options are on a socket that may be in use: those are left out that reading would change."""
+    """Yield the values of the options that can be read without changing the socket."""
     for option in options:
         if option.readable is Readable.YES and role in option.roles:
             try:
                 effective = option.value_type.show(get_value(sock, option))
             except OSError as error:
                 effective = errno_name(error)
-            yield {"where": label, "name": option.name, "asked": "", "effective": effective, "remark": ""}
-
-
-def _sockopt_row_maker(label: str) -> Any:
-    return lambda reading: _sockopt_row(label, reading)
+            yield {"socket": label, "name": option.name, "requested": "", "effective": effective, "note": ""}
 
 
 def _sockopt_row(label: str, reading: ReadBack) -> dict[str, Any]:
     option = reading.assignment.option
     return {
-        "where": label,
+        "socket": label,
         "name": option.name,
-        "asked": option.value_type.show(reading.assignment.value),
+        "requested": option.value_type.show(reading.assignment.value),
         "effective": reading.effective,
-        "remark": reading.remark,
+        "note": reading.remark,
     }
 
 
 def _unacked_bytes(sock: socket.socket) -> int:
-    """Bytes that the kernel keeps as the client has not acknowledged them (SIOCOUTQ of tcp(7))."""
+    """Return the number of bytes in the send queue that the peer has not acknowledged (SIOCOUTQ, tcp(7))."""
     outq = array.array("i", [0])
     fcntl.ioctl(sock, termios.TIOCOUTQ, outq)
     return int(outq[0])
 
 
 def _buffered_bytes(transport: Any) -> int:
-    """Bytes that the kernel has not taken yet."""
+    """Return the number of bytes in the transport's own buffer."""
     return int(len(transport.dataBuffer) - transport.offset + transport._tempDataLen)

@@ -1,25 +1,29 @@
-"""What is said on the control socket: typed commands of AMP (twisted.protocols.amp), known to both of its ends.
+"""The AMP commands of the control socket (twisted.protocols.amp), shared by the daemon and `echotime control`.
 
-A list comes in pages, as a value of AMP has at most 65535 bytes: `after` is the number (or the count) of the last
-row that is known, `more` whether there are others.
+An AMP value has at most 65535 bytes, so lists come in pages. `after` is the number of the last row received, or the
+count of rows received. `more` is True if there are further rows.
+
+Each `commandName` is fixed, so that renaming a class does not change the protocol.
 """
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from twisted.protocols.amp import AmpList, Argument, Boolean, Command, Float, Integer, ListOf, String, Unicode
 
 PAGE_SIZE = 50
 MAX_MESSAGE_BYTES = 500
-"""The most bytes of a message that are sent to an operator."""
+"""Bytes of a message that are sent to an operator, at most."""
 
 Arguments = list[tuple[bytes, Argument]]
+Rows = list[dict[str, Any]]
+"""Rows of a response, by column."""
 _PAGE_ARGUMENTS: Arguments = [(b"after", Integer())]
 
 
 class CommandError(Exception):
-    """What was asked for cannot be done; says why."""
+    """The daemon refused a command. The text is the reason."""
 
 
 class _FallibleCommand(Command):
@@ -31,17 +35,18 @@ def _rows(*columns: tuple[bytes, Argument]) -> Arguments:
 
 
 _SOCKOPT_ROWS = _rows(
-    (b"where", Unicode()),
+    (b"socket", Unicode()),
     (b"name", Unicode()),
-    (b"asked", Unicode()),
+    (b"requested", Unicode()),
     (b"effective", Unicode()),
-    (b"remark", Unicode()),
+    (b"note", Unicode()),
 )
 
 
 class Hello(_FallibleCommand):
-    """The first: who is there, and by what name the operator is known."""
+    """Return the daemon's version and encoding, and the name by which the daemon knows the operator."""
 
+    commandName = b"Hello"
     response: ClassVar[Arguments] = [
         (b"version", Unicode()),
         (b"encoding", Unicode()),
@@ -50,12 +55,14 @@ class Hello(_FallibleCommand):
 
 
 class Status(_FallibleCommand):
-    """The daemon in a few figures; `seconds` is how long it runs, `clock` what the kernel says of the clock.
+    """Return an overview of the daemon, after a health check.
 
-    `health` is what came of a question to each listener: a verdict, ``answered``, ``not answered`` or ``hung``; the
-    milliseconds until the answer, or the reason why there was none.
+    `seconds` is the uptime. `clock` is the synchronization status of the system clock. The `status` of a listener is
+    ``answered``, ``not answered`` or ``hung``. `milliseconds` is the time until the answer. `reason` says why there was
+    none.
     """
 
+    commandName = b"Status"
     response: ClassVar[Arguments] = [
         (b"version", Unicode()),
         (b"pid", Integer()),
@@ -69,15 +76,19 @@ class Status(_FallibleCommand):
         (
             b"health",
             AmpList(
-                [(b"where", Unicode()), (b"verdict", Unicode()), (b"milliseconds", Float()), (b"reason", Unicode())]
+                [(b"listener", Unicode()), (b"status", Unicode()), (b"milliseconds", Float()), (b"reason", Unicode())]
             ),
         ),
     ]
 
 
 class Connections(_FallibleCommand):
-    """Open connections by number. `rtt` is milliseconds, `age` seconds; `unsent` bytes not taken yet."""
+    """List open connections by number.
 
+    `age` is in seconds and `rtt` in milliseconds. `unsent` is the number of bytes that the client has not acknowledged.
+    """
+
+    commandName = b"Connections"
     arguments: ClassVar[Arguments] = _PAGE_ARGUMENTS
     response: ClassVar[Arguments] = _rows(
         (b"number", Integer()),
@@ -86,7 +97,7 @@ class Connections(_FallibleCommand):
         (b"bytes_in", Integer()),
         (b"bytes_out", Integer()),
         (b"messages", Integer()),
-        (b"waiting", Boolean()),
+        (b"awaiting_reply", Boolean()),
         (b"rtt", Float()),
         (b"retransmits", Integer()),
         (b"unsent", Integer()),
@@ -94,8 +105,9 @@ class Connections(_FallibleCommand):
 
 
 class Questions(_FallibleCommand):
-    """Messages that wait for a word; the message's first bytes, and how many it has."""
+    """List pending questions. `message` is the beginning of the message, `size` its length in bytes."""
 
+    commandName = b"Questions"
     arguments: ClassVar[Arguments] = _PAGE_ARGUMENTS
     response: ClassVar[Arguments] = _rows(
         (b"number", Integer()),
@@ -107,76 +119,87 @@ class Questions(_FallibleCommand):
 
 
 class Answer(_FallibleCommand):
-    """The word for one question. Refused if it is not waiting any more: says who was faster."""
+    """Reply to one question. Refused if the question is not pending, with the reason."""
 
-    arguments: ClassVar[Arguments] = [(b"number", Integer()), (b"word", String())]
+    commandName = b"Answer"
+    arguments: ClassVar[Arguments] = [(b"number", Integer()), (b"reply", String())]
     response: ClassVar[Arguments] = [(b"peer", Unicode())]
 
 
 class AnswerNext(_FallibleCommand):
-    """The word for the oldest question. Refused if none waits."""
+    """Reply to the oldest question. Refused if none is pending."""
 
-    arguments: ClassVar[Arguments] = [(b"word", String())]
+    commandName = b"AnswerNext"
+    arguments: ClassVar[Arguments] = [(b"reply", String())]
     response: ClassVar[Arguments] = [(b"number", Integer()), (b"peer", Unicode())]
 
 
 class AnswerAll(_FallibleCommand):
-    """The same word for all that wait now."""
+    """Give the same reply to all questions that are pending now."""
 
-    arguments: ClassVar[Arguments] = [(b"word", String())]
+    commandName = b"AnswerAll"
+    arguments: ClassVar[Arguments] = [(b"reply", String())]
     response: ClassVar[Arguments] = [(b"count", Integer())]
 
 
 class Watch(_FallibleCommand):
-    """Be there, as an operator, and be told what happens; or not any more."""
+    """Be present as an operator and receive events, or stop that."""
 
+    commandName = b"Watch"
     arguments: ClassVar[Arguments] = [(b"on", Boolean())]
 
 
 class Sockopts(_FallibleCommand):
-    """Socket options of ``tcp``, ``udp`` or a connection: those that were set, those named, or ``all``."""
+    """List socket options of ``tcp``, ``udp`` or a connection: the requested ones, the named ones, or ``all``."""
 
+    commandName = b"Sockopts"
     arguments: ClassVar[Arguments] = [(b"target", Unicode()), (b"names", ListOf(Unicode())), *_PAGE_ARGUMENTS]
     response: ClassVar[Arguments] = _SOCKOPT_ROWS
 
 
 class SetOption(_FallibleCommand):
-    """Set an option on live sockets: ``NAME=VALUE``. Refused, with when it could be set, if that is too late."""
+    """Set an option, ``NAME=VALUE``, on live sockets. Refused if it is too late, with when it could be set."""
 
+    commandName = b"SetOption"
     arguments: ClassVar[Arguments] = [(b"target", Unicode()), (b"assignment", Unicode())]
     response: ClassVar[Arguments] = _SOCKOPT_ROWS
 
 
 class Backlog(_FallibleCommand):
-    """How many connections wait to be accepted, and how many may; with `limit` after listening again with it."""
+    """List the accept queues with their lengths and limits. With `limit`, call listen(2) with it first."""
 
+    commandName = b"Backlog"
     arguments: ClassVar[Arguments] = [(b"limit", Integer(optional=True))]
-    response: ClassVar[Arguments] = _rows((b"where", Unicode()), (b"waiting", Integer()), (b"limit", Integer()))
+    response: ClassVar[Arguments] = _rows((b"listener", Unicode()), (b"pending", Integer()), (b"limit", Integer()))
 
 
 class CloseConnection(_FallibleCommand):
-    """End a connection: in order, or by a reset."""
+    """Close a connection after its pending output if `orderly`, else reset it."""
 
+    commandName = b"CloseConnection"
     arguments: ClassVar[Arguments] = [(b"number", Integer()), (b"orderly", Boolean())]
     response: ClassVar[Arguments] = [(b"peer", Unicode())]
 
 
 class Counters(_FallibleCommand):
-    """What was served since the start."""
+    """List the counters of both services, of the ports and of the questions."""
 
+    commandName = b"Counters"
     response: ClassVar[Arguments] = _rows((b"name", Unicode()), (b"value", Integer()))
 
 
 class PushedEvent(Command):
-    """Push an event to an operator who watches; `event` is its name in JSON, which stays when a class is renamed."""
+    """Push an event to an operator who watches."""
 
-    requiresAnswer = False  # noqa: N815 - AMP's name
+    requiresAnswer = False
     event: ClassVar[str]
+    """Name of the event in JSON."""
 
 
 class QuestionAsked(PushedEvent):
-    """Pushed to whoever watches: a question came."""
+    """Push a question that needs a reply."""
 
+    commandName = b"QuestionAsked"
     event = "question"
     arguments: ClassVar[Arguments] = [
         (b"number", Integer()),
@@ -187,29 +210,33 @@ class QuestionAsked(PushedEvent):
 
 
 class QuestionSettled(PushedEvent):
-    """Pushed: a question is answered or gone; `how` says by whom or why."""
+    """Push the end of a question. `how` says who answered it, or why there was no reply."""
 
+    commandName = b"QuestionSettled"
     event = "question_settled"
     arguments: ClassVar[Arguments] = [(b"number", Integer()), (b"peer", Unicode()), (b"how", Unicode())]
 
 
 class ConnectionOpened(PushedEvent):
-    """Pushed: a connection sent its first message."""
+    """Push the first message of a connection."""
 
+    commandName = b"ConnectionOpened"
     event = "connection_opened"
     arguments: ClassVar[Arguments] = [(b"peer", Unicode())]
 
 
 class MessageReceived(PushedEvent):
-    """Pushed: a message came. If it is due a word, Asked follows."""
+    """Push a message. If the message needs a reply, QuestionAsked follows."""
 
+    commandName = b"MessageReceived"
     event = "message"
     arguments: ClassVar[Arguments] = [(b"peer", Unicode()), (b"message", String()), (b"size", Integer())]
 
 
 class ConnectionClosed(PushedEvent):
-    """Pushed: a connection ended."""
+    """Push the end of a connection."""
 
+    commandName = b"ConnectionClosed"
     event = "connection_closed"
     arguments: ClassVar[Arguments] = [
         (b"peer", Unicode()),
@@ -220,8 +247,9 @@ class ConnectionClosed(PushedEvent):
 
 
 class EventsDropped(PushedEvent):
-    """Pushed: so many events of a second were not."""
+    """Push the number of events that were dropped in the last second."""
 
+    commandName = b"EventsDropped"
     event = "events_dropped"
     arguments: ClassVar[Arguments] = [(b"count", Integer())]
 

@@ -1,4 +1,4 @@
-"""The control socket as a service: a Unix socket for operators, and who may come."""
+"""Run the control socket, a Unix socket for operators, as a service, and authorize its clients."""
 
 from __future__ import annotations
 
@@ -14,16 +14,19 @@ from typing import Any
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.error import CannotListenError
-from twisted.logger import Logger
 
 from echotime.control.server import ControlFactory
 from echotime.errors import report_startup_failure
+from echotime.logger import Logger
 
 _OWNER_MODE, _GROUP_MODE = 0o600, 0o660
 
 
 class ControlSocketService(Service):
-    """Listens on `path`, mode 0600, or 0660 with a group (its number). StartupError if it cannot."""
+    """Listen on `path` with mode 0600, or with mode 0660 if there is a group (a gid).
+
+    Starting raises StartupError if that fails.
+    """
 
     _log = Logger()
 
@@ -35,11 +38,11 @@ class ControlSocketService(Service):
         self._port: Any = None
 
     def startService(self) -> None:
-        """Replace what a dead daemon left, and listen."""
+        """Listen, after removing the socket of a daemon that was killed."""
         super().startService()
         try:
             _remove_stale_socket(self._path)
-            # nobody may come between bind and chmod
+            # no other user may connect between bind and chmod
             old_umask = os.umask(0o177)
             try:
                 mode = _OWNER_MODE if self._group is None else _GROUP_MODE
@@ -54,19 +57,20 @@ class ControlSocketService(Service):
                 f"cannot listen on the control socket {self._path}: {_describe_error(cause)}"
             ) from error
         self._bound_inode = _inode(self._path)
-        self._log.info("listening for operators on {path}", path=self._path)
+        self._log.info("listening on control socket {path}", path=self._path)
 
     def stopService(self) -> Deferred[None]:
-        """Close it, and remove it from the file system; operators that are there are let finish."""
+        """Close the socket and remove its file. Connected operators stay connected."""
         super().stopService()
         if self._port is not None and _inode(self._path) != self._bound_inode:
-            # another's by now, or gone: an abstract name is what Twisted does not remove; an older one has it as `port`
+            # The file is gone or belongs to another daemon. Twisted does not remove an abstract name. Older versions
+            # of Twisted have the path as `port`.
             setattr(self._port, "_bindPath" if hasattr(self._port, "_bindPath") else "port", b"\0")
         return maybeDeferred(self._port.stopListening) if self._port is not None else succeed(None)
 
 
 def peer_authorizer(group: int | None) -> Callable[[int, int], bool]:
-    """Who may come: root, the daemon's own user, and members of the group."""
+    """Return a function of uid and gid that accepts root, the daemon's own user, and members of the group."""
 
     def is_authorized(uid: int, gid: int) -> bool:
         return uid in {0, os.geteuid()} or (group is not None and group in _user_groups(uid, gid))
@@ -82,7 +86,7 @@ def _user_groups(uid: int, gid: int) -> set[int]:
 
 
 def _inode(path: str) -> tuple[int, int] | None:
-    """Which file it is; None for none."""
+    """Return device and inode of a file, None if there is none."""
     try:
         status = Path(path).lstat()
     except OSError:
@@ -91,15 +95,15 @@ def _inode(path: str) -> tuple[int, int] | None:
 
 
 def _remove_stale_socket(path: str) -> None:
-    """Remove a socket that nobody listens on. Raises OSError for one that somebody does, and for all else."""
+    """Remove a socket on which no process listens. Raises OSError if a process does, or if it is another file."""
     try:
         mode = Path(path).lstat().st_mode
     except FileNotFoundError:
         return
     if not stat.S_ISSOCK(mode):
-        raise OSError(errno.EEXIST, "there is something else, which is no socket")
+        raise OSError(errno.EEXIST, "the file exists and is not a socket")
     with socket.socket(socket.AF_UNIX) as probe:
-        probe.setblocking(False)  # the other may be stopped, and its queue full
+        probe.setblocking(False)  # the listening process may be stopped with a full queue
         try:
             probe.connect(path)
         except ConnectionRefusedError:
@@ -107,7 +111,7 @@ def _remove_stale_socket(path: str) -> None:
             return
         except BlockingIOError:
             pass
-    raise OSError(errno.EADDRINUSE, "another daemon listens on it")
+    raise OSError(errno.EADDRINUSE, "another process listens on it")
 
 
 def _describe_error(error: Any) -> str:

@@ -1,4 +1,4 @@
-"""The daemon's end of the control socket: one protocol an operator, who asks, answers and may watch."""
+"""The daemon's end of the control socket: an AMP connection for each operator."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import ServerFactory, connectionDone
-from twisted.logger import Logger
 from twisted.protocols import amp
 from twisted.python.failure import Failure
 
 import echotime
 from echotime.control import commands
-from echotime.control.commands import MAX_MESSAGE_BYTES, PAGE_SIZE, CommandError
-from echotime.control.interface import Rows
+from echotime.control.backend import ControlBackend
+from echotime.control.commands import MAX_MESSAGE_BYTES, PAGE_SIZE, CommandError, Rows
 from echotime.control.subscriber import EventSubscriber
+from echotime.logger import Logger
 from echotime.operators.reply_queue import AlreadySettled, ReplyQueue
 from echotime.services.traffic import TrafficLog
 
 _MAX_UNSENT, _MAX_UNSENT_PER_MESSAGE = 2**20, 2**10
-"""Bytes that may wait for an operator to read them, and those for each question that may wait."""
+"""Bytes of pending output to an operator who watches, at most, and those added for each question allowed."""
 _MAX_ROWS = 300
 _MAX_KEYS = 32
-"""The most keys of a command; each value is at most 65535 bytes."""
+"""Keys of a command, at most. Each value has at most 65535 bytes."""
 _UCRED = struct.Struct("=iII")
 
 
 class ControlProtocol(amp.AMP):
-    """One operator. What is not understood ends the connection, and nothing else."""
+    """Serve one operator. Anything but valid AMP closes the connection."""
 
     factory: ControlFactory
     transport: Any
@@ -44,78 +44,71 @@ class ControlProtocol(amp.AMP):
         self._subscriber: EventSubscriber | None = None
 
     def makeConnection(self, transport: Any) -> None:
-        """Let in whoever may come; without the line that AMP logs for each."""
+        """Check the peer's credentials. amp.AMP.makeConnection would also log a line."""
         pid, uid, gid = _UCRED.unpack(
             transport.getHandle().getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
         )
         self._name = f"{_user_name(uid)} (pid {pid})"
         amp.BinaryBoxProtocol.makeConnection(self, transport)
         if not self.factory.is_authorized(uid, gid):
-            self._log.warn("control: {name} is not admitted", name=self._name)
+            self._log.warn("control: permission denied: {name}", name=self._name)
             transport.abortConnection()
             return
         transport.registerProducer(self, True)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """The operator is gone, in whatever way."""
         self._set_watching(False)
         amp.BinaryBoxProtocol.connectionLost(self, reason)
         self.transport = None
 
     def dataReceived(self, data: bytes) -> None:
-        """Bytes that are no AMP end the connection."""
         try:
             super().dataReceived(data)
         except Exception as error:
             self.abort(error)
         if len(self._currentBox or ()) > _MAX_KEYS:
-            self.abort(ValueError("a command without an end"))
+            self.abort(ValueError("too many keys in a command"))
 
     def dispatchCommand(self, box: Any) -> Any:
-        """A command with wrong arguments is refused, like anything else that cannot be done."""
+        """Refuse a command with invalid arguments instead of closing the connection."""
         return super().dispatchCommand(box).addErrback(self._report_bad_arguments)
 
     def unhandledError(self, failure: Failure) -> None:
-        """What AMP does not know what to do with."""
         self.abort(failure.value)
 
     def _report_bad_arguments(self, failure: Failure) -> Any:
         if failure.check(amp.RemoteAmpError):
             return failure
-        self._log.info("control: {name}: a faulty command, {error}", name=self._name, error=repr(failure.value))
-        raise amp.RemoteAmpError(b"REFUSED", "the command has faulty arguments")
+        self._log.info("control: invalid arguments from {name}: {error}", name=self._name, error=repr(failure.value))
+        raise amp.RemoteAmpError(b"REFUSED", "invalid arguments")
 
     def abort(self, error: BaseException | None) -> None:
-        """End it; the log says why."""
-        self._log.info("control: {name} is dropped: {error}", name=self._name, error=repr(error))
+        """Log the error and close the connection."""
+        self._log.info("control: connection of {name} closed: {error}", name=self._name, error=repr(error))
         if self.transport is not None:
             self.transport.abortConnection()
 
     def pauseProducing(self) -> None:
-        """The operator does not read what is told: nothing more is taken from it, and no events are told."""
+        """Read no more commands and push no more events, because the operator does not read."""
         if self._subscriber is not None:
             self._subscriber.paused = True
         self.transport.pauseProducing()
 
     def resumeProducing(self) -> None:
-        """It does again."""
         if self._subscriber is not None:
             self._subscriber.paused = False
         self.transport.resumeProducing()
 
     def stopProducing(self) -> None:
-        """The transport is gone."""
+        pass
 
     @commands.Hello.responder
     def hello(self) -> dict[str, Any]:
-        """Who is who."""
         return {"version": echotime.__version__, "encoding": self.factory.encoding, "name": self._name}
 
     @commands.Status.responder
     def status(self) -> Deferred[dict[str, Any]]:
-        """A few figures, once the listeners were asked."""
-        checking: Deferred[Rows] = self.factory.backend.health()
-        return checking.addCallback(self._status)
+        return self.factory.backend.health().addCallback(self._status)
 
     def _status(self, health: Rows) -> dict[str, Any]:
         queue = self.factory.queue
@@ -129,13 +122,11 @@ class ControlProtocol(amp.AMP):
 
     @commands.Connections.responder
     def connections(self, after: int) -> dict[str, Any]:
-        """A page of them."""
         rows, more = self.factory.backend.connections(after)
         return {"rows": rows, "more": more}
 
     @commands.Questions.responder
     def questions(self, after: int) -> dict[str, Any]:
-        """A page of them, the oldest first."""
         pending = [each for each in self.factory.queue.pending if each.number > after]
         now = self.factory.clock.seconds()
         rows = [
@@ -151,24 +142,21 @@ class ControlProtocol(amp.AMP):
         return {"rows": rows, "more": len(pending) > PAGE_SIZE}
 
     @commands.Answer.responder
-    def answer(self, number: int, word: bytes) -> dict[str, Any]:
-        """A word for one."""
-        return {"peer": self._deliver_reply(number, word)}
+    def answer(self, number: int, reply: bytes) -> dict[str, Any]:
+        return {"peer": self._deliver_reply(number, reply)}
 
     @commands.AnswerNext.responder
-    def answer_next(self, word: bytes) -> dict[str, Any]:
-        """A word for the oldest."""
+    def answer_next(self, reply: bytes) -> dict[str, Any]:
         for question in self.factory.queue.pending[:1]:
-            return {"number": question.number, "peer": self._deliver_reply(question.number, word)}
-        raise CommandError("no question waits")
+            return {"number": question.number, "peer": self._deliver_reply(question.number, reply)}
+        raise CommandError("no question is pending")
 
     @commands.AnswerAll.responder
-    def answer_all(self, word: bytes) -> dict[str, Any]:
-        """A word for all that wait now."""
+    def answer_all(self, reply: bytes) -> dict[str, Any]:
         count = 0
         for question in self.factory.queue.pending:
-            with suppress(CommandError):  # one may have ended by another's answer
-                self._deliver_reply(question.number, word)
+            with suppress(CommandError):  # a reply may have closed the connection of a later question
+                self._deliver_reply(question.number, reply)
                 count += 1
         return {"count": count}
 
@@ -180,7 +168,6 @@ class ControlProtocol(amp.AMP):
 
     @commands.Watch.responder
     def watch(self, on: bool) -> dict[str, Any]:
-        """Be there, or not."""
         self._set_watching(on)
         return {}
 
@@ -200,43 +187,38 @@ class ControlProtocol(amp.AMP):
 
     @commands.Sockopts.responder
     def sockopts(self, target: str, names: list[str], after: int) -> dict[str, Any]:
-        """A page of options."""
         return _page(self.factory.backend.sockopts(target, names), after)
 
     @commands.SetOption.responder
     def set_option(self, target: str, assignment: str) -> dict[str, Any]:
-        """Set one."""
         rows = self.factory.backend.set_option(target, assignment)
         self._log.info("control: {name} set {target} {what}", name=self._name, target=target, what=assignment)
         return _single_page(rows)
 
     @commands.Backlog.responder
     def backlog(self, limit: int | None = None) -> dict[str, Any]:
-        """Queues, and their limit."""
         return _single_page(self.factory.backend.backlog(limit))
 
     @commands.CloseConnection.responder
     def close_connection(self, number: int, orderly: bool) -> dict[str, Any]:
-        """End a connection."""
         return {"peer": self.factory.backend.close_connection(number, orderly)}
 
     @commands.Counters.responder
     def counters(self) -> dict[str, Any]:
-        """What was served, and what became of questions."""
         reply_counters = vars(self.factory.queue.counters)
         questions = [{"name": f"questions_{name}", "value": value} for name, value in reply_counters.items()]
         return _single_page([*self.factory.backend.counters(), *questions])
 
 
 class ControlFactory(ServerFactory):
-    """Makes ControlProtocols. `is_authorized` says whether a uid and gid may come; `backend` is an IControlBackend."""
+    """Make a ControlProtocol for each operator whose uid and gid `is_authorized` accepts."""
 
     noisy = False
 
     def __init__(
         self,
         queue: ReplyQueue,
-        backend: Any,
+        backend: ControlBackend,
         traffic: TrafficLog,
         clock: IReactorTime,
         is_authorized: Callable[[int, int], bool],
@@ -250,7 +232,6 @@ class ControlFactory(ServerFactory):
         self.encoding = encoding
 
     def buildProtocol(self, addr: Any) -> ControlProtocol:  # type: ignore[override]  # Twisted binds it to `protocol`
-        """A protocol for one operator."""
         protocol = ControlProtocol()
         protocol.factory = self
         return protocol
@@ -261,7 +242,7 @@ def _page(rows: Rows, after: int) -> dict[str, Any]:
 
 
 def _single_page(rows: Rows) -> dict[str, Any]:
-    """Of what there is never much: a row is well below 200 bytes."""
+    """Return a list that is short enough for one page. A row is well below 200 bytes."""
     return {"rows": rows[:_MAX_ROWS], "more": False}
 
 

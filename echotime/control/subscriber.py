@@ -1,8 +1,8 @@
-"""An operator at the control socket who watches: what is pushed to one, and what is left out."""
+"""Push events to an operator who watches, and limit how many."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.protocols.amp import Command
@@ -15,26 +15,37 @@ from echotime.operators.reply_queue import IOperator, PendingMessage
 from echotime.services.traffic import ITrafficObserver
 
 MAX_EVENTS = 100
-"""The most events about connections and messages a second that one who watches is told."""
+"""Events about connections and messages that are pushed in a second, at most."""
+
+
+class Pusher(Protocol):
+    """The AMP connection to an operator."""
+
+    transport: Any
+
+    def callRemote(self, *args: Any, **kwargs: Any) -> Any:
+        """Send an AMP command to the operator."""
+
+    def abort(self, error: BaseException) -> None:
+        """Log the error and close the connection."""
 
 
 @implementer(IOperator, ITrafficObserver)
 class EventSubscriber:
-    """Pushes through `protocol` (a ControlProtocol); one that lets more than `max_unsent` bytes pile up is dropped.
+    """Push events through `protocol`, and close it if more than `max_unsent` bytes of output are pending.
 
-    While `paused` nothing is told but questions and what became of them.
+    While `paused`, only questions and their ends are pushed.
     """
 
-    def __init__(self, protocol: Any, clock: IReactorTime, max_unsent: int) -> None:
+    def __init__(self, protocol: Pusher, clock: IReactorTime, max_unsent: int) -> None:
         self.paused = False
         self._protocol = protocol
         self._max_unsent = max_unsent
         self._event_limiter = LogRateLimiter(MAX_EVENTS, clock, self._report_dropped)
 
     def on_question(self, question: PendingMessage) -> None:
-        """Push a question. Who lets that pile up is no operator."""
         if self._unsent() > self._max_unsent:
-            self._protocol.abort(BlockingIOError("it does not read what it watches"))
+            self._protocol.abort(BlockingIOError("the operator does not read events"))
             return
         self._protocol.callRemote(
             commands.QuestionAsked,
@@ -45,20 +56,16 @@ class EventSubscriber:
         )
 
     def on_settled(self, question: PendingMessage, how: str) -> None:
-        """Push what became of one."""
         if self._unsent() <= self._max_unsent:
             self._protocol.callRemote(commands.QuestionSettled, number=question.number, peer=question.peer, how=how)
 
     def connection_opened(self, peer: str) -> None:
-        """Push a connection's beginning."""
         self._push(commands.ConnectionOpened, peer=peer)
 
     def message_received(self, peer: str, message: bytes) -> None:
-        """Push a message."""
         self._push(commands.MessageReceived, peer=peer, message=message[:MAX_MESSAGE_BYTES], size=len(message))
 
     def connection_closed(self, peer: str, ended_by: str, bytes_in: int, bytes_out: int) -> None:
-        """Push a connection's end."""
         self._push(commands.ConnectionClosed, peer=peer, how=ended_by, bytes_in=bytes_in, bytes_out=bytes_out)
 
     def _unsent(self) -> int:

@@ -1,4 +1,4 @@
-"""The daemon put together from its settings. Nothing is opened before the service starts."""
+"""Build the daemon from its settings. No address is bound before the service starts."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ from typing import Any
 
 from zope.interface import classImplements
 
-from echotime.config.settings import Settings
+from echotime.config.settings import DEFAULT_UDP_RATE, Settings
 from echotime.control.backend import ControlBackend, status_line
 from echotime.control.listener import ControlSocketService, peer_authorizer
 from echotime.control.server import ControlFactory
-from echotime.daemon.clock_watch import SyncMonitor
+from echotime.daemon.clock_watch import SyncMonitor, read_adjtimex
 from echotime.daemon.drop_report import DropReporter
 from echotime.daemon.limits_service import LimitsService
+from echotime.daemon.listener_service import TCPListenerService, UDPListenerService
 from echotime.daemon.listeners import build_listeners
-from echotime.daemon.runtime_config import RuntimeConfig
+from echotime.daemon.reload import RuntimeConfig
 from echotime.daemon.service import Daemon
-from echotime.daemon.stopping import ShutdownController
+from echotime.daemon.shutdown import ShutdownController
 from echotime.health.check import HealthCheck
 from echotime.health.watchdog import SystemdStatus
 from echotime.limits.access import AccessList
@@ -28,34 +29,27 @@ from echotime.limits.capacity import compute_capacity
 from echotime.limits.source import is_loopback
 from echotime.limits.udp_rate import RateLimit
 from echotime.net.batch_responder import IBatchResponder
-from echotime.net.tcp import EchoPort
-from echotime.net.udp import TimePort
+from echotime.net.listener import Listener, ListeningPort
 from echotime.operators.reply_queue import QueueLimits, ReplyQueue
 from echotime.operators.service import build_local_operator
 from echotime.services.drain import Drain
-from echotime.services.replies import FixedReply, IReplySource, NoReply
+from echotime.services.replies import IReplySource
 from echotime.services.tcp_echo import EchoFactory
 from echotime.services.timeouts import TimeoutMonitor
 from echotime.services.traffic import TrafficLog
 from echotime.services.udp_time import TimeProtocol
 from echotime.systemd.activation import InheritedSockets, initial_environ, listen_fds
 from echotime.systemd.notify import notifier_from_environ, watchdog_seconds
-from echotime.wire.message import MESSAGE_SIZE
 
-FIRST_UNPRIVILEGED_PORT = 1024
-"""Below are the ports of services that may answer, as RFC 6335 has them; who asks the time asks from a higher one."""
-DEFAULT_UDP_RATE = 1000
-"""Datagrams a second of one source: no monitoring comes near it."""
-
-# said here, as servers know nothing of ports
+# services/ and net/ do not import each other
 classImplements(TimeProtocol, IBatchResponder)
 
 
 class DaemonBuilder:
-    """`service` is the daemon, `runtime_config` what of it can be changed. Raises StartupError if a socket was not
-    passed in.
+    """Build the daemon as `service`, and `runtime_config` to change it at a reload.
 
-    `replies` is a source of words of one's own, in place of the one that the settings name.
+    `replies` replaces the reply source that the settings name. Raises StartupError if a requested socket was not passed
+    in.
     """
 
     def __init__(self, settings: Settings, reactor: Any, replies: IReplySource | None = None) -> None:
@@ -70,69 +64,67 @@ class DaemonBuilder:
             self._timeout_monitor,
             self._drain,
             self._reply_queue,
-            self._listeners,
+            self._tcp,
+            self._udp,
             self._configure_udp_rate,
             self._configure_replies,
-            _min_source_port,
         )
 
     def _build_services(self) -> None:
-        """Who answers what."""
+        """Build what both transports share: traffic log, limits, replies, timeouts and shutdown."""
         settings = self._settings
-        self._traffic = TrafficLog(self._reactor, settings.show_messages)
+        self._traffic = TrafficLog(self._reactor, settings.log_message_rate)
         self._reply_queue = ReplyQueue(self._reactor) if settings.has_operator else None
         self._access = AccessList(settings.allow, settings.deny)
         self._capacity = compute_capacity(settings.max_connections, settings.max_per_source)
         admission = Admission(self._traffic.counters, self._access, self._capacity.limits)
-        self._factory = EchoFactory(NoReply(), self._traffic, admission=admission)
+        self._factory = EchoFactory(self._traffic, admission=admission)
         self._configure_replies(settings)
         self._rate_limit = RateLimit(0, time.monotonic)
         self._configure_udp_rate(settings)
         self._timeout_monitor = TimeoutMonitor(self._factory, self._reactor, settings.timeouts)
-        self._drain = Drain(self._factory, self._reactor, settings.drain_seconds)
-        self._shutdown = ShutdownController(self._reactor, settings.drain_seconds)
+        self._drain = Drain(self._factory, self._reactor, settings.drain_timeout)
+        self._shutdown = ShutdownController(self._reactor, settings.drain_timeout)
         self.service = Daemon(self._drain, self._traffic, self._shutdown.on_second_signal, self._reply_queue)
 
     def _build_listeners(self) -> None:
-        """Where, and how."""
         settings = self._settings
         common = {"sockopts": settings.sockopts, "reactor": self._reactor}
-        make_tcp_port = partial(EchoPort, backlog=settings.backlog, message_size=MESSAGE_SIZE, **common)
-        make_udp_port = partial(
-            TimePort,
-            min_source_port=_min_source_port(settings),
-            answer_broadcast=settings.answer_broadcast,
+        tcp_options = {"backlog": settings.backlog, **common}
+        udp_options = {
+            "min_source_port": settings.min_source_port,
+            "answer_broadcast": settings.answer_broadcast,
             **common,
-        )
+        }
         make_time_protocol = partial(
             TimeProtocol, time.time, self._traffic.counters, settings.epoch, self._access, self._rate_limit
         )
         inherited = InheritedSockets(listen_fds(initial_environ()))
-        on_lost = self._shutdown.fail
-        self._listeners = [
-            *build_listeners("tcp", settings.tcp, make_tcp_port, lambda: self._factory, inherited, on_lost),
-            *build_listeners("udp", settings.udp, make_udp_port, make_time_protocol, inherited, on_lost),
-        ]
+        common_arguments = inherited, self._shutdown.fail
+        self._tcp = list(
+            build_listeners(TCPListenerService, settings.tcp, lambda: self._factory, tcp_options, *common_arguments)
+        )
+        self._udp = list(
+            build_listeners(UDPListenerService, settings.udp, make_time_protocol, udp_options, *common_arguments)
+        )
         inherited.close()
-        for each in self._listeners:
+        for each in (*self._tcp, *self._udp):
             self.service.addService(each)
 
     def _build_housekeeping(self) -> None:
-        """Limits, what the log says of refusals, the service manager, and operators."""
+        """Add the services beside the listeners: limits, reports, the health check, and operators."""
         settings, service, reactor = self._settings, self.service, self._reactor
         if settings.tcp:
             service.addService(LimitsService(self._capacity, self._timeout_monitor))
         service.addService(DropReporter(self._drop_counts, reactor))
         if settings.require_sync:
-            ports = (each.port for each in self._listeners)
-            time_protocols = [each.protocol for each in ports if isinstance(each, TimePort)]
-            service.addService(SyncMonitor(time_protocols, reactor))
-        health = HealthCheck(self._listeners, self._factory, reactor)
+            service.addService(SyncMonitor([each.port.protocol for each in self._udp], reactor))
+        health = HealthCheck(self._tcp, self._udp, self._factory, reactor)
         if (notify := notifier_from_environ(os.environ)) is not None:
             format_status = partial(status_line, self._factory)
             service.systemd_status = SystemdStatus(notify, format_status, health, reactor, watchdog_seconds(os.environ))
         if self._reply_queue is not None and settings.control is not None:
-            backend = ControlBackend(self._factory, self._listeners, health)
+            backend = ControlBackend(self._factory, self._tcp, self._udp, health, lambda: str(read_adjtimex()))
             is_authorized = peer_authorizer(settings.control_group)
             control_factory = ControlFactory(
                 self._reply_queue, backend, self._traffic, reactor, is_authorized, settings.encoding
@@ -146,7 +138,10 @@ class DaemonBuilder:
             )
 
     def _configure_replies(self, settings: Settings) -> None:
-        replies = self._custom_replies or self._reply_queue
+        reply_source = self._custom_replies or self._reply_queue
+        # a reply source replies to each message itself, if only with the queue's default reply
+        constant_reply = b"" if reply_source is not None else settings.reply or b""
+        self._factory.set_reply(settings.acknowledgement + constant_reply, reply_source)
         if self._reply_queue is not None:
             self._reply_queue.default_reply = settings.reply or b""
             self._reply_queue.limits = QueueLimits(
@@ -155,9 +150,6 @@ class DaemonBuilder:
                 settings.reply_deadline,
                 settings.wait_for_operator,
             )
-        if replies is None:
-            replies = NoReply() if settings.reply is None else FixedReply(settings.reply)
-        self._factory.set_reply(replies, settings.acknowledgement)
 
     def _configure_udp_rate(self, settings: Settings) -> None:
         if settings.udp_rate is None:
@@ -167,10 +159,7 @@ class DaemonBuilder:
 
     def _drop_counts(self) -> dict[str, int]:
         counts = self._traffic.counters.refusals()
-        for listener in self._listeners:
+        listeners: list[Listener[ListeningPort]] = [*self._tcp, *self._udp]
+        for listener in listeners:
             counts.update({f"{listener.label}: {error}": number for error, number in listener.errors().items()})
         return counts
-
-
-def _min_source_port(settings: Settings) -> int:
-    return 1 if settings.answer_low_ports else FIRST_UNPRIVILEGED_PORT

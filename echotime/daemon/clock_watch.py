@@ -1,22 +1,70 @@
-"""A time that may be wrong is not told, if so asked: the UDP service is silent while the clock is not synchronized."""
+"""Read the kernel's synchronization status (adjtimex(2), RFC 5905), and suspend UDP replies while it is bad."""
 
 from __future__ import annotations
 
+import ctypes
+import errno
+import os
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
 
 from echotime.daemon.periodic import PeriodicService
+from echotime.logger import Logger
 from echotime.services.udp_time import TimeProtocol
-from echotime.systemd.kernel_clock import ClockState, read_adjtimex
 
 POLL_INTERVAL = 1.0
-"""Seconds from one look to the next."""
+"""Seconds between two reads of the status."""
+_STA_UNSYNC = 0x0040
+"""Set by the kernel if no program has disciplined the clock for hours."""
+_LONG = ctypes.c_long
+
+
+class _Timex(ctypes.Structure):
+    """Map struct timex of the C library."""
+
+    _fields_ = [
+        ("modes", ctypes.c_uint),
+        *((name, _LONG) for name in ("offset", "freq", "maxerror", "esterror")),
+        ("status", ctypes.c_int),
+        *((name, _LONG) for name in ("constant", "precision", "tolerance", "time_sec", "time_usec", "tick")),
+        # statistics of pulses per second, the TAI offset, and reserved bytes
+        ("rest", ctypes.c_byte * 128),
+    ]
+
+
+class ClockState(NamedTuple):
+    """The synchronization status of the system clock."""
+
+    synchronized: bool | None
+    """None if the kernel did not report it."""
+    max_error: float = 0.0
+    """Seconds."""
+    reason: str = ""
+    """Why the status is unknown."""
+
+    def __str__(self) -> str:
+        if self.synchronized is None:
+            return f"unknown: {self.reason}"
+        return f"synchronized, maximum error {self.max_error:.3f} s" if self.synchronized else "not synchronized"
+
+
+def read_adjtimex() -> ClockState:
+    """Return the current status. Reading needs no privilege, but a system call filter may forbid it."""
+    adjtimex = getattr(ctypes.CDLL(None, use_errno=True), "adjtimex", None)
+    if adjtimex is None:
+        return ClockState(None, reason="this system has no adjtimex(2)")
+    timex = _Timex()
+    if adjtimex(ctypes.byref(timex)) < 0:
+        error_number = ctypes.get_errno()
+        hint = ", because of a system call filter (ProtectClock= of systemd)" if error_number == errno.EPERM else ""
+        return ClockState(None, reason=f"{os.strerror(error_number)}{hint}")
+    return ClockState(not timex.status & _STA_UNSYNC, timex.maxerror / 1e6)
 
 
 class SyncMonitor(PeriodicService):
-    """Lets `protocols` be silent while `read_state` says that the clock is not synchronized, or nothing."""
+    """Mute `protocols` while the clock is not synchronized or its status is unknown."""
 
     _log = Logger()
 
@@ -40,6 +88,6 @@ class SyncMonitor(PeriodicService):
         for each in self._protocols:
             each.set_muted(muted)
         if muted:
-            self._log.warn("the clock is {state}: UDP is silent until it is synchronized", state=str(state))
+            self._log.warn("clock: {state}; UDP replies are suspended", state=str(state))
         else:
-            self._log.info("the clock is {state}: UDP answers", state=str(state))
+            self._log.info("clock: {state}; UDP replies are enabled", state=str(state))

@@ -1,24 +1,24 @@
-"""What was refused or failed, in the log: at most one line a reason each ten seconds, however much of it there is."""
+"""Log refusals and failures: at most one line for each reason in ten seconds, however many there are."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
 
 from echotime.daemon.periodic import PeriodicService
+from echotime.logger import Logger
 
 _POLL_INTERVAL = 1.0
-"""Seconds after which something new is told at the latest."""
+"""Seconds until a new refusal is logged, at most."""
 MIN_LOG_INTERVAL = 10.0
-"""Seconds between two lines of one reason."""
+"""Seconds between two lines for one reason."""
 
 
 class DropReporter(PeriodicService):
-    """Looks once a second at what `read_counts` says, and tells what has grown.
+    """Poll `read_counts` once a second, and log each reason whose count has grown.
 
-    What was not told at the end is in the figures that the daemon ends with.
+    Counts that are not logged before the stop are part of the totals at shutdown.
     """
 
     _log = Logger()
@@ -28,7 +28,7 @@ class DropReporter(PeriodicService):
         self._read_counts = read_counts
         self._clock = clock
         self._logged: dict[str, tuple[int, float]] = {}
-        """How many were told of, and when."""
+        """The last logged count of each reason, and when it was logged."""
 
     def _poll(self) -> None:
         now = self._clock.seconds()

@@ -1,17 +1,17 @@
-"""The connection limits as a service: logs them at start, and runs the timeouts while the daemon serves."""
+"""Log the connection limits at the start, and run the connection timeouts until the stop."""
 
 from __future__ import annotations
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, succeed
-from twisted.logger import Logger
 
 from echotime.limits.capacity import Capacity
+from echotime.logger import Logger
 from echotime.services.timeouts import TimeoutMonitor
 
 
 class LimitsService(Service):
-    """Says what holds, and lets `timeouts` watch."""
+    """Log `capacity`, and run `timeouts` while the daemon serves."""
 
     _log = Logger()
 
@@ -20,26 +20,25 @@ class LimitsService(Service):
         self._timeouts = timeouts
 
     def startService(self) -> None:
-        """Begin."""
         super().startService()
         limits = self._capacity.limits
         self._log.info(
-            "at most {connections} connections, {per_source} from one source",
+            "connection limits: {connections} in all, {per_source} per source",
             connections=limits.max_connections,
             per_source=limits.max_per_source,
         )
         if self._capacity.requested is not None and self._capacity.requested != limits.max_connections:
             self._log.warn(
-                "--max-connections asked {asked}, effective {connections}: "
-                "the limit of {descriptors} descriptors bounds it (RLIMIT_NOFILE)",
-                asked=self._capacity.requested,
+                "--max-connections: requested {requested}, effective {connections}, "
+                "because RLIMIT_NOFILE is {descriptors}",
+                requested=self._capacity.requested,
                 connections=limits.max_connections,
                 descriptors=self._capacity.descriptors,
             )
         self._timeouts.start()
 
     def stopService(self) -> Deferred[None]:
-        """From now on the drain sees to it that connections end."""
         super().stopService()
+        # the drain has a time limit of its own
         self._timeouts.stop()
         return succeed(None)

@@ -1,52 +1,65 @@
-"""A port as a service: it listens from privilegedStartService on, says so, and what became of its options."""
+"""Run TCP and UDP ports as services, and log their addresses, socket options and errors."""
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from traceback import format_exception_only
+from typing import Generic, TypeVar
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.error import CannotListenError
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from echotime.config.settings import ListenAddress
-from echotime.daemon.listen_error import listen_error_message
 from echotime.errors import report_startup_failure
+from echotime.logger import Logger
+from echotime.net.listener import ListeningPort
 from echotime.net.owned import SocketShutDown
 from echotime.net.tcp import EchoPort
 from echotime.net.udp import TimePort
 from echotime.sockopt.apply import OptionError, warning
+from echotime.sockopt.errno_name import errno_name
 from echotime.sockopt.tcp_info import read_tcp_info
+from echotime.wire.hostport import HostPort
+
+_HINTS = {
+    errno.EADDRINUSE: "another socket uses the port",
+    errno.EAFNOSUPPORT: "the kernel does not support the address family, or a sandbox forbids it "
+    "(RestrictAddressFamilies= of systemd); echotime.service serves only the sockets of echotime.socket",
+    errno.EADDRNOTAVAIL: "this host does not have the address",
+    errno.EACCES: "ports below 1024 need CAP_NET_BIND_SERVICE, or root",
+}
+PortT = TypeVar("PortT", bound=ListeningPort)
 
 
-class ListenerService(Service):
-    """Holds one EchoPort or TimePort. No daemon lives on deaf.
+class ListenerService(Service, Generic[PortT]):
+    """Run one port as a service.
 
-    A port that cannot listen is StartupError; one that is lost later is what `on_lost` is told.
+    Starting raises StartupError if the port cannot listen. `on_lost` is called with the reason if the port fails later.
+    `origin` says where an inherited socket came from.
     """
 
+    transport: str
+    _errors_title: str
     _log = Logger()
 
     def __init__(
         self,
-        transport: str,
-        address: ListenAddress,
-        port: EchoPort | TimePort,
+        address: HostPort,
+        port: PortT,
         on_lost: Callable[[str], object] = lambda reason: None,
         origin: str = "",
     ) -> None:
-        self.transport = transport
         self._address = address
         self._origin = origin
-        self._label = f"{transport.upper()} {address}"
+        self._label = f"{self.transport.upper()} {address}"
         self.port = port
         self._on_lost = on_lost
         port.on_lost = self._port_lost
 
     def privilegedStartService(self) -> None:
-        """Bind, and listen, while there may still be privileges to do so."""
+        """Bind and listen while the process may still be privileged."""
         super().privilegedStartService()
         if self.port.connected:
             return
@@ -57,34 +70,25 @@ class ListenerService(Service):
         self._log_state()
 
     def startService(self) -> None:
-        """Listen, if nobody called privilegedStartService."""
         self.privilegedStartService()
         super().startService()
 
     def stopService(self) -> Deferred[None]:
-        """Close the port; connections that it accepted are not touched."""
+        """Close the port. Accepted connections stay open."""
         super().stopService()
         if errors := self.errors():
             listed = ", ".join(f"{reason}: {number}" for reason, number in errors.items())
-            what = "not accepted" if isinstance(self.port, EchoPort) else "not received or not sent"
-            self._log.info("{name}: {what}, {errors}", name=self.label, what=what, errors=listed)
+            self._log.info("{name}: {what}: {errors}", name=self.label, what=self._errors_title, errors=listed)
         return maybeDeferred(self.port.stopListening) if self.port.connected else succeed(None)
 
     def errors(self) -> dict[str, int]:
-        """What went wrong with connections to be accepted, or with datagrams, and how often."""
-        if not self.port.connected:
-            return {}
-        errors = dict(self.port.errors)
-        if isinstance(self.port, TimePort) and (dropped := self.port.dropped):
-            errors["dropped by the kernel"] = dropped
-        return errors
+        return dict(self.port.errors) if self.port.connected else {}
 
     @property
     def label(self) -> str:
-        """Transport and address, as the log has them; also of a port that is closed by now."""
         if self.port.connected:
             host = self.port.getHost()
-            self._label = f"{self.transport.upper()} {ListenAddress(host.host, host.port)}"
+            self._label = f"{self.transport.upper()} {HostPort(host.host, host.port)}"
         return self._label
 
     def _log_state(self) -> None:
@@ -92,36 +96,73 @@ class ListenerService(Service):
         self._log.info("listening on {name}", name=name)
         if self._origin:
             self._log.info("{name}: {origin}", name=name, origin=self._origin)
-        if isinstance(self.port, EchoPort):
-            self._check_backlog(name, self.port)
-        else:
-            self._log_udp_state(name, self.port)
+        self._log_details(name)
         for reading in self.port.read_back():
             self._log.info("{name}: {reading}", name=name, reading=str(reading))
             if hazard := warning(reading.assignment, self.transport):
-                self._log.warn("{name}: {asked}: {danger}", name=name, asked=str(reading.assignment), danger=hazard)
+                self._log.warn(
+                    "{name}: {assignment}: {hazard}", name=name, assignment=str(reading.assignment), hazard=hazard
+                )
+
+    def _log_details(self, name: str) -> None:
+        """Log what only this transport has."""
 
     def _port_lost(self, failure: Failure) -> None:
         error = failure.value
-        # what Python and Twisted raise tells more with its name
+        # other exceptions come from Python and Twisted, and say more with their class
         description = (
             str(error)
             if isinstance(error, SocketShutDown)
             else "".join(format_exception_only(failure.type, error)).strip()
         )
-        self._on_lost(f"{self.label} is lost: {description}")
+        self._on_lost(f"listener lost: {self.label}: {description}")
 
-    def _log_udp_state(self, name: str, port: TimePort) -> None:
-        self._log.info("{name}: served by {io_method}", name=name, io_method=port.io_method)
-        if min_port := port.min_source_port:
-            self._log.info("{name}: datagrams from ports below {lowest} are dropped", name=name, lowest=min_port)
 
-    def _check_backlog(self, name: str, port: EchoPort) -> None:
-        limit = read_tcp_info(port.socket).accept_queue_limit
-        if port.backlog is not None and limit < port.backlog:
+class TCPListenerService(ListenerService[EchoPort]):
+    """Run an EchoPort as a service."""
+
+    transport = "tcp"
+    port_class = EchoPort
+    _errors_title = "connections not accepted"
+
+    def _log_details(self, name: str) -> None:
+        limit, requested = read_tcp_info(self.port.socket).accept_queue_limit, self.port.backlog
+        if requested is not None and limit < requested:
             self._log.warn(
-                "{name}: backlog asked {asked}, effective {limit}: net.core.somaxconn bounds it",
+                "{name}: backlog: requested {requested}, effective {limit}, because of net.core.somaxconn",
                 name=name,
-                asked=port.backlog,
+                requested=requested,
                 limit=limit,
             )
+
+
+class UDPListenerService(ListenerService[TimePort]):
+    """Run a TimePort as a service."""
+
+    transport = "udp"
+    port_class = TimePort
+    _errors_title = "datagrams not answered"
+
+    def errors(self) -> dict[str, int]:
+        errors = super().errors()
+        if self.port.connected and (dropped := self.port.dropped):
+            errors["dropped by the kernel"] = dropped
+        return errors
+
+    def _log_details(self, name: str) -> None:
+        self._log.info("{name}: served by {io_method}", name=name, io_method=self.port.io_method)
+        if lowest := self.port.min_source_port:
+            self._log.info("{name}: datagrams from ports below {lowest} are dropped", name=name, lowest=lowest)
+
+
+def listen_error_message(transport: str, address: HostPort, error: Exception) -> str:
+    """Return why a listener cannot be opened, with a hint for common causes."""
+    cause = error.socketError if isinstance(error, CannotListenError) else error
+    if not isinstance(cause, OSError):
+        return f"cannot listen on {transport} {address}: {cause}"
+    hint = f": {_HINTS[cause.errno]}" if cause.errno in _HINTS else ""
+    if cause.errno == errno.EADDRINUSE and ":" not in address.host:
+        hint += "; a socket on [::] also uses the IPv4 port"
+    if cause.errno == errno.EINVAL and address.host.lower().startswith("fe80:") and "%" not in address.host:
+        hint = f": a link-local address needs its interface, as in [{address.host}%eth0]"
+    return f"cannot listen on {transport} {address}: {cause.strerror} ({errno_name(cause)}){hint}"

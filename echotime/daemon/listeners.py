@@ -1,40 +1,43 @@
-"""Which listeners there are for what was asked: one for each address, and for each socket that is passed in."""
+"""Build the listeners of a transport from the requested addresses and the inherited sockets."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from functools import partial
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, TypeVar
 
-from echotime.config.settings import ListenAddress
-from echotime.daemon.listener_service import ListenerService
+from echotime.daemon.listener_service import TCPListenerService, UDPListenerService
 from echotime.errors import report_startup_failure
 from echotime.net.adopted import UnsuitableSocket
 from echotime.systemd.activation import InheritedSockets, SocketNotPassed, SystemdSocket
+from echotime.wire.hostport import HostPort
+
+ServiceT = TypeVar("ServiceT", TCPListenerService, UDPListenerService)
 
 
 def build_listeners(
-    transport: str,
-    addresses: Iterable[ListenAddress | SystemdSocket],
-    make_port: partial[Any],
+    service_class: type[ServiceT],
+    addresses: Iterable[HostPort | SystemdSocket],
     make_handler: Callable[[], Any],
+    port_options: Mapping[str, Any],
     inherited: InheritedSockets,
     on_lost: Callable[[str], object],
-) -> Iterator[ListenerService]:
-    """Of a transport, none of them open yet; by kind come those passed in that no name takes.
+) -> Iterator[ServiceT]:
+    """Yield a listener for each address and each inherited socket. None of them listens yet.
 
-    `make_port` makes the port, which serves what `make_handler` makes; `on_lost` is told if one is lost. Raises
-    StartupError.
+    `make_handler` returns the factory or protocol for a port. `port_options` are keyword arguments of the port class.
+    Sockets that are requested by name are claimed first. Raises StartupError if a requested socket was not passed in.
     """
+    make_port, transport = service_class.port_class, service_class.transport
     for each in sorted(addresses, key=lambda one: isinstance(one, SystemdSocket) and one.name is None):
-        if isinstance(each, ListenAddress):
-            yield ListenerService(transport, each, make_port(each.port, make_handler(), interface=each.host), on_lost)
+        if isinstance(each, HostPort):
+            port = make_port(each.port, make_handler(), interface=each.host, **port_options)
+            yield service_class(each, port, on_lost)
             continue
         try:
             for descriptor in inherited.claim(transport, each):
-                adopted = make_port.func.adopt(descriptor.fd, make_handler(), **make_port.keywords)  # type: ignore[attr-defined]
-                address = ListenAddress(adopted.interface, adopted.port)
-                yield ListenerService(transport, address, adopted, on_lost, f"passed in as {descriptor}")
+                adopted = make_port.adopt(descriptor.fd, make_handler(), **port_options)
+                address = HostPort(adopted.interface, adopted.port or 0)
+                yield service_class(address, adopted, on_lost, f"passed in as {descriptor}")
         except SocketNotPassed as error:
             raise report_startup_failure(str(error), logged=False) from None
         except UnsuitableSocket as error:

@@ -1,7 +1,7 @@
-"""The choice of the log's target, and a standard output that never blocks: without a reader, full, or on a full disk.
+"""Choose where the log goes, and write to standard output without ever blocking.
 
-twistd writes its log with blocking writes. A pipe that is not read would stop the whole daemon at its first full
-buffer, and so would a terminal behind a connection that is lost.
+twistd writes its log with blocking writes. A pipe that is not read would block the whole daemon once it is full. So
+would a terminal behind a lost connection.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import ILogObserver, LogLevel, formatEventAsClassicLogText, textFileLogObserver
 
 from echotime.config.options import logs_to_stdout
+from echotime.logger import NAMESPACE
 from echotime.systemd.journal import JournalObserver, is_journal
 from echotime.terminal.nonblocking_writer import NonBlockingWriter
 
@@ -25,10 +26,9 @@ _STDOUT_FD = 1
 
 
 def choose_logger(twistd: Any, clock: IReactorTime) -> None:
-    """Replace standard output of `twistd -n`, and twistd's logger where it would log there or to the journal.
+    """Make standard output of `twistd -n` non-blocking, and use `log_observer` if the log goes there or to the journal.
 
-    A file, syslog and `--logger` stay as they were given. twistd imports its logger by name, before it makes the
-    application.
+    --logfile, --syslog and --logger stay as given. twistd imports its logger by name before it makes the application.
     """
     foreground = twistd["nodaemon"]
     if foreground:
@@ -38,15 +38,15 @@ def choose_logger(twistd: Any, clock: IReactorTime) -> None:
 
 
 def log_observer() -> ILogObserver:
-    """Return the observer for what standard output is: the journal's stream, or anything else that takes lines."""
+    """Return an observer that writes to the journal if standard output is the journal's stream, else lines."""
     return (JournalObserver if is_journal(_STDOUT_FD, os.environ) else textFileLogObserver)(sys.stdout)
 
 
 class DroppingStream:
-    """A text stream that drops a line it cannot write at once, and counts it.
+    """Write lines to a text stream, and drop and count a line that cannot be written at once.
 
-    One line tells the number of dropped lines, with the next line that can be written or within a second of that. A
-    line that was begun is completed before any other. None stands for a standard output that was closed.
+    The number of dropped lines is written with the next line, or within a second of when writing is possible again. A
+    line that was begun is completed first. `stream` is None if standard output is closed.
     """
 
     def __init__(self, stream: TextIO | None, clock: IReactorTime) -> None:
@@ -59,7 +59,7 @@ class DroppingStream:
         self._retry_pending = False
 
     def write(self, text: str) -> int:
-        """Write the text, or count its lines as lost."""
+        """Write the text, or count its lines as dropped."""
         self._partial = self._partial[self._writer.write(self._partial) :]
         data = (self._drop_notice() + text).encode(self._stream.encoding, "backslashreplace")
         written = 0 if self._partial else self._writer.write(data)
@@ -73,21 +73,21 @@ class DroppingStream:
         return len(text)
 
     def _drop_notice(self) -> str:
-        """Return the line about dropped lines, in the form of twistd's log; empty if there are none."""
+        """Return the line about dropped lines in the format of twistd's log, "" if there are none."""
         if not self._dropped:
             return ""
         event = {"log_format": "log lines lost: {number}", "number": self._dropped, "log_time": time.time()}
-        return formatEventAsClassicLogText({**event, "log_namespace": __name__, "log_level": LogLevel.warn}) or ""
+        return formatEventAsClassicLogText({**event, "log_namespace": NAMESPACE, "log_level": LogLevel.warn}) or ""
 
     def _retry(self) -> None:
         self._retry_pending = False
         self.write("")
 
     def flush(self) -> None:
-        """Do nothing: all that could be written was."""
+        """Do nothing. There is no buffer but for a partial line, which is retried."""
 
     def fileno(self) -> int:
-        """Return the descriptor for others that write here without blocking."""
+        """Return a descriptor for other writers that must not block."""
         return self._writer.descriptor
 
     def __getattr__(self, name: str) -> Any:

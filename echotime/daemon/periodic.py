@@ -1,8 +1,8 @@
-"""What is done again and again while the daemon runs: Twisted's TimerService, for a daemon that may fail to start."""
+"""A TimerService that can be stopped without having been started."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
 from twisted.application.internet import TimerService
 from twisted.internet.defer import Deferred, succeed
@@ -10,13 +10,15 @@ from twisted.internet.interfaces import IReactorTime
 
 
 class PeriodicService(TimerService):
-    """Calls `callback` at the start and every `interval` by `clock`. One that was not started may be stopped, too."""
+    """Call `callback` at the start and then every `interval` seconds of `clock`.
 
-    def __init__(self, interval: float, clock: IReactorTime, callback: Any) -> None:
+    TimerService.stopService raises an exception if another service failed to start first. This one does not.
+    """
+
+    def __init__(self, interval: float, clock: IReactorTime, callback: Callable[[], object]) -> None:
         super().__init__(interval, callback)
         self.clock = clock
 
     def stopService(self) -> Deferred[None]:
-        """End, if it has begun."""
         stopped: Deferred[None] = super().stopService() if self.running else succeed(None)
         return stopped

@@ -1,4 +1,4 @@
-"""The whole daemon as one service: every listener, or none; and at stop the connections' last answers."""
+"""The whole daemon as one service: it opens every listener or none, and drains the connections at the stop."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred
-from twisted.logger import Logger
 
 import echotime
 from echotime.errors import StartupError
 from echotime.health.watchdog import SystemdStatus
+from echotime.logger import Logger
 from echotime.operators.reply_queue import ReplyQueue
 from echotime.services.drain import Drain
 from echotime.services.traffic import TrafficLog
@@ -21,7 +21,10 @@ OnSecondSignal = Callable[[Callable[[], None]], None]
 
 
 class Daemon(MultiService):
-    """Its children are the listeners. `on_second_signal` arranges that a function is called."""
+    """Start and stop the child services, drain connections, and log the totals.
+
+    `on_second_signal` registers a function to call at a second signal.
+    """
 
     _log = Logger()
 
@@ -34,10 +37,10 @@ class Daemon(MultiService):
         self._reply_queue = reply_queue
         self._on_second_signal = on_second_signal
         self.systemd_status: SystemdStatus | None = None
-        """Where a service manager wants to know how it goes."""
+        """None without a service manager."""
 
     def privilegedStartService(self) -> None:
-        """Open every port. If one cannot be, the others are closed again, and StartupError goes on."""
+        """Open every port. If one of them fails, close the others and raise its StartupError."""
         system = os.uname()
         self._log.info(
             "echotime {version} on {system} {release}",
@@ -52,7 +55,7 @@ class Daemon(MultiService):
             raise
 
     def startService(self) -> None:
-        """From now on a second signal ends the drain that the first begins. What cannot start undoes what has."""
+        """Start the children. If one of them fails, stop the others and raise its StartupError."""
         try:
             super().startService()
         except StartupError:
@@ -63,7 +66,7 @@ class Daemon(MultiService):
             self.systemd_status.notify_ready()
 
     def stopService(self) -> Deferred[Any]:
-        """Close the ports, then drain: fires when the last connection is over."""
+        """Close the ports and drain. The Deferred fires when the last connection is closed."""
         if self.systemd_status is not None:
             self.systemd_status.notify_stopping()
         if self._reply_queue is not None:
@@ -81,13 +84,13 @@ class Daemon(MultiService):
             "bytes in: {bytes_in}, bytes out: {bytes_out}, datagrams: {datagrams}",
             **vars(self._traffic.counters),
         )
-        if drops := self._traffic.counters.refusals():
-            listed = "; ".join(f"{reason}: {number}" for reason, number in drops.items())
-            self._log.info("not served: {reasons}", reasons=listed)
+        if refusals := self._traffic.counters.refusals():
+            listed = "; ".join(f"{reason}: {number}" for reason, number in refusals.items())
+            self._log.info("refusals: {reasons}", reasons=listed)
         if self._reply_queue is not None:
             self._log.info(
                 "questions: {asked}, answered: {answered}, expired: {expired}, abandoned: {abandoned}, "
-                "given up: {given_up}; not asked: {unattended} unattended, {beyond_limit} beyond the limit, "
+                "given up: {given_up}; not queued: {unattended} unattended, {beyond_limit} beyond the limit, "
                 "{stopped} while stopping",
                 **vars(self._reply_queue.counters),
             )

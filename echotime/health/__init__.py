@@ -1,1 +1,1 @@
-"""The health check: probes of the daemon's own listeners, queue progress, systemd's watchdog."""
+"""The health check: probes of the daemon's own listeners, queue progress, and systemd's watchdog."""

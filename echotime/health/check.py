@@ -1,11 +1,10 @@
-"""Finds out whether every listener serves: asks each a real question from within, and looks at one that is silent.
+"""Check whether every listener serves: probe each of them, and sample the queue of a listener that does not answer.
 
-A UDP socket asks itself. A TCP listener is asked over a new socket or, where the daemon can make none in its network,
-over a socketpair, which does not pass the listener: then its accept queue is looked at after an answer, too.
+A UDP socket sends a datagram to itself. A TCP listener is probed over a connection or, in a sandbox, over a socketpair,
+which bypasses the listener. So the accept queue is sampled even after a probe that was answered.
 
-A listener is hung only if that is proven: its socket is dead, or connections or datagrams are pending, and none is
-served. A question without an answer proves nothing. It may have been dropped by a firewall, or held up by a slow
-network or a busy host; and where it was accepted, the listener serves.
+A listener counts as hung only with proof: its socket is dead, or connections or datagrams are pending and none is
+served. A probe without an answer proves nothing. A firewall may have dropped it, or the network or host may be slow.
 """
 
 from __future__ import annotations
@@ -20,36 +19,38 @@ from twisted.internet.defer import Deferred, FirstError, gatherResults
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
-from echotime.health.probes import TCPProbe, UDPProbe
-from echotime.health.queue_progress import ListenerHung, QueueState, read_queue_state
-from echotime.net.listener import Listener
+from echotime.health.probes import Probe, TCPProbe, UDPProbe
+from echotime.health.queue_progress import ListenerHung, QueueState
+from echotime.net.listener import Listener, ListeningPort
 from echotime.net.tcp import EchoPort
 from echotime.net.udp import TimePort
 from echotime.services.probe_echo import ProbeEchoFactory
 from echotime.services.tcp_echo import EchoFactory
 
 PROBE_TIMEOUT = 1.0
-"""Seconds for a question, and as many to look at a socket whose question was not answered."""
+"""Seconds for a probe, and again for sampling a queue."""
 _SAMPLES = 10
 
 
 class HealthStatus(Enum):
-    """Says what came of a question."""
+    """The result of a check of one listener."""
 
     ANSWERED = "answered"
     UNANSWERED = "not answered"
-    """The listener may be well: the question did not arrive, or its answer is slow."""
+    """No correct answer. Clients may be served all the same."""
     HUNG = "hung"
-    """Nobody is served there."""
+    """No client is served."""
 
 
 @dataclass(frozen=True)
 class ProbeResult:
-    """Says what came of one listener, named as in the log; `seconds` are those until the answer."""
+    """The result of a check of one listener, for log and control socket."""
 
     listener: str
+    """Transport and address."""
     status: HealthStatus
     seconds: float = 0.0
+    """Seconds until the answer. 0 if there was none."""
     reason: str = ""
 
     def __str__(self) -> str:
@@ -59,38 +60,44 @@ class ProbeResult:
 
 
 class HealthCheck:
-    """Checks these listeners, whose connections are `factory`'s. A check that is under way serves all who ask."""
+    """Check TCP and UDP listeners. Calls during a check share its results.
 
-    def __init__(self, listeners: Sequence[Listener], factory: EchoFactory, reactor: Any) -> None:
-        self._listeners = listeners
+    `factory` makes the protocols of the TCP listeners. It is set up to recognize the probes.
+    """
+
+    def __init__(
+        self,
+        tcp: Sequence[Listener[EchoPort]],
+        udp: Sequence[Listener[TimePort]],
+        factory: EchoFactory,
+        reactor: Any,
+    ) -> None:
         self._reactor = reactor
-        self._probe_factory = factory.probe_factory = ProbeEchoFactory(factory)
-        self._probes = {each: self._make_probe(each.port) for each in listeners}
+        probe_factory = factory.probe_factory = ProbeEchoFactory(factory)
+        self._probes: list[tuple[Listener[ListeningPort], Probe]] = [
+            *((each, TCPProbe(each.port, probe_factory, reactor)) for each in tcp),
+            *((each, UDPProbe(each.port, reactor)) for each in udp),
+        ]
         self._running: Deferred[list[ProbeResult]] | None = None
         self._waiters: list[Deferred[list[ProbeResult]]] = []
 
     def check(self, timeout: float = PROBE_TIMEOUT) -> Deferred[list[ProbeResult]]:
-        """Return a Deferred that fires with a finding for each listener, in their order, after twice `timeout` seconds.
+        """Return a Deferred that fires with a result for each listener, TCP first.
 
-        It takes longer where the reactor is busy.
+        It fires within twice `timeout` seconds, later if the reactor is busy. It fails with CancelledError on stop.
         """
         waiter: Deferred[list[ProbeResult]] = Deferred(self._waiters.remove)
         self._waiters.append(waiter)
         if self._running is None:
-            checks = [Deferred.fromCoroutine(self._check_listener(listener, timeout)) for listener in self._listeners]
+            checks = [Deferred.fromCoroutine(self._check_listener(*each, timeout)) for each in self._probes]
             self._running = gatherResults(checks, consumeErrors=True)
             self._running.addBoth(self._finished)
         return waiter
 
     def stop(self) -> None:
-        """End a check that is under way: those who asked get CancelledError."""
+        """Cancel a check that is in progress."""
         if self._running is not None:
             self._running.cancel()
-
-    def _make_probe(self, port: EchoPort | TimePort) -> TCPProbe | UDPProbe:
-        if isinstance(port, TimePort):
-            return UDPProbe(port, self._reactor)
-        return TCPProbe(port, self._probe_factory, self._reactor)
 
     def _finished(self, result: Any) -> None:
         self._running = None
@@ -100,35 +107,33 @@ class HealthCheck:
         for each in waiters:
             each.callback(result)
 
-    async def _check_listener(self, listener: Listener, timeout: float) -> ProbeResult:
-        port = listener.port
+    async def _check_listener(self, listener: Listener[ListeningPort], probe: Probe, timeout: float) -> ProbeResult:
         started_at = self._reactor.seconds()
         try:
-            initial = read_queue_state(port)
-            if port.socket.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT):
-                reason = "other sockets may share its port, and would be asked instead"
+            initial = probe.queue_state()
+            if listener.port.socket.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT):
+                reason = "not probed: other sockets may share the port (SO_REUSEPORT)"
             else:
-                reason = await self._probes[listener].run(timeout)
+                reason = await probe.run(timeout)
             seconds = self._reactor.seconds() - started_at
-            await self._wait_for_progress(port, initial, timeout)
+            await self._wait_for_progress(probe, initial, timeout)
         except ListenerHung as hung:
             return ProbeResult(listener.label, HealthStatus.HUNG, reason=str(hung))
         if reason:
             return ProbeResult(listener.label, HealthStatus.UNANSWERED, reason=reason)
         return ProbeResult(listener.label, HealthStatus.ANSWERED, seconds)
 
-    async def _wait_for_progress(self, port: EchoPort | TimePort, previous: QueueState, timeout: float) -> None:
-        """Return once nothing is pending, or something was served since `previous`. Raises ListenerHung after `timeout`
-        s.
+    async def _wait_for_progress(self, probe: Probe, previous: QueueState, timeout: float) -> None:
+        """Return when nothing is pending or something was served. Raises ListenerHung after `timeout` seconds.
 
-        The samples are counted, not the time: between two of them the reactor polls the socket at least once, however
-        late their timers fire. So a busy reactor has its chances to read, too, before it is judged.
+        A fixed number of samples is taken. The reactor polls the socket at least once between two of them, however late
+        the timers fire, so a busy reactor has its chances to read the socket before it is judged.
         """
         started_at, samples_left = self._reactor.seconds(), _SAMPLES
-        current = read_queue_state(port)
+        current = probe.queue_state()
         while current.pending and not previous.made_progress(current):
             if not samples_left:
                 raise ListenerHung(f"{current.reason} for {self._reactor.seconds() - started_at:.2g} s")
             samples_left -= 1
             await deferLater(self._reactor, timeout / _SAMPLES)
-            previous, current = current, read_queue_state(port)
+            previous, current = current, probe.queue_state()

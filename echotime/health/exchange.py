@@ -1,6 +1,6 @@
-"""One question to a socket of our own, which passes the network as a client's does.
+"""Send one probe over a socket of the daemon and return the answer.
 
-Asked is answered or `ProbeFailed`, within the time that the caller gives; what the answer says is the caller's.
+The Deferreds fail with ProbeFailed if there is no answer within the timeout. The caller judges the answer.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ from twisted.python.failure import Failure
 from echotime.net.udp import TimePort
 
 SockAddr = tuple[Any, ...]
-"""As the socket module has it: with the interface, of a link-local one."""
+"""An address as the socket module has it, with the scope id of a link-local address."""
 RETRY_INTERVAL = 0.2
-"""Seconds until a datagram that was not answered is sent again: it may have found the receive buffer full."""
+"""Seconds between datagrams of a UDP probe. The receive buffer may have been full."""
 
 
 class ProbeFailed(Exception):
-    """There was no answer; says why."""
+    """There was no answer. The text is the reason."""
 
 
 class _BoundSocketClient(tcp.Client):
-    """On a socket that is there already."""
+    """A client on a socket that exists already."""
 
     def createInternetSocket(self) -> socket.socket:
         sock: socket.socket = self.connector.sock
         return sock
 
     def doConnect(self) -> None:
-        # an end of a socketpair is connected already; without a connector the question was given up before
+        # A socketpair is connected already. Without a connector the probe was cancelled before.
         if hasattr(self, "connector") and self.socket.family == socket.AF_UNIX:
             self._connectDone()
         else:
@@ -51,7 +51,7 @@ class _BoundSocketConnector(tcp.Connector):
 
 
 class EchoExchange(ClientFactory):
-    """Sends a message over TCP, ends its side, and takes what comes, at most `max_bytes` bytes, until the end."""
+    """Send a message over TCP, half-close, and receive at most `max_bytes` bytes until the peer's FIN."""
 
     noisy = False
     _connector: Any
@@ -61,44 +61,42 @@ class EchoExchange(ClientFactory):
         self.message = message
         self.max_bytes = max_bytes
         self.received = bytearray()
-        self.reply: Deferred[bytes] = Deferred(self._cancel)
+        self.answer: Deferred[bytes] = Deferred(self._cancel)
 
     def run(self, reactor: Any, sock: socket.socket, address: SockAddr, timeout: float) -> Deferred[bytes]:
-        """Fires with the answer, which comes over the socket; it is closed then."""
+        """Connect `sock` to `address` and return a Deferred that fires with the answer. The socket is then closed."""
         host, port, *scope = address
         scoped = f"{host}%{scope[1]}" if scope and scope[1] else host
-        # its own time limit is never reached
+        # the connector's own timeout is never reached
         self._connector = _BoundSocketConnector(scoped, port, self, 2 * timeout, None, reactor)
         self._connector.sock = sock
         self._connector.connect()
-        return self.reply.addTimeout(timeout, reactor, _timed_out)
+        return self.answer.addTimeout(timeout, reactor, _timed_out)
 
     def buildProtocol(self, addr: object) -> Protocol:
-        """The one."""
         protocol = _ExchangeProtocol()
         protocol.factory = self
         return protocol
 
     def clientConnectionFailed(self, connector: object, reason: Failure) -> None:
-        """Nobody there."""
         self.connection_closed(reason)
 
     def feed(self, data: bytes) -> bool:
-        """A piece of the answer; whether more may come."""
+        """Add received bytes. Return False if the connection is no longer needed."""
         self.received += data
-        if len(self.received) > self.max_bytes and not self.reply.called:
-            self.reply.callback(bytes(self.received))
-        return not self.reply.called
+        if len(self.received) > self.max_bytes and not self.answer.called:
+            self.answer.callback(bytes(self.received))
+        return not self.answer.called
 
     def connection_closed(self, reason: Failure) -> None:
-        """The connection is: in order, or not."""
-        if self.reply.called or self._cancelled:
+        """Fire with the bytes received before a FIN. Fail if the connection was reset or refused."""
+        if self.answer.called or self._cancelled:
             return
         if reason.check(ConnectionDone):
-            self.reply.callback(bytes(self.received))
+            self.answer.callback(bytes(self.received))
         else:
             error_number = getattr(reason.value, "osError", None)
-            self.reply.errback(ProbeFailed(os.strerror(error_number) if error_number else reason.getErrorMessage()))
+            self.answer.errback(ProbeFailed(os.strerror(error_number) if error_number else reason.getErrorMessage()))
 
     def _cancel(self, deferred: object) -> None:
         self._cancelled = True
@@ -125,34 +123,34 @@ class _ExchangeProtocol(Protocol):
 
 
 class TimeExchange:
-    """Has a UDP port ask itself, now and then again, and takes the first answer of that size that comes back."""
+    """Send datagrams from a UDP port to itself until an answer of `answer_size` bytes comes back."""
 
-    def __init__(self, port: TimePort, address: SockAddr, reply_size: int) -> None:
+    def __init__(self, port: TimePort, address: SockAddr, answer_size: int) -> None:
         self._port = port
         self._address = address
-        self._reply_size = reply_size
+        self._answer_size = answer_size
         self._send_loop = LoopingCall(self._send)
-        self.reply: Deferred[bytes] = Deferred()
+        self.answer: Deferred[bytes] = Deferred()
 
     def run(self, reactor: Any, timeout: float) -> Deferred[bytes]:
-        """Fires with the answer."""
-        self._port.self_probe.expect_from(self._address, self._reply_received)
+        """Send the first datagram and return a Deferred that fires with the answer."""
+        self._port.self_probe.expect_from(self._address, self._answer_received)
         self._send_loop.clock = reactor
         self._send_loop.start(RETRY_INTERVAL)
-        return self.reply.addTimeout(timeout, reactor, _timed_out).addBoth(self._stop_sending)
+        return self.answer.addTimeout(timeout, reactor, _timed_out).addBoth(self._stop_sending)
 
     def _send(self) -> None:
         try:
             self._port.send_self_probe(self._address)
         except OSError as error:
-            if not self.reply.called:
-                self.reply.errback(ProbeFailed(error.strerror))
+            if not self.answer.called:
+                self.answer.errback(ProbeFailed(error.strerror))
 
-    def _reply_received(self, reply: bytes) -> bool:
-        if len(reply) != self._reply_size:
+    def _answer_received(self, answer: bytes) -> bool:
+        if len(answer) != self._answer_size:
             return False
-        if not self.reply.called:
-            self.reply.callback(reply)
+        if not self.answer.called:
+            self.answer.callback(answer)
         return True
 
     def _stop_sending(self, result: object) -> Any:
@@ -162,4 +160,4 @@ class TimeExchange:
 
 
 def _timed_out(result: object, timeout: float) -> NoReturn:
-    raise ProbeFailed(f"no answer came within {timeout:g} s")
+    raise ProbeFailed(f"no answer within {timeout:g} s")

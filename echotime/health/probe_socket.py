@@ -1,4 +1,4 @@
-"""Makes the socket that the health check connects to a TCP listener, where the daemon can make one in its network."""
+"""Make the socket that connects a probe to a TCP listener."""
 
 from __future__ import annotations
 
@@ -6,30 +6,30 @@ import socket
 
 from echotime.net.local_address import local_addresses
 
-_NETNS_COOKIE = 71
+_SO_NETNS_COOKIE = 71
 
 
 def has_network_of(listener: socket.socket) -> bool:
-    """Return True if this process can make sockets in the network namespace of a listener that was passed in.
+    """Return True if this process can create sockets in the network namespace of the listener.
 
-    The cookies of the namespaces are compared (SO_NETNS_COOKIE). Before Linux 5.14 there is none, and they are equal.
+    SO_NETNS_COOKIE identifies the namespace. Before Linux 5.14 it does not exist, and the namespaces count as equal.
     """
     try:
         with socket.socket(listener.family, socket.SOCK_STREAM) as sock:
-            return _network(sock) == _network(listener)
+            return _netns_cookie(sock) == _netns_cookie(listener)
     except OSError:
         return False
 
 
-def vantage(listener: socket.socket) -> socket.socket:
-    """Return a non-blocking socket that is bound to an address at which the listener is reached. Raises OSError."""
+def make_probe_socket(listener: socket.socket) -> socket.socket:
+    """Return a non-blocking socket, bound to an address from which the listener can be reached. Raises OSError."""
     failed = OSError()
-    for host, _port, *more in local_addresses(listener):
+    for host, _port, *scope in local_addresses(listener):
         sock = socket.socket(listener.family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         try:
             if listener.family == socket.AF_INET6:
                 sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-            sock.bind((host, 0, *more))
+            sock.bind((host, 0, *scope))
         except OSError as error:
             sock.close()
             failed = error
@@ -38,8 +38,8 @@ def vantage(listener: socket.socket) -> socket.socket:
     raise failed
 
 
-def _network(sock: socket.socket) -> bytes:
+def _netns_cookie(sock: socket.socket) -> bytes:
     try:
-        return sock.getsockopt(socket.SOL_SOCKET, _NETNS_COOKIE, 8)
+        return sock.getsockopt(socket.SOL_SOCKET, _SO_NETNS_COOKIE, 8)
     except OSError:
         return b""

@@ -1,6 +1,6 @@
-"""Reads what is pending in a listener's queue, and how much was served so far: the proof that a listener is hung.
+"""Sample what is pending at a listener and how much it has served: the evidence that a listener is hung.
 
-The socket is asked, by getsockopt and poll, and nothing of the network: so it works wherever the daemon runs.
+The samples are getsockopt(2) and poll(2) calls on the listening socket. They need no network access.
 """
 
 from __future__ import annotations
@@ -17,54 +17,65 @@ from echotime.sockopt.tcp_info import read_tcp_info
 
 
 class QueueState(NamedTuple):
-    """Holds one sample. `reason` says what it means if nothing was served since an earlier one."""
+    """One sample of a listener's queue."""
 
     pending: int
-    """Connections in the accept queue, or bytes of memory that the datagrams in the receive queue take."""
+    """Connections in the accept queue, or bytes of memory used by datagrams in the receive queue."""
     served: int
+    """Connections or datagrams handled so far, failures included."""
     reason: str
+    """What is wrong if `served` does not grow."""
     accept_paused: bool = False
-    """True while a TCP port waits before it tries a failed accept(2) again."""
+    """True while a TCP port waits before it retries a failed accept(2)."""
 
     def made_progress(self, later: QueueState) -> bool:
-        """Return True if anything was served between two samples, or the port is about to try again by itself.
+        """Return True if anything was served before the later sample, or the port will retry by itself.
 
-        More may have come, too, so the queue need not be shorter.
+        New arrivals may keep the queue as long as it was.
         """
         return later.pending < self.pending or later.served != self.served or later.accept_paused
 
 
 class ListenerHung(Exception):
-    """Says why nobody is served by a listener."""
+    """A listener serves no client. The text is the reason."""
 
 
-def read_queue_state(port: EchoPort | TimePort) -> QueueState:
-    """Take a sample. Raises ListenerHung if the socket is dead: closed, shut down, or listening no more."""
+def tcp_queue_state(port: EchoPort) -> QueueState:
+    """Sample the accept queue. Raises ListenerHung if the port is closed or does not listen."""
+    _check_open(port)
+    info = read_tcp_info(port.socket)
+    if info.state != "LISTEN":
+        raise ListenerHung("the socket does not listen any more")
+    counters: ServiceCounters = port.factory.traffic.counters
+    plural = "" if info.accept_queue == 1 else "s"
+    return QueueState(
+        info.accept_queue,
+        port.sessionno + _served_count(port, counters.connections_refused),
+        f"{info.accept_queue} pending connection{plural}, none accepted",
+        port.is_paused,
+    )
+
+
+def udp_queue_state(port: TimePort) -> QueueState:
+    """Sample the receive queue. Raises ListenerHung if the port is closed or the socket was shut down."""
+    _check_open(port)
+    return QueueState(
+        _unread_bytes(port.socket), _served_count(port, port.protocol.handled), "pending datagrams, none read"
+    )
+
+
+def _check_open(port: EchoPort | TimePort) -> None:
     if not port.connected:
         raise ListenerHung("the port is closed")
-    if isinstance(port, EchoPort):
-        info = read_tcp_info(port.socket)
-        if info.state != "LISTEN":
-            raise ListenerHung("the socket does not listen any more")
-        plural = "" if info.accept_queue == 1 else "s"
-        reason = f"{info.accept_queue} pending connection{plural}, none accepted"
-        return QueueState(info.accept_queue, port.sessionno + _served_count(port), reason, port.is_paused)
-    return QueueState(_unread_bytes(port.socket), _served_count(port), "pending datagrams, none read")
 
 
-def _served_count(port: EchoPort | TimePort) -> int:
-    """Return what a port does not count by itself: under a flood its queue is as full in each sample.
+def _served_count(port: EchoPort | TimePort, handled: int) -> int:
+    """Return the port's errors, plus `handled` if the reactor reads the port.
 
-    The counters are those of all ports of a kind. Of a port that the reactor does not read they say nothing.
+    Under a flood the queue is full in every sample, so the length of the queue shows no progress. `handled` counts for
+    all ports of a transport and proves nothing about a port that the reactor does not read.
     """
-    errors = sum(port.errors.values())
-    if port not in port.reactor.getReaders():
-        return errors
-    if isinstance(port, EchoPort):
-        counters: ServiceCounters = port.factory.traffic.counters
-        return counters.connections_refused + errors
-    handled: int = port.protocol.handled
-    return handled + errors
+    return sum(port.errors.values()) + (handled if port in port.reactor.getReaders() else 0)
 
 
 def _unread_bytes(sock: socket.socket) -> int:

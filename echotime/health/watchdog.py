@@ -1,6 +1,6 @@
-"""What the daemon tells the service manager in the course of its life: ready, how it goes, well, stopping.
+"""Report to the service manager by sd_notify(3): ready, status, reloading, stopping, and the watchdog.
 
-``WATCHDOG=1`` is told when every listener was asked and none was found hung (see health), not by a timer alone.
+``WATCHDOG=1`` is sent only after a health check that found no listener hung, never by a timer alone.
 """
 
 from __future__ import annotations
@@ -11,28 +11,27 @@ from typing import Any
 
 from twisted.internet.defer import CancelledError
 from twisted.internet.task import LoopingCall
-from twisted.logger import Logger, LogLevel
+from twisted.logger import LogLevel
 from twisted.python.failure import Failure
 
 from echotime.health.check import PROBE_TIMEOUT, HealthCheck, HealthStatus, ProbeResult
+from echotime.logger import Logger
 from echotime.systemd.notify import SdNotifier
 
 STATUS_INTERVAL = 20.0
-"""Seconds from one status to the next."""
+"""Seconds between two STATUS= messages."""
 EXTEND_INTERVAL, EXTEND_SECONDS = 5.0, 15
-"""Seconds from one demand for more time to the next, while stopping, and how many are demanded."""
+"""While stopping: seconds between two EXTEND_TIMEOUT_USEC= messages, and the seconds that each asks for."""
 _PERIOD_DIVISOR, _RETRY_DIVISOR = 2, 8
-"""The parts of the watchdog's time after which is asked: half of it, and much less at first and after one was hung."""
-
-
+"""Fractions of the watchdog's time between health checks: 1/2, or 1/8 at the start and after a listener was hung."""
 MIN_WATCHDOG = 0.4
-"""Seconds of a watchdog: less leaves no time for an answer."""
+"""Shortest watchdog in seconds. A shorter one leaves no time for the probes."""
 
 
 class SystemdStatus:
-    """Begins with `notify_ready`, ends with `close`.
+    """Send the daemon's state to the service manager, from `notify_ready` to `close`.
 
-    `format_status` gives the status; `watchdog` is the time allowed, in s.
+    `format_status` returns the text for STATUS=. `watchdog` is WatchdogSec= in seconds, None for no watchdog.
     """
 
     _log = Logger()
@@ -51,7 +50,7 @@ class SystemdStatus:
         self._reactor = reactor
         if watchdog is not None and watchdog < MIN_WATCHDOG:
             self._log.warn(
-                "a watchdog of {given:g} s is too short; expected {shortest:g} s or more",
+                "watchdog of {given:g} s is too short: using {shortest:g} s",
                 given=watchdog,
                 shortest=MIN_WATCHDOG,
             )
@@ -64,7 +63,7 @@ class SystemdStatus:
         self._status_loop.clock = reactor
 
     def notify_ready(self) -> None:
-        """Every port listens: ready, as soon as the reactor runs."""
+        """Send READY=1 as soon as the reactor runs."""
         self._reactor.callWhenRunning(self._send_ready)
 
     def _send_ready(self) -> None:
@@ -76,14 +75,14 @@ class SystemdStatus:
             self._next_check = self._reactor.callLater(self._watchdog / _RETRY_DIVISOR, self._check, self._watchdog)
 
     def notify_reloading(self, in_progress: bool) -> None:
-        """The options are about to be read again, or have been. The moment is for Type=notify-reload."""
+        """Send RELOADING=1 at the beginning of a reload and READY=1 at its end, as Type=notify-reload expects."""
         if in_progress:
             self._notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
         else:
             self._notify(f"READY=1\nSTATUS={self._format_status()}")
 
     def notify_stopping(self) -> None:
-        """The ports are about to be closed; what is left to do may take longer than the service manager would wait."""
+        """Send STOPPING=1, end the health checks, and ask for more time until `close`."""
         self._stopping = True
         if self._next_check is not None and self._next_check.active():
             self._next_check.cancel()
@@ -94,7 +93,7 @@ class SystemdStatus:
         self._status_loop.start(EXTEND_INTERVAL)
 
     def close(self) -> None:
-        """The last connection is closed."""
+        """Send nothing more. The last connection is closed."""
         if self._status_loop.running:
             self._status_loop.stop()
 
@@ -122,12 +121,11 @@ class SystemdStatus:
             self._next_check = self._reactor.callLater(watchdog / _RETRY_DIVISOR, self._check, watchdog)
 
     def _log_change(self, result: ProbeResult) -> None:
-        """Say what has changed."""
         previous = self._last_status.get(result.listener)
         self._last_status[result.listener] = result.status
         if result.status is (previous or HealthStatus.ANSWERED):
             return
-        # where a listener was never reached, as by a firewall, that is how it has to be
+        # a listener that was never reached, because of a firewall, is not worth a warning
         expected = result.status is HealthStatus.ANSWERED or (
             result.status is HealthStatus.UNANSWERED and previous is None
         )

@@ -1,1 +1,1 @@
-"""What clients may use: access lists, sources, connection limits, UDP rate, loops, log lines."""
+"""Limits on clients: access lists, sources, connection limits, UDP rate, loops, log lines."""

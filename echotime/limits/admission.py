@@ -1,4 +1,4 @@
-"""Which connections are admitted: by address, and as many as there is room for. Whoever takes too much gives way."""
+"""Admission: decide which connections are served, and which are evicted to make room for others."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from echotime.limits.connection_table import ConnectionTable, TrackedConnection
 
 @dataclass(frozen=True)
 class AdmissionLimits:
-    """How many connections there may be at a time; None for any number."""
+    """Limit the number of open connections; None for no limit."""
 
     max_connections: int | None = None
     max_per_source: int | None = None
     max_evicting: int | None = None
-    """How many that had to give way may be here still: each has its descriptor until it is over, a little later."""
+    """Maximum number of evicted connections that still hold their descriptor."""
 
 
 class Evictable(TrackedConnection, Protocol):
-    """A connection that can be made to give way."""
+    """A connection that can be evicted."""
 
     def reset(self, reason: str) -> None:
-        """End it."""
+        """Reset the connection, and log `reason` as the end."""
 
 
 class Admission:
-    """Decides for each connection that comes, and knows which are there. What it refuses is counted, by reason."""
+    """Decide whether to admit each new connection, and hold the open ones. Refusals are counted by reason."""
 
     def __init__(
         self, counters: ServiceCounters, access: AccessList | None = None, limits: AdmissionLimits | None = None
@@ -40,26 +40,26 @@ class Admission:
         self._table = ConnectionTable()
         self._evicting: set[Evictable] = set()
         self.add: Callable[[Evictable], None] = self._table.add
-        """To be called for a connection that was admitted, and is here."""
+        """Call for each admitted connection when its protocol is connected."""
 
     def remove(self, connection: Evictable) -> None:
-        """To be called for one that is over."""
+        """Remove a connection that has ended."""
         self._evicting.discard(connection)
         self._table.discard(connection)
 
     def set_limits(self, access: AccessList, limits: AdmissionLimits) -> None:
-        """Decide by these from now on. Who is here stays."""
+        """Change access list and limits for new connections; open ones stay."""
         self._access, self.limits = access, limits
 
     @property
     def count(self) -> int:
-        """How many connections are here."""
+        """Return the number of open connections, without those being evicted."""
         return len(self._table)
 
     def try_admit(self, host: str, source: str) -> bool:
-        """Whether to serve one more from a numeric address, which belongs to a source (limits.source).
+        """Return True if a connection from the numeric address `host` of `source` (limits.source) is to be served.
 
-        At the connection limit, a source without connections evicts a connection of the largest source, one that is
+        At the connection limit, a source without connections evicts a connection of the largest source that has been
         idle for long, unless too many evictions are pending.
         """
         if self._access.restricts and not self._access.admits(host):
@@ -80,8 +80,8 @@ class Admission:
         return True
 
     def _evict(self) -> None:
-        connection: Evictable = self._table.eviction_candidate()  # type: ignore[assignment]  # as entered takes only those
-        # not only when its connection is lost, which is later: until then its place is somebody else's
+        connection: Evictable = self._table.eviction_candidate()  # type: ignore[assignment]  # `add` accepts no others
+        # remove it now and not when its connection is lost, as the new connection takes its place at once
         self._table.discard(connection)
         self._evicting.add(connection)
         self._counters.evicted += 1

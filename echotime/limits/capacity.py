@@ -1,4 +1,4 @@
-"""The limits of connections: how many there is room for, said at start, and the timeouts, kept while it runs."""
+"""Derive the connection limits from the limit of open descriptors (RLIMIT_NOFILE)."""
 
 from __future__ import annotations
 
@@ -8,27 +8,29 @@ from typing import NamedTuple
 from echotime.limits.admission import AdmissionLimits
 
 RESERVED_FDS = 64
-"""Descriptors that are left for all else: listeners, operators, the log; and connections that are being ended."""
+"""Descriptors reserved for listeners, operators, the log, and connections that are being evicted."""
 _PER_SOURCE_DIVISOR = 4
-"""Of all connections one source may have this part, where nothing else was asked."""
+"""By default one source may have the connection limit divided by this number."""
 _MAX_DESCRIPTORS = 2**20
-"""What stands for no limit: fs.nr_open, mostly."""
+"""Number used for RLIM_INFINITY: the usual value of fs.nr_open."""
 
 
 class Capacity(NamedTuple):
-    """How many connections there may be, and why; `descriptors` is the limit of them."""
+    """Hold the requested and the possible number of connections."""
 
     requested: int | None
+    """The value of --max-connections, None if it was not given."""
     limits: AdmissionLimits
     descriptors: int
+    """The limit of open descriptors."""
 
 
 def compute_capacity(connections: int | None, per_source: int | None) -> Capacity:
-    """What fits, of what was asked. The limit of descriptors is raised for what was asked alone."""
+    """Return the limits for the requested connections. Raise the soft limit of descriptors only if they need it."""
     descriptors = _raise_fd_limit(connections)
     available = descriptors - min(RESERVED_FDS, descriptors // 2)
     maximum = available if connections is None else min(connections, available)
-    # half of what is left is for those that gave way, and are not over yet
+    # half of the remaining descriptors is for evicted connections that are not closed yet
     return Capacity(
         connections,
         AdmissionLimits(maximum, per_source or max(1, maximum // _PER_SOURCE_DIVISOR), (descriptors - maximum) // 2),

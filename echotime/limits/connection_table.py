@@ -1,7 +1,6 @@
-"""The connection table: connections by source, sources by their number of connections, and which one to evict.
+"""ConnectionTable: hold connections by source, and choose the one to evict.
 
-Every call takes constant time. At the connection limit each new connection asks for a connection to evict, and an
-attacker may open many.
+Every call takes constant time, because an attacker may open many connections at the limit, and each needs an eviction.
 """
 
 from __future__ import annotations
@@ -11,22 +10,23 @@ from random import Random
 from typing import Protocol, TypeVar
 
 SAMPLE = 16
-"""Connections that are compared for one eviction."""
+"""Number of connections compared for one eviction."""
 
 _T = TypeVar("_T")
 
 
 class TrackedConnection(Protocol):
-    """A connection as the table sees it."""
+    """Give the table what it compares of a connection."""
 
     number: int
     """Higher for a later connection."""
     source: str
     last_active: float
+    """Time of the last activity, in seconds of the monotonic clock."""
 
 
 class _IndexedList(list[_T]):
-    """A list without order, from which an item is removed in constant time: the last item takes its place."""
+    """An unordered list that removes an item in constant time, by moving the last item to its place."""
 
     __slots__ = ("_index",)
 
@@ -48,32 +48,31 @@ class _IndexedList(list[_T]):
 
 
 class ConnectionTable:
-    """Connections and their sources. Nothing is kept of a source without connections."""
+    """Hold connections by source, and nothing of sources without connections."""
 
     def __init__(self, random: Random | None = None) -> None:
         self._random = random or Random()
         self._number = self._largest = 0
         self._groups: defaultdict[str, _IndexedList[TrackedConnection]] = defaultdict(_IndexedList)
         self._by_size: defaultdict[int, _IndexedList[str]] = defaultdict(_IndexedList)
-        """The sources that have so many connections."""
+        """The sources that have this number of connections."""
 
     def __len__(self) -> int:
         return self._number
 
     def number_of(self, source: str) -> int:
-        """Return how many connections a source has."""
+        """Return the number of connections of a source."""
         return len(self._groups.get(source, ()))
 
-    def add(self, guest: TrackedConnection) -> None:
-        """Add a connection."""
-        self._groups[guest.source].append(guest)
-        self._resized(guest.source, 1)
+    def add(self, connection: TrackedConnection) -> None:
+        self._groups[connection.source].append(connection)
+        self._resized(connection.source, 1)
 
-    def discard(self, guest: TrackedConnection) -> None:
+    def discard(self, connection: TrackedConnection) -> None:
         """Remove a connection. Do nothing if it was removed before."""
-        if guest in self._groups.get(guest.source, ()):
-            self._groups[guest.source].remove(guest)
-            self._resized(guest.source, -1)
+        if connection in self._groups.get(connection.source, ()):
+            self._groups[connection.source].remove(connection)
+            self._resized(connection.source, -1)
 
     def _resized(self, source: str, by: int) -> None:
         self._number += by
@@ -98,4 +97,4 @@ class ConnectionTable:
         size, sources = self._largest, self._by_size[self._largest]
         drawn = self._random.sample(range(size * len(sources)), min(SAMPLE, size * len(sources)))
         sample = [self._groups[sources[each // size]][each % size] for each in drawn]
-        return min(sample, key=lambda guest: (guest.last_active, guest.number))
+        return min(sample, key=lambda each: (each.last_active, each.number))

@@ -1,4 +1,4 @@
-"""At most so many log lines a second, and then one line that says how many were left out."""
+"""LogRateLimiter: limit the log lines per second, and report how many were suppressed."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ _WINDOW = 1.0
 
 
 class LogRateLimiter:
-    """Counts lines within seconds that begin with the first line after a pause.
+    """Allow `max_lines` within each second. A second begins with the first line after a pause.
 
-    Once too many were asked for it is `suppressing` for a second; then, and at a flush, `report` is called with the
-    number of lines left out.
+    After that, lines are suppressed for a second. At its end, and at a flush, `report` is called with the number of
+    suppressed lines.
     """
 
     def __init__(self, max_lines: int, clock: IReactorTime, report: Callable[[int], None]) -> None:
@@ -23,11 +23,11 @@ class LogRateLimiter:
         self._window_start = -_WINDOW
         self._written = 0
         self.suppressing = False
-        """Whether no line is allowed for now."""
+        """True while no line is allowed."""
         self._suppressed = 0
 
     def allows(self) -> bool:
-        """Whether one more line may be written now; if not, it counts as left out."""
+        """Return True if a line may be written now. Otherwise count it as suppressed."""
         if not self.suppressing:
             now = self._clock.seconds()
             if now - self._window_start >= _WINDOW or now < self._window_start:
@@ -41,7 +41,7 @@ class LogRateLimiter:
         return False
 
     def flush(self) -> None:
-        """Report what was left out so far."""
+        """Report the number of lines suppressed so far."""
         suppressed, self._suppressed = self._suppressed, 0
         self._report(suppressed)
 

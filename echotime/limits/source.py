@@ -1,35 +1,37 @@
-"""Who counts as one source: what limits by source are kept for."""
+"""Map a client's address to its source, the unit that limits count by."""
 
 from __future__ import annotations
 
-import ipaddress
+import socket
 from functools import lru_cache
 
 _CACHE_SIZE = 4096
-_PREFIX_LENGTH = 64
-_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
-"""IPv4 clients by way of a translator (RFC 6052). A loopback address in one is forged."""
+_IPV4_MAPPED = bytes.fromhex("0000 0000 0000 0000 0000 ffff")
+"""The prefix ::ffff:0:0/96."""
+_NAT64 = bytes.fromhex("0064 ff9b 0000 0000 0000 0000")
+"""The prefix 64:ff9b::/96, IPv4 clients behind a translator (RFC 6052). A loopback address in it is forged."""
+_LOOPBACK = socket.inet_pton(socket.AF_INET6, "::1")
 
 
 @lru_cache(_CACHE_SIZE)
 def source_key(host: str) -> str:
-    """The source that a numeric address belongs to: the address, or for global IPv6 the network of 64 bits around it.
+    """Return the source of a numeric address: an IPv4 address, or the /64 network of a global IPv6 address.
 
-    Every host of such a network can have as many of its addresses as it wants (RFC 8981), and a customer has at least
-    one network. An IPv4 address that is mapped into IPv6, or translated, is the IPv4 one.
+    Every host of a /64 can use as many of its addresses as it wants (RFC 8981), and a customer has at least a /64. An
+    IPv4 address that is mapped into IPv6, or translated by NAT64, counts as the IPv4 address. Link-local addresses and
+    ``::1`` are returned as they are.
     """
     if ":" not in host:
         return host
-    address = ipaddress.IPv6Address(host.partition("%")[0])
-    if address.ipv4_mapped:
-        return str(address.ipv4_mapped)
-    if address in _NAT64 and not (inner := ipaddress.IPv4Address(int(address) % 2**32)).is_loopback:
-        return str(inner)
-    if address.is_link_local or address.is_loopback:
+    packed = socket.inet_pton(socket.AF_INET6, host.partition("%")[0])
+    prefix, last = packed[:12], packed[12:]
+    if prefix == _IPV4_MAPPED or (prefix == _NAT64 and last[0] != 127):
+        return socket.inet_ntoa(last)
+    if packed == _LOOPBACK or (packed[0] == 0xFE and packed[1] & 0xC0 == 0x80):
         return host
-    return str(ipaddress.ip_network((address, _PREFIX_LENGTH), strict=False))
+    return f"{socket.inet_ntop(socket.AF_INET6, packed[:8] + bytes(8))}/64"
 
 
 def is_loopback(source: str) -> bool:
-    """Whether a source is this host itself, by an address that cannot come from elsewhere, and so not be forged."""
+    """Return True if a source is a loopback address of this host, which no packet from elsewhere can carry."""
     return source == "::1" or source.startswith("127.")

@@ -1,32 +1,34 @@
-"""AcceptingPort: how connections are accepted, and what is done when they cannot be.
+"""AcceptingPort: accept connections, and handle every error of accept(2).
 
-No error costs a line in the log or is tried again without end. Each is counted; what concerns one client is passed
-over; and where descriptors or memory are lacking those who wait are reset, or left to wait for a moment.
+An error is counted, not logged, and never retried in a busy loop. An error that concerns one client is skipped. Where
+descriptors or memory are lacking, pending connections are reset, or the port stops accepting for a second.
 """
 
 from __future__ import annotations
 
 import errno
+import os
 import socket
 import struct
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from twisted.internet import tcp
-from twisted.logger import Logger
 
+from echotime.logger import Logger
 from echotime.net.connection import close_without_blocking
 from echotime.net.owned import LossNotifyingPort, SocketShutDown, is_shut_down
-from echotime.net.reserved_fd import RESERVED_FD
 from echotime.sockopt.errno_name import errno_name
 
 RETRY_DELAY = 1.0
-"""Seconds until the next try, where nothing helps."""
+"""Seconds until accepting resumes after an error that resetting connections does not help with."""
 _RESOURCE_ERRNOS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _TRANSIENT_ERRNOS = frozenset(
     {
         *(errno.ECONNABORTED, errno.EPERM, errno.EPROTO, errno.EINTR),
-        # what was pending on the connection, which accept(2) tells on Linux
+        # network errors that are pending on the new connection, which accept(2) returns on Linux
         *(errno.ENETDOWN, errno.ENOPROTOOPT, errno.EHOSTDOWN, errno.ENONET, errno.EHOSTUNREACH),
         *(errno.EOPNOTSUPP, errno.ENETUNREACH),
     }
@@ -35,13 +37,44 @@ _LINGER_RESET = struct.pack("ii", 1, 0)
 _NUMERIC_FLAGS = socket.NI_NUMERICHOST | socket.NI_NUMERICSERV
 
 
+class ReservedFD:
+    """Hold one descriptor open, so that a connection can still be accepted and reset when no other is left.
+
+    Twisted reserves one, too, but private to its own port, and logs each use.
+    """
+
+    def __init__(self) -> None:
+        self._descriptor: int | None = None
+
+    def acquire(self) -> None:
+        """Open the descriptor unless it is open. Without a free descriptor nothing is reserved."""
+        if self._descriptor is None:
+            with suppress(OSError):
+                self._descriptor = os.open(os.devnull, os.O_RDONLY)
+
+    @contextmanager
+    def released(self) -> Iterator[None]:
+        """Close the descriptor for the duration of the context."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+        try:
+            yield
+        finally:
+            self.acquire()
+
+
+RESERVED_FD = ReservedFD()
+"""The reserved descriptor of this process."""
+
+
 class AcceptingPort(LossNotifyingPort, tcp.Port):  # type: ignore[misc]  # Twisted's stopListening has an alias
-    """A tcp.Port in whose `errors` stands what kept clients out, by errno name (``accept EMFILE``), and how often."""
+    """A tcp.Port that counts failures to accept in `errors`, by errno name (``accept EMFILE``)."""
 
     factory: Any
     socket: Any
     lingers: bool
-    """Whether a close of a connection would wait."""
+    """True if close(2) of a connection would block."""
     _log = Logger()
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -51,16 +84,16 @@ class AcceptingPort(LossNotifyingPort, tcp.Port):  # type: ignore[misc]  # Twist
         self._resume_call: Any = None
 
     def startListening(self) -> None:
-        """As the parent's, with a descriptor kept for bad times."""
+        """Reserve a descriptor and listen. Raises what tcp.Port raises."""
         RESERVED_FD.acquire()
         super().startListening()
 
     def doRead(self) -> Exception | None:
-        """Accept who is there, a bounded number. An exception is returned for a socket that will not be well again."""
+        """Accept at most `numberAccepts` connections. Return an exception if the socket is permanently unusable."""
         failures = 0
         for _ in range(self.numberAccepts):
             try:
-                # what socket.accept does, without looking up the names of family and type each time
+                # socket.accept would look up the names of family and type each time
                 descriptor, client = self.socket._accept()
             except BlockingIOError:
                 return None
@@ -73,7 +106,7 @@ class AcceptingPort(LossNotifyingPort, tcp.Port):  # type: ignore[misc]  # Twist
                 self._count(error)
                 failures += 1
             else:
-                # the class of C, without Python's subclass around it, takes half the time to make
+                # socket.SocketType, the class written in C, takes half the time of its Python subclass to create
                 self.start_connection(socket.SocketType(self._family, socket.SOCK_STREAM, 0, descriptor), client)
         if failures == self.numberAccepts:
             self._pause_accepting()
@@ -84,7 +117,7 @@ class AcceptingPort(LossNotifyingPort, tcp.Port):  # type: ignore[misc]  # Twist
         connection: Any = None
         try:
             if client[2:] and client[3]:
-                # a link-local address: with the name of its link
+                # getnameinfo adds the interface name to a link-local address
                 client = (socket.getnameinfo(client, _NUMERIC_FLAGS)[0], *client[1:])
             protocol = self.factory.buildProtocol(self._buildAddr(client))
             if protocol is None:
@@ -93,13 +126,13 @@ class AcceptingPort(LossNotifyingPort, tcp.Port):  # type: ignore[misc]  # Twist
             connection = self.transport(sock, protocol, client, self, self.sessionno, self.reactor)
             self.sessionno += 1
             protocol.makeConnection(connection)
-        except BaseException:  # as Twisted's: it must not end the port
+        except BaseException:  # as in Twisted: an exception of one connection must not end the port
             self._log.failure("a connection could not be served")
             sock.close() if connection is None else connection.abortConnection()
         return connection
 
     def _shed_pending(self, error: OSError) -> None:
-        """Reset those who wait, in the place that is kept for it; else the socket would stay readable for ever."""
+        """Reset pending connections on the reserved descriptor; otherwise the listener would stay readable forever."""
         shed = 0
         with RESERVED_FD.released():
             try:
@@ -109,7 +142,7 @@ class AcceptingPort(LossNotifyingPort, tcp.Port):  # type: ignore[misc]  # Twist
                     with socket.socket(self._family, socket.SOCK_STREAM, 0, descriptor) as sock:
                         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_RESET)
             except BlockingIOError:
-                pass  # nobody waits any more; perhaps nobody did
+                pass  # the accept queue is empty
             except OSError:
                 self._pause_accepting()
                 shed = shed or 1
@@ -125,7 +158,7 @@ class AcceptingPort(LossNotifyingPort, tcp.Port):  # type: ignore[misc]  # Twist
 
     @property
     def is_paused(self) -> bool:
-        """Return True while the port waits before its next try."""
+        """Return True while the port waits before it accepts again."""
         return self._resume_call is not None
 
     def _resume_accepting(self) -> None:
@@ -133,7 +166,6 @@ class AcceptingPort(LossNotifyingPort, tcp.Port):  # type: ignore[misc]  # Twist
         self.startReading()
 
     def connectionLost(self, reason: Any = None) -> None:
-        """It accepts no more."""
         if self._resume_call is not None:
             self._resume_call.cancel()
             self._resume_call = None

@@ -1,4 +1,4 @@
-"""Sockets that somebody else bound, passed in as descriptors: checked before a port is built on one."""
+"""Check and duplicate an inherited socket before a port is built on it."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ _TYPE_NAMES = {socket.SOCK_STREAM: "a TCP", socket.SOCK_DGRAM: "a UDP"}
 
 
 class UnsuitableSocket(Exception):
-    """The descriptor is not the bound (for TCP: listening) internet socket that was expected."""
+    """Report that a descriptor is not the bound (for TCP: listening) internet socket that was expected."""
 
 
 def adopt_socket(descriptor: int, socket_type: socket.SocketKind) -> socket.socket:
-    """A non-blocking duplicate of an inherited socket; the descriptor itself stays the caller's.
+    """Return a non-blocking duplicate of an inherited socket. The descriptor stays the caller's.
 
-    Raises UnsuitableSocket, saying what it is instead. A blocking descriptor would hold up the whole
-    daemon at its first empty read, so blocking is switched off here and not left to the one who passed it.
+    Raises UnsuitableSocket, which names what was found. O_NONBLOCK is set in any case: an empty read from a blocking
+    socket would block the whole daemon.
     """
     expected = f"descriptor {descriptor}: expected {_TYPE_NAMES[socket_type]} socket"
     try:

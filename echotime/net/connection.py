@@ -1,7 +1,7 @@
 """EchoConnection, the transport of an accepted connection: one read is one message, and output is sent at once.
 
-It keeps what Twisted promises of a TCP transport: tcp.Server is its parent, and does whatever is out of the ordinary.
-It runs on any reactor; ChangelistReactor serves it with less work (echotime.reactor).
+It keeps Twisted's promises for a TCP transport: its parent tcp.Server handles everything but the common case. It runs
+on any reactor; ChangelistReactor serves it with less work (echotime.reactor).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from echotime.sockopt.apply import ReadBack, apply, read_back
 from echotime.sockopt.assignment import Assignment
 from echotime.sockopt.catalogue.index import BY_NAME
 from echotime.sockopt.tcp_info import bytes_acked, read_tcp_info
+from echotime.wire.message import MESSAGE_SIZE
 
 _LINGER = BY_NAME["SO_LINGER"]
 _NO_LINGER = _LINGER.value_type.pack(-1)
@@ -30,7 +31,7 @@ def close_blocks(assignment: Assignment) -> bool:
 
 
 def close_without_blocking(sock: socket.socket, *, lingers: bool) -> None:
-    """Close a socket in order without blocking, though SO_LINGER is set (`lingers`).
+    """Close a socket with a FIN and without blocking, even if SO_LINGER is set (`lingers`).
 
     shutdown(2), which Twisted calls before, is not needed: the kernel does the same for the last descriptor.
     """
@@ -40,7 +41,7 @@ def close_without_blocking(sock: socket.socket, *, lingers: bool) -> None:
 
 
 class EchoConnection(tcp.Server):
-    """An accepted connection that reads one message at a time and sends without waiting for the reactor.
+    """Read one message at a time from an accepted connection, and send without waiting for the reactor.
 
     `port` is the EchoPort that accepted it. It provides echotime.reactor.IChangelistConnection.
     """
@@ -58,8 +59,8 @@ class EchoConnection(tcp.Server):
         sessionno: int,
         reactor: Any,
     ) -> None:
-        # As the constructors of tcp.Server and FileDescriptor, without formatting names for seldom written log lines.
-        # What they leave to class attributes is set here: CPython reads attributes of the instance faster.
+        # Does what the constructors of tcp.Server and FileDescriptor do, except formatting names for rare log lines.
+        # Their class attributes become instance attributes, which CPython reads faster.
         self.reactor = reactor
         self._tempDataBuffer = []
         self._tempDataLen = 0
@@ -77,25 +78,25 @@ class EchoConnection(tcp.Server):
         self.client = client
         self.sessionno = sessionno
         self.hostname = client[0]
-        self.bufferSize = self.read_size = port.message_size
+        self.bufferSize = self.read_size = MESSAGE_SIZE
         self.lingers: bool = port.lingers
         """True if close(2) would block."""
         self.sockopts: tuple[Assignment, ...] = port.inherited_options
-        """Socket options asked for, by the port or for this connection since."""
+        """Requested socket options: those of the port, and those set on this connection since."""
         self._may_hold: bool = port.holds_output
-        """True if output may be held back for a FIN: setting TCP_NODELAY flushes it, and changes nothing."""
+        """True if output may be held for a FIN, because setting TCP_NODELAY flushes it and changes nothing else."""
         self._must_buffer = False
-        """True while output must pass the buffer instead of being sent at once."""
+        """True while output must go through the buffer instead of being sent at once."""
         self._writer_registered = False
-        """True while the reactor is asked to call doWrite."""
+        """True while registered with the reactor as a writer."""
         self._send_flags = 0
-        """MSG_MORE while output waits in the kernel for the FIN, to leave with it in one packet."""
+        """MSG_MORE while output is held in the kernel for the FIN, so that both leave in one packet."""
         if port.reapplied_options:
             port.reapply_options(sock)
         reactor.addReader(self)
 
     def doRead(self) -> Exception | None:  # type: ignore[override]  # Twisted has the two subclasses used here
-        """Hand what one recv(2) of `read_size` bytes returns to the protocol."""
+        """Pass the result of one recv(2) of `read_size` bytes to the protocol."""
         try:
             data = self.socket.recv(self.read_size)
         except BlockingIOError:
@@ -120,21 +121,21 @@ class EchoConnection(tcp.Server):
             super().write(data[sent:])
 
     def doWrite(self) -> BaseException | int | None:  # type: ignore[override]  # what FileDescriptor's returns
-        """Send buffered output; end the connection if that was asked for and nothing is left to send."""
+        """Send buffered output. Close a disconnecting connection when nothing is left to send."""
         if self.disconnecting and not self._tempDataLen and not self.dataBuffer and self.producer is None:
             return main.CONNECTION_DONE
         return super().doWrite()  # type: ignore[no-any-return]
 
     def startWriting(self) -> None:
-        """Ask for doWrite; output passes the buffer until then, to stay in order."""
+        """Register as a writer. Until doWrite, output goes through the buffer to stay in order."""
         self._writer_registered = self._must_buffer = True
         self.reactor.addWriter(self)
 
     def stopWriting(self) -> None:
-        """Ask for doWrite no more; send output at once again, unless it has to pass the buffer.
+        """Unregister as a writer, and send output at once again unless it must go through the buffer.
 
-        It has to for a pull producer, which is asked for more when the buffer is empty, and after abortConnection,
-        which discarded what came before.
+        It must for a pull producer, which is resumed when the buffer is empty, and after abortConnection, which
+        discarded earlier output.
         """
         self._writer_registered = False
         self.reactor.removeWriter(self)
@@ -142,25 +143,25 @@ class EchoConnection(tcp.Server):
         self._must_buffer = pulled or not self.connected or self._aborting
 
     def hold_output(self) -> None:
-        """Let output wait in the kernel for a FIN that may follow, where that can be undone without other effects."""
+        """Hold output in the kernel for a FIN that may follow, if flushing it later has no other effect."""
         if self._may_hold:
             self._send_flags = socket.MSG_MORE
 
     def release_output(self) -> None:
-        """Let held output leave, unless the FIN follows at once. See TCP_NODELAY in tcp(7): it flushes when set."""
+        """Flush held output, unless the FIN follows at once. Setting TCP_NODELAY flushes; see tcp(7)."""
         if self._send_flags:
             self._send_flags = 0
             if not self.disconnecting or self.producer is not None:
                 self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def registerProducer(self, producer: IProducer, streaming: bool) -> None:
-        """Register a producer; what a pull producer writes passes the buffer."""
+        """Register a producer. The output of a pull producer goes through the buffer."""
         if not streaming:
             self._must_buffer = True
         super().registerProducer(producer, streaming)
 
     def readConnectionLost(self, reason: Failure) -> None:
-        """Tell the protocol of the client's FIN. As tcp.Server's, without looking for adapters, which takes longer."""
+        """Notify the protocol of the client's FIN. Unlike tcp.Server, do not search for adapters, which is slow."""
         if not IHalfCloseableProtocol.providedBy(self.protocol):
             self.connectionLost(reason)
             return
@@ -171,7 +172,7 @@ class EchoConnection(tcp.Server):
             self.connectionLost(Failure())
 
     def connectionLost(self, reason: Failure) -> None:
-        """Close the socket and tell the protocol, with a reset unless all is well: Twisted would send a FIN."""
+        """Close the socket and notify the protocol. After an error send a RST, where Twisted would send a FIN."""
         if self.disconnected:
             return
         if self._writer_registered:
@@ -207,7 +208,7 @@ class EchoConnection(tcp.Server):
         super().setTcpNoDelay(enabled)
 
     def _stop_holding(self) -> None:
-        """Let go what is held before an option changes, as releasing it later might change the option again."""
+        """Flush held output for good before an option changes: a later flush could change TCP_NODELAY back."""
         self.release_output()
         self._may_hold = False
 
@@ -216,7 +217,6 @@ class EchoConnection(tcp.Server):
         return read_tcp_info(self.socket).state == "CLOSE_WAIT"
 
     def send_buffer(self) -> int:
-        """Return SO_SNDBUF in bytes."""
         return self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
 
     def bytes_acked(self) -> int:
@@ -224,7 +224,7 @@ class EchoConnection(tcp.Server):
         return bytes_acked(self.socket)
 
     def logPrefix(self) -> str:
-        """Return the name that log lines about this connection begin with."""
+        """Return the prefix of log lines about this connection."""
         return f"{self._getLogPrefix(self.protocol)},{self.sessionno},{self.hostname}"
 
     def __repr__(self) -> str:

@@ -1,23 +1,59 @@
-"""The interface of a listener to those that look after it: the health check and the control socket."""
+"""The interfaces of ports and listeners to the daemon's services, the health check and the control socket."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, Protocol, TypeVar
 
-from echotime.net.tcp import EchoPort
-from echotime.net.udp import TimePort
+from twisted.python.failure import Failure
+
+from echotime.sockopt.apply import ReadBack
+from echotime.sockopt.assignment import Assignment
+from echotime.sockopt.option import SocketTraits
 
 
-class Listener(Protocol):
-    """A listening TCP or UDP port under the name that log and control socket use for it."""
+class ListeningPort(Protocol):
+    """A TCP or UDP port with socket options, such as EchoPort and TimePort."""
 
-    transport: str
-    """``tcp`` or ``udp``."""
-    port: EchoPort | TimePort
+    connected: Any
+    """True while the port listens."""
+    socket: Any
+    kind: SocketTraits
+    errors: Counter[str]
+    """Failed system calls and datagrams that were not answered, by reason."""
+    on_lost: Callable[[Failure], object] | None
+    """Called when the port closes without stopListening."""
+
+    def startListening(self) -> None:
+        """Bind and listen. Raises CannotListenError, OSError or OptionError."""
+
+    def stopListening(self) -> Any:
+        """Close the port. Return a Deferred or None."""
+
+    def getHost(self) -> Any:
+        """Return the address that the port is bound to."""
+
+    def set_option(self, assignment: Assignment) -> ReadBack:
+        """Set an option on the live socket. Raises OptionError."""
+
+    def read_back(self) -> list[ReadBack]:
+        """Return the requested and the effective value of each requested option."""
+
+
+PortT_co = TypeVar("PortT_co", bound=ListeningPort, covariant=True)
+
+
+class Listener(Protocol[PortT_co]):
+    """A port with the name that the log and the control socket use for it."""
+
+    @property
+    def port(self) -> PortT_co:
+        """Return the port, open or not."""
 
     @property
     def label(self) -> str:
         """Return transport and address, such as ``TCP 0.0.0.0:12345``, also of a port that is closed."""
 
     def errors(self) -> dict[str, int]:
-        """Return how often connections or datagrams failed, by reason."""
+        """Return how often connections or datagrams failed, by reason. Return nothing for a closed port."""

@@ -1,4 +1,4 @@
-"""LossNotifyingPort: a port that tells its owner when it ends though nobody stopped it."""
+"""LossNotifyingPort: notify the owner of a port when the port closes without having been stopped."""
 
 from __future__ import annotations
 
@@ -13,40 +13,42 @@ from twisted.python.failure import Failure
 
 
 class SocketShutDown(Exception):
-    """Another process called shutdown(2) for the socket, through a descriptor of its own."""
+    """Report that another process called shutdown(2) on the socket, through its own descriptor."""
 
     def __str__(self) -> str:
         return "another process shut the socket down"
 
 
 def is_shut_down(sock: socket.socket) -> bool:
-    """Whether it cannot be read, or for TCP does not listen, any more."""
+    """Return True if a socket was shut down for reading, which makes a TCP listener stop listening."""
     poll = select.poll()
     poll.register(sock, select.POLLRDHUP)
     return any(event & (select.POLLHUP | select.POLLRDHUP) for _, event in poll.poll(0))
 
 
 class LossNotifyingPort(BasePort):
-    """A mixin in front of tcp.Port or udp.Port, for all reasons: the reactor ends a port at any error in its doRead."""
+    """Call `on_lost` when the reactor closes a port, which it does at any error in doRead.
+
+    A mixin that precedes tcp.Port or udp.Port in the bases.
+    """
 
     direct_dispatch = True
-    """Lets echotime.reactor call this port without a log context for each event."""
+    """True lets echotime.reactor call this port without a log context for each event."""
     reactor: Any
     on_lost: Callable[[Failure], object] | None = None
-    """Who is told why, once all is closed."""
+    """Called with the reason after the port has closed. None: no notification."""
     _stopping = False
 
     def stopListening(self) -> Any:
-        """As the parent's; this end is nobody's loss."""
+        """Stop listening, without a call of `on_lost`."""
         self._stopping = True
         return super().stopListening()  # type: ignore[misc]
 
     def readConnectionLost(self, reason: Failure) -> None:
-        """What the reactor calls when it sees nothing but a hang-up."""
+        """Close the port; the reactor calls this at a lone EPOLLHUP or EPOLLRDHUP."""
         self.connectionLost(Failure(SocketShutDown()))
 
     def connectionLost(self, reason: Any = None) -> None:
-        """It is over."""
         stopping, self._stopping = self._stopping, False
         try:
             super().connectionLost(reason)

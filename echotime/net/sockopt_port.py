@@ -1,24 +1,56 @@
-"""What both of our ports do with socket options: set before bind, set late on adopted sockets, read back."""
+"""SockoptPortMixin: set socket options before bind, set them late on adopted sockets, and read them back.
+
+Which options fit, and which are set by default, depends on the kind of socket that an address makes.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from socket import socket as Socket
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.base import BasePort
 
 from echotime.net.adopted import adopt_socket
-from echotime.net.socket_kind import effective_options, socket_kind
 from echotime.sockopt.apply import ReadBack, apply, apply_after_bind, read_back
 from echotime.sockopt.assignment import Assignment, select_assignments
+from echotime.sockopt.catalogue.index import BY_NAME
+from echotime.sockopt.option import SocketTraits
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+_ANY_IPV4 = frozenset({"", "0.0.0.0"})
+_ANY_IPV6 = "::"
+
+
+def socket_kind(transport: str, interface: str) -> SocketTraits:
+    """Return the kind of socket on an address; ``::`` makes one for both IP versions."""
+    if interface == _ANY_IPV6:
+        return SocketTraits(transport, frozenset({4, 6}))
+    return SocketTraits(transport, frozenset({6 if ":" in interface else 4}))
+
+
+def _default_options(transport: str, interface: str) -> Iterable[Assignment]:
+    """Return the options that a port sets unless it is configured otherwise."""
+    # on UDP, SO_REUSEADDR before bind would share the port with any other socket that has it, whichever binds first
+    names = {"SO_REUSEADDR": int(transport == "tcp")}
+    if transport == "tcp":
+        names["TCP_NODELAY"] = 1
+    elif interface in _ANY_IPV4:
+        names["IP_PKTINFO"] = 1
+    elif interface == _ANY_IPV6:
+        names["IPV6_RECVPKTINFO"] = 1
+    if interface == _ANY_IPV6:
+        names["IPV6_V6ONLY"] = 0
+    return (Assignment(BY_NAME[name], value) for name, value in names.items())
+
 
 class SockoptPortMixin(BasePort):
-    """A mixin in front of tcp.Port or udp.Port; the class that mixes takes (port, served, interface=...)."""
+    """Set options on the socket of a tcp.Port or udp.Port, whose class this one precedes in the bases.
+
+    The class that mixes takes (port, factory or protocol, interface=...).
+    """
 
     interface: str
     socket: Socket
@@ -27,14 +59,16 @@ class SockoptPortMixin(BasePort):
     _created: Socket | None = None
 
     def select_options(self, transport: str, sockopts: Sequence[Assignment]) -> None:
-        """Keep of `sockopts` what fits this port, and what is set where nothing was asked."""
+        """Keep those of `sockopts` that fit this port, and the defaults for options that `sockopts` leaves out."""
         self.kind = socket_kind(transport, self.interface)
         self._sockopts = select_assignments(sockopts, self.kind)
-        self._effective_options = effective_options(transport, self.interface, sockopts)
+        self._effective_options = select_assignments(
+            (*_default_options(transport, self.interface), *sockopts), self.kind
+        )
 
     @classmethod
     def adopt(cls, descriptor: int, handler: Any, **options: Any) -> Self:
-        """A port on a socket that is bound (for TCP: listening) already; `options` as for the constructor.
+        """Return a port on a bound (for TCP: listening) socket. `options` are those of the constructor.
 
         The descriptor is duplicated and stays the caller's. Raises UnsuitableSocket.
         """
@@ -47,11 +81,11 @@ class SockoptPortMixin(BasePort):
 
     @property
     def adopted_socket(self) -> Socket | None:
-        """The socket that it was given, if it was adopted."""
+        """Return the adopted socket, None if this port made its own."""
         return self._preexistingSocket if self._adopted else None
 
     def createInternetSocket(self) -> Socket:
-        """A socket with its options set, not bound yet. Raises OSError or OptionError."""
+        """Return a socket with its options set, not yet bound. Raises OSError or OptionError."""
         self._created = super().createInternetSocket()
         apply(self._created, self._effective_options)
         return self._created
@@ -63,15 +97,15 @@ class SockoptPortMixin(BasePort):
         try:
             super().startListening()  # type: ignore[misc]
         except Exception:
-            # Twisted leaves a socket open that it cannot bind or that we cannot set an option on
+            # Twisted does not close a socket that it cannot bind, or that an option cannot be set on
             if self._created is not None:
                 self._created.close()
             raise
 
     def set_option(self, assignment: Assignment) -> ReadBack:
-        """Set an option on the live socket, and for what it accepts from now on. Raises OptionError.
+        """Set an option on the live socket, which its later connections inherit. Raises OptionError.
 
-        What only bind looks at is the caller's to refuse.
+        The caller must refuse an option that has an effect only before bind.
         """
         apply(self.socket, [assignment])
         self._sockopts, self._effective_options = (
@@ -81,5 +115,5 @@ class SockoptPortMixin(BasePort):
         return read_back(self.socket, assignment)
 
     def read_back(self) -> list[ReadBack]:
-        """What was asked of this socket and what the kernel says, in the order of setting."""
+        """Return the requested and the effective value of each requested option, in the order of setting."""
         return [read_back(self.socket, each, was_bound=self._adopted) for each in self._sockopts]

@@ -1,7 +1,7 @@
-"""EchoPort, the TCP port: it sets socket options by name and hands its connections whole messages.
+"""EchoPort, the TCP port: set socket options on the listener and its connections.
 
-Options are set before bind, because the kernel copies them from the listener to each connection: an option that is set
-later misses the connections made in between. What Linux does not copy is set again on each connection.
+Options are set before bind, because the kernel copies them from the listener to each connection. An option that is set
+later would miss the connections made in between. Options that Linux does not copy are set again on each connection.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from twisted.internet.interfaces import IProtocolFactory
-from twisted.logger import Logger
 
+from echotime.logger import Logger
 from echotime.net.accepting import AcceptingPort
 from echotime.net.connection import EchoConnection, close_blocks
 from echotime.net.sockopt_port import SockoptPortMixin
@@ -23,11 +23,11 @@ from echotime.sockopt.tcp_info import read_tcp_info
 
 
 class EchoPort(SockoptPortMixin, AcceptingPort):  # type: ignore[misc]  # Twisted's stopListening has an alias
-    """A TCP port for EchoFactory, or for any factory whose protocols take one message per dataReceived.
+    """Listen on a TCP address for EchoFactory, or any factory whose protocols take one message per dataReceived.
 
-    `sockopts` are socket options; those that fit a TCP socket on `interface` are set. SO_REUSEADDR and TCP_NODELAY are
-    on unless asked off. `message_size` is the size of a read in bytes. startListening raises CannotListenError, OSError
-    (from listen(2)) or OptionError, and then nothing listens.
+    Those of `sockopts` that fit a TCP socket on `interface` are set. SO_REUSEADDR and TCP_NODELAY are on unless
+    `sockopts` disables them. startListening raises CannotListenError, OSError (from listen(2)) or OptionError, and then
+    nothing listens.
     """
 
     transport = EchoConnection  # type: ignore[assignment]  # Twisted wants a constructor that takes any tcp.Port
@@ -41,16 +41,14 @@ class EchoPort(SockoptPortMixin, AcceptingPort):  # type: ignore[misc]  # Twiste
         interface: str = "",
         backlog: int = 1024,
         sockopts: Sequence[Assignment] = (),
-        message_size: int = 4096,
         reactor: Any = None,
     ) -> None:
         super().__init__(port, factory, backlog, interface, reactor)
-        self.message_size = message_size
         self.select_options("tcp", sockopts)
         self._derive_connection_options()
 
     def startListening(self) -> None:
-        """Listen; on a socket that listens already make the accept queue longer if `backlog` asks for it."""
+        """Listen. On an adopted socket, only raise the limit of the accept queue, if `backlog` is higher."""
         super().startListening()
         if self._adopted and read_tcp_info(self.socket).accept_queue_limit < self.backlog:
             self.set_backlog(self.backlog)
@@ -67,25 +65,25 @@ class EchoPort(SockoptPortMixin, AcceptingPort):  # type: ignore[misc]  # Twiste
         self.backlog = backlog
 
     def _derive_connection_options(self) -> None:
-        """Work out which of the options concern connections."""
+        """Derive from the options of the port those of its connections."""
         self.lingers = any(map(close_blocks, self._effective_options))
         self.inherited_options = tuple(
             each for each in self._sockopts if each.option.on_accept is not OnAccept.LISTENER_ONLY
         )
-        """Options asked for that connections inherit."""
+        """Requested options that connections inherit."""
         self.reapplied_options = [
             each for each in self._effective_options if each.option.on_accept is OnAccept.REAPPLIED
         ]
         """Options that Linux does not copy to connections."""
         values = {each.option.name: each.value for each in self._effective_options}
         self.holds_output = values["TCP_NODELAY"] == 1 and not values.get("TCP_CORK")
-        """True if setting TCP_NODELAY on a connection changes nothing, but flushes what MSG_MORE has held back."""
+        """True if setting TCP_NODELAY on a connection only flushes what MSG_MORE holds, and changes nothing else."""
 
     def reapply_options(self, connection: socket.socket) -> None:
-        """Set on an accepted connection what Linux does not copy from the listener."""
+        """Set the options on an accepted connection that Linux does not copy from the listener."""
         try:
             apply(connection, self.reapplied_options)
         except OptionError as failed:
-            # The next connection would fail alike: log it once and go on without.
+            # later connections would fail in the same way: log it once and stop trying
             self.reapplied_options = []
             self._log.warn("not set on connections: {reason}", reason=str(failed))

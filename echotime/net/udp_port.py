@@ -17,9 +17,9 @@ from typing import Any
 
 from twisted.internet import udp
 from twisted.internet.protocol import DatagramProtocol
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from echotime.logger import Logger
 from echotime.net import bpf
 from echotime.net.local_address import V4MAPPED_PREFIX, is_local
 from echotime.net.owned import LossNotifyingPort, SocketShutDown, is_shut_down

@@ -1,4 +1,4 @@
-"""An operator's typed text as the word's bytes."""
+"""Encode the text that an operator types as the bytes of a reply."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from echotime.wire.escape import unescape
 
 
 class InvalidReply(ValueError):
-    """The text is no word; says why."""
+    """Report why a text cannot be encoded as a reply."""
 
 
 def encode_reply(text: str, encoding: str, *, raw: bool = False) -> bytes:
-    r"""The word, as typed. With `raw` escapes (``\n \r \t \\ \xNN``) are understood, and only so control characters.
+    r"""Return the bytes of a reply. With `raw`, the escapes ``\n \r \t \\ \xNN`` are replaced.
 
-    Raises InvalidReply.
+    Raises InvalidReply, also for control characters, which only escapes can express.
     """
     if any(unicodedata.category(each) == "Cc" for each in text):
-        raise InvalidReply(_("a word with control characters is refused; write them as escapes, raw"))
+        raise InvalidReply(_("control characters are not allowed in a reply; write them as escapes, with --raw"))
     try:
         return unescape(text, encoding) if raw else text.encode(encoding)
     except UnicodeEncodeError as error:

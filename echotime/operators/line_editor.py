@@ -1,6 +1,6 @@
-"""A line that is typed on a terminal while others write there: its characters, its prompt, and how both are drawn.
+"""LineEditor: edit a line on a terminal while other output goes to the same terminal.
 
-For a terminal without echo and line discipline (termios ICANON and ECHO off). Reading and writing is the caller's.
+The terminal must have ICANON and ECHO switched off (termios(3)). The caller reads and writes it.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ _KILL_LINE, _KILL_WORD, _EOF = "\x15", "\x17", "\x04"
 
 
 class LineEditor:
-    """`write` puts text on the terminal, `width` says how many columns that has.
+    """Draw a prompt and the line typed after it, and call `on_line` with each finished line.
 
-    `on_line` is called with each line, `on_eof` at Ctrl-D on an empty one. Nothing is drawn without a prompt.
+    `write` writes text to the terminal, and `width` returns its columns. `on_eof` is called at Ctrl-D on an empty
+    line. Without a prompt nothing is drawn.
     """
 
     def __init__(
@@ -43,24 +44,24 @@ class LineEditor:
         self._pending = ""
 
     def set_prompt(self, prompt: str) -> None:
-        """Show a prompt, and behind it what is typed already; no prompt hides both."""
+        """Show a prompt and the unfinished line after it. An empty prompt hides both."""
         self._erase()
         self._prompt = prompt
         self._draw()
 
     def clear(self) -> str:
-        """Take back what is typed and not entered; what it was."""
+        """Discard the unfinished line, and return it."""
         text, self._text = self._text, ""
         return text
 
     def print_above(self, text: str) -> None:
-        """Write something else, whole lines, without tearing the one that is typed."""
+        """Write whole lines of other output above the prompt."""
         self._erase()
         self._write(text)
         self._draw()
 
     def feed(self, data: bytes) -> None:
-        """What came from the terminal; drawn once, however much it is."""
+        """Apply input from the terminal, and redraw once."""
         before = self._text
         text = self._pending + self._decoder.decode(data)
         partial = _PARTIAL_SEQUENCE.search(text)
@@ -90,7 +91,7 @@ class LineEditor:
         self._on_line(line)
 
     def _apply_key(self, character: str) -> str:
-        """The text after a key."""
+        """Return the line after the key `character`."""
         if character in _BACKSPACE:
             return self._text[:-1]
         if character == _KILL_LINE:

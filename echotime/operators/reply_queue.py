@@ -1,6 +1,6 @@
-"""The desk itself: messages that are due a word become questions, and each is settled exactly once.
+"""ReplyQueue: hold the messages that await an operator's reply, and settle each exactly once.
 
-No terminal and no socket is in here: operators stand behind IOperator.
+Operators attach through IOperator, be they at a terminal, on standard input, or on the control socket.
 """
 
 from __future__ import annotations
@@ -11,20 +11,20 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IAddress, IReactorTime
-from twisted.logger import Logger
+from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
 from zope.interface import Interface, implementer
 
+from echotime.logger import Logger
 from echotime.services.replies import IReplySource
 from echotime.wire import hostport
 
 _MAX_OUTCOMES = 1000
-"""How many settled questions are remembered, for those who answer too late."""
+"""Number of settled questions whose outcome is kept, to tell it to operators who answer too late."""
 
 
 @dataclass(frozen=True)
 class PendingMessage:
-    """A message (at most 4096 bytes) of a peer (``host:port``), at the desk since that moment of the clock."""
+    """Hold a message (at most 4096 bytes) of a peer (``host:port``) and the time at which it was received."""
 
     number: int
     peer: str
@@ -34,32 +34,32 @@ class PendingMessage:
 
 @dataclass
 class ReplyCounters:
-    """What became of the messages since the start. Each counts in `asked` or in one of the next three."""
+    """Count the messages since the start. Each counts as `asked` or as one of the next three."""
 
     asked: int = 0
     unattended: int = 0
-    """Given the fallback at once, as nobody was there."""
+    """Given the default reply at once, because no operator was attached."""
     beyond_limit: int = 0
-    """Given the fallback at once, as too many waited already."""
+    """Given the default reply at once, because too many were pending."""
     stopped: int = 0
-    """Given the fallback at once, as the daemon was stopping."""
+    """Given the default reply at once, because the daemon was stopping."""
     answered: int = 0
     expired: int = 0
-    """Given the fallback at the deadline."""
+    """Given the default reply at the deadline."""
     abandoned: int = 0
-    """The connection ended first."""
+    """Removed because the connection ended first."""
     given_up: int = 0
-    """Given the fallback when the last operator left or the daemon stopped."""
+    """Given the default reply when the last operator left or the daemon stopped."""
 
 
 class IOperator(Interface):
-    """Someone who is there to answer."""
+    """Reply to questions while attached to a ReplyQueue."""
 
     def on_question(question: PendingMessage) -> None:
-        """A question came to the desk."""
+        """Handle a new question, or one that was pending at the attach."""
 
     def on_settled(question: PendingMessage, how: str) -> None:
-        """It is answered or gone; `how` says by whom or why."""
+        """Handle the end of a question. `how` names who answered it, or why it was removed."""
 
 
 class _TCPAddress(Protocol):
@@ -68,17 +68,19 @@ class _TCPAddress(Protocol):
 
 
 class AlreadySettled(Exception):
-    """The question is not waiting; says what became of it."""
+    """Report that a question is not pending, and its outcome."""
 
 
 @dataclass(frozen=True)
 class QueueLimits:
-    """`deadline` is seconds or None; `wait_for_operator` is whether questions wait though no operator is there."""
+    """Limit how many questions are pending, and how long."""
 
     max_pending: int = 1000
     max_per_source: int = 10
     deadline: float | None = None
+    """Seconds until a question gets the default reply. None for no deadline."""
     wait_for_operator: bool = False
+    """True if questions are pending while no operator is attached."""
 
 
 @dataclass
@@ -86,14 +88,13 @@ class _PendingReply:
     question: PendingMessage
     source: str
     reply: Deferred[bytes]
-    expiry: Any = None
+    expiry: IDelayedCall | None = None
 
 
 @implementer(IReplySource)
 class ReplyQueue:
-    """A source of words that asks whoever is there. `default_reply` is the word where nobody gives one."""
+    """Reply to messages by asking the attached operators. `default_reply` is the reply if none of them gives one."""
 
-    constant = None
     _log = Logger()
 
     def __init__(self, clock: IReactorTime, default_reply: bytes = b"", limits: QueueLimits = QueueLimits()) -> None:
@@ -103,23 +104,22 @@ class ReplyQueue:
         self.limits = limits
         self._pending: OrderedDict[int, _PendingReply] = OrderedDict()
         self._sources: Counter[str] = Counter()
-        self._operators: list[Any] = []
+        self._operators: list[IOperator] = []
         self._outcomes: OrderedDict[int, str] = OrderedDict()
         self._last_number = 0
         self._stopping = False
 
     @property
     def pending(self) -> list[PendingMessage]:
-        """Those that wait, the oldest first."""
+        """Return the pending questions, the oldest first."""
         return [each.question for each in self._pending.values()]
 
     @property
     def operator_count(self) -> int:
-        """How many are there."""
         return len(self._operators)
 
     def reply_to(self, message: bytes, peer: IAddress) -> bytes | Deferred[bytes]:
-        """Ask, unless nobody is there or too many wait already."""
+        """Enqueue a message, or return the default reply if no operator is attached or too many are pending."""
         address: _TCPAddress = peer  # type: ignore[assignment]  # a TCP address
         if self._stopping:
             self.counters.stopped += 1
@@ -132,28 +132,28 @@ class ReplyQueue:
         return self.default_reply
 
     def answer(self, number: int, reply: bytes, by: str) -> PendingMessage:
-        """Give the word for a question. Raises Settled, which says who was faster."""
+        """Reply to a question and return it. Raises AlreadySettled, with the outcome, if it is not pending."""
         if number not in self._pending:
             raise AlreadySettled(self._outcomes.get(number, "there is no such question"))
         self.counters.answered += 1
         return self._settle(number, reply, f"answered by {by}")
 
-    def attach(self, operator: Any) -> None:
-        """Someone (IOperator) is there; is told of the questions that wait."""
+    def attach(self, operator: IOperator) -> None:
+        """Add an operator, and pass it the pending questions."""
         self._operators.append(operator)
         for question in self.pending:
             if question.number in self._pending:
                 self._notify(operator, operator.on_question, question)
 
-    def detach(self, operator: Any) -> None:
-        """Someone left. After the last, what waits gets the fallback, unless it is to wait."""
+    def detach(self, operator: IOperator) -> None:
+        """Remove an operator. After the last one, pending questions get the default reply unless they are to wait."""
         if operator in self._operators:
             self._operators.remove(operator)
         if not self._operators and not self.limits.wait_for_operator:
             self._settle_all("the last operator left")
 
     def stop(self) -> None:
-        """The daemon stops: what waits gets the fallback, and so does all that still comes."""
+        """Give the default reply to all pending questions, and to all messages from now on."""
         self._stopping = True
         self._settle_all("the daemon stopped")
 
@@ -173,22 +173,22 @@ class ReplyQueue:
                 self._notify(operator, operator.on_question, pending.question)
         return reply
 
-    def _notify(self, operator: Any, callback: Callable[..., object], *args: Any) -> None:
-        """An operator that fails has left; nobody else may suffer for it."""
+    def _notify(self, operator: IOperator, callback: Callable[..., object], *args: Any) -> None:
+        """Call an operator, and detach it if it raises, so that it cannot affect the others."""
         try:
             callback(*args)
         except Exception:
-            self._log.failure("an operator failed, and is taken for gone")
+            self._log.failure("operator failed: detached")
             self.detach(operator)
 
     def _expired(self, number: int) -> None:
         self.counters.expired += 1
-        self._settle(number, self.default_reply, "its time was over")
+        self._settle(number, self.default_reply, "deadline expired")
 
     def _abandoned(self, number: int) -> None:
         if number in self._pending:
             self.counters.abandoned += 1
-            self._settle(number, None, "its connection ended")
+            self._settle(number, None, "connection ended")
 
     def _settle_all(self, reason: str) -> None:
         for number in list(self._pending):
@@ -196,7 +196,7 @@ class ReplyQueue:
             self._settle(number, self.default_reply, reason)
 
     def _settle(self, number: int, reply: bytes | None, how: str) -> PendingMessage:
-        """The only way off the desk. `word` is None for a connection that does not want it any more."""
+        """Remove a question; nothing else does. `reply` is None if the connection has ended."""
         pending = self._pending.pop(number)
         self._sources[pending.source] -= 1
         if not self._sources[pending.source]:

@@ -1,4 +1,4 @@
-"""An operator that is a script: a word a line from standard input, in the order of the questions."""
+"""StdinOperator: reply to the questions, in their order, with the lines of standard input."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from echotime.terminal.descriptors import DescriptorReader
 
 NAME = "the operator's pipe"
 _MAX_LINE = 65536
-"""Bytes of a line that has no end yet; then it is taken for a word as it is."""
+"""Maximum bytes of a line. A longer line is split into several replies."""
 
 
 @implementer(IOperator)
 class StdinOperator:
-    """Each line, without its end, is the word for the next question. It is read only while a question waits.
+    """Reply to the next question with each line, without its line end; the bytes are sent unchanged.
 
-    The bytes are sent as they are. At the end of the file the operator leaves.
+    Standard input is read only while a question is pending. At the end of file the operator leaves.
     """
 
     def __init__(self, queue: ReplyQueue, descriptor: int, reactor: Any) -> None:
@@ -28,22 +28,22 @@ class StdinOperator:
         self._partial_line = b""
         self._eof = False
         self._attached = False
-        self._input = DescriptorReader(descriptor, self._received, self._on_eof, self._failed, reactor)
+        self._input = DescriptorReader(descriptor, self._received, self._on_eof, lambda error: self._on_eof(), reactor)
 
     def start(self) -> None:
-        """Be there."""
+        """Attach to the reply queue."""
         self._attached = True
         self._queue.attach(self)
 
     def stop(self) -> None:
-        """Leave; what is not read yet stays unread."""
+        """Detach from the reply queue, and leave unread input unread."""
         if self._attached:
             self._attached = False
             self._input.stopReading()
             self._queue.detach(self)
 
     def on_question(self, question: PendingMessage) -> None:
-        """Answer it with the next line, or read on."""
+        """Reply with the next line, or read one."""
         if self._lines:
             self._queue.answer(question.number, self._lines.popleft(), NAME)
         elif self._eof:
@@ -52,7 +52,7 @@ class StdinOperator:
             self._input.startReading()
 
     def on_settled(self, question: PendingMessage, how: str) -> None:
-        """Nobody waits: nothing needs to be read."""
+        """Stop reading if no question is pending."""
         if not self._queue.pending:
             self._input.stopReading()
 
@@ -71,9 +71,6 @@ class StdinOperator:
         self._send_replies()
         if self._queue.pending and not self._lines:
             self.stop()
-
-    def _failed(self, error: OSError) -> None:
-        self._on_eof()
 
     def _send_replies(self) -> None:
         while self._lines and self._queue.pending:

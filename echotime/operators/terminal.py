@@ -1,4 +1,4 @@
-"""An operator at the daemon's own terminal: sees each question, types the word; the log goes around the line typed."""
+"""TerminalOperator: show questions at the daemon's own terminal, read the replies, and draw the log above them."""
 
 from __future__ import annotations
 
@@ -24,16 +24,19 @@ from echotime.wire.escape import preview_decoded
 MAX_SHOWN_BYTES = 200
 NAME = "the operator's terminal"
 _MAX_UNWRITTEN = 2**20
-"""Bytes that may wait for the terminal."""
+"""Maximum bytes of unwritten output, for a terminal that was stopped."""
 _POLL_INTERVAL = 0.5
-"""Seconds between two looks whether the terminal is ours again."""
+"""Seconds between checks whether the daemon is in the foreground of the terminal."""
 _FLUSH_TIMEOUT_MS = 200
-"""Milliseconds that it may take to show the last of them."""
+"""Maximum milliseconds to write the rest of the output when the operator leaves."""
 
 
 @implementer(IOperator, ITrafficObserver)
 class TerminalOperator:
-    """Asks one question at a time, the oldest first. `screen` and `keyboard` are its terminal."""
+    """Show one question at a time, the oldest first, and reply with the line that is typed.
+
+    `screen` and `keyboard` are its terminal. `on_attach` is called with True at the start, and with False at the end.
+    """
 
     def __init__(
         self,
@@ -54,27 +57,29 @@ class TerminalOperator:
         self._poll_call: Any = None
         self._keyboard = keyboard.fileno()
         self.editor = LineEditor(self._write, _width, self._on_line, self.leave, keyboard.encoding)
-        self._input = DescriptorReader(self._keyboard, self.editor.feed, self.leave, self._failed, reactor)
-        self._output = DescriptorWriter(screen.fileno(), self._failed, reactor)
+        self._input = DescriptorReader(
+            self._keyboard, self.editor.feed, self.leave, lambda error: self.leave(), reactor
+        )
+        self._output = DescriptorWriter(screen.fileno(), lambda error: self.leave(), reactor)
         self._connection_limiter = LogRateLimiter(MAX_CONNECTION_LINES, reactor, self._report_suppressed)
 
     def start(self) -> None:
-        """Sit down: take the terminal out of its line mode and answer questions."""
+        """Switch the terminal to raw mode, and attach to the reply queue."""
         self._raw_terminal = RawTerminal(self._keyboard)
-        self._raw_terminal.restore_on_signals(signal.SIGHUP, signal.SIGQUIT)  # Twisted has the others
+        self._raw_terminal.restore_on_signals(signal.SIGHUP, signal.SIGQUIT)  # Twisted handles the other signals
         self._previous_sigcont = signal.signal(signal.SIGCONT, self._on_sigcont)
         self._sync_foreground()
         self._on_attach(True)
         self._queue.attach(self)
 
     def leave(self) -> None:
-        """Ctrl-D, or the terminal is gone: the daemon goes on without this operator."""
+        """Detach at Ctrl-D or a hangup of the terminal; the daemon keeps running."""
         if self._raw_terminal is not None:
             self.stop()
             self.editor.print_above(_("the operator has left; the daemon goes on") + "\n")
 
     def stop(self) -> None:
-        """Get up, and give the terminal back."""
+        """Detach from the reply queue, and restore the terminal."""
         if self._raw_terminal is None:
             return
         self.editor.set_prompt("")
@@ -90,29 +95,28 @@ class TerminalOperator:
         self._queue.detach(self)
 
     def on_question(self, question: PendingMessage) -> None:
-        """Show it, unless another is being answered; that one's turn comes."""
+        """Show a question, unless another one is shown."""
         if self._current is None:
             self._show_question(question)
 
     def on_settled(self, question: PendingMessage, how: str) -> None:
-        """If it is the one shown, it needs no word any more."""
+        """Show the outcome if the question is the one shown, and show the next question."""
         if question is self._current:
             self.editor.set_prompt("")
             self.editor.print_above(f"{question.peer}: {how}\n")
-            if self.editor.clear():  # it was meant for that one
-                self.editor.print_above(_("what was typed is dropped") + "\n")
+            if self.editor.clear():  # the unfinished line was a reply to this question
+                self.editor.print_above(_("unfinished input discarded") + "\n")
             self._show_next()
 
     def connection_opened(self, peer: str) -> None:
-        """A connection's first message is here."""
         if self._connection_limiter.allows():
             self.editor.print_above(_("connection from: {peer}").format(peer=peer) + "\n")
 
     def message_received(self, peer: str, message: bytes) -> None:
-        """Shown when its turn comes."""
+        """Do nothing: a message is shown when its question is."""
 
     def connection_closed(self, peer: str, ended_by: str, bytes_in: int, bytes_out: int) -> None:
-        """A connection is over."""
+        pass
 
     def _show_question(self, question: PendingMessage) -> None:
         self._current = question
@@ -143,30 +147,27 @@ class TerminalOperator:
         if self._current is None:
             self._show_next()
 
-    def _failed(self, error: OSError) -> None:
-        self.leave()
-
     def _report_suppressed(self, number: int) -> None:
         self.editor.print_above(_("connections left out in the last second: {number}").format(number=number) + "\n")
 
     def _write(self, text: str) -> None:
-        """Without waiting for the terminal, which may be stopped by Ctrl-S. What nobody sees for long is dropped."""
+        """Write without blocking, because Ctrl-S may have stopped the terminal. Excess output is dropped."""
         if self._raw_terminal is None:
-            with contextlib.suppress(OSError):  # a terminal that was hung up
+            with contextlib.suppress(OSError):  # the terminal was hung up
                 self._screen.write(text)
                 self._screen.flush()
         elif self._output.pending_bytes < _MAX_UNWRITTEN:
             self._output.write(text.encode(self._screen.encoding, "backslashreplace"))
 
     def _flush(self) -> None:
-        """Show what is left, if the terminal takes it now."""
+        """Write the remaining output, as far as the terminal accepts it now."""
         poll = select.poll()
         poll.register(self._output.fileno(), select.POLLOUT)
         while self._output.pending_bytes and self._output.connected and poll.poll(_FLUSH_TIMEOUT_MS):
             self._output.doWrite()
 
     def _on_sigcont(self, number: int, frame: object) -> None:
-        """After Ctrl-Z and fg the terminal is in the shell's modes; after bg it is the shell's."""
+        """Check the terminal after SIGCONT: fg leaves it in the shell's modes, and after bg the shell owns it."""
         self._reactor.callFromThread(self._poll_foreground)
 
     def _poll_foreground(self) -> None:
@@ -180,14 +181,14 @@ class TerminalOperator:
             self._poll_call.cancel()
 
     def _sync_foreground(self) -> None:
-        """In the background the terminal is the shell's, and whoever reads it there is stopped, all of the daemon."""
+        """Read the terminal in the foreground only: in the background SIGTTIN would stop the whole daemon."""
         self._cancel_poll()
         if self._raw_terminal is not None and self._raw_terminal.foreground:
             self._raw_terminal.enter_raw()
             self._input.startReading()
         else:
             self._input.stopReading()
-            # a shell says nothing when it puts a job that runs into the foreground
+            # a shell sends no signal when it moves a running job to the foreground
             self._poll_call = self._reactor.callLater(_POLL_INTERVAL, self._poll_foreground)
 
 
@@ -196,19 +197,19 @@ def _width() -> int:
 
 
 class PromptAwareStdout:
-    """Standard output for everybody else: what is written here goes around the line that is typed."""
+    """Replace sys.stdout: draw all other output above the prompt of `operator`."""
 
     def __init__(self, screen: TextIO, operator: TerminalOperator) -> None:
         self._screen = screen
         self._operator = operator
 
     def write(self, text: str) -> int:
-        """Write, and draw the prompt anew behind it."""
+        """Write `text` above the prompt, and redraw the prompt."""
         self._operator.editor.print_above(text)
         return len(text)
 
     def flush(self) -> None:
-        """Everything was written already."""
+        """Do nothing: `write` does not buffer."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._screen, name)

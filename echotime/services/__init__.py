@@ -1,1 +1,1 @@
-"""Both services as Twisted protocols and factories, which know transports but no sockets."""
+"""The TCP and UDP services as Twisted protocols and factories, independent of sockets."""

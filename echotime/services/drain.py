@@ -1,8 +1,7 @@
-"""The end of the TCP service: every connection gets what it is owed, for a bounded time, and is closed.
+"""Drain: end all connections of the TCP service within a time limit.
 
-A connection that is owed nothing and sent nothing for a tick, while it was read from, is closed. One that is
-still busy, does not read, or awaits its word goes on until the time is over, and is then reset, so that the client
-knows that something is missing.
+A connection with no pending output that sent nothing for a tick is closed. A connection that stays busy, does not read,
+or awaits a reply goes on until the time limit, and is then reset, so that the client knows that something is missing.
 """
 
 from __future__ import annotations
@@ -10,16 +9,16 @@ from __future__ import annotations
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
-from twisted.logger import Logger
 
+from echotime.logger import Logger
 from echotime.services.tcp_echo import EchoFactory, EchoProtocol
 
 QUIET_INTERVAL = 0.25
-"""Seconds a connection must have been quiet: more than most round trips, and more than a turn of the reactor."""
+"""Seconds that a connection must be quiet: longer than most round trips and than an iteration of the reactor."""
 
 
 class Drain:
-    """Ends the connections of one factory within `seconds`; a listener must not accept any more."""
+    """End the connections of one factory within `timeout` seconds. Its listeners must be closed before."""
 
     _log = Logger()
 
@@ -29,15 +28,16 @@ class Drain:
         self.timeout = timeout
         self._immediate = False
         self._message_counts: dict[EchoProtocol, int] = {}
+        """The number of messages of each connection at the last tick."""
         self._ticker = LoopingCall(self._tick)
         self._ticker.clock = clock
 
     def start(self) -> Deferred[None]:
-        """Begin; fires when the last connection is over. After end_now that is at once."""
+        """Begin to drain. The Deferred fires when the last connection has ended, at once after `abort`."""
         if self._factory.connections:
             self._log.info(
-                "stopping, open connections: {connections}; they get what they are owed for at most "
-                "{seconds:g} seconds, and another signal ends them at once",
+                "stopping, open connections: {connections}; draining for at most {seconds:g} s, "
+                "another signal resets them at once",
                 connections=len(self._factory.connections),
                 seconds=self.timeout,
             )
@@ -46,7 +46,7 @@ class Drain:
         return self._factory.when_empty().addCallback(self._finished)
 
     def abort(self) -> None:
-        """Do not wait any longer, or not at all: reset what is still open."""
+        """Reset all open connections now, or at the start if the drain has not begun."""
         self._immediate = True
         if not self._ticker.running:
             return
@@ -57,14 +57,16 @@ class Drain:
         message_counts, self._message_counts = self._message_counts, {}
         for connection in list(self._factory.connections):
             if connection.has_pending_output or connection.closing:
-                continue  # not read from, so what it sent meanwhile is unknown
+                continue  # the connection was not read, so whether the client is quiet is unknown
             self._message_counts[connection] = connection.messages
             if message_counts.get(connection) == connection.messages:
                 connection.close("server")
 
     def _finished(self, result: None) -> None:
         if remaining := self._factory.admission.count:
-            self._log.critical("connections that are over are counted still: {left}", left=remaining)
+            self._log.critical(
+                "admission counts connections after the last one ended: {remaining}", remaining=remaining
+            )
         self._ticker.stop()
         if self._timeout_call.active():
             self._timeout_call.cancel()

@@ -1,4 +1,4 @@
-"""What the TCP service needs below it; the ports' connections have it."""
+"""The interface of the transport that EchoProtocol needs; the connections of the ports provide it."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from zope.interface import Attribute
 
 
 class IEchoTransport(ITCPTransport, IConsumer, IPushProducer):
-    """What EchoProtocol needs below it: a TCP transport whose reading and whose buffer can be followed."""
+    """A TCP transport that can be paused, and whose read size and send buffer are accessible."""
 
-    read_size = Attribute("The most bytes (int) that are read at a time. The protocol may change it.")
+    read_size = Attribute("The size (int) of a read in bytes. The protocol may change it.")
 
     def send_buffer() -> int:
         """Return SO_SNDBUF in bytes. The kernel lets it grow with the congestion window, unless it was set."""
 
     def bytes_acked() -> int:
-        """How many bytes the client has taken of what it was sent."""
+        """Return the number of bytes that the client has acknowledged (tcpi_bytes_acked)."""
 
     def peer_half_closed() -> bool:
-        """Whether the client ended its side, though there may be something before that which was not read yet."""
+        """Return True if the client's FIN has arrived, even if unread data precedes it."""

@@ -1,11 +1,11 @@
-"""LargeReads: lets connections that stream read much at a time, within bounds on memory and on the reactor's time.
+"""LargeReads: let connections that stream use large reads, within limits on memory and reactor time.
 
-A message is what one recv(2) of 4096 bytes returns. Where more than that waits in the receive queue, one larger read
-that is cut into pieces of 4096 gives the same messages for a fraction of the system calls. So a connection whose read
-returned a full message reads LARGE bytes next, and goes back to messages after a read that returned less.
+A message is what one recv(2) of 4096 bytes returns. If the receive queue holds more, one larger read that is split into
+pieces of 4096 bytes gives the same messages with a fraction of the system calls. So a connection whose read returned a
+full message reads LARGE_READ_SIZE bytes next, and returns to single messages after a read that returned less.
 
-SO_SNDBUF has to be twice as large as a large read. The kernel takes one segment of an answer that is larger than the
-send buffer, and no more before the client's delayed acknowledgement: 40 ms for each 64 KiB.
+SO_SNDBUF must be at least twice the size of a large read. If an answer is larger than the send buffer, the kernel takes
+one segment of it and no more before the client's delayed ACK: 40 ms for each 64 KiB.
 """
 
 from __future__ import annotations
@@ -17,30 +17,30 @@ from twisted.internet.interfaces import IReactorTime
 from echotime.wire.message import MESSAGE_SIZE
 
 LARGE_READ_SIZE = 128 * 1024
-"""Bytes of a large read."""
+"""Size of a large read in bytes."""
 MAX_OUTPUT_PER_ITERATION = 2 * 1024 * 1024
-"""Bytes of answers in one iteration of the reactor, after which reads are of one message until the next iteration."""
+"""Bytes of answers in one iteration of the reactor, after which connections read single messages until the next."""
 MAX_UNSENT = 16 * 1024 * 1024
-"""Bytes of unsent answers to large reads that all connections together may hold, beside an answer to a message each."""
+"""Maximum bytes of unsent answers to large reads, of all connections together."""
 _REVOKE_THRESHOLD = MAX_UNSENT - MAX_OUTPUT_PER_ITERATION - 2 * LARGE_READ_SIZE
-"""Unsent bytes at which large reads stop: connections that may read already can add the rest in their iteration."""
+"""Unsent bytes at which large reads stop. The rest is left for those granted before in the same iteration."""
 
 
 class LargeReader(Protocol):
-    """A connection, as far as LargeReads has to do with it."""
+    """Give LargeReads control of the read size of a connection."""
 
     def set_read_size(self, size: int) -> None:
         """Read at most `size` bytes at a time from now on."""
 
     def send_buffer(self) -> int:
-        """Return SO_SNDBUF in bytes, of which the kernel needs up to half for itself; see socket(7)."""
+        """Return SO_SNDBUF in bytes, up to half of which the kernel uses for its own data; see socket(7)."""
 
 
 class LargeReads:
-    """The large reads of all connections of one factory; `clock` tells iterations of the reactor apart.
+    """Choose which connections of one factory use large reads. `clock` marks the iterations of the reactor.
 
-    `allowed` is False while large reads are out of the question: where each message is awaited by a reply source, or
-    where what follows an echo is longer than a message, so that an answer might be many times as long as a read.
+    Large reads are not allowed while a reply source replies to each message, or while the trailer is longer than a
+    message, as answers could then be many times as long as a read.
     """
 
     def __init__(self, clock: IReactorTime) -> None:
@@ -48,23 +48,22 @@ class LargeReads:
         self._allowed = True
         self._budget = MAX_OUTPUT_PER_ITERATION
         self._large_readers: set[LargeReader] = set()
-        """Connections whose next read is a large one."""
+        """Connections whose next read is large."""
         self._unsent: dict[LargeReader, int] = {}
-        """Bytes of unsent answers to large reads, at most, of connections that were told to stop writing."""
+        """Upper bound of unsent bytes, by connection whose output buffer a large read has filled."""
         self.unsent_bytes = 0
-        """Sum of `_held`, in bytes."""
+        """Sum of `_unsent` in bytes."""
 
     def allow(self, allowed: bool) -> None:
-        """Allow large reads, or end them at once."""
+        """Allow large reads, or revoke all that are granted."""
         self._allowed = allowed
         if not allowed:
             self._revoke_all()
 
     def record_read(self, connection: LargeReader, read_size: int, output_size: int, output_full: bool) -> None:
-        """Choose the size of a connection's next read, after a read of `size` bytes.
+        """Choose the size of a connection's next read, after one of `read_size` bytes.
 
-        `output_size` is the number of bytes written for it; `output_full` says that the transport could not send all of
-        them.
+        `output_size` bytes were written for it. `output_full` is True if the transport could not send all of them.
         """
         if self._budget == MAX_OUTPUT_PER_ITERATION:
             self._clock.callLater(0, self._renew_budget)
@@ -84,7 +83,7 @@ class LargeReads:
             connection.set_read_size(LARGE_READ_SIZE)
 
     def release(self, connection: LargeReader) -> None:
-        """Count a connection's unsent answers no more: they were sent, or the connection is lost."""
+        """Stop counting the unsent answers of a connection: they were sent, or the connection is lost."""
         self.unsent_bytes -= self._unsent.pop(connection, 0)
 
     def forget(self, connection: LargeReader) -> None:
@@ -101,7 +100,7 @@ class LargeReads:
             connection.set_read_size(MESSAGE_SIZE)
 
     def _revoke_all(self) -> None:
-        """Let every connection read one message next: each of these has read in full since it was last revoked."""
+        """Let every connection read a single message next."""
         for each in self._large_readers:
             each.set_read_size(MESSAGE_SIZE)
         self._large_readers.clear()

@@ -1,7 +1,7 @@
-"""The TCP service: echo, acknowledgement, word; exact at half-close, and never more than one read ahead.
+"""The TCP service: each message is answered with its echo, the trailer, and a reply if there is a reply source.
 
-A connection is read only while no word is awaited from the reply source, the last answers fit the
-transport's buffer, and the client has not ended its side. EchoProtocol._update_flow is that rule.
+docs/design.md lists the calls that a message takes. What follows each echo is decided in EchoProtocol.dataReceived and
+_echo_stream alone.
 """
 
 from __future__ import annotations
@@ -13,28 +13,31 @@ from twisted.internet.defer import Deferred, fail
 from twisted.internet.error import ConnectionAborted, ConnectionDone
 from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer
 from twisted.internet.protocol import Protocol, ServerFactory, connectionDone
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from echotime.counters import ServiceCounters
 from echotime.limits.admission import Admission
 from echotime.limits.source import source_key
+from echotime.logger import Logger
 from echotime.services.echo_transport import IEchoTransport
 from echotime.services.large_reads import LargeReads
 from echotime.services.replies import IReplySource
 from echotime.services.traffic import TrafficLog
-from echotime.wire import hostport
-from echotime.wire import message as wire
+from echotime.wire.hostport import format_hostport
+from echotime.wire.message import ACKNOWLEDGEMENT, MESSAGE_SIZE
 
 
 @implementer(IHalfCloseableProtocol, IPushProducer)
 class EchoProtocol(Protocol):
-    """One connection. What dataReceived is given is one message, so the transport decides where one ends.
+    """Serve one TCP connection. The data of one dataReceived is one message, so the transport splits the messages.
 
-    While the client streams it may be up to LARGE bytes, which are taken as messages of 4096 (services.large_reads).
+    Only while the client streams, dataReceived may get up to LARGE_READ_SIZE bytes, which are split into messages of
+    4096 bytes (services.large_reads).
 
-    It is the push producer of its own transport: a client that does not read is not read from either.
+    The connection is read only while no reply is awaited, the transport's buffer is not full, and the client has not
+    half-closed; see _update_flow. The protocol is the push producer of its own transport, to learn when the buffer is
+    full.
     """
 
     transport: IEchoTransport
@@ -43,14 +46,14 @@ class EchoProtocol(Protocol):
 
     def __init__(self, number: int = 0, source: str = "") -> None:
         self.number = number
-        """Which connection of the factory's it is, from 1 on."""
+        """The number of the connection, counted from 1 by the factory."""
         self.source = source
-        """Who is at the other end, for limits (limits.source)."""
+        """The source of the client (limits.source)."""
         self.ended_at: float | None = None
-        """When either side ended it."""
+        """The time at which either side ended the connection, None while it is open."""
         self.messages = 0
         self.bytes_in = 0
-        self._late_reply_bytes = 0
+        self.bytes_out = 0
         self._pending_reply: Deferred[bytes] | None = None
         self._output_full = False
         self._bytes_acked = 0
@@ -58,147 +61,145 @@ class EchoProtocol(Protocol):
         self._closed_locally = False
         self._ended_reason = ""
         self._reads_large = False
-        """True while the transport reads more than a message at a time."""
+        """True while the transport may read more than one message at a time."""
 
     @property
     def peer(self) -> str:
-        """The client as ``host:port``."""
+        """Return the client as ``host:port``."""
         peer = self.transport.getPeer()
-        return hostport.format_hostport(peer.host, peer.port)
-
-    @property
-    def bytes_out(self) -> int:
-        """Bytes that were handed to the transport; all but words that were asked for follow from what came in."""
-        return self.bytes_in + self.messages * len(self.factory.trailer) + self._late_reply_bytes
-
-    def rebase_bytes_out(self, old_trailer_length: int) -> None:
-        """What follows an echo had another length before: let that count for the messages until now."""
-        self._late_reply_bytes += self.messages * (old_trailer_length - len(self.factory.trailer))
+        return format_hostport(peer.host, peer.port)
 
     @property
     def has_pending_output(self) -> bool:
-        """Whether the client has something coming that the transport has no room for, or nobody said yet."""
+        """Return True while the transport's buffer is full, or a reply is awaited."""
         return self._pending_reply is not None or self._output_full
 
     @property
     def awaiting_reply(self) -> bool:
-        """Whether a word is awaited."""
         return self._pending_reply is not None
 
     @property
     def half_closed(self) -> bool:
-        """Whether the client ended its side, and we have not ended ours."""
+        """Return True if the client has ended its side, and this side is open."""
         return self.ended_at is not None and not self._closed_locally
 
+    @property
+    def closing(self) -> bool:
+        """Return True if nothing more will be read, because either side has ended."""
+        return self.ended_at is not None
+
     def poll_half_close(self) -> None:
-        """See whether the client ended its side while it is not read from."""
+        """Detect the client's FIN while the connection is not read."""
         if self.ended_at is None and self.has_pending_output and self.transport.peer_half_closed():
             self.ended_at = self.factory.seconds()
 
     def poll_acked(self) -> None:
-        """See whether the client goes on taking what it is owed: much may be gone before there is room again."""
+        """Count acknowledged output as activity. A full buffer may shrink for long before resumeProducing."""
         if self._output_full and (bytes_acked := self.transport.bytes_acked()) != self._bytes_acked:
             self._bytes_acked = bytes_acked
             self.last_active = self.factory.seconds()
 
-    @property
-    def closing(self) -> bool:
-        """Whether nothing more will be read: what is written already is all that the client still gets."""
-        return self.ended_at is not None
-
     def connectionMade(self) -> None:
-        """Begin: from now on this protocol decides when its transport is read."""
         self.connected_at = self.last_active = self.factory.seconds()
         self.factory.connections.add(self)
         self.factory.admission.add(self)
         self.transport.registerProducer(self, True)
 
     def dataReceived(self, message: bytes) -> None:
-        """Answer one message; with the word if it is known at once, else without it for now."""
+        """Answer one message. If a reply is awaited, write the echo and the trailer at once, and the reply later."""
         factory = self.factory
-        if (self._reads_large or len(message) >= wire.MESSAGE_SIZE) and not factory.needs_reply:
+        if (self._reads_large or len(message) >= MESSAGE_SIZE) and factory.reply_source is None:
             self._echo_stream(message)
             return
-        traffic = factory.traffic
         self.messages += 1
         self.bytes_in += len(message)
         self.last_active = factory.seconds()
-        if traffic.wants_messages or self.messages == 1:
-            self._log_message(message)
+        if factory.traffic.wants_messages or self.messages == 1:
+            factory.traffic.message_received(self, message)
         else:
-            traffic.unlogged_messages += 1
-        if factory.needs_reply:
-            self._request_reply(message)
+            factory.traffic.unlogged_messages += 1
+        answer = message + factory.trailer
+        if factory.reply_source is None:
+            self.transport.write(answer)  # not _write, which would cost a call for each message
+            self.bytes_out += len(answer)
         else:
-            self.transport.write(message + factory.trailer)
+            self._request_reply(factory.reply_source, message, answer)
 
     def _echo_stream(self, data: bytes) -> None:
-        """Answer what a client sent that does not wait for answers: messages of 4096 bytes, the last maybe shorter."""
-        factory = self.factory
+        """Answer a read of a client that streams: messages of 4096 bytes, the last of which may be shorter."""
+        factory, traffic = self.factory, self.factory.traffic
         view = memoryview(data)  # slices of bytes would be copies, which take eight times as long
-        messages = [view[at : at + wire.MESSAGE_SIZE] for at in range(0, len(data), wire.MESSAGE_SIZE)]
-        for number, message in enumerate(messages):
-            if self.messages and not factory.traffic.wants_messages:
-                self.messages += len(messages) - number
-                factory.traffic.unlogged_messages += len(messages) - number
-                break
-            self.messages += 1
-            self._log_message(bytes(message))
+        messages = [view[at : at + MESSAGE_SIZE] for at in range(0, len(data), MESSAGE_SIZE)]
         self.bytes_in += len(data)
         self.last_active = factory.seconds()
-        output = factory.trailer.join([*messages, b""])
-        self.transport.write(output)
-        factory.large_reads.record_read(self, len(data), len(output), self._output_full)
+        for number, message in enumerate(messages):
+            if self.messages and not traffic.wants_messages:
+                self.messages += len(messages) - number
+                traffic.unlogged_messages += len(messages) - number
+                break
+            self.messages += 1
+            traffic.message_received(self, bytes(message))
+        answers = factory.trailer.join([*messages, b""])
+        self._write(answers)
+        factory.large_reads.record_read(self, len(data), len(answers), self._output_full)
+
+    def _request_reply(self, reply_source: IReplySource, message: bytes, answer: bytes) -> None:
+        """Get the reply to `message`, and write `answer` with it if it is known at once."""
+        try:
+            reply = reply_source.reply_to(message, self.transport.getPeer())
+        except Exception:
+            reply = fail()
+        if not isinstance(reply, Deferred):
+            self._write(answer + reply)
+            return
+        self._write(answer)
+        self._pending_reply = reply
+        self._update_flow()
+        reply.addCallback(self._reply_ready).addErrback(self._reply_failed)
+
+    def _reply_ready(self, reply: bytes) -> None:
+        self._write(reply)
+        self.last_active = self.factory.seconds()
+        self._pending_reply = None
+        self._update_flow()
+
+    def _reply_failed(self, failure: Failure) -> None:
+        if self._pending_reply is None:
+            return  # the Deferred was cancelled, because the connection has ended
+        self._log.failure("no reply for {peer}: connection reset", failure, peer=self.peer)
+        self.reset("server's reset")
+
+    def _write(self, data: bytes) -> None:
+        self.transport.write(data)
+        self.bytes_out += len(data)
 
     def set_read_size(self, size: int) -> None:
         """Read at most `size` bytes at a time from now on."""
-        self._reads_large = size > wire.MESSAGE_SIZE
+        self._reads_large = size > MESSAGE_SIZE
         self.transport.read_size = size
 
     def send_buffer(self) -> int:
-        """Return the transport's SO_SNDBUF in bytes."""
+        """Return SO_SNDBUF of the connection in bytes."""
         return self.transport.send_buffer()
 
-    def _log_message(self, message: bytes) -> None:
-        traffic = self.factory.traffic
-        if self.messages == 1:
-            traffic.connection_opened(self)
-        if traffic.wants_messages:
-            traffic.message_received(self, message)
-        else:
-            traffic.unlogged_messages += 1
-
-    def _request_reply(self, message: bytes) -> None:
-        try:
-            reply = self.factory.reply_source.reply_to(message, self.transport.getPeer())
-        except Exception:
-            reply = fail()
-        if isinstance(reply, Deferred):
-            self.transport.write(message + self.factory.trailer)
-            self._await_reply(reply)
-        else:
-            self.transport.write(wire.build_reply(message, self.factory.trailer, reply))
-            self._late_reply_bytes += len(reply)
-
     def readConnectionLost(self) -> None:
-        """The client ended its side: it still gets all it is owed, then the connection is closed."""
+        """Handle the client's FIN: close the connection as soon as all output is written."""
         self._fin_received = True
         self._mark_ended(self._ended_reason or "client")
-        # resuming a transport that was read to its end would only report the end again
+        # resuming a transport after the end of file would only report the end of file again
         self.transport.unregisterProducer()
         self._output_full = False
         self._update_flow()
 
     def writeConnectionLost(self) -> None:
-        """Our own side is never closed before the whole connection."""
+        """Do nothing: this side is never half-closed."""
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """It is over, in whatever way; a reset by the client is an ordinary end."""
         factory = self.factory
-        # its place is free, whatever fails below at those who are told
+        # free the slot first, so that no failure of an observer or a reply source can leak it
         factory.connections.discard(self)
         factory.admission.remove(self)
-        if self.bytes_in >= wire.MESSAGE_SIZE:
+        if self.bytes_in >= MESSAGE_SIZE:
             factory.large_reads.forget(self)
         if not isinstance(reason.value, (ConnectionDone, ConnectionAborted)):
             self._ended_reason = "client's reset"
@@ -213,29 +214,29 @@ class EchoProtocol(Protocol):
                 factory.notify_if_empty()
 
     def pauseProducing(self) -> None:
-        """The transport's buffer is full: the client does not read as fast as it writes."""
+        """Stop reading, because the transport's buffer is full."""
         self._output_full = True
         self._update_flow()
 
     def resumeProducing(self) -> None:
-        """The transport's buffer is empty."""
+        """Read again unless a reply is awaited, because the transport's buffer is empty."""
         self.factory.large_reads.release(self)
         self.last_active = self.factory.seconds()
         self._output_full = False
         self._update_flow()
 
     def stopProducing(self) -> None:
-        """The transport is gone; connectionLost follows."""
+        """Do nothing, because connectionLost follows."""
 
     def close(self, reason: str) -> None:
-        """Close as soon as what was written is on its way, reading nothing more."""
+        """Stop reading, and close the connection when all output is sent."""
         self._closed_locally = True
         self._mark_ended(reason)
         self.transport.unregisterProducer()
         self.transport.loseConnection()
 
     def reset(self, reason: str) -> None:
-        """Tell the client that not all it is owed will come."""
+        """Reset the connection, so that the client knows that output is missing."""
         self._closed_locally = True
         self._mark_ended(reason)
         self.transport.abortConnection()
@@ -245,25 +246,8 @@ class EchoProtocol(Protocol):
         if self.ended_at is None:
             self.ended_at = self.factory.seconds()
 
-    def _await_reply(self, reply: Deferred[bytes]) -> None:
-        self._pending_reply = reply
-        self._update_flow()
-        reply.addCallback(self._reply_ready).addErrback(self._reply_failed)
-
-    def _reply_ready(self, reply: bytes) -> None:
-        self.transport.write(reply)
-        self.last_active = self.factory.seconds()
-        self._late_reply_bytes += len(reply)
-        self._pending_reply = None
-        self._update_flow()
-
-    def _reply_failed(self, failure: Failure) -> None:
-        if self._pending_reply is None:
-            return  # cancelled, as the connection is over
-        self._log.failure("no word for {peer}, it is reset", failure, peer=self.peer)
-        self.reset("server's reset")
-
     def _update_flow(self) -> None:
+        """Decide whether the connection is read, and close it after the client's FIN and the last reply."""
         if self._fin_received:
             if self._pending_reply is None:
                 self.transport.loseConnection()
@@ -274,51 +258,42 @@ class EchoProtocol(Protocol):
 
 
 class EchoFactory(ServerFactory):
-    """Makes the connections' protocols and knows which are open.
+    """Make the protocol of each admitted connection, and hold the open ones.
 
-    `reply_source` is asked for the word of each message, `traffic` is told what happens, `admission` says who is
-    served.
+    `trailer` follows every echo at once. `reply_source` replies to each message after that, None for no replies.
+    `traffic` logs and counts connections and messages.
     """
 
     noisy = False
 
     def __init__(
         self,
-        reply_source: IReplySource,
         traffic: TrafficLog,
-        acknowledgement: bytes = wire.ACKNOWLEDGEMENT,
+        trailer: bytes = ACKNOWLEDGEMENT,
+        reply_source: IReplySource | None = None,
         admission: Admission | None = None,
     ) -> None:
-        self.trailer = b""
-        """What follows every echo at once."""
         self.connections: set[EchoProtocol] = set()
         self.admission = admission or Admission(traffic.counters)
         self.traffic = traffic
         self.seconds = traffic.clock.seconds
         self.large_reads = LargeReads(traffic.clock)
-        self.set_reply(reply_source, acknowledgement)
-        self.probe_factory: Any = None
-        """Makes the protocols of the health check's connections (ProbeEchoFactory), where there is one."""
+        self.set_reply(trailer, reply_source)
+        self.probe_factory: EchoFactory | None = None
+        """The factory of the health check (services.probe_echo), None without one. It refuses all but probes."""
         self._last_number = 0
         self._empty_waiters: list[Deferred[None]] = []
 
-    def set_reply(self, reply_source: IReplySource, acknowledgement: bytes) -> None:
-        """Answer with these from now on."""
-        old_trailer_length = len(self.trailer)
+    def set_reply(self, trailer: bytes, reply_source: IReplySource | None = None) -> None:
+        """Change trailer and reply source; messages that arrive from now on get these."""
+        self.trailer = trailer
         self.reply_source = reply_source
-        self.needs_reply = reply_source.constant is None
-        """Whether each message's word has to be asked for."""
-        self.trailer = wire.build_reply(b"", acknowledgement, reply_source.constant or b"")
-        self.large_reads.allow(not self.needs_reply and len(self.trailer) <= wire.MESSAGE_SIZE)
-        for each in self.connections:
-            each.rebase_bytes_out(old_trailer_length)
+        self.large_reads.allow(reply_source is None and len(trailer) <= MESSAGE_SIZE)
 
     def buildProtocol(self, addr: Any) -> EchoProtocol | None:  # type: ignore[override]  # Twisted binds it to `protocol`
-        """A protocol for a connection that was just accepted; None for one that is not admitted."""
-        if self.probe_factory is not None and self.probe_factory.expected:
-            probe_protocol: EchoProtocol | None = self.probe_factory.buildProtocol(addr)
-            if probe_protocol is not None:
-                return probe_protocol
+        """Return a protocol for an accepted connection, None if it is refused."""
+        if self.probe_factory is not None and (probe := self.probe_factory.buildProtocol(addr)) is not None:
+            return probe
         source = source_key(addr.host)
         if not self.admission.try_admit(addr.host, source):
             return None
@@ -328,20 +303,20 @@ class EchoFactory(ServerFactory):
         return protocol
 
     def counters(self) -> ServiceCounters:
-        """What was served, open connections included."""
+        """Return the counters of both services, including those of open connections."""
         counters = replace(self.traffic.counters)
         for each in self.connections:
             counters.add(each)
         return counters
 
     def when_empty(self) -> Deferred[None]:
-        """Fires when no connection is open any more; at once if none is."""
+        """Return a Deferred that fires when no connection is open any more, at once if none is."""
         waiter: Deferred[None] = Deferred()
         self._empty_waiters.append(waiter)
         self.notify_if_empty()
         return waiter
 
     def notify_if_empty(self) -> None:
-        """A connection is over: tell those who wait for the last."""
+        """Fire the Deferreds of `when_empty` if no connection is open."""
         while self._empty_waiters and not self.connections:
             self._empty_waiters.pop().callback(None)

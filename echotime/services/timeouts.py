@@ -1,4 +1,4 @@
-"""The end of connections that stay too long: without doing anything, half-closed, or at all."""
+"""TimeoutMonitor: end connections that are idle, half-closed, or open for too long."""
 
 from __future__ import annotations
 
@@ -11,30 +11,31 @@ from twisted.internet.task import Cooperator, LoopingCall, SchedulerStopped
 from echotime.services.tcp_echo import EchoFactory, EchoProtocol
 
 _TICK_DIVISOR = 10
-"""A connection is ended at most this part of the shortest timeout late."""
+"""A connection is ended late by at most the shortest timeout divided by this number."""
 _MIN_TICK, _MAX_TICK = 0.1, 1.0
 _CHECKS_PER_STEP = 256
-"""So many are looked at before everybody else gets a turn."""
+"""Connections that are checked before the reactor gets a turn."""
 _CLOSE_TIMEOUT = 5.0
-"""Seconds that are left to a client to take what it is owed once its connection is closed from here."""
+"""Seconds in which a client must receive the remaining output after the daemon has closed its connection."""
 
 
 @dataclass(frozen=True)
 class Timeouts:
-    """Seconds; None for any time."""
+    """Hold the timeouts of connections in seconds; None for no timeout."""
 
     idle: float | None = None
-    """Without a message, and without reading any of what it is sent. Who is owed a word is not idle."""
+    """Since the last message or acknowledged output. A connection that awaits a reply is not idle."""
     half_closed: float | None = None
-    """After the client ended its side."""
+    """Since the client's FIN."""
     session: float | None = None
-    """From beginning to end."""
+    """Since the connection was accepted."""
 
 
 class TimeoutMonitor:
-    """Looks at the connections of one factory, once in a while, and ends those whose time is over.
+    """Check the connections of one factory periodically, and end those that have timed out.
 
-    One that is owed nothing is closed in order; else the client has to know that something is missing, by a reset.
+    A connection without pending output is closed. Otherwise it is reset, so that the client knows that output is
+    missing.
     """
 
     def __init__(self, factory: EchoFactory, clock: IReactorTime, timeouts: Timeouts) -> None:
@@ -45,26 +46,26 @@ class TimeoutMonitor:
         self._cooperator = Cooperator(lambda: lambda: True, scheduler=lambda turn: clock.callLater(0, turn))
 
     def start(self) -> None:
-        """Begin, if there is anything to look for."""
+        """Start the periodic check, if a timeout is set."""
         configured = [each for each in vars(self.timeouts).values() if each is not None]
         if not configured:
             return
         self._tick = min(max(min(configured) / _TICK_DIVISOR, _MIN_TICK), _MAX_TICK)
         self._last_seen = self._resumed_at = self._clock.seconds()
-        # a new one, as the last look of another may still be under way
+        # a new LoopingCall, because the last check of the old one may be unfinished
         self._sweeper = LoopingCall(self._sweep)
         self._sweeper.clock = self._clock
-        # stopped in the middle of a look
+        # SchedulerStopped is raised if the monitor is stopped during a check
         self._sweeper.start(self._tick, now=False).addErrback(lambda failure: failure.trap(SchedulerStopped))
 
     def set_timeouts(self, timeouts: Timeouts) -> None:
-        """Look for these from now on."""
+        """Apply other timeouts from now on, to open connections as well."""
         self._stop_sweeper()
         self.timeouts = timeouts
         self.start()
 
     def stop(self) -> None:
-        """End all looking."""
+        """Stop the periodic check for good."""
         self._stop_sweeper()
         self._cooperator.stop()
 
@@ -78,7 +79,7 @@ class TimeoutMonitor:
     def _update_now(self) -> float:
         now = self._clock.seconds()
         if now - self._last_seen > self._tick + _MAX_TICK:
-            # the process was stopped, or very busy: what came meanwhile has not been read yet, and nobody was idle
+            # the process was suspended or very busy: messages may be unread, so no connection counts as idle
             self._resumed_at = now
         self._last_seen = now
         return now

@@ -1,56 +1,56 @@
-"""The log of connections and messages, as the seed's server shows them, and the counters of both services.
+"""TrafficLog: log connections and messages as the original scripts do, and count for both services.
 
-A connection is announced with its first message, so that a health check, which sends none, costs no line.
+A connection is logged at its first message, so that a TCP health check, which sends none, writes no line.
 """
 
 from __future__ import annotations
 
 from gettext import gettext as _
-from typing import Any, Protocol
+from typing import Protocol
 
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
 from zope.interface import Interface
 
 from echotime.counters import ConnectionStats, ServiceCounters
 from echotime.limits.log_rate import LogRateLimiter
+from echotime.logger import Logger
 from echotime.wire.escape import preview
 
 MAX_LOGGED_BYTES = 200
-"""The most bytes of a message that a log line shows."""
+"""Maximum number of bytes of a message in a log line."""
 MAX_CONNECTION_LINES = 100
-"""The most lines a second about connections that begin or end."""
+"""Maximum number of log lines per second about connections that begin or end."""
 
 
 class ITrafficObserver(Interface):
-    """Someone who is told what happens on TCP connections as it happens; peers are ``host:port``."""
+    """Observe TCP connections and their messages as they happen; peers are ``host:port``."""
 
     def connection_opened(peer: str) -> None:
-        """The first message of a connection is here."""
+        """Handle a new connection, when its first message has arrived."""
 
     def message_received(peer: str, message: bytes) -> None:
-        """A message is here."""
+        """Handle a message, at most 4096 bytes."""
 
     def connection_closed(peer: str, ended_by: str, bytes_in: int, bytes_out: int) -> None:
-        """A connection is over; `how` says who ended it."""
+        """Handle the end of a connection. `ended_by` names the side or the timeout that ended it."""
 
 
 class LoggedConnection(ConnectionStats, Protocol):
-    """A connection as the traffic log needs it."""
+    """Give the traffic log what it needs of a connection."""
 
     @property
     def peer(self) -> str:
-        """Return the client as ``host:port``. It is formatted when it is read, which is seldom."""
+        """Return the client as ``host:port``. Formatting is left until a log line needs it."""
 
 
 class TrafficLog:
-    """Counts and shows what happens; `message_rate` is the most message lines a second, 0 for none.
+    """Log and count connections and messages, and pass them to observers (ITrafficObserver).
 
-    Watchers (ITrafficObserver) are told, too. While one of them shows what comes in where the log goes, `log_arrivals`
-    is off, and the log does not.
+    `message_rate` is the maximum number of message lines per second, 0 for none. `log_arrivals` is False while an
+    observer shows new connections and messages where the log goes.
 
-    While `wants_messages` is off, messages need not be told but only counted, in `unlogged_messages`: whoever serves
-    hundreds of thousands a second looks there first.
+    While `wants_messages` is False, a caller may skip message_received and add to `unlogged_messages`. That matters at
+    hundreds of thousands of messages per second.
     """
 
     _log = Logger()
@@ -60,14 +60,14 @@ class TrafficLog:
         self.counters = ServiceCounters()
         self.log_arrivals = True
         self.unlogged_messages = 0
-        self._observers: list[Any] = []
+        self._observers: list[ITrafficObserver] = []
         self._message_limiter: LogRateLimiter | None = None
         self.set_message_rate(message_rate)
         self._connection_limiter = LogRateLimiter(MAX_CONNECTION_LINES, clock, self._report_suppressed_connections)
         self._update_wants_messages()
 
     def set_message_rate(self, message_rate: int) -> None:
-        """Show at most so many messages a second from now on."""
+        """Log at most `message_rate` messages per second from now on, none if it is 0."""
         if self._message_limiter is not None:
             self._message_limiter.flush()
         self._message_limiter = (
@@ -75,13 +75,13 @@ class TrafficLog:
         )
         self._update_wants_messages()
 
-    def add_observer(self, observer: Any) -> None:
-        """Tell one more (ITrafficObserver)."""
+    def add_observer(self, observer: ITrafficObserver) -> None:
+        """Call `observer` from now on."""
         self._observers.append(observer)
         self._update_wants_messages()
 
-    def remove_observer(self, observer: Any) -> None:
-        """Tell one less."""
+    def remove_observer(self, observer: ITrafficObserver) -> None:
+        """Stop calling an observer that was added."""
         self._observers.remove(observer)
         self._update_wants_messages()
 
@@ -89,16 +89,20 @@ class TrafficLog:
         limiter = self._message_limiter
         self.wants_messages = bool(self._observers) or not (limiter is None or limiter.suppressing)
 
-    def connection_opened(self, connection: LoggedConnection) -> None:
-        """The first message of a connection is here."""
+    def _connection_opened(self, connection: LoggedConnection) -> None:
         for observer in self._observers:
             observer.connection_opened(connection.peer)
         if self.log_arrivals and self._connection_limiter.allows():
-            # translated where an application has chosen a language, as an operator's terminal may; the daemon has none
+            # translated only if an operator's terminal has chosen a language
             self._log.info(_("connection from {peer}"), peer=connection.peer)
 
     def message_received(self, connection: LoggedConnection, message: bytes) -> None:
-        """A message is here."""
+        """Log a message, after its connection if `connection.messages` is 1."""
+        if connection.messages == 1:
+            self._connection_opened(connection)
+        if not self.wants_messages:
+            self.unlogged_messages += 1
+            return
         for observer in self._observers:
             observer.message_received(connection.peer, message)
         if self.log_arrivals and self._message_limiter is not None:
@@ -108,7 +112,7 @@ class TrafficLog:
             self._update_wants_messages()
 
     def connection_closed(self, connection: LoggedConnection, ended_by: str) -> None:
-        """A connection is over; `how` says who ended it."""
+        """Log the end of a connection and count it. `ended_by` names the side or the timeout that ended it."""
         for observer in self._observers:
             observer.connection_closed(connection.peer, ended_by, connection.bytes_in, connection.bytes_out)
         counters = self.counters
@@ -127,7 +131,7 @@ class TrafficLog:
             )
 
     def flush(self) -> None:
-        """Report what was left out of the log so far; for the end of the daemon."""
+        """Log how many lines were suppressed so far, at the end of the daemon."""
         if self._message_limiter is not None:
             self._message_limiter.flush()
         self._connection_limiter.flush()

@@ -1,1 +1,1 @@
-"""What systemd passes in and is told: inherited sockets, sd_notify(3), the journal."""
+"""Interfaces to systemd and the kernel: inherited sockets, sd_notify(3), the journal, the clock state."""

@@ -1,6 +1,6 @@
-"""Sockets that the service manager has opened and passes to us, as sd_listen_fds(3) has it.
+"""Find and claim the sockets that the service manager passes in; see sd_listen_fds(3).
 
-Which are taken is asked for by name or by kind, `--tcp systemd:NAME` or `--tcp systemd`; what nobody asks for is told.
+Sockets are claimed by name or by type, with `--tcp systemd:NAME` or `--tcp systemd`. Unclaimed ones are logged.
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ from twisted.logger import Logger
 _LISTEN_FDS_START = 3
 _SOCKET_TYPES = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}
 _INET_FAMILIES = frozenset({socket.AF_INET, socket.AF_INET6})
-_log = Logger()
+_log = Logger("echotime")
 
 
 class SystemdSocket(NamedTuple):
-    """Sockets that the service manager passes in: those of a name, or those of the kind that are left."""
+    """Request inherited sockets by name, or by type if the name is None."""
 
     name: str | None = None
     required: bool = True
-    """Whether there has to be one."""
+    """True if a missing socket is an error."""
 
     def __str__(self) -> str:
         return "systemd" if self.name is None else f"systemd:{self.name}"
 
 
 class SocketNotPassed(Exception):
-    """What was asked for is not among what was passed; says what was."""
+    """Report that no requested socket was passed, and which were."""
 
 
 class InheritedFD(NamedTuple):
-    """One that was passed, and its FileDescriptorName."""
+    """Hold a passed descriptor and its FileDescriptorName (sd_listen_fds_with_names(3))."""
 
     fd: int
     name: str
@@ -46,9 +46,10 @@ class InheritedFD(NamedTuple):
 
 
 def initial_environ() -> Mapping[str, str]:
-    """What this process was started with. In os.environ LISTEN_PID and LISTEN_FDS may be missing by now.
+    """Return the environment with which this process was started.
 
-    twisted.internet.endpoints takes them out, and twistd imports it where its cache of plugins is missing.
+    In os.environ LISTEN_PID and LISTEN_FDS may be missing: twisted.internet.endpoints removes them when imported, and
+    twistd imports that module if its plugin cache is missing.
     """
     try:
         entries = Path("/proc/self/environ").read_bytes().split(b"\0")
@@ -59,10 +60,10 @@ def initial_environ() -> Mapping[str, str]:
 
 
 def listen_fds(environment: Mapping[str, str]) -> list[InheritedFD]:
-    """Those that were passed to this process, not to one that started it."""
+    """Return the descriptors passed to this process, none if they were meant for a parent process."""
     names = environment.get("LISTEN_FDNAMES", "")
     count_text = environment.get("LISTEN_FDS", "")
-    # what Twisted leaves of the variables, where /proc cannot be read
+    # SYSTEMD_EXEC_PID is what Twisted leaves if /proc cannot be read
     pid = environment.get("LISTEN_PID", environment.get("SYSTEMD_EXEC_PID"))
     if pid != str(os.getpid()) or not (names or (count_text.isascii() and count_text.isdigit())):
         return []
@@ -74,16 +75,16 @@ def listen_fds(environment: Mapping[str, str]) -> list[InheritedFD]:
 
 
 class InheritedSockets:
-    """Gives away descriptors, each once."""
+    """Give away inherited descriptors, each once."""
 
     def __init__(self, descriptors: list[InheritedFD]) -> None:
         self._all = descriptors
         self._unclaimed = list(descriptors)
 
     def claim(self, transport: str, requested: SystemdSocket) -> list[InheritedFD]:
-        """Those that were asked for with ``--tcp`` or ``--udp``. Raises SocketNotPassed if there are none.
+        """Return the descriptors that a ``--tcp`` or ``--udp`` option requests. Raises SocketNotPassed if none.
 
-        By name they may be something else, if none of that name is of the kind: whoever adopts them says so.
+        If all sockets of a requested name are of another type, they are returned, and adopting them reports the type.
         """
         socket_type = _SOCKET_TYPES[transport]
         if requested.name is None:
@@ -104,16 +105,16 @@ class InheritedSockets:
         return f"--{transport} {requested}: no {description} is left of what was passed: {names}"
 
     def close(self) -> None:
-        """Keep none of them: what was taken was duplicated. Say what nobody took."""
+        """Close all descriptors, as claimed ones have been duplicated. Log those that were not claimed."""
         for each in self._unclaimed:
-            _log.warn("{descriptor} was passed, and nothing asks for it", descriptor=str(each))
+            _log.warn("{descriptor} was passed, but no option requests it", descriptor=str(each))
         for each in self._all:
             with suppress(OSError):
                 os.close(each.fd)
 
 
 def _socket_type(descriptor: InheritedFD) -> int | None:
-    """SOCK_STREAM or SOCK_DGRAM, of an internet socket."""
+    """Return the type of an IPv4 or IPv6 socket, None for any other descriptor."""
     try:
         duplicate = os.dup(descriptor.fd)
     except OSError:

@@ -1,6 +1,6 @@
-"""The log for systemd's journal: an event with its fields by journald's own protocol, or else as lines with priorities.
+"""JournalObserver: log to systemd's journal, with fields by journald's native protocol, else as lines with priorities.
 
-The lines go to standard output; that it does not block is another's matter.
+The lines go to a stream that must not block, such as the one of daemon/log_output.py.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from zope.interface import implementer
 
 JOURNAL_SOCKET = "/run/systemd/journal/socket"
 _PRIORITIES = {LogLevel.critical: 2, LogLevel.error: 3, LogLevel.warn: 4, LogLevel.info: 6, LogLevel.debug: 7}
-"""As syslog(3) numbers them."""
+"""Priorities of syslog(3)."""
 _FIELD_NAME = re.compile(r"(?!log_)[a-z][a-z_]{0,40}")
 _RESERVED_KEYS = frozenset({"message", "time", "system", "format"})
 _FIELD_LENGTH = struct.Struct("<Q")
 
 
 def is_journal(descriptor: int, environment: Mapping[str, str]) -> bool:
-    """Whether a descriptor is the journal's stream, as systemd.exec(5) has $JOURNAL_STREAM: device and inode."""
+    """Return True if a descriptor is the journal's stream; see $JOURNAL_STREAM in systemd.exec(5)."""
     try:
         found = os.fstat(descriptor)
     except OSError:
@@ -34,7 +34,7 @@ def is_journal(descriptor: int, environment: Mapping[str, str]) -> bool:
 
 @implementer(ILogObserver)
 class JournalObserver:
-    """Sends an event's fields as ECHOTIME_PEER and the like; what journald does not take goes to `fallback`."""
+    """Send events with fields such as ECHOTIME_PEER to journald, or to `fallback` if journald refuses them."""
 
     def __init__(self, fallback: IO[Any], path: str = JOURNAL_SOCKET) -> None:
         self._path = path
@@ -42,7 +42,6 @@ class JournalObserver:
         self._fallback = FileLogObserver(fallback, _prefixed_lines)
 
     def __call__(self, event: LogEvent) -> None:
-        """One entry."""
         text = _event_text(event)
         if not text:
             return
@@ -53,7 +52,7 @@ class JournalObserver:
 
 
 def _event_text(event: LogEvent) -> str:
-    """Without the time, which the journal has."""
+    """Return the text of an event without its time, which the journal records."""
     return eventAsText(event, includeTimestamp=False, includeSystem=False)
 
 
@@ -62,7 +61,7 @@ def _priority(event: LogEvent) -> int:
 
 
 def _prefixed_lines(event: LogEvent) -> str:
-    """As sd-daemon(3) has them; each line of a traceback needs its own priority."""
+    """Return lines with the prefixes of sd-daemon(3), as each line of a traceback needs its priority."""
     return "".join(f"<{_priority(event)}>{line}\n" for line in _event_text(event).split("\n"))
 
 
@@ -77,6 +76,6 @@ def _entry_fields(event: LogEvent, text: str) -> Iterator[bytes]:
 
 
 def _encode_field(name: str, value: str) -> bytes:
-    """With its length, as a value may have newlines."""
+    """Encode a field with its length, because a value may contain newlines."""
     data = value.encode("utf-8", "backslashreplace")
     return b"%s\n%s%s\n" % (name.encode(), _FIELD_LENGTH.pack(len(data)), data)

@@ -1,4 +1,4 @@
-"""sd_notify(3): what a service manager is told, one datagram a message; nothing, where none asked for it."""
+"""Send state changes to the service manager; see sd_notify(3)."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections.abc import Mapping
 
 
 class SdNotifier:
-    """Sends assignments, one a line (``READY=1``), to an address; whether that worked.
+    """Send assignments, one per line (``READY=1``), to the socket address of the service manager.
 
-    Its socket is kept: at a moment when it matters there may be no descriptor for another.
+    The socket stays open, because no descriptor may be free at the moment of an important message.
     """
 
     def __init__(self, address: str) -> None:
@@ -18,7 +18,7 @@ class SdNotifier:
         self._sock: socket.socket | None = None
 
     def __call__(self, state: str) -> bool:
-        """Send them, without waiting."""
+        """Send assignments without blocking. Return True if they were sent."""
         try:
             if self._sock is None:
                 self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
@@ -32,14 +32,14 @@ class SdNotifier:
         return True
 
     def close(self) -> None:
-        """Until it is used again."""
+        """Close the socket; the next message opens another."""
         if self._sock is not None:
             self._sock.close()
             self._sock = None
 
 
 def notifier_from_environ(environment: Mapping[str, str]) -> SdNotifier | None:
-    """For $NOTIFY_SOCKET: a path, or an abstract name after ``@``. None, where there is none."""
+    """Return a notifier for $NOTIFY_SOCKET, a path or an abstract name after ``@``. Return None if it is not set."""
     address = environment.get("NOTIFY_SOCKET", "")
     if not address.startswith(("/", "@")):
         return None
@@ -47,7 +47,7 @@ def notifier_from_environ(environment: Mapping[str, str]) -> SdNotifier | None:
 
 
 def watchdog_seconds(environment: Mapping[str, str]) -> float | None:
-    """The time within which systemd wants to hear ``WATCHDOG=1``, if it wants it from this process."""
+    """Return the seconds within which systemd expects ``WATCHDOG=1`` from this process, None if it does not."""
     microseconds = environment.get("WATCHDOG_USEC", "")
     if not (microseconds.isascii() and microseconds.isdigit() and int(microseconds)):
         return None

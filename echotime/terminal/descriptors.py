@@ -1,7 +1,8 @@
-"""Standard input and output in the reactor: streamed, with constant memory, and without O_NONBLOCK.
+"""DescriptorReader and DescriptorWriter: stream standard input and output in the reactor, without O_NONBLOCK.
 
-That flag would belong to the open file, so to whoever shares the terminal or pipe, and outlive us. A
-descriptor that poll calls ready does not block for a read, nor for a write of at most PIPE_BUF bytes.
+That flag would belong to the open file description, so it would affect every process that shares the terminal or pipe,
+and remain set after the exit. A descriptor that poll(2) reports as ready does not block for a read, nor for a write of
+at most PIPE_BUF bytes.
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ _READ_SIZE = 65536
 
 
 class DescriptorReader(FileDescriptor):
-    """A push producer that reads a descriptor; `on_data` gets what comes, `on_end` is called after it.
+    """Read a descriptor as a push producer.
 
-    `on_error` is called instead where it cannot be read.
+    `on_data` is called with each piece of data, and then `on_end` at end of file, or `on_error` if reading fails.
     """
 
     def __init__(
@@ -43,11 +44,9 @@ class DescriptorReader(FileDescriptor):
         self.connected = 1
 
     def fileno(self) -> int:
-        """The descriptor."""
         return self._descriptor
 
     def doRead(self) -> Exception | None:
-        """Read once."""
         try:
             data = os.read(self._descriptor, _READ_SIZE)
         except OSError as error:
@@ -60,17 +59,17 @@ class DescriptorReader(FileDescriptor):
         return None
 
     def stopProducing(self) -> None:
-        """Whoever wanted it is gone: read no more, and do not call that its end."""
+        """Stop reading for good, without a call of `on_end`."""
         self.stopReading()
 
     def connectionLost(self, reason: Failure) -> None:
-        """There is no more to read. The descriptor stays open: it is not ours."""
+        """Call `on_end`. The descriptor stays open, because it belongs to the caller."""
         super().connectionLost(reason)
         self._on_end()
 
 
 class DescriptorWriter(FileDescriptor):
-    """A consumer that writes a descriptor; `on_error` is called once with what keeps it from doing so."""
+    """Write a descriptor as a consumer. `on_error` is called once, with the error that ends writing."""
 
     def __init__(self, descriptor: int, on_error: Callable[[OSError], object], reactor: object) -> None:
         super().__init__(reactor)  # type: ignore[arg-type]
@@ -82,16 +81,15 @@ class DescriptorWriter(FileDescriptor):
         self.connected = 1
 
     def fileno(self) -> int:
-        """The descriptor."""
         return self._descriptor
 
     @property
     def pending_bytes(self) -> int:
-        """Bytes that nobody has taken yet."""
+        """Return the number of buffered bytes."""
         return self._pending_bytes
 
     def write(self, data: bytes) -> None:
-        """Write a regular file now, as it is always ready; anything else when it is."""
+        """Write to a regular file at once, as it is always ready, and to other descriptors when they are ready."""
         if not self._is_file:
             self._pending_bytes += len(data)
             super().write(data)
@@ -104,7 +102,7 @@ class DescriptorWriter(FileDescriptor):
             self._fail(error)
 
     def writeSomeData(self, data: bytes) -> int | Exception:
-        """Write at most what cannot block."""
+        """Write at most PIPE_BUF bytes, which cannot block."""
         try:
             written = os.write(self._descriptor, memoryview(data)[: select.PIPE_BUF])
         except BlockingIOError:
@@ -116,18 +114,18 @@ class DescriptorWriter(FileDescriptor):
         return written
 
     def finish(self) -> Deferred[None]:
-        """Fires when all is written, or cannot be."""
+        """Return a Deferred that fires when all output is written, or writing has failed."""
         if self.connected:
             self.unregisterProducer()
             if self._pending_bytes:
                 self.loseConnection()
             else:
-                # whoever has read all of it may be gone, which is no failure
+                # a reader that has read all output may have closed its end, which is no failure
                 self.connectionLost(Failure(CONNECTION_DONE))
         return self._finished
 
     def connectionLost(self, reason: Failure) -> None:
-        """All is written and it was asked to end, or the other end was closed. The descriptor stays open."""
+        """Fire the Deferred of `finish`, after an error if the other end was closed. The descriptor stays open."""
         if self._finished.called:
             return
         super().connectionLost(reason)

@@ -11,10 +11,10 @@ from functools import partial
 
 
 class NonBlockingWriter:
-    """Writes to a descriptor without blocking, and without raising an OSError.
+    """Write to a descriptor without blocking, and without raising an OSError.
 
-    A pipe or terminal is opened once more with O_NONBLOCK, as the flag on the descriptor itself would affect all who
-    share it. Where it may not be opened, poll(2) is asked: a pipe that is writable takes PIPE_BUF bytes.
+    A pipe or terminal is opened again with O_NONBLOCK, because setting the flag on the descriptor itself would affect
+    every process that shares it. If it cannot be opened, poll(2) is used: a writable pipe takes PIPE_BUF bytes.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -46,6 +46,6 @@ class NonBlockingWriter:
         try:
             while written < len(data) and self._is_ready():
                 written += self._write(data[written : written + select.PIPE_BUF])
-        except OSError:  # no room, no reader, no terminal
+        except OSError:  # the device is full, or the reader or terminal is gone
             pass
         return written

@@ -1,4 +1,4 @@
-"""A terminal's modes, given back as they were found, whatever ends the program but SIGKILL."""
+"""RawTerminal: switch a terminal to raw mode, and restore it, whatever ends the program except SIGKILL."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ _LFLAG = 3
 
 
 class RawTerminal:
-    """Of the terminal that `descriptor` is. Only a process in its foreground may change them: others are stopped."""
+    """Change the modes of the terminal at `descriptor`, while this process is in its foreground.
+
+    The kernel stops a background process that changes them (SIGTTOU).
+    """
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -20,29 +23,29 @@ class RawTerminal:
         self._previous_handlers: dict[int, Any] = {}
 
     def enter_raw(self) -> None:
-        """Characters as they are typed, without echo; signals as ever. Again after the shell had the terminal."""
+        """Switch off line mode and echo; keys for signals stay. Call it again after the shell had the terminal."""
         modes = termios.tcgetattr(self._descriptor)
         modes[_LFLAG] &= ~(termios.ICANON | termios.ECHO)
         self._set(modes)
 
     def restore(self) -> None:
-        """As it was found."""
+        """Restore the modes that the terminal had at first."""
         self._set(self._original)
 
     def restore_on_signals(self, *signals: signal.Signals) -> None:
-        """Give it back before one of these signals ends the process."""
+        """Restore the terminal before one of these signals ends the process."""
         for number in signals:
             self._previous_handlers[number] = signal.signal(number, self._restore_and_kill)
 
     def release_signals(self) -> None:
-        """Not any more."""
+        """Restore the signal handlers that restore_on_signals replaced."""
         for number, handler in self._previous_handlers.items():
             signal.signal(number, handler)
         self._previous_handlers.clear()
 
     @property
     def foreground(self) -> bool:
-        """Whether the terminal is ours to read and to change; the system stops a process that does so otherwise."""
+        """Return True if this process is in the foreground of the terminal, and so may read and change it."""
         try:
             return os.tcgetpgrp(self._descriptor) == os.getpgrp()
         except OSError:

@@ -113,7 +113,7 @@ def soaking(daemons: Daemons) -> Iterator[Soak]:
         path = Path(stack.enter_context(tempfile.TemporaryDirectory()), "control")
         control = ("env", f"ECHOTIME_CONTROL={path}")
         daemon = stack.enter_context(daemons.run("-r", "echotime", "-y", str(_WORDS), prefix=control))
-        daemon.line("listening for operators on")
+        daemon.line("listening on control socket")
         yield Soak(daemon, path, {name: Tally() for name in CLIENTS}, {})
 
 

@@ -7,7 +7,8 @@ from zope.interface import implementer
 
 from echotime import tap
 from echotime.daemon import stopping
-from echotime.config.settings import ListenAddress, Settings
+from echotime.config.settings import Settings
+from echotime.wire.hostport import HostPort
 from echotime.services.replies import IReplySource
 
 stopping.GRACE_PERIOD = 1.0
@@ -16,8 +17,6 @@ stopping.GRACE_PERIOD = 1.0
 @implementer(IReplySource)
 class OddWords:
     """Out of memory for `memory`; for `stuck` the daemon cannot stop, and must."""
-
-    constant = None
 
     def reply_to(self, message, peer):
         if message == b"memory":
@@ -28,7 +27,7 @@ class OddWords:
         return b"now"
 
 
-anywhere = (ListenAddress("127.0.0.1", 0),)
-settings = Settings(tcp=anywhere, udp=anywhere, drain_seconds=3600)
+anywhere = (HostPort("127.0.0.1", 0),)
+settings = Settings(tcp=anywhere, udp=anywhere, drain_timeout=3600)
 application = Application("echotime")
 tap.build_daemon(settings, reactor, OddWords()).setServiceParent(application)

@@ -116,7 +116,7 @@ class ActivationTests(ToolTestCase):
         for tcp in found:
             for udp in (sockets[0], sockets[3]):
                 self.assert_serves(tcp, udp.getsockname()[:2])
-        self.assertNotIn("nothing asks for it", self.served(daemon).out)
+        self.assertNotIn("no option requests it", self.served(daemon).out)
 
     def test_one_name_for_both(self) -> None:
         """Of a name that both kinds have, as those of one .socket unit do, each service takes its kind."""
@@ -138,8 +138,8 @@ class ActivationTests(ToolTestCase):
         tcp, udp = self.tcp(), self.udp()
         other = self.bound(socket.SOCK_STREAM, family=socket.AF_UNIX)
         daemon = self.activated([tcp, udp, other], "--tcp", "systemd", names="a:b:c")
-        daemon.line(r"descriptor 4 \(b\) was passed, and nothing asks for it")
-        daemon.line(r"descriptor 5 \(c\) was passed, and nothing asks for it")
+        daemon.line(r"descriptor 4 \(b\) was passed, but no option requests it")
+        daemon.line(r"descriptor 5 \(c\) was passed, but no option requests it")
         daemon.address("TCP")
         held = [str(each.readlink()) for each in Path(f"/proc/{daemon.process.pid}/fd").iterdir()]
         for sock, kept in ((tcp, 1), (udp, 0), (other, 0)):
@@ -158,9 +158,9 @@ class ActivationTests(ToolTestCase):
         tcp, udp = self.tcp(), self.udp()
         options = ("SO_KEEPALIVE=on", "IP_FREEBIND=on", "udp:IP_TTL=9", "IPV6_UNICAST_HOPS=9")
         daemon = self.activated([tcp, udp], *(word for each in options for word in ("--sockopt", each)))
-        daemon.line("TCP .*: SO_KEEPALIVE asked on, effective on$")
-        daemon.line("TCP .*: IP_FREEBIND asked on, effective off: too late: it must be set before bind")
-        daemon.line("UDP .*: IP_TTL asked 9, effective 9$")
+        daemon.line("TCP .*: SO_KEEPALIVE requested on, effective on$")
+        daemon.line("TCP .*: IP_FREEBIND requested on, effective off: too late: it must be set before bind")
+        daemon.line("UDP .*: IP_TTL requested 9, effective 9$")
         self.assertEqual(udp.getsockopt(socket.IPPROTO_IP, socket.IP_TTL), 9)
         limit = tcp.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)
         self.assertEqual(int.from_bytes(limit[28:32], sys.byteorder), 1024)
@@ -214,7 +214,7 @@ class ActivationTests(ToolTestCase):
             prefix=("unshare", "--net", *self.prefix([tcp, udp], "")),
             inherited=(tcp.fileno(), udp.fileno()),
         )
-        daemon.line("listening for operators on ")
+        daemon.line("listening on control socket ")
 
         def status() -> str:
             return self.tool("control", "--socket", control, "status").stdout.decode()

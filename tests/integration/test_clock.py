@@ -67,7 +67,7 @@ class ClockTests(ToolTestCase):
                     sock.send(struct.pack("!I", int(time.time()) + seconds))
                 sock.send(b"?")
                 self.assertEqual([len(sock.recv(9)) for _ in range(4)], [4] * 4)
-        self.assertIn("not served: datagrams refused (loop): 2", self.served(daemon).out)
+        self.assertIn("refusals: datagrams refused (loop): 2", self.served(daemon).out)
 
     def test_log_follows(self) -> None:
         """So do the dates in the log."""
@@ -83,7 +83,7 @@ class ClockTests(ToolTestCase):
     def test_line_limit(self) -> None:
         """The second in which no more lines are shown lasts a second."""
         for seconds in (-HOUR, HOUR):
-            daemon = self.daemon("--show-messages", "1")
+            daemon = self.daemon("--log-message-rate", "1")
             with connect(daemon.address("TCP")) as sock:
                 for _ in range(3):
                     sock.sendall(b"x")
@@ -98,7 +98,7 @@ class ClockTests(ToolTestCase):
 
     def test_drain_does_not_stall(self) -> None:
         """A stop ends when its time is over, whatever the clock is set back to meanwhile."""
-        daemon = self.daemon("--drain-seconds", "1")
+        daemon = self.daemon("--drain-timeout", "1")
         with connect(daemon.address("TCP")) as sock:
             fill(sock)
             daemon.signal()
@@ -112,7 +112,7 @@ class ClockTests(ToolTestCase):
 
     def test_drain_does_not_hurry(self) -> None:
         """Nor is a client cut off because the clock is set forward."""
-        daemon = self.daemon("--drain-seconds", "60")
+        daemon = self.daemon("--drain-timeout", "60")
         with connect(daemon.address("TCP")) as sock:
             sent = fill(sock)
             daemon.signal()
@@ -128,7 +128,7 @@ class ClockTests(ToolTestCase):
         self.addCleanup(directory.cleanup)
         control = f"{directory.name}/control"
         daemon = self.daemon("--control", control)
-        daemon.line("listening for operators")
+        daemon.line("listening on control socket")
         with connect(daemon.address("TCP")) as sock:
             sock.sendall(b"x")
             read_exactly(sock, 1 + len(ACKNOWLEDGEMENT))

@@ -32,7 +32,7 @@ class ConfigTestCase(DaemonTestCase):
         """A daemon with these options in its file, and `args` on the command line."""
         self.write(text)
         daemon = self.twistd("echotime", "--config", str(self.path), *args)
-        daemon.line("options are read again at SIGHUP")
+        daemon.line("reload: enabled")
         return daemon
 
     def echoed(self, daemon: Twistd, message: bytes = b"hi") -> bytes:
@@ -47,12 +47,12 @@ class ConfigTests(ConfigTestCase):
         """Names of the command line; several values on several lines; switches; escapes; comments."""
         daemon = self.configured(
             "# where\ntcp =\n    127.0.0.1:0\n    [::1]:0\n\n; what\nack = \\nok # 100 %\\n\nreply = bye\n"
-            "sockopt = tcp:SO_KEEPALIVE=on\n    SO_RCVBUF=64K\nanswer-low-ports = yes\nudp = 127.0.0.1:0\n"
+            "sockopt = tcp:SO_KEEPALIVE=on\n    SO_RCVBUF=64K\nallow-privileged-ports = yes\nudp = 127.0.0.1:0\n"
         )
         self.assertEqual(self.echoed(daemon), b"hi\nok # 100 %\nbye")
         self.assertEqual(one_shot(daemon.address("TCP", 1), b"x"), b"x\nok # 100 %\nbye")
-        daemon.line("SO_KEEPALIVE asked on, effective on")
-        daemon.line("UDP .*SO_RCVBUF asked 65536")
+        daemon.line("SO_KEEPALIVE requested on, effective on")
+        daemon.line("UDP .*SO_RCVBUF requested 65536")
         daemon.line("datagrams from ports below 1 are dropped")
         self.served(daemon)
 
@@ -73,10 +73,10 @@ class ConfigTests(ConfigTestCase):
             f"{self.path}: tcp = nowhere: 'nowhere' has no port; expected PORT",
             f"{self.path}: unknown option baklog; the nearest is backlog",
             f"{self.path}: unknown option transport; there is one transport now",
-            f"{self.path}: answer-broadcast = perhaps: 'perhaps' is no switch; expected on or off",
-            f"{self.path}: idle-timeout = 0: '0' leaves no time",
-            f"{self.path}: config is for the command line alone",
-            "--udp-rate x: 'x' is not understood",
+            f"{self.path}: answer-broadcast = perhaps: 'perhaps' is not a switch; expected on or off",
+            f"{self.path}: idle-timeout = 0: '0' is not a valid time",
+            f"{self.path}: config is accepted on the command line only",
+            "--udp-rate x: 'x' is not a valid number",
         ):
             self.assertIn(fault, ended.err)
 
@@ -84,19 +84,22 @@ class ConfigTests(ConfigTestCase):
         """What is no such file is told with its line."""
         for text, fault in (
             (b"tcp = 1\n", ", line 1: expected [echotime] before the first option"),
-            (b"[echotime]\ntcp\n", ", line 2: 'tcp' is not understood; expected NAME = VALUE"),
-            (b"[echotime]\nack=1\nack=2\n", ", line 3: ack was given before; expected one, or several lines below it"),
-            (b"[other]\n", ", line 1: [other] is no section; expected [echotime]"),
-            (b"", ": expected [echotime], and options below it"),
-            (b"# nothing yet\n", ": expected [echotime], and options below it"),
-            (b"[echotime]\nallow =\n", ": allow = says nothing; expected a value, or none of this line"),
-            (b"[echotime]\ncheck = on\n", ": check is for the command line alone"),
+            (b"[echotime]\ntcp\n", ", line 2: 'tcp' is not an option; expected NAME = VALUE"),
+            (
+                b"[echotime]\nack=1\nack=2\n",
+                ", line 3: ack is repeated; expected further values on indented lines below the first",
+            ),
+            (b"[other]\n", ", line 1: unknown section [other]; expected [echotime]"),
+            (b"", ": no section; expected [echotime] and options below it"),
+            (b"# nothing yet\n", ": no section; expected [echotime] and options below it"),
+            (b"[echotime]\nallow =\n", ": allow has no value; expected one or more"),
+            (b"[echotime]\ncheck = on\n", ": check is accepted on the command line only"),
             (
                 b"[echotime]\nbacklog = 5 # mine\n",
-                ": backlog = 5 # mine: '5 # mine' is not understood; expected a whole number from 1 to 2147483647; "
-                "a comment stands on a line of its own",
+                ": backlog = 5 # mine: '5 # mine' is not a valid number; expected a whole number from 1 to 2147483647; "
+                "a comment must be on a line of its own",
             ),
-            (b"[echotime]\n\nack=\xff\n", ", line 3: it is not UTF-8"),
+            (b"[echotime]\n\nack=\xff\n", ", line 3: not UTF-8"),
         ):
             self.path.write_bytes(text)
             ended = self.refused("--config", str(self.path))
@@ -134,11 +137,12 @@ class ReloadTests(ConfigTestCase):
             self.reload(
                 daemon,
                 f"{HERE}ack = !\nreply = bye\ndeny = 127.0.0.7\nmax-per-source = 2\nsockopt = tcp:SO_KEEPALIVE=on\n"
-                "show-messages = 0\nbacklog = 7\nidle-timeout = 60\ndrain-seconds = 1\nanswer-low-ports = on\n",
+                "log-message-rate = 0\nbacklog = 7\nidle-timeout = 60\ndrain-timeout = 1\n"
+                "allow-privileged-ports = on\n",
             )
             daemon.line(
-                "reloaded: changed: ack, answer-low-ports, backlog, deny, drain-seconds, max-per-source, reply, "
-                "show-messages, idle-timeout, sockopt$"
+                "reload: changed: ack, allow-privileged-ports, backlog, deny, drain-timeout, idle-timeout, "
+                "log-message-rate, max-per-source, reply, sockopt$"
             )
             sock.sendall(b"2")
             self.assertEqual(read_exactly(sock, 5), b"2!bye")
@@ -149,7 +153,7 @@ class ReloadTests(ConfigTestCase):
             self.assertEqual(sock.recv(1), b"")
         daemon.line("ended by client, 2 bytes in, 17 bytes out")
         self.assertEqual(len(ask_time(daemon.address("UDP"))), 4)
-        self.assertNotIn(": 2", self.served(daemon).out.partition("reloaded")[2].partition("ended by")[0])
+        self.assertNotIn(": 2", self.served(daemon).out.partition("reload: changed")[2].partition("ended by")[0])
 
     def test_what_takes_a_restart(self) -> None:
         """It is named, and is as it was; each time, until then."""
@@ -158,10 +162,10 @@ class ReloadTests(ConfigTestCase):
         for reply in ("x", "y"):
             daemon.lines.clear()
             self.reload(daemon, f"{HERE}epoch = 1900\nsockopt = tcp:IP_FREEBIND=on\nreply = {reply}\n")
-            daemon.line("reloaded: changed: reply$")
-            daemon.line("reloaded, but not epoch: it takes a restart")
+            daemon.line("reload: changed: reply$")
+            daemon.line("reload: changing epoch requires a restart")
             if reply == "x":
-                daemon.line("reloaded, but not sockopt SO_KEEPALIVE=on on TCP .* is not asked for now: it takes a rest")
+                daemon.line("reload: removing sockopt SO_KEEPALIVE=on from TCP .* requires a restart")
         self.assertLess(int.from_bytes(ask_time(address), "big"), 2**31 + 2**30)
         self.served(daemon)
 
@@ -171,9 +175,9 @@ class ReloadTests(ConfigTestCase):
         address = daemon.address("TCP")
         for allow in ("allow = 192.0.2.7\n", ""):
             self.reload(daemon, HERE + allow)
-            daemon.line("reloaded: changed: allow$")
+            daemon.line("reload: changed: allow$")
             daemon.lines.clear()
-        daemon.line("ReloadService#warn.* reloaded: nobody is named by allow any more: everybody is served")
+        daemon.line("echotime#warn. reload: --allow removed: every source")
         self.assertEqual(one_shot(address, b"hi"), b"hi" + ACKNOWLEDGEMENT)
         self.served(daemon)
 
@@ -181,20 +185,20 @@ class ReloadTests(ConfigTestCase):
         """Nothing is changed, and the log says why."""
         daemon = self.configured(f"{HERE}ack = 1\n")
         self.reload(daemon, f"{HERE}ack = 2\nbacklog = many\n")
-        daemon.line("not reloaded: .*backlog = many: 'many' is not understood")
+        daemon.line("reload failed: .*backlog = many: 'many' is not a valid number")
         self.assertEqual(self.echoed(daemon), b"hi1")
         self.path.unlink()
         daemon.signal(signal.SIGHUP)
-        daemon.line("not reloaded: .*No such file or directory")
+        daemon.line("reload failed: .*No such file or directory")
         self.assertEqual(self.echoed(daemon), b"hi1")
         self.reload(daemon, f"{HERE}ack = 3\n")
-        daemon.line("reloaded: changed: ack")
+        daemon.line("reload: changed: ack")
         self.assertEqual(self.echoed(daemon), b"hi3")
         self.served(daemon)
 
     def test_long_list(self) -> None:
         """While a long list is read clients are served: none of them waits for as long as the reload takes."""
-        quiet = f"{HERE}show-messages = 0\n"
+        quiet = f"{HERE}log-message-rate = 0\n"
         daemon = self.configured(quiet)
         networks = "".join(f"    10.{each >> 8}.{each & 255}.0/24\n" for each in range(50_000))
         over = threading.Event()
@@ -214,7 +218,7 @@ class ReloadTests(ConfigTestCase):
         try:
             begin = time.monotonic()
             self.reload(daemon, f"{quiet}deny =\n{networks}")
-            daemon.line("reloaded: changed: deny$")
+            daemon.line("reload: changed: deny$")
             whole = time.monotonic() - begin
         finally:
             over.set()
@@ -232,5 +236,5 @@ class ReloadTests(ConfigTestCase):
         """The same file again is no change."""
         daemon = self.configured(HERE)
         self.reload(daemon, HERE)
-        daemon.line("reloaded: changed: nothing$")
+        daemon.line("reload: changed: nothing$")
         self.served(daemon)

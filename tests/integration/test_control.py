@@ -55,7 +55,7 @@ class SocketTests(ControlTestCase):
         self.path.chmod(0o666)
         ended = subprocess.run(command, capture_output=True, timeout=LIMIT, check=False)
         self.assertRegex(ended.stdout + ended.stderr, rb"^b''$|Reset|BrokenPipe")
-        daemon.line(r"control: (nobody|65534) \(pid \d+\) is not admitted")
+        daemon.line(r"control: permission denied: (nobody|65534) \(pid \d+\)")
         self.assertIn("echotime", self.told("status"))
 
     def test_stale(self) -> None:
@@ -66,13 +66,13 @@ class SocketTests(ControlTestCase):
         self.controlled()
         ended = self.refused("--tcp", "127.0.0.1:0", "--control", str(self.path))
         self.assertEqual(ended.status, 1)
-        self.assertIn(f"cannot listen on the control socket {self.path}: another daemon listens on it", ended.err)
+        self.assertIn(f"cannot listen on the control socket {self.path}: another process listens on it", ended.err)
         self.assertIn("echotime", self.told("status"), "the living one was not harmed")
         other = self.directory / "file"
         other.write_text("precious")
         ended = self.refused("--tcp", "127.0.0.1:0", "--control", str(other))
         self.assertEqual(ended.status, 1)
-        self.assertIn("there is something else, which is no socket", ended.err)
+        self.assertIn("the file exists and is not a socket", ended.err)
         self.assertEqual(other.read_text(), "precious")
 
     def test_faults(self) -> None:
@@ -82,15 +82,15 @@ class SocketTests(ControlTestCase):
         self.assertIn("--control /nowhere/x: there is no directory '/nowhere'", ended.err)
         self.assertIn("--control-group no such: there is no group 'no such'", ended.err)
         ended = self.refused("--control", "x" * 200)
-        self.assertIn("is no path of a Unix socket; expected 1 to 107 bytes", ended.err)
-        self.assertIn("expected --control, too", self.refused("--control-group", "0").err)
+        self.assertIn("is not a valid Unix socket path; expected 1 to 107 bytes", ended.err)
+        self.assertIn("--control-group requires --control", self.refused("--control-group", "0").err)
 
     def test_run_by_systemd(self) -> None:
         """There it is in the runtime directory, without being asked for."""
         self.need("env")
         prefix = ("env", f"RUNTIME_DIRECTORY={self.directory}:/else", "INVOCATION_ID=1")
         daemon = self.twistd("echotime", "--tcp", "127.0.0.1:0", prefix=prefix)
-        daemon.line(rf"listening for operators on {self.path}$")
+        daemon.line(rf"listening on control socket {self.path}$")
         self.assertEqual(self.rows("status")["pid"], daemon.process.pid)
 
     def test_replaced_path(self) -> None:
@@ -110,7 +110,7 @@ class SocketTests(ControlTestCase):
         daemon = self.controlled("--wait-for-operator")
         random.seed(5)
         boxes = [
-            amp_box(_command=b"Answer", _ask=b"1", number=b"x", word=b"y"),
+            amp_box(_command=b"Answer", _ask=b"1", number=b"x", reply=b"y"),
             amp_box(_command=b"Answer", _ask=b"1"),
             amp_box(_command=b"Nonsense", _ask=b"1"),
             amp_box(_command=b"StartTLS", _ask=b"1"),

@@ -48,7 +48,7 @@ class VerbTests(ControlTestCase):
         for client in clients:
             self.assertEqual(read_exactly(client, 15), b"x" + ACKNOWLEDGEMENT + b"bye")
         ended = self.control("answer", "next", "x")
-        self.assertEqual((ended.returncode, ended.stderr), (1, b"echotime: no question waits\n"))
+        self.assertEqual((ended.returncode, ended.stderr), (1, b"echotime: no question is pending\n"))
 
     def test_words(self) -> None:
         """Words in the daemon's encoding; control characters only as escapes, and only raw."""
@@ -70,7 +70,7 @@ class VerbTests(ControlTestCase):
         client = self.asks(b"hello")
         (row,) = self.rows("connections")
         self.assertEqual(row["peer"], f"127.0.0.1:{client.getsockname()[1]}")
-        self.assertEqual((row["bytes_in"], row["bytes_out"], row["messages"], row["waiting"]), (5, 16, 1, True))
+        self.assertEqual((row["bytes_in"], row["bytes_out"], row["messages"], row["awaiting_reply"]), (5, 16, 1, True))
         self.assertGreater(row["rtt"], 0)
         self.assertEqual(row["unsent"], 0)
         number = str(row["number"])
@@ -83,7 +83,7 @@ class VerbTests(ControlTestCase):
         with self.assertRaises(ConnectionResetError):
             read_all(client)
         ended = self.control("close", "77")
-        self.assertEqual((ended.returncode, ended.stderr), (1, b"echotime: there is no connection 77\n"))
+        self.assertEqual((ended.returncode, ended.stderr), (1, b"echotime: no connection 77\n"))
 
     def test_unsent(self) -> None:
         """What a client does not take is counted."""
@@ -101,14 +101,14 @@ class VerbTests(ControlTestCase):
         self.controlled("--wait-for-operator", "--sockopt", "SO_RCVBUF=64K", "--sockopt", "tcp:SO_LINGER=5")
         client = self.asks(b"x")
         (row,) = self.rows("sockopts", "udp")
-        self.assertEqual((row["name"], row["asked"], row["effective"]), ("SO_RCVBUF", "65536", "131072"))
-        self.assertIn("the kernel doubles it", row["remark"])
+        self.assertEqual((row["name"], row["requested"], row["effective"]), ("SO_RCVBUF", "65536", "131072"))
+        self.assertIn("the kernel doubles it", row["note"])
         rows = {row["name"]: row for row in self.rows("sockopts", "1")}
         self.assertEqual(rows["SO_LINGER"]["effective"], "5")
         self.assertGreater(len(self.rows("sockopts", "tcp", "all")), 60)
         self.assertEqual(self.rows("sockopts", "1", "so_keepalive", "1:11")[1]["name"], "1:11")
         (row,) = self.rows("set", "1", "SO_KEEPALIVE=on")
-        self.assertEqual((row["where"], row["effective"]), ("connection 1", "on"))
+        self.assertEqual((row["socket"], row["effective"]), ("connection 1", "on"))
         (row,) = self.rows("set", "tcp", "SO_PRIORITY=3")
         self.assertEqual(row["effective"], "3")
         second = self.asks(b"y")
@@ -123,9 +123,9 @@ class VerbTests(ControlTestCase):
             (["set", "tcp", "SO_BINDTODEVICE=none0"], b"No such device (ENODEV)"),
             (
                 ["set", "here", "TCP_NODELAY=on"],
-                b"'here' is no target; expected tcp, udp or the number",
+                b"unknown target 'here'; expected tcp, udp or a connection number",
             ),
-            (["sockopts", "9"], b"there is no connection 9"),
+            (["sockopts", "9"], b"no connection 9"),
         ):
             ended = self.control(*words)
             self.assertEqual(ended.returncode, 1, words)
@@ -169,14 +169,14 @@ class VerbTests(ControlTestCase):
         self.assertRegex(text, rf"\nlistening on TCP 127\.0\.0\.1:{self.address[1]}, answered in [\d.]+ ms\n")
         self.assertRegex(text, r"\nlistening on UDP 127\.0\.0\.1:\d+, answered in [\d.]+ ms\n")
         self.assertRegex(text, r"connections: 0 of \d+, questions: 0, operators: 0\n")
-        self.assertRegex(text, r"clock: (synchronized, off by at most \d+\.\d+ s|not synchronized|unknown: .+)\n")
+        self.assertRegex(text, r"clock: (synchronized, maximum error \d+\.\d+ s|not synchronized|unknown: .+)\n")
         counters = self.rows("counters")
         self.assertEqual((counters["messages"], counters["bytes_out"], counters["health_checks"]), (1, 18, 2))
         self.assertEqual((counters["questions_asked"], counters["questions_unattended"]), (0, 1))
 
     def test_many(self) -> None:
         """Lists come whole, however long they are."""
-        self.controlled("--wait-for-operator", "--max-questions-per-source", "500", "--show-messages", "0")
+        self.controlled("--wait-for-operator", "--max-questions-per-source", "500", "--log-message-rate", "0")
         clients = [connect(self.address) for _ in range(160)]
         for client in clients:
             self.addCleanup(client.close)

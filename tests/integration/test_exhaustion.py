@@ -78,7 +78,7 @@ class ExhaustionTests(DaemonTestCase):
         self.assertLess(self.used(daemon) - before, LITTLE)
         self.again()
         out = self.served(daemon).out
-        told = re.search(r"TCP {}:{}: not accepted, accept EMFILE: (\d+)\n".format(*self.address), out)
+        told = re.search(r"TCP {}:{}: connections not accepted: accept EMFILE: (\d+)\n".format(*self.address), out)
         assert told is not None
         self.assertGreaterEqual(int(told[1]), CLIENTS - len(served))
         since = out[out.index("at most") :]

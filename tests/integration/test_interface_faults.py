@@ -67,7 +67,7 @@ class InterfaceTests(DaemonTestCase):
             self.hears(sock, b"meanwhile")
             self.works()
             self.echoes(sock, b"after")
-        self.assertRegex(self.served(daemon).out, rf"UDP .*: not received or not sent, {unsendable}: \d+")
+        self.assertRegex(self.served(daemon).out, rf"UDP .*: datagrams not answered: {unsendable}: \d+")
 
     def test_interface(self) -> None:
         """An interface goes down and up again."""

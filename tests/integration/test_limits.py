@@ -34,14 +34,14 @@ class LimitTests(DaemonTestCase):
     def test_said_at_start(self) -> None:
         """What holds, from the limit of descriptors; and when less than what was asked for."""
         daemon = self.twistd("echotime", "--tcp", "127.0.0.1:0", prefix=("prlimit", "--nofile=100:200"))
-        daemon.line("at most 50 connections, 12 from one source$")
+        daemon.line("connection limits: 50 in all, 12 per source$")
         daemon = self.echotime("--max-connections", "77", "--max-per-source", "9")
-        daemon.line("at most 77 connections, 9 from one source$")
+        daemon.line("connection limits: 77 in all, 9 per source$")
         daemon = self.twistd(
             "echotime", "--tcp", "127.0.0.1:0", "--max-connections", "500", prefix=("prlimit", "--nofile=100:200")
         )
-        daemon.line("at most 136 connections, 34 from one source$")
-        daemon.line("--max-connections asked 500, effective 136: the limit of 200 descriptors bounds it")
+        daemon.line("connection limits: 136 in all, 34 per source$")
+        daemon.line("--max-connections: requested 500, effective 136, because RLIMIT_NOFILE is 200")
 
     def test_one_source(self) -> None:
         """It has only so many; another source has its own."""
@@ -71,7 +71,7 @@ class LimitTests(DaemonTestCase):
         ended = self.served(daemon)
         self.assertIn("ended by eviction", ended.out)
         self.assertIn(
-            "not served: connections refused (connection limit): 1; connections evicted (connection limit): 1",
+            "refusals: connections refused (connection limit): 1; connections evicted (connection limit): 1",
             ended.out,
         )
 
@@ -203,10 +203,10 @@ class LimitTests(DaemonTestCase):
         )
         self.assertEqual(ended.status, 2)
         for fault in (
-            "--max-connections 0: '0' is not understood; expected a whole number from 1 to",
-            "--max-per-source x: 'x' is not understood; expected a whole number from 1 to",
-            "--udp-rate -1: '-1' is not understood; expected a whole number from 0 to",
-            "--idle-timeout 0: '0' leaves no time; expected more than 0 seconds",
+            "--max-connections 0: '0' is not a valid number; expected a whole number from 1 to",
+            "--max-per-source x: 'x' is not a valid number; expected a whole number from 1 to",
+            "--udp-rate -1: '-1' is not a valid number; expected a whole number from 0 to",
+            "--idle-timeout 0: '0' is not a valid time; expected more than 0 seconds",
         ):
             self.assertIn(fault, ended.err)
 

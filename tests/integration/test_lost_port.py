@@ -1,4 +1,4 @@
-"""A port that is lost while the daemon runs: it ends in order, with status 1 and one line; it never lives on deaf."""
+"""Test that the daemon stops in order, with status 1 and one line, if it loses a listener."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ class LostPortTests(DaemonTestCase):
         """That it ends with its one line."""
         ended = daemon.wait()
         self.assertEqual(ended.status, 1)
-        self.assertEqual(ended.err, f"echotime: {name} is lost: {SHUT_DOWN}\n")
-        self.assertIn(f"#critical] {name} is lost: {SHUT_DOWN}\n", ended.out)
+        self.assertEqual(ended.err, f"echotime: listener lost: {name}: {SHUT_DOWN}\n")
+        self.assertIn(f"#critical] listener lost: {name}: {SHUT_DOWN}\n", ended.out)
         self.assertIn("served connections:", ended.out)
         self.assertNotIn("Traceback", ended.out)
 
@@ -63,7 +63,7 @@ class LostPortTests(DaemonTestCase):
     def test_clients_get_what_they_are_owed(self) -> None:
         """It stops as by a signal: connections are served until they are quiet; a signal then is a second one."""
         for impatient in (False, True):
-            daemon = self.echotime("--drain-seconds", "3600")
+            daemon = self.echotime("--drain-timeout", "3600")
             address = daemon.address("TCP")
             daemon.address("UDP")
             with connect(address) as sock:
@@ -80,7 +80,7 @@ class LostPortTests(DaemonTestCase):
 
     def test_signal_at_the_same_time(self) -> None:
         """A stop that has begun stays what it was, and shows nothing else."""
-        daemon = self.echotime("--drain-seconds", "3600")
+        daemon = self.echotime("--drain-timeout", "3600")
         address = daemon.address("TCP")
         daemon.address("UDP")
         with connect(address) as sock:

@@ -62,7 +62,7 @@ class LimitTests(DaemonTestCase):
             self.skipTest(f"no more than {most} descriptors can be had")
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, before[1]))
         self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, before)
-        daemon = self.echotime("--show-messages", "0", "--max-per-source", str(most))
+        daemon = self.echotime("--log-message-rate", "0", "--max-per-source", str(most))
         address = daemon.address("TCP")
         daemon.address("UDP")
         status = Path(f"/proc/{daemon.process.pid}/status").read_text(encoding="ascii", errors="replace")
@@ -79,7 +79,7 @@ class LimitTests(DaemonTestCase):
             daemon.signal(signal.SIGABRT)
             ended = daemon.wait()
         if ended.status == 1:
-            self.assertRegex(ended.err, r"(?m)^echotime: (out of memory|TCP \S+ is lost: MemoryError)$")
+            self.assertRegex(ended.err, r"(?m)^echotime: (out of memory|listener lost: TCP \S+: MemoryError)$")
         else:
             self.assertIn(ended.status, CRASHES)
         with self.assertRaises(ConnectionRefusedError), socket.socket() as sock:

@@ -116,7 +116,7 @@ class TerminalTests(DaemonTestCase):
             terminal.until("connection from: ")
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
             client.close()
-            terminal.until("its connection ended\r\n")
+            terminal.until("connection ended\r\n")
             terminal.until(r"127\.0\.0\.1: two\r\n")
             terminal.until(r"input the word:$")
             terminal.type(b"ok\n")
@@ -139,7 +139,7 @@ class TerminalTests(DaemonTestCase):
         with sent(self.address, b"x") as client:
             terminal.until(r"input the word:$")
             self.assertEqual(read_all(client), b"x" + ACKNOWLEDGEMENT + b"too late")
-        terminal.until("its time was over\r\n")
+        terminal.until("deadline expired\r\n")
 
     def test_hung_up(self) -> None:
         """A terminal that is closed is an operator who leaves; the daemon ends by SIGHUP, as programs do."""

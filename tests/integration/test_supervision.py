@@ -68,7 +68,7 @@ class SupervisionTests(DaemonTestCase):
             moment = self.told("RELOADING=1", "MONOTONIC_USEC=").partition("=")[2]
             self.assertTrue(before <= int(moment) <= time.monotonic_ns() // 1000)
             self.told("READY=1")
-            daemon.line("reloaded: ")
+            daemon.line("reload: changed: ")
             daemon.stop()
 
     def test_watchdog(self) -> None:

@@ -31,7 +31,7 @@ class ControlTestCase(ToolTestCase):
     def controlled(self, *args: str) -> Twistd:
         """A daemon that lets questions wait; `address` is where it listens."""
         daemon = self.echotime("--control", str(self.path), *args)
-        daemon.line("listening for operators on ")
+        daemon.line("listening on control socket ")
         self.address = daemon.address("TCP")
         return daemon
 

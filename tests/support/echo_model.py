@@ -14,7 +14,7 @@ from typing import Any
 
 from twisted.internet import tcp
 
-from echotime.net.reserved_fd import RESERVED_FD
+from echotime.net.accepting import RESERVED_FD
 from echotime.net.tcp import EchoPort
 from echotime.services.drain import Drain
 from echotime.services.replies import IReplySource
@@ -35,10 +35,10 @@ TURNS = 2000
 class World:
     """A port, its clients and its operators."""
 
-    def __init__(self, reactor: SteppingEPollReactor, words: IReplySource, acknowledgement: bytes, send_buffer: int):
+    def __init__(self, reactor: SteppingEPollReactor, operators: IReplySource | None, trailer: bytes, send_buffer: int):
         self.reactor = reactor
-        self.words = words
-        self.factory = Notes(words, reactor.clock, acknowledgement)
+        self.operators = operators
+        self.factory = Notes(operators, reactor.clock, trailer)
         asked = options(f"SO_SNDBUF={send_buffer}")
         self.port: Any = EchoPort(0, self.factory, interface="127.0.0.1", sockopts=asked, reactor=reactor)
         self.port.startListening()
@@ -73,7 +73,7 @@ class World:
     @property
     def never(self) -> set[int]:
         """Whose word never came."""
-        return self.words.never if isinstance(self.words, Operators) else set()
+        return self.operators.never if isinstance(self.operators, Operators) else set()
 
     @property
     def listens(self) -> bool:
@@ -135,8 +135,8 @@ class World:
 
     def word(self, which: int, size: int) -> None:
         """An operator says something to one of those who wait."""
-        if isinstance(self.words, Operators) and self.words.due:
-            number, word = self.words.due.pop(which % len(self.words.due))
+        if isinstance(self.operators, Operators) and self.operators.due:
+            number, word = self.operators.due.pop(which % len(self.operators.due))
             if not word.called:
                 said = PAYLOAD[-size:] if size > 1 else b""
                 self.factory.made[number].said += said
@@ -144,11 +144,11 @@ class World:
 
     def no_word(self, which: int) -> None:
         """An operator cannot answer one of those who wait, who is reset."""
-        if isinstance(self.words, Operators) and self.words.due:
-            number, word = self.words.due.pop(which % len(self.words.due))
+        if isinstance(self.operators, Operators) and self.operators.due:
+            number, word = self.operators.due.pop(which % len(self.operators.due))
             if not word.called:
                 self.interfered.add(number)
-                self.words.never.add(number)
+                self.operators.never.add(number)
                 word.errback(NoWord())
 
     def quiet(self) -> None:

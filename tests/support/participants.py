@@ -32,8 +32,6 @@ class NoWord(Exception):
 class Operators:
     """Words that come when the test says so; every third is known at once, every fifth before it is awaited."""
 
-    constant = None
-
     def __init__(self) -> None:
         self.asked = 0
         self.due: list[tuple[int, Deferred[bytes]]] = []
@@ -71,8 +69,8 @@ class Noted(EchoProtocol):
 
     def dataReceived(self, message: bytes) -> None:
         """A message."""
-        words = self.factory.reply_source
-        most = MESSAGE_SIZE if isinstance(words, Operators) else LARGE_READ_SIZE
+        operators = self.factory.reply_source
+        most = MESSAGE_SIZE if isinstance(operators, Operators) else LARGE_READ_SIZE
         if self.has_pending_output or self.closing or self.ends or not 0 < len(message) <= most:
             self.factory.wrong.append(f"read at the wrong time, or too much: {len(message)}")
         self.factory.largest = max(self.factory.largest, len(message))
@@ -80,8 +78,8 @@ class Noted(EchoProtocol):
         for at in range(0, len(message), MESSAGE_SIZE):
             self.came.append(message[at : at + MESSAGE_SIZE])
             self.said += self.came[-1] + self.factory.trailer
-        if isinstance(words, Operators):
-            self.said += words.at_once(words.asked + 1) or b""
+        if isinstance(operators, Operators):
+            self.said += operators.at_once(operators.asked + 1) or b""
         super().dataReceived(message)
         counted = (self.messages, self.bytes_in, self.bytes_out)
         if counted != (len(self.came), sum(map(len, self.came)), len(self.said)):
@@ -96,8 +94,8 @@ class Noted(EchoProtocol):
 class Notes(EchoFactory):
     """Makes Noted."""
 
-    def __init__(self, words: IReplySource, clock: Any, acknowledgement: bytes) -> None:
-        super().__init__(words, TrafficLog(clock, 0), acknowledgement)
+    def __init__(self, reply_source: IReplySource | None, clock: Any, trailer: bytes) -> None:
+        super().__init__(TrafficLog(clock, 0), trailer, reply_source)
         self.made: dict[int, Noted] = {}
         self.wrong: list[str] = []
         self.largest = 0

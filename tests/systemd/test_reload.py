@@ -26,7 +26,7 @@ class ReloadTests(UnitTestCase):
                 self.assertEqual(read_exactly(sock, 15), b"1" + ACKNOWLEDGEMENT + b"one")
                 self.configure("reply = two\ndeny = 127.0.0.7\nsockopt = tcp:SO_KEEPALIVE=on\n")
                 systemctl("reload", unit)
-                self.line(unit, "^reloaded: changed: deny, reply, sockopt$")
+                self.line(unit, "^reload: changed: deny, reply, sockopt$")
                 sock.sendall(b"2")
                 self.assertEqual(read_exactly(sock, 15), b"2" + ACKNOWLEDGEMENT + b"two")
             with socket.create_connection(ADDRESS, 10, ("127.0.0.7", 0)) as denied:
@@ -49,7 +49,7 @@ class ReloadTests(UnitTestCase):
                     self.start(unit)
                 else:
                     systemctl("reload", unit)
-                    self.line(unit, "^reloaded: changed: reply$")
+                    self.line(unit, "^reload: changed: reply$")
                 self.assertEqual(one_shot(("127.0.0.1", port), b"x"), b"x" + ACKNOWLEDGEMENT + said.encode())
 
     def fails_to_reload(self) -> None:
@@ -77,12 +77,12 @@ class ReloadTests(UnitTestCase):
         process = self.start()
         self.configure("reply = two\nbacklog = many\n")
         self.fails_to_reload()
-        fault = "/etc/echotime/echotime.conf: backlog = many: 'many' is not understood"
+        fault = "/etc/echotime/echotime.conf: backlog = many: 'many' is not a valid number"
         found = self.line(SERVICE, f"^echotime: {fault}")
         self.assertEqual((found["PRIORITY"], found["SYSLOG_IDENTIFIER"]), ("3", "echotime"))
         # a daemon that is told all the same says so, too
         systemctl("kill", "--signal=HUP", "--kill-who=main", SERVICE)
-        self.assertEqual(self.line(SERVICE, f"^not reloaded: {fault}")["PRIORITY"], "3")
+        self.assertEqual(self.line(SERVICE, f"^reload failed: {fault}")["PRIORITY"], "3")
         self.assertEqual(one_shot(ADDRESS, b"x"), b"x" + ACKNOWLEDGEMENT + b"one")
         self.assertEqual(len(ask_time(ADDRESS)), 4)
         self.assertEqual(self.process(), process)

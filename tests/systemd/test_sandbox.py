@@ -107,7 +107,7 @@ class SandboxTests(UnitTestCase):
         self.start(DIRECT)
         why = "unknown: Operation not permitted, by a filter of system calls (ProtectClock= of systemd)"
         self.assertIn(f"clock: {why}\n", self.control("status"))
-        self.line(DIRECT, re.escape(f"the clock is {why}: UDP is silent until it is synchronized"))
+        self.line(DIRECT, re.escape(f"clock: {why}; UDP replies are suspended"))
 
     def test_the_clock_may_be_asked(self) -> None:
         """With the lines that the documentation names."""

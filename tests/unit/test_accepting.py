@@ -1,4 +1,4 @@
-"""net/accepting.py: what accept may fail with, each with a socket that fails so as often as the test says."""
+"""net/accepting.py: errors of accept(2), from a socket that fails as often as the test wants."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import Any
 
 import pytest
 
-from echotime.config.settings import ListenAddress
-from echotime.daemon.listener_service import ListenerService
-from echotime.net import reserved_fd
+from echotime.daemon.listener_service import TCPListenerService
+from echotime.net import accepting
 from echotime.net.accepting import RETRY_DELAY
+from echotime.wire.hostport import HostPort
 from tests.support.recording_protocol import Bench
 from tests.support.stepping_reactor import SteppingEPollReactor, connected, received, reset
 
 
 class Failing:
-    """A listening socket, of which accept fails with `number`, so often."""
+    """Wrap a listening socket whose accept fails `times` times with errno `number`."""
 
     def __init__(self, real: Any) -> None:
         self._real = real
@@ -147,7 +147,7 @@ def test_unknown(failing: Bench) -> None:
 
 def test_told(failing: Bench) -> None:
     """An operator and the log are told of it as of datagrams."""
-    listener = ListenerService("tcp", ListenAddress("127.0.0.1", 0), failing.port)
+    listener = TCPListenerService(HostPort("127.0.0.1", 0), failing.port)
     assert listener.errors() == {}
     fails(failing, errno.EMFILE, 1)
     with connected(failing.port):
@@ -156,8 +156,8 @@ def test_told(failing: Bench) -> None:
 
 
 def test_reserve(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The descriptor is free while it is given up, held before and after; where it cannot be had that is no error."""
-    kept = reserved_fd.ReservedFD()
+    """The descriptor is free while it is released, and held before and after. Failing to open it is no error."""
+    kept = accepting.ReservedFD()
     with kept.released():
         free = os.dup(0)
         os.close(free)
@@ -167,7 +167,7 @@ def test_reserve(monkeypatch: pytest.MonkeyPatch) -> None:
     with kept.released():
         found = os.dup(0)
         assert found == free
-        monkeypatch.setattr(reserved_fd.os, "open", lambda *how: os.dup(-1))  # type: ignore[attr-defined]
+        monkeypatch.setattr(accepting.os, "open", lambda *how: os.dup(-1))  # type: ignore[attr-defined]
     os.close(found)
     assert kept._descriptor is None
     monkeypatch.undo()

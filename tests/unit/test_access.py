@@ -14,7 +14,6 @@ from twisted.internet.task import Clock
 from echotime.counters import ServiceCounters
 from echotime.limits.access import AccessList, Network, Networks
 from echotime.limits.admission import Admission
-from echotime.services.replies import NoReply
 from echotime.services.tcp_echo import EchoFactory
 from echotime.services.traffic import TrafficLog
 from echotime.services.udp_time import TimeProtocol
@@ -108,7 +107,7 @@ def test_connections() -> None:
     """Who is not admitted gets no protocol, which closes the connection, and costs one counter."""
     traffic = TrafficLog(Clock())
     admission = Admission(traffic.counters, access(deny="192.0.2.0/24"))
-    factory = EchoFactory(NoReply(), traffic, admission=admission)
+    factory = EchoFactory(traffic, admission=admission)
     assert factory.buildProtocol(address.IPv4Address("TCP", "192.0.2.1", 7)) is None
     assert factory.buildProtocol(address.IPv4Address("TCP", "192.0.3.1", 7)) is not None
     assert traffic.counters == ServiceCounters(refused_connections=1)

@@ -12,7 +12,6 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from echotime.counters import ServiceCounters
 from echotime.limits.admission import Admission, AdmissionLimits
-from echotime.services.replies import NoReply
 from echotime.services.tcp_echo import EchoFactory, EchoProtocol
 from echotime.services.traffic import TrafficLog
 from tests.unit.test_echo import Abortable, Asked
@@ -27,7 +26,7 @@ class AdmissionTests(SynchronousTestCase):
         traffic = TrafficLog(self.clock, 0)
         self.counters = traffic.counters
         self.admission = Admission(self.counters, limits=AdmissionLimits(connections, per_source, leaving))
-        self.factory = EchoFactory(NoReply(), traffic, admission=self.admission)
+        self.factory = EchoFactory(traffic, admission=self.admission)
 
     def tearDown(self) -> None:
         """Counts return to zero."""
@@ -132,7 +131,7 @@ class AdmissionTests(SynchronousTestCase):
                 return Deferred(refuse)
 
         self.limited(4, 4)
-        self.factory.reply_source, self.factory.needs_reply = Stubborn(), True
+        self.factory.reply_source = Stubborn()
         one = self.comes("10.0.0.1")
         one.dataReceived(b"x")
         empty = self.factory.when_empty()
@@ -144,7 +143,7 @@ class AdmissionTests(SynchronousTestCase):
     def test_no_limits(self) -> None:
         """None means any number."""
         self.admission = Admission(ServiceCounters())
-        self.factory = EchoFactory(NoReply(), TrafficLog(Clock(), 0))
+        self.factory = EchoFactory(TrafficLog(Clock(), 0))
         self.clock = Clock()
         for _ in range(1000):
             self.comes("10.0.0.1")

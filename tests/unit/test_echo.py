@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from hypothesis import given
+from hypothesis import strategies as st
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
@@ -13,19 +15,17 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from echotime.services.replies import FixedReply, IReplySource, NoReply
+from echotime.services.replies import IReplySource
 from echotime.services.tcp_echo import EchoFactory, EchoProtocol
 from echotime.services.traffic import TrafficLog
+from echotime.wire.message import ACKNOWLEDGEMENT
 
-ACK = b"\nI get it!\n"
 PEER = IPv4Address("TCP", "127.0.0.1", 1945)
 
 
 @implementer(IReplySource)
 class Asked:
     """A source that keeps its questions for the test to answer."""
-
-    constant = None
 
     def __init__(self) -> None:
         self.messages: list[bytes] = []
@@ -62,9 +62,9 @@ class Abortable(StringTransport):
 class EchoTestCase(SynchronousTestCase):
     """A connection with a source of one's choice."""
 
-    def connect(self, words: IReplySource) -> None:
+    def connect(self, trailer: bytes = ACKNOWLEDGEMENT, reply_source: IReplySource | None = None) -> None:
         """Make a factory and one connection of it."""
-        self.factory = EchoFactory(words, TrafficLog(Clock(), 0))
+        self.factory = EchoFactory(TrafficLog(Clock(), 0), trailer, reply_source)
         self.protocol = self.another()
         transport = self.protocol.transport
         assert isinstance(transport, StringTransport)
@@ -82,45 +82,68 @@ class EchoTestCase(SynchronousTestCase):
         self.assertEqual(self.transport.producerState, "producing" if reading else "paused")
 
 
-class SourceTests(SynchronousTestCase):
-    """The two simple sources."""
-
-    def test_interface(self) -> None:
-        """Both are reply sources that answer at once."""
-        for source, word in ((NoReply(), b""), (FixedReply(b"ok"), b"ok")):
-            verifyObject(IReplySource, source)
-            self.assertEqual(source.reply_to(b"hello", PEER), word)
-
-
 class ImmediateTests(EchoTestCase):
-    """Words that are known at once."""
+    """Answers that are known at once."""
 
-    def test_no_word(self) -> None:
-        """A message is answered with itself and the acknowledgement."""
-        self.connect(NoReply())
+    def test_original_dialogue(self) -> None:
+        """The default trailer is the acknowledgement of the original scripts, 11 bytes."""
+        self.connect()
         self.protocol.dataReceived(b"hello")
-        self.assertEqual(self.transport.value(), b"hello" + ACK)
+        self.assertEqual(self.transport.value(), b"hello\nI get it!\n")
+        self.assertEqual(len(ACKNOWLEDGEMENT), 11)
+
+    @given(st.binary(min_size=1), st.binary(), st.binary())
+    def test_order(self, message: bytes, trailer: bytes, reply: bytes) -> None:
+        """Message, trailer and a reply that is known at once are written in this order, unchanged, in one write."""
+
+        @implementer(IReplySource)
+        class Immediate:
+            def reply_to(self, message: bytes, peer: IAddress) -> bytes:
+                return reply
+
+        verifyObject(IReplySource, Immediate())
+        self.connect(trailer, Immediate())
+        writes: list[bytes] = []
+        self.transport.write = writes.append  # type: ignore[assignment]
+        self.protocol.dataReceived(message)
+        self.assertEqual(writes, [message + trailer + reply])
+        self.assertEqual(self.protocol.bytes_out, len(writes[0]))
+
+    def test_new_trailer(self) -> None:
+        """A changed trailer follows later messages only, and bytes_out counts what each message got."""
+        self.connect(b"one")
+        self.protocol.dataReceived(b"a")
+        self.factory.set_reply(b"three")
+        self.protocol.dataReceived(b"b")
+        self.assertEqual(self.transport.value(), b"aonebthree")
+        self.assertEqual(self.protocol.bytes_out, 10)
+
+    def test_no_reply(self) -> None:
+        """A message is answered with its echo and the acknowledgement."""
+        self.connect()
+        self.protocol.dataReceived(b"hello")
+        self.assertEqual(self.transport.value(), b"hello" + ACKNOWLEDGEMENT)
 
     def test_one_write(self) -> None:
-        """Echo, acknowledgement and word are one write, so that they travel in one segment."""
-        self.connect(FixedReply(b"ok"))
+        """Echo and trailer are one write, so that they travel in one segment."""
+        self.connect(ACKNOWLEDGEMENT + b"ok")
         writes: list[bytes] = []
         self.patch(self.transport, "write", writes.append)
         self.protocol.dataReceived(b"hello")
-        self.assertEqual(writes, [b"hello" + ACK + b"ok"])
+        self.assertEqual(writes, [b"hello" + ACKNOWLEDGEMENT + b"ok"])
 
     def test_half_close(self) -> None:
         """After the client's end of file the connection is closed, all answers written."""
-        self.connect(FixedReply(b"ok"))
+        self.connect(ACKNOWLEDGEMENT + b"ok")
         self.protocol.dataReceived(b"hello")
         self.protocol.readConnectionLost()
-        self.assertEqual(self.transport.value(), b"hello" + ACK + b"ok")
+        self.assertEqual(self.transport.value(), b"hello" + ACKNOWLEDGEMENT + b"ok")
         self.assertTrue(self.transport.disconnecting)
         self.assertIsNone(self.transport.producer)
 
     def test_back_pressure(self) -> None:
         """While the transport's buffer is full the client is not read from."""
-        self.connect(NoReply())
+        self.connect()
         self.assert_reading(True)
         self.protocol.pauseProducing()
         self.assert_reading(False)
@@ -137,15 +160,15 @@ class AwaitedTests(EchoTestCase):
         """A connection whose words the test gives."""
         super().setUp()
         self.source = Asked()
-        self.connect(self.source)
+        self.connect(reply_source=self.source)
 
     def test_echo_at_once(self) -> None:
         """Echo and acknowledgement do not wait for the word, and nothing more is read until it comes."""
         self.protocol.dataReceived(b"hello")
-        self.assertEqual(self.transport.value(), b"hello" + ACK)
+        self.assertEqual(self.transport.value(), b"hello" + ACKNOWLEDGEMENT)
         self.assert_reading(False)
         self.source.words[0].callback(b"ok")
-        self.assertEqual(self.transport.value(), b"hello" + ACK + b"ok")
+        self.assertEqual(self.transport.value(), b"hello" + ACKNOWLEDGEMENT + b"ok")
         self.assert_reading(True)
 
     def test_others_go_on(self) -> None:
@@ -154,13 +177,13 @@ class AwaitedTests(EchoTestCase):
         other = self.another()
         other.dataReceived(b"hi")
         assert isinstance(other.transport, StringTransport)
-        self.assertEqual(other.transport.value(), b"hi" + ACK)
+        self.assertEqual(other.transport.value(), b"hi" + ACKNOWLEDGEMENT)
 
     def test_empty_word(self) -> None:
         """An empty word is a word."""
         self.protocol.dataReceived(b"hello")
         self.source.words[0].callback(b"")
-        self.assertEqual(self.transport.value(), b"hello" + ACK)
+        self.assertEqual(self.transport.value(), b"hello" + ACKNOWLEDGEMENT)
         self.assert_reading(True)
 
     def test_word_after_half_close(self) -> None:
@@ -169,7 +192,7 @@ class AwaitedTests(EchoTestCase):
         self.protocol.readConnectionLost()
         self.assertFalse(self.transport.disconnecting)
         self.source.words[0].callback(b"ok")
-        self.assertEqual(self.transport.value(), b"hello" + ACK + b"ok")
+        self.assertEqual(self.transport.value(), b"hello" + ACKNOWLEDGEMENT + b"ok")
         self.assertTrue(self.transport.disconnecting)
 
     def test_full_buffer_and_word(self) -> None:
@@ -194,13 +217,13 @@ class AwaitedTests(EchoTestCase):
 
         self.patch(self.source, "reply_to", reply_to)
         self.protocol.dataReceived(b"hello")
-        self.assertEqual(self.transport.value(), b"hello" + ACK + b"ok")
+        self.assertEqual(self.transport.value(), b"hello" + ACKNOWLEDGEMENT + b"ok")
         self.assert_reading(True)
 
     def test_failing_source(self) -> None:
         """A source that fails, raises or gives something else resets the connection and is told in the log."""
         for wrong in (Failure(RuntimeError("no word")), "text"):
-            self.connect(self.source)
+            self.connect(reply_source=self.source)
             self.protocol.dataReceived(b"hello")
             self.source.words[-1].callback(wrong)  # type: ignore[arg-type]
             self.assertTrue(self.transport.disconnecting)
@@ -221,7 +244,7 @@ class EndTests(EchoTestCase):
     def setUp(self) -> None:
         """A connection whose end is noted."""
         super().setUp()
-        self.connect(NoReply())
+        self.connect()
         self.ends: list[tuple[object, ...]] = []
         self.patch(self.factory.traffic, "connection_closed", self.note)
 

@@ -20,7 +20,7 @@ from hypothesis.stateful import (
 )
 from twisted.logger import LogEvent
 
-from echotime.services.replies import IReplySource, NoReply
+from echotime.services.replies import IReplySource
 from echotime.wire.message import ACKNOWLEDGEMENT, MESSAGE_SIZE
 from tests.support.echo_model import OPTIONS, SEND_BUFFERS, SIZES, World, nothing_left
 from tests.support.fuzz_settings import bounded
@@ -42,21 +42,21 @@ class EchoMachine(RuleBasedStateMachine):
 
     @initialize(
         kind=st.sampled_from(REACTORS),
-        acknowledgement=st.sampled_from([ACKNOWLEDGEMENT, b""]),
+        trailer=st.sampled_from([ACKNOWLEDGEMENT, b""]),
         send_buffer=st.sampled_from(SEND_BUFFERS),
-        words=st.sampled_from([Operators, NoReply]),
+        reply_source=st.sampled_from([Operators, None]),
     )
     def begin(
         self,
         kind: type[SteppingEPollReactor],
-        acknowledgement: bytes,
+        trailer: bytes,
         send_buffer: int,
-        words: Callable[[], IReplySource],
+        reply_source: Callable[[], IReplySource] | None,
     ) -> None:
         """A port on one of the reactors, with one client."""
         self.resources.enter_context(nothing_left())
         reactor = self.resources.enter_context(stepping(kind))
-        self.world = World(reactor, words(), acknowledgement, send_buffer)
+        self.world = World(reactor, reply_source and reply_source(), trailer, send_buffer)
         self.world.act("connect", 0, 0)
 
     def act(self, what: str, which: int = 0, size: int = 0) -> None:
@@ -155,5 +155,5 @@ def test_fuzz_tcp(clean_reactor: list[LogEvent]) -> None:
     """Whatever happens in whatever order: what came back is exactly what is owed, or the connection was reset."""
     run_state_machine_as_test(EchoMachine, settings=bounded())
     # a word that failed is told, and nothing else is
-    assert {event["log_format"] for event in clean_reactor} <= {"no word for {peer}, it is reset"}
+    assert {event["log_format"] for event in clean_reactor} <= {"no reply for {peer}: connection reset"}
     clean_reactor.clear()

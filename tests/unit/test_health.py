@@ -59,12 +59,10 @@ def test_operator_is_not_asked(daemon: Daemon) -> None:
     """Where words are asked for, none is for a health check."""
 
     class Asked:
-        constant = None
-
         def reply_to(self, message: bytes, peer: object) -> bytes:
             raise AssertionError("asked")
 
-    daemon.serve(words=Asked())  # type: ignore[arg-type]
+    daemon.serve(reply_source=Asked())  # type: ignore[arg-type]
     assert daemon.verdicts()[0] is HealthStatus.ANSWERED
 
 
@@ -85,7 +83,7 @@ def test_hung(daemon: Daemon, which: int) -> None:
     assert counters == ServiceCounters(health_checks=counters.health_checks), (
         "what was taken late is no client's either"
     )
-    assert not daemon.check._probe_factory.expected
+    assert not daemon.probe_factory.expected
     assert not daemon.udp.protocol.per_datagram_ports
 
 
@@ -118,7 +116,7 @@ def test_not_reached(daemon: Daemon) -> None:
         bpf.attach(port.socket, 65535)
     found = daemon.findings()
     assert [each.status for each in found] == [HealthStatus.UNANSWERED] * 2
-    assert [each.reason for each in found] == ["no answer came within 1 s"] * 2
+    assert [each.reason for each in found] == ["no answer within 1 s"] * 2
 
 
 def test_not_reached_but_hung(daemon: Daemon) -> None:
@@ -183,7 +181,7 @@ def test_wrong_answer(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
     assert daemon.verdicts()[1] is HealthStatus.ANSWERED
     monkeypatch.setattr(timestamp, "pack", lambda now, epoch: b"times")
     found = daemon.findings()[1]
-    assert (found.status, found.reason) == (HealthStatus.UNANSWERED, "no answer came within 1 s")
+    assert (found.status, found.reason) == (HealthStatus.UNANSWERED, "no answer within 1 s")
 
 
 @pytest.mark.parametrize("answer", [b"health check", b"health checkX" * 100, b""])
@@ -191,7 +189,8 @@ def test_wrong_echo(daemon: Daemon, monkeypatch: pytest.MonkeyPatch, answer: byt
     """A wrong echo, be it shorter, longer or nothing, is told, and proves no hang: the connection was accepted."""
     daemon.serve()
 
-    build = daemon.factory.probe_factory.buildProtocol
+    probe_factory: Any = daemon.probe_factory
+    build = probe_factory.buildProtocol
 
     def wrong(addr: Any) -> Any:
         protocol = build(addr)
@@ -199,9 +198,9 @@ def test_wrong_echo(daemon: Daemon, monkeypatch: pytest.MonkeyPatch, answer: byt
             protocol.dataReceived = lambda message: protocol.transport.write(answer)
         return protocol
 
-    monkeypatch.setattr(daemon.factory.probe_factory, "buildProtocol", wrong)
+    monkeypatch.setattr(probe_factory, "buildProtocol", wrong)
     found = daemon.findings()[0]
-    assert (found.status, found.reason) == (HealthStatus.UNANSWERED, "the answer is wrong")
+    assert (found.status, found.reason) == (HealthStatus.UNANSWERED, "wrong answer")
 
 
 def test_shared(daemon: Daemon) -> None:
@@ -267,6 +266,6 @@ def test_never_answered(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(EchoProtocol, "dataReceived", lambda protocol, message: None)
     monkeypatch.setattr(EchoProtocol, "readConnectionLost", lambda protocol: None)
     found = daemon.findings()[0]
-    assert (found.status, found.reason) == (HealthStatus.UNANSWERED, "accepted, but no answer came within 1 s")
-    for each in list(daemon.check._probe_factory.connections):
+    assert (found.status, found.reason) == (HealthStatus.UNANSWERED, "accepted, but no answer within 1 s")
+    for each in list(daemon.probe_factory.connections):
         each.reset("test")

@@ -29,7 +29,7 @@ def test_the_answer_is_lost(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> 
     daemon.serve()
     monkeypatch.setattr(daemon.udp, "write", lambda datagram, addr: None)
     found = daemon.findings()[1]
-    assert (found.status, found.reason) == (HealthStatus.UNANSWERED, "no answer came within 1 s")
+    assert (found.status, found.reason) == (HealthStatus.UNANSWERED, "no answer within 1 s")
 
 
 @pytest.mark.parametrize("forged", [b"", b"timer", b"time"])

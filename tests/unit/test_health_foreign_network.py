@@ -13,19 +13,19 @@ import pytest
 from twisted.internet.defer import CancelledError
 from twisted.logger import LogEvent
 
-from echotime.config.settings import ListenAddress
 from echotime.counters import ServiceCounters
-from echotime.daemon.listener_service import ListenerService
+from echotime.daemon.listener_service import TCPListenerService
 from echotime.health.check import HealthCheck, HealthStatus
-from echotime.health.probe_socket import has_network_of, vantage
+from echotime.health.probe_socket import has_network_of, make_probe_socket
 from echotime.limits.access import AccessList, Networks
 from echotime.net.accepting import RETRY_DELAY
 from echotime.net.tcp import EchoPort
 from echotime.net.udp import TimePort
-from echotime.services.replies import FixedReply
 from echotime.services.tcp_echo import EchoFactory, EchoProtocol
 from echotime.services.udp_time import TimeProtocol
 from echotime.sockopt.assignment import parse
+from echotime.wire.hostport import HostPort
+from echotime.wire.message import ACKNOWLEDGEMENT
 from tests.support.checked_listeners import Daemon, open_sockets
 from tests.support.namespace import in_namespace
 
@@ -48,7 +48,7 @@ class Elsewhere:
         tcp, datagrams, self.client = in_namespace(made)
         self.client.settimeout(5)
         self.address = ("10.9.0.1" if host == "::" else host), tcp.getsockname()[1]
-        daemon.factory = EchoFactory(FixedReply(reply), daemon.traffic)
+        daemon.factory = EchoFactory(daemon.traffic, ACKNOWLEDGEMENT + reply)
         with tcp, datagrams:
             assert not has_network_of(tcp)
             daemon.begin(
@@ -172,9 +172,9 @@ def test_elsewhere_never_answered(daemon: Daemon, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(EchoProtocol, "readConnectionLost", lambda protocol: None)
     for _ in range(2):
         found = daemon.findings()[0]
-        assert (found.status, found.reason) == (HealthStatus.UNANSWERED, "accepted, but no answer came within 1 s")
+        assert (found.status, found.reason) == (HealthStatus.UNANSWERED, "accepted, but no answer within 1 s")
     daemon.settle()
-    assert (open_sockets(), daemon.check._probe_factory.connections) == (before, set())
+    assert (open_sockets(), daemon.probe_factory.connections) == (before, set())
 
 
 @pytest.mark.parametrize("answer", [b"health check", b"health checkX" * 100, b""])
@@ -183,7 +183,7 @@ def test_elsewhere_wrong_echo(daemon: Daemon, monkeypatch: pytest.MonkeyPatch, a
     Elsewhere(daemon).client.close()
     monkeypatch.setattr(EchoProtocol, "dataReceived", lambda protocol, message: protocol.transport.write(answer))
     found = daemon.findings()[0]
-    assert (found.status, found.reason) == (HealthStatus.UNANSWERED, "the answer is wrong")
+    assert (found.status, found.reason) == (HealthStatus.UNANSWERED, "wrong answer")
 
 
 def test_elsewhere_large_answer(daemon: Daemon) -> None:
@@ -231,28 +231,28 @@ def test_elsewhere_on_a_low_port(daemon: Daemon) -> None:
 
 def test_several_listeners(daemon: Daemon) -> None:
     """Each is asked over a socketpair of its own, all at the same time."""
-    daemon.factory = EchoFactory(FixedReply(b"ok"), daemon.traffic)
+    daemon.factory = EchoFactory(daemon.traffic)
     for sock in in_namespace(lambda: [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]):
         with sock:
             port = EchoPort.adopt(sock.fileno(), daemon.factory, reactor=daemon.reactor)
-            daemon.listeners.append(ListenerService("tcp", ListenAddress("", 0), port))
-    daemon.check = HealthCheck(daemon.listeners, daemon.factory, daemon.reactor)
+            daemon.listeners.append(TCPListenerService(HostPort("", 0), port))
+    daemon.check = HealthCheck(daemon.listeners, [], daemon.factory, daemon.reactor)
     for each in daemon.listeners:
         each.startService()
     assert daemon.verdicts() == [HealthStatus.ANSWERED] * 3
     assert daemon.traffic.counters == ServiceCounters(health_checks=3)
 
 
-def test_vantage(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_make_probe_socket(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the daemon has the listener's network a new socket is bound there. Otherwise the kernel says why not."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.7", 0))
         listener.listen()
         assert has_network_of(listener)
-        with vantage(listener) as sock:
+        with make_probe_socket(listener) as sock:
             assert (sock.getsockname()[0], sock.getblocking()) == ("127.0.0.7", False)
             sock.setblocking(True)
             sock.connect(listener.getsockname())
         monkeypatch.setattr("echotime.health.probe_socket.local_addresses", lambda listener: [("192.0.2.1", 1)])
         with pytest.raises(OSError, match="Cannot assign requested address"):
-            vantage(listener)
+            make_probe_socket(listener)

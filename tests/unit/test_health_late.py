@@ -80,7 +80,8 @@ def give_up(daemon: Daemon) -> tuple[str, int]:
     """Have a TCP question given up that has not arrived. Return where it came from, as if it were still under way."""
     bpf.attach(daemon.tcp.socket, 65535)
     checking = daemon.check.check()
-    (source,) = daemon.check._probe_factory.expected
+    expected: set[tuple[str, int]] = daemon.probe_factory.expected
+    (source,) = expected
     daemon.wait_for(checking)
     daemon.tcp.socket.setsockopt(socket.SOL_SOCKET, _SO_DETACH_FILTER, 0)
     return source
@@ -118,9 +119,9 @@ def test_never_arrives(daemon: Daemon) -> None:
     daemon.tcp.stopReading()
     with socket.create_connection(("127.0.0.1", daemon.tcp.getHost().port)):
         daemon.findings()
-        assert source in daemon.check._probe_factory.expected
+        assert source in daemon.probe_factory.expected
     daemon.tcp.startReading()
     daemon.settle()
     daemon.findings()
-    assert source not in daemon.check._probe_factory.expected
+    assert source not in daemon.probe_factory.expected
     assert daemon.traffic.counters.connections == 1

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from echotime.services.replies import IReplySource, NoReply
+from echotime.services.replies import IReplySource
 from echotime.wire.message import ACKNOWLEDGEMENT, MESSAGE_SIZE
 from tests.support.echo_model import SEND_BUFFERS, SIZES, World, nothing_left
 from tests.support.participants import Operators
@@ -38,10 +38,10 @@ STEPS = st.tuples(st.sampled_from([*ACTS, *OFTEN, *OFTEN, *OFTEN, "stop"]), st.i
 
 
 @pytest.mark.parametrize("kind", REACTORS)
-@pytest.mark.parametrize("words", [NoReply, Operators])
-@pytest.mark.parametrize("acknowledgement", [ACKNOWLEDGEMENT, b""])
+@pytest.mark.parametrize("reply_source", [None, Operators])
+@pytest.mark.parametrize("trailer", [ACKNOWLEDGEMENT, b""])
 def test_interleavings(
-    kind: type[SteppingEPollReactor], words: Callable[[], IReplySource], acknowledgement: bytes
+    kind: type[SteppingEPollReactor], reply_source: Callable[[], IReplySource] | None, trailer: bytes
 ) -> None:
     """Whatever happens in whatever order: exact answers, one end each, nothing missed, nothing left."""
 
@@ -51,7 +51,7 @@ def test_interleavings(
     @given(st.lists(STEPS, min_size=5, max_size=60), st.sampled_from(SEND_BUFFERS))
     def holds(steps: list[tuple[str, int, int]], send_buffer: int) -> None:
         with nothing_left(), stepping(kind) as reactor:
-            world = World(reactor, words(), acknowledgement, send_buffer)
+            world = World(reactor, reply_source and reply_source(), trailer, send_buffer)
             try:
                 world.act("connect", 0, 0)
                 for what, which, size in steps:
@@ -66,4 +66,4 @@ def test_interleavings(
                     each.sock.close()
 
     holds()
-    assert (largest > MESSAGE_SIZE) is (words is NoReply), "large reads, but not where each message is needed"
+    assert (largest > MESSAGE_SIZE) is (reply_source is None), "large reads, but not where each message is needed"

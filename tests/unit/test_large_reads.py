@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
+from zope.interface import implementer
 
 from echotime.services.large_reads import _REVOKE_THRESHOLD, LARGE_READ_SIZE, MAX_OUTPUT_PER_ITERATION, LargeReads
-from echotime.services.replies import FixedReply, NoReply
+from echotime.services.replies import IReplySource
 from echotime.services.tcp_echo import EchoFactory, EchoProtocol
-from echotime.services.traffic import TrafficLog
+from echotime.services.traffic import ITrafficObserver, TrafficLog
 from echotime.wire.message import ACKNOWLEDGEMENT, MESSAGE_SIZE
 
 
@@ -59,19 +60,21 @@ def connected(factory: EchoFactory, **transport: Any) -> EchoProtocol:
     return protocol
 
 
-def factory(words: Any = None, acknowledgement: bytes = ACKNOWLEDGEMENT, messages: int = 0) -> EchoFactory:
+def factory(
+    reply_source: IReplySource | None = None, trailer: bytes = ACKNOWLEDGEMENT, messages: int = 0
+) -> EchoFactory:
     """One with a clock of its own."""
-    return EchoFactory(words or NoReply(), TrafficLog(Clock(), messages), acknowledgement)
+    return EchoFactory(TrafficLog(Clock(), messages), trailer, reply_source)
 
 
 @given(
     st.lists(st.integers(1, LARGE_READ_SIZE), min_size=1, max_size=8),
     st.sampled_from([ACKNOWLEDGEMENT, b"", b"x" * 4000]),
 )
-def test_answers_are_those_of_messages(sizes: list[int], acknowledgement: bytes) -> None:
+def test_answers_are_those_of_messages(sizes: list[int], trailer: bytes) -> None:
     """However much is read at a time, echo and counters are those of reads of at most 4096 bytes."""
     data = [bytes([number % 256]) * size for number, size in enumerate(sizes)]
-    large, small = factory(acknowledgement=acknowledgement), factory(acknowledgement=acknowledgement)
+    large, small = factory(trailer=trailer), factory(trailer=trailer)
     one, other = connected(large), connected(small)
     for each in data:
         one.dataReceived(each)
@@ -100,21 +103,19 @@ def test_not_where_each_message_is_needed() -> None:
     """A reply source that is asked, or a trailer longer than a message, ends large reads, also those granted before."""
 
     class Asking:
-        constant = None
-
         def reply_to(self, message: bytes, peer: object) -> Deferred[bytes]:
             return Deferred()
 
-    for words in (Asking(), FixedReply(bytes(5000))):
+    for change in ((ACKNOWLEDGEMENT, Asking()), (bytes(5000), None)):
         made = factory()
         protocol = connected(made)
         protocol.dataReceived(bytes(4096))
         assert protocol.transport.read_size == LARGE_READ_SIZE
-        made.set_reply(words, ACKNOWLEDGEMENT)  # type: ignore[arg-type]
+        made.set_reply(*change)
         assert protocol.transport.read_size == MESSAGE_SIZE
         protocol.dataReceived(bytes(4096))
         assert protocol.transport.read_size == MESSAGE_SIZE
-        made.set_reply(NoReply(), ACKNOWLEDGEMENT)
+        made.set_reply(ACKNOWLEDGEMENT)
 
 
 def test_the_send_buffer_has_space() -> None:
@@ -132,6 +133,7 @@ def test_messages_are_shown() -> None:
     made = factory(messages=3)
     seen: list[int] = []
 
+    @implementer(ITrafficObserver)
     class Watcher:
         def connection_opened(self, peer: str) -> None:
             seen.append(0)
@@ -139,7 +141,7 @@ def test_messages_are_shown() -> None:
         def message_received(self, peer: str, message: bytes) -> None:
             seen.append(len(message))
 
-        def connection_closed(self, peer: str, how: str, bytes_in: int, bytes_out: int) -> None:
+        def connection_closed(self, peer: str, ended_by: str, bytes_in: int, bytes_out: int) -> None:
             pass
 
     watcher = Watcher()

@@ -21,7 +21,7 @@ from echotime.daemon.log_output import DroppingStream, choose_logger
 _PAGE = 4096
 _LINE = "x" * 99 + "\n"
 _IN_A_PAGE = _PAGE // len(_LINE)
-_LOST = re.compile(rb"^\S+ \[echotime.daemon.log_output#warn\] log lines lost: (\d+)\n", re.MULTILINE)
+_LOST = re.compile(rb"^\S+ \[echotime#warn\] log lines lost: (\d+)\n", re.MULTILINE)
 
 
 class Written(NamedTuple):

@@ -10,10 +10,10 @@ import pytest
 from twisted.logger import LogEvent
 from twisted.python.failure import Failure
 
-from echotime.config.settings import ListenAddress
-from echotime.daemon.listener_service import ListenerService
+from echotime.daemon.listener_service import TCPListenerService, UDPListenerService
 from echotime.net.owned import SocketShutDown
 from echotime.net.tcp import EchoPort
+from echotime.wire.hostport import HostPort
 from tests.support.loopback import SERVED
 from tests.support.recording_protocol import Notes
 from tests.support.stepping_reactor import SteppingEPollReactor, reset
@@ -128,8 +128,9 @@ def test_listener(owner: Owner, why: Exception, told: str) -> None:
     owner.port.stopListening()
     owner.reactor.step(2)
     reasons: list[str] = []
-    listener = ListenerService("tcp", ListenAddress("127.0.0.1", 0), owner.port, reasons.append)
+    service = TCPListenerService if isinstance(owner.port, EchoPort) else UDPListenerService
+    listener = service(HostPort("127.0.0.1", 0), owner.port, reasons.append)
     listener.startService()
     name = listener.label
     owner.port.connectionLost(Failure(why))
-    assert reasons == [f"{name} is lost: {told}"]
+    assert reasons == [f"listener lost: {name}: {told}"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import pytest
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
@@ -101,7 +103,7 @@ def test_watcher_that_does_not_read(size: int, dropped: bool) -> None:
     """A question is pushed to a watcher that has some to read yet, cut; one that lets them pile up is dropped."""
     protocol = ControlProtocol()
     desk = ReplyQueue(Clock())
-    protocol.factory = ControlFactory(desk, None, TrafficLog(Clock()), Clock(), lambda uid, gid: True)
+    protocol.factory = ControlFactory(desk, cast(Any, None), TrafficLog(Clock()), Clock(), lambda uid, gid: True)
     protocol.transport = Unread(size)
     protocol._name = "somebody"
     protocol.boxSender = protocol

@@ -12,8 +12,7 @@ from twisted.logger import LogEvent
 from twisted.python.usage import UsageError
 
 from echotime.config.settings import Settings
-from echotime.daemon.reload import MAX_SLICE, ReloadService
-from echotime.daemon.runtime_config import ReloadResult
+from echotime.daemon.reload import MAX_SLICE, ReloadResult, ReloadService
 
 STEP = MAX_SLICE / 4
 """Seconds that each step of reading takes here."""
@@ -45,7 +44,7 @@ class Bench:
         self.longest = 0.0
         self.changes: list[int] = []
         self.told: list[bool] = []
-        self.service = ReloadService(Settings(), self.read, self, self.clock, self.told.append)  # type: ignore[arg-type]
+        self.service = ReloadService(Settings(), self.read, self, self.clock, self.told.append)
 
     def read(self) -> Generator[None, None, Settings]:
         """Read `backlog` at once, and then take time."""

@@ -88,14 +88,14 @@ class ReplyQueueTests(SynchronousTestCase):
         self.assertEqual(self.successResultOf(words[1]), b"no")
         self.assertEqual(desk.counters.expired, 1)
         self.assertEqual(self.clock.getDelayedCalls(), [])
-        self.assertIn((2, "its time was over"), self.operator.told)
+        self.assertIn((2, "deadline expired"), self.operator.told)
 
     def test_connection_ends(self) -> None:
         """A connection that ends takes its question with it."""
         word = self.ask(self.desk_with(deadline=30))
         word.cancel()
         self.failureResultOf(word, CancelledError)
-        self.assertEqual(self.operator.told, [(1, "its connection ended")])
+        self.assertEqual(self.operator.told, [(1, "connection ended")])
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_limits(self) -> None:

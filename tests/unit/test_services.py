@@ -14,7 +14,6 @@ from zope.interface import provider
 from echotime.counters import ServiceCounters
 from echotime.limits.log_rate import LogRateLimiter
 from echotime.services.drain import QUIET_INTERVAL, Drain
-from echotime.services.replies import NoReply
 from echotime.services.tcp_echo import EchoFactory, EchoProtocol
 from echotime.services.traffic import MAX_CONNECTION_LINES, TrafficLog
 from echotime.services.udp_time import TimeProtocol
@@ -135,7 +134,6 @@ class TrafficTests(SynchronousTestCase):
         """The lines of a session."""
         traffic = TrafficLog(self.clock)
         talker = Said(1, 8, 19)
-        traffic.connection_opened(talker)
         traffic.message_received(talker, b"{hello}\n")
         traffic.connection_closed(talker, "client")
         self.assertEqual(
@@ -159,8 +157,7 @@ class TrafficTests(SynchronousTestCase):
         """Both kinds of lines have their own limit and their own report."""
         traffic = TrafficLog(self.clock, 3)
         for _ in range(MAX_CONNECTION_LINES + 5):
-            traffic.connection_opened(Said())
-            traffic.message_received(Said(), b"m")
+            traffic.message_received(Said(1), b"m")
         self.assertEqual(len(self.lines), MAX_CONNECTION_LINES + 3)
         traffic.flush()
         self.assertEqual(
@@ -205,7 +202,7 @@ class DrainTests(SynchronousTestCase):
     def setUp(self) -> None:
         """Five seconds for the connections of a factory."""
         self.clock = Clock()
-        self.factory = EchoFactory(NoReply(), TrafficLog(self.clock))
+        self.factory = EchoFactory(TrafficLog(self.clock))
         self.drain = Drain(self.factory, self.clock, 5)
 
     def ticks(self, number: int) -> None:

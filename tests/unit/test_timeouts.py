@@ -9,7 +9,7 @@ from twisted.internet.address import IPv4Address
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from echotime.services.replies import IReplySource, NoReply
+from echotime.services.replies import IReplySource
 from echotime.services.tcp_echo import EchoFactory, EchoProtocol
 from echotime.services.timeouts import TimeoutMonitor, Timeouts
 from echotime.services.traffic import TrafficLog
@@ -24,7 +24,7 @@ class TimeoutTests(SynchronousTestCase):
     def watched(self, timeouts: Timeouts, words: IReplySource | None = None) -> None:
         """A factory and one connection."""
         self.clock = Clock()
-        self.factory = EchoFactory(words or NoReply(), TrafficLog(self.clock, 0))
+        self.factory = EchoFactory(TrafficLog(self.clock, 0), reply_source=words)
         self.counters = self.factory.traffic.counters
         self.watch = TimeoutMonitor(self.factory, self.clock, timeouts)
         self.watch.start()

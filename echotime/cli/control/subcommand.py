@@ -16,7 +16,7 @@ from echotime.cli.output.stderr import print_error
 from echotime.client.exit_status import ExitStatus
 from echotime.control.commands import CommandError
 from echotime.i18n.language import gettext as _
-from echotime.wire.encoding import parse_encoding
+from echotime.wire import parsers
 
 _DEFAULT_SOCKET = "/run/echotime/control"
 
@@ -53,7 +53,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--encoding",
         metavar="NAME",
-        type=arguments.argparse_type(parse_encoding),
+        type=arguments.argparse_type(parsers.encoding),
         help=_("of words and of what is shown (default: the daemon's)"),
     )
     parser.add_argument("command", metavar="COMMAND", nargs=argparse.REMAINDER, help=_("what to do"))

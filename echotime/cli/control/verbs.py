@@ -99,11 +99,11 @@ def status(session: ControlSession, rest: str) -> None:
 
 
 def _health_line(row: dict[str, Any]) -> str:
-    if row["verdict"] == "answered":
-        return _("listening on {where}, answered in {milliseconds:.1f} ms").format(**row)
-    if row["verdict"] == "hung":
-        return _("{where} is hung: {reason}").format(**row)
-    return _("listening on {where}, not answered: {reason}").format(**row)
+    if row["status"] == "answered":
+        return _("listening on {listener}, answered in {milliseconds:.1f} ms").format(**row)
+    if row["status"] == "hung":
+        return _("{listener} is hung: {reason}").format(**row)
+    return _("listening on {listener}, not answered: {reason}").format(**row)
 
 
 def connections(session: ControlSession, rest: str) -> None:
@@ -117,7 +117,7 @@ def connections(session: ControlSession, rest: str) -> None:
         (_("IN"), lambda row: str(row["bytes_in"])),
         (_("OUT"), lambda row: str(row["bytes_out"])),
         (_("MESSAGES"), lambda row: str(row["messages"])),
-        (_("WAITING"), lambda row: _("yes") if row["waiting"] else _("no")),
+        (_("AWAITING"), lambda row: _("yes") if row["awaiting_reply"] else _("no")),
         (_("RTT"), lambda row: f"{row['rtt']:.3f}ms"),
         (_("RETRANSMITS"), lambda row: str(row["retransmits"])),
         (_("UNSENT"), lambda row: str(row["unsent"])),
@@ -148,14 +148,14 @@ def answer(session: ControlSession, rest: str) -> None:
     selector, _space, text = rest.partition(" ")
     reply = session.parse_reply(text)
     if selector == "all":
-        result = session.connection.call(commands.AnswerAll, word=reply)
+        result = session.connection.call(commands.AnswerAll, reply=reply)
         session.output(result, [_("answered: {count}").format(**result)])
     elif selector == "next":
-        result = session.connection.call(commands.AnswerNext, word=reply)
+        result = session.connection.call(commands.AnswerNext, reply=reply)
         session.output(result, [_("answered question {number} of {peer}").format(**result)])
     else:
         number = _parse_number(selector, _("the number of a question, next or all"))
-        result = session.connection.call(commands.Answer, number=number, word=reply)
+        result = session.connection.call(commands.Answer, number=number, reply=reply)
         session.output(result, [_("answered question {number} of {peer}").format(number=number, **result)])
 
 
@@ -178,11 +178,11 @@ def set_option(session: ControlSession, rest: str) -> None:
 def _show_options(session: ControlSession, rows: list[dict[str, Any]]) -> None:
     session.table(
         rows,
-        (_("SOCKET"), lambda row: str(row["where"])),
+        (_("SOCKET"), lambda row: str(row["socket"])),
         (_("NAME"), lambda row: str(row["name"])),
-        (_("ASKED"), lambda row: str(row["asked"]) or "-"),
+        (_("REQUESTED"), lambda row: str(row["requested"]) or "-"),
         (_("EFFECTIVE"), lambda row: str(row["effective"])),
-        (_("REMARK"), lambda row: str(row["remark"])),
+        (_("NOTE"), lambda row: str(row["note"])),
     )
 
 
@@ -191,8 +191,8 @@ def backlog(session: ControlSession, rest: str) -> None:
     limit = {"limit": _parse_number(rest, _("a number, or nothing"))} if rest else {}
     session.table(
         session.connection.call(commands.Backlog, **limit)["rows"],
-        (_("SOCKET"), lambda row: str(row["where"])),
-        (_("WAITING"), lambda row: str(row["waiting"])),
+        (_("LISTENER"), lambda row: str(row["listener"])),
+        (_("PENDING"), lambda row: str(row["pending"])),
         (_("LIMIT"), lambda row: str(row["limit"])),
     )
 

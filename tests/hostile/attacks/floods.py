@@ -25,7 +25,7 @@ UNANSWERABLE = {
 
 def stall(daemons: Daemons, seconds: float = 2.0) -> Iterator[Figure]:
     """Short datagrams: Twisted's port reads on for as long as they come, and all others wait."""
-    with daemons.start("--show-messages", "0") as daemon:
+    with daemons.start("--log-message-rate", "0") as daemon:
         for size in (0, 1):
             with flooded(daemon.address("UDP"), size):
                 found = echoes(daemon, seconds)
@@ -63,5 +63,5 @@ def _forged(source: Address, to: Address, number: int) -> None:
 
 def counted(out: str) -> int:
     """Datagrams that were not answered, as the log has them at the stop."""
-    lines = [line for line in out.splitlines() if "not received or not sent" in line]
+    lines = [line for line in out.splitlines() if "datagrams not answered" in line]
     return sum(int(each.rpartition(": ")[2]) for line in lines for each in line.partition("not sent, ")[2].split(", "))

@@ -1,4 +1,4 @@
-"""systemd/kernel_clock.py and clock_watch.py: whether the clock is worth telling, and silence while it is not."""
+"""Test daemon/clock_watch.py: the state of the clock, and silence while it is unsynchronized."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ import pytest
 from twisted.internet.task import Clock
 
 from echotime.counters import ServiceCounters
-from echotime.daemon.clock_watch import SyncMonitor
+from echotime.daemon import clock_watch
+from echotime.daemon.clock_watch import ClockState, SyncMonitor, read_adjtimex
 from echotime.services.udp_time import TimeProtocol
-from echotime.systemd import kernel_clock
-from echotime.systemd.kernel_clock import ClockState, read_adjtimex
 
 PROGRAM = r"""
 #include <stdio.h>
@@ -33,37 +32,37 @@ int main(void)
 
 
 def test_structure(tmp_path: Path) -> None:
-    """Sizes, places and what is read are those of the system's own headers."""
+    """Sizes, offsets and values of the structure are those of the system's headers."""
     if not (compiler := shutil.which("cc") or shutil.which("gcc")):
         pytest.skip("a C compiler is needed to know the system's structure")
     source, program = tmp_path / "timex.c", tmp_path / "timex"
     source.write_text(PROGRAM, encoding="ascii")
     subprocess.run([compiler, "-o", program, source], capture_output=True, check=True)
-    told = subprocess.run([program], capture_output=True, text=True, check=True).stdout.split()
-    size, maxerror, status, bit, _, unsynchronized, most = map(int, told)
-    timex = kernel_clock._Timex
-    assert ctypes.sizeof(timex) >= size, "there is room for all that the kernel writes"
+    values = subprocess.run([program], capture_output=True, text=True, check=True).stdout.split()
+    size, maxerror, status, bit, _, unsynchronized, most = map(int, values)
+    timex = clock_watch._Timex
+    assert ctypes.sizeof(timex) >= size, "too small for what the kernel writes"
     assert (timex.maxerror.offset, timex.status.offset) == (maxerror, status)
-    assert bit == kernel_clock._STA_UNSYNC
+    assert bit == clock_watch._STA_UNSYNC
     found = read_adjtimex()
     assert found.synchronized == (not unsynchronized)
-    assert abs(found.max_error * 1e6 - most) <= 10_000, "it grows by 500 us a second"
+    assert abs(found.max_error * 1e6 - most) <= 10_000, "the error grows by 500 us a second"
 
 
 @pytest.mark.parametrize(
     ("status", "result", "shown"),
     [
-        (0x2001, 0, "synchronized, off by at most 0.012 s"),
+        (0x2001, 0, "synchronized, maximum error 0.012 s"),
         (0x0040, 5, "not synchronized"),
-        (0, -1, "unknown: Operation not permitted, by a filter of system calls (ProtectClock= of systemd)"),
+        (0, -1, "unknown: Operation not permitted, because of a system call filter (ProtectClock= of systemd)"),
     ],
 )
 def test_states(monkeypatch: pytest.MonkeyPatch, status: int, result: int, shown: str) -> None:
-    """What the kernel may say, and a filter of system calls."""
+    """Each state of the kernel is shown, and a denied system call as unknown."""
 
     class Library:
         def __init__(self, *args: Any, **named: Any) -> None:
-            """Instead of CDLL."""
+            pass
 
         def adjtimex(self, found: Any) -> int:
             found._obj.status, found._obj.maxerror = status, 12_000
@@ -75,7 +74,7 @@ def test_states(monkeypatch: pytest.MonkeyPatch, status: int, result: int, shown
 
 
 def test_silence() -> None:
-    """While it is not known to be right nobody is answered, and each is counted; and again when it is."""
+    """With an unsynchronized or unknown clock datagrams are dropped and counted, until it is synchronized."""
     clock, counters = Clock(), ServiceCounters()
     sent: list[bytes] = []
 

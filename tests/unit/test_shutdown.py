@@ -1,4 +1,4 @@
-"""daemon/stopping.py: what stops the daemon first, and what comes second, in whatever order and however close."""
+"""Test daemon/shutdown.py: the first and the second reason to stop, in any order and however close."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from echotime.daemon import stopping
-from echotime.daemon.stopping import GRACE_PERIOD, ShutdownController
+from echotime.daemon import shutdown
+from echotime.daemon.shutdown import GRACE_PERIOD, ShutdownController
 
 _DRAIN = 7
 
 
 class Process:
-    """A reactor and the signals of a process, which notes what happens to it."""
+    """Stand for a reactor and the signals of a process, and record events."""
 
     ITIMER_REAL = signal.ITIMER_REAL
     SIGALRM = signal.SIGALRM
@@ -31,54 +31,50 @@ class Process:
         self.noted.append("stopped by a signal")
 
     def arrive(self, number: int) -> None:
-        """A signal does."""
+        """Call the handler of a signal."""
         self._handlers[number](number, None)
 
     def getsignal(self, number: int) -> Any:
-        """As signal's."""
         return self._handlers[number]
 
     def signal(self, number: int, handler: Any) -> None:
-        """As signal's."""
         self._handlers[number] = handler
 
     def setitimer(self, which: int, seconds: float, interval: float = 0) -> None:
-        """As signal's."""
         self.timers[which] = seconds
 
     def stop(self) -> None:
-        """As the reactor's."""
         self.noted.append("stopped")
 
     def callWhenRunning(self, call: Callable[[], object]) -> None:  # noqa: N802 - Twisted's name
-        """It runs."""
+        """Call at once: the reactor runs."""
         call()
 
     def callFromThread(self, call: Callable[[], object]) -> None:  # noqa: N802 - Twisted's name
-        """At once."""
+        """Call at once: this is the reactor's thread."""
         call()
 
 
 @pytest.fixture
 def process(monkeypatch: pytest.MonkeyPatch) -> Process:
-    """One."""
+    """Provide a process with a stubbed environment."""
     found = Process()
-    monkeypatch.setattr(stopping, "signal", found)
-    monkeypatch.setattr(stopping, "call_on_memory_error", lambda callback, reactor: None)
-    monkeypatch.setattr(stopping, "report_runtime_failure", found.noted.append)
+    monkeypatch.setattr(shutdown, "signal", found)
+    monkeypatch.setattr(shutdown, "call_on_memory_error", lambda callback, reactor: None)
+    monkeypatch.setattr(shutdown, "report_runtime_failure", found.noted.append)
     return found
 
 
 @pytest.fixture
 def ends(process: Process) -> ShutdownController:
-    """What stops it, and notes when it ends at once."""
+    """Provide a controller that records when the daemon ends at once."""
     found = ShutdownController(process, _DRAIN)
     found.on_second_signal(lambda: process.noted.append("ended"))
     return found
 
 
 def test_two_signals(process: Process, ends: ShutdownController) -> None:
-    """The first is Twisted's, all others end at once."""
+    """The first signal is handled by Twisted, and each later one ends the daemon at once."""
     process.arrive(signal.SIGTERM)
     assert process.noted == ["stopped by a signal"]
     process.arrive(signal.SIGINT)
@@ -87,14 +83,14 @@ def test_two_signals(process: Process, ends: ShutdownController) -> None:
 
 
 def test_a_signal_within_another(process: Process, ends: ShutdownController) -> None:
-    """One that comes while the first is being handled is a second one."""
+    """A signal during the handling of the first counts as the second."""
     process.meanwhile = lambda: process.arrive(signal.SIGINT)
     process.arrive(signal.SIGTERM)
     assert process.noted == ["ended", "stopped by a signal"]
 
 
 def test_failures(process: Process, ends: ShutdownController) -> None:
-    """A failure stops it, once, in time, and is told once; a signal after it is a second one."""
+    """A failure stops the daemon within a time limit and is reported once; a later signal is the second."""
     ends.fail("why")
     ends.fail("another")
     assert process.noted == ["why", "stopped"]
@@ -104,21 +100,21 @@ def test_failures(process: Process, ends: ShutdownController) -> None:
 
 
 def test_failure_after_a_signal(process: Process, ends: ShutdownController) -> None:
-    """It is told, and the stop goes on as it is."""
+    """A failure after a signal is reported, and the stop continues."""
     process.arrive(signal.SIGTERM)
     ends.fail("why")
     assert process.noted == ["stopped by a signal", "why"]
 
 
 def test_at_once(process: Process, ends: ShutdownController) -> None:
-    """A failure after which nothing may be waited for ends at once."""
+    """An immediate failure ends the daemon at once."""
     ends.fail("why", immediate=True)
     assert process.noted == ["why", "stopped", "ended"]
     assert process.timers[signal.ITIMER_REAL] == GRACE_PERIOD
 
 
 def test_at_once_while_it_stops(process: Process, ends: ShutdownController) -> None:
-    """Also where a stop has begun."""
+    """An immediate failure ends also a daemon that is stopping."""
     ends.fail("why")
     ends.fail("worse", immediate=True)
     assert process.noted == ["why", "stopped", "ended"]

@@ -1,0 +1,97 @@
+"""Stop the daemon at a signal or a failure. The first one starts an orderly stop, a second signal ends the drain."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import signal
+from collections.abc import Callable
+from itertools import count
+from typing import Any
+
+from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
+from twisted.python.failure import Failure
+from zope.interface import provider
+
+from echotime.errors import report_runtime_failure
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+GRACE_PERIOD = 5.0
+"""Seconds that a stop may take in addition to the drain."""
+_BALLAST_SIZE = 4 * 2**20
+"""Bytes of address space to free when memory runs out. Python allocates a mebibyte at a time."""
+
+
+class ShutdownController:
+    """Handle the signals that stop the process, in front of Twisted's handlers, and failures of the daemon."""
+
+    def __init__(self, reactor: Any, drain_timeout: float) -> None:
+        self._reactor = reactor
+        self._drain_timeout = drain_timeout
+        self._on_second_signal: Callable[[], None] = lambda: None
+        self._previous_handlers: dict[int, Any] = {}
+        self._stop_count = count()
+        """Number of the next stop request, from 0. next() is atomic, so a signal handler may interrupt any code."""
+        self._has_failed = False
+
+    def on_second_signal(self, callback: Callable[[], None]) -> None:
+        """Call `callback` at the second signal, or at the first one after a failure.
+
+        Only the first signal reaches Twisted, which would fail to stop a reactor that is stopping already.
+        """
+        self._on_second_signal = callback
+        self._reactor.callWhenRunning(self._install_handlers)
+
+    def fail(self, reason: str, *, immediate: bool = False) -> None:
+        """Log the reason, stop the daemon, and have the process exit with status 1.
+
+        `immediate` skips the drain. A timer ends the process if the failure keeps the daemon from stopping.
+        """
+        first, self._has_failed = not self._has_failed, True
+        if first or immediate:
+            signal.setitimer(signal.ITIMER_REAL, GRACE_PERIOD + (0 if immediate else self._drain_timeout), GRACE_PERIOD)
+        if first:
+            report_runtime_failure(reason)
+        if next(self._stop_count) == 0:
+            self._reactor.stop()
+        if immediate:
+            self._on_second_signal()
+
+    def _install_handlers(self) -> None:
+        signal.signal(signal.SIGALRM, lambda number, frame: os._exit(1))
+        call_on_memory_error(lambda: self.fail("out of memory", immediate=True), self._reactor)
+        for signal_number in _SIGNALS:
+            previous = signal.getsignal(signal_number)
+            if callable(previous):
+                self._previous_handlers[signal_number] = previous
+                signal.signal(signal_number, self._on_signal)
+
+    def _on_signal(self, signal_number: int, frame: Any) -> None:
+        if next(self._stop_count) == 0:
+            self._previous_handlers[signal_number](signal_number, frame)
+        else:
+            self._reactor.callFromThread(self._on_second_signal)
+
+
+def call_on_memory_error(callback: Callable[[], object], reactor: Any = None) -> None:
+    """Call `callback` at the first MemoryError that is logged, after freeing memory that was reserved for it.
+
+    A MemoryError may leave any object half changed, so the daemon must end. Twisted and echotime log every exception
+    that they catch, so the log shows each MemoryError. ChangelistReactor also reports one that it cannot log.
+    """
+    ballast = mmap.mmap(-1, _BALLAST_SIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    seen = False
+    if hasattr(reactor, "on_memory_error"):
+        reactor.on_memory_error = ballast.close
+
+    @provider(ILogObserver)
+    def observer(event: LogEvent) -> None:
+        # twisted.python.log.err has it as `failure`
+        failure = event.get("log_failure") or event.get("failure")
+        nonlocal seen
+        if isinstance(failure, Failure) and isinstance(failure.value, MemoryError) and not seen:
+            seen = True
+            ballast.close()
+            callback()
+
+    globalLogPublisher.addObserver(observer)
