@@ -8,9 +8,6 @@ import pytest
 from twisted.python.usage import UsageError
 
 from echotime.config import options, parsers
-from echotime.config.options import DaemonOptions
-from echotime.config.settings import Settings
-from echotime.config.settings import ListenAddress
 from echotime.systemd.activation import (
     InheritedFD,
     InheritedSockets,
