@@ -27,9 +27,8 @@ from echotime.limits.admission import Admission
 from echotime.limits.capacity import compute_capacity
 from echotime.limits.source import is_loopback
 from echotime.limits.udp_rate import RateLimit
-from echotime.net.batch_responder import IBatchResponder
 from echotime.net.tcp import EchoPort
-from echotime.net.udp import TimePort
+from echotime.net.udp import IBatchResponder, TimePort
 from echotime.operators.reply_queue import QueueLimits, ReplyQueue
 from echotime.operators.service import build_local_operator
 from echotime.services.drain import Drain
@@ -98,14 +97,15 @@ class DaemonBuilder:
         settings = self._settings
         common = {"sockopts": settings.sockopts, "reactor": self._reactor}
         make_tcp_port = partial(EchoPort, backlog=settings.backlog, message_size=MESSAGE_SIZE, **common)
-        make_udp_port = partial(
-            TimePort,
-            min_source_port=_min_source_port(settings),
-            answer_broadcast=settings.answer_broadcast,
-            **common,
-        )
+        make_udp_port = partial(TimePort, min_source_port=_min_source_port(settings), **common)
         make_time_protocol = partial(
-            TimeProtocol, time.time, self._traffic.counters, settings.epoch, self._access, self._rate_limit
+            TimeProtocol,
+            time.time,
+            self._traffic.counters,
+            settings.epoch,
+            self._access,
+            self._rate_limit,
+            answer_broadcast=settings.answer_broadcast,
         )
         inherited = InheritedSockets(listen_fds(initial_environ()))
         on_lost = self._shutdown.fail
@@ -125,8 +125,8 @@ class DaemonBuilder:
         service.addService(DropReporter(self._drop_counts, reactor))
         if settings.require_sync:
             ports = (each.port for each in self._listeners)
-            time_protocols = [each.protocol for each in ports if isinstance(each, TimePort)]
-            service.addService(SyncMonitor(time_protocols, reactor))
+            policies = [each.protocol.policy for each in ports if isinstance(each, TimePort)]
+            service.addService(SyncMonitor(policies, reactor))
         health = HealthCheck(self._listeners, self._factory, reactor)
         if (notify := notifier_from_environ(os.environ)) is not None:
             format_status = partial(status_line, self._factory)

@@ -8,7 +8,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from echotime.daemon.periodic import PeriodicService
-from echotime.services.udp_time import TimeProtocol
+from echotime.services.datagram_policy import DatagramPolicy
 from echotime.systemd.kernel_clock import ClockState, read_adjtimex
 
 POLL_INTERVAL = 1.0
@@ -16,18 +16,18 @@ POLL_INTERVAL = 1.0
 
 
 class SyncMonitor(PeriodicService):
-    """Lets `protocols` be silent while `read_state` says that the clock is not synchronized, or nothing."""
+    """Lets `policies` be silent while `read_state` says that the clock is not synchronized, or nothing."""
 
     _log = Logger()
 
     def __init__(
         self,
-        protocols: Sequence[TimeProtocol],
+        policies: Sequence[DatagramPolicy],
         clock: IReactorTime,
         read_state: Callable[[], ClockState] = read_adjtimex,
     ) -> None:
         super().__init__(POLL_INTERVAL, clock, self._poll)
-        self._protocols = protocols
+        self._policies = policies
         self._read_state = read_state
         self._muted: bool | None = None
 
@@ -37,7 +37,7 @@ class SyncMonitor(PeriodicService):
         if muted is self._muted:
             return
         self._muted = muted
-        for each in self._protocols:
+        for each in self._policies:
             each.set_muted(muted)
         if muted:
             self._log.warn("the clock is {state}: UDP is silent until it is synchronized", state=str(state))

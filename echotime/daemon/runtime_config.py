@@ -88,11 +88,11 @@ class RuntimeConfig:
         self.factory.admission.set_limits(access, compute_capacity(new.max_connections, new.max_per_source).limits)
         for port in self._ports(TimePort):
             if isinstance(port.protocol, TimeProtocol):
-                port.protocol.set_access(access)
+                port.protocol.policy.set_access(access)
 
     def _apply_udp_filters(self, new: Settings) -> None:
         for port in self._ports(TimePort):
-            port.answer_broadcast = new.answer_broadcast
+            port.protocol.policy.set_answer_broadcast(new.answer_broadcast)
             port.set_min_source_port(self.min_source_port(new))
 
     def _apply_backlog(self, new: Settings) -> None:

@@ -14,6 +14,7 @@ from twisted.internet.task import Clock
 from echotime.counters import ServiceCounters
 from echotime.limits.access import AccessList, Network, Networks
 from echotime.limits.admission import Admission
+from echotime.net.pktinfo import SourceAddress
 from echotime.services.replies import NoReply
 from echotime.services.tcp_echo import EchoFactory
 from echotime.services.traffic import TrafficLog
@@ -115,11 +116,11 @@ def test_connections() -> None:
 
 
 def test_datagrams() -> None:
-    """Who is not admitted gets no answer; and every datagram has to be looked at."""
+    """A client that is not admitted gets no answer, and every datagram is checked by itself."""
     counters = ServiceCounters()
     protocol = TimeProtocol(lambda: 0, counters, access=access(deny="192.0.2.0/24"))
-    assert protocol.per_datagram_only
+    assert protocol.policy.one_by_one
     protocol.transport = object()  # type: ignore[assignment]  # nothing is sent
-    protocol.datagramReceived(b"", ("192.0.2.1", 2000))
+    protocol.datagramReceived(b"", SourceAddress(("192.0.2.1", 2000)))
     assert counters == ServiceCounters(refused_datagrams=1)
-    assert not TimeProtocol(lambda: 0, counters).per_datagram_only
+    assert not TimeProtocol(lambda: 0, counters).policy.one_by_one

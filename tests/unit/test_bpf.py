@@ -47,7 +47,7 @@ def test_low_ports_are_dropped_by_the_kernel(served: Served) -> None:
             sock.sendto(b"x", address)
             port.doRead()
             assert (heard(low), len(heard(lowest)), len(heard(sock))) == ([], 1, 1)
-        assert (port.dropped, dict(port.errors)) == (1, {})
+        assert (port.dropped, port.protocol.refused, port.errors) == (1, {}, {})
 
 
 def test_ipv6(served: Served) -> None:
@@ -73,7 +73,7 @@ def test_without_the_filter(served: Served, monkeypatch: pytest.MonkeyPatch, cle
             port.doRead()
             port.doRead()
             assert (heard(low), len(heard(sock))) == ([], 1)
-        assert dict(port.errors) == {"from a low port": 1}
+        assert port.protocol.refused == {"datagrams refused (low port)": 1}
 
 
 def test_our_own_port(served: Served) -> None:
@@ -90,7 +90,7 @@ def test_our_own_port(served: Served) -> None:
                 each.sendto(b"x", ("127.0.0.1", number))
             port.doRead()
             assert (heard(sock), len(heard(other))) == ([], 1)
-        assert dict(port.errors) == {"from our own address": 1}
+        assert port.protocol.refused == {"datagrams refused (own address)": 1}
 
 
 def test_our_own_port_without_a_descriptor(served: Served) -> None:
@@ -107,7 +107,7 @@ def test_our_own_port_without_a_descriptor(served: Served) -> None:
             finally:
                 resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
             assert (heard(same_number), len(heard(sock))) == ([], 1)
-        assert dict(port.errors) == {"from our own address": 1}
+        assert port.protocol.refused == {"datagrams refused (own address)": 1}
 
 
 @pytest.mark.parametrize("asked", ["127.255.255.255", "224.0.0.1"])
@@ -125,7 +125,7 @@ def test_broadcast(served: Served, asked: str, answers: bool) -> None:
         found = heard(sock)
         assert len(found) == (3 if answers else 2)
         assert {host for _, host in found} == {"127.0.0.1", "127.0.0.3"}
-        assert dict(port.errors) == ({} if answers else {"to a broadcast or multicast address": 1})
+        assert port.protocol.refused == ({} if answers else {"datagrams refused (broadcast or multicast)": 1})
 
 
 @root
@@ -152,7 +152,7 @@ def test_unspecified_source(served: Served, interface: str, source: str, asked: 
         sock.sendto(b"x", (host, number))
         port.doRead()
         assert heard(sock) == [(b"x", host)] * 3
-        assert port.errors == {"from the unspecified address": 2}
+        assert port.protocol.refused == {"datagrams refused (unspecified source)": 2}
         assert port.protocol.given == 3
 
 
@@ -163,7 +163,7 @@ def test_unspecified_source_with_our_port(served: Served) -> None:
         number = port.getHost().port
         forge_on_link("lo", ("::", number), ("::1", number))
         port.doRead()
-        assert (port.errors, port.protocol.given) == ({"from the unspecified address": 1}, 0)
+        assert (port.protocol.refused, port.protocol.given) == ({"datagrams refused (unspecified source)": 1}, 0)
 
 
 @root
@@ -179,7 +179,7 @@ def test_mapped_source(served: Served, source: str, switched: str) -> None:
             six.sendto(b"x", ("::1", number))
             port.doRead()
             assert [answer for each in (sock, six) for answer, _ in heard(each)] == [b"x", b"x"]
-        assert (port.dropped, port.errors, port.protocol.given) == (1, {}, 2)
+        assert (port.dropped, port.errors, port.protocol.refused, port.protocol.given) == (1, {}, {}, 2)
 
 
 def udp(family: socket.AddressFamily = socket.AF_INET) -> socket.socket:
@@ -248,7 +248,7 @@ def test_program_of_a_low_port() -> None:
     )
 
 
-@pytest.mark.parametrize(("ours", "reason"), [(True, "from our own address"), (False, "from a low port")])
+@pytest.mark.parametrize(("ours", "reason"), [(True, "own address"), (False, "low port")])
 def test_own_low_port(served: Served, monkeypatch: pytest.MonkeyPatch, ours: bool, reason: str) -> None:
     """What comes from the same low port passes the kernel, as its own questions have to; nobody is answered there."""
     monkeypatch.setattr("echotime.net.udp_port.is_local", lambda address, sock: ours)
@@ -256,4 +256,4 @@ def test_own_low_port(served: Served, monkeypatch: pytest.MonkeyPatch, ours: boo
         with from_port(999, port.socket.getsockname()) as other:
             port.doRead()
             assert heard(other) == []
-        assert (port.kernel_filtered, dict(port.errors)) == (True, {reason: 1})
+        assert (port.kernel_filtered, port.protocol.refused) == (True, {f"datagrams refused ({reason})": 1})

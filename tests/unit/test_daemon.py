@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -23,9 +24,9 @@ from echotime.daemon.listen_error import listen_error_message
 from echotime.daemon.listener_service import ListenerService
 from echotime.daemon.service import Daemon
 from echotime.errors import StartupError
-from echotime.net.batch_responder import IBatchResponder
+from echotime.net.mmsg import Batch
 from echotime.net.tcp import EchoPort
-from echotime.net.udp import TimePort
+from echotime.net.udp import IBatchResponder, TimePort
 from echotime.services.drain import Drain
 from echotime.services.replies import NoReply
 from echotime.services.tcp_echo import EchoFactory
@@ -300,7 +301,9 @@ class TapTests(SynchronousTestCase):
         """The time protocol is one whose answer depends on the moment alone."""
         protocol = TimeProtocol(lambda: 7.9, ServiceCounters())
         verifyObject(IBatchResponder, protocol)
-        self.assertEqual(protocol.batch_response(3), b"\0\0\0\7")
+        batch = Batch(3, socket.AF_INET, pktinfo=False)
+        batch.count, batch.ordinary_addresses = 3, True
+        self.assertEqual(protocol.batch_response(batch), b"\0\0\0\7")
 
     def test_stop_before_start(self) -> None:
         """A service that was never started stops without complaint."""

@@ -86,7 +86,7 @@ def test_hung(daemon: Daemon, which: int) -> None:
         "what was taken late is no client's either"
     )
     assert not daemon.check._probe_factory.expected
-    assert not daemon.udp.protocol.per_datagram_ports
+    assert not daemon.udp.protocol.policy._guard.suspect_ports
 
 
 @pytest.mark.parametrize("which", [0, 1], ids=["tcp", "udp"])

@@ -10,11 +10,12 @@ from twisted.internet.testing import StringTransport
 
 from echotime.counters import ServiceCounters
 from echotime.limits.loop_guard import MAX_CONSECUTIVE, LoopGuard
+from echotime.net.pktinfo import SourceAddress
 from echotime.services.udp_time import TimeProtocol
 from echotime.wire.timestamp import Epoch
 
 NOW = 1_795_343_243
-PEER, OTHER = ("192.0.2.1", 12345), ("192.0.2.1", 40000)
+PEER, OTHER = SourceAddress(("192.0.2.1", 12345)), SourceAddress(("192.0.2.1", 40000))
 
 
 def guard(most: int = 10) -> LoopGuard:
@@ -30,8 +31,8 @@ def answer(seconds: int = NOW, epoch: Epoch = Epoch.UNIX) -> bytes:
 def test_answers_in_a_row() -> None:
     """What looks like our answers is answered three times in a row, and no more, to that address and port alone."""
     one = guard()
-    assert [one.should_answer(answer(), PEER) for _ in range(6)] == [True] * MAX_CONSECUTIVE + [False] * 3
-    assert one.should_answer(answer(), OTHER)
+    assert [one.refuses(answer(), PEER) for _ in range(6)] == [False] * MAX_CONSECUTIVE + [True] * 3
+    assert not one.refuses(answer(), OTHER)
     assert set(one.suspect_ports) == {12345, 40000}
 
 
@@ -39,10 +40,10 @@ def test_something_else_ends_it() -> None:
     """Whoever sends something else is answered again."""
     one = guard()
     for _ in range(5):
-        one.should_answer(answer(), PEER)
-    assert one.should_answer(b"", PEER)
+        one.refuses(answer(), PEER)
+    assert not one.refuses(b"", PEER)
     assert set(one.suspect_ports) == set()
-    assert [one.should_answer(answer(), PEER) for _ in range(4)] == [True, True, True, False]
+    assert [one.refuses(answer(), PEER) for _ in range(4)] == [False, False, False, True]
 
 
 @pytest.mark.parametrize("epoch", Epoch)
@@ -50,33 +51,33 @@ def test_something_else_ends_it() -> None:
 def test_either_epoch(epoch: Epoch, off: int) -> None:
     """A clock within an hour of ours looks like an answer, from either epoch."""
     one = guard()
-    assert [one.should_answer(answer(NOW + off, epoch), PEER) for _ in range(4)][-1] is False
+    assert [one.refuses(answer(NOW + off, epoch), PEER) for _ in range(4)][-1] is True
 
 
 @pytest.mark.parametrize("datagram", [b"", b"x", b"ping", answer() + b"x", answer(NOW - 3601), answer(NOW + 3601)])
 def test_ordinary_datagrams(datagram: bytes) -> None:
     """Anything else is answered for ever, and nobody is remembered for it."""
     one = guard()
-    assert all(one.should_answer(datagram, PEER) for _ in range(10))
+    assert not any(one.refuses(datagram, PEER) for _ in range(10))
     assert not one.suspect_ports
 
 
 def test_at_the_turn_of_the_count() -> None:
     """Clocks on both sides of 2106 are near each other."""
     one = LoopGuard(lambda: 2.0**32 + 5)
-    assert [one.should_answer(answer(2**32 - 5), PEER) for _ in range(4)][-1] is False
+    assert [one.refuses(answer(2**32 - 5), PEER) for _ in range(4)][-1] is True
 
 
 def test_bounded() -> None:
     """The longest silent source is forgotten when there are too many."""
     one = guard(most=2)
     for _ in range(4):
-        one.should_answer(answer(), PEER)
-    one.should_answer(answer(), OTHER)
-    assert not one.should_answer(answer(), PEER), "still known, and now the youngest"
-    one.should_answer(answer(), ("192.0.2.2", 1))
+        one.refuses(answer(), PEER)
+    one.refuses(answer(), OTHER)
+    assert one.refuses(answer(), PEER), "still known, and now the youngest"
+    one.refuses(answer(), SourceAddress(("192.0.2.2", 1)))
     assert set(one.suspect_ports) == {12345, 1}
-    assert not one.should_answer(answer(), PEER)
+    assert one.refuses(answer(), PEER)
 
 
 class Sent(StringTransport):
@@ -95,6 +96,6 @@ def test_protocol() -> None:
     for _ in range(5):
         protocol.datagramReceived(answer(), PEER)
     assert (counters.datagrams, counters.loop_dropped) == (3, 2)
-    assert list(protocol.per_datagram_ports) == [12345]
+    assert list(protocol.policy._guard.suspect_ports) == [12345]
     protocol.datagramReceived(b"?", PEER)
-    assert (counters.datagrams, counters.loop_dropped, list(protocol.per_datagram_ports)) == (4, 2, [])
+    assert (counters.datagrams, counters.loop_dropped, list(protocol.policy._guard.suspect_ports)) == (4, 2, [])

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from echotime.limits.datagrams import DatagramBatch
 from tests.hostile.forging import forge
 from tests.support.loopback import SERVED, Constant, Mirror, Served, Short, options
 from tests.support.namespace import in_namespace
@@ -168,10 +169,10 @@ def test_icmp_error_before_the_answers() -> None:
         nobody = gone.getsockname()
 
     class Disturbed(Constant):
-        def batch_response(self, number: int) -> bytes:
+        def batch_response(self, batch: DatagramBatch) -> bytes:
             assert self.transport is not None
             self.transport.write(b"", nobody)
-            return b"%d" % number
+            return b"%d" % batch.count
 
     kind = TOGETHER._replace(protocol=Disturbed)
     with listening(kind, "127.0.0.1", "IP_RECVERR=on") as port, client() as sock:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import pytest
 from twisted.logger import LogEvent
 
+from echotime.limits.datagrams import DatagramBatch
 from echotime.net.mmsg import Batch
 from echotime.net.udp import TimePort
 from tests.support.loopback import SERVED, Constant, options
@@ -20,9 +21,9 @@ def test_watched_again() -> None:
     watched = []
 
     class Watching(Constant):
-        def batch_response(self, number: int) -> bytes:
+        def batch_response(self, batch: DatagramBatch) -> bytes | None:
             watched.append(port in port.reactor.getReaders())
-            return super().batch_response(number)
+            return super().batch_response(batch)
 
     with listening(TOGETHER._replace(protocol=Watching), "127.0.0.1") as port, client() as sock:
         for number in (1, 64):
@@ -38,7 +39,7 @@ def test_protocol_that_fails(clean_reactor: list[LogEvent]) -> None:
     """No exception of a protocol leaves the port, which the reactor would close for it."""
 
     class Failing(Constant):
-        def batch_response(self, number: int) -> bytes:
+        def batch_response(self, batch: DatagramBatch) -> bytes | None:
             raise ValueError("no answer")
 
     with listening(TOGETHER._replace(protocol=Failing), "127.0.0.1") as port, client() as sock:
@@ -52,9 +53,9 @@ def test_protocol_that_stops_its_port() -> None:
     """A port may be stopped by what it hands over."""
 
     class Stopping(Constant):
-        def batch_response(self, number: int) -> bytes:
+        def batch_response(self, batch: DatagramBatch) -> bytes | None:
             port.stopListening()
-            return super().batch_response(number)
+            return super().batch_response(batch)
 
     with listening(TOGETHER._replace(protocol=Stopping), "127.0.0.1") as port, client() as sock:
         for _ in range(40):
@@ -76,14 +77,14 @@ def test_protocol_that_stops_its_port() -> None:
 )
 @pytest.mark.parametrize("room", [True, False])
 def test_sources(interface: str, sources: list[str], told: dict[str, int], room: bool) -> None:
-    """A protocol can ask who sent them, and have them handed over one by one."""
+    """A protocol can count the datagrams by source, and have them passed one by one."""
     heard_of: list[Mapping[str, int]] = []
 
     class Asking(Constant):
-        def allow_batch(self, number: int, hosts: Callable[[], Mapping[str, int]]) -> bool:
-            heard_of.append(hosts())
-            assert number == sum(heard_of[-1].values())
-            return room
+        def batch_response(self, batch: DatagramBatch) -> bytes | None:
+            heard_of.append(batch.hosts())
+            assert batch.count == sum(heard_of[-1].values())
+            return super().batch_response(batch) if room else None
 
     with listening(TOGETHER._replace(protocol=Asking), interface) as port:
         port._next_batch_size = port.batch_size
@@ -117,9 +118,9 @@ def test_batches_grow_under_load() -> None:
     together: list[int] = []
 
     class Counting(Constant):
-        def batch_response(self, number: int) -> bytes:
-            together.append(number)
-            return super().batch_response(number)
+        def batch_response(self, batch: DatagramBatch) -> bytes | None:
+            together.append(batch.count)
+            return super().batch_response(batch)
 
     with listening(TOGETHER._replace(protocol=Counting), "127.0.0.1") as port, client() as sock:
         port._next_batch_size = 2

@@ -14,6 +14,25 @@ from echotime.limits.udp_rate import RateLimit
 NEVER, ALWAYS = 0.99, 0.0
 
 
+class Batch:
+    """A batch with these numbers of datagrams by source address."""
+
+    ordinary_addresses = True
+
+    def __init__(self, count: int, hosts: Mapping[str, int]) -> None:
+        self.count = count
+        self._hosts = hosts
+
+    def hosts(self) -> Mapping[str, int]:
+        return self._hosts
+
+    def lengths(self) -> list[int]:
+        return [1] * self.count
+
+    def source_ports(self) -> list[int]:
+        return [40_000] * self.count
+
+
 def limit(rate: int, clock: Clock, *chances: float, most: int = 100) -> RateLimit:
     """With these chances, over and over."""
     chance = cycle(chances or [NEVER])
@@ -91,23 +110,24 @@ def test_together(hosts: Mapping[str, int]) -> None:
     one = limit(10, clock)
     number = sum(hosts.values())
     answered(one, "192.0.2.9", 10)
-    assert one.allow_batch(number, lambda: hosts)
-    assert one.allow_batch(2, lambda: {"192.0.2.1": 2})
-    assert not one.allow_batch(8, lambda: {"192.0.2.1": 8, "192.0.2.3": 1})
-    assert one.allow_batch(10, lambda: {"192.0.2.3": 10}), "nothing was taken of those that were refused"
-    assert one.allow_batch(1000, lambda: {"127.0.0.1": 1000})
+    assert one.allow_batch(Batch(number, hosts))
+    assert one.allow_batch(Batch(2, {"192.0.2.1": 2}))
+    assert not one.allow_batch(Batch(8, {"192.0.2.1": 8, "192.0.2.3": 1}))
+    assert one.allow_batch(Batch(10, {"192.0.2.3": 10})), "a refused batch takes no tokens"
+    assert one.allow_batch(Batch(1000, {"127.0.0.1": 1000}))
 
 
-def test_nobody_is_asked_for_where_it_is_quiet() -> None:
-    """While all are together below what one may send, it does not matter who they are."""
+def test_no_source_is_looked_up_while_it_is_quiet() -> None:
+    """While all sources together are within the limit of one, the source addresses are not read."""
 
-    def asked() -> Mapping[str, int]:
-        raise AssertionError("who sent them is of no matter")
+    class Unread(Batch):
+        def hosts(self) -> Mapping[str, int]:
+            raise AssertionError("the source addresses were read")
 
     clock = Clock()
     one = limit(10, clock)
     for _ in range(5):
-        assert one.allow_batch(10, asked)
+        assert one.allow_batch(Unread(10, {}))
         clock.advance(1)
 
 

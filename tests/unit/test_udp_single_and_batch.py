@@ -67,7 +67,7 @@ def outcome(port_class: type[TimePort], apart: set[int], interface: str, *, aske
             port.doRead()
             port.doRead()
             answers.append([heard(one) for one in clients])
-        return answers, port.errors, port.protocol.given
+        return answers, port.errors, port.protocol.refused, port.protocol.given
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="questions from port 0 take a raw socket, and that takes root")
