@@ -188,7 +188,6 @@ class Batch:
         return self._lengths[: self.count].tolist()
 
     def source_ports(self) -> tuple[int, ...]:
-        """Return the source ports."""
         return struct.unpack(f"!{self.count}H", self._ports[: self.count].tobytes())
 
     def hosts(self) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""limits/access.py, and what both services make of it."""
+"""limits/access.py, and both services with it."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def access(allow: str = "", deny: str = "") -> AccessList:
     ],
 )
 def test_who_is_served(allow: str, deny: str, served: str, refused: str) -> None:
-    """The most specific network decides; who is not named is served, unless some are allowed."""
+    """The most specific network decides; a client in no network is served, unless some networks are allowed."""
     one = access(allow, deny)
     assert [host for host in served.split() if not one.admits(host)] == []
     assert [host for host in refused.split() if one.admits(host)] == []
@@ -106,7 +106,7 @@ def test_cost() -> None:
 
 
 def test_connections() -> None:
-    """Who is not admitted gets no protocol, which closes the connection, and costs one counter."""
+    """A client that is not admitted gets no protocol, so its connection is closed, and is counted."""
     traffic = TrafficLog(Clock())
     admission = Admission(traffic.counters, access(deny="192.0.2.0/24"))
     factory = EchoFactory(NoReply(), traffic, admission=admission)

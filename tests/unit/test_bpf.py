@@ -1,4 +1,4 @@
-"""net/bpf.py, and what UDP ports do about where a datagram comes from."""
+"""net/bpf.py, and refusals by address on each kind of UDP port."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ root = pytest.mark.skipif(os.geteuid() != 0, reason="a frame with a forged sourc
 
 
 def from_port(number: int, to: tuple[str, int]) -> socket.socket:
-    """A question from a low port."""
+    """Send a datagram from a low port and return its socket."""
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     try:
         sock.bind(("127.0.0.5", number))
@@ -40,7 +40,7 @@ def from_port(number: int, to: tuple[str, int]) -> socket.socket:
 
 
 def test_low_ports_are_dropped_by_the_kernel(served: Served) -> None:
-    """What comes from a port below the limit is dropped and counted there; what comes from the limit on is answered."""
+    """The kernel drops and counts datagrams from ports below the limit; others are answered."""
     with listening(served, "127.0.0.1", min_source_port=1000) as port, client() as sock:
         address = port.socket.getsockname()
         with from_port(999, address) as low, from_port(1000, address) as lowest:
@@ -51,7 +51,7 @@ def test_low_ports_are_dropped_by_the_kernel(served: Served) -> None:
 
 
 def test_ipv6(served: Served) -> None:
-    """The same on IPv6."""
+    """The filter works on IPv6, too."""
     with listening(served, "::1", min_source_port=65535) as port, client(host="::1") as sock:
         sock.sendto(b"x", port.socket.getsockname())
         port.doRead()
@@ -59,7 +59,7 @@ def test_ipv6(served: Served) -> None:
 
 
 def test_without_the_filter(served: Served, monkeypatch: pytest.MonkeyPatch, clean_reactor: list[LogEvent]) -> None:
-    """Where the kernel takes no filter, that is told, and each datagram is looked at."""
+    """If the kernel takes no filter, that is logged, and the daemon refuses datagrams from low ports."""
 
     def refused(sock: socket.socket, lowest: int, own: int) -> None:
         raise PermissionError(1, "no")
@@ -94,7 +94,7 @@ def test_our_own_port(served: Served) -> None:
 
 
 def test_our_own_port_without_a_descriptor(served: Served) -> None:
-    """Whose address it is can be told where no descriptor is left, too."""
+    """The check of the own address needs no descriptor."""
     with listening(served, "127.0.0.1") as port, client() as sock:
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as same_number:
@@ -113,7 +113,7 @@ def test_our_own_port_without_a_descriptor(served: Served) -> None:
 @pytest.mark.parametrize("asked", ["127.255.255.255", "224.0.0.1"])
 @pytest.mark.parametrize("answers", [False, True])
 def test_broadcast(served: Served, asked: str, answers: bool) -> None:
-    """What was sent to everybody is answered only if that is asked for; what came with it to one is in any case."""
+    """A broadcast or multicast datagram is refused unless enabled; others of the batch are answered."""
     with listening(served, "0.0.0.0", answer_broadcast=answers) as port, client() as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
         sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton("127.0.0.1"))
@@ -141,7 +141,7 @@ def test_broadcast(served: Served, asked: str, answers: bool) -> None:
     ],
 )
 def test_unspecified_source(served: Served, interface: str, source: str, asked: str, switched: tuple[str, ...]) -> None:
-    """The kernel would send an answer to the unspecified address to loopback: there is none, and others get theirs."""
+    """A datagram from the unspecified address is refused, as the kernel would reply to loopback."""
     host = "127.0.0.1" if interface == "0.0.0.0" else "::1"
     with listening(served, interface, *switched, answer_broadcast=True) as port, client(host=host) as sock:
         number = port.getHost().port
@@ -183,12 +183,12 @@ def test_mapped_source(served: Served, source: str, switched: str) -> None:
 
 
 def udp(family: socket.AddressFamily = socket.AF_INET) -> socket.socket:
-    """A socket of the network that it is made in."""
+    """Return a UDP socket."""
     return socket.socket(family, socket.SOCK_DGRAM)
 
 
 def test_is_ours() -> None:
-    """The host's addresses are, and no others; nobody is sent anything for it."""
+    """Only addresses of the host are local; the check sends nothing."""
     with udp() as sock, udp(socket.AF_INET6) as six, udp() as witness:
         witness.bind(("127.0.0.9", 0))
         number = witness.getsockname()[1]
@@ -215,7 +215,7 @@ def test_is_ours() -> None:
     ],
 )
 def test_is_ours_elsewhere(address: tuple[Any, ...], ours: bool) -> None:
-    """What counts is the network that the socket lives in: it may have been passed in from another than ours."""
+    """The check applies to the socket's own network namespace."""
 
     def made() -> tuple[socket.socket, int]:
         return udp(socket.AF_INET6 if ":" in address[0] else socket.AF_INET), socket.if_nametoindex("here")
@@ -226,7 +226,7 @@ def test_is_ours_elsewhere(address: tuple[Any, ...], ours: bool) -> None:
 
 
 def test_program() -> None:
-    """Four instructions of classic BPF: load the source port, compare, drop, take."""
+    """Four instructions of classic BPF: load the source port, compare, drop, accept."""
     assert bpf.build_program(1024).hex(" ", 8) == (
         "2800000000000000 3500010000040000 0600000000000000 0600000000000400"
     )
@@ -242,7 +242,7 @@ def test_program_for_ipv6() -> None:
 
 
 def test_program_of_a_low_port() -> None:
-    """One more: its own port is taken, too."""
+    """One more instruction accepts the socket's own port."""
     assert bpf.build_program(1024, 37).hex(" ", 8) == (
         "2800000000000000 3500020000040000 1500010025000000 0600000000000000 0600000000000400"
     )
@@ -250,7 +250,7 @@ def test_program_of_a_low_port() -> None:
 
 @pytest.mark.parametrize(("ours", "reason"), [(True, "own address"), (False, "low port")])
 def test_own_low_port(served: Served, monkeypatch: pytest.MonkeyPatch, ours: bool, reason: str) -> None:
-    """What comes from the same low port passes the kernel, as its own questions have to; nobody is answered there."""
+    """Datagrams from the socket's own low port pass the filter, for its probes, and are refused."""
     monkeypatch.setattr("echotime.net.udp_port.is_local", lambda address, sock: ours)
     with listening(served, "127.0.0.1", number=999, min_source_port=1000) as port:
         with from_port(999, port.socket.getsockname()) as other:

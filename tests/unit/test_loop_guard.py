@@ -1,4 +1,4 @@
-"""limits/loop_guard.py, and what TimeProtocol makes of it."""
+"""limits/loop_guard.py, and TimeProtocol with it."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ PEER, OTHER = SourceAddress(("192.0.2.1", 12345)), SourceAddress(("192.0.2.1", 4
 
 
 def guard(most: int = 10) -> LoopGuard:
-    """At one moment."""
+    """Return a guard whose clock stands still at NOW."""
     return LoopGuard(lambda: NOW, most)
 
 
 def answer(seconds: int = NOW, epoch: Epoch = Epoch.UNIX) -> bytes:
-    """What a time server says."""
+    """Return the response of a time server."""
     return struct.pack("!I", (seconds + epoch.value) % 2**32)
 
 
 def test_answers_in_a_row() -> None:
-    """What looks like our answers is answered three times in a row, and no more, to that address and port alone."""
+    """Datagrams that look like responses are answered three times in a row, for each address and port."""
     one = guard()
     assert [one.refuses(answer(), PEER) for _ in range(6)] == [False] * MAX_CONSECUTIVE + [True] * 3
     assert not one.refuses(answer(), OTHER)
@@ -37,7 +37,7 @@ def test_answers_in_a_row() -> None:
 
 
 def test_something_else_ends_it() -> None:
-    """Whoever sends something else is answered again."""
+    """After another datagram a source is answered again."""
     one = guard()
     for _ in range(5):
         one.refuses(answer(), PEER)
@@ -49,27 +49,27 @@ def test_something_else_ends_it() -> None:
 @pytest.mark.parametrize("epoch", Epoch)
 @pytest.mark.parametrize("off", [-3600, 0, 3600])
 def test_either_epoch(epoch: Epoch, off: int) -> None:
-    """A clock within an hour of ours looks like an answer, from either epoch."""
+    """A time within an hour of the clock looks like a response, from either epoch."""
     one = guard()
     assert [one.refuses(answer(NOW + off, epoch), PEER) for _ in range(4)][-1] is True
 
 
 @pytest.mark.parametrize("datagram", [b"", b"x", b"ping", answer() + b"x", answer(NOW - 3601), answer(NOW + 3601)])
 def test_ordinary_datagrams(datagram: bytes) -> None:
-    """Anything else is answered for ever, and nobody is remembered for it."""
+    """Any other datagram is always answered, and its source is not remembered."""
     one = guard()
     assert not any(one.refuses(datagram, PEER) for _ in range(10))
     assert not one.suspect_ports
 
 
 def test_at_the_turn_of_the_count() -> None:
-    """Clocks on both sides of 2106 are near each other."""
+    """Times on both sides of the wrap in 2106 are near each other."""
     one = LoopGuard(lambda: 2.0**32 + 5)
     assert [one.refuses(answer(2**32 - 5), PEER) for _ in range(4)][-1] is True
 
 
 def test_bounded() -> None:
-    """The longest silent source is forgotten when there are too many."""
+    """At the limit the longest silent source is forgotten."""
     one = guard(most=2)
     for _ in range(4):
         one.refuses(answer(), PEER)
@@ -81,7 +81,7 @@ def test_bounded() -> None:
 
 
 class Sent(StringTransport):
-    """Keeps what is sent to whom."""
+    """A transport that accepts an address."""
 
     def write(self, data: bytes, addr: Any = None) -> None:
         """Keep it."""
@@ -89,7 +89,7 @@ class Sent(StringTransport):
 
 
 def test_protocol() -> None:
-    """The protocol ignores and counts them, and names the ports to look at."""
+    """The protocol ignores and counts such datagrams, and remembers their source ports."""
     counters = ServiceCounters()
     protocol = TimeProtocol(lambda: NOW, counters)
     protocol.transport = Sent()  # type: ignore[assignment]
