@@ -104,7 +104,7 @@ class LoopTests(DaemonTestCase):
         for host in ("127.0.0.1", "127.0.0.7"):
             forged = functools.partial(forge, (host, port), ("127.0.0.1", port))
             self.assertEqual(len(captured({port}, forged)), 1)
-        self.assertIn("from our own address: 2", self.served(daemon).out)
+        self.assertIn("datagrams refused (own address): 2", self.served(daemon).out)
 
 
 class SingleDatagramLoopTests(LoopTests):

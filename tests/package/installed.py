@@ -6,7 +6,7 @@ import os
 import unittest
 from pathlib import Path
 
-from tests.package.asking import BOTH, DEFAULT, PACKAGES, echo, run, show, time, traces
+from tests.package.machine import BOTH, DEFAULT, PACKAGES, echo, run, show, time, traces
 
 ROOT = Path(__file__).parents[2]
 

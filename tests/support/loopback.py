@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,8 +12,10 @@ from twisted.internet.defer import Deferred
 from twisted.internet.protocol import DatagramProtocol, Protocol, ServerFactory
 from zope.interface import implementer
 
-from echotime.net.batch_responder import IBatchResponder
-from echotime.net.udp import TimePort
+from echotime.counters import ServiceCounters
+from echotime.limits.datagrams import DatagramBatch
+from echotime.net.udp import IBatchResponder, TimePort
+from echotime.services.datagram_policy import DatagramPolicy
 from echotime.sockopt.assignment import Assignment, parse
 from echotime.sockopt.catalogue.index import BY_NAME
 
@@ -46,23 +49,32 @@ class SizesFactory(ServerFactory):
 
 
 class Mirror(DatagramProtocol):
-    """Send every datagram back, or raise for ``fail``.
-
-    `singly` counts the datagrams received one by one; `together` lists the sizes of the batches.
-    """
+    """Send back every datagram that its policy admits, or fail; count those that are served singly and together."""
 
     noisy = False
 
     def __init__(self) -> None:
+        self.counters = ServiceCounters()
+        self.policy = DatagramPolicy(self.counters, time.time)
         self.singly = 0
         self.together: list[int] = []
 
     @property
     def given(self) -> int:
-        """Return the number of datagrams received, singly and in batches."""
+        """The number of datagrams that were not refused."""
         return self.singly + sum(self.together)
 
+    @property
+    def refused(self) -> dict[str, int]:
+        """The number of refused datagrams by reason."""
+        return self.counters.refusals()
+
     def datagramReceived(self, datagram: bytes, addr: Any) -> None:
+        if self.policy.admits(datagram, addr):
+            self.serve(datagram, addr)
+
+    def serve(self, datagram: bytes, addr: Any) -> None:
+        """Send one datagram back."""
         self.singly += 1
         if datagram == b"fail":
             raise ValueError("cannot be handled")
@@ -72,31 +84,27 @@ class Mirror(DatagramProtocol):
 
 @implementer(IBatchResponder)
 class Short(Mirror):
-    """Send short datagrams back one by one, and answer all others with ``x``."""
+    """Send short datagrams back one by one; reply ``x`` to all others."""
 
     per_datagram_lengths = frozenset(range(17))
-    per_datagram_only = False
-    per_datagram_ports: frozenset[int] = frozenset()
 
-    def allow_batch(self, number: int, hosts: Callable[[], Mapping[str, int]]) -> bool:
-        """Allow a batch response for all datagrams."""
-        return True
+    def probe_received(self, source: Any) -> None:
+        raise AssertionError("there is no health check")
 
-    def batch_response(self, number: int) -> bytes:
-        """Return the batch response to datagrams that are not short."""
-        self.together.append(number)
+    def batch_response(self, batch: DatagramBatch) -> bytes | None:
+        if not self.per_datagram_lengths.isdisjoint(batch.lengths()) or not self.policy.admits_batch(batch):
+            return None
+        self.together.append(batch.count)
         return b"x"
 
-    def datagramReceived(self, datagram: bytes, addr: Any) -> None:
-        super().datagramReceived(datagram if len(datagram) in self.per_datagram_lengths else b"x", addr)
+    def serve(self, datagram: bytes, addr: Any) -> None:
+        super().serve(datagram if len(datagram) in self.per_datagram_lengths else b"x", addr)
 
 
 class Constant(Short):
-    """Answer every datagram with ``x``."""
+    """Reply ``x`` to every datagram."""
 
     per_datagram_lengths = frozenset()
-    per_datagram_only = False
-    per_datagram_ports: frozenset[int] = frozenset()
 
 
 class Portable(TimePort):

@@ -155,4 +155,4 @@ class SandboxTests(UnitTestCase):
         )
         subprocess.run(["/usr/bin/python3", "-c", code], check=True, timeout=LIMIT)
         self.assertEqual(len(ask_time(ADDRESS)), 4)
-        self.assertIn("from our own address: 1", self.control("counters"))
+        self.assertIn("refused_own_address: 1", self.control("counters"))

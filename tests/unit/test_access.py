@@ -1,4 +1,4 @@
-"""Test limits/access.py, and its use by both services."""
+"""limits/access.py, and both services with it."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from twisted.internet.task import Clock
 from echotime.counters import ServiceCounters
 from echotime.limits.access import AccessList, Network, Networks
 from echotime.limits.admission import Admission
+from echotime.net.pktinfo import SourceAddress
 from echotime.services.tcp_echo import EchoFactory
 from echotime.services.traffic import TrafficLog
 from echotime.services.udp_time import TimeProtocol
@@ -40,7 +41,7 @@ def access(allow: str = "", deny: str = "") -> AccessList:
     ],
 )
 def test_who_is_served(allow: str, deny: str, served: str, refused: str) -> None:
-    """The most specific network decides; other hosts are served unless some are allowed."""
+    """The most specific network decides; a client in no network is served, unless some networks are allowed."""
     one = access(allow, deny)
     assert [host for host in served.split() if not one.admits(host)] == []
     assert [host for host in refused.split() if one.admits(host)] == []
@@ -57,7 +58,7 @@ def _host(number: int, form: str) -> str:
     return form.format(v4=IPv4Address(number % 2**32), v6=IPv6Address(number), mapped=IPv6Address(mapped))
 
 
-# few bits differ, so that networks contain each other
+# few bits differ, so that networks hold each other
 NUMBERS = st.sets(st.sampled_from([127, 32, 31, 24, 8, 1, 0])).map(lambda bits: sum(1 << each for each in bits))
 LENGTHS = st.integers(0, 128) | st.sampled_from([0, 24, 32, 127])
 NETWORK = st.builds(_network, NUMBERS, LENGTHS, st.sampled_from([4, 6]))
@@ -66,7 +67,7 @@ HOSTS = st.builds(_host, NUMBERS, st.sampled_from(["{v4}", "{v6}", "{v6}%eth0", 
 
 
 def plainly_served(host: str, allow: Iterable[Network], deny: Iterable[Network]) -> bool:
-    """Decide by a scan of all networks: the longest one that contains the address wins."""
+    """Define who is served: look at all networks, and let the longest that holds the address decide."""
     found = ip_address(host.partition("%")[0])
     if isinstance(found, IPv6Address) and found.ipv4_mapped:
         found = found.ipv4_mapped
@@ -77,13 +78,13 @@ def plainly_served(host: str, allow: Iterable[Network], deny: Iterable[Network])
 
 @given(NETWORKS, NETWORKS, HOSTS)
 def test_as_defined(allow: list[Network], deny: list[Network], host: str) -> None:
-    """The lookup tables give the same result as a scan of all networks."""
+    """The tables give what a scan of all networks gives."""
     assert AccessList(Networks(allow), Networks(deny)).admits(host) == plainly_served(host, allow, deny)
 
 
 @given(NETWORKS, NETWORKS)
 def test_networks(some: list[Network], others: list[Network]) -> None:
-    """Networks behaves as a set of networks."""
+    """Networks is a set of networks."""
     one = Networks(some)
     assert len(one) == len(set(some))
     assert [each in one for each in others] == [each in some for each in others]
@@ -91,7 +92,7 @@ def test_networks(some: list[Network], others: list[Network]) -> None:
 
 
 def test_cost() -> None:
-    """A lookup and a swap of the lists cost the same for one network and for many."""
+    """A look-up and a swap of the lists cost the same for one network and for many."""
     many = Networks(IPv6Network((number << 64, 64)) for number in range(3000))
     one = Networks([IPv6Network("2001:db8::/64")])
     hosts = [str(IPv6Address(number << 77)) for number in range(100)]
@@ -114,11 +115,11 @@ def test_connections() -> None:
 
 
 def test_datagrams() -> None:
-    """A refused datagram gets no answer, and access lists turn batch responses off."""
+    """A refused datagram gets no answer, and with access lists every datagram is checked by itself."""
     counters = ServiceCounters()
     protocol = TimeProtocol(lambda: 0, counters, access=access(deny="192.0.2.0/24"))
-    assert protocol.per_datagram_only
+    assert protocol.policy.one_by_one
     protocol.transport = object()  # type: ignore[assignment]  # nothing is sent
-    protocol.datagramReceived(b"", ("192.0.2.1", 2000))
+    protocol.datagramReceived(b"", SourceAddress(("192.0.2.1", 2000)))
     assert counters == ServiceCounters(refused_datagrams=1)
-    assert not TimeProtocol(lambda: 0, counters).per_datagram_only
+    assert not TimeProtocol(lambda: 0, counters).policy.one_by_one

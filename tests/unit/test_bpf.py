@@ -1,4 +1,4 @@
-"""Test net/bpf.py, and the checks of UDP ports on a datagram's source."""
+"""net/bpf.py, and refusals by address on each kind of UDP port."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from tests.support.udp_ports import client, heard, listening
 
 @pytest.fixture(params=SERVED)
 def served(request: pytest.FixtureRequest) -> Served:
-    """Provide each kind of UDP port."""
+    """Each kind of UDP port."""
     return SERVED[request.param]
 
 
-root = pytest.mark.skipif(os.geteuid() != 0, reason="forging a frame needs a packet socket, so root")
+root = pytest.mark.skipif(os.geteuid() != 0, reason="a frame with a forged source takes a packet socket, and that root")
 
 
 def from_port(number: int, to: tuple[str, int]) -> socket.socket:
-    """Send a request from a low port."""
+    """Send a datagram from a low port and return its socket."""
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     try:
         sock.bind(("127.0.0.5", number))
@@ -40,18 +40,18 @@ def from_port(number: int, to: tuple[str, int]) -> socket.socket:
 
 
 def test_low_ports_are_dropped_by_the_kernel(served: Served) -> None:
-    """Datagrams from ports below the limit are dropped and counted in the kernel; others are answered."""
+    """The kernel drops and counts datagrams from ports below the limit; others are answered."""
     with listening(served, "127.0.0.1", min_source_port=1000) as port, client() as sock:
         address = port.socket.getsockname()
         with from_port(999, address) as low, from_port(1000, address) as lowest:
             sock.sendto(b"x", address)
             port.doRead()
             assert (heard(low), len(heard(lowest)), len(heard(sock))) == ([], 1, 1)
-        assert (port.dropped, dict(port.errors)) == (1, {})
+        assert (port.dropped, port.protocol.refused, port.errors) == (1, {}, {})
 
 
 def test_ipv6(served: Served) -> None:
-    """The filter drops datagrams from low ports on IPv6, too."""
+    """The filter works on IPv6, too."""
     with listening(served, "::1", min_source_port=65535) as port, client(host="::1") as sock:
         sock.sendto(b"x", port.socket.getsockname())
         port.doRead()
@@ -59,7 +59,7 @@ def test_ipv6(served: Served) -> None:
 
 
 def test_without_the_filter(served: Served, monkeypatch: pytest.MonkeyPatch, clean_reactor: list[LogEvent]) -> None:
-    """If the kernel accepts no filter, that is noted and each datagram is checked."""
+    """If the kernel takes no filter, that is logged, and the daemon refuses datagrams from low ports."""
 
     def refused(sock: socket.socket, lowest: int, own: int) -> None:
         raise PermissionError(1, "no")
@@ -73,15 +73,15 @@ def test_without_the_filter(served: Served, monkeypatch: pytest.MonkeyPatch, cle
             port.doRead()
             port.doRead()
             assert (heard(low), len(heard(sock))) == ([], 1)
-        assert dict(port.errors) == {"from a low port": 1}
+        assert port.protocol.refused == {"datagrams refused (low port)": 1}
 
 
 def test_our_own_port(served: Served) -> None:
-    """A datagram from the port's own number is not answered if its address is local."""
+    """A datagram from the port's own number is not answered if its address is the host's."""
     with listening(served, "0.0.0.0") as port, client() as sock:
         number = port.getHost().port
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
-            # the port's own address is in use, so another local socket stands for it
+            # the port's own address is taken, so another socket of the host stands for it
             port._realPortNumber = sock.getsockname()[1]
             if hasattr(port, "_own_port"):
                 port._own_port = socket.htons(port._realPortNumber)
@@ -90,11 +90,11 @@ def test_our_own_port(served: Served) -> None:
                 each.sendto(b"x", ("127.0.0.1", number))
             port.doRead()
             assert (heard(sock), len(heard(other))) == ([], 1)
-        assert dict(port.errors) == {"from our own address": 1}
+        assert port.protocol.refused == {"datagrams refused (own address)": 1}
 
 
 def test_our_own_port_without_a_descriptor(served: Served) -> None:
-    """A local address is recognized without a free descriptor."""
+    """The check of the own address needs no descriptor."""
     with listening(served, "127.0.0.1") as port, client() as sock:
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as same_number:
@@ -107,30 +107,30 @@ def test_our_own_port_without_a_descriptor(served: Served) -> None:
             finally:
                 resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
             assert (heard(same_number), len(heard(sock))) == ([], 1)
-        assert dict(port.errors) == {"from our own address": 1}
+        assert port.protocol.refused == {"datagrams refused (own address)": 1}
 
 
-@pytest.mark.parametrize("destination", ["127.255.255.255", "224.0.0.1"])
+@pytest.mark.parametrize("asked", ["127.255.255.255", "224.0.0.1"])
 @pytest.mark.parametrize("answers", [False, True])
-def test_broadcast(served: Served, destination: str, answers: bool) -> None:
-    """A broadcast is answered on request only; datagrams to one address in the same batch always are."""
+def test_broadcast(served: Served, asked: str, answers: bool) -> None:
+    """A broadcast or multicast datagram is refused unless enabled; others of the batch are answered."""
     with listening(served, "0.0.0.0", answer_broadcast=answers) as port, client() as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
         sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton("127.0.0.1"))
         number = port.getHost().port
-        for host in ("127.0.0.1", destination, "127.0.0.3"):
+        for host in ("127.0.0.1", asked, "127.0.0.3"):
             sock.sendto(b"x", (host, number))
         port._next_batch_size = port.batch_size
         port.doRead()
         found = heard(sock)
         assert len(found) == (3 if answers else 2)
         assert {host for _, host in found} == {"127.0.0.1", "127.0.0.3"}
-        assert dict(port.errors) == ({} if answers else {"to a broadcast or multicast address": 1})
+        assert port.protocol.refused == ({} if answers else {"datagrams refused (broadcast or multicast)": 1})
 
 
 @root
 @pytest.mark.parametrize(
-    ("interface", "source", "destination", "switched"),
+    ("interface", "source", "asked", "switched"),
     [
         ("::", "::", "::1", ()),
         ("::1", "::", "::1", ()),
@@ -140,39 +140,37 @@ def test_broadcast(served: Served, destination: str, answers: bool) -> None:
         ("::", "0.0.0.0", "255.255.255.255", ("IPV6_RECVPKTINFO=off",)),
     ],
 )
-def test_unspecified_source(
-    served: Served, interface: str, source: str, destination: str, switched: tuple[str, ...]
-) -> None:
-    """A datagram from the unspecified address is not answered, since the kernel would send the answer to loopback."""
+def test_unspecified_source(served: Served, interface: str, source: str, asked: str, switched: tuple[str, ...]) -> None:
+    """A datagram from the unspecified address is refused, as the kernel would reply to loopback."""
     host = "127.0.0.1" if interface == "0.0.0.0" else "::1"
     with listening(served, interface, *switched, answer_broadcast=True) as port, client(host=host) as sock:
         number = port.getHost().port
         for _ in range(2):
             sock.sendto(b"x", (host, number))
-            # the source port is the client's, which would receive the answer
-            forge_on_link("lo", (source, sock.getsockname()[1]), (destination, number))
+            # the source port is that of the client, which would hear the answer
+            forge_on_link("lo", (source, sock.getsockname()[1]), (asked, number))
         sock.sendto(b"x", (host, number))
         port.doRead()
         assert heard(sock) == [(b"x", host)] * 3
-        assert port.errors == {"from the unspecified address": 2}
+        assert port.protocol.refused == {"datagrams refused (unspecified source)": 2}
         assert port.protocol.given == 3
 
 
 @root
 def test_unspecified_source_with_our_port(served: Served) -> None:
-    """The reason stays the unspecified address if the source port is ours, too."""
+    """The reason is the same if the source port is ours, too."""
     with listening(served, "::") as port:
         number = port.getHost().port
         forge_on_link("lo", ("::", number), ("::1", number))
         port.doRead()
-        assert (port.errors, port.protocol.given) == ({"from the unspecified address": 1}, 0)
+        assert (port.protocol.refused, port.protocol.given) == ({"datagrams refused (unspecified source)": 1}, 0)
 
 
 @root
 @pytest.mark.parametrize("source", ["::ffff:127.0.0.1", "::ffff:0.0.0.0"])
 @pytest.mark.parametrize("switched", ["IPV6_RECVPKTINFO=on", "IPV6_RECVPKTINFO=off"])
 def test_mapped_source(served: Served, source: str, switched: str) -> None:
-    """An IPv6 packet with an IPv4-mapped source is dropped by the kernel, as it would be answered over IPv4."""
+    """An IPv6 packet with an IPv4-mapped source would be answered over IPv4: the kernel drops it."""
     with listening(served, "::", switched, min_source_port=1) as port, client() as sock:
         number = port.getHost().port
         forge_on_link("lo", (source, sock.getsockname()[1]), ("::1", number))
@@ -181,16 +179,16 @@ def test_mapped_source(served: Served, source: str, switched: str) -> None:
             six.sendto(b"x", ("::1", number))
             port.doRead()
             assert [answer for each in (sock, six) for answer, _ in heard(each)] == [b"x", b"x"]
-        assert (port.dropped, port.errors, port.protocol.given) == (1, {}, 2)
+        assert (port.dropped, port.errors, port.protocol.refused, port.protocol.given) == (1, {}, {}, 2)
 
 
 def udp(family: socket.AddressFamily = socket.AF_INET) -> socket.socket:
-    """Open a UDP socket in the current network namespace."""
+    """Return a UDP socket."""
     return socket.socket(family, socket.SOCK_DGRAM)
 
 
 def test_is_ours() -> None:
-    """The host's addresses are local, others are not, and the check sends nothing."""
+    """Only addresses of the host are local; the check sends nothing."""
     with udp() as sock, udp(socket.AF_INET6) as six, udp() as witness:
         witness.bind(("127.0.0.9", 0))
         number = witness.getsockname()[1]
@@ -217,7 +215,7 @@ def test_is_ours() -> None:
     ],
 )
 def test_is_ours_elsewhere(address: tuple[Any, ...], ours: bool) -> None:
-    """An address is local if it is in the network of the socket, which may have been passed in from another one."""
+    """The check applies to the socket's own network namespace."""
 
     def made() -> tuple[socket.socket, int]:
         return udp(socket.AF_INET6 if ":" in address[0] else socket.AF_INET), socket.if_nametoindex("here")
@@ -228,7 +226,7 @@ def test_is_ours_elsewhere(address: tuple[Any, ...], ours: bool) -> None:
 
 
 def test_program() -> None:
-    """The program has four instructions: load the source port, compare, drop, accept."""
+    """Four instructions of classic BPF: load the source port, compare, drop, accept."""
     assert bpf.build_program(1024).hex(" ", 8) == (
         "2800000000000000 3500010000040000 0600000000000000 0600000000000400"
     )
@@ -236,7 +234,7 @@ def test_program() -> None:
 
 
 def test_program_for_ipv6() -> None:
-    """On IPv6 nine more instructions drop packets with a source in ::ffff:0:0/96."""
+    """Nine more before them: an IPv6 packet whose source begins with ::ffff:0:0/96 is dropped."""
     before = "2000000000f0ffff 15000007dd860000 200000000800f0ff 1500000500000000 200000000c00f0ff 1500000300000000"
     dropping = "200000001000f0ff 15000001ffff0000 0600000000000000"
     expected = f"{before} {dropping} {bpf.build_program(1024, 37).hex(' ', 8)}"
@@ -244,18 +242,18 @@ def test_program_for_ipv6() -> None:
 
 
 def test_program_of_a_low_port() -> None:
-    """On a low port one more instruction accepts the port's own number."""
+    """One more instruction accepts the socket's own port."""
     assert bpf.build_program(1024, 37).hex(" ", 8) == (
         "2800000000000000 3500020000040000 1500010025000000 0600000000000000 0600000000000400"
     )
 
 
-@pytest.mark.parametrize(("ours", "reason"), [(True, "from our own address"), (False, "from a low port")])
+@pytest.mark.parametrize(("ours", "reason"), [(True, "own address"), (False, "low port")])
 def test_own_low_port(served: Served, monkeypatch: pytest.MonkeyPatch, ours: bool, reason: str) -> None:
-    """Datagrams from the same low port pass the kernel, as the probes have to, but get no answer."""
+    """Datagrams from the socket's own low port pass the filter, for its probes, and are refused."""
     monkeypatch.setattr("echotime.net.udp_port.is_local", lambda address, sock: ours)
     with listening(served, "127.0.0.1", number=999, min_source_port=1000) as port:
         with from_port(999, port.socket.getsockname()) as other:
             port.doRead()
             assert heard(other) == []
-        assert (port.kernel_filtered, dict(port.errors)) == (True, {reason: 1})
+        assert (port.kernel_filtered, port.protocol.refused) == (True, {f"datagrams refused ({reason})": 1})

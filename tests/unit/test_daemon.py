@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -27,9 +28,9 @@ from echotime.daemon.listener_service import (
 )
 from echotime.daemon.service import Daemon
 from echotime.errors import StartupError
-from echotime.net.batch_responder import IBatchResponder
+from echotime.net.mmsg import Batch
 from echotime.net.tcp import EchoPort
-from echotime.net.udp import TimePort
+from echotime.net.udp import IBatchResponder, TimePort
 from echotime.services.drain import Drain
 from echotime.services.tcp_echo import EchoFactory
 from echotime.services.traffic import TrafficLog
@@ -304,7 +305,9 @@ class TapTests(SynchronousTestCase):
         """The time protocol can respond to a batch, as its answer depends on the time only."""
         protocol = TimeProtocol(lambda: 7.9, ServiceCounters())
         verifyObject(IBatchResponder, protocol)
-        self.assertEqual(protocol.batch_response(3), b"\0\0\0\7")
+        batch = Batch(3, socket.AF_INET, pktinfo=False)
+        batch.count, batch.ordinary_addresses = 3, True
+        self.assertEqual(protocol.batch_response(batch), b"\0\0\0\7")
 
     def test_stop_before_start(self) -> None:
         """A service that was never started stops without an error."""

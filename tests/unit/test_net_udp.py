@@ -1,4 +1,4 @@
-"""Test net/udp.py with real sockets on loopback, the same for both kinds of port."""
+"""net/udp.py, udp_port.py and pktinfo.py with real sockets on loopback, the same for each kind of port."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from tests.support.udp_ports import listening
 
 @pytest.fixture(params=[*SERVED.values()], ids=[*SERVED])
 def served(request: pytest.FixtureRequest) -> Served:
-    """Provide each kind of UDP port."""
+    """Each kind of UDP port."""
     kind: Served = request.param
     return kind
 
 
 @pytest_twisted.ensureDeferred
 async def test_udp_defaults(started: Started, served: Served) -> None:
-    """SO_REUSEADDR is off, and only wildcard addresses have packet information on."""
+    """SO_REUSEADDR is off; IP_PKTINFO or IPV6_RECVPKTINFO is on for wildcard addresses only."""
     any4, any6, one = (started(served.on(host)) for host in ("0.0.0.0", "::", "127.0.0.1"))
     assert [get(port.socket, "SO_REUSEADDR") for port in (any4, any6, one)] == [0, 0, 0]
     assert get(any4.socket, "IP_PKTINFO") == 1
@@ -47,7 +47,7 @@ SHARED = [(host, host) for host in ("127.0.0.1", "::1")] + WILDCARDS + [(wide, n
 
 @pytest.mark.parametrize(("other", "ours"), SHARED)
 def test_udp_port_of_another_socket(served: Served, other: str, ours: str) -> None:
-    """A port that another socket bound with SO_REUSEADDR is refused, unless it was requested for ours."""
+    """A port that another socket bound with SO_REUSEADDR is refused, unless SO_REUSEADDR was requested for ours."""
     with reusing(other) as first:
         number = first.getsockname()[1]
         with pytest.raises(CannotListenError):
@@ -81,14 +81,14 @@ def reusing(host: str, number: int = 0) -> socket.socket:
 
 @pytest_twisted.ensureDeferred
 async def test_answers_leave_from_where_they_were_asked(started: Started, served: Served) -> None:
-    """On wildcard addresses answers leave from the requested address."""
-    for host, destination in (("0.0.0.0", "127.0.0.3"), ("::", "127.0.0.3"), ("::", "::1"), ("127.0.0.1", "127.0.0.1")):
+    """On wildcard addresses, IPv4 and dual-stack, a connected client receives a reply from its destination."""
+    for host, asked in (("0.0.0.0", "127.0.0.3"), ("::", "127.0.0.3"), ("::", "::1"), ("127.0.0.1", "127.0.0.1")):
         port = started(served.on(host))
-        assert await deferToThread(ask_time, (destination, port.getHost().port), b"x") == b"x"
+        assert await deferToThread(ask_time, (asked, port.getHost().port), b"x") == b"x"
 
 
 def test_multicast_is_no_source() -> None:
-    """An answer to a multicast address leaves from the route's address, a link-local one keeps its link."""
+    """A reply to a multicast datagram leaves from the route's address; a link-local reply keeps its interface."""
     level, kind = socket.IPPROTO_IPV6, 50
     group, local = bytes.fromhex("ff02" + "0" * 28), bytes.fromhex("fe80" + "0" * 28)
     assert SourceAddress.from_recvmsg(("::1", 7), [(level, kind, group + b"\1\0\0\0")]).ancillary == ()
@@ -100,7 +100,7 @@ def test_multicast_is_no_source() -> None:
 
 @pytest_twisted.ensureDeferred
 async def test_one_call_does_bounded_work(started: Started, served: Served) -> None:
-    """doRead handles a bounded number of datagrams per call, however many are pending."""
+    """One doRead serves a bounded number of datagrams, however many are pending and however short they are."""
     port = started(served.on(sockopts=options("SO_RCVBUF=1000000")))
     port.stopReading()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
@@ -114,7 +114,7 @@ async def test_one_call_does_bounded_work(started: Started, served: Served) -> N
 
 @pytest_twisted.ensureDeferred
 async def test_dropped(started: Started, served: Served) -> None:
-    """Datagrams dropped by a full receive buffer are counted by the listener."""
+    """Datagrams that exceed the receive buffer are counted among the listener's errors."""
     port = started(served.on(sockopts=options("SO_RCVBUF=0")))
     listener = UDPListenerService(HostPort("127.0.0.1", 0), port)
     assert (port.dropped, listener.errors()) == (0, {})
@@ -130,7 +130,7 @@ async def test_dropped(started: Started, served: Served) -> None:
 
 @pytest_twisted.ensureDeferred
 async def test_dropped_where_nobody_counts(started: Started, served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A kernel before 4.12 does not count drops, which is not an error."""
+    """A kernel before 4.12 does not report dropped datagrams, which must not keep a daemon from stopping."""
     monkeypatch.setattr(meminfo, "SO_MEMINFO", 9999)
     port = started(served.on())
     assert UDPListenerService(HostPort("127.0.0.1", 0), port).errors() == {}
@@ -138,7 +138,7 @@ async def test_dropped_where_nobody_counts(started: Started, served: Served, mon
 
 @pytest_twisted.ensureDeferred
 async def test_unsendable(started: Started, served: Served) -> None:
-    """An answer to port 0 or an unroutable or invalid address is counted, and raises nothing."""
+    """A reply to port 0, or to an unroutable or impossible address, is counted and raises nothing."""
     port = started(served.on())
     for address in (("127.0.0.1", 0), ("192.0.2.1", 7), ("255.255.255.255", 7)):
         port.write(b"x", address)
@@ -149,19 +149,19 @@ async def test_unsendable(started: Started, served: Served) -> None:
 
 @pytest_twisted.ensureDeferred
 async def test_error_queue(started: Started, served: Served) -> None:
-    """ICMP errors reported by IP_RECVERR neither close the port nor replace an answer."""
+    """ICMP errors that IP_RECVERR reports neither close the port nor prevent a reply."""
     port = started(served.on(sockopts=options("IP_RECVERR=on")))
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as gone:
         gone.bind(("127.0.0.1", 0))
-        closed = gone.getsockname()
-    port.write(b"x", closed)  # the ICMP error is pending at the next send
+        nobody = gone.getsockname()
+    port.write(b"x", nobody)  # its ICMP error is pending when the next answer is sent
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.bind(("127.0.0.1", 0))
         sock.settimeout(LIMIT)
         port.write(b"second", sock.getsockname())
         assert sock.recv(100) == b"second"
     assert port.errors == {"ICMP error": 1}
-    port.write(b"x", closed)  # this one is reported by the reactor alone
+    port.write(b"x", nobody)  # and this one is all that the reactor sees
     while port.errors["ICMP error"] == 1:
         await deferLater(reactor, 0, lambda: None)
     assert await deferToThread(ask_time, port.socket.getsockname(), b"x") == b"x"
@@ -169,9 +169,9 @@ async def test_error_queue(started: Started, served: Served) -> None:
 
 @pytest_twisted.ensureDeferred
 async def test_error_without_room_in_the_queue(started: Started, served: Served) -> None:
-    """An ICMP error without space in the error queue is read, too: left pending it would spin the reactor."""
-    sockopts = options("IP_RECVERR=on", "SO_RCVBUF=0")
-    port = started(served.on(sockopts=sockopts))
+    """An ICMP error without space in the error queue is cleared, too; left pending it would spin the reactor."""
+    asked = options("IP_RECVERR=on", "SO_RCVBUF=0")
+    port = started(served.on(sockopts=asked))
     port.stopReading()
     try:
         port_unreachable(port.getHost().port, bytes(1400))
@@ -188,7 +188,7 @@ async def test_error_without_room_in_the_queue(started: Started, served: Served)
 @pytest.mark.parametrize("how", [socket.SHUT_RD, socket.SHUT_RDWR])
 @pytest_twisted.ensureDeferred
 async def test_socket_shut_down_by_another(served: Served, how: int) -> None:
-    """A UDP socket that another process shuts down ends the port, which would read nothing for ever."""
+    """A UDP socket that another process shuts down ends the port, instead of spinning the reactor."""
     with bound(socket.SOCK_DGRAM) as given:
         port = served.port.adopt(given.fileno(), served.protocol())
         port.startListening()

@@ -1,4 +1,4 @@
-"""Test net/udp.py while the kernel refuses calls: errors are counted, and the port serves on."""
+"""net/udp.py and udp_port.py while system calls fail: errors are counted, and service continues."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MSG_ERRQUEUE = 0x2000
 
 
 class Refused:
-    """Fail a number of times, and call `real` afterwards."""
+    """Fail the first `times` calls, then call `real`."""
 
     def __init__(self, real: Any, number: int, times: int) -> None:
         self._real = real
@@ -27,7 +27,7 @@ class Refused:
         self.times = times
 
     def __call__(self, *args: Any) -> Any:
-        """Fail or call; reads of the error queue always work."""
+        """Call or fail; reads of the error queue never fail."""
         if self.times and _MSG_ERRQUEUE not in args[2:]:
             self.times -= 1
             raise OSError(self._number, os.strerror(self._number))
@@ -35,7 +35,7 @@ class Refused:
 
 
 class Failing:
-    """Replace some calls of an object."""
+    """Wrap an object, with one method replaced."""
 
     def __init__(self, real: Any, **calls: Refused) -> None:
         self._real = real
@@ -45,14 +45,14 @@ class Failing:
         return getattr(self._real, name)
 
 
-class FaultyPort(NamedTuple):
-    """Hold a port in a reactor of its own, whose calls can fail."""
+class Bench(NamedTuple):
+    """A listening port and its reactor."""
 
     port: Any
     reactor: SteppingEPollReactor
 
     def refuse(self, call: str, number: int, times: int) -> Refused:
-        """Make the port's call to receive or to send fail."""
+        """Make the port's receive or send call fail."""
         if self.port._batch is not None:
             batch: Any = self.port._batch
             refused = Refused(getattr(batch, call), number, times)
@@ -63,8 +63,8 @@ class FaultyPort(NamedTuple):
             self.port.socket = Failing(self.port.socket, **{name: refused})
         return refused
 
-    def request(self, number: int) -> int:
-        """Send so many requests and return the number of answers."""
+    def send_and_count(self, number: int) -> int:
+        """Send datagrams and return the number of replies."""
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
             for _ in range(number):
                 sock.sendto(b"x", ("127.0.0.1", self.port.getHost().port))
@@ -79,37 +79,37 @@ class FaultyPort(NamedTuple):
 
 
 @pytest.fixture(params=["portable", "batched, together"])
-def faulty(request: pytest.FixtureRequest) -> Iterator[FaultyPort]:
-    """Provide a port for each way of serving."""
+def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
+    """A listening port of each kind."""
     with stepping() as reactor:
         port = SERVED[request.param].on(reactor=reactor)
         port.startListening()
-        yield FaultyPort(port, reactor)
+        yield Bench(port, reactor)
 
 
 @pytest.mark.parametrize("number", LACKING, ids=errno.errorcode.get)
-def test_send(faulty: FaultyPort, number: int) -> None:
-    """Answers that the kernel refuses are lost and counted, and the others are sent."""
-    refused = faulty.refuse("send", number, 3)
-    assert faulty.request(5) == 2
+def test_send(bench: Bench, number: int) -> None:
+    """Replies that cannot be sent are counted and lost; the others are sent."""
+    refused = bench.refuse("send", number, 3)
+    assert bench.send_and_count(5) == 2
     assert refused.times == 0
-    assert faulty.port.errors == {f"send {errno.errorcode[number]}": 3}
-    assert faulty.request(2) == 2
+    assert bench.port.errors == {f"send {errno.errorcode[number]}": 3}
+    assert bench.send_and_count(2) == 2
 
 
 @pytest.mark.parametrize("number", sorted({*LACKING} - {errno.EAGAIN}), ids=errno.errorcode.get)
-def test_receive(faulty: FaultyPort, number: int) -> None:
-    """A request that cannot be received at once is answered later, and the failures are counted."""
-    refused = faulty.refuse("receive", number, 3)
-    assert faulty.request(5) == 5
+def test_receive(bench: Bench, number: int) -> None:
+    """A datagram that cannot be received yet is answered later, and the failures are counted."""
+    refused = bench.refuse("receive", number, 3)
+    assert bench.send_and_count(5) == 5
     assert refused.times == 0
-    assert faulty.port.errors == {f"receive {errno.errorcode[number]}": 3}
+    assert bench.port.errors == {f"receive {errno.errorcode[number]}": 3}
 
 
-def test_receive_fails_for_long(faulty: FaultyPort) -> None:
-    """A call retries a bounded number of times, so that others have their turn."""
-    refused = faulty.refuse("receive", errno.ENOMEM, 10_000)
-    faulty.request(1)
+def test_receive_fails_for_long(bench: Bench) -> None:
+    """The reactor is not blocked: doRead tries a bounded number of times."""
+    refused = bench.refuse("receive", errno.ENOMEM, 10_000)
+    bench.send_and_count(1)
     assert 10_000 - refused.times <= 5 * TimePort.max_per_call
     refused.times = 0
-    assert faulty.request(1) == 1
+    assert bench.send_and_count(1) == 1

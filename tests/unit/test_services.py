@@ -13,6 +13,7 @@ from zope.interface import provider
 
 from echotime.counters import ServiceCounters
 from echotime.limits.log_rate import LogRateLimiter
+from echotime.net.pktinfo import SourceAddress
 from echotime.services.drain import QUIET_INTERVAL, Drain
 from echotime.services.tcp_echo import EchoFactory, EchoProtocol
 from echotime.services.traffic import MAX_CONNECTION_LINES, TrafficLog
@@ -41,7 +42,7 @@ class TimeTests(SynchronousTestCase):
         sent = Sent()
         protocol.transport = sent  # type: ignore[assignment]
         for size in range(len(times)):
-            protocol.datagramReceived(bytes(size), ("192.0.2.1", size))
+            protocol.datagramReceived(bytes(size), SourceAddress(("192.0.2.1", size)))
         self.assertEqual(counters.datagrams, len(times))
         return sent.datagrams
 

@@ -1,4 +1,4 @@
-"""Test that net/udp.py sends the same answers and counts the same with one datagram per call and with many."""
+"""net/udp.py with many datagrams a call and with one: both send the same replies, and count the same."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _PORT_ZERO, _UNSPECIFIED = -1, -2
 
 
 class Question(NamedTuple):
-    """Describe a request: its client (or _PORT_ZERO or _UNSPECIFIED), the host number in 127.0.0.0/8, its length."""
+    """A datagram of a client, or of _PORT_ZERO or _UNSPECIFIED, to an address of 127.0.0.0/8."""
 
     client: int
-    host: int
+    asked: int
     length: int
 
 
@@ -41,8 +41,8 @@ OPTIONS = st.dictionaries(st.sampled_from(SWITCHES), st.sampled_from(["on", "off
 )
 
 
-def outcome(port_class: type[TimePort], apart: set[int], interface: str, *, switched: list[str], batches: Any) -> Any:
-    """Return the answers of every client, the errors, and the number of datagrams given to the protocol."""
+def outcome(port_class: type[TimePort], apart: set[int], interface: str, *, asked: list[str], batches: Any) -> Any:
+    """Return the replies to each client, the errors, the refusals, and the number of datagrams served."""
 
     class Some(Short):
         pass
@@ -50,16 +50,16 @@ def outcome(port_class: type[TimePort], apart: set[int], interface: str, *, swit
     Some.per_datagram_lengths = frozenset(apart)
     answers: list[Any] = []
     with contextlib.ExitStack() as stack:
-        port = stack.enter_context(listening(Served(port_class, Some, 0), interface, *switched))
+        port = stack.enter_context(listening(Served(port_class, Some, 0), interface, *asked))
         clients = [stack.enter_context(client()) for _ in range(CLIENTS)]
         for batch in batches:
             for each in batch:
-                address = f"127.0.0.{1 if interface == '127.0.0.1' else each.host}", port.getHost().port
+                address = f"127.0.0.{1 if interface == '127.0.0.1' else each.asked}", port.getHost().port
                 if each.client == _UNSPECIFIED:
-                    # such datagrams arrive on a wildcard address only
-                    destination = "255.255.255.255" if each.host % 2 or interface == "0.0.0.0" else "::1"
-                    source = ("0.0.0.0" if destination != "::1" else "::", 5555)
-                    forge_on_link("lo", source, (destination, address[1]), bytes(min(each.length, 100)))
+                    # only on a wildcard address such datagrams arrive
+                    everybody = "255.255.255.255" if each.asked % 2 or interface == "0.0.0.0" else "::1"
+                    source = ("0.0.0.0" if everybody != "::1" else "::", 5555)
+                    forge_on_link("lo", source, (everybody, address[1]), bytes(min(each.length, 100)))
                 elif each.client == _PORT_ZERO:
                     forge(("127.0.0.1", 0), address, bytes(min(each.length, 100)))
                 else:
@@ -67,10 +67,10 @@ def outcome(port_class: type[TimePort], apart: set[int], interface: str, *, swit
             port.doRead()
             port.doRead()
             answers.append([heard(one) for one in clients])
-        return answers, port.errors, port.protocol.given
+        return answers, port.errors, port.protocol.refused, port.protocol.given
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="forging needs a raw socket, so root")
+@pytest.mark.skipif(os.geteuid() != 0, reason="questions from port 0 take a raw socket, and that takes root")
 @settings(deadline=None, max_examples=150)
 @given(
     st.sets(st.integers(0, 16), max_size=3),
@@ -78,9 +78,7 @@ def outcome(port_class: type[TimePort], apart: set[int], interface: str, *, swit
     OPTIONS,
     st.lists(st.lists(QUESTIONS, max_size=80), max_size=3),
 )
-def test_both_do_the_same(apart: set[int], interface: str, switched: list[str], batches: list[list[Question]]) -> None:
-    """Both ports agree for any lengths, sources, requested addresses, options and unanswerable datagrams."""
-    portable, many = (
-        outcome(each, apart, interface, switched=switched, batches=batches) for each in (Portable, TimePort)
-    )
+def test_both_do_the_same(apart: set[int], interface: str, asked: list[str], batches: list[list[Question]]) -> None:
+    """Lengths, sources, destinations, options and forged datagrams vary."""
+    portable, many = (outcome(each, apart, interface, asked=asked, batches=batches) for each in (Portable, TimePort))
     assert many == portable
