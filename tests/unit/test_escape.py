@@ -55,7 +55,7 @@ def test_undecodable_command_line() -> None:
 @pytest.mark.parametrize("text", ["\\", "ab\\q", "\\x", "\\x1", "\\xg0", "\\u1234"])
 def test_no_escape(text: str) -> None:
     """A backslash that begins no escape is an error that names the place and what was expected."""
-    with pytest.raises(ValueError, match=rf"at character {text.index(chr(92)) + 1} .*expected \\n"):
+    with pytest.raises(ValueError, match=rf"at character {text.index(chr(92)) + 1}; expected \\n"):
         unescape(text)
 
 
