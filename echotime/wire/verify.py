@@ -10,7 +10,6 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass
-from os.path import commonprefix
 from typing import NamedTuple
 
 from echotime.wire.message import ACKNOWLEDGEMENT, MESSAGE_SIZE
@@ -136,7 +135,7 @@ class EchoVerifier:
         start = max(split.position - split.length + 1, offset - len(self._trailer) + 1)
         for echo_end in range(start, offset + 1):
             received = self._received.read(echo_end, echo_end + len(self._trailer))
-            self._record_furthest(split, echo_end, len(commonprefix([received, self._trailer])))
+            self._record_furthest(split, echo_end, _common_prefix(received, self._trailer))
         self._record_furthest(split, offset, 0)
 
     def _record_furthest(self, split: _Split, echo_end: int, trailer_bytes: int) -> None:
@@ -152,6 +151,14 @@ class EchoVerifier:
             expected = self._trailer[trailer_bytes : trailer_bytes + 1]
         lost = max(self._sent.end - echoed + len(self._trailer) - trailer_bytes, 1)
         self._furthest = VerifyResult(offset, lost, expected, self._received.read(offset, offset + 1))
+
+
+def _common_prefix(one: bytes, other: bytes) -> int:
+    """Return the length of the longest common prefix."""
+    if one == other:
+        return len(one)
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((count for count, (mine, theirs) in pairs if mine != theirs), min(len(one), len(other)))
 
 
 class _StreamWindow:
@@ -182,5 +189,4 @@ class _StreamWindow:
 
     def equal_bytes(self, start: int, stop: int, other: _StreamWindow, other_start: int) -> int:
         """Return how many bytes from `start` up to `stop` are equal to those of `other` from `other_start`."""
-        mine, theirs = self.read(start, stop), other.read(other_start, other_start + stop - start)
-        return len(mine) if mine == theirs else len(commonprefix([mine, theirs]))
+        return _common_prefix(self.read(start, stop), other.read(other_start, other_start + stop - start))
