@@ -1,4 +1,4 @@
-"""`echotime explain`: what a socket option means, when to set it, what goes wrong, and a demonstration on loopback."""
+"""Implement `echotime explain`: describe a socket option, and demonstrate it on loopback."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ _CALL_WIDTH = 52
 
 
 def add_parser(commands: Any) -> None:
-    """Add the subcommand."""
+    """Add the parser of this subcommand."""
     parser = commands.add_parser(
         "explain",
-        help=_("explain a socket option, and show on loopback what it does"),
+        help=_("explain a socket option and demonstrate it on loopback"),
         description=_(
-            "Tell what a socket option means, when to set it and what goes wrong, then show it with real sockets on "
-            "loopback. server and client carry out the steps of a server and of a client, one at a time."
+            "Explain what a socket option means, when to set it and what can go wrong. Then demonstrate it with real "
+            "sockets on loopback. The names server and client demonstrate the steps of a server and of a client."
         ),
         epilog=_("Example: echotime explain SO_OOBINLINE"),
     )
@@ -40,13 +40,13 @@ def add_parser(commands: Any) -> None:
         metavar="NAME",
         type=arguments.argparse_type(_parse_subject),
         nargs="*",
-        help=_("an option, server, client or backlog; without it, a list of what can be shown"),
+        help=_("a socket option, server, client or backlog (default: list the demonstrations)"),
     )
     parser.set_defaults(run=run, usage_error=parser.error)
 
 
 def _parse_subject(text: str) -> Option | Topic:
-    """Raises ValueError with the nearest name."""
+    """Return the option or topic of this name. Raises ValueError with the nearest name."""
     if text.lower() in TOPICS:
         return TOPICS[text.lower()]
     near = difflib.get_close_matches(text.lower(), TOPICS, n=1, cutoff=0.7)
@@ -56,7 +56,7 @@ def _parse_subject(text: str) -> Option | Topic:
 
 
 async def run(reactor: Any, args: argparse.Namespace) -> int:
-    """Carry it out; the exit status is 1 if something was not as described."""
+    """Run the subcommand, and return its exit status: 1 if a result was not as described."""
     if not args.subjects:
         return _list_subjects()
     statuses = []
@@ -78,8 +78,8 @@ def _explain(option: Option | Topic) -> int:
 
 
 def _list_subjects() -> int:
-    print_line(_("With a demonstration: {names}").format(names=", ".join([*TOPICS, *DEMONSTRATIONS])))
-    print_line(_("Every other option is explained too; `echotime sockopts` lists them."))
+    print_line(_("Demonstrations: {names}").format(names=", ".join([*TOPICS, *DEMONSTRATIONS])))
+    print_line(_("All other options are explained, too. `echotime sockopts` lists them."))
     return ExitStatus.OK
 
 
@@ -90,20 +90,20 @@ def _format_topic(topic: Topic) -> str:
 def _try_example(option: Option) -> int:
     requested = assignment.example(option)
     results = try_option(requested)
-    print_line("\n" + _("On loopback, now, with an example:"))
+    print_line("\n" + _("Trial of an example on loopback:"))
     print_line("\n".join(trial_report.trial_lines(requested, results)))
     return ExitStatus.FAILED if trial_report.failed(requested, results) else ExitStatus.OK
 
 
 def _run_demonstration(demonstration: Demonstration) -> int:
-    print_line("\n" + _("On loopback, now:"))
+    print_line("\n" + _("Demonstration on loopback:"))
     status = ExitStatus.OK
     for line in _catch_errors(demonstration):
         print_line("\n".join(_entry_lines(line)))
         if isinstance(line, Step) and not line.as_expected:
             status = ExitStatus.FAILED
     if status is not ExitStatus.OK:
-        print_error(_("echotime: not all was as described; this host behaves differently"))
+        print_error(_("echotime: not all results are as described: this host behaves differently"))
     return status
 
 
@@ -111,14 +111,14 @@ def _catch_errors(demonstration: Demonstration) -> Iterator[Entry]:
     try:
         yield from demonstration()
     except OSError as error:
-        yield Step("-", _("it could not go on"), str(error), expected=_("no error"))
+        yield Step("-", _("the demonstration failed"), str(error), expected=_("no error"))
 
 
 def _entry_lines(line: Entry) -> Iterator[str]:
     if isinstance(line, Section):
         yield f"\n  {line.title}"
     elif isinstance(line, Skipped):
-        yield "\n  " + _("not shown: {reason}").format(reason=line.reason)
+        yield "\n  " + _("skipped: {reason}").format(reason=line.reason)
     else:
         yield f"    {pad(line.actor, _ACTOR_WIDTH)}{pad(line.call, _CALL_WIDTH)}{line.result}".rstrip()
         if line.remark:

@@ -1,4 +1,4 @@
-"""Giving up when nothing has moved for a while."""
+"""Call a function after a time without activity."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 
 class IdleTimer:
-    """Calls a function when reset was not called for `timeout` seconds; None waits for ever."""
+    """Call a function when `reset` was not called for `timeout` seconds. None disables the timer."""
 
     def __init__(self, clock: IReactorTime, timeout: float | None) -> None:
         self._clock = clock
@@ -16,16 +16,16 @@ class IdleTimer:
         self._delayed_call: IDelayedCall | None = None
 
     def start(self, on_idle: Callable[[], object]) -> None:
-        """Count from now."""
+        """Start the timer with this function."""
         if self._timeout is not None:
             self._delayed_call = self._clock.callLater(self._timeout, on_idle)
 
     def reset(self) -> None:
-        """Count from now again."""
+        """Start the time again, if the timer is running."""
         if self._delayed_call is not None and self._delayed_call.active() and self._timeout is not None:
             self._delayed_call.reset(self._timeout)
 
     def cancel(self) -> None:
-        """Do not wait any longer."""
+        """Stop the timer if it is running."""
         if self._delayed_call is not None and self._delayed_call.active():
             self._delayed_call.cancel()

@@ -1,4 +1,4 @@
-"""`echotime sockopts`: which socket options there are, what they are now, and what the kernel makes of a value."""
+"""Implement `echotime sockopts`: list socket options with their values, and try values on new sockets."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ _SET_WIDTH = 5
 
 
 def add_parser(commands: Any) -> None:
-    """Add the subcommand."""
+    """Add the parser of this subcommand."""
     parser = commands.add_parser(
         "sockopts",
-        help=_("list socket options, and try values on sockets of one's own"),
+        help=_("list socket options, and try values on new sockets"),
         description=_(
-            "Without NAME a table of all socket options known by name, with what each is on a new TCP listener, on a "
-            "connection that it accepted, and on a UDP socket. With NAME all about some. With --set what the kernel "
-            "makes of values: each is tried on new sockets on loopback."
+            "Without NAME, list all socket options known by name, with their values on a new TCP listener, on a "
+            "connection that it accepted, and on a UDP socket. With NAME, describe these options. With --set, try "
+            "values on new sockets on loopback, and show what the kernel makes of them."
         ),
         epilog=_("Example: echotime sockopts --set SO_RCVBUF=64K"),
     )
@@ -47,7 +47,7 @@ def add_parser(commands: Any) -> None:
         metavar="NAME",
         type=arguments.argparse_type(assignment.lookup),
         nargs="*",
-        help=_("an option by name, as in SO_KEEPALIVE, or by number, as in 1:9"),
+        help=_("a socket option by name, as in SO_KEEPALIVE, or by number, as in 1:9"),
     )
     parser.add_argument(
         "--set",
@@ -56,32 +56,32 @@ def add_parser(commands: Any) -> None:
         action="append",
         default=[],
         dest="requested",
-        help=_("try a value, and show asked, effective and inherited; repeatable"),
+        help=_("try a value, and show the requested, effective and inherited values; repeatable"),
     )
-    parser.add_argument("--tcp", action="store_true", help=_("only options that act on TCP sockets"))
-    parser.add_argument("--udp", action="store_true", help=_("only options that act on UDP sockets"))
-    parser.add_argument("--settable", action="store_true", help=_("only options that can be set"))
+    parser.add_argument("--tcp", action="store_true", help=_("show only options for TCP sockets"))
+    parser.add_argument("--udp", action="store_true", help=_("show only options for UDP sockets"))
+    parser.add_argument("--settable", action="store_true", help=_("show only options that can be set"))
     parser.add_argument(
         "--differs",
         action="store_true",
         help=_(
-            "only where the kernel does something else than was asked, or a connection does not inherit it; "
-            "without --set every option is tried with an example"
+            "show only options that the kernel alters or that connections do not inherit; without --set, try every "
+            "option with an example"
         ),
     )
-    parser.add_argument("--json", action="store_true", help=_("for programs"))
+    parser.add_argument("--json", action="store_true", help=_("print JSON"))
     parser.set_defaults(run=run, usage_error=parser.error)
 
 
 async def run(reactor: Any, args: argparse.Namespace) -> int:
-    """Carry it out; the exit status."""
+    """Run the subcommand, and return its exit status."""
     if args.requested and args.options:
-        args.usage_error(_("NAME and --set do not go together: --set has the name already"))
+        args.usage_error(_("NAME cannot be combined with --set NAME=VALUE"))
     if args.requested or args.differs:
         return _try_values(args)
     selected = [option for option in args.options or CATALOGUE if _matches(args, option)]
     if not selected:
-        print_error(_("echotime: none of these fits --tcp, --udp or --settable"))
+        print_error(_("echotime: no such option matches --tcp, --udp or --settable"))
         return ExitStatus.OK
     values = {option: current_values(option) for option in selected}
     if args.json:
@@ -89,35 +89,32 @@ async def run(reactor: Any, args: argparse.Namespace) -> int:
     elif args.options:
         print("\n\n".join(_describe(option, values[option]) for option in selected))
     else:
-        _print_table(args, values)
+        print("\n".join(line.rstrip() for line in _table_lines(args, values)))
     return ExitStatus.OK
 
 
 def _describe(option: Option, values: Mapping[SocketRole, str]) -> str:
-    shown = [_("Shown by: echotime explain {name}").format(name=option.name)] if option.name in DEMONSTRATIONS else []
+    shown = (
+        [_("Demonstration: echotime explain {name}").format(name=option.name)] if option.name in DEMONSTRATIONS else []
+    )
     return "\n".join([*describe_option(option, values), *shown])
 
 
 def _matches(args: argparse.Namespace, option: Option) -> bool:
-    transports = {place.transport for place in option.roles} if not option.settable else set(option.transports)
+    transports = {role.transport for role in option.roles} if not option.settable else set(option.transports)
     requested = {name for name in ("tcp", "udp") if getattr(args, name)}
     return (not requested or bool(requested & transports)) and (option.settable or not args.settable)
 
 
-def _print_table(args: argparse.Namespace, values: Mapping[Option, Mapping[SocketRole, str]]) -> None:
-    roles = [place for place in SocketRole if args.tcp is args.udp or getattr(args, place.transport)]
-    for line in _table_lines(roles, values):
-        print(line.rstrip())
-
-
-def _table_lines(roles: Iterable[SocketRole], values: Mapping[Option, Mapping[SocketRole, str]]) -> Iterator[str]:
-    yield _format_row(_("NAME"), _("LEVEL"), [_(place.value) for place in roles], _("SET"), _("MEANING"))
+def _table_lines(args: argparse.Namespace, values: Mapping[Option, Mapping[SocketRole, str]]) -> Iterator[str]:
+    roles = [role for role in SocketRole if args.tcp is args.udp or getattr(args, role.transport)]
+    yield _format_row(_("NAME"), _("LEVEL"), [_(role.value) for role in roles], _("SET"), _("MEANING"))
     for chapter in CHAPTERS:
         rows = [option for option in chapter.rows if option in values]
         if rows:
             yield f"\n{_(chapter.title)}"
         for option in rows:
-            cells = [_truncate(values[option].get(place, "-")) for place in roles]
+            cells = [_truncate(values[option].get(role, "-")) for role in roles]
             settable = _("yes") if option.settable else _("no")
             yield _format_row(option.name, f"{option.level} {option.number}", cells, settable, _(option.meaning))
     yield ""
@@ -130,13 +127,13 @@ def _format_row(name: str, level: str, cells: Iterable[str], settable: str, mean
 
 
 def _truncate(value: str) -> str:
-    """As much of a value as fits its column."""
+    """Shorten a value to the width of its column."""
     first = value.partition(",")[0]
     return value if len(value) < _VALUE_WIDTH else f"{first[: _VALUE_WIDTH - 3]}\N{HORIZONTAL ELLIPSIS}"
 
 
 def _python_lines() -> Iterator[str]:
-    """Which of the options this system's Python knows, as the seed asks."""
+    """Yield which options this Python has names for, as in the original script."""
     known = sum(1 for option in CATALOGUE if python_name(option))
     yield _("Python {version} has names for {known} of these {all}.").format(
         version=platform.python_version(), known=known, all=len(CATALOGUE)
@@ -148,7 +145,7 @@ def _python_lines() -> Iterator[str]:
     }
     if others:
         names = ", ".join(f"{name} {socket.SOL_SOCKET}:{number}" for name, number in others.items())
-        yield _("It names others, which are set by number only: {names}").format(names=names)
+        yield _("It has names for other options, which can be set by number only: {names}").format(names=names)
 
 
 def _try_values(args: argparse.Namespace) -> int:
@@ -177,7 +174,7 @@ def _can_try(args: argparse.Namespace, option: Option) -> bool:
 
 
 def _restrict_transport(args: argparse.Namespace, requested: Assignment) -> Assignment:
-    """With one of --tcp and --udp it is tried there alone."""
+    """Restrict the trial to one transport if --tcp or --udp is given."""
     if requested.transport or args.tcp is args.udp:
         return requested
     return replace(requested, transport="tcp" if args.tcp else "udp")

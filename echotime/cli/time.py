@@ -1,4 +1,4 @@
-"""`echotime time`: ask for the time over UDP and show it (seed: clientudp.py)."""
+"""Implement `echotime time`: request the time over UDP, and print it (original script: clientudp.py)."""
 
 from __future__ import annotations
 
@@ -22,45 +22,50 @@ _PREVIEW_BYTES = 100
 
 
 def add_parser(commands: Any) -> None:
-    """Add the subcommand."""
+    """Add the parser of this subcommand."""
     parser = commands.add_parser(
         "time",
-        help=_("ask for the time over UDP"),
+        help=_("request the time over UDP"),
         description=_(
-            "Send an empty datagram and show the time that comes back on standard output; the offset from the "
-            "local clock goes to standard error."
+            "Send an empty datagram, and print the time in the response. The offset from the local clock goes to "
+            "standard error."
         ),
         epilog=_("Example: echotime time 127.0.0.1:12345"),
     )
     arguments.add_server(parser, optional=True)
     form = parser.add_mutually_exclusive_group()
-    form.add_argument("--iso", action="store_true", help=_("as in 2026-11-22T10:27:23+00:00"))
-    form.add_argument("--raw", action="store_true", help=_("the seconds since 1970"))
-    parser.add_argument("--utc", action="store_true", help=_("in UTC instead of local time"))
+    form.add_argument(
+        "--iso", action="store_true", help=_("print the time in ISO 8601, as in 2026-11-22T10:27:23+00:00")
+    )
+    form.add_argument("--raw", action="store_true", help=_("print the seconds since 1970"))
+    parser.add_argument("--utc", action="store_true", help=_("print the time in UTC instead of local time"))
     parser.add_argument(
-        "--epoch", choices=sorted(EPOCHS), default="unix", help=_("where the server counts from; 1900 for RFC 868")
+        "--epoch",
+        choices=sorted(EPOCHS),
+        default="unix",
+        help=_("epoch of the server's time; 1900 for RFC 868 (default: unix)"),
     )
     parser.add_argument(
         "--tries",
         metavar="N",
         type=arguments.argparse_type(arguments.positive_int),
         default=3,
-        help=_("how often to ask while no answer comes (default 3)"),
+        help=_("maximum number of requests (default: 3)"),
     )
     parser.add_argument(
         "--timeout",
         metavar="SECONDS",
         type=arguments.argparse_type(arguments.positive_seconds),
         default=1.0,
-        help=_("how long to wait for each answer (default 1)"),
+        help=_("time limit for each response (default: 1)"),
     )
-    parser.add_argument("-q", "--quiet", action="store_true", help=_("the time alone"))
+    parser.add_argument("-q", "--quiet", action="store_true", help=_("print only the time"))
     arguments.add_sockopt(parser)
     parser.set_defaults(run=run, usage_error=parser.error, transports=lambda args: ["udp"])
 
 
 async def run(reactor: Any, args: argparse.Namespace) -> int:
-    """Carry it out; the exit status."""
+    """Run the subcommand, and return its exit status."""
     arguments.prompt_for_server(args, _("input the server address:"))
     client = TimeClient(reactor, args.server.host, args.server.port, args.tries, args.timeout, args.sockopt)
     if not args.quiet:
@@ -69,9 +74,7 @@ async def run(reactor: Any, args: argparse.Namespace) -> int:
         _address, response = await client.query()
     except ClientError as failed:
         for address in dict.fromkeys(client.unexpected_senders):
-            print_error(
-                _("echotime: an answer from {address}, which was not asked, was refused").format(address=address)
-            )
+            print_error(_("echotime: ignored a response from the wrong address {address}").format(address=address))
         return report_error(args.server, failed)
     return _print_time(args, response)
 
@@ -83,7 +86,7 @@ def _print_time(args: argparse.Namespace, response: UDPResponse) -> int:
         reading = decode_response(response, epoch)
     except ValueError:
         print_error(
-            _("echotime: {server}: bad reply, {size} bytes: {text} (probably {kind})").format(
+            _("echotime: {server}: bad response, {size} bytes: {text} (probably {kind})").format(
                 server=args.server,
                 size=len(response.datagram),
                 text=preview(response.datagram, _PREVIEW_BYTES),
@@ -94,7 +97,9 @@ def _print_time(args: argparse.Namespace, response: UDPResponse) -> int:
     print(_format_time(args, reading.seconds))
     if reply_format is ReplyFormat.RFC868_32 and epoch is Epoch.UNIX:
         print_error(
-            _("echotime: {server}: the server probably counts from 1900: use --epoch 1900").format(server=args.server)
+            _("echotime: {server}: the time is probably in seconds since 1900: use --epoch 1900").format(
+                server=args.server
+            )
         )
     if not args.quiet:
         _print_offset(reading, response, epoch)
@@ -105,10 +110,10 @@ def _format_name(reply_format: ReplyFormat) -> str:
     names = {
         ReplyFormat.UNIX_64: _("64-bit Unix time"),
         ReplyFormat.RFC868_64: _("64-bit time since 1900"),
-        ReplyFormat.RFC868_32: _("32-bit time since 1900, as RFC 868 has it"),
+        ReplyFormat.RFC868_32: _("32-bit time since 1900 (RFC 868)"),
         ReplyFormat.NTP: _("NTP packet"),
-        ReplyFormat.TEXT: _("text, as a daytime or echo service sends"),
-        ReplyFormat.UNKNOWN: _("nothing that is known here"),
+        ReplyFormat.TEXT: _("text, as from a daytime or echo service"),
+        ReplyFormat.UNKNOWN: _("an unknown format"),
     }
     return names[reply_format]
 
@@ -129,4 +134,4 @@ def _print_offset(reading: TimeReading, response: UDPResponse, epoch: Epoch) -> 
         ).format(offset=reading.offset, uncertainty=reading.uncertainty, ms=response.round_trip * 1000)
     )
     if reading.wrapped and epoch is Epoch.UNIX:
-        print_error(_("the four bytes have begun again at 0; read as the time nearest to the local clock"))
+        print_error(_("the 32-bit time has wrapped; the time nearest to the local clock is shown"))

@@ -1,4 +1,4 @@
-"""What became of values that were tried: lines for a person, a record for programs."""
+"""Report the results of trying a value on new sockets, as lines of text or as JSON."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _ROLE_WIDTH = 14
 
 
 def trial_lines(assignment: Assignment, results: Sequence[TrialResult]) -> Iterator[str]:
-    """What was asked, and a line for each kind of socket."""
-    yield _("{name}, asked {value}").format(
+    """Yield the requested value, and a line for each kind of socket."""
+    yield _("{name}, requested {value}").format(
         name=assignment.option.name, value=assignment.option.value_type.show(assignment.value)
     )
     for each in results:
@@ -27,22 +27,22 @@ def trial_lines(assignment: Assignment, results: Sequence[TrialResult]) -> Itera
 
 def _effect(assignment: Assignment, result: TrialResult) -> str:
     if result.refused:
-        return _("refused") if result.role in assignment.option.roles else _("not for this kind")
+        return _("refused") if result.role in assignment.option.roles else _("not applicable")
     return _("effective {value}").format(value=result.effective) if result.effective else ""
 
 
 def startup_warnings(assignment: Assignment, results: Sequence[TrialResult]) -> Iterator[str]:
-    """What the daemon would say of the value at every start."""
+    """Yield the warnings that the daemon would log for the value at every start."""
     for transport in BOTH:
         hazard = warning(assignment, transport)
         if hazard and any(each.role.transport == transport and not each.refused for each in results):
-            yield _("warning: {transport}:{asked}: {danger}").format(
-                transport=transport, asked=assignment, danger=hazard
+            yield _("warning: {transport}:{assignment}: {hazard}").format(
+                transport=transport, assignment=assignment, hazard=hazard
             )
 
 
 def failed(assignment: Assignment, results: Sequence[TrialResult]) -> bool:
-    """Whether it was refused where the kernel otherwise takes it, or everywhere."""
+    """Return True if the value was refused by all sockets, or by a kind that accepts the option."""
     refused = [each for each in results if each.refused]
     return len(refused) == len(results) or (
         assignment.option.known and any(each.role in assignment.option.roles for each in refused)
@@ -50,7 +50,7 @@ def failed(assignment: Assignment, results: Sequence[TrialResult]) -> bool:
 
 
 def trial_json(assignment: Assignment, results: Sequence[TrialResult]) -> dict[str, Any]:
-    """The same for --json."""
+    """Return the same results for --json."""
     return {
         "name": assignment.option.name,
         "asked": assignment.option.value_type.show(assignment.value),

@@ -1,4 +1,4 @@
-"""What is said to a person on standard error: one line a failure, and remarks. Never a peer's raw bytes."""
+"""Print errors and remarks on standard error: one line each, never a peer's raw bytes."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from echotime.i18n.language import gettext as _
 
 
 def print_error(text: str) -> None:
-    """A line on standard error."""
+    """Print a line on standard error."""
     print(text, file=sys.stderr, flush=True)
 
 
 def describe_error(error: ClientError) -> str:
-    """Why it failed, in the user's language; with the system's own word where that says more."""
+    """Return the reason of a failure in the user's language."""
     texts = {
-        ExitStatus.REFUSED: _("connection error! refused: nobody listens there"),
+        ExitStatus.REFUSED: _("connection refused: nothing listens there"),
         ExitStatus.TIMED_OUT: _("timed out"),
-        ExitStatus.RESET: _("connection error! reset by the server"),
+        ExitStatus.RESET: _("connection reset by the server"),
         ExitStatus.NAME_NOT_FOUND: _("name not found"),
         ExitStatus.NO_ANSWER: _("no answer"),
     }
@@ -29,6 +29,6 @@ def describe_error(error: ClientError) -> str:
 
 
 def report_error(server: object, error: ClientError) -> int:
-    """One line; the exit status."""
+    """Print a failure in one line, and return its exit status."""
     print_error(f"echotime: {server}: {describe_error(error)}")
     return int(error.status)
