@@ -175,3 +175,9 @@ def add_encoding(parser: Any) -> None:
         default="utf-8",
         help=_("the encoding of the message and of what is shown (the seed's programs use cp936)"),
     )
+
+
+SECONDS: Any = {"metavar": "SECONDS", "type": argparse_type(positive_seconds)}
+"""Keyword arguments of add_argument for a time."""
+COUNT: Any = {"metavar": "N", "type": argparse_type(positive_int)}
+"""Keyword arguments of add_argument for a count."""

@@ -16,9 +16,8 @@ from typing import Any
 
 from echotime.cli import arguments
 from echotime.cli.output.prometheus import Metric, write_metrics
-from echotime.cli.output.stderr import describe_error
-from echotime.cli.output.stdio import exit_on_write_error
-from echotime.cli.time import EPOCHS
+from echotime.cli.output.streams import describe_error, exit_on_write_error
+from echotime.cli.time import EPOCHS, add_epoch
 from echotime.client.exit_status import ClientError, ExitStatus
 from echotime.client.load import EchoSession, LoadResult, run_load
 from echotime.client.time import TimeClient, decode_response
@@ -125,18 +124,9 @@ def add_parser(commands: Any) -> None:
             help=_("{state} threshold; NAME is tcp, udp or offset; repeatable").format(state=state),
         )
     parser.add_argument(
-        "--timeout",
-        metavar="SECONDS",
-        type=arguments.argparse_type(arguments.positive_seconds),
-        default=10.0,
-        help=_("time limit for each service (default: 10)"),
+        "--timeout", **arguments.SECONDS, default=10.0, help=_("time limit for each service (default: 10)")
     )
-    parser.add_argument(
-        "--epoch",
-        choices=sorted(EPOCHS),
-        default="unix",
-        help=_("epoch of the server's time; 1900 for RFC 868 (default: unix)"),
-    )
+    add_epoch(parser)
     arguments.add_trailer(parser)
     parser.add_argument(
         "--textfile",

@@ -15,8 +15,7 @@ from twisted.internet.defer import Deferred
 import echotime
 from echotime.cli import arguments, check, explain, ping, send, sockopts, time
 from echotime.cli.control import subcommand as control
-from echotime.cli.output.stderr import print_error
-from echotime.cli.output.stdio import exit_on_write_error, open_missing_streams
+from echotime.cli.output.streams import exit_on_write_error, open_missing_streams, print_error
 from echotime.client.exit_status import ExitStatus
 from echotime.i18n.language import gettext as _
 

@@ -9,8 +9,7 @@ import socket
 from typing import Any
 
 from echotime.cli import arguments
-from echotime.cli.output.stderr import describe_error, report_error
-from echotime.cli.output.stdio import print_line
+from echotime.cli.output.streams import describe_error, print_line, report_error
 from echotime.client.exit_status import ClientError, ExitStatus
 from echotime.client.lookup import ResolvedAddress, resolve
 from echotime.client.ping import PingSession, Prober, ReplyKind, Summary
@@ -39,20 +38,15 @@ def add_parser(commands: Any) -> None:
         ("udp", _("send UDP time requests")),
     ):
         way.add_argument(f"--{name}", dest="way", action="store_const", const=name, help=text)
-    positive, seconds = (
-        arguments.argparse_type(arguments.positive_int),
-        arguments.argparse_type(arguments.positive_seconds),
-    )
-    parser.add_argument("-c", "--count", metavar="N", type=positive, help=_("stop after N probes"))
+    parser.add_argument("-c", "--count", **arguments.COUNT, help=_("stop after N probes"))
     parser.add_argument(
-        "-i", "--interval", metavar="SECONDS", type=seconds, default=1.0, help=_("interval between probes (default: 1)")
+        "-i", "--interval", **arguments.SECONDS, default=1.0, help=_("interval between probes (default: 1)")
     )
-    parser.add_argument("-w", "--deadline", metavar="SECONDS", type=seconds, help=_("stop after this time"))
+    parser.add_argument("-w", "--deadline", **arguments.SECONDS, help=_("stop after this time"))
     parser.add_argument(
         "-W",
         "--timeout",
-        metavar="SECONDS",
-        type=seconds,
+        **arguments.SECONDS,
         default=2.0,
         help=_("time after which a probe counts as lost (default: 2)"),
     )
@@ -61,10 +55,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--json", action="store_true", help=_("print only the summary, as JSON"))
     arguments.add_sockopt(parser)
     parser.set_defaults(
-        run=run,
-        way="tcp",
-        usage_error=parser.error,
-        transports=lambda args: ["udp" if args.way == "udp" else "tcp"],
+        run=run, way="tcp", usage_error=parser.error, transports=lambda args: ["udp" if args.way == "udp" else "tcp"]
     )
 
 

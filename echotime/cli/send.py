@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 from typing import Any
 
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
 from echotime.cli import arguments
-from echotime.cli.idle_timer import IdleTimer
-from echotime.cli.output.stderr import print_error, report_error
-from echotime.cli.output.stdio import exit_on_write_error
+from echotime.cli.output.streams import exit_on_write_error, print_error, report_error
 from echotime.cli.send_repeatedly import CONNECT_TIMEOUT, send_repeatedly
 from echotime.client.connect import connect
 from echotime.client.echo import EchoClient
@@ -37,21 +38,12 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--keep-open", action="store_true", help=_("do not half-close"))
     parser.add_argument(
         "--timeout",
-        metavar="SECONDS",
-        type=arguments.argparse_type(arguments.positive_seconds),
+        **arguments.SECONDS,
         help=_("give up when nothing was sent or received for this long; with --repeat: limit each session"),
     )
+    parser.add_argument("--repeat", **arguments.COUNT, help=_("run N sessions, verify each, and print a summary"))
     parser.add_argument(
-        "--repeat",
-        metavar="N",
-        type=arguments.argparse_type(arguments.positive_int),
-        help=_("run N sessions, verify each, and print a summary"),
-    )
-    parser.add_argument(
-        "--parallel",
-        metavar="M",
-        type=arguments.argparse_type(arguments.positive_int),
-        help=_("with --repeat: run M sessions at the same time (default: 1)"),
+        "--parallel", **arguments.COUNT, help=_("with --repeat: run N sessions at the same time (default: 1)")
     )
     arguments.add_encoding(parser)
     parser.add_argument("--raw", action="store_true", help=_("write what comes back unchanged, even to a terminal"))
@@ -206,3 +198,27 @@ class _TerminalSink:
         """Show the bytes of an incomplete character."""
         sys.stdout.write(self._decoder.feed(b"", final=True))
         sys.stdout.flush()
+
+
+class IdleTimer:
+    """Call a function when `reset` was not called for `timeout` seconds. None disables the timer."""
+
+    def __init__(self, clock: IReactorTime, timeout: float | None) -> None:
+        self._clock = clock
+        self._timeout = timeout
+        self._delayed_call: IDelayedCall | None = None
+
+    def start(self, on_idle: Callable[[], object]) -> None:
+        """Start the timer with this function."""
+        if self._timeout is not None:
+            self._delayed_call = self._clock.callLater(self._timeout, on_idle)
+
+    def reset(self) -> None:
+        """Start the time again, if the timer is running."""
+        if self._delayed_call is not None and self._delayed_call.active() and self._timeout is not None:
+            self._delayed_call.reset(self._timeout)
+
+    def cancel(self) -> None:
+        """Stop the timer if it is running."""
+        if self._delayed_call is not None and self._delayed_call.active():
+            self._delayed_call.cancel()

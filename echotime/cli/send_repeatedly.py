@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import Any
 
-from echotime.cli.output.stderr import describe_error
+from echotime.cli.output.streams import describe_error
 from echotime.client.exit_status import ExitStatus
 from echotime.client.load import EchoSession, LoadResult, run_load
 from echotime.client.stats import format_stats

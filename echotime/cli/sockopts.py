@@ -7,14 +7,14 @@ import json
 import platform
 import re
 import socket
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from echotime.cli import arguments, trial_report
-from echotime.cli.describe_option import describe_option, option_json, python_name
+from echotime.cli import arguments, option_report
+from echotime.cli.option_report import describe_option, option_json, python_name
 from echotime.cli.output.columns import pad
-from echotime.cli.output.stderr import print_error
+from echotime.cli.output.streams import print_error
 from echotime.client.exit_status import ExitStatus
 from echotime.demos.index import DEMONSTRATIONS
 from echotime.i18n.language import gettext as _
@@ -94,10 +94,10 @@ async def run(reactor: Any, args: argparse.Namespace) -> int:
 
 
 def _describe(option: Option, values: Mapping[SocketRole, str]) -> str:
-    shown = (
-        [_("Demonstration: echotime explain {name}").format(name=option.name)] if option.name in DEMONSTRATIONS else []
-    )
-    return "\n".join([*describe_option(option, values), *shown])
+    lines = list(describe_option(option, values))
+    if option.name in DEMONSTRATIONS:
+        lines.append(_("Demonstration: echotime explain {name}").format(name=option.name))
+    return "\n".join(lines)
 
 
 def _matches(args: argparse.Namespace, option: Option) -> bool:
@@ -108,7 +108,9 @@ def _matches(args: argparse.Namespace, option: Option) -> bool:
 
 def _table_lines(args: argparse.Namespace, values: Mapping[Option, Mapping[SocketRole, str]]) -> Iterator[str]:
     roles = [role for role in SocketRole if args.tcp is args.udp or getattr(args, role.transport)]
-    yield _format_row(_("NAME"), _("LEVEL"), [_(role.value) for role in roles], _("SET"), _("MEANING"))
+    widths = [_NAME_WIDTH, _LEVEL_WIDTH, *[_VALUE_WIDTH for _role in roles], _SET_WIDTH, 0]
+    heading = [_("NAME"), _("LEVEL"), *[_(role.value) for role in roles], _("SET"), _("MEANING")]
+    yield "".join(map(pad, heading, widths))
     for chapter in CHAPTERS:
         rows = [option for option in chapter.rows if option in values]
         if rows:
@@ -116,14 +118,10 @@ def _table_lines(args: argparse.Namespace, values: Mapping[Option, Mapping[Socke
         for option in rows:
             cells = [_truncate(values[option].get(role, "-")) for role in roles]
             settable = _("yes") if option.settable else _("no")
-            yield _format_row(option.name, f"{option.level} {option.number}", cells, settable, _(option.meaning))
+            row = [option.name, f"{option.level} {option.number}", *cells, settable, _(option.meaning)]
+            yield "".join(map(pad, row, widths))
     yield ""
     yield from _python_lines()
-
-
-def _format_row(name: str, level: str, cells: Iterable[str], settable: str, meaning: str) -> str:
-    shown = "".join(pad(cell, _VALUE_WIDTH) for cell in cells)
-    return f"{pad(name, _NAME_WIDTH)}{pad(level, _LEVEL_WIDTH)}{shown}{pad(settable, _SET_WIDTH)}{meaning}"
 
 
 def _truncate(value: str) -> str:
@@ -150,27 +148,22 @@ def _python_lines() -> Iterator[str]:
 
 def _try_values(args: argparse.Namespace) -> int:
     assignments = args.requested or [
-        assignment.example(option) for option in args.options or CATALOGUE if _can_try(args, option)
+        assignment.example(option)
+        for option in args.options or CATALOGUE
+        if option.settable and option.known and _matches(args, option)
     ]
     trials = [(requested, try_option(_restrict_transport(args, requested))) for requested in assignments]
     if args.differs:
         trials = [(requested, results) for requested, results in trials if any(each.differs for each in results)]
     if args.json:
-        print(json.dumps([trial_report.trial_json(requested, results) for requested, results in trials], indent=1))
+        print(json.dumps([option_report.trial_json(requested, results) for requested, results in trials], indent=1))
     else:
         for requested, results in trials:
-            print("\n".join(trial_report.trial_lines(requested, results)))
-            for warning in trial_report.startup_warnings(requested, results) if args.requested else ():
+            print("\n".join(option_report.trial_lines(requested, results)))
+            for warning in option_report.startup_warnings(requested, results) if args.requested else ():
                 print_error(warning)
-    return (
-        ExitStatus.FAILED
-        if any(trial_report.failed(requested, results) for requested, results in trials)
-        else ExitStatus.OK
-    )
-
-
-def _can_try(args: argparse.Namespace, option: Option) -> bool:
-    return option.settable and option.known and _matches(args, option)
+    failed = any(option_report.trial_failed(requested, results) for requested, results in trials)
+    return ExitStatus.FAILED if failed else ExitStatus.OK
 
 
 def _restrict_transport(args: argparse.Namespace, requested: Assignment) -> Assignment:

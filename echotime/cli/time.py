@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from echotime.cli import arguments
-from echotime.cli.output.stderr import print_error, report_error
+from echotime.cli.output.streams import print_error, report_error
 from echotime.client.exit_status import ClientError, ExitStatus
 from echotime.client.time import TimeClient, TimeReading, decode_response
 from echotime.client.udp_request import UDPResponse
@@ -39,29 +39,24 @@ def add_parser(commands: Any) -> None:
     )
     form.add_argument("--raw", action="store_true", help=_("print the seconds since 1970"))
     parser.add_argument("--utc", action="store_true", help=_("print the time in UTC instead of local time"))
+    add_epoch(parser)
+    parser.add_argument("--tries", **arguments.COUNT, default=3, help=_("maximum number of requests (default: 3)"))
+    parser.add_argument(
+        "--timeout", **arguments.SECONDS, default=1.0, help=_("time limit for each response (default: 1)")
+    )
+    parser.add_argument("-q", "--quiet", action="store_true", help=_("print only the time"))
+    arguments.add_sockopt(parser)
+    parser.set_defaults(run=run, usage_error=parser.error, transports=lambda args: ["udp"])
+
+
+def add_epoch(parser: Any) -> None:
+    """Add the option --epoch."""
     parser.add_argument(
         "--epoch",
         choices=sorted(EPOCHS),
         default="unix",
         help=_("epoch of the server's time; 1900 for RFC 868 (default: unix)"),
     )
-    parser.add_argument(
-        "--tries",
-        metavar="N",
-        type=arguments.argparse_type(arguments.positive_int),
-        default=3,
-        help=_("maximum number of requests (default: 3)"),
-    )
-    parser.add_argument(
-        "--timeout",
-        metavar="SECONDS",
-        type=arguments.argparse_type(arguments.positive_seconds),
-        default=1.0,
-        help=_("time limit for each response (default: 1)"),
-    )
-    parser.add_argument("-q", "--quiet", action="store_true", help=_("print only the time"))
-    arguments.add_sockopt(parser)
-    parser.set_defaults(run=run, usage_error=parser.error, transports=lambda args: ["udp"])
 
 
 async def run(reactor: Any, args: argparse.Namespace) -> int:

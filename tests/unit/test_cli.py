@@ -17,10 +17,10 @@ from twisted.internet.task import Clock
 
 from echotime.cli import arguments
 from echotime.cli.arguments import ServerAddress
-from echotime.cli.describe_option import describe_option, option_json
-from echotime.cli.idle_timer import IdleTimer
+from echotime.cli.option_report import describe_option, option_json
 from echotime.cli.output.columns import pad, wrap
 from echotime.cli.output.prometheus import Metric, format_metrics, write_metrics
+from echotime.cli.send import IdleTimer
 from echotime.client.exit_status import ExitStatus
 from echotime.i18n.build import compile_catalogues
 from echotime.sockopt.catalogue.index import CATALOGUE

@@ -76,11 +76,7 @@ class _SocketTransport:
 class ControlConnection:
     """Connect to the control socket at `path`. Raises OSError if no daemon listens there."""
 
-    def __init__(
-        self,
-        path: str,
-        on_lost: Callable[[], object] = lambda: None,
-    ) -> None:
+    def __init__(self, path: str, on_lost: Callable[[], object] = lambda: None) -> None:
         self.on_event: EventCallback = lambda command, event: None
         self._socket = socket.socket(socket.AF_UNIX)
         try:
@@ -117,7 +113,7 @@ class ControlConnection:
         return response
 
     def rows(self, command: type[amp.Command], key: str | None = None, **arguments: Any) -> Iterator[dict[str, Any]]:
-        """Yield every row of a list, page by page. `key` is the column to continue after; None continues by row number."""
+        """Yield every row of a list, page by page. A page begins after the last `key`, or row number if None."""
         after, more = 0, True
         while more:
             page = self.call(command, after=after, **arguments)

@@ -23,8 +23,7 @@ from echotime.cli.control.verbs import (
     run_line,
 )
 from echotime.cli.output.columns import pad
-from echotime.cli.output.stderr import print_error
-from echotime.cli.output.stdio import exit_on_write_error
+from echotime.cli.output.streams import exit_on_write_error, print_error
 from echotime.control import commands
 from echotime.control.commands import CommandError
 from echotime.i18n.language import gettext as _

@@ -12,7 +12,7 @@ from echotime.cli import arguments
 from echotime.cli.control.connection import ControlConnection, ControlConnectionLost
 from echotime.cli.control.prompt import Prompt, Screen
 from echotime.cli.control.verbs import COMMANDS, WATCH_HELP, CommandSyntaxError, ControlSession
-from echotime.cli.output.stderr import print_error
+from echotime.cli.output.streams import print_error
 from echotime.client.exit_status import ExitStatus
 from echotime.control.commands import CommandError
 from echotime.i18n.language import gettext as _
@@ -71,9 +71,7 @@ def run(args: argparse.Namespace) -> int:
             print_error(_("echotime: start the daemon with --control PATH, and give the same path to --socket"))
         return ExitStatus.REFUSED
     try:
-        session = ControlSession(
-            connection, as_json=args.json, raw=args.raw, encoding=args.encoding, write_line=screen.show
-        )
+        session = ControlSession(connection, args.json, args.raw, args.encoding or "", screen.show)
         return _execute(args, Prompt(session, screen))
     except (ControlConnectionLost, KeyboardInterrupt) as error:
         if isinstance(error, KeyboardInterrupt) and not connection.closed.is_set():

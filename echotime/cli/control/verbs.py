@@ -5,12 +5,12 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
 from echotime.cli.control.connection import ControlConnection
 from echotime.cli.output.columns import pad
-from echotime.cli.output.stdio import print_line
 from echotime.control import commands
 from echotime.i18n.language import gettext as _
 from echotime.operators.encode import InvalidReply, encode_reply
@@ -27,31 +27,27 @@ class CommandSyntaxError(ValueError):
     """Report a command with wrong syntax, and what is expected."""
 
 
+@dataclass
 class ControlSession:
     """Hold the connection to the daemon and the output settings. All output goes through `write_line`."""
 
-    def __init__(
-        self,
-        connection: ControlConnection,
-        *,
-        as_json: bool,
-        raw: bool,
-        encoding: str | None,
-        write_line: Callable[[str], Any] = print_line,
-    ) -> None:
-        self.connection = connection
-        self.as_json = as_json
-        self.raw = raw
-        self.hello = connection.call(commands.Hello)
-        self.encoding = encoding or str(self.hello["encoding"])
-        self.write_line = write_line
+    connection: ControlConnection
+    as_json: bool
+    raw: bool
+    encoding: str
+    """Encoding of replies and messages. If it is empty, the daemon's is used."""
+    write_line: Callable[[str], object]
 
-    def parse_reply(self, text: str) -> bytes:
+    def __post_init__(self) -> None:
+        self.hello = self.connection.call(commands.Hello)
+        self.encoding = self.encoding or str(self.hello["encoding"])
+
+    def parse_reply(self, text: str, *, raw: bool) -> bytes:
         """Return the bytes of a typed reply. Raises CommandSyntaxError."""
         try:
-            reply = encode_reply(text, self.encoding, raw=self.raw)
-        except InvalidReply as refused:
-            raise CommandSyntaxError(str(refused)) from None
+            reply = encode_reply(text, self.encoding, raw=raw)
+        except InvalidReply as error:
+            raise CommandSyntaxError(str(error)) from None
         if len(reply) > _MAX_REPLY:
             raise CommandSyntaxError(_("a reply must not exceed {limit} bytes").format(limit=_MAX_REPLY))
         return reply
@@ -108,7 +104,7 @@ def _health_line(row: dict[str, Any]) -> str:
 
 
 def connections(session: ControlSession, rest: str) -> None:
-    """List all open connections."""
+    """List the open connections with their statistics."""
     _expect_no_arguments(rest)
     session.table(
         list(session.connection.rows(commands.Connections, "number")),
@@ -126,7 +122,7 @@ def connections(session: ControlSession, rest: str) -> None:
 
 
 def questions(session: ControlSession, rest: str) -> None:
-    """List all pending questions."""
+    """List the pending questions with their messages."""
     _expect_no_arguments(rest)
     session.table(
         list(session.connection.rows(commands.Questions, "number")),
@@ -139,15 +135,8 @@ def questions(session: ControlSession, rest: str) -> None:
 
 def answer(session: ControlSession, rest: str) -> None:
     """Reply to one question, the next, or all."""
-    if rest.startswith("--raw "):
-        session.raw, previous_raw = True, session.raw
-        try:
-            answer(session, rest.removeprefix("--raw "))
-        finally:
-            session.raw = previous_raw
-        return
-    selector, _space, text = rest.partition(" ")
-    reply = session.parse_reply(text)
+    selector, _space, text = rest.removeprefix("--raw ").partition(" ")
+    reply = session.parse_reply(text, raw=session.raw or rest.startswith("--raw "))
     if selector == "all":
         result = session.connection.call(commands.AnswerAll, word=reply)
         session.output(result, [_("answered: {count}").format(**result)])

@@ -1,10 +1,13 @@
-"""Open missing standard streams, and end the program when its output cannot be written."""
+"""Open missing standard streams, print lines and errors, and end the program when its output cannot be written."""
 
 from __future__ import annotations
 
 import os
 import signal
 import sys
+
+from echotime.client.exit_status import ClientError, ExitStatus
+from echotime.i18n.language import gettext as _
 
 
 def open_missing_streams() -> None:
@@ -36,3 +39,29 @@ def print_line(text: str) -> None:
         print(text, flush=True)
     except OSError as error:
         exit_on_write_error(error)
+
+
+def print_error(text: str) -> None:
+    """Print a line on standard error."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def describe_error(error: ClientError) -> str:
+    """Return the reason of a failure in the user's language."""
+    texts = {
+        ExitStatus.REFUSED: _("connection refused: nothing listens there"),
+        ExitStatus.TIMED_OUT: _("timed out"),
+        ExitStatus.RESET: _("connection reset by the server"),
+        ExitStatus.NAME_NOT_FOUND: _("name not found"),
+        ExitStatus.NO_ANSWER: _("no answer"),
+    }
+    text = texts.get(error.status)
+    if text is None:
+        return error.detail or _("wrong bytes")
+    return f"{text} ({error.detail})" if error.status is ExitStatus.NAME_NOT_FOUND and error.detail else text
+
+
+def report_error(server: object, error: ClientError) -> int:
+    """Print a failure in one line, and return its exit status."""
+    print_error(f"echotime: {server}: {describe_error(error)}")
+    return int(error.status)
