@@ -196,8 +196,8 @@ def test_build(path: Path, tmp_path: Path) -> None:
     assert said == {entry.id: entry.string for entry in read(path) if entry.id}
 
 
-def test_seed_words() -> None:
-    """Where the seed has a wording, it is the seed's."""
+def test_original_wording() -> None:
+    """Texts of the original scripts are unchanged."""
     said = {str(entry.id): str(entry.string) for entry in read(TRANSLATIONS[0])}
     for message, wording in {
         "connection from {peer}": "连接来自: {peer}",
@@ -208,5 +208,5 @@ def test_seed_words() -> None:
         "waiting for the answer...": "等待回复……",
     }.items():
         assert said[message] == wording
-    assert "连接错误!" in said["connection error! refused: nobody listens there"]
-    assert "回复错误" in said["echotime: {server}: bad reply, {size} bytes: {text} (probably {kind})"]
+    assert "连接错误!" in said["connection refused: nothing listens there"]
+    assert "回复错误" in said["echotime: {server}: bad response, {size} bytes: {text} (probably {kind})"]
