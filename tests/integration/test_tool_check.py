@@ -47,11 +47,11 @@ class CheckTests(ToolTestCase):
         """A service that is down, not exact, or does not give the time is critical."""
         ended = self.tool("check", "--timeout", "1", self.closed_port())
         self.assertEqual(ended.returncode, 2)
-        self.assertIn(b"ECHOTIME CRITICAL - TCP echo: connection error! refused", ended.stdout)
+        self.assertIn(b"ECHOTIME CRITICAL - TCP echo: connection refused", ended.stdout)
         cut = self.tcp_server(lambda connection: connection.sendall(read_all(connection)[:100]))
         self.assertIn(b"TCP echo not exact", self.tool("check", "--tcp", cut).stdout)
         daytime = self.udp_server(lambda sock, datagram, peer: sock.sendto(b"Sunday", peer))
-        self.assertIn(b"UDP time: bad reply, 6 bytes", self.tool("check", "--udp", daytime).stdout)
+        self.assertIn(b"UDP time: bad response, 6 bytes", self.tool("check", "--udp", daytime).stdout)
 
     def test_offset(self) -> None:
         """A clock that is off is found, and held against its thresholds."""

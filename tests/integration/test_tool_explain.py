@@ -20,9 +20,9 @@ class ExplainTests(ToolTestCase):
         """The text, then what real sockets did."""
         text = self.told("SO_OOBINLINE")
         self.assertIn("SO_OOBINLINE (SOL_SOCKET 10): Keep TCP's urgent byte in the stream.", text)
-        self.assertRegex(text, r"when +Wherever every byte")
-        self.assertRegex(text, r"careful +Off, the urgent byte")
-        off, on = text.partition("On loopback, now:")[2].split("SO_OOBINLINE=")[1:]
+        self.assertRegex(text, r"use +Wherever every byte")
+        self.assertRegex(text, r"caution +Off, the urgent byte")
+        off, on = text.partition("Demonstration on loopback:")[2].split("SO_OOBINLINE=")[1:]
         self.assertRegex(off, r"server +recv until the end of file +b'abcdef'\n +\(one byte short")
         self.assertRegex(on, r"server +recv until the end of file +b'abcXdef'\n")
 
@@ -33,7 +33,7 @@ class ExplainTests(ToolTestCase):
     def test_every_other(self) -> None:
         """An option without a demonstration of its own is tried with an example; one that is only read is shown."""
         text = self.told("SO_PRIORITY")
-        self.assertIn("On loopback, now, with an example:\nSO_PRIORITY, asked 5\n", text)
+        self.assertIn("Trial of an example on loopback:\nSO_PRIORITY, requested 5\n", text)
         self.assertIn("connection    effective 0: not inherited: echotime sets it on each connection\n", text)
         self.assertRegex(self.told("SO_TYPE"), r"now +TCP listener: stream\n +connection: stream\n +UDP: datagram\n")
 

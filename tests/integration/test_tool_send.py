@@ -85,7 +85,7 @@ class SendTests(ToolTestCase):
         self.assertEqual(self.tool("send", "--verify", "--reply", "ok", server, stdin=big).returncode, 0)
         ended = self.tool("send", "--verify", server, "hello")
         self.assertEqual((ended.returncode, ended.stdout), (1, b"hello\nI get it!\nok"))
-        self.assertIn(b"wrong at offset 16 of the answer: expected the end of file, found 'o'", ended.stderr)
+        self.assertIn(b"wrong byte at offset 16: expected end of file, found 'o'", ended.stderr)
 
     def test_keep_open(self) -> None:
         """--keep-open does not half-close: the daemon goes on waiting, and --timeout ends that."""

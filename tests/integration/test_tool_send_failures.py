@@ -24,7 +24,7 @@ class FailureTests(ToolTestCase):
 
     def test_refused(self) -> None:
         """3: nobody listens."""
-        self.assert_fails(3, "connection error! refused", self.closed_port(), "x")
+        self.assert_fails(3, "connection refused", self.closed_port(), "x")
 
     def test_timed_out(self) -> None:
         """4: a server that accepts and says nothing."""
@@ -81,7 +81,7 @@ class FailureTests(ToolTestCase):
         """--verify tells an answer that ends early."""
         server = self.tcp_server(lambda connection: connection.sendall(connection.recv(100)[:3]))
         self.assert_fails(
-            1, "wrong at offset 3 of the answer: expected 'l', found the end of file", "--verify", server, "hello"
+            1, "wrong byte at offset 3: expected 'l', found end of file", "--verify", server, "hello"
         )
 
     def test_early_end(self) -> None:
@@ -184,7 +184,7 @@ class FailureTests(ToolTestCase):
         child.stdin.write(b"hello")
         child.stdin.flush()
         self.assertEqual(child.wait(LIMIT), 1)
-        self.assertIn(b"the server ended before all was sent", child.stderr.read())
+        self.assertIn(b"the server closed the connection before everything was sent", child.stderr.read())
 
     def test_slow_reader_of_output(self) -> None:
         """--timeout does not count while standard output is what waits."""

@@ -60,8 +60,8 @@ class SockoptsTests(ToolTestCase):
         """All about some: by name in any case, or by number, with a row or without."""
         text = self.out("so-rcvbuf", "1:9", "1:11")
         self.assertIn("SO_RCVBUF (SOL_SOCKET 8): The receive buffer of each socket.", text)
-        self.assertRegex(text, r"elsewhere +Python socket.SO_RCVBUF, systemd.socket ReceiveBuffer=, socat")
-        self.assertIn("Shown by: echotime explain SO_RCVBUF", text)
+        self.assertRegex(text, r"other names +Python socket.SO_RCVBUF, systemd.socket ReceiveBuffer=, socat")
+        self.assertIn("Demonstration: echotime explain SO_RCVBUF", text)
         self.assertIn("SO_KEEPALIVE (SOL_SOCKET 9)", text)
         self.assertRegex(text, r"1:11 \(SOL_SOCKET 11\)")
 
@@ -80,7 +80,7 @@ class SockoptsTests(ToolTestCase):
     def test_set(self) -> None:
         """A value that is tried shows asked, effective and inherited."""
         lines = self.out("--set", "SO_RCVBUF=64K").splitlines()
-        self.assertEqual(lines[0], "SO_RCVBUF, asked 65536")
+        self.assertEqual(lines[0], "SO_RCVBUF, requested 65536")
         self.assertRegex(lines[1], "^  TCP listener  effective 131072: the kernel doubles it, between")
         self.assertEqual(lines[2], "  connection    effective 131072: inherited")
         self.assertRegex(lines[3], "^  UDP           effective 131072: the kernel doubles it")
@@ -92,7 +92,7 @@ class SockoptsTests(ToolTestCase):
 
     def test_set_by_number(self) -> None:
         """One without a row is tried, too."""
-        self.assertRegex(self.out("--set", "1:11=1"), r"1:11, asked 1\n  TCP listener  effective 1\n")
+        self.assertRegex(self.out("--set", "1:11=1"), r"1:11, requested 1\n  TCP listener  effective 1\n")
 
     def test_warned(self) -> None:
         """What the daemon would warn of is said here."""
@@ -111,7 +111,7 @@ class SockoptsTests(ToolTestCase):
         self.assertIn("effective 1400", self.out("--set", "17:103=1400"))
         ended = self.tool("sockopts", "--udp", "TCP_NODELAY")
         self.assertEqual((ended.returncode, ended.stdout), (0, b""))
-        self.assertIn(b"none of these fits", ended.stderr)
+        self.assertIn(b"no such option matches", ended.stderr)
 
     def test_without_loopback(self) -> None:
         """A host whose loopback is down is told so, and the status is 1."""
@@ -134,10 +134,10 @@ class SockoptsTests(ToolTestCase):
         self.assertIn(b"UDP: no IPv4", ended.stdout)
 
     def test_refused(self) -> None:
-        """A value that the kernel refuses is status 1 with the reason; one not for this kind is none."""
+        """A value that the kernel refuses is status 1 with the reason; one not applicable is none."""
         text = self.out("--set", "SO_BINDTODEVICE=none0", status=1)
         self.assertRegex(text, r"TCP listener  refused: No such device \(ENODEV\); the interfaces here are .*\blo\b")
-        self.assertIn("UDP           not for this kind: Protocol not available", self.out("--set", "TCP_CORK=on"))
+        self.assertIn("UDP           not applicable: Protocol not available", self.out("--set", "TCP_CORK=on"))
 
     def test_without_privileges(self) -> None:
         """A value that takes privileges says which."""
@@ -167,7 +167,7 @@ class SockoptsTests(ToolTestCase):
             (["--set", "SO_RCVBUF"], b"expected [tcp:|udp:]NAME=VALUE"),
             (["--set", "TCP_INFO=1"], b"TCP_INFO is read-only"),
             (["--set", "IP_TTL=300"], b"out of range; expected 1 to 255"),
-            (["--set", "IP_TTL=3", "IP_TTL"], b"NAME and --set do not go together"),
+            (["--set", "IP_TTL=3", "IP_TTL"], b"NAME cannot be combined with --set NAME=VALUE"),
         ):
             ended = self.tool("sockopts", *args)
             self.assertEqual(ended.returncode, 2)
