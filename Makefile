@@ -4,12 +4,12 @@ BIN := $(VENV)/bin
 PORT ?= 12345
 SECONDS ?= 300
 
-# the tests start a thousand processes, and without bytecode each would take twice as long to come up
+# The tests start a thousand processes. Without bytecode each would start half as fast.
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: run test test-systemd test-deb trial check coverage attack soak fuzz bench wheel install uninstall deb docs clean
 
-# one stamp for each set of extras; a changed requirement installs again
+# a stamp for each set of extras; a changed requirement installs it again
 INSTALLED_BY = setup.cfg pyproject.toml $(wildcard echotime/i18n/*/LC_MESSAGES/*.po)
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable
 
@@ -26,15 +26,15 @@ $(VENV)/.lint $(VENV)/.bench: $(INSTALLED_BY)
 run: $(VENV)/.test
 	$(BIN)/twistd -n --pidfile= echotime --tcp $(PORT) --udp $(PORT)
 
-# in a process for each processor; a file of tests stays together, as they share what takes long to make
+# one process for each CPU; the tests of a file run in one process, because they share fixtures that take long to make
 test: $(VENV)/.test
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
-# the units of etc/ under a systemd that is booted in a container; takes root, and says so
+# the units of etc/ under a systemd that is booted in a container; needs root
 test-systemd: $(VENV)/.test
 	$(BIN)/python -m tests.systemd.container $(VENV)/systemd
 
-# the Debian package under a systemd, likewise
+# the Debian package, in such a container
 test-deb: $(VENV)/.test
 	$(BIN)/python -m tests.package.container $(VENV)/package
 
@@ -73,7 +73,7 @@ wheel: $(VENV)/.test
 install uninstall:
 	@$(MAKE) --no-print-directory -f etc/install.mk $@
 
-# a Debian package for the Python of this distribution, in dist/; needs dpkg-deb
+# a Debian package for this distribution's Python, in dist/; needs dpkg-deb
 deb:
 	etc/debian/build dist
 

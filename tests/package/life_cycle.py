@@ -89,7 +89,7 @@ class LifeCycleTests(unittest.TestCase):
         for unit, before in zip((BOTH[1], instance), processes, strict=True):
             self.assertNotIn(int(show(unit, "MainPID")), {0, before})
         self.assertEqual({each.name for each in HOME.iterdir()}, {"99.0", "bin"})
-        self.assertIn("some fixed word", DEFAULT.with_name("echotime.dpkg-dist").read_text(encoding="utf-8"))
+        self.assertIn("some constant reply", DEFAULT.with_name("echotime.dpkg-dist").read_text(encoding="utf-8"))
 
     def test_stopped_and_disabled(self) -> None:
         """What an administrator stopped and disabled is that after an upgrade, too."""
