@@ -151,12 +151,12 @@ class SockoptsTests(ToolTestCase):
     def test_differs(self) -> None:
         """Every option is tried; those are left that the kernel alters or that connections do not inherit."""
         text = self.out("--differs")
-        found = set(re.findall(r"^(\w+), asked", text, re.M))
+        found = set(re.findall(r"^(\w+), requested", text, re.M))
         self.assertLessEqual({"SO_RCVBUF", "TCP_DEFER_ACCEPT", "SO_PRIORITY", "TCP_MAXSEG", "TCP_QUICKACK"}, found)
         self.assertFalse(found & {"SO_KEEPALIVE", "IP_TTL", "TCP_NODELAY"})
         self.assertEqual(self.out("--differs", "--set", "SO_KEEPALIVE=on"), "")
         self.assertEqual(
-            re.findall(r"^(\w+), asked", self.out("--differs", "SO_RCVBUF", "IP_TTL"), re.M), ["SO_RCVBUF"]
+            re.findall(r"^(\w+), requested", self.out("--differs", "SO_RCVBUF", "IP_TTL"), re.M), ["SO_RCVBUF"]
         )
         self.assertEqual(self.tool("sockopts", "--differs").stderr, b"", "examples are not warned of")
 

@@ -73,9 +73,9 @@ class BadAnswerTests(ToolTestCase):
         self.assert_bad(struct.pack("!q", now), 8, "64-bit Unix time")
         self.assert_bad(struct.pack("!q", now + 2_208_988_800), 8, "64-bit time since 1900")
         self.assert_bad(b"\x24" + bytes(47), 48, "NTP packet")
-        self.assert_bad(b"Sun Nov 22 2026\r\n", 17, "text, as a daytime")
-        self.assert_bad(b"", 0, "nothing that is known here")
-        self.assert_bad(b"\x1b[31m\xff", 6, "nothing that is known here")
+        self.assert_bad(b"Sun Nov 22 2026\r\n", 17, "text, as from a daytime")
+        self.assert_bad(b"", 0, "an unknown format")
+        self.assert_bad(b"\x1b[31m\xff", 6, "an unknown format")
 
     def test_inetutils(self) -> None:
         """GNU inetutils' inetd, whose time answer has 8 bytes, is recognised."""
