@@ -13,7 +13,7 @@ class LanguageTests(ToolTestCase):
         for command in ("send", "time", "ping", "check"):
             self.assertIn(b"Example: echotime", self.tool(command, "--help").stdout)
             chinese = self.tool(command, "--help", language=CHINESE).stdout.decode()
-            self.assertIn("例：echotime", chinese)
+            self.assertIn("\u4f8b\uff1aechotime", chinese)
             self.assertIn("显示本帮助并退出", chinese)
 
     def test_variables(self) -> None:

@@ -133,7 +133,7 @@ class SendTests(ToolTestCase):
         self.assertNotIn(b"Traceback", child.stderr.read())
 
     def test_terminal(self) -> None:
-        """On a terminal it asks for what is missing, as the seed's client does."""
+        """On a terminal it prompts for missing arguments, as the original client does."""
         server = self.server("--reply", "ok")
         shown = self.at_terminal(
             "send", typed=[(b"input the server ip:", server.encode()), (b"input the message to send:", b"hello")]
@@ -142,7 +142,7 @@ class SendTests(ToolTestCase):
         self.assertTrue(shown.endswith(b"Sending is done.\r\nhello\r\nI get it!\r\nok"), shown)
 
     def test_chinese_terminal(self) -> None:
-        """The same in Chinese, in the seed's words."""
+        """The Chinese prompts are those of the original client."""
         server = self.server("--reply", "ok")
         shown = self.at_terminal(
             "send",

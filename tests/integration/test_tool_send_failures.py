@@ -80,9 +80,7 @@ class FailureTests(ToolTestCase):
     def test_cut(self) -> None:
         """--verify tells an answer that ends early."""
         server = self.tcp_server(lambda connection: connection.sendall(connection.recv(100)[:3]))
-        self.assert_fails(
-            1, "wrong byte at offset 3: expected 'l', found end of file", "--verify", server, "hello"
-        )
+        self.assert_fails(1, "wrong byte at offset 3: expected 'l', found end of file", "--verify", server, "hello")
 
     def test_early_end(self) -> None:
         """A server that ends in the middle of a long message is a reset, not an endless wait."""

@@ -16,7 +16,7 @@ _LOST = "setpriv", "--bounding-set", "-all", "--inh-caps", "-all"
 
 
 class SockoptsTests(ToolTestCase):
-    """It needs no server: all happens on sockets of its own."""
+    """Run `echotime sockopts`, which uses its own sockets."""
 
     def out(self, *args: str, status: int = 0) -> str:
         """What `echotime sockopts ARGS` writes to standard output."""
@@ -41,8 +41,8 @@ class SockoptsTests(ToolTestCase):
         self.assertRegex(table, r"TCP_KEEPCNT +IPPROTO_TCP 6 +9 +9 +- +yes +How many")
         self.assertRegex(table, r"TCP_INFO +IPPROTO_TCP 11 +LISTEN… +ESTABLISHED… +- +no ")
 
-    def test_seed(self) -> None:
-        """The seed's question, which SO_ names this Python knows, is answered in full."""
+    def test_python_names(self) -> None:
+        """All SO_ names that this Python knows are listed, as in the original script."""
         known = {name for name in dir(socket) if re.fullmatch(r"SO_(?!VM_)[A-Z_]+", name)}
         self.assertLessEqual(known, set(re.findall(r"SO_[A-Z_]+", self.out())))
 
@@ -57,7 +57,7 @@ class SockoptsTests(ToolTestCase):
         self.assertNotIn("UDP ", self.out("--tcp").splitlines()[0])
 
     def test_names(self) -> None:
-        """All about some: by name in any case, or by number, with a row or without."""
+        """Options are described by name in any case, or by number, also unknown numbers."""
         text = self.out("so-rcvbuf", "1:9", "1:11")
         self.assertIn("SO_RCVBUF (SOL_SOCKET 8): The receive buffer of each socket.", text)
         self.assertRegex(text, r"other names +Python socket.SO_RCVBUF, systemd.socket ReceiveBuffer=, socat")
@@ -66,7 +66,7 @@ class SockoptsTests(ToolTestCase):
         self.assertRegex(text, r"1:11 \(SOL_SOCKET 11\)")
 
     def test_json(self) -> None:
-        """The same for programs."""
+        """--json prints the same facts."""
         records = self.records()
         self.assertEqual(set(records), {option.name for option in CATALOGUE})
         row = records["TCP_NODELAY"]
@@ -78,7 +78,7 @@ class SockoptsTests(ToolTestCase):
         self.assertEqual(list(self.records("--udp", "SO_BROADCAST", "TCP_NODELAY")), ["SO_BROADCAST"])
 
     def test_set(self) -> None:
-        """A value that is tried shows asked, effective and inherited."""
+        """A trial shows the requested, effective and inherited values."""
         lines = self.out("--set", "SO_RCVBUF=64K").splitlines()
         self.assertEqual(lines[0], "SO_RCVBUF, requested 65536")
         self.assertRegex(lines[1], "^  TCP listener  effective 131072: the kernel doubles it, between")
@@ -95,13 +95,13 @@ class SockoptsTests(ToolTestCase):
         self.assertRegex(self.out("--set", "1:11=1"), r"1:11, requested 1\n  TCP listener  effective 1\n")
 
     def test_warned(self) -> None:
-        """What the daemon would warn of is said here."""
+        """A trial prints the warning that the daemon would log."""
         ended = self.tool("sockopts", "--set", "SO_LINGER=0")
         record = self.records("--set", "SO_LINGER=0")["SO_LINGER"]["outcomes"]
         self.assertIn("reset", record["listener"]["warning"])
         self.assertIsNone(record["udp"]["warning"])
-        said = b"warning: tcp:SO_LINGER=0: with 0 every close is a reset, and what has not arrived yet may be"
-        self.assertEqual(ended.stderr, said + b" lost\n")
+        warning = b"warning: tcp:SO_LINGER=0: with 0 every close is a reset, and what has not arrived yet may be"
+        self.assertEqual(ended.stderr, warning + b" lost\n")
 
     def test_filtered_trial(self) -> None:
         """With one of --tcp and --udp a value is tried there alone; where nothing took it the status is 1."""
@@ -203,7 +203,7 @@ class SockoptsTests(ToolTestCase):
         self.assertEqual(said, b"")
 
     def test_chinese(self) -> None:
-        """The seed's six options are explained in Chinese."""
+        """The six options of the original text are explained in Chinese."""
         six = ["SO_BINDTODEVICE", "SO_BROADCAST", "SO_DONTROUTE", "SO_KEEPALIVE", "SO_OOBINLINE", "SO_REUSEADDR"]
         text = self.tool("sockopts", *six, language=CHINESE).stdout.decode()
         for name in six:

@@ -43,7 +43,7 @@ class TimeTests(ToolTestCase):
         self.assertIn(b"probably in seconds since 1900: use --epoch 1900", self.tool("time", server).stderr)
 
     def test_terminal(self) -> None:
-        """It asks for the server, in the seed's words in Chinese."""
+        """It prompts for the server. The Chinese prompt is that of the original client."""
         server = self.server()
         shown = self.at_terminal("time", typed=[("输入服务器地址:".encode(), server.encode())], language=CHINESE)
         self.assertEqual(self.status, 0)
@@ -56,7 +56,7 @@ class TimeTests(ToolTestCase):
 
 
 class BadAnswerTests(ToolTestCase):
-    """Servers that answer something else, late, from elsewhere, or not at all."""
+    """Test servers with wrong, late, foreign or missing responses."""
 
     def assert_bad(self, answer: bytes, size: int, kind: str) -> None:
         """Status 1, and a line that shows the answer printably and guesses what it is."""
