@@ -148,7 +148,7 @@ class UnitTestCase(SynchronousTestCase):
 
     def answered(self, path: str = "/run/echotime/control") -> bool:
         """Whether both listeners answer the daemon's own question."""
-        return self.control("status", path=path).count(", answered in ") == 2
+        return self.control("status", path=path).count(", probe answered in ") == 2
 
     def held(self, process: int, kind: socket.SocketKind, port: int) -> socket.socket:
         """A duplicate of a process' socket on a port, as another that holds it would have."""
