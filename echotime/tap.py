@@ -1,4 +1,4 @@
-"""twistd's door: Options for its command line, makeService for its application. Wiring only."""
+"""The interface to twistd: Options for its command line, makeService for its application."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from twisted.python.usage import UsageError
 
-from echotime.config import options as daemon_options
+from echotime.config.options import DaemonOptions
 from echotime.config.settings import Settings
 from echotime.daemon.builder import DaemonBuilder
 from echotime.daemon.log_output import choose_logger
@@ -20,11 +20,11 @@ from echotime.errors import exit_with_usage_errors
 from echotime.services.replies import IReplySource
 
 
-class Options(daemon_options.DaemonOptions):
-    """The daemon's options, ending the process with status 2 on a fault, where twistd would say 1."""
+class Options(DaemonOptions):
+    """Parse the daemon's options. A fault ends the process with status 2, where twistd would use 1."""
 
     def parseOptions(self, options: Iterable[str] | None = None) -> None:
-        """Parse, or say every fault and end."""
+        """Parse the options, or print all faults and exit."""
         try:
             super().parseOptions(options)
         except UsageError as error:
@@ -37,15 +37,15 @@ class Options(daemon_options.DaemonOptions):
 
 
 def _install_reactor() -> None:
-    """Install our own reactor where there is epoll(7), unless there is a reactor already, as with `twistd -r NAME`."""
+    """Install the reactor of echotime if there is epoll(7), and no reactor yet, as after `twistd -r NAME`."""
     if "twisted.internet.reactor" not in sys.modules and hasattr(select, "epoll"):
         from echotime import reactor
 
         reactor.install()
 
 
-def makeService(options: daemon_options.DaemonOptions) -> Daemon:
-    """The daemon for parsed options, on the reactor that twistd runs."""
+def makeService(options: DaemonOptions) -> Daemon:
+    """Return the daemon for parsed options, on the reactor that twistd runs."""
     from twisted.internet import reactor
 
     builder = DaemonBuilder(options.settings, reactor)
@@ -55,12 +55,12 @@ def makeService(options: daemon_options.DaemonOptions) -> Daemon:
         builder.service.addService(
             ReloadService(options.settings, options.reparse, builder.runtime_config, reactor, **callbacks)
         )
-    # all of this stays: let no garbage collection look through it again, and keep everybody waiting for several ms
+    # these objects stay: garbage collections would examine them again, and block the reactor for several ms
     gc.collect()
     gc.freeze()
     return builder.service
 
 
 def build_daemon(settings: Settings, reactor: Any, replies: IReplySource | None = None) -> Daemon:
-    """The daemon for settings; `replies` is a source of words of one's own, in place of the one that they name."""
+    """Return the daemon for settings. `replies` replaces the source of replies that the settings name."""
     return DaemonBuilder(settings, reactor, replies).service

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,9 @@ import shtab
 
 from echotime.cli.control.verbs import COMMANDS, WATCH_HELP
 from echotime.cli.main import build_parser
+from echotime.config.option_spec import OptionSpec
 from echotime.config.options import DaemonOptions
+from echotime.config.settings import OPTIONS
 from echotime.demos.index import TOPICS
 from echotime.sockopt.catalogue.index import CATALOGUE
 
@@ -49,12 +52,28 @@ complete -o bashdefault -F _echotime echotime
 def scripts() -> dict[str, str]:
     """Return the contents of the files, by name."""
     template = Path(__file__).with_name("twistd-echotime.bash.in").read_text(encoding="utf-8")
-    names = " ".join(sorted(f"--{name.rstrip('=')}" for name in DaemonOptions().longOpt))
+    values = {
+        "OPTIONS": " ".join(sorted(f"--{name.rstrip('=')}" for name in DaemonOptions().longOpt)),
+        "PATHS": _named(lambda each: each.is_path),
+        "GROUPS": _named(lambda each: each.metavar == "GROUP"),
+        "CHOICES": "\n".join(
+            f"    --{each.name}) words='{' '.join(each.choices)}' ;;"
+            for each in OPTIONS
+            if each.choices and not each.repeatable
+        ),
+        "ASSIGNMENTS": _ASSIGNMENTS,
+    }
+    for name, value in values.items():
+        template = template.replace(f"@{name}@", value)
     return {
         "echotime.bash": _echotime("bash") + _NO_BLANK,
         "_echotime": _echotime("zsh"),
-        "twistd-echotime.bash": template.replace("@OPTIONS@", names).replace("@ASSIGNMENTS@", _ASSIGNMENTS),
+        "twistd-echotime.bash": template,
     }
+
+
+def _named(has_kind: Callable[[OptionSpec], bool]) -> str:
+    return " | ".join(f"--{each.name}" for each in OPTIONS if has_kind(each))
 
 
 def _echotime(shell: str) -> str:

@@ -9,9 +9,10 @@ from argparse_manpage.manpage import Manpage
 
 from echotime.cli.control.verbs import COMMANDS, WATCH_HELP
 from echotime.cli.main import build_parser
-from echotime.config.options import DaemonOptions
+from echotime.config.settings import OPTIONS
 
 _HERE = Path(__file__).parent
+_HELP = "Print all options and exit."
 _DATE = "November 28, 2026"
 _MADE = '.\\" Made by make docs from docs/generate; edit that.\n'
 
@@ -46,13 +47,12 @@ def _verbs() -> str:
 
 
 def _options() -> str:
-    options = DaemonOptions()
-    entries = []
-    for declared in sorted(options.longOpt, key=lambda name: name.rstrip("=")):
-        name, value, _rest = declared.partition("=")
-        text = " ".join(str(options.docs[name]).split())
-        entries.append(_entry(f"--{name} VALUE" if value else f"--{name}", text))
-    return "\n".join(entries)
+    lines = []
+    for each in OPTIONS:
+        if each.section:
+            lines.append(f".SS {each.section}")
+        lines.append(_entry(f"--{each.name} {each.metavar}".strip(), each.usage))
+    return "\n".join([*lines, _entry("--version", "Print the version and exit."), _entry("--help", _HELP)])
 
 
 def _entry(term: str, text: str) -> str:

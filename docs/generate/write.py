@@ -11,12 +11,14 @@ os.environ.update(LC_ALL="C.UTF-8", LANGUAGE="", COLUMNS="100000")
 
 import completion
 import man_pages
+import option_table
 import socket_options
 
 
 def main() -> None:
     """Write all files below the directory that the command line names."""
     files = {
+        "docs/configuration.md": option_table.insert(Path("docs/configuration.md").read_text(encoding="utf-8")),
         "docs/socket-options.md": socket_options.markdown(),
         **{f"docs/man/{name}": text for name, text in man_pages.pages().items()},
         **{f"etc/completion/{name}": text for name, text in completion.scripts().items()},

@@ -1,51 +1,38 @@
-"""Arguments that several subcommands take, and texts of the command line as values."""
+"""Arguments that several subcommands have, and their parsers."""
 
 from __future__ import annotations
 
 import argparse
 import ipaddress
-import math
 import sys
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from echotime.i18n.language import gettext as _
 from echotime.sockopt import assignment, listing
-from echotime.wire import hostport
-from echotime.wire.encoding import parse_encoding
+from echotime.wire import hostport, parsers
 from echotime.wire.escape import unescape
+from echotime.wire.hostport import DEFAULT_PORT, HostPort
 from echotime.wire.message import ACKNOWLEDGEMENT
 
-DEFAULT_PORT = 12345
-_MAX_DIGITS = 10
 T = TypeVar("T")
 
 
-class ServerAddress(NamedTuple):
-    """Whom to talk to."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        return hostport.format_hostport(self.host, self.port)
-
-
-def parse_server(text: str) -> ServerAddress:
-    """HOST, HOST:PORT, an IPv6 address with or without brackets, [IPv6]:PORT. Raises ValueError."""
+def parse_server(text: str) -> HostPort:
+    """Parse HOST, HOST:PORT, an IPv6 address with or without brackets, or [IPv6]:PORT. Raises ValueError."""
     if _is_ipv6(text):
-        return ServerAddress(text, DEFAULT_PORT)
+        return HostPort(text, DEFAULT_PORT)
     host, port = hostport.split_hostport(text)
     if host is None and port is not None:
         raise ValueError(_("{text} is a port without a host; expected HOST or HOST:PORT").format(text=text))
     if not host:
         raise ValueError(_("the host is missing; expected HOST or HOST:PORT"))
     if text.startswith("[") and not _is_ipv6(host):
-        raise ValueError(_("{host} is no IPv6 address").format(host=host))
+        raise ValueError(_("{host} is not an IPv6 address").format(host=host))
     number = DEFAULT_PORT if port is None else hostport.parse_port(port)
     if not number:
-        raise ValueError(_("port 0 is nobody's; expected 1 to 65535"))
-    return ServerAddress(host, number)
+        raise ValueError(_("port must be between 1 and 65535"))
+    return HostPort(host, number)
 
 
 def _is_ipv6(text: str) -> bool:
@@ -55,38 +42,20 @@ def _is_ipv6(text: str) -> bool:
         return False
 
 
-def argparse_type(coerce: Callable[[str], T]) -> Callable[[str], T]:
-    """For argparse's type=, which drops what a ValueError says."""
+def argparse_type(parse: Callable[[str], T]) -> Callable[[str], T]:
+    """Return a function for argparse's type= that keeps the message of a ValueError."""
 
     def convert(text: str) -> T:
         try:
-            return coerce(text)
+            return parse(text)
         except ValueError as error:
             raise argparse.ArgumentTypeError(str(error)) from None
 
     return convert
 
 
-def positive_seconds(text: str) -> float:
-    """More than no seconds, fractions allowed. Raises ValueError."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not 0 < number < 2**31:
-        raise ValueError(_("{text!r} is no time; expected seconds above 0, as in 5 or 0.5").format(text=text))
-    return number
-
-
-def positive_int(text: str) -> int:
-    """A whole number from 1 on. Raises ValueError."""
-    if not (text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS and 0 < int(text) < 2**31):
-        raise ValueError(_("{text!r} is no number; expected a whole number from 1 on").format(text=text))
-    return int(text)
-
-
 def add_server(parser: Any, *, optional: bool = False) -> None:
-    """HOST[:PORT]."""
+    """Add the argument HOST[:PORT] to a parser."""
     parser.add_argument(
         "server",
         metavar="HOST[:PORT]",
@@ -97,7 +66,7 @@ def add_server(parser: Any, *, optional: bool = False) -> None:
 
 
 def prompt_for_server(args: argparse.Namespace, prompt: str) -> None:
-    """Ask the person at the terminal for a missing server, as the seed's clients do; a usage error without one."""
+    """Prompt for a missing server, as the original clients do. Without a terminal it is a usage error."""
     if args.server is not None:
         return
     if not sys.stdin.isatty():
@@ -109,8 +78,8 @@ def prompt_for_server(args: argparse.Namespace, prompt: str) -> None:
 
 
 def prompt_line(prompt: str) -> str:
-    """What a person answers."""
-    # not input(): it would write the prompt to standard output, which is for what comes back
+    """Prompt on standard error, and return a line of standard input."""
+    # input() would write the prompt to standard output, which is for the reply
     print(prompt, end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().rstrip("\n")
 
@@ -123,7 +92,7 @@ def _parse_sockopt(text: str) -> assignment.Assignment:
 
 
 def add_sockopt(parser: Any) -> None:
-    """--sockopt."""
+    """Add the option --sockopt to a parser."""
     parser.add_argument(
         "--sockopt",
         metavar="NAME=VALUE",
@@ -135,7 +104,7 @@ def add_sockopt(parser: Any) -> None:
 
 
 def check_sockopt(args: argparse.Namespace) -> None:
-    """A usage error for a socket option that none of the subcommand's transports would use."""
+    """Refuse a socket option that has no effect on the subcommand's transports."""
     transports = args.transports(args)
     for requested in args.sockopt:
         useful = [
@@ -143,41 +112,41 @@ def check_sockopt(args: argparse.Namespace) -> None:
         ]
         if requested.transport and requested.transport not in transports:
             used = ", ".join(transports).upper()
-            args.usage_error(_("{asked}: what is used here is {used}").format(asked=requested, used=used))
+            args.usage_error(_("{assignment}: this command uses {used}").format(assignment=requested, used=used))
         if not useful:
             args.usage_error(assignment.no_effect_message(requested.option, transports[0]))
 
 
 def add_trailer(parser: Any) -> None:
-    """--ack and --reply: what the server is expected to add."""
+    """Add --ack and --reply, the trailer that the server is expected to send."""
     parser.add_argument(
         "--ack",
         metavar="TEXT",
         type=argparse_type(unescape),
         default=ACKNOWLEDGEMENT,
-        help=_(r"the acknowledgement that the server sends; \n \t \xNN are understood"),
+        help=_(r"the acknowledgement that the server sends, with escapes such as \n \t \xNN"),
     )
     parser.add_argument(
         "--reply",
         metavar="TEXT",
         type=argparse_type(unescape),
         default=b"",
-        help=_("the word that the server sends after it"),
+        help=_("the constant reply that the server sends after it"),
     )
 
 
 def add_encoding(parser: Any) -> None:
-    """--encoding."""
+    """Add the option --encoding to a parser."""
     parser.add_argument(
         "--encoding",
         metavar="NAME",
-        type=argparse_type(parse_encoding),
+        type=argparse_type(parsers.encoding),
         default="utf-8",
-        help=_("the encoding of the message and of what is shown (the seed's programs use cp936)"),
+        help=_("the encoding of the message and of what is shown (the original scripts use cp936)"),
     )
 
 
-SECONDS: Any = {"metavar": "SECONDS", "type": argparse_type(positive_seconds)}
+TIME: Any = {"metavar": "TIME", "type": argparse_type(parsers.positive_seconds)}
 """Keyword arguments of add_argument for a time."""
-COUNT: Any = {"metavar": "N", "type": argparse_type(positive_int)}
+COUNT: Any = {"metavar": "N", "type": argparse_type(parsers.positive_int)}
 """Keyword arguments of add_argument for a count."""

@@ -17,12 +17,13 @@ from typing import Any
 from echotime.cli import arguments
 from echotime.cli.output.prometheus import Metric, write_metrics
 from echotime.cli.output.streams import describe_error, exit_on_write_error
-from echotime.cli.time import EPOCHS, add_epoch
+from echotime.cli.time import add_epoch
 from echotime.client.exit_status import ClientError, ExitStatus
 from echotime.client.load import EchoSession, LoadResult, run_load
 from echotime.client.time import TimeClient, decode_response
 from echotime.i18n.language import gettext as _
 from echotime.sockopt.option import BOTH
+from echotime.wire import parsers
 from echotime.wire.escape import sanitize
 
 _MESSAGE_BYTES = 5000
@@ -92,11 +93,11 @@ def _parse_threshold(text: str) -> tuple[str, float]:
     name, equals, value = text.partition("=")
     if name not in THRESHOLD_NAMES or not equals:
         raise ValueError(
-            _("invalid threshold {text!r}; expected NAME=SECONDS, where NAME is one of {names}").format(
+            _("invalid threshold {text!r}; expected NAME=TIME, where NAME is one of {names}").format(
                 text=text, names=", ".join(THRESHOLD_NAMES)
             )
         )
-    return name, arguments.positive_seconds(value)
+    return name, parsers.positive_seconds(value)
 
 
 def add_parser(commands: Any) -> None:
@@ -117,14 +118,14 @@ def add_parser(commands: Any) -> None:
     for flags, state in ((("-w", "--warning"), _("warning")), (("-c", "--critical"), _("critical"))):
         parser.add_argument(
             *flags,
-            metavar="NAME=SECONDS",
+            metavar="NAME=TIME",
             type=threshold,
             action="append",
             default=[],
             help=_("{state} threshold; NAME is tcp, udp or offset; repeatable").format(state=state),
         )
     parser.add_argument(
-        "--timeout", **arguments.SECONDS, default=10.0, help=_("time limit for each service (default: 10)")
+        "--timeout", **arguments.TIME, default=10.0, help=_("time limit for each service (default: 10)")
     )
     add_epoch(parser)
     arguments.add_trailer(parser)
@@ -190,7 +191,7 @@ async def _check_udp(reactor: Any, args: argparse.Namespace, result: CheckResult
         result.fail("udp", _("UDP time: {reason}").format(reason=describe_error(failed)))
         return
     try:
-        reading = decode_response(response, EPOCHS[args.epoch])
+        reading = decode_response(response, parsers.EPOCHS[args.epoch])
     except ValueError:
         result.fail("udp", _("UDP time: bad response, {size} bytes").format(size=len(response.datagram)))
         return

@@ -40,13 +40,13 @@ def add_parser(commands: Any) -> None:
         way.add_argument(f"--{name}", dest="way", action="store_const", const=name, help=text)
     parser.add_argument("-c", "--count", **arguments.COUNT, help=_("stop after N probes"))
     parser.add_argument(
-        "-i", "--interval", **arguments.SECONDS, default=1.0, help=_("interval between probes (default: 1)")
+        "-i", "--interval", **arguments.TIME, default=1.0, help=_("interval between probes (default: 1)")
     )
-    parser.add_argument("-w", "--deadline", **arguments.SECONDS, help=_("stop after this time"))
+    parser.add_argument("-w", "--deadline", **arguments.TIME, help=_("stop after this time"))
     parser.add_argument(
         "-W",
         "--timeout",
-        **arguments.SECONDS,
+        **arguments.TIME,
         default=2.0,
         help=_("time after which a probe counts as lost (default: 2)"),
     )

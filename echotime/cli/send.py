@@ -38,7 +38,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--keep-open", action="store_true", help=_("do not half-close"))
     parser.add_argument(
         "--timeout",
-        **arguments.SECONDS,
+        **arguments.TIME,
         help=_("give up when nothing was sent or received for this long; with --repeat: limit each session"),
     )
     parser.add_argument("--repeat", **arguments.COUNT, help=_("run N sessions, verify each, and print a summary"))

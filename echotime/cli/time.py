@@ -13,11 +13,11 @@ from echotime.client.exit_status import ClientError, ExitStatus
 from echotime.client.time import TimeClient, TimeReading, decode_response
 from echotime.client.udp_request import UDPResponse
 from echotime.i18n.language import gettext as _
+from echotime.wire import parsers
 from echotime.wire.escape import preview
 from echotime.wire.identify import ReplyFormat, identify
 from echotime.wire.timestamp import Epoch
 
-EPOCHS = {"unix": Epoch.UNIX, "1900": Epoch.RFC868}
 _PREVIEW_BYTES = 100
 
 
@@ -41,9 +41,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--utc", action="store_true", help=_("print the time in UTC instead of local time"))
     add_epoch(parser)
     parser.add_argument("--tries", **arguments.COUNT, default=3, help=_("maximum number of requests (default: 3)"))
-    parser.add_argument(
-        "--timeout", **arguments.SECONDS, default=1.0, help=_("time limit for each response (default: 1)")
-    )
+    parser.add_argument("--timeout", **arguments.TIME, default=1.0, help=_("time limit for each response (default: 1)"))
     parser.add_argument("-q", "--quiet", action="store_true", help=_("print only the time"))
     arguments.add_sockopt(parser)
     parser.set_defaults(run=run, usage_error=parser.error, transports=lambda args: ["udp"])
@@ -53,7 +51,7 @@ def add_epoch(parser: Any) -> None:
     """Add the option --epoch."""
     parser.add_argument(
         "--epoch",
-        choices=sorted(EPOCHS),
+        choices=sorted(parsers.EPOCHS),
         default="unix",
         help=_("epoch of the server's time; 1900 for RFC 868 (default: unix)"),
     )
@@ -75,7 +73,7 @@ async def run(reactor: Any, args: argparse.Namespace) -> int:
 
 
 def _print_time(args: argparse.Namespace, response: UDPResponse) -> int:
-    epoch = EPOCHS[args.epoch]
+    epoch = parsers.EPOCHS[args.epoch]
     reply_format = identify(response.datagram, response.received_at)
     try:
         reading = decode_response(response, epoch)

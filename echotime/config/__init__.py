@@ -1,1 +1,1 @@
-"""The daemon's options: declared, parsed from the command line and a file, and checked."""
+"""The daemon's options: declared once, parsed from the command line and a file, and checked."""

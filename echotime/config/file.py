@@ -1,8 +1,8 @@
-"""The options in a file: `[echotime]`, and then the names of the command line, without their dashes.
+"""The configuration file: `[echotime]`, and below it options by their names on the command line, without dashes.
 
-The form is that of configparser (standard library) without interpolation: what may be given several times stands
-on lines of its own, and a switch is on or off. It is read here line by line, as configparser reads a file in one go:
-a long access list would hold up the reactor, and a file of many wrong lines takes configparser quadratic time.
+The format is that of configparser (standard library) without interpolation. Further values of a repeatable option
+follow on indented lines, and a switch is on or off. configparser itself is not used, since it reads a file in one go:
+a long access list would block the reactor, and a file of many wrong lines takes configparser quadratic time.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ _SECTION_HEADER = re.compile(r"\[(.+)\]")
 
 
 class ConfigFileError(Exception):
-    """What is wrong with the file."""
+    """Raised for a file that cannot be read or parsed."""
 
 
 def read(path: str) -> Generator[None, None, dict[str, list[str]]]:
-    """Return the values of each option, in the order of the file; yield at each line.
+    """Return the values of each option, in the order of the file. Yield at each line.
 
-    Raises ConfigFileError for the first line that is wrong.
+    Raises ConfigFileError for the first faulty line.
     """
     found: dict[str, list[str]] | None = None
     values: list[str] | None = None
-    """Those of the last option; None right below the section's header."""
+    """Values of the last option. None directly below the section's header."""
     indent = 0
     for number, line in enumerate(io.StringIO(_read_text(path)), 1):
         yield
@@ -50,37 +50,37 @@ def read(path: str) -> Generator[None, None, dict[str, list[str]]]:
         except ValueError as fault:
             raise ConfigFileError(f"{path}, line {number}: {fault}") from None
     if found is None:
-        # an empty file is one that was not written whole, more than one that means nothing
-        raise ConfigFileError(f"{path}: expected [{SECTION}], and options below it")
+        # an empty file is more likely truncated than meant to be empty
+        raise ConfigFileError(f"{path}: no section; expected [{SECTION}] and options below it")
     return found
 
 
 def _parse_section(name: str, previous: dict[str, list[str]] | None) -> dict[str, list[str]]:
-    """Return where to put the options of the section. Raises ValueError."""
+    """Return the dictionary for the options of the section. Raises ValueError."""
     if name != SECTION:
-        raise ValueError(f"[{name}] is no section; expected [{SECTION}]")
+        raise ValueError(f"unknown section [{name}]; expected [{SECTION}]")
     if previous is not None:
-        raise ValueError(f"[{name}] was there before")
+        raise ValueError(f"[{name}] is repeated; expected one section")
     return {}
 
 
 def _parse_option(text: str, found: dict[str, list[str]] | None) -> list[str]:
-    """Put the option of a line into `found`; return its values. Raises ValueError."""
+    """Add the option of a line to `found`, and return its values. Raises ValueError."""
     if found is None:
         raise ValueError(f"expected [{SECTION}] before the first option")
     name, equals, value = (each.strip() for each in text.partition("="))
     if not (name and equals):
-        raise ValueError(f"'{text}' is not understood; expected NAME = VALUE")
+        raise ValueError(f"'{text}' is not an option; expected NAME = VALUE")
     if name in found:
-        raise ValueError(f"{name} was given before; expected one, or several lines below it")
+        raise ValueError(f"{name} is repeated; expected further values on indented lines below the first")
     values = found[name] = [value] if value else []
     return values
 
 
 def boolean(text: str) -> bool:
-    """``on`` or ``off``, ``yes`` or ``no``, ``true`` or ``false``, ``1`` or ``0``."""
+    """Parse ``on`` or ``off``, ``yes`` or ``no``, ``true`` or ``false``, ``1`` or ``0``. Raises ValueError."""
     if text.lower() not in _BOOLEAN_STATES:
-        raise ValueError(f"'{text}' is no switch; expected on or off")
+        raise ValueError(f"'{text}' is not a switch; expected on or off")
     return _BOOLEAN_STATES[text.lower()]
 
 
@@ -91,9 +91,9 @@ def _read_text(path: str) -> str:
     except OSError as error:
         raise ConfigFileError(f"{path}: {error.strerror}") from None
     if len(raw) > _MAX_SIZE:
-        raise ConfigFileError(f"{path}: it is larger than {_MAX_SIZE} bytes")
+        raise ConfigFileError(f"{path}: the file is larger than {_MAX_SIZE} bytes")
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
-        raise ConfigFileError(f"{path}, line {line}: it is not UTF-8") from None
+        raise ConfigFileError(f"{path}, line {line}: not UTF-8") from None

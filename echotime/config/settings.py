@@ -1,72 +1,307 @@
-"""What the daemon was asked to do, checked and typed. No text of the command line is left in here."""
+"""Every option of the daemon, declared as a field of Settings, where its checked and typed value is kept."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
+from echotime.config.option_spec import OptionSpec, declared_options, option
+from echotime.config.parsers import group_id, listen_address, network, socket_path
 from echotime.limits.access import Networks
 from echotime.services.timeouts import Timeouts
+from echotime.sockopt import assignment
 from echotime.sockopt.assignment import Assignment
+from echotime.sockopt.catalogue.index import CATALOGUE
 from echotime.systemd.activation import SystemdSocket
-from echotime.wire import hostport
+from echotime.wire import parsers
+from echotime.wire.escape import unescape
+from echotime.wire.hostport import DEFAULT_PORT, HostPort
 from echotime.wire.message import ACKNOWLEDGEMENT
 from echotime.wire.timestamp import Epoch
 
-DEFAULT_PORT = 12345
-
-
-class ListenAddress(NamedTuple):
-    """Where to listen: a numeric address and a port (0: the system chooses)."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        return hostport.format_hostport(self.host, self.port)
+DEFAULT_UDP_RATE = 1000
+"""Responses per second to one source. Monitoring stays far below it."""
+FIRST_UNPRIVILEGED_PORT = 1024
+"""Ports below (RFC 6335 system ports) often belong to services that would reply and start a loop."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """All of the daemon's options; `reply` is None where no word is due."""
+    """Hold the values of all options. The fields stand in the order of --help and of the documentation."""
 
-    tcp: tuple[ListenAddress | SystemdSocket, ...] = ()
-    udp: tuple[ListenAddress | SystemdSocket, ...] = ()
-    backlog: int = 1024
-    sockopts: tuple[Assignment, ...] = ()
-    acknowledgement: bytes = ACKNOWLEDGEMENT
-    reply: bytes | None = None
-    operator: bool = False
-    wait_for_operator: bool = False
-    reply_deadline: float | None = None
-    max_questions: int = 1000
-    max_questions_per_source: int = 10
-    encoding: str = "utf-8"
+    tcp: tuple[HostPort | SystemdSocket, ...] = option(
+        (),
+        listen_address,
+        "Echo over TCP on PORT of every IPv4 address (0: the system chooses), on ADDRESS:PORT or [IPv6]:PORT, "
+        "or on the inherited sockets: systemd, or systemd:NAME.",
+        metavar="ADDRESS",
+        shown_default=f"inherited sockets, or port {DEFAULT_PORT}, if neither --tcp nor --udp is given",
+        example="127.0.0.1:12345",
+        section="Addresses and socket options",
+        repeatable=True,
+    )
+    udp: tuple[HostPort | SystemdSocket, ...] = option(
+        (),
+        listen_address,
+        "Serve the time over UDP on an address.",
+        metavar="ADDRESS",
+        shown_default="as --tcp",
+        example="'[::]:12345'",
+        repeatable=True,
+    )
+    backlog: int = option(
+        1024,
+        parsers.positive_int,
+        "Length of the accept queue of each TCP listener; net.core.somaxconn bounds it.",
+        example="4096",
+        reloadable=True,
+    )
+    sockopts: tuple[Assignment, ...] = option(
+        (),
+        assignment.parse,
+        "Set a socket option: [tcp:|udp:]NAME=VALUE, or LEVEL:NUMBER=VALUE for an option without a name here. "
+        "--sockopt help lists the names and exits.",
+        name="sockopt",
+        metavar="NAME=VALUE",
+        shown_default="none",
+        example="udp:SO_RCVBUF=1M",
+        choices=tuple(f"{each.name}=" for each in CATALOGUE if each.settable),
+        repeatable=True,
+        reloadable=True,
+    )
+    acknowledgement: bytes = option(
+        ACKNOWLEDGEMENT,
+        unescape,
+        r"The acknowledgement after each echo. Escapes are \n \r \t \\ \xNN. Empty for none.",
+        name="ack",
+        example="''",
+        section="Acknowledgement and reply",
+        reloadable=True,
+    )
+    reply: bytes | None = option(
+        None,
+        unescape,
+        "A constant reply after each acknowledgement, with the escapes of --ack. With an operator, the reply of "
+        "messages that the operator does not answer.",
+        shown_default="none",
+        example="ok",
+        reloadable=True,
+    )
+    operator: bool = option(
+        False,
+        None,
+        "Let a person at this terminal give the replies, or read them from standard input, one per line. "
+        "Requires twistd -n.",
+        section="Operators",
+    )
+    control: str | None = option(
+        None,
+        socket_path,
+        "Create a Unix socket for echotime control, with mode 0600.",
+        metavar="PATH",
+        accepts="1 to 107 bytes; the directory must exist",
+        shown_default="control in $RUNTIME_DIRECTORY under systemd, else none",
+        example="/run/echotime/control",
+        is_path=True,
+    )
+    control_group: int | None = option(
+        None,
+        group_id,
+        "Let the members of a group use the control socket, too, with mode 0660.",
+        metavar="GROUP",
+        accepts="name or number",
+        shown_default="none",
+        example="adm",
+    )
+    reply_deadline: float | None = option(
+        None,
+        parsers.positive_seconds,
+        "How long to wait for an operator's reply. Then --reply is sent, or no reply.",
+        shown_default="no limit",
+        example="2m",
+        reloadable=True,
+    )
+    wait_for_operator: bool = option(
+        False, None, "Keep questions pending while no operator is present.", reloadable=True
+    )
+    max_questions: int = option(
+        1000,
+        parsers.positive_int,
+        "Limit pending questions. Beyond the limit --reply, or no reply, is sent at once.",
+        example="50",
+        reloadable=True,
+    )
+    max_questions_per_source: int = option(
+        10,
+        parsers.positive_int,
+        "Limit pending questions of one client address.",
+        example="2",
+        reloadable=True,
+    )
+    encoding: str = option(
+        "utf-8",
+        parsers.encoding,
+        "Encoding of operators' replies, and of messages shown to operators.",
+        metavar="NAME",
+        accepts="a text encoding of Python",
+        example="gb18030",
+    )
+    epoch: Epoch = option(  # noqa: RUF009 - an enum member is immutable
+        Epoch.UNIX,
+        parsers.epoch,
+        "Start of the count of seconds over UDP: unix (1970), or 1900 as in RFC 868.",
+        metavar="EPOCH",
+        accepts="`unix` or `1900`",
+        shown_default="unix",
+        example="1900",
+        section="UDP time",
+        choices=tuple(parsers.EPOCHS),
+    )
+    udp_rate: int | None = option(
+        None,
+        parsers.non_negative_int,
+        "Limit UDP responses per second to one source. Above the limit one datagram in four is answered. "
+        "0 for no limit.",
+        shown_default=f"{DEFAULT_UDP_RATE}; no limit on loopback",
+        example="100",
+        reloadable=True,
+    )
+    """None for DEFAULT_UDP_RATE, except on loopback, and no limit there. 0 for no limit."""
+    require_sync: bool = option(False, None, "Answer over UDP only while the kernel reports the clock as synchronized.")
+    allow_privileged_ports: bool = option(
+        False,
+        None,
+        f"Answer datagrams from ports below {FIRST_UNPRIVILEGED_PORT}, too. Another service there might reply "
+        "and start a loop.",
+        old_names=("answer-low-ports",),
+        reloadable=True,
+    )
+    answer_broadcast: bool = option(
+        False, None, "Answer datagrams sent to a broadcast or multicast address, too.", reloadable=True
+    )
+    allow: Networks = field(
+        default_factory=Networks,
+        metadata={
+            "option": OptionSpec(
+                network,
+                "Serve a network or an address, and no client outside the allowed networks. "
+                "The most specific network of --allow and --deny decides.",
+                metavar="NET",
+                accepts="`192.0.2.0/24`, `2001:db8::/32` or an address",
+                shown_default="all networks",
+                example="192.0.2.0/24",
+                section="Access and limits",
+                repeatable=True,
+                reloadable=True,
+            )
+        },
+    )
+    deny: Networks = field(
+        default_factory=Networks,
+        metadata={
+            "option": OptionSpec(
+                network,
+                "Do not serve a network or an address.",
+                metavar="NET",
+                accepts="as `--allow`",
+                shown_default="none",
+                example="192.0.2.7",
+                repeatable=True,
+                reloadable=True,
+            )
+        },
+    )
+    max_connections: int | None = option(
+        None,
+        parsers.positive_int,
+        "Limit simultaneous connections.",
+        shown_default="the limit of descriptors less a reserve",
+        example="1000",
+        reloadable=True,
+    )
+    max_per_source: int | None = option(
+        None,
+        parsers.positive_int,
+        "Limit simultaneous connections of one source: an IPv4 address, or an IPv6 network of 64 bits.",
+        shown_default="a quarter of --max-connections",
+        example="100",
+        reloadable=True,
+    )
+    idle_timeout: float | None = option(
+        None,
+        parsers.positive_seconds,
+        "End a connection that is idle for this time.",
+        shown_default="no limit",
+        example="10m",
+        reloadable=True,
+    )
+    half_closed_timeout: float | None = option(
+        None,
+        parsers.positive_seconds,
+        "End a connection this time after the client's FIN.",
+        shown_default="no limit",
+        example="1m",
+        reloadable=True,
+    )
+    session_timeout: float | None = option(
+        None,
+        parsers.positive_seconds,
+        "End a connection at this age.",
+        shown_default="no limit",
+        example="1h",
+        reloadable=True,
+    )
+    log_message_rate: int = option(
+        100,
+        parsers.non_negative_int,
+        "Limit messages shown in the log per second. 0 shows none.",
+        example="0",
+        section="Log, stop and files",
+        old_names=("show-messages",),
+        reloadable=True,
+    )
+    drain_timeout: float = option(
+        5.0,
+        parsers.non_negative_seconds,
+        "How long a stop waits for connections to finish. 0 does not wait.",
+        example="30",
+        old_names=("drain-seconds",),
+        reloadable=True,
+    )
     log_to_stdout: bool = True
-    """Whether twistd's log goes to standard output."""
-    control: str | None = None
-    control_group: int | None = None
+    """True if twistd's log goes to standard output."""
 
     @property
     def has_operator(self) -> bool:
-        """Whether there can be an operator."""
+        """Return True if there can be an operator."""
         return self.operator or self.control is not None
 
-    epoch: Epoch = Epoch.UNIX
-    max_connections: int | None = None
-    """None for as many as descriptors allow."""
-    max_per_source: int | None = None
-    """None for a quarter of that."""
-    timeouts: Timeouts = field(default_factory=Timeouts)
-    udp_rate: int | None = None
-    """Answers a second to one source, 0 for any number; None for the usual limit, which loopback does not have."""
-    allow: Networks = field(default_factory=Networks)
-    deny: Networks = field(default_factory=Networks)
-    answer_low_ports: bool = False
-    """Whether datagrams from ports below 1024 are answered."""
-    answer_broadcast: bool = False
-    """Whether datagrams to a broadcast or multicast address are answered."""
-    require_sync: bool = False
-    """Whether UDP is silent while the clock is not synchronized."""
-    show_messages: int = 100
-    drain_seconds: float = 5.0
+    @property
+    def timeouts(self) -> Timeouts:
+        """Return the timeouts of connections."""
+        return Timeouts(self.idle_timeout, self.half_closed_timeout, self.session_timeout)
+
+    @property
+    def min_source_port(self) -> int:
+        """Return the lowest source port from which a datagram is answered."""
+        return 1 if self.allow_privileged_ports else FIRST_UNPRIVILEGED_PORT
+
+
+SETTING_OPTIONS = declared_options(Settings)
+CONFIG_OPTION = OptionSpec(
+    str,
+    "Read options from a file: NAME = VALUE below [echotime]. The command line takes precedence. "
+    "SIGHUP reads the file again.",
+    name="config",
+    metavar="FILE",
+    accepts="not in the file",
+    shown_default="none",
+    example="echotime.conf",
+    is_path=True,
+)
+CHECK_OPTION = OptionSpec(
+    None,
+    "Check the options and the file of --config, and exit with status 0, or 2 for a fault.",
+    name="check",
+    accepts="not in the file",
+)
+OPTIONS = (*SETTING_OPTIONS, CONFIG_OPTION, CHECK_OPTION)

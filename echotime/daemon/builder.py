@@ -9,7 +9,7 @@ from typing import Any
 
 from zope.interface import classImplements
 
-from echotime.config.settings import Settings
+from echotime.config.settings import DEFAULT_UDP_RATE, Settings
 from echotime.control.backend import ControlBackend, status_line
 from echotime.control.listener import ControlSocketService, peer_authorizer
 from echotime.control.server import ControlFactory
@@ -42,11 +42,6 @@ from echotime.systemd.activation import InheritedSockets, initial_environ, liste
 from echotime.systemd.notify import notifier_from_environ, watchdog_seconds
 from echotime.wire.message import MESSAGE_SIZE
 
-FIRST_UNPRIVILEGED_PORT = 1024
-"""Below are the ports of services that may answer, as RFC 6335 has them; who asks the time asks from a higher one."""
-DEFAULT_UDP_RATE = 1000
-"""Datagrams a second of one source: no monitoring comes near it."""
-
 # said here, as servers know nothing of ports
 classImplements(TimeProtocol, IBatchResponder)
 
@@ -73,13 +68,12 @@ class DaemonBuilder:
             self._listeners,
             self._configure_udp_rate,
             self._configure_replies,
-            _min_source_port,
         )
 
     def _build_services(self) -> None:
         """Who answers what."""
         settings = self._settings
-        self._traffic = TrafficLog(self._reactor, settings.show_messages)
+        self._traffic = TrafficLog(self._reactor, settings.log_message_rate)
         self._reply_queue = ReplyQueue(self._reactor) if settings.has_operator else None
         self._access = AccessList(settings.allow, settings.deny)
         self._capacity = compute_capacity(settings.max_connections, settings.max_per_source)
@@ -89,8 +83,8 @@ class DaemonBuilder:
         self._rate_limit = RateLimit(0, time.monotonic)
         self._configure_udp_rate(settings)
         self._timeout_monitor = TimeoutMonitor(self._factory, self._reactor, settings.timeouts)
-        self._drain = Drain(self._factory, self._reactor, settings.drain_seconds)
-        self._shutdown = ShutdownController(self._reactor, settings.drain_seconds)
+        self._drain = Drain(self._factory, self._reactor, settings.drain_timeout)
+        self._shutdown = ShutdownController(self._reactor, settings.drain_timeout)
         self.service = Daemon(self._drain, self._traffic, self._shutdown.on_second_signal, self._reply_queue)
 
     def _build_listeners(self) -> None:
@@ -100,7 +94,7 @@ class DaemonBuilder:
         make_tcp_port = partial(EchoPort, backlog=settings.backlog, message_size=MESSAGE_SIZE, **common)
         make_udp_port = partial(
             TimePort,
-            min_source_port=_min_source_port(settings),
+            min_source_port=settings.min_source_port,
             answer_broadcast=settings.answer_broadcast,
             **common,
         )
@@ -170,7 +164,3 @@ class DaemonBuilder:
         for listener in self._listeners:
             counts.update({f"{listener.label}: {error}": number for error, number in listener.errors().items()})
         return counts
-
-
-def _min_source_port(settings: Settings) -> int:
-    return 1 if settings.answer_low_ports else FIRST_UNPRIVILEGED_PORT

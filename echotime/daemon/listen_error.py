@@ -6,8 +6,8 @@ import errno
 
 from twisted.internet.error import CannotListenError
 
-from echotime.config.settings import ListenAddress
 from echotime.sockopt.errno_name import errno_name
+from echotime.wire.hostport import HostPort
 
 _HINTS = {
     errno.EADDRINUSE: "another socket holds the port",
@@ -18,7 +18,7 @@ _HINTS = {
 }
 
 
-def listen_error_message(transport: str, address: ListenAddress, error: Exception) -> str:
+def listen_error_message(transport: str, address: HostPort, error: Exception) -> str:
     """Which address cannot be served, and why."""
     cause = error.socketError if isinstance(error, CannotListenError) else error
     if not isinstance(cause, OSError):

@@ -11,7 +11,6 @@ from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from echotime.config.settings import ListenAddress
 from echotime.daemon.listen_error import listen_error_message
 from echotime.errors import report_startup_failure
 from echotime.net.owned import SocketShutDown
@@ -19,6 +18,7 @@ from echotime.net.tcp import EchoPort
 from echotime.net.udp import TimePort
 from echotime.sockopt.apply import OptionError, warning
 from echotime.sockopt.tcp_info import read_tcp_info
+from echotime.wire.hostport import HostPort
 
 
 class ListenerService(Service):
@@ -32,7 +32,7 @@ class ListenerService(Service):
     def __init__(
         self,
         transport: str,
-        address: ListenAddress,
+        address: HostPort,
         port: EchoPort | TimePort,
         on_lost: Callable[[str], object] = lambda reason: None,
         origin: str = "",
@@ -84,7 +84,7 @@ class ListenerService(Service):
         """Transport and address, as the log has them; also of a port that is closed by now."""
         if self.port.connected:
             host = self.port.getHost()
-            self._label = f"{self.transport.upper()} {ListenAddress(host.host, host.port)}"
+            self._label = f"{self.transport.upper()} {HostPort(host.host, host.port)}"
         return self._label
 
     def _log_state(self) -> None:

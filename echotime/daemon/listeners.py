@@ -6,16 +6,16 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any
 
-from echotime.config.settings import ListenAddress
 from echotime.daemon.listener_service import ListenerService
 from echotime.errors import report_startup_failure
 from echotime.net.adopted import UnsuitableSocket
 from echotime.systemd.activation import InheritedSockets, SocketNotPassed, SystemdSocket
+from echotime.wire.hostport import HostPort
 
 
 def build_listeners(
     transport: str,
-    addresses: Iterable[ListenAddress | SystemdSocket],
+    addresses: Iterable[HostPort | SystemdSocket],
     make_port: partial[Any],
     make_handler: Callable[[], Any],
     inherited: InheritedSockets,
@@ -27,13 +27,13 @@ def build_listeners(
     StartupError.
     """
     for each in sorted(addresses, key=lambda one: isinstance(one, SystemdSocket) and one.name is None):
-        if isinstance(each, ListenAddress):
+        if isinstance(each, HostPort):
             yield ListenerService(transport, each, make_port(each.port, make_handler(), interface=each.host), on_lost)
             continue
         try:
             for descriptor in inherited.claim(transport, each):
                 adopted = make_port.func.adopt(descriptor.fd, make_handler(), **make_port.keywords)  # type: ignore[attr-defined]
-                address = ListenAddress(adopted.interface, adopted.port)
+                address = HostPort(adopted.interface, adopted.port)
                 yield ListenerService(transport, address, adopted, on_lost, f"passed in as {descriptor}")
         except SocketNotPassed as error:
             raise report_startup_failure(str(error), logged=False) from None

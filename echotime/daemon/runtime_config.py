@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
-from echotime.config.settings import Settings
+from echotime.config.settings import SETTING_OPTIONS, Settings
 from echotime.daemon.listener_service import ListenerService
 from echotime.limits.access import AccessList
 from echotime.limits.capacity import compute_capacity
@@ -21,8 +21,7 @@ from echotime.sockopt.apply import OptionError
 from echotime.sockopt.assignment import Assignment, select_assignments
 from echotime.sockopt.option import SetDeadline
 
-_OPTION_NAMES = {"acknowledgement": "ack", "sockopts": "sockopt"}
-"""Settings that are named otherwise than their options."""
+_OPTION_NAMES = {each.setting: each.name for each in SETTING_OPTIONS}
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,7 @@ class ReloadResult:
 class RuntimeConfig:
     """The parts of a daemon that settings can reach.
 
-    `apply_udp_rate`, `apply_replies` and `min_source_port` are how those are wired.
+    `apply_udp_rate` and `apply_replies` are how those are wired.
     """
 
     factory: EchoFactory
@@ -48,19 +47,16 @@ class RuntimeConfig:
     listeners: Sequence[ListenerService]
     apply_udp_rate: Callable[[Settings], None]
     apply_replies: Callable[[Settings], None]
-    min_source_port: Callable[[Settings], int]
 
     def apply(self, old: Settings, new: Settings) -> ReloadResult:
         """Make it so, as far as it can be while it runs."""
-        differing = {each.name for each in fields(Settings) if getattr(old, each.name) != getattr(new, each.name)}
+        differing = {name for name in _OPTION_NAMES if getattr(old, name) != getattr(new, name)}
         appliers = {name: act for names, act in self._appliers() for name in names}
         for act in dict.fromkeys(appliers[name] for name in appliers if name in differing):
             act(new)
-        changed = [each for name in sorted(differing & appliers.keys()) for each in _changed_options(name, old, new)]
+        changed = [_OPTION_NAMES[name] for name in sorted(differing & appliers.keys())]
         restart_only = sorted(differing - appliers.keys() - {"sockopts"})
-        not_applied = [
-            f"{each}: it takes a restart" for name in restart_only for each in _changed_options(name, old, new)
-        ]
+        not_applied = [f"{_OPTION_NAMES[name]}: it takes a restart" for name in restart_only]
         if "sockopts" in differing:
             set_count, not_set = self._apply_sockopts(old, new)
             changed += ["sockopt"] * bool(set_count)
@@ -69,12 +65,12 @@ class RuntimeConfig:
 
     def _appliers(self) -> Iterator[tuple[tuple[str, ...], Callable[[Settings], Any]]]:
         yield ("allow", "deny", "max_connections", "max_per_source"), self._apply_access
-        yield ("timeouts",), lambda new: self.timeout_monitor.set_timeouts(new.timeouts)
+        yield ("idle_timeout", "half_closed_timeout", "session_timeout"), self._apply_timeouts
         yield ("udp_rate",), self.apply_udp_rate
-        yield ("show_messages",), lambda new: self.factory.traffic.set_message_rate(new.show_messages)
-        yield ("drain_seconds",), lambda new: setattr(self.drain, "timeout", new.drain_seconds)
+        yield ("log_message_rate",), lambda new: self.factory.traffic.set_message_rate(new.log_message_rate)
+        yield ("drain_timeout",), lambda new: setattr(self.drain, "timeout", new.drain_timeout)
         yield ("acknowledgement", "reply"), self.apply_replies
-        yield ("answer_broadcast", "answer_low_ports"), self._apply_udp_filters
+        yield ("answer_broadcast", "allow_privileged_ports"), self._apply_udp_filters
         yield ("backlog",), self._apply_backlog
         if self.reply_queue is not None:
             yield (
@@ -90,10 +86,13 @@ class RuntimeConfig:
             if isinstance(port.protocol, TimeProtocol):
                 port.protocol.set_access(access)
 
+    def _apply_timeouts(self, new: Settings) -> None:
+        self.timeout_monitor.set_timeouts(new.timeouts)
+
     def _apply_udp_filters(self, new: Settings) -> None:
         for port in self._ports(TimePort):
             port.answer_broadcast = new.answer_broadcast
-            port.set_min_source_port(self.min_source_port(new))
+            port.set_min_source_port(new.min_source_port)
 
     def _apply_backlog(self, new: Settings) -> None:
         for port in self._ports(EchoPort):
@@ -128,11 +127,3 @@ def _set_option(listener: ListenerService, assignment: Assignment) -> str:
     except OptionError as failed:
         return failed.reason
     return ""
-
-
-def _changed_options(name: str, old: Settings, new: Settings) -> list[str]:
-    """The options, of those that make up a setting, that are others now."""
-    if name == "timeouts":
-        before, after = (vars(each.timeouts) for each in (old, new))
-        return [f"{each.replace('_', '-')}-timeout" for each in before if before[each] != after[each]]
-    return [_OPTION_NAMES.get(name, name.replace("_", "-"))]

@@ -4,11 +4,25 @@ from __future__ import annotations
 
 import re
 from gettext import gettext as _
+from typing import NamedTuple
+
+DEFAULT_PORT = 12345
+"""Port of both services, of the daemon and of the tools."""
 
 _V4MAPPED_PREFIX = "::ffff:"
 _BRACKETED = re.compile(r"\[([^\[\]]*)\](?::([^:]*))?")
 _PORT = re.compile(r"[0-9]{1,5}")
 _MAX_PORT = 65535
+
+
+class HostPort(NamedTuple):
+    """Hold a host, by name or numeric address, and a port."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return format_hostport(self.host, self.port)
 
 
 def format_hostport(host: str, port: int) -> str:

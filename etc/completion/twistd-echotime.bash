@@ -11,7 +11,7 @@ _twistd_echotime() {
         previous=${COMP_WORDS[COMP_CWORD - 2]}
     fi
     case $previous in
-    --config | --control | --chroot | --logfile | --pidfile | --rundir)
+    --control | --config | --chroot | --logfile | --pidfile | --rundir)
         mapfile -t COMPREPLY < <(compgen -f -- "$current")
         compopt -o filenames
         return
@@ -25,7 +25,7 @@ _twistd_echotime() {
     --sockopt | :) words='SO_REUSEADDR= SO_REUSEPORT= SO_BINDTODEVICE= SO_BINDTOIFINDEX= IPV6_V6ONLY= IP_FREEBIND= IPV6_FREEBIND= IP_TRANSPARENT= IPV6_TRANSPARENT= TCP_DEFER_ACCEPT= TCP_FASTOPEN= TCP_SYNCNT= TCP_MAXSEG= IP_MINTTL= IPV6_MINHOPCOUNT= TCP_SAVE_SYN= SO_KEEPALIVE= TCP_KEEPIDLE= TCP_KEEPINTVL= TCP_KEEPCNT= TCP_USER_TIMEOUT= SO_LINGER= TCP_LINGER2= SO_RCVTIMEO= SO_SNDTIMEO= SO_SNDBUF= SO_RCVBUF= SO_SNDBUFFORCE= SO_RCVBUFFORCE= SO_RCVLOWAT= TCP_NOTSENT_LOWAT= TCP_WINDOW_CLAMP= SO_MAX_PACING_RATE= TCP_NODELAY= TCP_CORK= TCP_QUICKACK= TCP_CONGESTION= TCP_TX_DELAY= SO_OOBINLINE= IP_TOS= IPV6_TCLASS= SO_PRIORITY= SO_MARK= IP_TTL= IPV6_UNICAST_HOPS= IP_MTU_DISCOVER= IPV6_DONTFRAG= SO_DONTROUTE= SO_BROADCAST= IP_ADD_MEMBERSHIP= IPV6_JOIN_GROUP= IP_MULTICAST_ALL= IP_MULTICAST_IF= IP_MULTICAST_TTL= IPV6_MULTICAST_HOPS= IP_MULTICAST_LOOP= IPV6_MULTICAST_LOOP= IP_PKTINFO= IPV6_RECVPKTINFO= IP_RECVTTL= IPV6_RECVHOPLIMIT= IP_RECVTOS= IPV6_RECVTCLASS= SO_TIMESTAMP= SO_TIMESTAMPNS= SO_RXQ_OVFL= IP_RECVERR= IPV6_RECVERR=' ;;
     *)
         if [[ " ${COMP_WORDS[*]:1:COMP_CWORD-1} " == *' echotime '* ]]; then
-            [[ $current != -* ]] || words='--ack --allow --answer-broadcast --answer-low-ports --backlog --check --config --control --control-group --deny --drain-seconds --encoding --epoch --half-closed-timeout --help --idle-timeout --max-connections --max-per-source --max-questions --max-questions-per-source --operator --reply --reply-deadline --require-sync --session-timeout --show-messages --sockopt --tcp --udp --udp-rate --version --wait-for-operator'
+            [[ $current != -* ]] || words='--ack --allow --allow-privileged-ports --answer-broadcast --backlog --check --config --control --control-group --deny --drain-timeout --encoding --epoch --half-closed-timeout --help --idle-timeout --log-message-rate --max-connections --max-per-source --max-questions --max-questions-per-source --operator --reply --reply-deadline --require-sync --session-timeout --sockopt --tcp --udp --udp-rate --version --wait-for-operator'
         elif [[ $current == -* ]]; then
             words='--chroot --gid --help --logfile --nodaemon --pidfile --prefix --reactor --rundir --syslog --uid --umask --version'
         else

@@ -34,7 +34,7 @@ class Daemons:
     ) -> Iterator[Twistd]:
         """A daemon with both services on a host's address. Raises Complained, once all else went well."""
         addresses = ("--tcp", f"{host}:0", "--udp", f"{host}:0")
-        with self.run("echotime", *addresses, "--drain-seconds", "0", *options, prefix=prefix, stdin=stdin) as child:
+        with self.run("echotime", *addresses, "--drain-timeout", "0", *options, prefix=prefix, stdin=stdin) as child:
             yield child
 
     @contextlib.contextmanager

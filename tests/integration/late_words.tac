@@ -9,7 +9,8 @@ from twisted.internet.task import deferLater
 from zope.interface import implementer
 
 from echotime import tap
-from echotime.config.settings import ListenAddress, Settings
+from echotime.config.settings import Settings
+from echotime.wire.hostport import HostPort
 from echotime.services.replies import IReplySource
 
 
@@ -35,8 +36,8 @@ class LateWords:
         return b"now"
 
 
-anywhere = (ListenAddress("127.0.0.1", 0),)
+anywhere = (HostPort("127.0.0.1", 0),)
 control = os.environ.get("ECHOTIME_CONTROL")
-settings = Settings(tcp=anywhere, udp=anywhere, drain_seconds=4, control=control)
+settings = Settings(tcp=anywhere, udp=anywhere, drain_timeout=4, control=control)
 application = Application("echotime")
 tap.build_daemon(settings, reactor, LateWords()).setServiceParent(application)

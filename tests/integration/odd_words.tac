@@ -7,7 +7,8 @@ from zope.interface import implementer
 
 from echotime import tap
 from echotime.daemon import stopping
-from echotime.config.settings import ListenAddress, Settings
+from echotime.config.settings import Settings
+from echotime.wire.hostport import HostPort
 from echotime.services.replies import IReplySource
 
 stopping.GRACE_PERIOD = 1.0
@@ -28,7 +29,7 @@ class OddWords:
         return b"now"
 
 
-anywhere = (ListenAddress("127.0.0.1", 0),)
-settings = Settings(tcp=anywhere, udp=anywhere, drain_seconds=3600)
+anywhere = (HostPort("127.0.0.1", 0),)
+settings = Settings(tcp=anywhere, udp=anywhere, drain_timeout=3600)
 application = Application("echotime")
 tap.build_daemon(settings, reactor, OddWords()).setServiceParent(application)

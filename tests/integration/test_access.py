@@ -62,9 +62,9 @@ class AccessTests(DaemonTestCase):
         ended = self.refused("--allow", "10.0.0.1/8", "--deny", "example", "--allow", "::1", "--deny", "::1")
         self.assertEqual(ended.status, 2)
         for fault in (
-            "--allow 10.0.0.1/8: '10.0.0.1/8' names an address within a network; expected a network as in 192.0.2.0/24",
+            "--allow 10.0.0.1/8: '10.0.0.1/8' has host bits set; expected a network, as in 192.0.2.0/24",
             "the nearest is 10.0.0.0/8",
-            "--deny example: 'example' is no network; expected a network as in",
-            "--deny ::1/128: it is allowed, too",
+            "--deny example: 'example' is not a network; expected a network, as in",
+            "--deny ::1: is allowed, too",
         ):
             self.assertIn(fault, ended.err)

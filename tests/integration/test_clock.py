@@ -83,7 +83,7 @@ class ClockTests(ToolTestCase):
     def test_line_limit(self) -> None:
         """The second in which no more lines are shown lasts a second."""
         for seconds in (-HOUR, HOUR):
-            daemon = self.daemon("--show-messages", "1")
+            daemon = self.daemon("--log-message-rate", "1")
             with connect(daemon.address("TCP")) as sock:
                 for _ in range(3):
                     sock.sendall(b"x")
@@ -98,7 +98,7 @@ class ClockTests(ToolTestCase):
 
     def test_drain_does_not_stall(self) -> None:
         """A stop ends when its time is over, whatever the clock is set back to meanwhile."""
-        daemon = self.daemon("--drain-seconds", "1")
+        daemon = self.daemon("--drain-timeout", "1")
         with connect(daemon.address("TCP")) as sock:
             fill(sock)
             daemon.signal()
@@ -112,7 +112,7 @@ class ClockTests(ToolTestCase):
 
     def test_drain_does_not_hurry(self) -> None:
         """Nor is a client cut off because the clock is set forward."""
-        daemon = self.daemon("--drain-seconds", "60")
+        daemon = self.daemon("--drain-timeout", "60")
         with connect(daemon.address("TCP")) as sock:
             sent = fill(sock)
             daemon.signal()

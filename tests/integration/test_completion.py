@@ -110,7 +110,7 @@ class _Cases:
             "twistd-echotime --nodaemon echotime --backlog 9 --epoch u": "unix",
             "twistd-echotime echotime --tcp [::]:1945 --backl": "--backlog",
             "twistd-echotime echotime --sockopt SO_KEEPA": "SO_KEEPALIVE=",
-            "twistd-echotime echotime --sockopt SO_KEEPALIVE=on --drain": "--drain-seconds",
+            "twistd-echotime echotime --sockopt SO_KEEPALIVE=on --drain": "--drain-timeout",
             "echotime explain SO_OOB": "SO_OOBINLINE",
             "echotime explain SO_OOBINLINE back": "backlog",
             "echotime time --epoch 19": "1900",

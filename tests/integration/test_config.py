@@ -47,12 +47,12 @@ class ConfigTests(ConfigTestCase):
         """Names of the command line; several values on several lines; switches; escapes; comments."""
         daemon = self.configured(
             "# where\ntcp =\n    127.0.0.1:0\n    [::1]:0\n\n; what\nack = \\nok # 100 %\\n\nreply = bye\n"
-            "sockopt = tcp:SO_KEEPALIVE=on\n    SO_RCVBUF=64K\nanswer-low-ports = yes\nudp = 127.0.0.1:0\n"
+            "sockopt = tcp:SO_KEEPALIVE=on\n    SO_RCVBUF=64K\nallow-privileged-ports = yes\nudp = 127.0.0.1:0\n"
         )
         self.assertEqual(self.echoed(daemon), b"hi\nok # 100 %\nbye")
         self.assertEqual(one_shot(daemon.address("TCP", 1), b"x"), b"x\nok # 100 %\nbye")
-        daemon.line("SO_KEEPALIVE asked on, effective on")
-        daemon.line("UDP .*SO_RCVBUF asked 65536")
+        daemon.line("SO_KEEPALIVE requested on, effective on")
+        daemon.line("UDP .*SO_RCVBUF requested 65536")
         daemon.line("datagrams from ports below 1 are dropped")
         self.served(daemon)
 
@@ -73,10 +73,10 @@ class ConfigTests(ConfigTestCase):
             f"{self.path}: tcp = nowhere: 'nowhere' has no port; expected PORT",
             f"{self.path}: unknown option baklog; the nearest is backlog",
             f"{self.path}: unknown option transport; there is one transport now",
-            f"{self.path}: answer-broadcast = perhaps: 'perhaps' is no switch; expected on or off",
-            f"{self.path}: idle-timeout = 0: '0' leaves no time",
-            f"{self.path}: config is for the command line alone",
-            "--udp-rate x: 'x' is not understood",
+            f"{self.path}: answer-broadcast = perhaps: 'perhaps' is not a switch; expected on or off",
+            f"{self.path}: idle-timeout = 0: '0' is not a valid time",
+            f"{self.path}: config is accepted on the command line only",
+            "--udp-rate x: 'x' is not a valid number",
         ):
             self.assertIn(fault, ended.err)
 
@@ -84,19 +84,22 @@ class ConfigTests(ConfigTestCase):
         """What is no such file is told with its line."""
         for text, fault in (
             (b"tcp = 1\n", ", line 1: expected [echotime] before the first option"),
-            (b"[echotime]\ntcp\n", ", line 2: 'tcp' is not understood; expected NAME = VALUE"),
-            (b"[echotime]\nack=1\nack=2\n", ", line 3: ack was given before; expected one, or several lines below it"),
-            (b"[other]\n", ", line 1: [other] is no section; expected [echotime]"),
-            (b"", ": expected [echotime], and options below it"),
-            (b"# nothing yet\n", ": expected [echotime], and options below it"),
-            (b"[echotime]\nallow =\n", ": allow = says nothing; expected a value, or none of this line"),
-            (b"[echotime]\ncheck = on\n", ": check is for the command line alone"),
+            (b"[echotime]\ntcp\n", ", line 2: 'tcp' is not an option; expected NAME = VALUE"),
+            (
+                b"[echotime]\nack=1\nack=2\n",
+                ", line 3: ack is repeated; expected further values on indented lines below the first",
+            ),
+            (b"[other]\n", ", line 1: unknown section [other]; expected [echotime]"),
+            (b"", ": no section; expected [echotime] and options below it"),
+            (b"# nothing yet\n", ": no section; expected [echotime] and options below it"),
+            (b"[echotime]\nallow =\n", ": allow has no value; expected one or more"),
+            (b"[echotime]\ncheck = on\n", ": check is accepted on the command line only"),
             (
                 b"[echotime]\nbacklog = 5 # mine\n",
-                ": backlog = 5 # mine: '5 # mine' is not understood; expected a whole number from 1 to 2147483647; "
-                "a comment stands on a line of its own",
+                ": backlog = 5 # mine: '5 # mine' is not a valid number; expected a whole number from 1 to 2147483647; "
+                "a comment must be on a line of its own",
             ),
-            (b"[echotime]\n\nack=\xff\n", ", line 3: it is not UTF-8"),
+            (b"[echotime]\n\nack=\xff\n", ", line 3: not UTF-8"),
         ):
             self.path.write_bytes(text)
             ended = self.refused("--config", str(self.path))
@@ -134,11 +137,12 @@ class ReloadTests(ConfigTestCase):
             self.reload(
                 daemon,
                 f"{HERE}ack = !\nreply = bye\ndeny = 127.0.0.7\nmax-per-source = 2\nsockopt = tcp:SO_KEEPALIVE=on\n"
-                "show-messages = 0\nbacklog = 7\nidle-timeout = 60\ndrain-seconds = 1\nanswer-low-ports = on\n",
+                "log-message-rate = 0\nbacklog = 7\nidle-timeout = 60\ndrain-timeout = 1\n"
+                "allow-privileged-ports = on\n",
             )
             daemon.line(
-                "reloaded: changed: ack, answer-low-ports, backlog, deny, drain-seconds, max-per-source, reply, "
-                "show-messages, idle-timeout, sockopt$"
+                "reloaded: changed: ack, allow-privileged-ports, backlog, deny, drain-timeout, idle-timeout, "
+                "log-message-rate, max-per-source, reply, sockopt$"
             )
             sock.sendall(b"2")
             self.assertEqual(read_exactly(sock, 5), b"2!bye")
@@ -181,7 +185,7 @@ class ReloadTests(ConfigTestCase):
         """Nothing is changed, and the log says why."""
         daemon = self.configured(f"{HERE}ack = 1\n")
         self.reload(daemon, f"{HERE}ack = 2\nbacklog = many\n")
-        daemon.line("not reloaded: .*backlog = many: 'many' is not understood")
+        daemon.line("not reloaded: .*backlog = many: 'many' is not a valid number")
         self.assertEqual(self.echoed(daemon), b"hi1")
         self.path.unlink()
         daemon.signal(signal.SIGHUP)
@@ -194,7 +198,7 @@ class ReloadTests(ConfigTestCase):
 
     def test_long_list(self) -> None:
         """While a long list is read clients are served: none of them waits for as long as the reload takes."""
-        quiet = f"{HERE}show-messages = 0\n"
+        quiet = f"{HERE}log-message-rate = 0\n"
         daemon = self.configured(quiet)
         networks = "".join(f"    10.{each >> 8}.{each & 255}.0/24\n" for each in range(50_000))
         over = threading.Event()

@@ -82,8 +82,8 @@ class SocketTests(ControlTestCase):
         self.assertIn("--control /nowhere/x: there is no directory '/nowhere'", ended.err)
         self.assertIn("--control-group no such: there is no group 'no such'", ended.err)
         ended = self.refused("--control", "x" * 200)
-        self.assertIn("is no path of a Unix socket; expected 1 to 107 bytes", ended.err)
-        self.assertIn("expected --control, too", self.refused("--control-group", "0").err)
+        self.assertIn("is not a valid Unix socket path; expected 1 to 107 bytes", ended.err)
+        self.assertIn("--control-group requires --control", self.refused("--control-group", "0").err)
 
     def test_run_by_systemd(self) -> None:
         """There it is in the runtime directory, without being asked for."""

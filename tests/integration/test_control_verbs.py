@@ -176,7 +176,7 @@ class VerbTests(ControlTestCase):
 
     def test_many(self) -> None:
         """Lists come whole, however long they are."""
-        self.controlled("--wait-for-operator", "--max-questions-per-source", "500", "--show-messages", "0")
+        self.controlled("--wait-for-operator", "--max-questions-per-source", "500", "--log-message-rate", "0")
         clients = [connect(self.address) for _ in range(160)]
         for client in clients:
             self.addCleanup(client.close)

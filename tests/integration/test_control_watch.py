@@ -83,7 +83,7 @@ class WatchTests(ControlTestCase):
 
     def test_who_does_not_read(self) -> None:
         """Whoever watches and does not read is not waited for, and costs no memory without bound."""
-        daemon = self.controlled("--show-messages", "0", "--max-questions", "1")
+        daemon = self.controlled("--log-message-rate", "0", "--max-questions", "1")
         sock = self.plain()
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
         sock.sendall(amp_box(_command=b"Watch", _ask=b"1", on=b"True"))
@@ -98,7 +98,7 @@ class WatchTests(ControlTestCase):
 
     def test_who_reads_is_kept(self) -> None:
         """A burst of questions, and many that wait already, are no reason to drop somebody who reads."""
-        self.controlled("--wait-for-operator", "--max-questions-per-source", "400", "--show-messages", "0")
+        self.controlled("--wait-for-operator", "--max-questions-per-source", "400", "--log-message-rate", "0")
         clients = [connect(self.address) for _ in range(400)]
         for client in clients:
             self.addCleanup(client.close)

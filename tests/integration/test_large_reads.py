@@ -22,7 +22,7 @@ class LargeReadTests(DaemonTestCase):
 
     def test_stream(self) -> None:
         """Megabytes that are sent without waiting come back with an acknowledgement in the right places."""
-        daemon = self.echotime("--show-messages", "0")
+        daemon = self.echotime("--log-message-rate", "0")
         block = bytes(range(256)) * 1024
         sent = received = 0
         with connect(daemon.address("TCP")) as sock:
@@ -57,7 +57,7 @@ class LargeReadTests(DaemonTestCase):
         self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
         # small kernel buffers that still allow large reads, so that the daemon's own memory is what a client fills
         buffers = ("--sockopt", "tcp:SO_SNDBUF=128K", "--sockopt", "tcp:SO_RCVBUF=256K")
-        daemon = self.echotime(*buffers, "--show-messages", "0", "--max-per-source", str(CLIENTS + 1))
+        daemon = self.echotime(*buffers, "--log-message-rate", "0", "--max-per-source", str(CLIENTS + 1))
         address = daemon.address("TCP")
         with connect(address) as sock:
             sock.sendall(b"warm up")

@@ -203,10 +203,10 @@ class LimitTests(DaemonTestCase):
         )
         self.assertEqual(ended.status, 2)
         for fault in (
-            "--max-connections 0: '0' is not understood; expected a whole number from 1 to",
-            "--max-per-source x: 'x' is not understood; expected a whole number from 1 to",
-            "--udp-rate -1: '-1' is not understood; expected a whole number from 0 to",
-            "--idle-timeout 0: '0' leaves no time; expected more than 0 seconds",
+            "--max-connections 0: '0' is not a valid number; expected a whole number from 1 to",
+            "--max-per-source x: 'x' is not a valid number; expected a whole number from 1 to",
+            "--udp-rate -1: '-1' is not a valid number; expected a whole number from 0 to",
+            "--idle-timeout 0: '0' is not a valid time; expected more than 0 seconds",
         ):
             self.assertIn(fault, ended.err)
 

@@ -66,8 +66,8 @@ class LogTests(DaemonTestCase):
                 read_exactly(sock, 1 + len(ACKNOWLEDGEMENT))
 
     def test_message_lines_are_bounded(self) -> None:
-        """--show-messages N shows N messages a second and says how many it left out."""
-        daemon = self.echotime("--show-messages", "5")
+        """--log-message-rate N shows N messages a second and says how many it left out."""
+        daemon = self.echotime("--log-message-rate", "5")
         self.flood(daemon.address("TCP"), 200)
         out = self.served(daemon).out
         shown = len(re.findall(r"127\.0\.0\.1:\d+: m$", out, re.MULTILINE))
@@ -77,8 +77,8 @@ class LogTests(DaemonTestCase):
         self.assertEqual(shown + left_out, 200)
 
     def test_no_messages(self) -> None:
-        """--show-messages 0 shows none, and says nothing of it."""
-        daemon = self.echotime("--show-messages", "0")
+        """--log-message-rate 0 shows none, and says nothing of it."""
+        daemon = self.echotime("--log-message-rate", "0")
         self.flood(daemon.address("TCP"), 3)
         out = self.served(daemon).out
         self.assertIn("connection from", out)
@@ -87,7 +87,7 @@ class LogTests(DaemonTestCase):
 
     def test_connection_lines_are_bounded(self) -> None:
         """Thousands of connections do not make thousands of lines."""
-        daemon = self.echotime("--show-messages", "0")
+        daemon = self.echotime("--log-message-rate", "0")
         for _ in range(1000):
             one_shot(daemon.address("TCP"), b"m")
         out = self.served(daemon).out

@@ -19,7 +19,7 @@ from tests.support.twistd_process import LIMIT, TWISTD, DaemonTestCase
 
 MESSAGES = 300
 _SMALL = 4096
-SERVE = (*TWISTD, "echotime", "--tcp", "127.0.0.1:0", "--udp", "127.0.0.1:0", "--show-messages", "100000")
+SERVE = (*TWISTD, "echotime", "--tcp", "127.0.0.1:0", "--udp", "127.0.0.1:0", "--log-message-rate", "100000")
 LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4} \[.*\] .*")
 LOST = re.compile(r"log lines lost: (\d+)$", re.MULTILINE)
 

@@ -85,8 +85,8 @@ class LoopTests(DaemonTestCase):
         self.assertIn("dropped by the kernel: 1", self.served(daemon).out)
 
     def test_low_ports(self) -> None:
-        """With --answer-low-ports they are answered; whoever asks for it wants that."""
-        daemon = self.echotime("--answer-low-ports")
+        """With --allow-privileged-ports they are answered; whoever asks for it wants that."""
+        daemon = self.echotime("--allow-privileged-ports")
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
             try:
                 sock.bind(("127.0.0.5", 13))

@@ -63,7 +63,7 @@ class LostPortTests(DaemonTestCase):
     def test_clients_get_what_they_are_owed(self) -> None:
         """It stops as by a signal: connections are served until they are quiet; a signal then is a second one."""
         for impatient in (False, True):
-            daemon = self.echotime("--drain-seconds", "3600")
+            daemon = self.echotime("--drain-timeout", "3600")
             address = daemon.address("TCP")
             daemon.address("UDP")
             with connect(address) as sock:
@@ -80,7 +80,7 @@ class LostPortTests(DaemonTestCase):
 
     def test_signal_at_the_same_time(self) -> None:
         """A stop that has begun stays what it was, and shows nothing else."""
-        daemon = self.echotime("--drain-seconds", "3600")
+        daemon = self.echotime("--drain-timeout", "3600")
         address = daemon.address("TCP")
         daemon.address("UDP")
         with connect(address) as sock:

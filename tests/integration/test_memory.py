@@ -62,7 +62,7 @@ class LimitTests(DaemonTestCase):
             self.skipTest(f"no more than {most} descriptors can be had")
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, before[1]))
         self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, before)
-        daemon = self.echotime("--show-messages", "0", "--max-per-source", str(most))
+        daemon = self.echotime("--log-message-rate", "0", "--max-per-source", str(most))
         address = daemon.address("TCP")
         daemon.address("UDP")
         status = Path(f"/proc/{daemon.process.pid}/status").read_text(encoding="ascii", errors="replace")

@@ -119,17 +119,17 @@ class FaultTests(DaemonTestCase):
         with tempfile.TemporaryDirectory() as directory:
             ended = self.twistd_in_daemon_mode(directory, "--operator", "--tcp", "0")
             self.assertEqual(ended.status, 2)
-            self.assertIn("--operator: in the background there is no terminal; expected twistd -n", ended.err)
+            self.assertIn("--operator requires twistd -n: a daemon in the background has no terminal", ended.err)
             self.assertEqual(list(Path(directory).iterdir()), [])
 
     def test_without_an_operator(self) -> None:
         """Options that need one say so; other values are checked as everywhere."""
         ended = self.refused("--reply-deadline", "5", "--wait-for-operator")
         self.assertEqual(ended.status, 2)
-        self.assertIn("--reply-deadline: nobody can answer; expected --operator", ended.err)
-        self.assertIn("--wait-for-operator: nobody can answer; expected --operator", ended.err)
+        self.assertIn("--reply-deadline requires --operator or --control", ended.err)
+        self.assertIn("--wait-for-operator requires --operator or --control", ended.err)
         ended = self.refused("--operator", "--reply-deadline", "0", "--encoding", "x", "--max-questions", "0")
         self.assertEqual(ended.status, 2)
-        self.assertIn("--reply-deadline 0: '0' leaves no time", ended.err)
-        self.assertIn("--encoding x: 'x' is no encoding; expected one such as utf-8", ended.err)
+        self.assertIn("--reply-deadline 0: '0' is not a valid time", ended.err)
+        self.assertIn("--encoding x: 'x' is not an encoding; expected one such as utf-8", ended.err)
         self.assertIn("--max-questions 0:", ended.err)

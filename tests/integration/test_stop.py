@@ -24,7 +24,7 @@ class StopTests(DaemonTestCase):
     def test_idle(self) -> None:
         """A daemon whose connections are owed nothing ends at once, closing them in order."""
         for number in (signal.SIGTERM, signal.SIGINT):
-            daemon = self.echotime("--drain-seconds", "30")
+            daemon = self.echotime("--drain-timeout", "30")
             sock = self.greeted(daemon.address("TCP"))
             began = time.monotonic()
             daemon.signal(number)
@@ -36,7 +36,7 @@ class StopTests(DaemonTestCase):
 
     def test_port_is_closed_first(self) -> None:
         """A stopping daemon accepts nobody, while it still serves those it has."""
-        daemon = self.echotime("--drain-seconds", "20")
+        daemon = self.echotime("--drain-timeout", "20")
         address = daemon.address("TCP")
         sock = self.stuck(address)
         daemon.signal()
@@ -56,7 +56,7 @@ class StopTests(DaemonTestCase):
 
     def test_owed_bytes_arrive(self) -> None:
         """A client with megabytes coming gets every answer after SIGTERM, also for what still lay in the kernel."""
-        daemon = self.echotime("--drain-seconds", "20")
+        daemon = self.echotime("--drain-timeout", "20")
         sock = self.stuck(daemon.address("TCP"))
         daemon.signal()
         daemon.line("stopping, open connections: 1")
@@ -67,7 +67,7 @@ class StopTests(DaemonTestCase):
 
     def test_slow_readers_lose_nothing(self) -> None:
         """Clients that begin to read only after SIGTERM get all of it, with small buffers that fill and empty often."""
-        daemon = self.echotime("--drain-seconds", "60", "--sockopt", "SO_SNDBUF=8K")
+        daemon = self.echotime("--drain-timeout", "60", "--sockopt", "SO_SNDBUF=8K")
         address = daemon.address("TCP")
         clients = []
         for _ in range(40):
@@ -83,8 +83,8 @@ class StopTests(DaemonTestCase):
         self.assertEqual(out.count("ended by client,"), 40, "they had ended before the daemon did")
 
     def test_deadline(self) -> None:
-        """A client that does not take what it is owed is reset after --drain-seconds."""
-        daemon = self.echotime("--drain-seconds", "0.5")
+        """A client that does not take what it is owed is reset after --drain-timeout."""
+        daemon = self.echotime("--drain-timeout", "0.5")
         sock = self.stuck(daemon.address("TCP"))
         ended = daemon.stop()
         self.assertIn("ended by server's reset", ended.out)
@@ -119,7 +119,7 @@ class StopTests(DaemonTestCase):
     def test_second_signal(self) -> None:
         """A second signal ends the waiting at once."""
         for first, second in ((signal.SIGTERM, signal.SIGINT), (signal.SIGINT, signal.SIGINT)):
-            daemon = self.echotime("--drain-seconds", "3600")
+            daemon = self.echotime("--drain-timeout", "3600")
             self.stuck(daemon.address("TCP"))
             daemon.signal(first)
             daemon.line("stopping, open connections: 1")
@@ -132,7 +132,7 @@ class StopTests(DaemonTestCase):
     def test_signals_back_to_back(self) -> None:
         """A second signal counts however close it follows the first."""
         for _ in range(5):
-            daemon = self.echotime("--drain-seconds", "3600")
+            daemon = self.echotime("--drain-timeout", "3600")
             self.stuck(daemon.address("TCP"))
             daemon.signal(signal.SIGTERM)
             daemon.signal(signal.SIGINT)

@@ -47,7 +47,7 @@ class SendTests(ToolTestCase):
 
     def test_gigabyte(self) -> None:
         """A gigabyte goes through, byte for byte, and the tool's memory stays small."""
-        server = self.server("--ack", "", "--show-messages", "0")
+        server = self.server("--ack", "", "--log-message-rate", "0")
         size = "1000000000"
         source = subprocess.Popen(["head", "-c", size, "/dev/zero"], stdout=subprocess.PIPE)
         child = subprocess.Popen(

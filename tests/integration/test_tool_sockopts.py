@@ -59,7 +59,7 @@ class SockoptsTests(ToolTestCase):
     def test_names(self) -> None:
         """Options are described by name in any case, or by number, also unknown numbers."""
         text = self.out("so-rcvbuf", "1:9", "1:11")
-        self.assertIn("SO_RCVBUF (SOL_SOCKET 8): The receive buffer of each socket.", text)
+        self.assertIn("SO_RCVBUF (SOL_SOCKET 8): The size of the receive buffer of each socket.", text)
         self.assertRegex(text, r"other names +Python socket.SO_RCVBUF, systemd.socket ReceiveBuffer=, socat")
         self.assertIn("Demonstration: echotime explain SO_RCVBUF", text)
         self.assertIn("SO_KEEPALIVE (SOL_SOCKET 9)", text)
@@ -100,7 +100,7 @@ class SockoptsTests(ToolTestCase):
         record = self.records("--set", "SO_LINGER=0")["SO_LINGER"]["outcomes"]
         self.assertIn("reset", record["listener"]["warning"])
         self.assertIsNone(record["udp"]["warning"])
-        warning = b"warning: tcp:SO_LINGER=0: with 0 every close is a reset, and what has not arrived yet may be"
+        warning = b"warning: tcp:SO_LINGER=0: with 0 every close is a reset, and data that has not arrived yet may be"
         self.assertEqual(ended.stderr, warning + b" lost\n")
 
     def test_filtered_trial(self) -> None:
@@ -136,7 +136,7 @@ class SockoptsTests(ToolTestCase):
     def test_refused(self) -> None:
         """A value that the kernel refuses is status 1 with the reason; one not applicable is none."""
         text = self.out("--set", "SO_BINDTODEVICE=none0", status=1)
-        self.assertRegex(text, r"TCP listener  refused: No such device \(ENODEV\); the interfaces here are .*\blo\b")
+        self.assertRegex(text, r"TCP listener  refused: No such device \(ENODEV\); existing interfaces: .*\blo\b")
         self.assertIn("UDP           not applicable: Protocol not available", self.out("--set", "TCP_CORK=on"))
 
     def test_without_privileges(self) -> None:
@@ -184,9 +184,9 @@ class SockoptsTests(ToolTestCase):
         """A tool refuses an option that could have no effect on its sockets."""
         for args, part in (
             (["send", "--sockopt", "SO_BROADCAST=on", "127.0.0.1", "x"], b"SO_BROADCAST has no effect on a TCP socket"),
-            (["send", "--sockopt", "udp:SO_RCVBUF=1K", "127.0.0.1", "x"], b"what is used here is TCP"),
+            (["send", "--sockopt", "udp:SO_RCVBUF=1K", "127.0.0.1", "x"], b"this command uses TCP"),
             (["time", "--sockopt", "TCP_NODELAY=on", "127.0.0.1"], b"TCP_NODELAY has no effect on a UDP socket"),
-            (["ping", "--udp", "--sockopt", "tcp:IP_TTL=1", "127.0.0.1"], b"what is used here is UDP"),
+            (["ping", "--udp", "--sockopt", "tcp:IP_TTL=1", "127.0.0.1"], b"this command uses UDP"),
         ):
             ended = self.tool(*args)
             self.assertEqual(ended.returncode, 2)

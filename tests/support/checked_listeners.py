@@ -9,7 +9,6 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from echotime.config.settings import ListenAddress
 from echotime.daemon.listener_service import ListenerService
 from echotime.health.check import HealthCheck, HealthStatus, ProbeResult
 from echotime.limits.access import AccessList
@@ -20,6 +19,7 @@ from echotime.services.replies import FixedReply, IReplySource
 from echotime.services.tcp_echo import EchoFactory
 from echotime.services.traffic import TrafficLog
 from echotime.services.udp_time import TimeProtocol
+from echotime.wire.hostport import HostPort
 from tests.support.stepping_reactor import SteppingEPollReactor
 
 
@@ -58,8 +58,8 @@ class Daemon:
         """Listen on these ports."""
         self.tcp, self.udp = tcp, udp
         self.listeners += [
-            ListenerService("tcp", ListenAddress("", 0), tcp),
-            ListenerService("udp", ListenAddress("", 0), udp),
+            ListenerService("tcp", HostPort("", 0), tcp),
+            ListenerService("udp", HostPort("", 0), udp),
         ]
         self.check = HealthCheck(self.listeners, self.factory, self.reactor)
         for each in self.listeners:

@@ -91,9 +91,9 @@ class ActivationTests(UnitTestCase):
         """What can still be set is; what comes too late is told."""
         self.options("--sockopt tcp:SO_KEEPALIVE=on --sockopt IP_FREEBIND=on --sockopt udp:SO_RCVBUF=100K")
         self.start()
-        self.line(SERVICE, "TCP .*: SO_KEEPALIVE asked on, effective on$")
-        self.line(SERVICE, "TCP .*: IP_FREEBIND asked on, effective off: too late")
-        self.line(SERVICE, "UDP .*: SO_RCVBUF asked 102400, effective 204800")
+        self.line(SERVICE, "TCP .*: SO_KEEPALIVE requested on, effective on$")
+        self.line(SERVICE, "TCP .*: IP_FREEBIND requested on, effective off: too late")
+        self.line(SERVICE, "UDP .*: SO_RCVBUF requested 102400, effective 204800")
 
     def test_instances(self) -> None:
         """Each has its own port, options and control socket."""
@@ -123,7 +123,7 @@ class RestartTests(UnitTestCase):
 
     def test_owed_bytes(self) -> None:
         """A client that is owed something gets it from the old daemon, while the new one waits for its end."""
-        self.options("--drain-seconds 20")
+        self.options("--drain-timeout 20")
         before = self.start()
         with connect(ADDRESS) as sock:
             sock.sendall(b"hi")
@@ -137,7 +137,7 @@ class RestartTests(UnitTestCase):
 
     def test_under_load(self) -> None:
         """Three restarts under load: no connection refused or reset, every answer exact, every datagram answered."""
-        self.options("--show-messages 0")
+        self.options("--log-message-rate 0")
         self.start()
         with Load() as load:
             seen = {self.process()}

@@ -77,7 +77,7 @@ class ReloadTests(UnitTestCase):
         process = self.start()
         self.configure("reply = two\nbacklog = many\n")
         self.fails_to_reload()
-        fault = "/etc/echotime/echotime.conf: backlog = many: 'many' is not understood"
+        fault = "/etc/echotime/echotime.conf: backlog = many: 'many' is not a valid number"
         found = self.line(SERVICE, f"^echotime: {fault}")
         self.assertEqual((found["PRIORITY"], found["SYSLOG_IDENTIFIER"]), ("3", "echotime"))
         # a daemon that is told all the same says so, too

@@ -96,7 +96,7 @@ class StopTests(UnitTestCase):
     def test_drain_longer_than_the_time(self) -> None:
         """A stop that has clients to serve asks for more time than the unit gives, and they get all they are owed."""
         self.change(DIRECT, "TimeoutStopSec=1")
-        self.options("--drain-seconds 20 --show-messages 0")
+        self.options("--drain-timeout 20 --log-message-rate 0")
         self.start(DIRECT)
         with connect(ADDRESS) as sock:
             sent = 0

@@ -81,7 +81,7 @@ class UnitTestCase(SynchronousTestCase):
         self._changed.add(path)
         path.write_text(f'ECHOTIME_OPTIONS="{text}"\n', encoding="utf-8")
 
-    def hung(self, unit: str, transport: str, options: str = "--show-messages=100") -> None:
+    def hung(self, unit: str, transport: str, options: str = "--log-message-rate=100") -> None:
         """A daemon that SIGUSR2 makes hung."""
         self.change(
             unit,

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from echotime.config.settings import ListenAddress
 from echotime.daemon.listener_service import ListenerService
 from echotime.net import reserved_fd
 from echotime.net.accepting import RETRY_DELAY
+from echotime.wire.hostport import HostPort
 from tests.support.recording_protocol import Bench
 from tests.support.stepping_reactor import SteppingEPollReactor, connected, received, reset
 
@@ -147,7 +147,7 @@ def test_unknown(failing: Bench) -> None:
 
 def test_told(failing: Bench) -> None:
     """An operator and the log are told of it as of datagrams."""
-    listener = ListenerService("tcp", ListenAddress("127.0.0.1", 0), failing.port)
+    listener = ListenerService("tcp", HostPort("127.0.0.1", 0), failing.port)
     assert listener.errors() == {}
     fails(failing, errno.EMFILE, 1)
     with connected(failing.port):

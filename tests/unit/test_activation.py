@@ -9,7 +9,7 @@ from twisted.python.usage import UsageError
 
 from echotime.config import options, parsers
 from echotime.config.options import DaemonOptions
-from echotime.config.settings import ListenAddress, Settings
+from echotime.config.settings import Settings
 from echotime.systemd.activation import (
     InheritedFD,
     InheritedSockets,
@@ -18,6 +18,7 @@ from echotime.systemd.activation import (
     initial_environ,
     listen_fds,
 )
+from echotime.wire.hostport import HostPort
 
 US = str(os.getpid())
 
@@ -84,7 +85,7 @@ def test_where() -> None:
     """``systemd``, a name, or an address."""
     assert parsers.listen_address("systemd") == SystemdSocket()
     assert parsers.listen_address("systemd:echotime.socket") == SystemdSocket("echotime.socket")
-    assert parsers.listen_address("127.0.0.1:7") == ListenAddress("127.0.0.1", 7)
+    assert parsers.listen_address("127.0.0.1:7") == HostPort("127.0.0.1", 7)
     for wrong in ("systemd:", "systemd:a:b", "systemd:\x1b", "systemd:é", "systemd:" + "x" * 256, "systemdx", "system"):
         with pytest.raises(ValueError, match="expected"):
             parsers.listen_address(wrong)

@@ -16,7 +16,7 @@ from babel.messages.pofile import read_po
 from twisted.internet.task import Clock
 
 from echotime.cli import arguments
-from echotime.cli.arguments import ServerAddress
+from echotime.cli.main import build_parser
 from echotime.cli.option_report import describe_option, option_json
 from echotime.cli.output.columns import pad, wrap
 from echotime.cli.output.prometheus import Metric, format_metrics, write_metrics
@@ -26,7 +26,9 @@ from echotime.i18n.build import compile_catalogues
 from echotime.sockopt.catalogue.index import CATALOGUE
 from echotime.sockopt.option import Option
 from echotime.sockopt.trial import current_values
+from echotime.wire import parsers
 from echotime.wire.escape import TerminalDecoder, display_width
+from echotime.wire.hostport import HostPort
 
 PACKAGE = Path(__file__).parents[2] / "echotime"
 TRANSLATIONS = sorted((PACKAGE / "i18n").glob("*/LC_MESSAGES/echotime.po"))
@@ -35,16 +37,16 @@ TRANSLATIONS = sorted((PACKAGE / "i18n").glob("*/LC_MESSAGES/echotime.po"))
 @pytest.mark.parametrize(
     ("typed", "server"),
     [
-        ("host", ServerAddress("host", 12345)),
-        ("host:7", ServerAddress("host", 7)),
-        ("127.0.0.1", ServerAddress("127.0.0.1", 12345)),
-        ("::1", ServerAddress("::1", 12345)),
-        ("[::1]", ServerAddress("::1", 12345)),
-        ("[::1]:7", ServerAddress("::1", 7)),
-        ("[fe80::1%lo]:7", ServerAddress("fe80::1%lo", 7)),
+        ("host", HostPort("host", 12345)),
+        ("host:7", HostPort("host", 7)),
+        ("127.0.0.1", HostPort("127.0.0.1", 12345)),
+        ("::1", HostPort("::1", 12345)),
+        ("[::1]", HostPort("::1", 12345)),
+        ("[::1]:7", HostPort("::1", 7)),
+        ("[fe80::1%lo]:7", HostPort("fe80::1%lo", 7)),
     ],
 )
-def test_server(typed: str, server: ServerAddress) -> None:
+def test_server(typed: str, server: HostPort) -> None:
     """A server is a name or an address, with or without a port."""
     assert arguments.parse_server(typed) == server
 
@@ -60,7 +62,16 @@ def test_no_server(typed: str) -> None:
 def test_no_seconds(typed: str) -> None:
     """A time limit is above 0."""
     with pytest.raises(ValueError, match="expected"):
-        arguments.positive_seconds(typed)
+        parsers.positive_seconds(typed)
+
+
+@pytest.mark.parametrize(
+    ("typed", "seconds"), [("5", 5), (".5", 0.5), ("500ms", 0.5), ("2s", 2), ("5m", 300), ("1h", 3600)]
+)
+def test_seconds(typed: str, seconds: float) -> None:
+    """The tools accept the times of the daemon."""
+    args = build_parser().parse_args(["send", "--timeout", typed, "host", "x"])
+    assert args.timeout == seconds
 
 
 def test_statuses_are_promised() -> None:

@@ -15,9 +15,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from echotime import tap
-from echotime.config import parsers
 from echotime.config.options import DaemonOptions
-from echotime.config.settings import ListenAddress, Settings
+from echotime.config.parsers import host_and_port
+from echotime.config.settings import Settings
 from echotime.counters import ServiceCounters
 from echotime.daemon.listen_error import listen_error_message
 from echotime.daemon.listener_service import ListenerService
@@ -32,6 +32,8 @@ from echotime.services.tcp_echo import EchoFactory
 from echotime.services.traffic import TrafficLog
 from echotime.services.udp_time import TimeProtocol
 from echotime.sockopt.assignment import parse
+from echotime.wire import parsers
+from echotime.wire.hostport import HostPort
 from echotime.wire.message import ACKNOWLEDGEMENT
 from echotime.wire.timestamp import Epoch
 
@@ -48,7 +50,7 @@ class OptionsTests(SynchronousTestCase):
 
     def test_defaults(self) -> None:
         """With nothing given both services are on port 12345 of every IPv4 address, as the seed's are."""
-        everywhere = (ListenAddress("0.0.0.0", 12345),)
+        everywhere = (HostPort("0.0.0.0", 12345),)
         self.assertEqual(settings(), Settings(tcp=everywhere, udp=everywhere))
         self.assertEqual(settings().acknowledgement, ACKNOWLEDGEMENT)
 
@@ -62,26 +64,26 @@ class OptionsTests(SynchronousTestCase):
         self.assertEqual(
             settings(
                 *("--tcp", "[::1]:1", "--tcp", "2", "--udp", "127.0.0.1:3", "--backlog", "5", "--ack", r"\x00"),
-                *("--reply", "ok", "--epoch", "1900", "--show-messages", "0", "--drain-seconds", "0.5"),
+                *("--reply", "ok", "--epoch", "1900", "--log-message-rate", "0", "--drain-timeout", "0.5"),
                 *(
                     "--sockopt",
                     "tcp:SO_KEEPALIVE=on",
-                    "--answer-low-ports",
+                    "--allow-privileged-ports",
                     "--answer-broadcast",
                 ),
             ),
             Settings(
-                tcp=(ListenAddress("::1", 1), ListenAddress("0.0.0.0", 2)),
-                udp=(ListenAddress("127.0.0.1", 3),),
+                tcp=(HostPort("::1", 1), HostPort("0.0.0.0", 2)),
+                udp=(HostPort("127.0.0.1", 3),),
                 backlog=5,
                 sockopts=(parse("tcp:SO_KEEPALIVE=on"),),
                 acknowledgement=b"\0",
                 reply=b"ok",
                 epoch=Epoch.RFC868,
-                answer_low_ports=True,
+                allow_privileged_ports=True,
                 answer_broadcast=True,
-                show_messages=0,
-                drain_seconds=0.5,
+                log_message_rate=0,
+                drain_timeout=0.5,
             ),
         )
 
@@ -104,12 +106,12 @@ class OptionsTests(SynchronousTestCase):
     def test_all_faults(self) -> None:
         """All faults are told at once, a line each."""
         faults = self.faults(
-            "--tcp", "x", "--udp", "70000", "--backlog", "many", "--drain-seconds", "-1", "--epoch", "0"
+            "--tcp", "x", "--udp", "70000", "--backlog", "many", "--drain-timeout", "-1", "--epoch", "0"
         )
         self.assertEqual(len(faults), 5)
-        for fault, option in zip(faults, ("tcp", "udp", "backlog", "drain-seconds", "epoch"), strict=False):
+        for fault, option in zip(faults, ("backlog", "epoch", "drain-timeout", "tcp", "udp"), strict=True):
             self.assertIn("expected", fault)
-            self.assertTrue(any(fault.startswith(f"--{name} ") for name in (option, "epoch", "drain-seconds")), fault)
+            self.assertTrue(fault.startswith(f"--{option} "), fault)
 
     def test_control_characters(self) -> None:
         """What was typed is told harmless, in one line."""
@@ -153,16 +155,16 @@ class CoercionTests(SynchronousTestCase):
 
     def test_address(self) -> None:
         """Numeric addresses, IPv6 in brackets, a port."""
-        self.assertEqual(parsers.host_and_port("0"), ListenAddress("0.0.0.0", 0))
-        self.assertEqual(parsers.host_and_port("127.0.0.1:65535"), ListenAddress("127.0.0.1", 65535))
-        self.assertEqual(str(parsers.host_and_port("[fe80::1%lo]:7")), "[fe80::1%lo]:7")
+        self.assertEqual(host_and_port("0"), HostPort("0.0.0.0", 0))
+        self.assertEqual(host_and_port("127.0.0.1:65535"), HostPort("127.0.0.1", 65535))
+        self.assertEqual(str(host_and_port("[fe80::1%lo]:7")), "[fe80::1%lo]:7")
         self.assert_refused(
-            parsers.host_and_port,
+            host_and_port,
             *("", ":", ":7", "127.0.0.1", "127.0.0.1:", "127.1:7", "[127.0.0.1]:7", "[::1]", "[::1]:", "::1", "[]:7"),
             *("localhost:7", "1:65536", "-1", "[::1]7", "[::ffff:0.0.0.0]:7", "[::%1]:7", "[::1%lo]:7"),
         )
         for text in ("[0::]:7", "[0:0:0:0:0:0:0:0]:7", "[::0.0.0.0]:7"):
-            self.assertEqual(parsers.host_and_port(text), ListenAddress("::", 7))
+            self.assertEqual(host_and_port(text), HostPort("::", 7))
 
     def test_numbers(self) -> None:
         """Counts are whole, seconds may have fractions, nothing is negative or endless."""
@@ -197,7 +199,7 @@ class StartTests(SynchronousTestCase):
         self.reactor.advance(1)
         self.successResultOf(stopping)
 
-    def listener(self, where: ListenAddress) -> ListenerService:
+    def listener(self, where: HostPort) -> ListenerService:
         """A TCP listener of the daemon."""
         port = EchoPort(where.port, self.factory, interface=where.host, reactor=self.reactor)
         listener = ListenerService("tcp", where, port)
@@ -206,7 +208,7 @@ class StartTests(SynchronousTestCase):
 
     def test_start(self) -> None:
         """privilegedStartService listens, startService does not listen again."""
-        listener = self.listener(ListenAddress("127.0.0.1", 0))
+        listener = self.listener(HostPort("127.0.0.1", 0))
         self.daemon.privilegedStartService()
         where = listener.port.getHost()
         self.daemon.startService()
@@ -214,14 +216,14 @@ class StartTests(SynchronousTestCase):
 
     def test_start_without_privileges(self) -> None:
         """startService alone listens, too."""
-        listener = self.listener(ListenAddress("127.0.0.1", 0))
+        listener = self.listener(HostPort("127.0.0.1", 0))
         self.daemon.startService()
         self.assertTrue(listener.port.connected)
 
     def test_all_or_nothing(self) -> None:
         """When one port cannot be opened those that were are closed again."""
-        first = self.listener(ListenAddress("127.0.0.1", 0))
-        self.listener(ListenAddress("192.0.2.1", 0))
+        first = self.listener(HostPort("127.0.0.1", 0))
+        self.listener(HostPort("192.0.2.1", 0))
         failed = self.assertRaises(StartupError, self.daemon.privilegedStartService)
         self.reactor.advance(0)
         self.assertEqual(failed.code, 1)
@@ -236,7 +238,7 @@ class StartTests(SynchronousTestCase):
         """What could not be answered is told at the end."""
         protocol = TimeProtocol(lambda: 0.0, ServiceCounters())
         port = TimePort(0, protocol, interface="127.0.0.1", reactor=self.reactor)
-        self.daemon.addService(ListenerService("udp", ListenAddress("127.0.0.1", 0), port))
+        self.daemon.addService(ListenerService("udp", HostPort("127.0.0.1", 0), port))
         self.daemon.startService()
         port.write(b"", ("127.0.0.1", 0))
         self.assertEqual(port.errors, {"send EINVAL": 1})
@@ -254,7 +256,7 @@ class FailureTests(SynchronousTestCase):
 
     def test_words(self) -> None:
         """Address, reason, errno and hint stand in one line."""
-        address = ListenAddress("::1", 7)
+        address = HostPort("::1", 7)
         refused = CannotListenError("::1", 7, PermissionError(13, "Permission denied"))
         self.assertEqual(
             listen_error_message("TCP", address, refused),

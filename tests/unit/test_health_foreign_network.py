@@ -13,7 +13,6 @@ import pytest
 from twisted.internet.defer import CancelledError
 from twisted.logger import LogEvent
 
-from echotime.config.settings import ListenAddress
 from echotime.counters import ServiceCounters
 from echotime.daemon.listener_service import ListenerService
 from echotime.health.check import HealthCheck, HealthStatus
@@ -26,6 +25,7 @@ from echotime.services.replies import FixedReply
 from echotime.services.tcp_echo import EchoFactory, EchoProtocol
 from echotime.services.udp_time import TimeProtocol
 from echotime.sockopt.assignment import parse
+from echotime.wire.hostport import HostPort
 from tests.support.checked_listeners import Daemon, open_sockets
 from tests.support.namespace import in_namespace
 
@@ -235,7 +235,7 @@ def test_several_listeners(daemon: Daemon) -> None:
     for sock in in_namespace(lambda: [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]):
         with sock:
             port = EchoPort.adopt(sock.fileno(), daemon.factory, reactor=daemon.reactor)
-            daemon.listeners.append(ListenerService("tcp", ListenAddress("", 0), port))
+            daemon.listeners.append(ListenerService("tcp", HostPort("", 0), port))
     daemon.check = HealthCheck(daemon.listeners, daemon.factory, daemon.reactor)
     for each in daemon.listeners:
         each.startService()

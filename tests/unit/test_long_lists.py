@@ -95,7 +95,7 @@ def test_faults_are_bounded(path: Path, form: Callable[[int], str]) -> None:
     path.write_text("[echotime]\nbacklog = many\n" + form(1000), encoding="ascii")
     found = faults(path)
     assert len(found) == 101
-    assert found[-1] == "faults that are not listed: 901"
+    assert found[-1] == "faults not listed: 901"
     assert any("backlog = many" in each for each in found) or form is FAULTY[2]
 
 
@@ -105,19 +105,19 @@ def test_long_faults(path: Path) -> None:
     one, other = faults(path)
     assert max(map(len, (one, other))) < 1100
     assert ": unknown option nnn" in one
-    assert other.endswith("' is not understood; expected a whole number from 1 to 2147483647")
+    assert other.endswith("' is not a valid number; expected a whole number from 1 to 2147483647")
 
 
 def test_both_allowed_and_denied(path: Path) -> None:
     """Each network that is both is told as it stands in the list of those that are denied."""
     path.write_text("[echotime]\nallow =\n ::1\n 10.0.0.0/8\ndeny =\n 10.0.0.0/9\n ::1/128\n", encoding="ascii")
     (fault,) = faults(path)
-    assert fault == f"{path}: deny = ::1/128: it is allowed, too; expected one of --allow and --deny"
+    assert fault == f"{path}: deny = ::1/128: is allowed, too; expected one of --allow and --deny"
 
 
 def test_mapped_network(path: Path) -> None:
     """A network of IPv4-mapped addresses would hold no client, as each is taken for the IPv4 address."""
     path.write_text("[echotime]\ndeny =\n ::ffff:192.0.2.0/120\n ::ffff:192.0.2.1\n ::/0\n", encoding="ascii")
     first, second = faults(path)
-    assert first.endswith("'::ffff:192.0.2.0/120' is an IPv4 network; give it as 192.0.2.0/24")
-    assert second.endswith("'::ffff:192.0.2.1' is an IPv4 network; give it as 192.0.2.1/32")
+    assert first.endswith("'::ffff:192.0.2.0/120' is an IPv4 network; write it as 192.0.2.0/24")
+    assert second.endswith("'::ffff:192.0.2.1' is an IPv4 network; write it as 192.0.2.1/32")

@@ -10,10 +10,10 @@ import pytest
 from twisted.logger import LogEvent
 from twisted.python.failure import Failure
 
-from echotime.config.settings import ListenAddress
 from echotime.daemon.listener_service import ListenerService
 from echotime.net.owned import SocketShutDown
 from echotime.net.tcp import EchoPort
+from echotime.wire.hostport import HostPort
 from tests.support.loopback import SERVED
 from tests.support.recording_protocol import Notes
 from tests.support.stepping_reactor import SteppingEPollReactor, reset
@@ -128,7 +128,7 @@ def test_listener(owner: Owner, why: Exception, told: str) -> None:
     owner.port.stopListening()
     owner.reactor.step(2)
     reasons: list[str] = []
-    listener = ListenerService("tcp", ListenAddress("127.0.0.1", 0), owner.port, reasons.append)
+    listener = ListenerService("tcp", HostPort("127.0.0.1", 0), owner.port, reasons.append)
     listener.startService()
     name = listener.label
     owner.port.connectionLost(Failure(why))

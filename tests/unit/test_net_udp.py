@@ -12,11 +12,11 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 
-from echotime.config.settings import ListenAddress
 from echotime.daemon.listener_service import ListenerService
 from echotime.net.owned import SocketShutDown
 from echotime.net.pktinfo import SourceAddress
 from echotime.sockopt import meminfo
+from echotime.wire.hostport import HostPort
 from tests.hostile.forging import port_unreachable
 from tests.support.loopback import LIMIT, SERVED, Served, Started, ask, bound, get, options
 from tests.support.udp_ports import listening
@@ -115,7 +115,7 @@ async def test_one_call_does_bounded_work(started: Started, served: Served) -> N
 async def test_dropped(started: Started, served: Served) -> None:
     """What finds the receive buffer full is counted, and an operator and the log are told."""
     port = started(served.on(sockopts=options("SO_RCVBUF=0")))
-    listener = ListenerService("udp", ListenAddress("127.0.0.1", 0), port)
+    listener = ListenerService("udp", HostPort("127.0.0.1", 0), port)
     assert (port.dropped, listener.errors()) == (0, {})
     port.stopReading()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
@@ -132,7 +132,7 @@ async def test_dropped_where_nobody_counts(started: Started, served: Served, mon
     """A kernel before 4.12 does not tell what it dropped, which must not keep a daemon from stopping."""
     monkeypatch.setattr(meminfo, "SO_MEMINFO", 9999)
     port = started(served.on())
-    assert ListenerService("udp", ListenAddress("127.0.0.1", 0), port).errors() == {}
+    assert ListenerService("udp", HostPort("127.0.0.1", 0), port).errors() == {}
 
 
 @pytest_twisted.ensureDeferred

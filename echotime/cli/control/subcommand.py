@@ -16,7 +16,7 @@ from echotime.cli.output.streams import print_error
 from echotime.client.exit_status import ExitStatus
 from echotime.control.commands import CommandError
 from echotime.i18n.language import gettext as _
-from echotime.wire.encoding import parse_encoding
+from echotime.wire import parsers
 
 _DEFAULT_SOCKET = "/run/echotime/control"
 
@@ -48,7 +48,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--encoding",
         metavar="NAME",
-        type=arguments.argparse_type(parse_encoding),
+        type=arguments.argparse_type(parsers.encoding),
         help=_("encoding of replies and of the output (default: the daemon's)"),
     )
     parser.add_argument("command", metavar="COMMAND", nargs=argparse.REMAINDER, help=_("command to run"))

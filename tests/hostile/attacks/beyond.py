@@ -74,7 +74,7 @@ def single_bytes(daemons: Daemons, clients: int = 50, size: int = 20_000) -> Ite
 
 def resets(daemons: Daemons, number: int = 5000) -> Iterator[Figure]:
     """Resets at every point: after the handshake, after a message, before and after its answer is read."""
-    with daemons.start("--show-messages", "0") as daemon:
+    with daemons.start("--log-message-rate", "0") as daemon:
         address = daemon.address("TCP")
         with connect(address) as sock:
             # the first that has to be waited for opens what all have in common

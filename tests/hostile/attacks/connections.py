@@ -28,7 +28,7 @@ _MB = 1_000_000
 
 def burst(daemons: Daemons, number: int = 1000) -> Iterator[Figure]:
     """Simultaneous connects: with Twisted's backlog of 50 those beyond it wait a second for their next try."""
-    with daemons.start("--show-messages", "0") as daemon, first_in_line():
+    with daemons.start("--log-message-rate", "0") as daemon, first_in_line():
         answered, seconds = _all_at_once(daemon.address("TCP"), number)
     yield exactly(f"answered of {number} simultaneous connects", answered, number)
     yield Figure("the last of them after", seconds, "s", most=0.2, timed=True)
@@ -82,7 +82,7 @@ def idle(daemons: Daemons, number: int = 5000) -> Iterator[Figure]:
 
 def three_parts(daemons: Daemons) -> Iterator[Figure]:
     """Small writes: with Nagle's algorithm the second waits for a delayed acknowledgement, 44 ms."""
-    with daemons.start("--reply", "ok", "--show-messages", "0") as daemon:
+    with daemons.start("--reply", "ok", "--log-message-rate", "0") as daemon:
         median = statistics.median(each.seconds for each in echoes(daemon, 1.0, word=b"ok"))
     yield Figure("median until echo, acknowledgement and word", 1000 * median, "ms", most=1)
 
@@ -179,7 +179,7 @@ def silent(daemons: Daemons, number: int = 1000, limit: int = 256) -> Iterator[F
 
 def flood(daemons: Daemons, tries: int = 100, limit: int = 256) -> Iterator[Figure]:
     """Flood of connections: one address opens connections as fast as it can and keeps many; nobody else may suffer."""
-    with daemons.start("--show-messages", "0", prefix=("prlimit", f"--nofile={limit}")) as daemon:
+    with daemons.start("--log-message-rate", "0", prefix=("prlimit", f"--nofile={limit}")) as daemon:
         address = daemon.address("TCP")
         over = threading.Event()
         flooder = threading.Thread(target=_flood, args=(address, over, 2 * limit))
@@ -214,7 +214,7 @@ def _flood(address: Address, over: threading.Event, keep: int, most: int = 200_0
 def unattended(daemons: Daemons, questions: int = 100) -> Iterator[Figure]:
     """Absent operator: questions wait, and other clients must not."""
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        control = ("--control", str(Path(folder, "control")), "--wait-for-operator", "--show-messages", "0")
+        control = ("--control", str(Path(folder, "control")), "--wait-for-operator", "--log-message-rate", "0")
         daemon = stack.enter_context(daemons.start(*control, "--max-questions-per-source", str(questions)))
         address = daemon.address("TCP")
         before = statistics.median(_first_echo(address) for _ in range(questions))

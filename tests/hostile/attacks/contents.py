@@ -28,7 +28,7 @@ YEARS = (
 
 def printable(daemons: Daemons) -> Iterator[Figure]:
     """Log injection: bytes that forge a line, move a cursor or ring a bell where the log is read."""
-    with daemons.start("--show-messages", "1000") as daemon:
+    with daemons.start("--log-message-rate", "1000") as daemon:
         for value in range(_BYTES):
             one_shot(daemon.address("TCP"), b"<%c>" % value)
         out = daemon.stop().out

@@ -25,7 +25,7 @@ UNANSWERABLE = {
 
 def stall(daemons: Daemons, seconds: float = 2.0) -> Iterator[Figure]:
     """Short datagrams: Twisted's port reads on for as long as they come, and all others wait."""
-    with daemons.start("--show-messages", "0") as daemon:
+    with daemons.start("--log-message-rate", "0") as daemon:
         for size in (0, 1):
             with flooded(daemon.address("UDP"), size):
                 found = echoes(daemon, seconds)

@@ -35,7 +35,7 @@ def missing(expected: bytes, came: bytes) -> int:
 
 def half_close(daemons: Daemons, runs: int = 10_000) -> Iterator[Figure]:
     """Half-close: a client sends and ends its side at once, upon which Twisted throws away what it has coming."""
-    with daemons.start("--show-messages", "0") as daemon:
+    with daemons.start("--log-message-rate", "0") as daemon:
         address = daemon.address("TCP")
         short = [b"%010d" % number for number in range(runs)]
         lost = sum(missing(each + ACKNOWLEDGEMENT, one_shot(address, each)) for each in short)
@@ -96,7 +96,7 @@ def never_reads(daemons: Daemons, total: int = 400 * _MB, others: int = 100) -> 
 def stop_while_sending(daemons: Daemons, clients: int = 20) -> Iterator[Figure]:
     """A stop while clients send: each has to get all it is owed, and an end of file instead of a reset."""
     stopping = threading.Event()
-    with daemons.start("--drain-seconds", "60") as daemon, ThreadPoolExecutor(2 * clients) as threads:
+    with daemons.start("--drain-timeout", "60") as daemon, ThreadPoolExecutor(2 * clients) as threads:
         before = descriptors(daemon)
         socks = [connect(daemon.address("TCP")) for _ in range(clients)]
         received = [threads.submit(read_all, sock) for sock in socks]

@@ -1,0 +1,59 @@
+"""Checks of values against each other. A check of a list yields a fault, or an empty text, for each of its values.
+
+None stands for a value that could not be parsed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from echotime.limits.access import Network, Networks
+from echotime.net.socket_kind import socket_kind
+from echotime.sockopt.assignment import Assignment
+from echotime.systemd.activation import SystemdSocket
+from echotime.wire.hostport import HostPort
+
+Address = HostPort | SystemdSocket
+
+
+def repeated_addresses(addresses: Iterable[Address | None]) -> Iterator[str]:
+    """Find addresses that were given before. Port 0 may be given several times."""
+    known: set[Address | None] = {None}
+    for address in addresses:
+        is_repeated = address in known and address is not None and (isinstance(address, SystemdSocket) or address.port)
+        known.add(address)
+        yield "given twice" if is_repeated else ""
+
+
+def unusable_sockopts(
+    assignments: Iterable[Assignment | None], tcp: Iterable[Address | None], udp: Iterable[Address | None]
+) -> Iterator[str]:
+    """Find socket options for which no socket is served."""
+    kinds = {
+        socket_kind(transport, _sockopt_host(each))
+        for transport, addresses in (("tcp", tcp), ("udp", udp))
+        for each in addresses
+        if each is not None
+    }
+    for each in assignments:
+        usable = each is None or any(map(each.fits, kinds))
+        yield "" if usable or each is None else _no_socket_message(each)
+
+
+def _sockopt_host(address: Address) -> str:
+    """Return the address that decides which options fit. An inherited socket may be of either IP version."""
+    return "::" if isinstance(address, SystemdSocket) else address.host
+
+
+def _no_socket_message(requested: Assignment) -> str:
+    option = requested.option
+    transports = [requested.transport] if requested.transport else option.transports
+    version = {"IPPROTO_IP": "IPv4 ", "IPPROTO_IPV6": "IPv6 "}.get(option.level, "")
+    return f"{option.name} acts on {version}{' or '.join(map(str.upper, transports))} sockets, and none is served"
+
+
+def allowed_networks(denied: Iterable[Network | None], allowed: Networks) -> Iterator[str]:
+    """Find denied networks that are allowed, too."""
+    for each in denied:
+        both = each is not None and each in allowed
+        yield "is allowed, too; expected one of --allow and --deny" if both else ""

@@ -1,0 +1,70 @@
+"""The faults of a command line and a file: collected, bounded in number and length, and raised together."""
+
+from __future__ import annotations
+
+import difflib
+import getopt
+from collections.abc import Iterable
+
+from twisted.python import usage
+
+from echotime.wire.escape import sanitize
+
+_REMOVED_OPTIONS = {
+    "transport": "there is one transport now; to run it on Twisted's own reactor: twistd -r epoll -n echotime"
+}
+"""Options of earlier versions, with their replacements."""
+_MAX_FAULTS = 100
+"""Listed faults. The others are counted."""
+_MAX_FAULT_LENGTH = 1000
+"""Characters of a fault. The middle of a longer fault is left out."""
+_MAX_NAME_LENGTH = 100
+"""Compared characters of an unknown name. All known names are shorter by far."""
+
+
+class FaultList:
+    """Collect faults, to raise them as one UsageError of a line each."""
+
+    def __init__(self) -> None:
+        self._listed: list[str] = []
+        self._unlisted_count = 0
+
+    def add(self, text: str) -> None:
+        """Add a fault, of one line."""
+        if len(self._listed) == _MAX_FAULTS:
+            self._unlisted_count += 1
+            return
+        if len(text) > _MAX_FAULT_LENGTH:
+            text = f"{text[: _MAX_FAULT_LENGTH // 2]} ... {text[-_MAX_FAULT_LENGTH // 2 :]}"
+        self._listed.append(sanitize(text))
+
+    def add_unknown_option(self, origin: str, name: str, known: Iterable[str]) -> None:
+        """Add the fault that a name is unknown, with the nearest known name."""
+        # to find the nearest name takes long, so it is not done for a fault that is not listed
+        listed = len(self._listed) < _MAX_FAULTS
+        self.add(f"{origin}: unknown option {name}{_nearest_option(name, known) if listed else ''}")
+
+    def raise_if_any(self) -> None:
+        """Raise UsageError if a fault was added."""
+        if self._listed:
+            unlisted = [f"faults not listed: {self._unlisted_count}"] if self._unlisted_count else []
+            raise usage.UsageError("\n".join([*self._listed, *unlisted]))
+
+
+def _nearest_option(name: str, known: Iterable[str], prefix: str = "") -> str:
+    """Return the replacement of an unknown option, to follow the message that the option is unknown."""
+    if name in _REMOVED_OPTIONS:
+        return f"; {_REMOVED_OPTIONS[name]}"
+    near = difflib.get_close_matches(name[:_MAX_NAME_LENGTH], list(known), n=1, cutoff=0.5)
+    return f"; the nearest is {prefix}{near[0]}" if near else ""
+
+
+def describe_usage_error(error: usage.UsageError, names: list[str]) -> str:
+    """Return the message of a command line that getopt refuses. `names` are the known options."""
+    cause = error.__context__
+    if isinstance(cause, getopt.GetoptError) and "not recognized" in cause.msg:
+        return f"unknown option --{cause.opt}{_nearest_option(cause.opt, names, '--')}"
+    if isinstance(cause, getopt.GetoptError) and "not a unique prefix" in cause.msg:
+        possible = ", ".join(f"--{name}" for name in sorted(names) if name.startswith(cause.opt))
+        return f"option --{cause.opt} is ambiguous; expected one of {possible}"
+    return str(error)

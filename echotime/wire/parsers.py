@@ -1,0 +1,88 @@
+"""Parsers of option values that the daemon and the tools share: counts, times, epochs and character encodings.
+
+Each raises ValueError with a message that names what is accepted.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from gettext import gettext as _
+
+from echotime.wire.timestamp import Epoch
+
+EPOCHS = {"unix": Epoch.UNIX, "1900": Epoch.RFC868}
+"""Epochs by the name that options give them."""
+_MAX_INT = 2**31 - 1
+_COUNT = re.compile(r"0*([0-9]{1,10})", re.ASCII)
+_DURATION = re.compile(r"([0-9]{1,10}(?:\.[0-9]*)?|\.[0-9]+)(ms|s|m|h|)")
+_UNITS = {"ms": 0.001, "": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def non_negative_int(text: str) -> int:
+    """Parse a whole number from 0 to 2**31-1."""
+    return _parse_int(text, 0)
+
+
+def positive_int(text: str) -> int:
+    """Parse a whole number from 1 to 2**31-1."""
+    return _parse_int(text, 1)
+
+
+def _parse_int(text: str, low: int) -> int:
+    found = _COUNT.fullmatch(text)
+    if found is None or not low <= int(found[1]) <= _MAX_INT:
+        raise ValueError(
+            _("{text!r} is not a valid number; expected a whole number from {low} to {high}").format(
+                text=text, low=low, high=_MAX_INT
+            )
+        )
+    return int(found[1])
+
+
+def non_negative_seconds(text: str) -> float:
+    """Parse a time of 0 seconds or more: ``5``, ``0.5``, ``500ms``, ``10s``, ``2m`` or ``1h``."""
+    found = _DURATION.fullmatch(text)
+    seconds = float(found[1]) * _UNITS[found[2]] if found else -1
+    if not 0 <= seconds <= _MAX_INT:
+        raise ValueError(
+            _("{text!r} is not a valid time; expected 0 seconds or more, as in 5, 0.5, 500ms, 10s, 2m or 1h").format(
+                text=text
+            )
+        )
+    return seconds
+
+
+def positive_seconds(text: str) -> float:
+    """Parse a time of more than 0 seconds, in the forms of `non_negative_seconds`."""
+    try:
+        seconds = non_negative_seconds(text)
+    except ValueError:
+        seconds = 0
+    if not seconds:
+        raise ValueError(
+            _("{text!r} is not a valid time; expected more than 0 seconds, as in 5, 0.5, 500ms, 10s, 2m or 1h").format(
+                text=text
+            )
+        )
+    return seconds
+
+
+def epoch(text: str) -> Epoch:
+    """Parse ``unix`` or ``1900``, in any case."""
+    if text.lower() not in EPOCHS:
+        raise ValueError(f"{text!r} is not an epoch; expected {' or '.join(EPOCHS)}")
+    return EPOCHS[text.lower()]
+
+
+def encoding(text: str) -> str:
+    """Return the canonical name of a character encoding."""
+    try:
+        # some codecs encode no text, and some cannot work with an error handler
+        "a".encode(text, "surrogateescape")
+        codecs.getincrementaldecoder(text)("backslashreplace").decode(b"a\xff", True)
+        return codecs.lookup(text).name
+    except Exception:
+        raise ValueError(
+            _("{text!r} is not an encoding; expected one such as utf-8 or gb18030").format(text=text)
+        ) from None

@@ -1,0 +1,110 @@
+"""config/option_spec.py and config/settings.py: options are declared once, and everything else derives from that."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from twisted.python.usage import UsageError
+
+from echotime.config.options import DaemonOptions
+from echotime.config.settings import OPTIONS, SETTING_OPTIONS, Settings
+from echotime.daemon.runtime_config import RuntimeConfig
+
+ROOT = Path(__file__).parents[2]
+OLD_NAMES = {
+    "answer-low-ports": "allow-privileged-ports",
+    "drain-seconds": "drain-timeout",
+    "show-messages": "log-message-rate",
+}
+
+
+def parsed(*args: str) -> Settings:
+    """Return the settings of a command line."""
+    options = DaemonOptions()
+    options.parseOptions(list(args))
+    return options.settings
+
+
+def faults(*args: str) -> list[str]:
+    """Return the faults of a command line."""
+    with pytest.raises(UsageError) as raised:
+        parsed(*args)
+    return str(raised.value).splitlines()
+
+
+def test_reloadable() -> None:
+    """A reload can apply exactly the options that are declared as reloadable."""
+    config = RuntimeConfig(*[cast(Any, object())] * 7)
+    applied = {name for names, _apply in config._appliers() for name in names} | {"sockopts"}
+    assert applied == {each.setting for each in SETTING_OPTIONS if each.reloadable}
+
+
+@pytest.mark.parametrize("spec", OPTIONS, ids=lambda spec: spec.name)
+def test_documented(spec: Any) -> None:
+    """Each option has a help, a default, and, if it takes a value, a metavar, and an example that is accepted."""
+    assert spec.help.endswith(".")
+    if not spec.is_switch:
+        assert spec.metavar
+        assert spec.shown_default
+        example = spec.example.strip("'")
+        assert spec.is_path or spec.name == "control-group" or spec.parse(example) is not None
+    elif spec.setting:
+        assert getattr(Settings(), spec.setting) is False
+
+
+def test_shown_defaults() -> None:
+    """The defaults that are shown are those of Settings."""
+    shown = {each.name: each.shown_default for each in OPTIONS}
+    assert shown["backlog"] == "1024"
+    assert shown["drain-timeout"] == "5"
+    assert shown["ack"] == r"\nI get it!\n"
+    assert shown["encoding"] == "utf-8"
+
+
+def test_old_names() -> None:
+    """Options that were renamed are accepted by their old names."""
+    assert {old: each.name for each in OPTIONS for old in each.old_names} == OLD_NAMES
+    found = parsed("--answer-low-ports", "--drain-seconds", "7", "--show-messages=8")
+    assert (found.allow_privileged_ports, found.drain_timeout, found.log_message_rate) == (True, 7, 8)
+    assert parsed("--reply", "--drain-seconds=3").reply == b"--drain-seconds=3"
+    assert parsed("--drain", "3").drain_timeout == 3
+    assert faults("--drain-seconds", "x")[0].startswith("--drain-timeout x: ")
+
+
+def test_old_names_in_file(tmp_path: Path) -> None:
+    """The file may have the old names, too, but not both names of an option. The command line takes precedence."""
+    path = tmp_path / "echotime.conf"
+    path.write_text("[echotime]\nanswer-low-ports = on\ndrain-seconds = 7\nshow-messages = 8\n", encoding="ascii")
+    found = parsed("--config", str(path), "--drain-timeout", "9")
+    assert (found.allow_privileged_ports, found.drain_timeout, found.log_message_rate) == (True, 9, 8)
+    path.write_text("[echotime]\ndrain-seconds = 7\ndrain-timeout = 8\nshow-messages = x\n", encoding="ascii")
+    twice, wrong = faults("--config", str(path))
+    assert twice == f"{path}: drain-timeout and drain-seconds are the same option"
+    assert wrong.startswith(f"{path}: show-messages = x: ")
+
+
+def test_old_names_are_hidden() -> None:
+    """Neither the help nor a suggestion, the man page or the completion has an old name."""
+    shown = io.StringIO()
+    with contextlib.redirect_stdout(shown), pytest.raises(SystemExit):
+        DaemonOptions().parseOptions(["--show-messages", "3", "--help"])
+    generated = ("docs/man/twistd-echotime.8", "etc/completion/twistd-echotime.bash", "docs/configuration.md")
+    texts = [shown.getvalue(), *((ROOT / name).read_text(encoding="utf-8").replace("\\-", "-") for name in generated)]
+    for text in texts:
+        assert {name for name in OLD_NAMES.values() if name not in text} == set()
+        assert {name for name in OLD_NAMES if name in text} == set()
+    assert faults("--answer-lo-ports") == ["unknown option --answer-lo-ports; the nearest is --answer-broadcast"]
+
+
+def test_requirements() -> None:
+    """Options that have no effect without another option are faults."""
+    assert faults("--reply-deadline", "3", "--wait-for-operator", "--control-group", "0") == [
+        "--wait-for-operator requires --operator or --control",
+        "--reply-deadline requires --operator or --control",
+        "--control-group requires --control",
+    ]
+    assert faults("x", "y") == ["unexpected argument 'x'"]
