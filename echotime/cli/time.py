@@ -48,7 +48,7 @@ def add_parser(commands: Any) -> None:
 
 
 def add_epoch(parser: Any) -> None:
-    """Add the option --epoch."""
+    """Add the option --epoch to a parser."""
     parser.add_argument(
         "--epoch",
         choices=sorted(parsers.EPOCHS),
