@@ -31,7 +31,7 @@ class ExhaustionTests(DaemonTestCase):
         """Start a daemon, then lower its descriptor limit."""
         daemon = self.echotime("--max-per-source", "1000")
         self.address, self.udp = daemon.address("TCP"), daemon.address("UDP")
-        daemon.line("at most")
+        daemon.line("connection limits")
         # not at the start: the daemon would limit its connections accordingly
         subprocess.run(["prlimit", f"--pid={daemon.process.pid}", f"--nofile={DESCRIPTORS}:"], check=True)
         return daemon
