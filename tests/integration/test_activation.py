@@ -219,10 +219,10 @@ class ActivationTests(ToolTestCase):
         def status() -> str:
             return self.tool("control", "--socket", control, "status").stdout.decode()
 
-        self.assertEqual(status().count(", answered in "), 2)
+        self.assertEqual(status().count(", probe answered in "), 2)
         for host in ("127.0.0.1", "::1"):
             self.assert_serves((host, tcp.getsockname()[1]), (host, udp.getsockname()[1]))
-            self.assertEqual(status().count(", answered in "), 2)
+            self.assertEqual(status().count(", probe answered in "), 2)
         self.assertNotIn("health check", self.served(daemon).out)
 
     def test_restart_loses_nothing(self) -> None:

@@ -74,7 +74,7 @@ class VerbTests(ControlTestCase):
         self.assertGreater(row["rtt"], 0)
         self.assertEqual(row["unsent"], 0)
         number = str(row["number"])
-        self.assertIn("is ended", self.output("close", number))
+        self.assertIn("ended", self.output("close", number))
         self.assertEqual(read_all(client), b"hello" + ACKNOWLEDGEMENT)
         self.assertEqual(self.rows("questions"), [])
         daemon.line("ended by operator, 5 bytes in")
@@ -166,8 +166,8 @@ class VerbTests(ControlTestCase):
         one_shot(self.address, b"hello")
         text = self.output("status")
         self.assertRegex(text, rf"^echotime [\d.]+, pid {daemon.process.pid}, running \d+ s\n")
-        self.assertRegex(text, rf"\nlistening on TCP 127\.0\.0\.1:{self.address[1]}, answered in [\d.]+ ms\n")
-        self.assertRegex(text, r"\nlistening on UDP 127\.0\.0\.1:\d+, answered in [\d.]+ ms\n")
+        self.assertRegex(text, rf"\nlistening on TCP 127\.0\.0\.1:{self.address[1]}, probe answered in [\d.]+ ms\n")
+        self.assertRegex(text, r"\nlistening on UDP 127\.0\.0\.1:\d+, probe answered in [\d.]+ ms\n")
         self.assertRegex(text, r"connections: 0 of \d+, questions: 0, operators: 0\n")
         self.assertRegex(text, r"clock: (synchronized, maximum error \d+\.\d+ s|not synchronized|unknown: .+)\n")
         counters = self.rows("counters")
@@ -194,10 +194,10 @@ class VerbTests(ControlTestCase):
         for arguments, reason in (
             (["statsu"], b"the nearest is status"),
             (["c"], b"'c' is ambiguous: connections, close, counters"),
-            (["answer", "x", "y"], b"'x' is not understood; expected the number of a question, next or all"),
-            (["status", "now"], b"'now': nothing is expected here"),
-            (["close", "7" * 5000], b"expected the number of a connection"),
-            (["answer", "next", "x" * 70000], b"a word has at most 65535 bytes"),
+            (["answer", "x", "y"], b"invalid argument 'x'; expected a question's number, next or all"),
+            (["status", "now"], b"unexpected argument 'now'"),
+            (["close", "7" * 5000], b"expected a connection's number"),
+            (["answer", "next", "x" * 70000], b"a reply must not exceed 65535 bytes"),
             (["set", "tcp"], b"expected set tcp|udp|CONNECTION NAME=VALUE"),
         ):
             ended = self.control(*arguments)
@@ -210,7 +210,7 @@ class VerbTests(ControlTestCase):
         ended = self.control("status")
         self.assertEqual(ended.returncode, 3)
         self.assertIn(b"No such file or directory\n", ended.stderr)
-        self.assertIn(b"is a daemon running with --control", ended.stderr)
+        self.assertIn(b"start the daemon with --control PATH", ended.stderr)
 
     def test_nobody_attends(self) -> None:
         """Without --wait-for-operator and without an operator the constant reply comes at once."""

@@ -124,7 +124,7 @@ class WatchTests(ControlTestCase):
         self.served(daemon)
         self.assertEqual(child.wait(LIMIT), 5)
         assert child.stderr is not None
-        self.assertIn(b"the daemon is gone", child.stderr.read())
+        self.assertIn(b"the daemon ended", child.stderr.read())
 
     def test_nobody_reads_the_events(self) -> None:
         """`watch` ends silently by SIGPIPE if its output is closed, as by `head`."""
@@ -167,7 +167,7 @@ class PromptTests(ControlTestCase):
         terminal.until("answered question 1")
         self.assertEqual(read_exactly(client, 28), b"hello" + ACKNOWLEDGEMENT + b" two  spaces")
         terminal.type(b"help\n")
-        terminal.until(r"watch +show what happens")
+        terminal.until(r"watch +show events")
         terminal.until("echotime> $")
         terminal.type(b"half a line\x03")
         terminal.until("echotime> $")
@@ -182,17 +182,17 @@ class PromptTests(ControlTestCase):
         self.start_daemon()
         terminal = self.at_prompt()
         terminal.type(b"watch\n")
-        terminal.until("word: $")
+        terminal.until("reply: $")
         with connect(self.address) as first, connect(self.address) as second:
             first.sendall(b"one")
             terminal.until("question 1 of .*: one\r\n")
             terminal.type(b"hal")
             terminal.until("hal")
             second.sendall(b"two")
-            terminal.until("question 2 of .*: two\r\n.*word: hal")
+            terminal.until("question 2 of .*: two\r\n.*reply: hal")
             terminal.type(b"f\n")
             self.assertEqual(read_exactly(first, 18), b"one" + ACKNOWLEDGEMENT + b"half")
-            terminal.until("answered question 1 of .*\r\n(.*\r)?.*word: $")
+            terminal.until("answered question 1 of .*\r\n(.*\r)?.*reply: $")
             terminal.type(b"\x04")
             terminal.until("echotime> $")
             self.assertEqual(read_exactly(second, 14), b"two" + ACKNOWLEDGEMENT)

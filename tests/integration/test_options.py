@@ -99,9 +99,9 @@ class FaultTests(DaemonTestCase):
         self.assert_faults(
             ["--tcp", "70000", "--udp", "::1:3", "--epoch", "1970", "--backlog", "0", "--ack", r"\q", "--sockopt", "x"],
             "--backlog 0: '0' is not a valid number; expected a whole number from 1",
-            r"--ack \q: '\q' at character 1 is no escape; expected \n, \r, \t, \\ or \xNN",
+            r"--ack \q: unknown escape '\q' at character 1; expected \n, \r, \t, \\ or \xNN",
             "--epoch 1970: '1970' is not an epoch; expected unix or 1900",
-            "--tcp 70000: '70000' is no port; expected a number from 0 to 65535",
+            "--tcp 70000: invalid port '70000'; expected a number from 0 to 65535",
             "--udp ::1:3: an IPv6 address needs brackets",
             "--sockopt x: expected [tcp:|udp:]NAME=VALUE",
         )

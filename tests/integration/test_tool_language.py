@@ -13,7 +13,7 @@ class LanguageTests(ToolTestCase):
         for command in ("send", "time", "ping", "check"):
             self.assertIn(b"Example: echotime", self.tool(command, "--help").stdout)
             chinese = self.tool(command, "--help", language=CHINESE).stdout.decode()
-            self.assertIn("例:echotime", chinese)
+            self.assertIn("\u4f8b\uff1aechotime", chinese)
             self.assertIn("显示本帮助并退出", chinese)
 
     def test_variables(self) -> None:
@@ -23,8 +23,8 @@ class LanguageTests(ToolTestCase):
             ({"LC_ALL": "zh_CN.UTF-8"}, "连接错误!"),
             ({"LC_ALL": "", "LC_MESSAGES": "zh_CN.UTF-8", "LANG": "C"}, "连接错误!"),
             ({"LC_ALL": "", "LC_MESSAGES": "", "LANG": "zh_CN.UTF-8"}, "连接错误!"),
-            ({"LC_ALL": "C.UTF-8", "LANG": "zh_CN.UTF-8"}, "connection error!"),
-            ({"LC_ALL": "xx_XX.UTF-8"}, "connection error!"),
+            ({"LC_ALL": "C.UTF-8", "LANG": "zh_CN.UTF-8"}, "connection refused"),
+            ({"LC_ALL": "xx_XX.UTF-8"}, "connection refused"),
         ):
             ended = self.tool("send", "--quiet", refused, "x", language=extra)
             self.assertIn(expected, ended.stderr.decode(), extra)

@@ -1,4 +1,4 @@
-"""Test `echotime sockopts`, which lists and tries socket options."""
+"""`echotime sockopts`."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ _LOST = "setpriv", "--bounding-set", "-all", "--inh-caps", "-all"
 
 
 class SockoptsTests(ToolTestCase):
-    """List and try options without a server: the tool uses its own sockets."""
+    """Run `echotime sockopts`, which uses its own sockets."""
 
     def out(self, *args: str, status: int = 0) -> str:
-        """Return the standard output of `echotime sockopts ARGS`, after checking its status."""
+        """What `echotime sockopts ARGS` writes to standard output."""
         ended = self.tool("sockopts", *args)
         self.assertEqual(ended.returncode, status, ended.stderr)
         return ended.stdout.decode()
 
     def records(self, *args: str) -> dict[str, dict[str, Any]]:
-        """Return the records of --json by name."""
+        """The records of --json by name."""
         return {record["name"]: record for record in json.loads(self.out("--json", *args))}
 
     def names(self, *args: str) -> set[str]:
-        """Return the names in the table."""
+        """The names in the table."""
         return set(re.findall(r"^([A-Z][A-Z0-9]+_[A-Z0-9_]+) ", self.out(*args), re.M))
 
     def test_table(self) -> None:
-        """Every option has a line with its value on each kind of socket, if it is settable, and its meaning."""
+        """Every option has a line, with what it is on each kind of socket, settable or not, and its meaning."""
         table = self.out()
         self.assertEqual(self.names(), {option.name for option in CATALOGUE})
         self.assertRegex(table, r"NAME +LEVEL +TCP listener +connection +UDP +SET +MEANING\n")
@@ -41,13 +41,13 @@ class SockoptsTests(ToolTestCase):
         self.assertRegex(table, r"TCP_KEEPCNT +IPPROTO_TCP 6 +9 +9 +- +yes +How many")
         self.assertRegex(table, r"TCP_INFO +IPPROTO_TCP 11 +LISTEN… +ESTABLISHED… +- +no ")
 
-    def test_every_name_of_python(self) -> None:
-        """The list covers every SO_ name that this Python knows."""
+    def test_python_names(self) -> None:
+        """All SO_ names that this Python knows are listed, as in the original script."""
         known = {name for name in dir(socket) if re.fullmatch(r"SO_(?!VM_)[A-Z_]+", name)}
         self.assertLessEqual(known, set(re.findall(r"SO_[A-Z_]+", self.out())))
 
     def test_filters(self) -> None:
-        """--tcp, --udp and --settable filter the list; --tcp and --udp together mean either."""
+        """--tcp, --udp and --settable leave out what does not fit; --tcp and --udp together are either."""
         self.assertIn("TCP_NODELAY", self.names("--tcp"))
         self.assertNotIn("SO_BROADCAST", self.names("--tcp"))
         self.assertNotIn("TCP_NODELAY", self.names("--udp"))
@@ -57,16 +57,16 @@ class SockoptsTests(ToolTestCase):
         self.assertNotIn("UDP ", self.out("--tcp").splitlines()[0])
 
     def test_names(self) -> None:
-        """Named options are described in full: by name in any case, or by number, in the catalogue or not."""
+        """Options are described by name in any case, or by number, also unknown numbers."""
         text = self.out("so-rcvbuf", "1:9", "1:11")
         self.assertIn("SO_RCVBUF (SOL_SOCKET 8): The size of the receive buffer of each socket.", text)
-        self.assertRegex(text, r"elsewhere +Python socket.SO_RCVBUF, systemd.socket ReceiveBuffer=, socat")
-        self.assertIn("Shown by: echotime explain SO_RCVBUF", text)
+        self.assertRegex(text, r"other names +Python socket.SO_RCVBUF, systemd.socket ReceiveBuffer=, socat")
+        self.assertIn("Demonstration: echotime explain SO_RCVBUF", text)
         self.assertIn("SO_KEEPALIVE (SOL_SOCKET 9)", text)
         self.assertRegex(text, r"1:11 \(SOL_SOCKET 11\)")
 
     def test_json(self) -> None:
-        """--json has the same facts for programs."""
+        """--json prints the same facts."""
         records = self.records()
         self.assertEqual(set(records), {option.name for option in CATALOGUE})
         row = records["TCP_NODELAY"]
@@ -78,9 +78,9 @@ class SockoptsTests(ToolTestCase):
         self.assertEqual(list(self.records("--udp", "SO_BROADCAST", "TCP_NODELAY")), ["SO_BROADCAST"])
 
     def test_set(self) -> None:
-        """A tried value is shown as requested, effective and inherited."""
+        """A trial shows the requested, effective and inherited values."""
         lines = self.out("--set", "SO_RCVBUF=64K").splitlines()
-        self.assertEqual(lines[0], "SO_RCVBUF, asked 65536")
+        self.assertEqual(lines[0], "SO_RCVBUF, requested 65536")
         self.assertRegex(lines[1], "^  TCP listener  effective 131072: the kernel doubles it, between")
         self.assertEqual(lines[2], "  connection    effective 131072: inherited")
         self.assertRegex(lines[3], "^  UDP           effective 131072: the kernel doubles it")
@@ -91,30 +91,30 @@ class SockoptsTests(ToolTestCase):
         self.assertEqual(list(record["IP_TTL"]["outcomes"]), ["udp"])
 
     def test_set_by_number(self) -> None:
-        """An option that is not in the catalogue is tried by its number."""
-        self.assertRegex(self.out("--set", "1:11=1"), r"1:11, asked 1\n  TCP listener  effective 1\n")
+        """One without a row is tried, too."""
+        self.assertRegex(self.out("--set", "1:11=1"), r"1:11, requested 1\n  TCP listener  effective 1\n")
 
     def test_warned(self) -> None:
-        """Hazards that the daemon would warn of are reported."""
+        """A trial prints the warning that the daemon would log."""
         ended = self.tool("sockopts", "--set", "SO_LINGER=0")
         record = self.records("--set", "SO_LINGER=0")["SO_LINGER"]["outcomes"]
         self.assertIn("reset", record["listener"]["warning"])
         self.assertIsNone(record["udp"]["warning"])
-        expected = b"warning: tcp:SO_LINGER=0: with 0 every close is a reset, and data that has not arrived yet may be"
-        self.assertEqual(ended.stderr, expected + b" lost\n")
+        warning = b"warning: tcp:SO_LINGER=0: with 0 every close is a reset, and data that has not arrived yet may be"
+        self.assertEqual(ended.stderr, warning + b" lost\n")
 
     def test_filtered_trial(self) -> None:
-        """With --tcp or --udp a value is tried there alone; if no socket accepts it, the status is 1."""
+        """With one of --tcp and --udp a value is tried there alone; where nothing took it the status is 1."""
         self.assertEqual(len(self.out("--udp", "--set", "IP_TTL=9").splitlines()), 2)
         self.assertEqual(len(self.out("--tcp", "--set", "IP_TTL=9").splitlines()), 3)
         self.out("--udp", "--set", "TCP_NODELAY=on", status=1)
         self.assertIn("effective 1400", self.out("--set", "17:103=1400"))
         ended = self.tool("sockopts", "--udp", "TCP_NODELAY")
         self.assertEqual((ended.returncode, ended.stdout), (0, b""))
-        self.assertIn(b"none of these fits", ended.stderr)
+        self.assertIn(b"no such option matches", ended.stderr)
 
     def test_without_loopback(self) -> None:
-        """A host without loopback is reported, with status 1."""
+        """A host whose loopback is down is told so, and the status is 1."""
         self.need("unshare")
         if os.geteuid() != 0:
             self.skipTest("needs root to make a network without loopback")
@@ -134,13 +134,13 @@ class SockoptsTests(ToolTestCase):
         self.assertIn(b"UDP: no IPv4", ended.stdout)
 
     def test_refused(self) -> None:
-        """A value that the kernel refuses gives status 1 with the reason; one for another kind of socket does not."""
+        """A value that the kernel refuses is status 1 with the reason; one not applicable is none."""
         text = self.out("--set", "SO_BINDTODEVICE=none0", status=1)
         self.assertRegex(text, r"TCP listener  refused: No such device \(ENODEV\); existing interfaces: .*\blo\b")
-        self.assertIn("UDP           not for this kind: Protocol not available", self.out("--set", "TCP_CORK=on"))
+        self.assertIn("UDP           not applicable: Protocol not available", self.out("--set", "TCP_CORK=on"))
 
     def test_without_privileges(self) -> None:
-        """A value that needs privileges names them."""
+        """A value that takes privileges says which."""
         self.need("setpriv")
         ended = subprocess.run(
             [*_LOST, *self.command("sockopts", "--set", "SO_MARK=1")], capture_output=True, timeout=60, check=False
@@ -149,39 +149,39 @@ class SockoptsTests(ToolTestCase):
         self.assertIn(b"refused: Operation not permitted (EPERM); needs CAP_NET_ADMIN", ended.stdout)
 
     def test_differs(self) -> None:
-        """--differs tries every option, and lists those that the kernel alters or that connections do not inherit."""
+        """Every option is tried; those are left that the kernel alters or that connections do not inherit."""
         text = self.out("--differs")
-        found = set(re.findall(r"^(\w+), asked", text, re.M))
+        found = set(re.findall(r"^(\w+), requested", text, re.M))
         self.assertLessEqual({"SO_RCVBUF", "TCP_DEFER_ACCEPT", "SO_PRIORITY", "TCP_MAXSEG", "TCP_QUICKACK"}, found)
         self.assertFalse(found & {"SO_KEEPALIVE", "IP_TTL", "TCP_NODELAY"})
         self.assertEqual(self.out("--differs", "--set", "SO_KEEPALIVE=on"), "")
         self.assertEqual(
-            re.findall(r"^(\w+), asked", self.out("--differs", "SO_RCVBUF", "IP_TTL"), re.M), ["SO_RCVBUF"]
+            re.findall(r"^(\w+), requested", self.out("--differs", "SO_RCVBUF", "IP_TTL"), re.M), ["SO_RCVBUF"]
         )
-        self.assertEqual(self.tool("sockopts", "--differs").stderr, b"", "an example caused a warning")
+        self.assertEqual(self.tool("sockopts", "--differs").stderr, b"", "examples are not warned of")
 
     def test_usage(self) -> None:
-        """A fault of the command line gives status 2, with the nearest name."""
+        """Faults of the command line are status 2, with the nearest name."""
         for args, part in (
             (["SO_RCVBUFF"], b"the nearest is SO_RCVBUF"),
             (["--set", "SO_RCVBUF"], b"expected [tcp:|udp:]NAME=VALUE"),
             (["--set", "TCP_INFO=1"], b"TCP_INFO is read-only"),
             (["--set", "IP_TTL=300"], b"out of range; expected 1 to 255"),
-            (["--set", "IP_TTL=3", "IP_TTL"], b"NAME and --set do not go together"),
+            (["--set", "IP_TTL=3", "IP_TTL"], b"NAME cannot be combined with --set NAME=VALUE"),
         ):
             ended = self.tool("sockopts", *args)
             self.assertEqual(ended.returncode, 2)
             self.assertIn(part, ended.stderr)
 
     def test_help_of_the_other_tools(self) -> None:
-        """--sockopt help lists the settable names."""
+        """--sockopt help lists the names."""
         ended = self.tool("send", "--sockopt", "help")
         self.assertEqual(ended.returncode, 0)
         for name in BY_NAME:
             self.assertEqual(f"\n  {name} ".encode() in ended.stdout, BY_NAME[name].settable)
 
     def test_options_of_another_transport(self) -> None:
-        """A tool refuses an option without effect on its sockets."""
+        """A tool refuses an option that could have no effect on its sockets."""
         for args, part in (
             (["send", "--sockopt", "SO_BROADCAST=on", "127.0.0.1", "x"], b"SO_BROADCAST has no effect on a TCP socket"),
             (["send", "--sockopt", "udp:SO_RCVBUF=1K", "127.0.0.1", "x"], b"this command uses TCP"),
@@ -195,15 +195,15 @@ class SockoptsTests(ToolTestCase):
         self.assertEqual(ended.returncode, 3, "to a monitoring system 2 would mean that the server is down")
 
     def test_nobody_reads(self) -> None:
-        """If its output is closed, the tool ends quietly."""
+        """It ends quietly where its output is not read to the end."""
         pipe = subprocess.Popen([*self.command("sockopts", "--json")], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         assert pipe.stdout is not None
         pipe.stdout.close()
-        _, errors = pipe.communicate(timeout=60)
-        self.assertEqual(errors, b"")
+        _, said = pipe.communicate(timeout=60)
+        self.assertEqual(said, b"")
 
     def test_chinese(self) -> None:
-        """Six common options are explained in Chinese."""
+        """The six options of the original text are explained in Chinese."""
         six = ["SO_BINDTODEVICE", "SO_BROADCAST", "SO_DONTROUTE", "SO_KEEPALIVE", "SO_OOBINLINE", "SO_REUSEADDR"]
         text = self.tool("sockopts", *six, language=CHINESE).stdout.decode()
         for name in six:

@@ -1,4 +1,4 @@
-"""Test `echotime time` against the daemon and other time servers."""
+"""`echotime time`."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ Peer = tuple[str, int]
 
 
 class TimeTests(ToolTestCase):
-    """Request the time from a daemon."""
+    """Against our daemon."""
 
     def server(self, *args: str) -> str:
-        """Start a daemon and return the HOST:PORT of its UDP service."""
+        """HOST:PORT of a daemon's UDP service."""
         return "{}:{}".format(*self.echotime(*args).address("UDP"))
 
     def test_forms(self) -> None:
-        """Only the time goes to standard output, as ctime, ISO 8601 or seconds, local or UTC."""
+        """The time alone goes to standard output, as ctime, ISO 8601 or seconds, local or UTC."""
         server = self.server()
         ended = self.tool("time", server)
         self.assertEqual(ended.returncode, 0)
@@ -37,48 +37,48 @@ class TimeTests(ToolTestCase):
         self.assertEqual(self.tool("time", "--quiet", server).stderr, b"")
 
     def test_epoch(self) -> None:
-        """A server with epoch 1900 is understood with --epoch 1900, and recognized without it."""
+        """A server that counts from 1900 is understood with --epoch 1900, and without it remarked on."""
         server = self.server("--epoch", "1900")
         self.assertLessEqual(abs(int(self.tool("time", "--raw", "--epoch", "1900", server).stdout) - time.time()), 2)
-        self.assertIn(b"probably counts from 1900: use --epoch 1900", self.tool("time", server).stderr)
+        self.assertIn(b"probably in seconds since 1900: use --epoch 1900", self.tool("time", server).stderr)
 
     def test_terminal(self) -> None:
-        """On a terminal `time` prompts for the server, in Chinese with the wording of the original scripts."""
+        """It prompts for the server. The Chinese prompt is that of the original client."""
         server = self.server()
         shown = self.at_terminal("time", typed=[("输入服务器地址:".encode(), server.encode())], language=CHINESE)
         self.assertEqual(self.status, 0)
         self.assertIn("等待回复……".encode(), shown)
 
     def test_localhost(self) -> None:
-        """All addresses of a name are tried until one answers."""
+        """A name with addresses of which only one answers is asked until that one does."""
         port = self.server().rpartition(":")[2]
         self.assertEqual(self.tool("time", f"localhost:{port}").returncode, 0)
 
 
 class BadAnswerTests(ToolTestCase):
-    """Use servers that answer something else, late, from elsewhere, or not at all."""
+    """Test servers with wrong, late, foreign or missing responses."""
 
     def assert_bad(self, answer: bytes, size: int, kind: str) -> None:
-        """Check status 1 and a line with the printable answer and a guess of its format."""
+        """Status 1, and a line that shows the answer printably and guesses what it is."""
         server = self.udp_server(lambda sock, datagram, peer: sock.sendto(answer, peer))
         ended = self.tool("time", "--quiet", server)
         self.assertEqual((ended.returncode, ended.stdout), (1, b""))
         self.assertRegex(
-            ended.stderr.decode(), rf"^echotime: \S+: bad reply, {size} bytes: [ -~]*\(probably {kind}.*\)\n$"
+            ended.stderr.decode(), rf"^echotime: \S+: bad response, {size} bytes: [ -~]*\(probably {kind}.*\)\n$"
         )
 
     def test_lengths(self) -> None:
-        """An answer of another length is an error, with its format if it is recognized."""
+        """Other lengths are errors, recognised where they can be."""
         now = int(time.time())
         self.assert_bad(struct.pack("!q", now), 8, "64-bit Unix time")
         self.assert_bad(struct.pack("!q", now + 2_208_988_800), 8, "64-bit time since 1900")
         self.assert_bad(b"\x24" + bytes(47), 48, "NTP packet")
-        self.assert_bad(b"Sun Nov 22 2026\r\n", 17, "text, as a daytime")
-        self.assert_bad(b"", 0, "nothing that is known here")
-        self.assert_bad(b"\x1b[31m\xff", 6, "nothing that is known here")
+        self.assert_bad(b"Sun Nov 22 2026\r\n", 17, "text, as from a daytime")
+        self.assert_bad(b"", 0, "an unknown format")
+        self.assert_bad(b"\x1b[31m\xff", 6, "an unknown format")
 
     def test_inetutils(self) -> None:
-        """The 8-byte answer of GNU inetutils' inetd is recognized."""
+        """GNU inetutils' inetd, whose time answer has 8 bytes, is recognised."""
         self.need("inetutils-inetd", "ip", "unshare")
         if subprocess.run(["unshare", "-n", "true"], capture_output=True, check=False).returncode:
             self.skipTest("its port is 37, so it needs a network namespace of its own, which needs root")
@@ -98,30 +98,30 @@ class BadAnswerTests(ToolTestCase):
             check=False,
         )
         self.assertEqual(ended.returncode, 1, ended.stderr)
-        self.assertIn(b"bad reply, 8 bytes", ended.stderr)
+        self.assertIn(b"bad response, 8 bytes", ended.stderr)
         self.assertIn(b"probably 64-bit time since 1900", ended.stderr)
 
     def test_retry(self) -> None:
-        """A lost answer is requested again."""
-        requests: list[bytes] = []
+        """A lost answer is asked for again."""
+        asked: list[bytes] = []
 
         def third(sock: socket.socket, datagram: bytes, peer: Peer) -> None:
-            requests.append(datagram)
-            if len(requests) == 3:
+            asked.append(datagram)
+            if len(asked) == 3:
                 sock.sendto(struct.pack("!I", 0), peer)
 
         server = self.udp_server(third)
         ended = self.tool("time", "--raw", "--timeout", "0.2", "--tries", "3", server)
-        self.assertEqual((ended.returncode, requests), (0, [b"", b"", b""]))
+        self.assertEqual((ended.returncode, asked), (0, [b"", b"", b""]))
 
     def test_wrapped(self) -> None:
-        """A value far off is read as the time nearest to the local clock, with a remark."""
+        """A value far off is read as the time nearest to the local clock, and that is said."""
         server = self.udp_server(lambda sock, datagram, peer: sock.sendto(bytes(4), peer))
         ended = self.tool("time", "--raw", server)
         self.assertEqual(ended.stdout, b"4294967296\n" if time.time() > 2**31 else b"0\n")
 
     def test_stranger(self) -> None:
-        """An answer from another port is refused and reported."""
+        """An answer from a port that was not asked is refused, and told."""
 
         def elsewhere(sock: socket.socket, datagram: bytes, peer: Peer) -> None:
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
@@ -129,10 +129,10 @@ class BadAnswerTests(ToolTestCase):
 
         ended = self.tool("time", "--timeout", "0.3", "--tries", "1", self.udp_server(elsewhere))
         self.assertEqual((ended.returncode, ended.stdout), (7, b""))
-        self.assertRegex(ended.stderr, rb"an answer from 127\.0\.0\.1:\d+, which was not asked, was refused\n")
+        self.assertRegex(ended.stderr, rb"ignored a response from the wrong address 127\.0\.0\.1:\d+\n")
 
     def test_statuses(self) -> None:
-        """The status is 3 if refused, 6 for an unknown name, 7 without an answer, 2 for usage."""
+        """3 refused, 6 name not found, 7 no answer, 2 usage."""
         silent = self.udp_server(lambda sock, datagram, peer: None)
         for status, args in (
             (3, [self.closed_port()]),

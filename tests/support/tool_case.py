@@ -1,9 +1,9 @@
-"""Run the tool `echotime` as a child process, also against misbehaving servers."""
+"""Run the tool `echotime` as a child process, and misbehaving servers for it."""
 
 from __future__ import annotations
 
 import os
-import re
+import pty
 import socket
 import subprocess
 import sys
@@ -11,7 +11,6 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 
-from tests.support.pty_child import OnTerminal
 from tests.support.twistd_process import LIMIT, DaemonTestCase
 
 TOOL = [sys.executable, "-c", "from echotime.cli.entry import main; main()"]
@@ -20,17 +19,17 @@ CHINESE = {"LC_ALL": "zh_CN.UTF-8", "LANGUAGE": ""}
 
 
 def environment(extra: dict[str, str]) -> dict[str, str]:
-    """Return the environment of the tests with a chosen language."""
+    """Return the environment of the tests, with a language."""
     return {**os.environ, **ENGLISH, **extra}
 
 
 class ToolTestCase(DaemonTestCase):
-    """Run tools against the daemon or against servers made for a test."""
+    """Run tools against the daemon or against servers that a test makes."""
 
     def tool(
         self, *args: str, stdin: bytes = b"", language: dict[str, str] = ENGLISH, limit: float = 2 * LIMIT
     ) -> subprocess.CompletedProcess[bytes]:
-        """Run `echotime ARGS` with this standard input, and fail if it prints a traceback."""
+        """Run `echotime ARGS` with these bytes as input, and assert that it prints no traceback."""
         ended = subprocess.run(
             [*TOOL, *args], input=stdin, capture_output=True, timeout=limit, check=False, env=environment(language)
         )
@@ -40,7 +39,7 @@ class ToolTestCase(DaemonTestCase):
 
     @staticmethod
     def command(*args: str) -> list[str]:
-        """Return the command line of the tool, for a shell."""
+        """Return the command line of the tool."""
         return [*TOOL, *args]
 
     def start(self, *args: str) -> subprocess.Popen[bytes]:
@@ -66,7 +65,7 @@ class ToolTestCase(DaemonTestCase):
                     stream.close()
 
     def tcp_server(self, serve: Callable[[socket.socket], object]) -> str:
-        """Start a server that calls `serve` with each connection and then closes it; return its HOST:PORT."""
+        """Return HOST:PORT of a server that calls `serve` with each connection, and closes it."""
         listener = socket.create_server(("127.0.0.1", 0))
         return self._server(listener, lambda: self._accept(listener, serve))
 
@@ -78,7 +77,7 @@ class ToolTestCase(DaemonTestCase):
             serve(connection)
 
     def udp_server(self, serve: Callable[[socket.socket, bytes, tuple[str, int]], object]) -> str:
-        """Start a server that calls `serve` with each datagram; return its HOST:PORT."""
+        """Return HOST:PORT of a server that calls `serve` with each datagram."""
         sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         sock.bind(("127.0.0.1", 0))
         return self._server(sock, lambda: self._datagram(sock, serve))
@@ -86,7 +85,7 @@ class ToolTestCase(DaemonTestCase):
     @staticmethod
     def _datagram(sock: socket.socket, serve: Callable[[socket.socket, bytes, tuple[str, int]], object]) -> None:
         datagram, peer = sock.recvfrom(65536)
-        if peer:  # None if shutdown() woke the thread
+        if peer:  # none when it was woken to stop
             serve(sock, datagram, peer)
 
     def _server(self, sock: socket.socket, turn: Callable[[], object]) -> str:
@@ -110,18 +109,45 @@ class ToolTestCase(DaemonTestCase):
         return f"{host}:{port}"
 
     def closed_port(self) -> str:
-        """Return HOST:PORT of a port that is not open."""
+        """Return HOST:PORT where nothing listens."""
         with socket.socket() as sock:
             sock.bind(("127.0.0.1", 0))
             return "{}:{}".format(*sock.getsockname())
 
     def at_terminal(self, *args: str, typed: list[tuple[bytes, bytes]], language: dict[str, str] = ENGLISH) -> bytes:
-        """Run `echotime ARGS` on a terminal and return its output; each answer is typed after its prompt."""
+        """Return what a terminal shows while `echotime ARGS` runs on it. Each line is typed after its prompt."""
         self.need("setsid")
-        terminal = OnTerminal([*TOOL, *args], environment(language))
-        self.addCleanup(terminal.close)
-        for prompt, answer in typed:
-            terminal.until(re.escape(prompt.decode()))
-            terminal.type(answer + b"\n")
-        self.status = terminal.end()
-        return terminal.shown
+        terminal, other_side = pty.openpty()
+        # setsid makes it the controlling terminal, where Ctrl-C is a signal
+        child = subprocess.Popen(
+            ["setsid", "-c", *TOOL, *args],
+            stdin=other_side,
+            stdout=other_side,
+            stderr=other_side,
+            env=environment(language),
+        )
+        os.close(other_side)
+        timer = threading.Timer(LIMIT, child.kill)
+        timer.start()
+        try:
+            shown = self._typed(terminal, typed)
+        finally:
+            timer.cancel()
+            os.close(terminal)
+            self.status = child.wait(LIMIT)
+        return shown
+
+    @staticmethod
+    def _typed(terminal: int, typed: list[tuple[bytes, bytes]]) -> bytes:
+        shown = b""
+        waiting = list(typed)
+        while True:
+            try:
+                part = os.read(terminal, 65536)
+            except OSError:  # EIO: the other side is closed
+                part = b""
+            if not part:
+                return shown
+            shown += part
+            if waiting and waiting[0][0] in shown:
+                os.write(terminal, waiting.pop(0)[1] + b"\n")

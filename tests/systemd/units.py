@@ -146,7 +146,7 @@ class UnitTestCase(SynchronousTestCase):
 
     def answered(self, path: str = "/run/echotime/control") -> bool:
         """Return True if both listeners answer the daemon's own probes."""
-        return self.control("status", path=path).count(", answered in ") == 2
+        return self.control("status", path=path).count(", probe answered in ") == 2
 
     def held(self, process: int, kind: socket.SocketKind, port: int) -> socket.socket:
         """Return a duplicate of a process's socket on a port, as a process that inherited it would hold it."""

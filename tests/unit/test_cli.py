@@ -16,11 +16,11 @@ from babel.messages.pofile import read_po
 from twisted.internet.task import Clock
 
 from echotime.cli import arguments
-from echotime.cli.describe_option import describe_option, option_json
-from echotime.cli.idle_timer import IdleTimer
 from echotime.cli.main import build_parser
+from echotime.cli.option_report import describe_option, option_json
 from echotime.cli.output.columns import pad, wrap
 from echotime.cli.output.prometheus import Metric, format_metrics, write_metrics
+from echotime.cli.send import IdleTimer
 from echotime.client.exit_status import ExitStatus
 from echotime.i18n.build import compile_catalogues
 from echotime.sockopt.catalogue.index import CATALOGUE
@@ -47,20 +47,20 @@ TRANSLATIONS = sorted((PACKAGE / "i18n").glob("*/LC_MESSAGES/echotime.po"))
     ],
 )
 def test_server(typed: str, server: HostPort) -> None:
-    """A server is a name or an address of either version, with or without a port."""
+    """A server is a name or an address, with or without a port."""
     assert arguments.parse_server(typed) == server
 
 
 @pytest.mark.parametrize("typed", ["", "12345", ":7", "host:", "host:x", "host:70000", "[host]:7", "[]", "1:2:3:x"])
 def test_no_server(typed: str) -> None:
-    """Any other text is not a server."""
+    """All other texts are errors."""
     with pytest.raises(ValueError, match=r"\w"):
         arguments.parse_server(typed)
 
 
 @pytest.mark.parametrize("typed", ["0", "-1", "x", "nan", "inf", ""])
 def test_no_seconds(typed: str) -> None:
-    """A number of seconds must be above 0."""
+    """A time limit is above 0."""
     with pytest.raises(ValueError, match="expected"):
         parsers.positive_seconds(typed)
 
@@ -75,7 +75,7 @@ def test_seconds(typed: str, seconds: float) -> None:
 
 
 def test_statuses_are_promised() -> None:
-    """The exit statuses are the promised numbers."""
+    """Scripts rely on these numbers."""
     assert {status.name: status.value for status in ExitStatus} == {
         "OK": 0,
         "FAILED": 1,
@@ -89,7 +89,7 @@ def test_statuses_are_promised() -> None:
 
 
 def test_inactivity() -> None:
-    """The idle timer fires only after a full period without a reset."""
+    """The function is called only after a time without a reset."""
     clock, given_up = Clock(), []
     watch = IdleTimer(clock, 2)
     watch.reset()  # before it has begun
@@ -106,7 +106,7 @@ def test_inactivity() -> None:
 
 
 def test_textfile(tmp_path: Path) -> None:
-    """The textfile has Prometheus format: help and type once per name, labels escaped."""
+    """The format of Prometheus: a help and a type for each name, labels escaped."""
     metrics = [Metric("a", "First.", 1, x='q"\\\n'), Metric("b", "Second.", 0.25), Metric("a", "First.", 2)]
     expected = (
         '# HELP a First.\n# TYPE a gauge\na{x="q\\"\\\\\\n"} 1\na{} 2\n# HELP b Second.\n# TYPE b gauge\nb{} 0.25\n'
@@ -121,18 +121,18 @@ def test_textfile(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("option", CATALOGUE, ids=lambda option: option.name)
 def test_facts(option: Option) -> None:
-    """Every option can be described, in lines that fit a terminal, and as a JSON record."""
+    """Every option can be described, in lines that fit a terminal and as JSON."""
     values = current_values(option)
     lines = list(describe_option(option, values))
-    described = " ".join(" ".join(lines).split())
+    told = " ".join(" ".join(lines).split())
     for each in (option.name, option.meaning, option.use, option.caveat, *values.values()):
-        assert each in described
+        assert each in told
     assert all(display_width(line) <= 80 for line in lines)
     assert json.loads(json.dumps(option_json(option, values)))["meaning"] == option.meaning
 
 
 def test_columns(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wide characters count twice, a line may break before each, and no line begins with punctuation."""
+    """Wide characters count twice, a line may end before each, and none begins with punctuation."""
     monkeypatch.setenv("COLUMNS", "60")
     assert pad("值", 4) + "|" == "值  |"
     assert pad("value", 4) == "value ", "one space at least"
@@ -146,7 +146,7 @@ def test_columns(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_terminal_text() -> None:
-    """Characters may arrive in pieces; control characters and undecodable bytes are escaped."""
+    """Characters may come in pieces; control characters and what cannot be decoded are escaped."""
     shown = TerminalDecoder()
     assert shown.feed("a\n\t你".encode()[:-1]) == "a\n\t"
     assert shown.feed("你".encode()[-1:]) == "你"
@@ -157,7 +157,7 @@ def test_terminal_text() -> None:
 
 
 def read(path: Path) -> Catalog:
-    """Read a message catalogue in its source form."""
+    """Return a catalogue from its .po file."""
     with path.open("rb") as source:
         return read_po(source, abort_invalid=True)
 
@@ -170,21 +170,21 @@ def messages() -> set[str]:
 
 
 def fields(message: str) -> set[str]:
-    """Return the placeholders of a message with their formats."""
+    """Return the fields of a message, with their conversions and formats."""
     if "%(" in message or "%s" in message or "%r" in message:
         return set(re.findall(r"%\(?\w*\)?[sr]", message))
     return {f"{name}!{conversion}:{form}" for _, name, form, conversion in Formatter().parse(message) if name}
 
 
 def test_there_is_chinese() -> None:
-    """The Chinese catalogue exists and has many messages."""
+    """There is a Chinese catalogue."""
     assert [path.parts[-3] for path in TRANSLATIONS] == ["zh_CN"]
     assert len(messages()) > 100
 
 
 @pytest.mark.parametrize("path", TRANSLATIONS, ids=lambda path: path.parts[-3])
 def test_catalogue_is_complete(path: Path) -> None:
-    """Every message of the source is translated with the same placeholders, and no other message is there."""
+    """Every message of the source is translated with the same fields, and there are no other entries."""
     catalogue = read(path)
     translated = {entry.id for entry in catalogue if entry.string and not entry.fuzzy}
     assert messages() - translated == set()
@@ -197,19 +197,19 @@ def test_catalogue_is_complete(path: Path) -> None:
 
 @pytest.mark.parametrize("path", TRANSLATIONS, ids=lambda path: path.parts[-3])
 def test_build(path: Path, tmp_path: Path) -> None:
-    """The package build compiles a .mo with the same messages."""
+    """The package build makes a .mo with the same messages."""
     copy = tmp_path / path.relative_to(PACKAGE / "i18n")
     copy.parent.mkdir(parents=True)
     copy.write_bytes(path.read_bytes())
     (made,) = compile_catalogues(tmp_path)
     with made.open("rb") as binary:
-        compiled = {entry.id: entry.string for entry in read_mo(binary) if entry.id}
-    assert compiled == {entry.id: entry.string for entry in read(path) if entry.id}
+        said = {entry.id: entry.string for entry in read_mo(binary) if entry.id}
+    assert said == {entry.id: entry.string for entry in read(path) if entry.id}
 
 
 def test_original_wording() -> None:
-    """Messages of the original scripts keep their Chinese wording."""
-    translated = {str(entry.id): str(entry.string) for entry in read(TRANSLATIONS[0])}
+    """Texts of the original scripts are unchanged."""
+    said = {str(entry.id): str(entry.string) for entry in read(TRANSLATIONS[0])}
     for message, wording in {
         "connection from {peer}": "连接来自: {peer}",
         "input the server ip:": "输入服务器ip:",
@@ -218,6 +218,6 @@ def test_original_wording() -> None:
         "Sending is done.": "发送完成。",
         "waiting for the answer...": "等待回复……",
     }.items():
-        assert translated[message] == wording
-    assert "连接错误!" in translated["connection error! refused: nobody listens there"]
-    assert "回复错误" in translated["echotime: {server}: bad reply, {size} bytes: {text} (probably {kind})"]
+        assert said[message] == wording
+    assert "连接错误!" in said["connection refused: nothing listens there"]
+    assert "回复错误" in said["echotime: {server}: bad response, {size} bytes: {text} (probably {kind})"]

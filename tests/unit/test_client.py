@@ -1,4 +1,4 @@
-"""Test client/: ping sessions, statistics, and the meaning of an answer, on a fake clock."""
+"""Test client/: ping sessions, statistics, and decoding of responses. Time is a Clock."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TIMES = st.lists(st.floats(0, 100), min_size=1, max_size=200)
 
 
 class Probes:
-    """Record the calls of a ping session, as its prober and its watcher."""
+    """Act as prober and reporter, and record all calls."""
 
     def __init__(self) -> None:
         self.sent: list[int] = []
@@ -58,10 +58,10 @@ class Probes:
 
 
 class PingTests(SynchronousTestCase):
-    """Run a PingSession on a fake clock."""
+    """PingSession."""
 
     def start(self, count: int | None = 3, deadline: float | None = None) -> None:
-        """Start a session with a probe per second and a timeout of two seconds."""
+        """Start a session with one probe per second and a timeout of two seconds."""
         self.clock = Clock()
         self.probes = Probes()
         self.session = PingSession(self.clock, self.probes, count=count, interval=1, timeout=2)
@@ -72,13 +72,13 @@ class PingTests(SynchronousTestCase):
         self.ended = self.session.start(make, deadline)
 
     def summary(self) -> Summary:
-        """Return the result, after checking that nothing is left in the reactor."""
+        """Return the summary, and assert that no delayed call is left."""
         self.assertEqual(self.clock.getDelayedCalls(), [])
         self.assertEqual(self.probes.closed, 1)
         return self.successResultOf(self.ended)
 
     def test_all_answered(self) -> None:
-        """A session ends at once with the last answer."""
+        """The session ends with the last answer."""
         self.start()
         for sequence in (1, 2, 3):
             self.session.reply_received(sequence, 0.1, correct=True)
@@ -89,7 +89,7 @@ class PingTests(SynchronousTestCase):
         self.assertEqual(found.times, [0.1] * 3)
 
     def test_loss(self) -> None:
-        """Without answers a session ends at the timeout of the last probe."""
+        """Without answers the session ends at the timeout of the last probe."""
         self.start()
         self.clock.pump([1] * 4)
         found = self.summary()
@@ -97,7 +97,7 @@ class PingTests(SynchronousTestCase):
         self.assertEqual(self.probes.seen, [(1, "lost"), (2, "lost"), (3, "lost")])
 
     def test_kinds(self) -> None:
-        """A second answer is a duplicate, one after the timeout late, and an incorrect one wrong."""
+        """A second answer is a duplicate; others are late or wrong."""
         self.start()
         self.session.reply_received(1, 0.1, correct=False)
         self.session.reply_received(1, 0.2, correct=True)
@@ -114,7 +114,7 @@ class PingTests(SynchronousTestCase):
         self.assertEqual((found.received, found.wrong, found.duplicates, found.late), (2, 1, 1, 1))
 
     def test_errors(self) -> None:
-        """A refused probe is lost at once, and counted as an error once."""
+        """A refused probe is lost at once, and counted as an error."""
         self.start(1)
         self.session.probe_failed(1, ClientError(ExitStatus.REFUSED))
         self.session.probe_failed(1, ClientError(ExitStatus.REFUSED))
@@ -122,7 +122,7 @@ class PingTests(SynchronousTestCase):
         self.assertEqual((found.errors, found.received), (1, 0))
 
     def test_broke(self) -> None:
-        """A connection that ends between two probes ends the session, and is reported."""
+        """A lost connection ends the session, also between two probes."""
         self.start()
         self.session.reply_received(1, 0.1, correct=True)
         self.session.connection_lost(None)
@@ -136,14 +136,14 @@ class PingTests(SynchronousTestCase):
         self.assertEqual(self.summary().sent, 5)
 
     def test_stop(self) -> None:
-        """stop() ends the session, and may be called twice."""
+        """stop ends the session, and may be called twice."""
         self.start(None)
         self.session.stop()
         self.session.stop()
         self.assertEqual(self.summary().sent, 1)
 
     def test_forgets(self) -> None:
-        """Old probes are forgotten, so that their sockets do not add up."""
+        """Old probes are forgotten, so that their sockets are closed."""
         self.start(None)
         for sequence in range(1, 601):
             self.session.reply_received(sequence, 0.1, correct=True)
@@ -154,7 +154,7 @@ class PingTests(SynchronousTestCase):
 
 @given(TIMES)
 def test_figures(times: list[float]) -> None:
-    """The statistics are in their necessary order."""
+    """The statistics are ordered from min to max."""
     found = compute_stats(times)
     assert found.min <= found.p50 <= found.p99 <= found.max
     assert found.min - 1e-9 <= found.avg <= found.max + 1e-9
@@ -162,7 +162,7 @@ def test_figures(times: list[float]) -> None:
 
 
 def test_figures_of_known_times() -> None:
-    """Statistics are in milliseconds, with percentiles of the nearest rank and ping's mdev."""
+    """The line has milliseconds, nearest-rank quantiles, and ping's mdev."""
     assert (
         format_stats([0.001, 0.002, 0.003, 0.004])
         == "min/avg/max/mdev/p50/p99 = 1.000/2.500/4.000/1.118/2.000/4.000 ms"
@@ -171,7 +171,7 @@ def test_figures_of_known_times() -> None:
 
 @given(TIMES)
 def test_histogram(times: list[float]) -> None:
-    """A histogram counts every time once, has a full bar, and at most 14 bars."""
+    """Every time is in one bar, the longest bar is full, and there are at most 14 bars."""
     bars = histogram(times)
     counts = [int(bar.rpartition(" ")[2]) for bar in bars]
     assert sum(counts) == len(times)
@@ -184,7 +184,7 @@ def test_histogram(times: list[float]) -> None:
     [(NOW, int(NOW), 0.25), (NOW, int(NOW) + 100, 100.25), (2**32 + 5.25, 5, 0.25), (2**32 - 3.75, 1, 5.25)],
 )
 def test_reading(seconds: float, answer_seconds: int, offset: float) -> None:
-    """The offset is measured at the middle of the second and of the round trip, and the wrap is undone."""
+    """The offset is from the middle of the second to the middle of the round trip, with the wrap undone."""
     found = decode_response(UDPResponse(struct.pack("!I", answer_seconds), 0.0, seconds), Epoch.UNIX)
     assert found.offset == pytest.approx(offset)
     assert found.uncertainty == 0.5
@@ -215,13 +215,13 @@ def test_unwrapped(near: float, distance: int) -> None:
     ],
 )
 def test_recognised(answer: bytes, kind: ReplyFormat) -> None:
-    """Answers of other services are recognized by their form and the time."""
+    """Responses of other services are recognized by their format and the time of day."""
     assert identify(answer, NOW) is kind
 
 
 @given(st.binary(max_size=60))
 def test_recognises_anything(answer: bytes) -> None:
-    """Any bytes are identified without an error."""
+    """Any bytes get a format, without an exception."""
     assert identify(answer, NOW) in ReplyFormat
 
 
@@ -238,5 +238,5 @@ def test_recognises_anything(answer: bytes) -> None:
     ],
 )
 def test_statuses(reason: Exception, status: ExitStatus) -> None:
-    """Each of Twisted's errors maps to the promised exit status."""
+    """Exceptions of Twisted become the documented exit statuses."""
     assert ClientError.from_failure(Failure(reason)).status is status

@@ -1,4 +1,4 @@
-"""Test wire/escape.py, which escapes bytes for logs."""
+"""Test wire/escape.py."""
 
 import re
 
@@ -13,7 +13,7 @@ PRINTABLE = re.compile(r"[ -~]*")
 
 @given(st.binary())
 def test_reversible(data: bytes) -> None:
-    """Escaping is reversible, and the text is one line of printable ASCII."""
+    """Escaping is lossless, and the text is one line of printable ASCII."""
     text = escape(data)
     assert PRINTABLE.fullmatch(text)
     assert unescape(text) == data
@@ -25,13 +25,13 @@ def test_every_byte() -> None:
 
 
 def test_names() -> None:
-    """Line ends, tabs and backslashes have their usual escapes."""
+    """Line ends, tabs and backslashes have their usual names."""
     assert escape(b"a\r\n\t\\b") == r"a\r\n\t\\b"
 
 
 @given(st.binary(), st.integers(0, 20))
 def test_cut(data: bytes, limit: int) -> None:
-    """A cut text is marked, and no data can imitate the mark."""
+    """A truncated preview has a note, which a peer cannot forge."""
     text = preview(data, limit)
     assert PRINTABLE.fullmatch(text)
     if len(data) > limit:
@@ -48,14 +48,14 @@ def test_other_characters(text: str) -> None:
 
 
 def test_undecodable_command_line() -> None:
-    """Bytes of a command line that are not UTF-8 are returned unchanged."""
+    """Bytes of a command line that are not UTF-8 are restored."""
     assert unescape(b"\xff\xfe".decode("utf-8", "surrogateescape")) == b"\xff\xfe"
 
 
 @pytest.mark.parametrize("text", ["\\", "ab\\q", "\\x", "\\x1", "\\xg0", "\\u1234"])
 def test_no_escape(text: str) -> None:
-    """An invalid escape is an error with its position and the valid escapes."""
-    with pytest.raises(ValueError, match=rf"at character {text.index(chr(92)) + 1} .*expected \\n"):
+    """An unknown escape is an error with its position and the accepted escapes."""
+    with pytest.raises(ValueError, match=rf"at character {text.index(chr(92)) + 1}; expected \\n"):
         unescape(text)
 
 
@@ -72,12 +72,12 @@ def test_no_escape(text: str) -> None:
     ],
 )
 def test_shown_as(data: bytes, encoding: str, text: str) -> None:
-    """Printable characters are kept, others are escaped, and bytes can be told from backslashes."""
+    """Printable characters are unchanged, and all else is escaped unambiguously."""
     assert preview_decoded(data, 100, encoding) == text
 
 
 def test_shown_as_cut() -> None:
-    """A cut never splits a character, and the mark has the size of the whole message."""
+    """A truncated preview ends at a whole character, and its note has the whole size."""
     assert preview_decoded("你好".encode(), 4, "utf-8") == r"你\... (first 4 of 6 bytes)"
     assert preview_decoded(b"abc", 2, "utf-8", 4000) == r"ab\... (first 2 of 4000 bytes)"
     assert preview_decoded(b"abc", 3, "utf-8", 3) == "abc"
@@ -87,11 +87,11 @@ def test_shown_as_cut() -> None:
     st.binary(max_size=40), st.sampled_from(["utf-8", "cp936", "gb18030", "latin-1", "utf-16", "shift_jis", "ascii"])
 )
 def test_shown_as_is_harmless(data: bytes, encoding: str) -> None:
-    """Any bytes in any encoding give one line of printable characters."""
+    """The preview is one line of printable characters for any bytes and encoding."""
     text = preview_decoded(data, 30, encoding)
     assert text.isprintable()
 
 
 def test_columns() -> None:
-    """A Chinese character is two columns wide."""
+    """A Chinese character takes two columns."""
     assert display_width("a你b") == 4

@@ -1,4 +1,4 @@
-"""Test wire/hostport.py, which splits and formats HOST:PORT."""
+"""Test wire/hostport.py."""
 
 from ipaddress import IPv4Address, IPv6Address
 
@@ -11,7 +11,7 @@ from echotime.wire import hostport
 
 @given(st.ip_addresses(), st.integers(0, 65535))
 def test_back(address: IPv4Address | IPv6Address, port: int) -> None:
-    """An address and port formatted as text split into the same address and port."""
+    """An address and port as text split into the same address and port."""
     assume(not (isinstance(address, IPv6Address) and address.ipv4_mapped))
     host, number = hostport.split_hostport(hostport.format_hostport(str(address), port))
     assert (host, number) == (str(address), str(port))
@@ -36,18 +36,18 @@ def test_mapped() -> None:
     ],
 )
 def test_split(text: str, parts: tuple[str | None, str | None]) -> None:
-    """Every form of HOST:PORT is split correctly."""
+    """Every form is recognized."""
     assert hostport.split_hostport(text) == parts
 
 
 def test_ipv6_without_brackets() -> None:
-    """An IPv6 address with a port needs brackets, or the split is ambiguous."""
+    """An IPv6 address with a port needs brackets."""
     with pytest.raises(ValueError, match="brackets"):
         hostport.split_hostport("::1:7")
 
 
 @pytest.mark.parametrize("text", ["", "-1", "65536", "1e3", "0x10", "\u0661", "1_0", " 7", "999999"])
 def test_no_port(text: str) -> None:
-    """Only 0 to 65535 in plain digits is a port."""
+    """A port is 0 to 65535 in ASCII digits."""
     with pytest.raises(ValueError, match="expected a number from 0 to 65535"):
         hostport.parse_port(text)
