@@ -188,7 +188,7 @@ class InstallTests(SynchronousTestCase):
 
 
 class SampleTests(SynchronousTestCase):
-    """Test the sample etc/echotime.conf."""
+    """Test the sample configuration etc/echotime.conf."""
 
     def test_no_faults(self) -> None:
         """Check that the file is valid as installed, and with every commented option enabled."""

@@ -74,7 +74,7 @@ class Mirror(DatagramProtocol):
             self.serve(datagram, addr)
 
     def serve(self, datagram: bytes, addr: Any) -> None:
-        """Send one datagram back."""
+        """Send one datagram back to its sender."""
         self.singly += 1
         if datagram == b"fail":
             raise ValueError("cannot be handled")

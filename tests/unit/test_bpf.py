@@ -183,7 +183,7 @@ def test_mapped_source(served: Served, source: str, switched: str) -> None:
 
 
 def udp(family: socket.AddressFamily = socket.AF_INET) -> socket.socket:
-    """Return a UDP socket."""
+    """Return a UDP socket of this network."""
     return socket.socket(family, socket.SOCK_DGRAM)
 
 

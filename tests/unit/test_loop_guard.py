@@ -84,7 +84,6 @@ class Sent(StringTransport):
     """A transport that accepts an address."""
 
     def write(self, data: bytes, addr: Any = None) -> None:
-        """Keep it."""
         super().write(data)
 
 
