@@ -1,4 +1,4 @@
-"""`echotime check`."""
+"""Test `echotime check` as a program that monitoring runs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.twistd_process import LIMIT
 
 
 class CheckTests(ToolTestCase):
-    """`echotime check`."""
+    """Status line, exit status and performance data of `echotime check`."""
 
     def setUp(self) -> None:
         """A daemon with both services on one port number, as the tool expects."""

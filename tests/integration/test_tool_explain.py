@@ -1,4 +1,4 @@
-"""`echotime explain`."""
+"""Test `echotime explain`: texts, demonstrations and their exit status."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`echotime send`."""
+"""Test `echotime send` against a real daemon."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from tests.support.twistd_process import LIMIT
 
 
 def where(address: tuple[str, int]) -> str:
-    """HOST:PORT."""
+    """Return an address as HOST:PORT, as the tools take it."""
     return "{}:{}".format(*address)
 
 
 class SendTests(ToolTestCase):
-    """Against our daemon."""
+    """`echotime send` with a daemon that serves as it should."""
 
     def server(self, *args: str) -> str:
-        """HOST:PORT of a daemon."""
+        """Start a daemon, and return its address as HOST:PORT."""
         return where(self.echotime(*args).address("TCP"))
 
     def test_message(self) -> None:
-        """What came back goes to standard output and nothing else does; that sending is done is said beside it."""
+        """Standard output has the answer and nothing else; progress goes to standard error."""
         ended = self.tool("send", self.server("--reply", "ok"), "hello")
         self.assertEqual((ended.returncode, ended.stdout), (0, b"hello\nI get it!\nok"))
         self.assertEqual(ended.stderr, b"Sending is done.\n")

@@ -17,9 +17,9 @@ _INTERFACES = (
     "ip link set lo up",
     "ip link add here type veth peer name there",
     "sysctl -qw net.ipv6.conf.there.disable_ipv6=1",
-    # its peer is up before, so that "here" has a carrier, and IPv6 its routes, as soon as it is up
-    "ip link set there up",
+    # "here" first: its carrier comes with its peer, in one event, and IPv6 has its routes from then on
     "ip link set here up",
+    "ip link set there up",
     "ip address add 10.9.0.1/24 dev here",
     "ip -6 address add fe80::1/64 dev here nodad",
     "ip -6 address add fd09::1/64 dev here nodad",
