@@ -1,4 +1,4 @@
-"""What the services cost, beside others that do the same: `make bench`, or `python -m benchmarks --help`.
+"""Measure the cost of the services beside other servers: `make bench`, or `python -m benchmarks --help`.
 
-Not part of the package that is installed.
+Not part of the installed package.
 """

@@ -23,7 +23,7 @@ from benchmarks.servers import SERVERS, Server, chosen
 from benchmarks.workloads import WORKLOADS
 
 _INTERRUPTED = 130
-"""The exit status, as that of a shell."""
+"""Exit status after Ctrl-C, as a shell reports it."""
 _print_error = functools.partial(print, file=sys.stderr, flush=True)
 
 
@@ -46,13 +46,13 @@ def parser() -> argparse.ArgumentParser:
         help="this server; repeatable",
     )  # fmt: skip
     made.add_argument("--output", type=Path, default=Path("build/bench"), metavar="DIR", help="default %(default)s")
-    made.add_argument("--list", action="store_true", help="say which workloads and servers there are")
+    made.add_argument("--list", action="store_true", help="list the workloads and servers and exit")
     return made
 
 
-def main(words: Sequence[str] | None = None) -> int:
-    """Return the exit status: 0 when all was measured, 1 when something failed. Missed bars do not count."""
-    options = parser().parse_args(words)
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure and report; return 0 if everything was measured, 1 if something failed. Missed bars do not count."""
+    options = parser().parse_args(arguments)
     if options.list:
         print(listing())
         return 0
@@ -78,13 +78,13 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 def listing() -> str:
-    """Return the names of workloads and servers."""
+    """Return a list of the workloads and servers."""
     lines = [f"{each.name:12}{each.what}" for each in WORKLOADS]
     return "\n".join([*lines, "", "servers: " + ", ".join(each.name for each in SERVERS)])
 
 
 def measured(options: argparse.Namespace, servers: Sequence[Server], left_out: dict[str, str]) -> Results:
-    """Measure the chosen workloads."""
+    """Measure the chosen workloads on these servers."""
     bench = Bench(options.output, options.seconds)
     outcomes = []
     for workload in WORKLOADS:
@@ -96,7 +96,7 @@ def measured(options: argparse.Namespace, servers: Sequence[Server], left_out: d
 
 
 def report(results: Results, folder: Path) -> None:
-    """Leave the tables in files, and print them last: they end with what is missing."""
+    """Write the tables to files and print them; they end with what is missing."""
     tables = text(results)
     everything = {**results.as_json(), "bars": [{**asdict(bar), "reached": bar.reached} for bar in judged(results)]}
     (folder / "results.txt").write_text(tables, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Hold echotime against its bars. They are reported, never asserted: a machine's noise must not fail a run."""
+"""Hold echotime against its bars, which are reported and never asserted: noise must not fail a run."""
 
 from __future__ import annotations
 
@@ -32,15 +32,17 @@ BARS = (
     Bar("udp-32", 0.92, ("c",)),
 )
 MOST_MEMORY = 2.0
-"""KB that an idle connection may take."""
+"""Largest memory per idle connection, in KB."""
 
 
 @dataclass(frozen=True)
 class Judged:
-    """A bar and what was found.
+    """Hold a bar and the result that was measured.
 
     found: the median of the rounds
-    margin: how far that is on the right side of the bar, as a part of the bar; negative on the wrong side
+
+    margin: the distance from the bar as a part of it; negative if missed
+
     least, most: the range of the rounds
     """
 
@@ -58,7 +60,7 @@ class Judged:
 
 
 def judged(results: Results) -> Iterator[Judged]:
-    """Judge every bar for which echotime and one of its others were measured. The best is whom it is least ahead of."""
+    """Judge each bar for which echotime and another server were measured, against the best of the others."""
     for bar in BARS:
         found = {other: ratios for other in bar.others if (ratios := results.ratios(bar.workload, OURS, other))}
         if found:

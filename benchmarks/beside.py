@@ -1,7 +1,7 @@
-"""Measure how long small questions wait while a load keeps the daemon busy: `python -m benchmarks.beside`.
+"""Measure how long small requests wait while a load keeps the daemon busy: `python -m benchmarks.beside`.
 
-The asking process shares its CPU with the load. It has real-time priority (man 7 sched) where the system allows it.
-Elsewhere it also waits for the load, and the table says so.
+The requesting process shares its CPU with the load. It has real-time priority (man 7 sched) where the system allows
+it. Elsewhere it also waits for the load, and the table says so.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ from benchmarks.rounds import LoadFailed, is_done, loading, read_figures, start
 from benchmarks.servers import ACKNOWLEDGEMENT, DidNotStart, echotime_port, reported_port, twistd_echotime
 
 _LOADS = {"500 busy connections": ("echo", 500), "8 streams": ("stream", 8)}
-"""The name and the number of each load."""
+"""Name and number of each load."""
 _REACTORS = {"echotime": None, "echotime-epoll": "epoll"}
 _STATUS = b"".join(len(each).to_bytes(2, "big") + each for each in (b"_ask", b"1", b"_command", b"Status")) + b"\0\0"
-"""An operator's question, as AMP writes it."""
+"""A status command of the control protocol, encoded in AMP."""
 _MESSAGE = b"x" * 100
 _MOST = 5000
-"""Questions of a measurement, at most."""
+"""Largest number of requests per measurement."""
 _PATIENCE = 20
 """Seconds to wait for an answer."""
 
 
 @dataclass(frozen=True)
 class Question:
-    """A question, on a socket of its own; an answer is complete when it ends with `ending`."""
+    """Send a request on its own socket; an answer is complete when it ends with `ending`."""
 
     name: str
     sock: socket.socket
@@ -46,7 +46,7 @@ class Question:
     ending: bytes
 
     def wait(self) -> float:
-        """Ask, and return how many microseconds the answer took."""
+        """Send the request and return the microseconds until the answer."""
         began = time.perf_counter()
         self.sock.send(self.data)
         answer = self.sock.recv(65536)
@@ -58,7 +58,7 @@ class Question:
 
 
 def main() -> int:
-    """Print a table; the exit status is 0 when all was measured."""
+    """Print a table; the exit status is 0 if everything was measured."""
     made = argparse.ArgumentParser(prog="python -m benchmarks.beside", description=__doc__)
     made.add_argument("--seconds", type=float, default=2.0, metavar="S", help="of load, default %(default)s")
     made.add_argument("--output", type=Path, default=Path("build/bench"), metavar="DIR", help="default %(default)s")
@@ -69,7 +69,7 @@ def main() -> int:
     except (BuildFailed, DidNotStart, LoadFailed, OSError) as failure:
         print(f"cannot measure: {failure}", file=sys.stderr)
         return 1
-    title = f"Microseconds to an answer: median / 99 % / most; asked {_priority()}"
+    title = f"Microseconds to an answer: median / 99 % / most; sent {_priority()}"
     header = ["", "alone", *(f"beside {load}" for load in _LOADS)]
     table = "\n".join([title, *aligned([header, *rows]), ""])
     (options.output / "beside.txt").write_text(table, encoding="utf-8")
@@ -78,7 +78,7 @@ def main() -> int:
 
 
 def measured(name: str, folder: Path, seconds: float) -> Iterator[list[str]]:
-    """Run a daemon, and return a row for each question."""
+    """Run a daemon, and yield a row for each kind of request."""
     with tempfile.TemporaryDirectory() as place, contextlib.ExitStack() as stack:
         control, log = str(Path(place) / "control"), Path(place) / "log"
         command = twistd_echotime("--control", control, reactor=_REACTORS[name])
@@ -87,8 +87,8 @@ def measured(name: str, folder: Path, seconds: float) -> Iterator[list[str]]:
         for question in questions(stack, tcp, udp, control):
             cells = [_shown(_waits(question, lambda: False))]
             for load_name, number in _LOADS.values():
-                words = (str(tcp), str(seconds), str(number), ACKNOWLEDGEMENT)
-                with loading(folder, load_name, *words) as load:
+                arguments = (str(tcp), str(seconds), str(number), ACKNOWLEDGEMENT)
+                with loading(folder, load_name, *arguments) as load:
                     start(load)
                     cells.append(_shown(_waits(question, lambda: is_done(load))))
                     read_figures(load)
@@ -109,13 +109,13 @@ def questions(stack: contextlib.ExitStack, tcp: int, udp: int, control: str) -> 
 
 
 def _priority() -> str:
-    with _asking() as first:
-        return "with real-time priority" if first else "at normal priority, so the load delays the one who asks, too"
+    with _requesting() as first:
+        return "with real-time priority" if first else "at normal priority, so the load delays the client, too"
 
 
 @contextlib.contextmanager
-def _asking() -> Iterator[bool]:
-    """Run on the load's CPU meanwhile, before the load if the system allows it: yield whether it does."""
+def _requesting() -> Iterator[bool]:
+    """Run on the load's CPU, ahead of the load if the system allows it; yield whether it does."""
     with on_cpus(LOAD_CPU):
         try:
             os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
@@ -130,7 +130,7 @@ def _asking() -> Iterator[bool]:
 
 def _waits(question: Question, over: Callable[[], bool]) -> list[float]:
     waits: list[float] = []
-    with _asking():
+    with _requesting():
         while len(waits) < _MOST and not over():
             waits.append(question.wait())
     return waits

@@ -1,4 +1,4 @@
-"""Compile the loads and the peers that are not Python."""
+"""Compile the loads and the peers in C and Go."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ HERE = Path(__file__).parent
 
 
 class BuildFailed(Exception):
-    """The compiler is missing, or failed."""
+    """Report a missing compiler or its error."""
 
 
 def build_c(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""What a run was made with: the versions of all that takes part, the processor, the kernel, the date."""
+"""Describe the machine and software of a run: versions, processor, kernel, date."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 
 def made_with() -> dict[str, str]:
-    """By name; what is not there is left out."""
+    """Return the facts by name; programs that are missing are left out."""
     found = {
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "processor": _processor(),
@@ -21,9 +21,9 @@ def made_with() -> dict[str, str]:
         "python": platform.python_version(),
         "twisted": _distribution("twisted"),
         "uvloop": _distribution("uvloop"),
-        "gcc": _said("gcc", "-dumpfullversion"),
-        "go": _said("go", "env", "GOVERSION").removeprefix("go"),
-        "commit": _said("git", "describe", "--always", "--dirty"),
+        "gcc": _output_of("gcc", "-dumpfullversion"),
+        "go": _output_of("go", "env", "GOVERSION").removeprefix("go"),
+        "commit": _output_of("git", "describe", "--always", "--dirty"),
     }
     return {name: value for name, value in found.items() if value}
 
@@ -43,7 +43,7 @@ def _distribution(name: str) -> str:
         return ""
 
 
-def _said(*command: str) -> str:
+def _output_of(*command: str) -> str:
     if shutil.which(command[0]) is None:
         return ""
     return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False).stdout.strip()

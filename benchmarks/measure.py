@@ -1,7 +1,7 @@
-"""What a process costs: its time on a CPU and its memory, with that of its children, as the kernel counts them.
+"""Measure the CPU time and the memory of a process and its children, as the kernel counts them.
 
-Time is read from schedstat, in nanoseconds. A child that is over has only the hundredths of a second that its parent
-was told; that is good enough for the servers that fork, which spend seconds.
+Time is read from schedstat, in nanoseconds. A child that has ended counts in hundredths of a second, the precision
+its parent gets. That is enough for servers that fork, which spend seconds.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ _TICK = os.sysconf("SC_CLK_TCK")
 
 
 def cpu_seconds(pid: int) -> float:
-    """Spent so far by the process, all its threads, and its descendants."""
+    """Return the CPU time of a process so far, with all its threads and descendants."""
     total = 0.0
     for each in _tree(pid):
         for task in Path(f"/proc/{each}/task").glob("*/schedstat"):
             total += int(_text(task).partition(" ")[0] or 0) / 1e9
-        # the name of the program, in parentheses, may hold spaces; the 16th and 17th field are those of dead children
+        # the program name in parentheses may contain spaces; fields 16 and 17 are the time of dead children
         fields = _text(Path(f"/proc/{each}/stat")).rpartition(")")[2].split()
         if fields:
             total += (int(fields[13]) + int(fields[14])) / _TICK
@@ -27,7 +27,7 @@ def cpu_seconds(pid: int) -> float:
 
 
 def resident_bytes(pid: int) -> int:
-    """VmRSS of the process and its descendants."""
+    """Return the resident memory (VmRSS) of a process and its descendants."""
     total = 0
     for each in _tree(pid):
         for line in _text(Path(f"/proc/{each}/status")).splitlines():
@@ -46,5 +46,5 @@ def _tree(pid: int) -> Iterator[int]:
 def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="ascii", errors="replace")
-    except (FileNotFoundError, ProcessLookupError):  # it ended meanwhile
+    except (FileNotFoundError, ProcessLookupError):  # the process has ended
         return ""

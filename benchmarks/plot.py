@@ -1,4 +1,4 @@
-"""The results drawn: a panel for each workload, a bar for each server, ours in colour."""
+"""Draw the results: a panel for each workload, a bar for each server, echotime in color."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _COLUMNS = 4
 
 
 def draw(results: Results, path: Path) -> None:
-    """An SVG. Raises ImportError without matplotlib."""
+    """Write an SVG. Raises ImportError without matplotlib."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    # text stays text, and the same results make the same file
+    # text stays text, and equal results make equal files
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": "echotime", "font.size": 9, "text.color": _INK}):
         rows = math.ceil(len(results.outcomes) / _COLUMNS)
         figure = Figure(figsize=(3.4 * _COLUMNS, 0.6 + 2.5 * rows), layout="constrained")
@@ -31,7 +31,7 @@ def draw(results: Results, path: Path) -> None:
         for panel, outcome in zip(panels, results.outcomes, strict=False):
             _panel(panel, results, outcome)
         figure.suptitle(
-            f"Work per second of server CPU time (the more the better), and memory of idle connections (the less); "
+            f"Work per second of server CPU time (more is better), and memory of idle connections (less is better); "
             f"medians of {results.rounds} rounds"
         )
         figure.savefig(path, format="svg", metadata={"Date": None})

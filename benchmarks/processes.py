@@ -12,7 +12,7 @@ from pathlib import Path
 
 _CPUS = sorted(os.sched_getaffinity(0))
 SERVER_CPU, LOAD_CPU = _CPUS[0], _CPUS[-1]
-"""The same one where there is only one."""
+"""The same CPU if there is only one."""
 _DESCRIPTORS = 20_000
 _SECONDS_TO_END = 10
 

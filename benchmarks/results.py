@@ -1,4 +1,4 @@
-"""Keep what came of a run: the figures of each round, their medians and ratios, and all of it as JSON."""
+"""Hold the results of a run: figures of each round, medians and ratios, and all of it as JSON."""
 
 from __future__ import annotations
 
@@ -14,38 +14,38 @@ Figures = dict[str, float]
 
 @dataclass
 class Outcome:
-    """Keep what came of a workload: the figures of each server, one a round, and why a server failed."""
+    """Hold the results of a workload: each server's figures, one set a round, and why a server failed."""
 
     workload: Workload
     rounds: dict[str, list[Figures]] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
 
     def median(self, server: str, figure: str) -> float | None:
-        """Return the median of all rounds; None where the server took no part or failed."""
+        """Return the median of all rounds; None if the server took no part or failed."""
         found = self.found(server, figure)
         return statistics.median(found) if found else None
 
     def ratios(self, server: str, other: str) -> list[float]:
-        """Return the ratio of the work per CPU second in each round; none where one of both took no part or failed.
+        """Return the ratio of the work per CPU second in each round; empty if either server took no part or failed.
 
-        Within a round both were measured within seconds, so a machine that is slow for a while is slow for both.
+        In a round both are measured within seconds, so a phase in which the machine is slow affects both.
         """
         ours, theirs = (self.found(each, "per_cpu_second") for each in (server, other))
         return [one / another for one, another in zip(ours, theirs, strict=True)] if ours and theirs else []
 
     def ratio(self, server: str, other: str) -> float | None:
-        """Return the median of the ratios of the rounds; None where there are none."""
+        """Return the median of the rounds' ratios; None if there are none."""
         ratios = self.ratios(server, other)
         return statistics.median(ratios) if ratios else None
 
     def found(self, server: str, figure: str) -> list[float]:
-        """Return a figure of each round; none where the server took no part or failed."""
+        """Return a figure of each round; empty if the server took no part or failed."""
         return [] if server in self.failures else [each[figure] for each in self.rounds.get(server, [])]
 
 
 @dataclass(frozen=True)
 class Results:
-    """Keep a whole run."""
+    """Hold the settings and the outcomes of a whole run."""
 
     rounds: int
     seconds: float
@@ -56,21 +56,21 @@ class Results:
 
     @property
     def working(self) -> list[Outcome]:
-        """Return the outcomes of workloads in which something is done."""
+        """Return the outcomes of workloads that do work."""
         return [each for each in self.outcomes if not each.workload.idles]
 
     @property
     def idle(self) -> Outcome | None:
-        """Return the outcome of the workload in which nothing is done."""
+        """Return the outcome of the idle workload."""
         return next((each for each in self.outcomes if each.workload.idles), None)
 
     def found(self, workload: str, server: str, figure: str) -> list[float]:
-        """Return a figure of each round; none where it was not measured."""
+        """Return a figure of each round; empty if it was not measured."""
         outcome = self._outcome(workload)
         return outcome.found(server, figure) if outcome else []
 
     def ratios(self, workload: str, server: str, other: str) -> list[float]:
-        """Return the ratio of two servers in each round; none where it was not measured."""
+        """Return the ratio of two servers in each round; empty if it was not measured."""
         outcome = self._outcome(workload)
         return outcome.ratios(server, other) if outcome else []
 
@@ -83,7 +83,7 @@ class Results:
         return any(each.failures for each in self.outcomes)
 
     def as_json(self) -> dict[str, object]:
-        """Return everything, in types that the json module writes."""
+        """Return all results in types that the json module writes."""
         return {
             "made_with": self.made_with,
             "rounds": self.rounds,

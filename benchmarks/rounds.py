@@ -1,8 +1,8 @@
-"""Measure each workload in rounds. Every server has its turn in each round, so that the machine's noise meets all.
+"""Measure each workload in rounds. Every server has its turn in each round, so that noise affects all.
 
-The order of the servers is reversed in every other round: a machine that becomes slower favours nobody.
-A server runs through all rounds of a workload. An idle one is started anew for each, since memory that was used in
-the round before would not be counted again.
+The order of the servers is reversed in every other round, so that a slower machine favors none. A server runs
+through all rounds of a workload. In the idle workload it starts anew each round, since memory used in the round
+before would not be counted again.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ WARM_UP = 0.2
 
 
 class LoadFailed(Exception):
-    """A byte was wrong, an answer missing, or the load itself could not go on."""
+    """Report a wrong byte, a missing answer, or an error of the load itself."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class Bench:
                 time.sleep(self.seconds)
                 spent = cpu_seconds(pid) - before
                 start(load)
-                read_figures(load)  # each echoes once more, so all were alive
+                read_figures(load)  # each connection echoes once more, so all were alive
         return {
             "rss_per_connection": (full - empty) / workload.number,
             "rss_empty": empty,
@@ -111,17 +111,19 @@ class Bench:
     def _load(
         self, workload: Workload, server: Running, seconds: float
     ) -> contextlib.AbstractContextManager[subprocess.Popen[str]]:
-        words = [str(server.port), str(seconds), str(workload.number), server.server.acknowledgement]
+        arguments = [str(server.port), str(seconds), str(workload.number), server.server.acknowledgement]
         cpus = (LOAD_CPU,) if len(server.pids) == 1 else (SERVER_CPU, LOAD_CPU)
-        return loading(self.folder, workload.load, *words, cpus=cpus)
+        return loading(self.folder, workload.load, *arguments, cpus=cpus)
 
 
 @contextlib.contextmanager
-def loading(folder: Path, name: str, *words: str, cpus: Sequence[int] = (LOAD_CPU,)) -> Iterator[subprocess.Popen[str]]:
-    """Run a load, from the moment when it has all its sockets. It waits for start(), and keeps them until the end."""
+def loading(
+    folder: Path, name: str, *arguments: str, cpus: Sequence[int] = (LOAD_CPU,)
+) -> Iterator[subprocess.Popen[str]]:
+    """Run a load, from when all its sockets are open. It waits for start(), and keeps its sockets until the end."""
     pipe = subprocess.PIPE
     with on_cpus(*cpus):
-        command = [str(folder / "bin" / f"load-{name}"), *words]
+        command = [str(folder / "bin" / f"load-{name}"), *arguments]
         load = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
     with load:
         try:

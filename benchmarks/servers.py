@@ -25,7 +25,7 @@ _PEERS = HERE / "peers"
 
 
 class DidNotStart(Exception):
-    """A server ended, or reported no port in time."""
+    """Report a server that ended, or reported no port in time."""
 
 
 def _nothing_missing(folder: Path) -> str:
@@ -37,10 +37,15 @@ class Server:
     """Describe one server.
 
     command: makes the command line for "tcp" or "udp", given the folder of the compiled programs
+
     port: makes the pattern that finds the port in the server's output
+
     missing: prepares the server; returns why it cannot run and what to install, or ""
-    leaves_out: the workloads that it takes no part in
-    note: why, or what else to know of its figures
+
+    leaves_out: workloads in which it takes no part
+
+    note: the reason for that, or a remark on its figures
+
     second: makes the command line of a second process that shares the port; None for a server of one process
     """
 
@@ -56,7 +61,7 @@ class Server:
 
 @dataclass(frozen=True)
 class Running:
-    """A server that listens; `pids` has each process that was started for it."""
+    """Hold a listening server; `pids` has each process started for it."""
 
     server: Server
     pids: tuple[int, ...]
@@ -64,7 +69,7 @@ class Running:
 
 
 def chosen(names: Collection[str], folder: Path) -> tuple[list[Server], dict[str, str]]:
-    """Return the named servers (all, without names) that can run, and why each of the others cannot, by name."""
+    """Return the servers with these names (all if empty) that can run, and the reason for each other, by name."""
     missing = {each.name: each.missing(folder) for each in SERVERS if not names or each.name in names}
     servers = [each for each in SERVERS if missing.get(each.name) == ""]
     return servers, {name: reason for name, reason in missing.items() if reason}
@@ -105,7 +110,7 @@ def twistd_echotime(
     shared: set SO_REUSEPORT on it
     """
     ports = {"tcp": 0, "udp": 0, kind: port}
-    listening = [word for each, number in ports.items() for word in (f"--{each}", f"127.0.0.1:{number}")]
+    listening = [argument for each, number in ports.items() for argument in (f"--{each}", f"127.0.0.1:{number}")]
     sharing = ["--sockopt", f"{kind}:SO_REUSEPORT=on"] if shared else []
     twistd = [str(_BIN / "twistd"), *(["-r", reactor] if reactor else []), "-n", "--pidfile="]
     return [*twistd, "echotime", *listening, *sharing, *options]

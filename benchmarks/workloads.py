@@ -1,6 +1,6 @@
-"""The workloads: which load makes each, with how many at a time, and what is counted.
+"""List the workloads: the load of each, its number of connections, and the work that is counted.
 
-The questions of udp-32 are more than a receive buffer of the default size holds: see load/udp.c for what that means.
+The requests of udp-32 are more than a receive buffer of the default size holds: see load/udp.c for the effect.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Workload:
-    """What is asked of every server.
+    """Describe the work that every server does.
 
-    `load` names the program, and `number` is its own to understand; tables show work divided by `scale`.
+    `load` names the program, which interprets `number`; tables show work divided by `scale`.
     """
 
     name: str
@@ -38,7 +38,5 @@ WORKLOADS = (
     ),
     Workload("udp-1", "udp", "udp", 1, "k answers", "datagrams from 8 sockets, one outstanding on each"),
     Workload("udp-32", "udp", "udp", 32, "k answers", "datagrams from 8 sockets, 32 outstanding on each"),
-    Workload(
-        "idle-10000", "tcp", "echo", 10_000, "KB", "10000 connections that say nothing", has_latency=False, idles=True
-    ),
+    Workload("idle-10000", "tcp", "echo", 10_000, "KB", "10000 idle connections", has_latency=False, idles=True),
 )

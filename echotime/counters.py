@@ -1,7 +1,8 @@
 """Counters of both services, each declared once: with its help text and, for a refusal, its name in the log.
 
-A new counter is a field of ServiceCounters, and a line where it is incremented. `echotime control counters`, the log of
-refusals, the figures at shutdown and the number of datagrams handled are derived from the declaration.
+A new counter needs two edits: a field of ServiceCounters, and the line that increments it. `echotime control counters`,
+the log of refusals, the figures at shutdown, the number of datagrams handled and the table in docs/monitoring.md are
+derived from the declaration. For a refused datagram the line is a Rule in services/datagram_policy.py.
 """
 
 from __future__ import annotations
@@ -12,14 +13,14 @@ from typing import Any, NamedTuple, Protocol
 
 
 class Counter(NamedTuple):
-    """Describe one counter: its name, one sentence of help, and for a refusal what the log calls it."""
+    """Describe one counter: its name, one sentence of help, and for a refusal its name in the log."""
 
     name: str
     help: str
     log_name: str = ""
-    """What was refused, and why in parentheses; empty for a counter that counts no refusals."""
+    """What was refused, and the reason in parentheses; empty for a counter of anything else than refusals."""
     handled: str = ""
-    """``connection`` if it counts refused connections, ``datagram`` if datagrams, answered or refused."""
+    """``connection`` for refused connections, ``datagram`` for answered or refused datagrams, empty otherwise."""
 
 
 def counter(help_text: str, log_name: str = "", handled: str = "") -> Any:
@@ -34,24 +35,21 @@ def declared(counters: Any) -> Iterator[Counter]:
 
 
 class ConnectionStats(Protocol):
-    """What a connection counts by itself until it ends, in messages and bytes."""
+    """The counters of one connection, which are added to those of the service when it ends."""
 
     @property
-    def messages(self) -> int:
-        """Return the number of messages received."""
+    def messages(self) -> int: ...
 
     @property
-    def bytes_in(self) -> int:
-        """Return the number of bytes received."""
+    def bytes_in(self) -> int: ...
 
     @property
-    def bytes_out(self) -> int:
-        """Return the number of bytes handed to the transport."""
+    def bytes_out(self) -> int: ...
 
 
 @dataclass
 class ServiceCounters:
-    """What both services did since the start. What a connection did is added when it ends."""
+    """Count what both services did since the start. The figures of a connection are added when it ends."""
 
     connections: int = counter("TCP connections that ended.")
     empty_connections: int = counter("Connections that ended without a message, such as health checks.")
@@ -78,6 +76,26 @@ class ServiceCounters:
     idle_timeouts: int = counter("Connections ended by --idle-timeout.")
     half_closed_timeouts: int = counter("Connections ended by --half-closed-timeout.")
     session_timeouts: int = counter("Connections ended by --session-timeout.")
+    refused_unspecified_source: int = counter(
+        "Datagrams not answered because their source was the unspecified address.",
+        "datagrams refused (unspecified source)",
+        "datagram",
+    )
+    refused_own_address: int = counter(
+        "Datagrams not answered because they came from the daemon's own address and port.",
+        "datagrams refused (own address)",
+        "datagram",
+    )
+    refused_low_port: int = counter(
+        "Datagrams from low source ports that the daemon refused, because the kernel could not drop them.",
+        "datagrams refused (low port)",
+        "datagram",
+    )
+    refused_broadcast: int = counter(
+        "Datagrams to a broadcast or multicast address, not answered without --answer-broadcast.",
+        "datagrams refused (broadcast or multicast)",
+        "datagram",
+    )
     refused_datagrams: int = counter(
         "Datagrams not answered because of an access list.", "datagrams refused (access list)", "datagram"
     )
@@ -106,13 +124,13 @@ class ServiceCounters:
         return sum(getattr(self, each.name) for each in declared(self) if each.handled == handled)
 
     def refusals(self) -> dict[str, int]:
-        """Return what was refused and how often, by its name in the log. Zeros are left out."""
+        """Return the number of refusals by their names in the log. Zeros are left out."""
         return {
             each.log_name: count for each in declared(self) if each.log_name and (count := getattr(self, each.name))
         }
 
     def add(self, connection: ConnectionStats) -> None:
-        """Add what one connection counted."""
+        """Add the counters of a connection that ended."""
         self.messages += connection.messages
         self.bytes_in += connection.bytes_in
         self.bytes_out += connection.bytes_out

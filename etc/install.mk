@@ -1,175 +1,96 @@
-# `make install` and `make uninstall`; the top Makefile runs this file. A virtual environment goes to
-# PREFIX/lib/echotime/VERSION, and the link PREFIX/lib/echotime/bin leads to its programs. Everything is made in a
-# temporary folder first: a failure of pip changes nothing. Without a network, pip takes wheels of all requirements
-# from a folder: PIP_NO_INDEX=1 PIP_FIND_LINKS=FOLDER make install
+# `make install` and `make uninstall`, run by the top Makefile. PREFIX/lib/echotime/VERSION is a virtual environment.
+# Its file `files` lists what is installed elsewhere, and its `etc` has unedited copies of the files in /etc. Units and
+# commands use the link PREFIX/lib/echotime/bin, which an upgrade switches. DESTDIR precedes all paths, for packages.
 PREFIX ?= /usr/local
 SYSCONFDIR ?= /etc
 UNITDIR ?= $(PREFIX)/lib/systemd/system
 ZSHDIR ?= $(PREFIX)/share/zsh/site-functions
 PYTHON ?= /usr/bin/python3
-# DESTDIR precedes all paths while a package is made, and is in no file that is installed
-expected = $(error $1 is '$($1)'; expected an absolute path without blanks)
-$(foreach each,PREFIX DESTDIR SYSCONFDIR UNITDIR ZSHDIR,\
-    $(if $(filter-out /%,$($(each)))$(word 2,$($(each))),$(call expected,$(each)))\
-    $(eval override $(each) := $(patsubst %/,%,$(abspath $($(each))))))
+$(foreach each,PREFIX DESTDIR SYSCONFDIR UNITDIR ZSHDIR,$(eval override $(each) := $(abspath $($(each)))))
 LIB := $(PREFIX)/lib/echotime
-# what is installed, without DESTDIR: a line `MARK PATH` for each file, and `folder PATH` for each folder that was made
-RECORD := $(DESTDIR)$(LIB)/installed
-SYSTEMD := $(if $(DESTDIR),,$(wildcard /run/systemd/system))
-# the interpreter, the program that it is a link to, and its standard library
-FACTS = $(or $(shell "$(PYTHON)" -Ic 'import os, sys; sys.version_info >= (3, 10) or sys.exit(1); \
-    print(sys._base_executable, *map(os.path.realpath, [sys._base_executable, os.path.dirname(os.__file__)]))'),\
-    $(error PYTHON is '$(PYTHON)'; expected Python 3.10 or later, as /usr/bin/python3))
+ETC := $(DESTDIR)$(SYSCONFDIR)
+SYSTEMCTL := $(if $(DESTDIR),:,$(if $(wildcard /run/systemd/system),systemctl,:))
 
-.PHONY: install uninstall usable
+# Print what the units must allow to be executed: the interpreter, and the folders of its libraries.
+define FIND_PYTHON
+import os, sys
+program, library = sys._base_executable, os.path.dirname(os.path.realpath(os.path.dirname(os.__file__)))
+paths = sorted({program, os.path.realpath(program), library, "/usr/lib"})
+hidden = [path for path in paths if path.startswith(("/home/", "/root/", "/tmp/", "/var/tmp/"))]
+if sys.version_info < (3, 10): sys.exit(f"PYTHON has version {sys.version}; expected 3.10 or later")
+if hidden: sys.exit(f"PYTHON is in {hidden[0]}; expected it outside /home, /root and /tmp, which the units hide")
+print(*paths)
+endef
+
+.PHONY: install uninstall
 .ONESHELL:
 .SHELLFLAGS := -euc
 
-define FUNCTIONS
-# print a checksum, the target of a link, or nothing if nothing is there
-mark() { if [ -L "$$1" ]; then readlink "$$1"; elif [ -e "$$1" ]; then sha256sum <"$$1" | cut -c -64; fi; }
-remove() {
-    here=$$(mark "$(DESTDIR)$$2")
-    if [ "$$here" = "$$1" ]; then rm "$(DESTDIR)$$2"; elif [ "$$here" ]; then echo "$$2 was edited, and stays"; fi
-}
-endef
-
-# the units run Python as an unprivileged user, with ProtectHome=yes and PrivateTmp=yes
-usable:
-	@why=
-	for each in $(FACTS); do
-	    for hidden in /home /root /run/user /tmp /var/tmp; do
-	        case $$each in $$hidden/*) why=$${why:-$$each is below $$hidden, which the units hide from the daemon} ;; esac
-	    done
-	    folder=$$each
-	    while folder=$$(dirname "$$folder") && [ "$$folder" != / ]; do
-	        [ -z "$$(find "$$folder" -prune ! -perm -o=x)" ] ||
-	            why=$${why:-only some users may enter $$folder, and $$each is in it}
-	    done
-	done
-	[ -z "$$why" ] || {
-	    echo "make install: this Python cannot be used: $$why; expected one for all users, as PYTHON=/usr/bin/python3" >&2
-	    exit 1
-	}
-
-install: usable
-	@$(FUNCTIONS)
-	umask 022
-	temporary=$$(mktemp -d) unfinished=
-	trap 'rm -rf "$$temporary" "$$unfinished"' EXIT
-	trap 'exit 1' HUP INT TERM
-	root=$$temporary/root source=$$temporary/source share=$$temporary/root$(PREFIX)/share
+install:
+	@umask 022
+	python=$$("$(PYTHON)" -Ic '$(FIND_PYTHON)')
 	version=$$(sed -n 's/^__version__ = "\(.*\)"/\1/p' echotime/__init__.py)
-	name=$$version number=1
-	while [ -e "$(DESTDIR)$(LIB)/$$name" ]; do name=$$version-$$((number += 1)); done
-
-	# the environment, from a copy of the source: a build leaves files in the source, and includes those of older builds
-	made=$$root$(LIB)/$$name
-	"$(PYTHON)" -Im venv "$$made"
-	mkdir "$$source"
-	tar -c --exclude='*.py[co]' --exclude='*.mo' LICENSE README.md pyproject.toml setup.cfg echotime twisted docs/man \
-	    etc/completion | tar -x -C "$$source"
-	pip="$$made/bin/python3 -Im pip --quiet --disable-pip-version-check"
-	$$pip install --no-compile --no-warn-script-location "$$source"
-	$$pip --quiet uninstall --yes setuptools wheel pip
-	# no programs but Python and ours, none of pip's notes, and the paths that hold when it is in its place
-	find "$$made/bin" -mindepth 1 ! -name 'python*' ! -name echotime ! -name twistd -delete
-	find "$$made/lib" -regex '.*\.dist-info/\(RECORD\|INSTALLER\|REQUESTED\|direct_url.json\)' -delete
-	find "$$made/lib" -name __pycache__ -prune -exec rm -r {} +
-	rm -rf "$$made/include" "$$made/share"
-	sed -i '1s|.*|#!$(LIB)/'"$$name"'/bin/python3|' "$$made/bin/echotime" "$$made/bin/twistd"
-	sed -i '/^command/d' "$$made/pyvenv.cfg"
-	# the daemon's user could not write bytecode, nor the cache of plugins
-	"$$made/bin/python3" -Im compileall -q -j 0 -x 'site-packages/.*/tests?/' -s "$$root" -p / "$$made/lib"
-	"$$made/bin/python3" -Ic 'from twisted.plugin import IPlugin, getPlugins; list(getPlugins(IPlugin))'
-
-	# the other files
-	mkdir -p "$$root$(PREFIX)/bin"
+	name=$$version number=1 lib=$(DESTDIR)$(LIB)
+	while [ -e "$$lib/$$name" ]; do number=$$((number + 1)) name=$$version-$$number; done
+	new=$$lib/$$name old=$$lib/$$(dirname "$$(readlink "$$lib/bin")")
+	temporary=$$(mktemp -d) unfinished=$$new
+	trap 'rm -rf "$$temporary" "$$unfinished"' EXIT; trap 'exit 1' HUP INT TERM
+	# Build the environment from a copy of the source, because pip leaves files in the source.
+	root=$$temporary/root share=$$temporary/root$(PREFIX)/share
+	mkdir -p "$$temporary/source" "$$root$(PREFIX)/bin"
+	cp -r --parents LICENSE README.md *.toml setup.cfg echotime twisted docs/man etc/completion "$$temporary/source"
+	"$(PYTHON)" -Im venv "$$new"
+	"$$new/bin/python3" -Im pip install -q --disable-pip-version-check --no-compile "$$temporary/source"
+	"$$new/bin/python3" -Im pip uninstall -qqy setuptools wheel pip
+	find "$$new/bin" -mindepth 1 ! -name 'python*' ! -name echotime ! -name twistd -delete
+	sed -i "/^command/d; s|$$lib/|$(LIB)/|" "$$new/pyvenv.cfg" "$$new/bin/echotime" "$$new/bin/twistd"
+	# The daemon's user can write neither bytecode nor Twisted's plugin cache.
+	"$$new/bin/python3" -Im compileall -qf -j 0 -x 'site-packages/.*/tests?/' -s "$(DESTDIR)" -p / "$$new/lib"
+	"$$new/bin/python3" -Ic 'from twisted.plugin import IPlugin, getPlugins; list(getPlugins(IPlugin))'
+	# Collect the other files.
 	ln -s ../lib/echotime/bin/echotime "$$root$(PREFIX)/bin/echotime"
 	ln -s ../lib/echotime/bin/twistd "$$root$(PREFIX)/bin/twistd-echotime"
 	install -Dm 644 -t "$$root$(UNITDIR)" etc/*.service etc/*.socket
-	install -Dm 644 -t "$$root$(SYSCONFDIR)/echotime" etc/echotime.conf
-	install -Dm 644 etc/echotime.default "$$root$(SYSCONFDIR)/default/echotime"
 	for each in docs/man/*; do install -Dm 644 -t "$$share/man/man$${each##*.}" "$$each"; done
+	install -Dm 644 etc/completion/echotime.bash "$$share/bash-completion/completions/echotime"
+	install -Dm 644 etc/completion/twistd-echotime.bash "$$share/bash-completion/completions/twistd-echotime"
 	install -Dm 644 -t "$$root$(ZSHDIR)" etc/completion/_*
-	for each in etc/completion/*.bash; do
-	    install -Dm 644 "$$each" "$$share/bash-completion/completions/$$(basename "$$each" .bash)"
-	done
 	install -Dm 644 -t "$$share/doc/echotime" README.md CHANGELOG.md LICENSE etc/echotime.sysctl
 	install -Dm 644 -t "$$share/doc/echotime/docs" docs/*.md docs/*.svg
-	# what the sandbox may execute: the program, and what it loads
-	set -- $(FACTS)
-	python=/usr/bin/python3
-	[ "$$2" = $(realpath /usr/bin/python3) ] || python="$$1 $$(dirname "$$3")"
-	sed -i "s|/etc/|$(SYSCONFDIR)/|g; s|/usr/lib/echotime|$(LIB)|g; s|/usr/bin/python3|$$python|" \
-	    "$$root$(UNITDIR)"/* "$$root$(SYSCONFDIR)/echotime/echotime.conf" "$$root$(SYSCONFDIR)/default/echotime"
-
-	# all of it put in place
-	copy() { cp -dR --preserve=mode,timestamps --remove-destination "$$root$$1" "$(DESTDIR)$${2:-$$1}"; }
-	old=$$temporary/old new=$$temporary/new
-	mkdir -p "$(DESTDIR)/"
-	cat "$(RECORD)" >"$$old" 2>/dev/null || true
-	sed -n '/^folder /p' "$$old" >"$$new"
-	find "$$root" -path "$$made" -prune -o -type d -printf '/%P\n' | while read -r path; do
-	    [ -d "$(DESTDIR)$$path" ] || { mkdir "$(DESTDIR)$$path" && echo "folder $$path" >>"$$new"; }
-	done
-	unfinished=$(DESTDIR)$(LIB)/$$name
-	copy "$(LIB)/$$name"
-	sed '/^folder /d' "$$old" | while read -r was path; do
-	    [ "$$(mark "$$root$$path")" ] || remove "$$was" "$$path"
-	done
-	find "$$root" -path "$$made" -prune -o ! -type d -printf '/%P\n' | sort | while read -r path; do
-	    brought=$$(mark "$$root$$path") here=$$(mark "$(DESTDIR)$$path")
-	    was=$$(sed -n "s|^\([^ ]*\) $$path$$|\1|p" "$$old")
-	    echo "$$brought $$path" >>"$$new"
-	    # what an administrator edited or removed in /etc stays so, as with dpkg
-	    case $$path in $(SYSCONFDIR)/*) ;; *) was=$$here ;; esac
-	    if [ "$$here" = "$$was" ] || [ "$$here" = "$$brought" ]; then
-	        copy "$$path"
-	    elif [ -z "$$here" ]; then
-	        echo "$$path was removed, and stays so"
-	    elif [ "$$brought" = "$$was" ]; then
-	        echo "$$path was edited, and stays so"
-	    else
-	        copy "$$path" "$$path.new"
-	        echo "$$brought $$path.new" >>"$$new"
-	        echo "$$path was edited, and stays so; what is brought now is in $$path.new"
+	install -Dm 644 etc/echotime.default "$$new/etc/default/echotime"
+	install -Dm 644 etc/echotime.conf "$$new/etc/echotime/echotime.conf"
+	sed -i "s|/etc/|$(SYSCONFDIR)/|g; s|/usr/lib/echotime|$(LIB)|g; s|/usr/bin/python3 /usr/lib |$$python |" \
+	    "$$root$(UNITDIR)"/* "$$new"/etc/*/*
+	# Put them in place, and remove files that only the previous version had.
+	(cd "$$root" && find * ! -type d | tee "$$new/files" | xargs cp -d --parents --remove-destination -t "$(DESTDIR)/")
+	grep -svxFf "$$new/files" "$$old/files" | sed 's|^|$(DESTDIR)/|' | xargs rm -f
+	for each in default/echotime echotime/echotime.conf; do
+	    if [ ! -e "$(ETC)/$$each" ] || cmp -s "$$old/etc/$$each" "$(ETC)/$$each"; then
+	        install -Dm 644 "$$new/etc/$$each" "$(ETC)/$$each"
+	    elif ! cmp -s "$$old/etc/$$each" "$$new/etc/$$each"; then
+	        install -m 644 "$$new/etc/$$each" "$(ETC)/$$each.new"
+	        echo "$(SYSCONFDIR)/$$each was edited and is kept; the new version is $(SYSCONFDIR)/$$each.new"
 	    fi
 	done
-	cd "$(DESTDIR)$(LIB)"
-	before=$$(readlink bin || true)
-	ln -sfn "$$name/bin" bin.new
-	mv -T bin.new bin
+	# Switch. The previous environment stays, because a daemon may run from it.
+	ln -sfn "$$name/bin" "$$lib/bin.new"
+	mv -T "$$lib/bin.new" "$$lib/bin"
 	unfinished=
-	cp "$$new" installed.new
-	mv installed.new installed
-	# the environment that was in use stays: a daemon may still run from it
-	for each in */pyvenv.cfg; do
-	    case $${each%/*}/bin in "$$name/bin" | "$$before") ;; *) rm -rf "$${each%/*}" ;; esac
-	done
-	echo "echotime $$version is installed: $(LIB)/$$name"
-	[ "$(SYSTEMD)" ] || exit 0
-	systemctl daemon-reload || true
-	[ "$$before" ] && echo "what runs goes on as it was, until: systemctl restart echotime" ||
-	    echo "to have it run, now and after each boot: systemctl enable --now echotime.socket echotime.service"
+	find "$$lib" -mindepth 1 -maxdepth 1 ! -name bin ! -path "$$new" ! -path "$$old" -exec rm -r {} +
+	$(SYSTEMCTL) daemon-reload || true
+	echo "$(LIB)/$$name is installed; use it: systemctl enable --now echotime.socket echotime.service, or restart"
 
 uninstall:
-	@$(FUNCTIONS)
-	[ -e "$(RECORD)" ] || { echo "nothing of echotime is installed below $(PREFIX)"; exit; }
-	if [ "$(SYSTEMD)" ]; then
-	    systemctl stop echotime.socket 'echotime@*.socket' echotime.service 'echotime@*.service' echotime-direct.service ||
-	        true
-	    # instances, too, which `systemctl disable` has no pattern for
-	    for link in "$(SYSCONFDIR)"/systemd/system/*.wants/echotime*; do
-	        case $$(readlink "$$link") in $(UNITDIR)/echotime*) rm "$$link" ;; esac
-	    done
-	fi
-	sed '/^folder /d' "$(RECORD)" | while read -r was path; do remove "$$was" "$$path"; done
-	for each in "$(DESTDIR)$(LIB)"/*/pyvenv.cfg; do rm -rf "$${each%/*}"; done
-	folders=$$(sed -n 's/^folder //p' "$(RECORD)" | sort -r)
-	rm -f "$(DESTDIR)$(LIB)/bin" "$(RECORD)"
-	for each in $$folders; do
-	    [ ! -d "$(DESTDIR)$$each" ] || rmdir --ignore-fail-on-non-empty "$(DESTDIR)$$each"
+	@cd "$(DESTDIR)$(LIB)" 2>/dev/null || { echo "echotime is not installed in $(DESTDIR)$(LIB)"; exit; }
+	$(SYSTEMCTL) stop 'echotime.*' 'echotime@*' 'echotime-direct.*' || true
+	# also instances, for which `systemctl disable` has no pattern
+	find "$(DESTDIR)/etc/systemd/system" -lname '$(UNITDIR)/echotime*' -delete 2>/dev/null || true
+	sed 's|^|$(DESTDIR)/|' */files | xargs rm -f
+	for each in default/echotime default/echotime.new echotime/echotime.conf echotime/echotime.conf.new; do
+	    for copy in */etc/"$${each%.new}"; do ! cmp -s "$$copy" "$(ETC)/$$each" || rm "$(ETC)/$$each"; done
+	    [ ! -e "$(ETC)/$$each" ] || echo "$(SYSCONFDIR)/$$each was edited and is kept"
 	done
-	[ -z "$(SYSTEMD)" ] || systemctl daemon-reload || true
+	rm -rf "$(DESTDIR)$(LIB)" "$(DESTDIR)$(PREFIX)/share/doc/echotime"
+	rmdir "$(ETC)/echotime" 2>/dev/null || true
+	$(SYSTEMCTL) daemon-reload || true
 	echo "echotime is uninstalled"

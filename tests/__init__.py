@@ -1,1 +1,1 @@
-"""The tests: unit (pytest, pytest-twisted) and integration (trial TestCases against the real daemon)."""
+"""Test echotime: unit tests (pytest, pytest-twisted) and integration tests (trial TestCases against a real daemon)."""

@@ -1,4 +1,4 @@
-"""Gives pytest-twisted's tests what trial gives its own: order, a time limit, a clean reactor, no stray errors."""
+"""Give pytest-twisted tests what trial gives its own: order, a time limit, a clean reactor, no stray errors."""
 
 from __future__ import annotations
 
@@ -29,9 +29,12 @@ def _is_trial(item: object) -> bool:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Trial's tests first: a waiting one runs the reactor itself, which pytest-twisted keeps running once started."""
+    """Run trial's tests first.
+
+    A waiting trial test runs the reactor itself, and pytest-twisted never stops the reactor once started.
+    """
     items.sort(key=lambda item: not _is_trial(item))
-    # what is there before the first test is no test's litter, and costs each one's collection 15 ms
+    # objects that exist before the first test are not its garbage, and each collection would spend 15 ms on them
     gc.collect()
     gc.freeze()
 
@@ -58,7 +61,7 @@ def clean_reactor(
 ) -> Iterator[list[LogEvent]]:
     """Fail a test that leaves a delayed call or a socket in the reactor, or an error in the log.
 
-    A test that expects an error in the log asks for this fixture, looks at its list and clears it.
+    A test that expects an error in the log uses this fixture, checks its list and clears it.
     """
     if _is_trial(request.node):
         monkeypatch.chdir(tmp_path)  # where TestCase.mktemp() makes its files

@@ -1,6 +1,6 @@
-/* NUMBER connections, each with one message under way: sent, awaited whole, checked, and the next one sent.
+/* Echo on NUMBER connections: each sends a message, reads and checks the whole echo, and sends the next.
  *
- * With 0 SECONDS each connection echoes once more and that is all: how idle ones show that they are alive.
+ * With 0 SECONDS each connection echoes once more, to show that idle connections are still served.
  */
 #include "load.h"
 
@@ -22,7 +22,7 @@ static void ask(struct connection *connection)
         fail("send: %s", strerror(errno));
 }
 
-/* Whether the answer is there, all of it. */
+/* Return true if the whole answer has arrived. */
 static bool answered(const struct load *load, struct connection *connection)
 {
     size_t due = MESSAGE + load->acknowledgement_size;
@@ -38,9 +38,9 @@ static bool answered(const struct load *load, struct connection *connection)
     return true;
 }
 
-int main(int count, char **words)
+int main(int count, char **arguments)
 {
-    struct load load = begin(count, words);
+    struct load load = begin(count, arguments);
     struct connection *connections = calloc(load.number, sizeof *connections);
     struct epoll_event events[EVENTS];
     int epoll = checked(epoll_create1(EPOLL_CLOEXEC), "epoll_create1");

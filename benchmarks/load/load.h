@@ -1,8 +1,8 @@
-/* What every load does: its arguments, payload, connections, the moments of the measurement, and its one line of JSON.
+/* Shared by all loads: arguments, payload, connections, times of the measurement, and one line of JSON.
  *
- * A load is started as `NAME PORT SECONDS NUMBER ACKNOWLEDGEMENT`, which is empty for a plain echo. When all its
- * sockets are there it prints `ready`, waits for a line, works for SECONDS and prints what came of it; it keeps its
- * sockets until standard input ends, so that neither connecting nor closing falls between the two readings of the
+ * A load is started as `NAME PORT SECONDS NUMBER ACKNOWLEDGEMENT`; a plain echo has an empty acknowledgement. When
+ * all its sockets are open it prints `ready`, waits for a line, works for SECONDS and prints its figures. It keeps
+ * its sockets until standard input ends: neither connecting nor closing may fall between the two readings of the
  * server's clock. The first wrong byte or missing answer ends it with a message and status 1.
  */
 #ifndef LOAD_H
@@ -33,9 +33,9 @@ enum {
     MESSAGE = 100,       /* bytes that an echo or a session sends */
     MOST_ANSWER = 256,   /* a message and its acknowledgement */
     BLOCK = 65536,       /* bytes that a stream sends at a time */
-    PERIOD = 65521,      /* of the payload: a prime, so an answer out of place by whole blocks is not taken for right */
-    PATIENCE = 10,       /* seconds without any answer, after which one is missing */
-    FINE = 64,           /* parts that the histogram makes of each power of two: its figures are right to 1.6 % */
+    PERIOD = 65521,      /* of the payload; a prime, so that answers displaced by whole blocks are detected */
+    PATIENCE = 10,       /* seconds without any answer, after which a load fails */
+    FINE = 64,           /* histogram slots per power of two: figures are right to 1.6 % */
     POWERS = 40,
 };
 
@@ -83,17 +83,17 @@ static inline void too_late(int signal)
     _exit(1);
 }
 
-/* Every byte of the payload is 0x80 or above, so none can be taken for part of an acknowledgement. */
-static inline struct load begin(int count, char **words)
+/* Every byte of the payload is 0x80 or above, so no byte can be part of an acknowledgement. */
+static inline struct load begin(int count, char **arguments)
 {
     if (count != 5)
-        fail("usage: %s PORT SECONDS NUMBER ACKNOWLEDGEMENT", words[0]);
+        fail("usage: %s PORT SECONDS NUMBER ACKNOWLEDGEMENT", arguments[0]);
     struct load load = {
-        .port = (uint16_t)atoi(words[1]),
-        .span = (uint64_t)(atof(words[2]) * (double)SECOND),
-        .number = (unsigned)atoi(words[3]),
-        .acknowledgement = words[4],
-        .acknowledgement_size = strlen(words[4]),
+        .port = (uint16_t)atoi(arguments[1]),
+        .span = (uint64_t)(atof(arguments[2]) * (double)SECOND),
+        .number = (unsigned)atoi(arguments[3]),
+        .acknowledgement = arguments[4],
+        .acknowledgement_size = strlen(arguments[4]),
     };
     if (load.number == 0 || load.acknowledgement_size > MOST_ANSWER - MESSAGE)
         fail("the number is 0, or the acknowledgement too long");
@@ -113,7 +113,7 @@ static inline const unsigned char *message(uint64_t turn)
     return payload + turn * 97 % PERIOD;
 }
 
-/* Another source address for each in turn, or the ports of one would all be used up by connections in TIME_WAIT. */
+/* Connect from 250 source addresses in turn: connections in TIME_WAIT would use up the ports of one address. */
 static inline int started_connection(const struct load *load, unsigned index, int flags)
 {
     int one = 1, sock = checked(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | flags, 0), "socket");
@@ -136,7 +136,7 @@ static inline void check_answer(const struct load *load, const unsigned char *se
         fail("wrong byte in the acknowledgement");
 }
 
-/* A connection that was accepted: it has echoed a message. Waits for each, so that no backlog is too short. */
+/* Connect and echo one message, so that the connection is accepted before the next one: no backlog overflows. */
 static inline int proven_connection(const struct load *load, unsigned index)
 {
     unsigned char answer[MOST_ANSWER];
@@ -170,7 +170,7 @@ static inline int awaited(int epoll, struct epoll_event *events, int most)
     return count;
 }
 
-/* Waits to be told to start; the moment it starts at. */
+/* Print `ready`, wait for a line, and return the start time. */
 static inline uint64_t started(void)
 {
     char line[16];
@@ -190,7 +190,7 @@ static inline void count_latency(uint64_t nanoseconds)
     histogram[slot < POWERS * FINE ? slot : POWERS * FINE - 1]++;
 }
 
-/* In microseconds; the middle of the slot that holds it. */
+/* Return a percentile in microseconds: the middle of its histogram slot. */
 static inline double latency(double part)
 {
     uint64_t total = 0, seen = 0;

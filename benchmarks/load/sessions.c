@@ -1,4 +1,4 @@
-/* One-shot sessions, NUMBER at a time: connect, send, shut down, read to the end of file, close. */
+/* Run one-shot sessions, NUMBER at a time: connect, send, shut down, read to the end of file, close. */
 #include "load.h"
 
 enum { EVENTS = 64 };
@@ -7,13 +7,13 @@ struct session {
     int sock;
     unsigned index;
     uint64_t started_at;
-    bool asked;
+    bool sent;
     size_t got;
     unsigned char answer[MOST_ANSWER];
 };
 
-/* Mostly the handshake is over when connect returns, since both ends are on this machine; else it is awaited. */
-static bool asked(struct session *session)
+/* Send the message; return false if the handshake has not finished. On one machine it mostly has. */
+static bool send_message(struct session *session)
 {
     ssize_t size = send(session->sock, message(session->index), MESSAGE, 0);
     if (size < 0 && errno == EAGAIN)
@@ -28,15 +28,15 @@ static void open_session(const struct load *load, int epoll, struct session *ses
 {
     *session = (struct session){.index = index, .started_at = now()};
     session->sock = started_connection(load, index, SOCK_NONBLOCK);
-    session->asked = asked(session);
-    watch(epoll, EPOLL_CTL_ADD, session->sock, session->asked ? EPOLLIN : EPOLLOUT, session);
+    session->sent = send_message(session);
+    watch(epoll, EPOLL_CTL_ADD, session->sock, session->sent ? EPOLLIN : EPOLLOUT, session);
 }
 
-/* Whether the end of file is there; then the answer was whole, and no byte more. */
+/* Return true at the end of file, after a complete answer and nothing else. */
 static bool over(const struct load *load, int epoll, struct session *session)
 {
-    if (!session->asked) {
-        if ((session->asked = asked(session)))
+    if (!session->sent) {
+        if ((session->sent = send_message(session)))
             watch(epoll, EPOLL_CTL_MOD, session->sock, EPOLLIN, session);
         return false;
     }
@@ -58,9 +58,9 @@ static bool over(const struct load *load, int epoll, struct session *session)
     return true;
 }
 
-int main(int count, char **words)
+int main(int count, char **arguments)
 {
-    struct load load = begin(count, words);
+    struct load load = begin(count, arguments);
     struct session *sessions = calloc(load.number, sizeof *sessions);
     struct epoll_event events[EVENTS];
     int epoll = checked(epoll_create1(EPOLL_CLOEXEC), "epoll_create1");

@@ -1,7 +1,7 @@
-/* NUMBER connections that send blocks and read the answers meanwhile; work is the megabytes that came back.
+/* Send blocks on NUMBER connections and read the echo at the same time; work is the megabytes echoed.
  *
- * Where the server's messages ended only the acknowledgements tell. They cannot be part of the payload, so what is
- * left without them must be the payload to the byte, and each stands behind 1 to 4096 bytes of it.
+ * Only the acknowledgements show where the server's messages end. They cannot occur in the payload, so the rest
+ * must be the payload to the byte, and each acknowledgement follows 1 to 4096 bytes of it.
  */
 #include "load.h"
 
@@ -11,7 +11,7 @@ struct stream {
     int sock;
     bool shut;
     uint64_t sent, returned;
-    size_t unacknowledged, of_acknowledgement; /* bytes of echo since the last one, and bytes of one begun */
+    size_t unacknowledged, of_acknowledgement; /* bytes of echo since the last acknowledgement, and bytes of a partial one */
 };
 
 static void check_echo(struct stream *stream, const unsigned char *bytes, size_t size)
@@ -46,7 +46,7 @@ static void check_acknowledgements(const struct load *load, struct stream *strea
     }
 }
 
-/* Whether the end of file was read; then everything must be there. */
+/* Read what has arrived; return true at the end of file, after which nothing may be missing. */
 static bool over(const struct load *load, struct stream *stream)
 {
     static unsigned char bytes[READ];
@@ -86,9 +86,9 @@ static void send_more(struct stream *stream, bool more)
     }
 }
 
-int main(int count, char **words)
+int main(int count, char **arguments)
 {
-    struct load load = begin(count, words);
+    struct load load = begin(count, arguments);
     struct stream *streams = calloc(load.number, sizeof *streams);
     struct epoll_event events[EVENTS];
     int epoll = checked(epoll_create1(EPOLL_CLOEXEC), "epoll_create1");
@@ -98,7 +98,7 @@ int main(int count, char **words)
         checked(fcntl(streams[i].sock, F_SETFL, flags | O_NONBLOCK), "F_SETFL");
     }
     uint64_t work = 0, start = started();
-    /* edge triggered: at each event all is read, and then as much sent as may be under way */
+    /* edge triggered: at each event read everything, then send as much as may be outstanding */
     for (unsigned i = 0; i < load.number; i++)
         watch(epoll, EPOLL_CTL_ADD, streams[i].sock, EPOLLIN | EPOLLOUT | EPOLLET, &streams[i]);
     for (unsigned under_way = load.number; under_way > 0;) {

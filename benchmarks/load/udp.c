@@ -1,12 +1,12 @@
-/* SOCKETS sockets with NUMBER datagrams outstanding on each; as many are sent as were answered.
+/* Keep NUMBER datagrams outstanding on each of SOCKETS sockets: send as many as were answered.
  *
- * With 32 on each more are under way than a receive buffer of the kernel's default size holds (194 of the smallest): the
- * kernel drops some of the first burst, and these are asked anew after a while, when the order of the answers has
- * been out of step with the questions. So latencies are told too long then.
+ * With 32 on each socket more are outstanding than a receive buffer of default size holds (194 of the smallest). The
+ * kernel drops some of the first burst, and they are sent again later. By then the order of the answers no longer
+ * matches the requests, so the latencies shown are too long.
  *
- * A question is one byte, so that an answer of four cannot be an echo of it. Answers carry nothing that tells which
- * question they are to: latency is taken from the order, which loopback and a server of one thread keep. What a
- * socket awaits for too long is lost, and asked anew; more than a burst and one in a thousand is a failure.
+ * A request is one byte, so that an answer of four bytes cannot be its echo. Answers do not identify their
+ * request: latency follows from the order, which loopback and a server of one thread keep. A datagram without an
+ * answer for LOST_AFTER is lost, and sent again; more than a burst and one in a thousand is a failure.
  */
 #include "load.h"
 
@@ -15,12 +15,12 @@ enum { SOCKETS = 8, MOST = 256, FIT = 128, LOST_AFTER = 500 /* milliseconds */, 
 struct asker {
     int sock;
     unsigned outstanding;
-    uint64_t first, next; /* counted, of those under way; modulo MOST the place in asked_at */
+    uint64_t first, next; /* numbers of outstanding requests; modulo MOST, an index of asked_at */
     uint64_t asked_at[MOST];
 };
 
 static unsigned char question = '?', answers[MOST][8];
-static struct iovec asked[MOST], received[MOST];
+static struct iovec sent[MOST], received[MOST];
 static struct mmsghdr questions[MOST], incoming[MOST];
 
 static void ask(struct asker *asker, unsigned count)
@@ -43,7 +43,7 @@ static void check_time(const unsigned char *answer, unsigned size, time_t clock)
         fail("an answer that says %u at %lld", ntohl(seconds), (long long)clock);
 }
 
-/* How many answers there were. */
+/* Receive answers and return the number of requests that they answer. */
 static unsigned take(struct asker *asker, bool lost_before)
 {
     int count = recvmmsg(asker->sock, incoming, MOST, MSG_DONTWAIT, NULL);
@@ -57,7 +57,7 @@ static unsigned take(struct asker *asker, bool lost_before)
         if (asker->first == asker->next) {
             if (!lost_before)
                 fail("more answers than questions");
-            continue; /* it comes after all, too late */
+            continue; /* a late answer to a request counted as lost */
         }
         count_latency(moment - asker->asked_at[asker->first++ % MOST]);
     }
@@ -74,9 +74,9 @@ static void open_asker(const struct load *load, struct asker *asker)
     checked(connect(asker->sock, (struct sockaddr *)&server, sizeof server), "connect");
 }
 
-int main(int count, char **words)
+int main(int count, char **arguments)
 {
-    struct load load = begin(count, words);
+    struct load load = begin(count, arguments);
     static struct asker askers[SOCKETS];
     struct epoll_event events[SOCKETS];
     int epoll = checked(epoll_create1(EPOLL_CLOEXEC), "epoll_create1");
@@ -84,9 +84,9 @@ int main(int count, char **words)
         fail("at most %d at a time", MOST);
     unsigned sockets = MOST / load.number < SOCKETS ? MOST / load.number : SOCKETS;
     for (unsigned i = 0; i < MOST; i++) {
-        asked[i] = (struct iovec){&question, 1};
+        sent[i] = (struct iovec){&question, 1};
         received[i] = (struct iovec){answers[i], sizeof answers[i]};
-        questions[i].msg_hdr = (struct msghdr){.msg_iov = &asked[i], .msg_iovlen = 1};
+        questions[i].msg_hdr = (struct msghdr){.msg_iov = &sent[i], .msg_iovlen = 1};
         incoming[i].msg_hdr = (struct msghdr){.msg_iov = &received[i], .msg_iovlen = 1};
     }
     for (unsigned i = 0; i < sockets; i++) {
@@ -125,7 +125,7 @@ int main(int count, char **words)
             }
         }
     }
-    /* with few on each all fit the buffer, and there is no burst to lose */
+    /* a few on each socket fit the buffer, so no burst is lost */
     uint64_t burst = SOCKETS * load.number > FIT ? SOCKETS * load.number : 0;
     if (lost > burst + work / 1000)
         fail("%" PRIu64 " lost of %" PRIu64, lost, work + lost);

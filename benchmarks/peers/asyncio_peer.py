@@ -1,7 +1,7 @@
-"""The same two services on asyncio, or with `--uvloop` on uvloop: `python asyncio_peer.py tcp|udp [--uvloop]`.
+"""Serve echo and time on asyncio, or with `--uvloop` on uvloop: `python asyncio_peer.py tcp|udp [--uvloop]`.
 
-As fast as its own means allow, and no corner cut: each 4096 bytes are answered, a client that does not read is not
-read from, and at the end of file all that is owed is sent.
+The peer is as fast as asyncio allows and does the same work: it acknowledges each 4096 bytes, stops reading from a
+client that does not read, and sends all pending output at the end of file.
 """
 
 from __future__ import annotations
@@ -17,17 +17,16 @@ MESSAGE = 4096
 
 
 class Echo(asyncio.Protocol):
-    """At the end of file both loops close by themselves, when all is written.
+    """Echo messages; at the end of file both loops close the connection once all output is sent.
 
-    A BufferedProtocol could receive 4096 bytes at a time, and is slower on both loops at everything.
+    A BufferedProtocol could receive 4096 bytes at a time, and is slower on both loops in every workload.
     """
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep whom to answer."""
         self.transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
-        """Answer, each 4096 bytes of what the loop has received."""
+        """Echo what the loop has received, with an acknowledgement after each 4096 bytes."""
         if len(data) <= MESSAGE:
             self.transport.write(data + ACKNOWLEDGEMENT)
         else:
@@ -35,28 +34,24 @@ class Echo(asyncio.Protocol):
             self.transport.write(b"".join(pieces))
 
     def pause_writing(self) -> None:
-        """The client does not read."""
         self.transport.pause_reading()
 
     def resume_writing(self) -> None:
-        """It does again."""
         self.transport.resume_reading()
 
 
 class Time(asyncio.DatagramProtocol):
-    """Four bytes for any datagram."""
+    """Answer each datagram with the time in four bytes."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep whom to answer through."""
         self.transport = cast(asyncio.DatagramTransport, transport)
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
-        """Answer."""
         self.transport.sendto(struct.pack("!I", int(time.time())), addr)
 
 
 async def serve(kind: str) -> None:
-    """Listen, say where, and stay."""
+    """Listen, print the port, and serve until the process is ended."""
     loop = asyncio.get_running_loop()
     if kind == "tcp":
         server = await loop.create_server(Echo, "127.0.0.1", 0, backlog=1024)

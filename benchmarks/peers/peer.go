@@ -1,4 +1,4 @@
-// The same two services in Go, on one CPU: `peer-go tcp|udp`. A goroutine for each connection, one for all datagrams.
+// Serve echo and time in Go, on one CPU: `peer-go tcp|udp`. One goroutine per connection, one for all datagrams.
 package main
 
 import (
@@ -63,7 +63,7 @@ func serveUDP() error {
 			return err
 		}
 		binary.BigEndian.PutUint32(answer, uint32(time.Now().Unix()))
-		socket.WriteToUDPAddrPort(answer, sender) // one that cannot be answered is passed over
+		socket.WriteToUDPAddrPort(answer, sender) // ignore unanswerable senders
 	}
 }
 

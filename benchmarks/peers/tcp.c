@@ -1,4 +1,4 @@
-/* Echo messages in C: one thread, level-triggered epoll. This is the best that one thread can do on this kernel.
+/* Echo messages in C: one thread, level-triggered epoll. This is the upper bound for one thread on this kernel.
  *
  * A connection whose client streams is read up to 128 KiB at a time. Its messages are still those that reads of 4096
  * bytes would have found: the data is cut into pieces of 4096, and an acknowledgement follows each.

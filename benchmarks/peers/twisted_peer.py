@@ -1,6 +1,6 @@
-"""The same two services as plain Twisted has them: `python twisted_peer.py tcp|udp`.
+"""Serve echo and time on plain Twisted: `python twisted_peer.py tcp|udp`.
 
-Stock ports, an echo and its acknowledgement in two writes. The one thing that is not stock is the size of a message.
+Stock ports, and an echo and its acknowledgement in two writes. Only the message size is not stock.
 """
 
 from __future__ import annotations
@@ -19,35 +19,33 @@ ACKNOWLEDGEMENT = b"\nI get it!\n"
 
 @implementer(interfaces.IHalfCloseableProtocol)
 class Echo(Protocol):
-    """Half-close, or Twisted would throw away at the end of file what was not sent yet."""
+    """Echo messages; half-close keeps Twisted from discarding pending output at the end of file."""
 
     transport: Any
 
     def connectionMade(self) -> None:
-        """Receive no more than a message at a time."""
+        """Limit each read to one message."""
         self.transport.bufferSize = 4096
         self.transport.setTcpNoDelay(True)
 
     def dataReceived(self, data: bytes) -> None:
-        """Answer."""
         self.transport.write(data)
         self.transport.write(ACKNOWLEDGEMENT)
 
     def readConnectionLost(self) -> None:
-        """Close when all is sent."""
+        """Close after all output is sent."""
         self.transport.loseConnection()
 
     def writeConnectionLost(self) -> None:
-        """We close both sides at once."""
+        """Do nothing: both sides close at once."""
 
 
 class Time(DatagramProtocol):
-    """Four bytes for any datagram."""
+    """Answer each datagram with the time in four bytes."""
 
     transport: Any
 
     def datagramReceived(self, datagram: bytes, addr: Any) -> None:
-        """Answer."""
         self.transport.write(struct.pack("!I", int(time.time())), addr)
 
 

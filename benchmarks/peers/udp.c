@@ -1,4 +1,4 @@
-/* The time in C: one thread that takes and answers up to 64 datagrams at a time. What is possible at best. */
+/* Serve time in C: one thread that receives and answers up to 64 datagrams at a time. This is the upper bound. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <stdio.h>
@@ -45,7 +45,7 @@ int main(void)
         seconds = htonl((uint32_t)time(NULL));
         for (int sent = 0; sent < count;) {
             int done = sendmmsg(sock, outgoing + sent, (unsigned)(count - sent), 0);
-            sent += done > 0 ? done : 1; /* one that cannot be answered is passed over */
+            sent += done > 0 ? done : 1; /* skip an unanswerable sender */
         }
     }
 }

@@ -1,4 +1,4 @@
-"""xinetd's own echo, a process for each connection: it is given a free port, and stays this script's child."""
+"""Run xinetd's internal echo, one process per connection, on a free port, as a child of this script."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SECONDS_TO_START = 10
 
 
 def free_port() -> int:
-    """One that nobody else is likely to take at this moment."""
+    """Return a port that no other process is likely to use now."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         port: int = sock.getsockname()[1]
@@ -41,13 +41,13 @@ def free_port() -> int:
 
 
 def listens(port: int) -> bool:
-    """Whether it is there."""
+    """Return True if a server listens on the port."""
     with socket.socket() as sock:
         return sock.connect_ex(("127.0.0.1", port)) == 0
 
 
 def main() -> None:
-    """Start it, wait until it listens, say where, and stay as long as it does."""
+    """Start xinetd, wait until it listens, print the port, and wait for its end."""
     port = free_port()
     with tempfile.TemporaryDirectory() as folder:
         configuration = Path(folder, "xinetd.conf")

@@ -9,7 +9,7 @@ from typing import Any
 
 import shtab
 
-from echotime.cli.control.verbs import COMMANDS
+from echotime.cli.control.verbs import COMMANDS, WATCH_HELP
 from echotime.cli.main import build_parser
 from echotime.config.option_spec import OptionSpec
 from echotime.config.options import DaemonOptions
@@ -24,14 +24,14 @@ _COMPLETE = {
     "NAME=VALUE": {"bash": "_echotime_assignments", "zsh": "_echotime_assignments"},
     "PATH": shtab.FILE,
 }
-"""The shell functions that complete a value, by its metavar."""
+"""Shell functions that complete a value, by its metavar."""
 _CHOICES = {
     "options": _NAMES,
     "subjects": [*TOPICS, *_NAMES],
     "warning": ["tcp=", "udp=", "offset="],
     "critical": ["tcp=", "udp=", "offset="],
 }
-"""The words that complete a value that argparse does not restrict to them."""
+"""Words that complete a value which argparse does not restrict to them."""
 _PREAMBLE = {
     "bash": f"""\
 _echotime_hosts() {{ compgen -A hostname -- "$1"; }}
@@ -99,7 +99,7 @@ def _add_verbs(control: argparse.ArgumentParser) -> None:
     (words,) = (each for each in control._actions if each.dest == "command")
     control._actions.remove(words)
     verbs = control.add_subparsers()
-    texts = {**{name: verb.help for name, verb in COMMANDS.items()}, "watch": "show what happens"}
+    texts = {**{name: verb.help for name, verb in COMMANDS.items()}, "watch": WATCH_HELP}
     found = {name: verbs.add_parser(name, help=text, add_help=False) for name, text in texts.items()}
     found["answer"].add_argument("id", choices=["next", "all"])
     for name in ("sockopts", "set"):

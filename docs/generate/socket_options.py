@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator
 
 from echotime.sockopt.assignment import EXPECTED
@@ -58,13 +59,17 @@ def markdown() -> str:
 
 
 def _chapter(chapter: Chapter) -> str:
-    lines = [f"## {chapter.title}", "", chapter.introduction, ""]
+    lines = [f"## {chapter.title}", "", _wrapped(chapter.introduction), ""]
     lines += ["| option | meaning | value | acts on | set | on accept |", "|---|---|---|---|---|---|"]
     lines += map(_row, chapter.rows)
     for option in chapter.rows:
         if text := " ".join(_sentences(option)):
-            lines += ["", f"**`{option.name}`** {text}"]
+            lines += ["", _wrapped(f"**`{option.name}`** {text}")]
     return "\n".join([*lines, ""])
+
+
+def _wrapped(paragraph: str) -> str:
+    return textwrap.fill(paragraph, 100, break_long_words=False, break_on_hyphens=False)
 
 
 def _row(option: Option) -> str:

@@ -1,4 +1,4 @@
-"""Write all that `make docs` makes, below a directory: ``python docs/generate/write.py DIRECTORY``."""
+"""Write all files that `make docs` makes, below a directory: ``python docs/generate/write.py DIRECTORY``."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import os
 import sys
 from pathlib import Path
 
-# the files are in English, and lines are as long as they come, whatever the language and the terminal are
+# the files are in English with lines of any length, whatever the language and width of the terminal
 os.environ.update(LC_ALL="C.UTF-8", LANGUAGE="", COLUMNS="100000")
 
 import completion
+import counter_table
 import man_pages
 import option_table
 import socket_options
@@ -19,6 +20,7 @@ def main() -> None:
     """Write all files below the directory that the command line names."""
     files = {
         "docs/configuration.md": option_table.insert(Path("docs/configuration.md").read_text(encoding="utf-8")),
+        "docs/monitoring.md": counter_table.monitoring_page(),
         "docs/socket-options.md": socket_options.markdown(),
         **{f"docs/man/{name}": text for name, text in man_pages.pages().items()},
         **{f"etc/completion/{name}": text for name, text in completion.scripts().items()},

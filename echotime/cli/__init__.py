@@ -1,1 +1,1 @@
-"""The tool `echotime`: a module for each subcommand; those of `echotime control` are in control/."""
+"""Implement the tool `echotime`: one module per subcommand, and a package for `echotime control`."""

@@ -144,3 +144,9 @@ def add_encoding(parser: Any) -> None:
         default="utf-8",
         help=_("the encoding of the message and of what is shown (the original scripts use cp936)"),
     )
+
+
+TIME: Any = {"metavar": "TIME", "type": argparse_type(parsers.positive_seconds)}
+"""Keyword arguments of add_argument for a time."""
+COUNT: Any = {"metavar": "N", "type": argparse_type(parsers.positive_int)}
+"""Keyword arguments of add_argument for a count."""

@@ -1,7 +1,7 @@
-"""`echotime check`: one line and an exit status for monitoring, by the monitoring-plugins convention.
+"""Implement `echotime check`: one line and an exit status for monitoring, by the monitoring-plugins convention.
 
 See https://www.monitoring-plugins.org/doc/guidelines.html: status 0 ok, 1 warning, 2 critical, 3 unknown, and
-performance data behind a bar.
+performance data after a vertical bar.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import Any
 
 from echotime.cli import arguments
 from echotime.cli.output.prometheus import Metric, write_metrics
-from echotime.cli.output.stderr import describe_error
-from echotime.cli.output.stdio import exit_on_write_error
+from echotime.cli.output.streams import describe_error, exit_on_write_error
+from echotime.cli.time import add_epoch
 from echotime.client.exit_status import ClientError, ExitStatus
 from echotime.client.load import EchoSession, LoadResult, run_load
 from echotime.client.time import TimeClient, decode_response
@@ -27,11 +27,11 @@ from echotime.wire import parsers
 from echotime.wire.escape import sanitize
 
 _MESSAGE_BYTES = 5000
-"""More than one message, so that how they are put together is checked, too; and few lines in the server's log."""
+"""Enough for two messages, so that their order is verified, and few enough for the server's log."""
 
 
 class CheckState(IntEnum):
-    """The exit statuses, in the order of what is worse, but for UNKNOWN."""
+    """Define the exit statuses. Up to CRITICAL, a higher one is worse."""
 
     OK = 0
     WARNING = 1
@@ -40,12 +40,12 @@ class CheckState(IntEnum):
 
 
 THRESHOLD_NAMES = ("tcp", "udp", "offset")
-"""What thresholds are for: the seconds of an echo session, of a time answer, and the clock's offset."""
+"""Names of thresholds: the seconds of an echo session and of a time request, and the clock's offset."""
 
 
 @dataclass
 class CheckResult:
-    """What was found: a sentence for each service, figures, and the worst state."""
+    """Collect the measurements, a sentence for each, and the worst state."""
 
     warning: Mapping[str, float]
     critical: Mapping[str, float]
@@ -55,13 +55,13 @@ class CheckResult:
     up: dict[str, bool] = field(default_factory=dict)
 
     def fail(self, service: str, sentence: str) -> None:
-        """A service that does not do what it should is critical."""
+        """Record that a service failed, which is critical."""
         self.state = CheckState.CRITICAL
         self.up[service] = False
         self.sentences.append(sentence)
 
     def record(self, name: str, seconds: float, sentence: str) -> None:
-        """Hold a figure against its thresholds."""
+        """Record a measurement, and compare it with its thresholds."""
         self.measurements[name] = seconds
         exceeded = ""
         for state, limits in ((CheckState.WARNING, self.warning), (CheckState.CRITICAL, self.critical)):
@@ -71,7 +71,7 @@ class CheckResult:
         self.sentences.append(sentence + exceeded)
 
     def status_line(self) -> str:
-        """The one line."""
+        """Return the line with the state, the sentences and the performance data."""
         performance_data = " ".join(
             f"{name}={value:.6f}s;{_format_limit(self.warning, name)};{_format_limit(self.critical, name)}"
             for name, value in self.measurements.items()
@@ -85,7 +85,7 @@ def _format_limit(limits: Mapping[str, float], name: str) -> str:
 
 
 def _format_number(number: float) -> str:
-    """Without an exponent, which performance data may not have."""
+    """Format a number without an exponent, which performance data must not have."""
     return f"{number:f}".rstrip("0").rstrip(".")
 
 
@@ -93,7 +93,7 @@ def _parse_threshold(text: str) -> tuple[str, float]:
     name, equals, value = text.partition("=")
     if name not in THRESHOLD_NAMES or not equals:
         raise ValueError(
-            _("{text!r} is not understood; expected NAME=TIME, NAME one of {names}").format(
+            _("invalid threshold {text!r}; expected NAME=TIME, where NAME is one of {names}").format(
                 text=text, names=", ".join(THRESHOLD_NAMES)
             )
         )
@@ -101,19 +101,19 @@ def _parse_threshold(text: str) -> tuple[str, float]:
 
 
 def add_parser(commands: Any) -> None:
-    """Add the subcommand."""
+    """Add the parser of this subcommand."""
     parser = commands.add_parser(
         "check",
         help=_("check both services, for monitoring"),
         description=_(
-            "Check that TCP echo is exact, half-close included, and that UDP gives the time; print one line with "
-            "performance data. The exit status is 0 ok, 1 warning, 2 critical, 3 unknown."
+            "Check that the TCP echo is exact, also after a half-close, and that UDP returns the time. Print one line "
+            "with performance data. The exit status is 0 for ok, 1 for warning, 2 for critical, and 3 for unknown."
         ),
         epilog=_("Example: echotime check -w offset=2 -c offset=10 -c tcp=0.5 127.0.0.1:12345"),
     )
     arguments.add_server(parser)
-    parser.add_argument("--tcp", action="store_true", help=_("check TCP; with neither --tcp nor --udp both"))
-    parser.add_argument("--udp", action="store_true", help=_("check UDP"))
+    parser.add_argument("--tcp", action="store_true", help=_("check TCP (default: check TCP and UDP)"))
+    parser.add_argument("--udp", action="store_true", help=_("check UDP (default: check TCP and UDP)"))
     threshold = arguments.argparse_type(_parse_threshold)
     for flags, state in ((("-w", "--warning"), _("warning")), (("-c", "--critical"), _("critical"))):
         parser.add_argument(
@@ -122,21 +122,18 @@ def add_parser(commands: Any) -> None:
             type=threshold,
             action="append",
             default=[],
-            help=_("{state} above so much; NAME is tcp, udp or offset; repeatable").format(state=state),
+            help=_("{state} threshold; NAME is tcp, udp or offset; repeatable").format(state=state),
         )
     parser.add_argument(
-        "--timeout",
-        metavar="TIME",
-        type=arguments.argparse_type(parsers.positive_seconds),
-        default=10.0,
-        help=_("how long to wait for each service (default 10)"),
+        "--timeout", **arguments.TIME, default=10.0, help=_("time limit for each service (default: 10)")
     )
-    parser.add_argument(
-        "--epoch", choices=sorted(parsers.EPOCHS), default="unix", help=_("where the server counts from")
-    )
+    add_epoch(parser)
     arguments.add_trailer(parser)
     parser.add_argument(
-        "--textfile", metavar="PATH", type=Path, help=_("write the result for node_exporter's textfile collector, too")
+        "--textfile",
+        metavar="PATH",
+        type=Path,
+        help=_("also write the result to a file for node_exporter's textfile collector"),
     )
     arguments.add_sockopt(parser)
     parser.set_defaults(
@@ -148,13 +145,10 @@ def add_parser(commands: Any) -> None:
 
 
 async def run(reactor: Any, args: argparse.Namespace) -> int:
-    """Carry it out; the exit status."""
+    """Run the subcommand, and return its exit status."""
     result = CheckResult(dict(args.warning), dict(args.critical))
-    both = args.tcp == args.udp
-    if args.tcp or both:
-        await _check_tcp(reactor, args, result)
-    if args.udp or both:
-        await _check_udp(reactor, args, result)
+    for transport in args.transports(args):
+        await _CHECKS[transport](reactor, args, result)
     if args.textfile is not None:
         try:
             write_metrics(args.textfile, _metrics(args, result))
@@ -170,7 +164,7 @@ async def run(reactor: Any, args: argparse.Namespace) -> int:
 
 
 async def _check_tcp(reactor: Any, args: argparse.Namespace, result: CheckResult) -> None:
-    # no line ends in it, so that the acknowledgement cannot be taken for echo
+    # without line ends, so that the echo contains nothing that looks like the acknowledgement
     message = os.urandom(_MESSAGE_BYTES // 2).hex().encode()
     session = EchoSession(
         reactor, args.server.host, args.server.port, message, args.ack, args.reply, args.timeout, args.sockopt
@@ -199,31 +193,30 @@ async def _check_udp(reactor: Any, args: argparse.Namespace, result: CheckResult
     try:
         reading = decode_response(response, parsers.EPOCHS[args.epoch])
     except ValueError:
-        result.fail("udp", _("UDP time: bad reply, {size} bytes").format(size=len(response.datagram)))
+        result.fail("udp", _("UDP time: bad response, {size} bytes").format(size=len(response.datagram)))
         return
     result.up["udp"] = True
     result.record("udp", response.round_trip, _("UDP time in {ms:.3f} ms").format(ms=response.round_trip * 1000))
-    # within what whole seconds leave uncertain the clocks agree
+    # an offset within the uncertainty of whole seconds counts as none
     offset = reading.offset if abs(reading.offset) > reading.uncertainty else 0.0
     result.record("offset", offset, _("offset {offset:+.1f} s").format(offset=offset))
 
 
+_CHECKS = {"tcp": _check_tcp, "udp": _check_udp}
+_METRIC_HELP = {
+    "tcp": "Time of an echo session from connect to the end of file.",
+    "udp": "Round trip of a time request.",
+    "offset": "Offset of the server's clock, 0 within the uncertainty of whole seconds.",
+}
+
+
 def _metrics(args: argparse.Namespace, result: CheckResult) -> list[Metric]:
     server = str(args.server)
-    up = [
-        Metric(
-            "echotime_check_up", "Whether a service did exactly what it should.", value, server=server, service=service
-        )
-        for service, value in result.up.items()
+    up_help = "1 if the service is up and exact, else 0."
+    return [
+        *(Metric("echotime_check_up", up_help, up, server=server, service=name) for name, up in result.up.items()),
+        *(
+            Metric(f"echotime_check_{name}_seconds", _METRIC_HELP[name], value, server=server)
+            for name, value in result.measurements.items()
+        ),
     ]
-    times = {
-        "tcp": "echotime_check_tcp_seconds",
-        "udp": "echotime_check_udp_seconds",
-        "offset": "echotime_check_offset_seconds",
-    }
-    helps = {
-        "tcp": "Time of an echo session from connect to the end of file.",
-        "udp": "Round trip of a time answer.",
-        "offset": "Offset of the server's clock, 0 within what whole seconds leave uncertain.",
-    }
-    return up + [Metric(times[name], helps[name], value, server=server) for name, value in result.measurements.items()]

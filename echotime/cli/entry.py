@@ -1,13 +1,13 @@
-"""The console script `echotime`. Ctrl-C ends it as it ends other programs, from the first moment on.
+"""Start the console script `echotime`.
 
-So this module imports nothing that takes time.
+This module imports nothing slow, so that Ctrl-C ends the program without a traceback from the first moment.
 """
 
 import signal
 
 
 def main() -> None:
-    """Run the command line."""
+    """Restore the default signal handlers, and run the command line."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)
     from echotime.cli.main import main as run

@@ -1,4 +1,4 @@
-"""`echotime explain`: what a socket option means, when to set it, what goes wrong, and a demonstration on loopback."""
+"""Implement `echotime explain`: describe a socket option, and demonstrate it on loopback."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ import difflib
 from collections.abc import Iterator
 from typing import Any
 
-from echotime.cli import arguments, trial_report
-from echotime.cli.describe_option import describe_option
+from echotime.cli import arguments
+from echotime.cli.option_report import describe_option, trial_failed, trial_lines
 from echotime.cli.output.columns import pad, wrap
-from echotime.cli.output.stderr import print_error
-from echotime.cli.output.stdio import print_line
+from echotime.cli.output.streams import print_error, print_line
 from echotime.client.exit_status import ExitStatus
 from echotime.demos.index import DEMONSTRATIONS, TOPICS, Topic
 from echotime.demos.script import Demonstration, Entry, Section, Skipped, Step
@@ -25,13 +24,13 @@ _CALL_WIDTH = 52
 
 
 def add_parser(commands: Any) -> None:
-    """Add the subcommand."""
+    """Add the parser of this subcommand."""
     parser = commands.add_parser(
         "explain",
-        help=_("explain a socket option, and show on loopback what it does"),
+        help=_("explain a socket option and demonstrate it on loopback"),
         description=_(
-            "Tell what a socket option means, when to set it and what goes wrong, then show it with real sockets on "
-            "loopback. server and client carry out the steps of a server and of a client, one at a time."
+            "Explain what a socket option means, when to set it and what can go wrong. Then demonstrate it with real "
+            "sockets on loopback. The names server and client demonstrate the steps of a server and of a client."
         ),
         epilog=_("Example: echotime explain SO_OOBINLINE"),
     )
@@ -40,13 +39,13 @@ def add_parser(commands: Any) -> None:
         metavar="NAME",
         type=arguments.argparse_type(_parse_subject),
         nargs="*",
-        help=_("an option, server, client or backlog; without it, a list of what can be shown"),
+        help=_("a socket option, server, client or backlog (default: list the demonstrations)"),
     )
     parser.set_defaults(run=run, usage_error=parser.error)
 
 
 def _parse_subject(text: str) -> Option | Topic:
-    """Raises ValueError with the nearest name."""
+    """Return the option or topic of this name. Raises ValueError with the nearest name."""
     if text.lower() in TOPICS:
         return TOPICS[text.lower()]
     near = difflib.get_close_matches(text.lower(), TOPICS, n=1, cutoff=0.7)
@@ -56,9 +55,11 @@ def _parse_subject(text: str) -> Option | Topic:
 
 
 async def run(reactor: Any, args: argparse.Namespace) -> int:
-    """Carry it out; the exit status is 1 if something was not as described."""
+    """Run the subcommand, and return its exit status: 1 if a result was not as described."""
     if not args.subjects:
-        return _list_subjects()
+        print_line(_("Demonstrations: {names}").format(names=", ".join([*TOPICS, *DEMONSTRATIONS])))
+        print_line(_("All other options are explained, too. `echotime sockopts` lists them."))
+        return ExitStatus.OK
     statuses = []
     for number, subject in enumerate(args.subjects):
         if number:
@@ -67,43 +68,33 @@ async def run(reactor: Any, args: argparse.Namespace) -> int:
     return max(statuses)
 
 
-def _explain(option: Option | Topic) -> int:
-    if isinstance(option, Topic):
-        print_line(_format_topic(option))
-        return _run_demonstration(option.demonstration)
-    print_line("\n".join(describe_option(option, current_values(option))))
-    if option.name in DEMONSTRATIONS:
-        return _run_demonstration(DEMONSTRATIONS[option.name])
-    return _try_example(option) if option.settable and option.known else ExitStatus.OK
-
-
-def _list_subjects() -> int:
-    print_line(_("With a demonstration: {names}").format(names=", ".join([*TOPICS, *DEMONSTRATIONS])))
-    print_line(_("Every other option is explained too; `echotime sockopts` lists them."))
-    return ExitStatus.OK
-
-
-def _format_topic(topic: Topic) -> str:
-    return "\n".join(line for text in (topic.meaning, topic.use, topic.caveat) for line in wrap(text))
+def _explain(subject: Option | Topic) -> int:
+    if isinstance(subject, Topic):
+        print_line("\n".join(line for text in (subject.meaning, subject.use, subject.caveat) for line in wrap(text)))
+        return _run_demonstration(subject.demonstration)
+    print_line("\n".join(describe_option(subject, current_values(subject))))
+    if subject.name in DEMONSTRATIONS:
+        return _run_demonstration(DEMONSTRATIONS[subject.name])
+    return _try_example(subject) if subject.settable and subject.known else ExitStatus.OK
 
 
 def _try_example(option: Option) -> int:
     requested = assignment.example(option)
     results = try_option(requested)
-    print_line("\n" + _("On loopback, now, with an example:"))
-    print_line("\n".join(trial_report.trial_lines(requested, results)))
-    return ExitStatus.FAILED if trial_report.failed(requested, results) else ExitStatus.OK
+    print_line("\n" + _("Trial of an example on loopback:"))
+    print_line("\n".join(trial_lines(requested, results)))
+    return ExitStatus.FAILED if trial_failed(requested, results) else ExitStatus.OK
 
 
 def _run_demonstration(demonstration: Demonstration) -> int:
-    print_line("\n" + _("On loopback, now:"))
+    print_line("\n" + _("Demonstration on loopback:"))
     status = ExitStatus.OK
-    for line in _catch_errors(demonstration):
-        print_line("\n".join(_entry_lines(line)))
-        if isinstance(line, Step) and not line.as_expected:
+    for entry in _catch_errors(demonstration):
+        print_line("\n".join(_entry_lines(entry)))
+        if isinstance(entry, Step) and not entry.as_expected:
             status = ExitStatus.FAILED
     if status is not ExitStatus.OK:
-        print_error(_("echotime: not all was as described; this host behaves differently"))
+        print_error(_("echotime: not all results are as described: this host behaves differently"))
     return status
 
 
@@ -111,17 +102,17 @@ def _catch_errors(demonstration: Demonstration) -> Iterator[Entry]:
     try:
         yield from demonstration()
     except OSError as error:
-        yield Step("-", _("it could not go on"), str(error), expected=_("no error"))
+        yield Step("-", _("the demonstration failed"), str(error), expected=_("no error"))
 
 
-def _entry_lines(line: Entry) -> Iterator[str]:
-    if isinstance(line, Section):
-        yield f"\n  {line.title}"
-    elif isinstance(line, Skipped):
-        yield "\n  " + _("not shown: {reason}").format(reason=line.reason)
+def _entry_lines(entry: Entry) -> Iterator[str]:
+    if isinstance(entry, Section):
+        yield f"\n  {entry.title}"
+    elif isinstance(entry, Skipped):
+        yield "\n  " + _("skipped: {reason}").format(reason=entry.reason)
     else:
-        yield f"    {pad(line.actor, _ACTOR_WIDTH)}{pad(line.call, _CALL_WIDTH)}{line.result}".rstrip()
-        if line.remark:
-            yield f"    {'':<{_ACTOR_WIDTH}}({line.remark})"
-        if not line.as_expected:
-            yield f"    {'':<{_ACTOR_WIDTH}}" + _("expected {result}").format(result=line.expected)
+        yield f"    {pad(entry.actor, _ACTOR_WIDTH)}{pad(entry.call, _CALL_WIDTH)}{entry.result}".rstrip()
+        if entry.remark:
+            yield f"    {'':<{_ACTOR_WIDTH}}({entry.remark})"
+        if not entry.as_expected:
+            yield f"    {'':<{_ACTOR_WIDTH}}" + _("expected {result}").format(result=entry.expected)

@@ -1,4 +1,4 @@
-"""The console script `echotime`: the parser of all subcommands, and the reactor for those that need one."""
+"""Parse the command line of `echotime`, and run its subcommand, in a reactor if it needs one."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ from twisted.internet.defer import Deferred
 import echotime
 from echotime.cli import arguments, check, explain, ping, send, sockopts, time
 from echotime.cli.control import subcommand as control
-from echotime.cli.output.stderr import print_error
-from echotime.cli.output.stdio import exit_on_write_error, open_missing_streams
+from echotime.cli.output.streams import exit_on_write_error, open_missing_streams, print_error
 from echotime.client.exit_status import ExitStatus
 from echotime.i18n.language import gettext as _
 
@@ -24,7 +23,7 @@ COMMANDS = (send, time, ping, check, sockopts, explain, control)
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The parser of the whole command line."""
+    """Return the parser of the whole command line."""
     whole = argparse.ArgumentParser(
         prog="echotime", description=_("Tools for echotime, a TCP echo-with-reply and UDP time server.")
     )
@@ -42,7 +41,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Parse, run, and end the process with the subcommand's exit status."""
+    """Run the command line, and end the process with the subcommand's exit status."""
     open_missing_streams()
     try:
         args = _parse(sys.argv[1:] if argv is None else argv)
@@ -62,14 +61,14 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
             arguments.check_sockopt(args)
     except SystemExit as ended:
         if ended.code and argv[:1] == ["check"]:
-            # to a monitoring system 2 means that the server is down
+            # for a monitoring system status 2 means that the server is down
             raise SystemExit(int(check.CheckState.UNKNOWN)) from None
         raise
     return args
 
 
 def _suggest_option(whole: argparse.ArgumentParser, argv: Sequence[str]) -> None:
-    """Of a misspelt option argparse would tell last, if what follows it is no fault of its own."""
+    """Report a misspelled option with a suggestion, before argparse reports other errors."""
     (action,) = (each for each in whole._actions if isinstance(each, argparse._SubParsersAction))
     command = action.choices.get(argv[0]) if argv else None
     if command is None or any(each.nargs == argparse.REMAINDER for each in command._actions):
@@ -88,7 +87,7 @@ def _run(args: argparse.Namespace) -> None:
 
     async def run_and_exit(reactor: Any) -> None:
         await _when_running(reactor)
-        # as curl and nc do; a subcommand that has something to say at the end takes the signals itself
+        # signals end the process, as with curl and nc; `ping` handles them to print its summary
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_DFL)
         try:
@@ -96,7 +95,7 @@ def _run(args: argparse.Namespace) -> None:
             sys.stdout.flush()
         except OSError as error:
             exit_on_write_error(error)
-        except Exception as error:  # a traceback shown to a user helps nobody
+        except Exception as error:  # print one line instead of a traceback
             print_error(f"echotime: {error or type(error).__name__}")
             status = args.failed_status
         raise SystemExit(int(status))
@@ -105,7 +104,7 @@ def _run(args: argparse.Namespace) -> None:
 
 
 def _when_running(reactor: Any) -> Deferred[None]:
-    """Fires when the reactor has all it needs for itself: its signal handlers, and the descriptors for them."""
+    """Return a Deferred that fires when the reactor has installed its signal handlers and opened their descriptors."""
     running: Deferred[None] = Deferred()
     reactor.callWhenRunning(running.callback, None)
     return running

@@ -1,74 +1,63 @@
-"""`echotime send`: send a message, half-close, show what comes back until the end of file (seed: tcpclient.py)."""
+"""Implement `echotime send`: send a message, half-close, and print what comes back (original script: tcpclient.py)."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 from typing import Any
 
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
 from echotime.cli import arguments
-from echotime.cli.idle_timer import IdleTimer
-from echotime.cli.output.stderr import print_error, report_error
-from echotime.cli.output.stdio import exit_on_write_error
+from echotime.cli.output.streams import exit_on_write_error, print_error, report_error
 from echotime.cli.send_repeatedly import CONNECT_TIMEOUT, send_repeatedly
 from echotime.client.connect import connect
 from echotime.client.echo import EchoClient
 from echotime.client.exit_status import ClientError, ExitStatus
 from echotime.i18n.language import gettext as _
 from echotime.terminal.descriptors import DescriptorReader, DescriptorWriter
-from echotime.wire import parsers
 from echotime.wire.escape import TerminalDecoder, escape
 from echotime.wire.verify import EchoVerifier, VerifyResult
 
 
 def add_parser(commands: Any) -> None:
-    """Add the subcommand."""
+    """Add the parser of this subcommand."""
     parser = commands.add_parser(
         "send",
-        help=_("send a message, show what comes back"),
-        description=_(
-            "Send MESSAGE, close the sending side, and write what comes back to standard output until the end of file."
-        ),
+        help=_("send a message and print what comes back"),
+        description=_("Send MESSAGE, half-close, and write what comes back to standard output until the end of file."),
         epilog=_("Example: echotime send 127.0.0.1:12345 hello"),
     )
     arguments.add_server(parser, optional=True)
     parser.add_argument(
-        "message", metavar="MESSAGE", nargs="?", help=_("what to send; - or nothing: what standard input holds")
+        "message", metavar="MESSAGE", nargs="?", help=_("message to send; default or -: standard input")
     )
-    parser.add_argument("--verify", action="store_true", help=_("check every byte of what comes back"))
+    parser.add_argument("--verify", action="store_true", help=_("verify every byte that comes back"))
     arguments.add_trailer(parser)
-    parser.add_argument("--keep-open", action="store_true", help=_("do not close the sending side"))
+    parser.add_argument("--keep-open", action="store_true", help=_("do not half-close"))
     parser.add_argument(
         "--timeout",
-        metavar="TIME",
-        type=arguments.argparse_type(parsers.positive_seconds),
-        help=_("give up when nothing was sent or received for so long; with --repeat: what a session may take"),
+        **arguments.TIME,
+        help=_("give up when nothing was sent or received for this long; with --repeat: limit each session"),
     )
+    parser.add_argument("--repeat", **arguments.COUNT, help=_("run N sessions, verify each, and print a summary"))
     parser.add_argument(
-        "--repeat",
-        metavar="N",
-        type=arguments.argparse_type(parsers.positive_int),
-        help=_("so many sessions, each checked, and a summary of them"),
-    )
-    parser.add_argument(
-        "--parallel",
-        metavar="M",
-        type=arguments.argparse_type(parsers.positive_int),
-        help=_("with --repeat: so many at the same time"),
+        "--parallel", **arguments.COUNT, help=_("with --repeat: run N sessions at the same time (default: 1)")
     )
     arguments.add_encoding(parser)
-    parser.add_argument("--raw", action="store_true", help=_("write what comes back as it is, on a terminal too"))
-    parser.add_argument("-q", "--quiet", action="store_true", help=_("do not say that sending is done"))
+    parser.add_argument("--raw", action="store_true", help=_("write what comes back unchanged, even to a terminal"))
+    parser.add_argument("-q", "--quiet", action="store_true", help=_("do not report the end of sending"))
     arguments.add_sockopt(parser)
     parser.set_defaults(run=run, usage_error=parser.error, transports=lambda args: ["tcp"])
 
 
 async def run(reactor: Any, args: argparse.Namespace) -> int:
-    """Carry it out; the exit status."""
+    """Run the subcommand, and return its exit status."""
     if args.repeat is not None and (args.keep_open or args.raw):
-        args.usage_error(_("--repeat goes with neither --keep-open nor --raw"))
+        args.usage_error(_("--repeat cannot be combined with --keep-open or --raw"))
     if args.repeat is None and args.parallel is not None:
-        args.usage_error(_("--parallel goes with --repeat"))
+        args.usage_error(_("--parallel requires --repeat"))
     _prompt_for_missing(args)
     try:
         if args.repeat is not None:
@@ -79,7 +68,7 @@ async def run(reactor: Any, args: argparse.Namespace) -> int:
 
 
 def _prompt_for_missing(args: argparse.Namespace) -> None:
-    """Ask the person at the terminal, as the seed's client does."""
+    """Prompt for a missing server and message on a terminal, as the original script does."""
     arguments.prompt_for_server(args, _("input the server ip:"))
     if args.message is None and sys.stdin.isatty():
         args.message = arguments.prompt_line(_("input the message to send:"))
@@ -89,11 +78,11 @@ def _prompt_for_missing(args: argparse.Namespace) -> None:
         try:
             args.message = args.message.encode(args.encoding, "surrogateescape")
         except UnicodeEncodeError:
-            args.usage_error(_("the message cannot be written in {encoding}").format(encoding=args.encoding))
+            args.usage_error(_("the message cannot be encoded in {encoding}").format(encoding=args.encoding))
 
 
 class _SendSession:
-    """One session with standard output as its end."""
+    """Run one session that writes to standard output."""
 
     def __init__(self, reactor: Any, args: argparse.Namespace) -> None:
         self._reactor = reactor
@@ -103,7 +92,7 @@ class _SendSession:
         self._bytes_acked = 0
 
     async def run(self) -> int:
-        """Connect, send, receive; the exit status."""
+        """Connect, send and receive, and return the exit status."""
         args = self._args
         output = self._open_output()
         idle_timer = IdleTimer(self._reactor, args.timeout)
@@ -128,7 +117,7 @@ class _SendSession:
         return self._exit_status()
 
     def _on_idle(self, idle_timer: IdleTimer) -> None:
-        """Give up, unless it is standard output that waits, or the server has taken what was sent before."""
+        """Abort, unless standard output is not ready, or the server acknowledged more bytes since the last call."""
         bytes_acked = self._client.bytes_acked()
         if self._client.paused or bytes_acked > self._bytes_acked:
             self._bytes_acked = bytes_acked
@@ -144,8 +133,13 @@ class _SendSession:
     def _write_failed(self, error: OSError) -> None:
         if isinstance(error, BrokenPipeError):
             exit_on_write_error(error)
-        text = _("standard output: {reason}").format(reason=error.strerror)
-        self._client.abort(ClientError(ExitStatus.FAILED, text))
+        self._abort(_("standard output: {reason}").format(reason=error.strerror))
+
+    def _read_failed(self, error: OSError) -> None:
+        self._abort(_("standard input: {reason}").format(reason=error.strerror))
+
+    def _abort(self, reason: str) -> None:
+        self._client.abort(ClientError(ExitStatus.FAILED, reason))
 
     def _send(self) -> None:
         if self._args.message is not None:
@@ -158,10 +152,6 @@ class _SendSession:
         )
         self._client.send_from(source)
 
-    def _read_failed(self, error: OSError) -> None:
-        text = _("standard input: {reason}").format(reason=error.strerror)
-        self._client.abort(ClientError(ExitStatus.FAILED, text))
-
     def _sending_done(self) -> None:
         self._all_sent = True
         if not self._args.keep_open:
@@ -173,7 +163,7 @@ class _SendSession:
         if self._verifier is not None:
             return _report_result(self._args.server, self._verifier.finish())
         if not self._all_sent:
-            raise ClientError(ExitStatus.FAILED, _("the server ended before all was sent"))
+            raise ClientError(ExitStatus.FAILED, _("the server closed the connection before everything was sent"))
         if self._client.sent_bytes and not self._client.received_bytes:
             raise ClientError(ExitStatus.NO_ANSWER)
         return ExitStatus.OK
@@ -182,9 +172,9 @@ class _SendSession:
 def _report_result(server: object, result: VerifyResult) -> int:
     if result.exact:
         return ExitStatus.OK
-    end = _("the end of file")
+    end = _("end of file")
     print_error(
-        _("echotime: {server}: wrong at offset {offset} of the answer: expected {expected}, found {found}").format(
+        _("echotime: {server}: wrong byte at offset {offset}: expected {expected}, found {found}").format(
             server=server,
             offset=result.wrong_at,
             expected=f"'{escape(result.expected)}'" if result.expected else end,
@@ -195,17 +185,40 @@ def _report_result(server: object, result: VerifyResult) -> int:
 
 
 class _TerminalSink:
-    """A sink that shows what comes back on a terminal, harmless and in the user's encoding."""
+    """Show received bytes on a terminal, decoded and with control characters escaped."""
 
     def __init__(self, encoding: str) -> None:
         self._decoder = TerminalDecoder(encoding)
 
     def write(self, data: bytes) -> None:
-        """Show some."""
         sys.stdout.write(self._decoder.feed(data))
         sys.stdout.flush()
 
     async def finish(self) -> None:
-        """Show what is left of a broken character."""
+        """Show the bytes of an incomplete character."""
         sys.stdout.write(self._decoder.feed(b"", final=True))
         sys.stdout.flush()
+
+
+class IdleTimer:
+    """Call a function when `reset` was not called for `timeout` seconds. None disables the timer."""
+
+    def __init__(self, clock: IReactorTime, timeout: float | None) -> None:
+        self._clock = clock
+        self._timeout = timeout
+        self._delayed_call: IDelayedCall | None = None
+
+    def start(self, on_idle: Callable[[], object]) -> None:
+        """Start the timer with this function."""
+        if self._timeout is not None:
+            self._delayed_call = self._clock.callLater(self._timeout, on_idle)
+
+    def reset(self) -> None:
+        """Start the time again, if the timer is running."""
+        if self._delayed_call is not None and self._delayed_call.active() and self._timeout is not None:
+            self._delayed_call.reset(self._timeout)
+
+    def cancel(self) -> None:
+        """Stop the timer if it is running."""
+        if self._delayed_call is not None and self._delayed_call.active():
+            self._delayed_call.cancel()

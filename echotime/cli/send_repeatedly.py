@@ -1,4 +1,4 @@
-"""`echotime send --repeat N`: many sessions, each checked, and a summary."""
+"""Implement `echotime send --repeat N`: run and verify many sessions, and print a summary."""
 
 from __future__ import annotations
 
@@ -6,26 +6,26 @@ import argparse
 import sys
 from typing import Any
 
-from echotime.cli.output.stderr import describe_error
+from echotime.cli.output.streams import describe_error
 from echotime.client.exit_status import ExitStatus
 from echotime.client.load import EchoSession, LoadResult, run_load
 from echotime.client.stats import format_stats
 from echotime.i18n.language import gettext as _
 
 CONNECT_TIMEOUT = 30.0
-"""How long connecting may take where no --timeout says so."""
+"""Seconds that connecting may take, unless --timeout is given."""
 _MAX_MESSAGE = 2**24
 
 
 async def send_repeatedly(reactor: Any, args: argparse.Namespace) -> int:
-    """Carry it out; the exit status."""
+    """Run all sessions, and return the exit status."""
     message = args.message
     if message is None:
         message = sys.stdin.buffer.read(_MAX_MESSAGE + 1)
         if len(message) > _MAX_MESSAGE:
-            args.usage_error(_("a message that is repeated may have 16 MiB at most"))
+            args.usage_error(_("with --repeat the message must not exceed 16 MiB"))
     if not message:
-        args.usage_error(_("with --repeat a message is needed"))
+        args.usage_error(_("--repeat requires a message"))
     timeout = args.timeout or CONNECT_TIMEOUT
     session = EchoSession(
         reactor, args.server.host, args.server.port, message, args.ack, args.reply, timeout, args.sockopt

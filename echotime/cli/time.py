@@ -1,4 +1,4 @@
-"""`echotime time`: ask for the time over UDP and show it (seed: clientudp.py)."""
+"""Implement `echotime time`: request the time over UDP, and print it (original script: clientudp.py)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from echotime.cli import arguments
-from echotime.cli.output.stderr import print_error, report_error
+from echotime.cli.output.streams import print_error, report_error
 from echotime.client.exit_status import ClientError, ExitStatus
 from echotime.client.time import TimeClient, TimeReading, decode_response
 from echotime.client.udp_request import UDPResponse
@@ -22,48 +22,43 @@ _PREVIEW_BYTES = 100
 
 
 def add_parser(commands: Any) -> None:
-    """Add the subcommand."""
+    """Add the parser of this subcommand."""
     parser = commands.add_parser(
         "time",
-        help=_("ask for the time over UDP"),
+        help=_("request the time over UDP"),
         description=_(
-            "Send an empty datagram and show the time that comes back on standard output; the offset from the "
-            "local clock goes to standard error."
+            "Send an empty datagram, and print the time in the response. The offset from the local clock goes to "
+            "standard error."
         ),
         epilog=_("Example: echotime time 127.0.0.1:12345"),
     )
     arguments.add_server(parser, optional=True)
     form = parser.add_mutually_exclusive_group()
-    form.add_argument("--iso", action="store_true", help=_("as in 2026-11-22T10:27:23+00:00"))
-    form.add_argument("--raw", action="store_true", help=_("the seconds since 1970"))
-    parser.add_argument("--utc", action="store_true", help=_("in UTC instead of local time"))
-    parser.add_argument(
-        "--epoch",
-        choices=sorted(parsers.EPOCHS),
-        default="unix",
-        help=_("where the server counts from; 1900 for RFC 868"),
+    form.add_argument(
+        "--iso", action="store_true", help=_("print the time in ISO 8601, as in 2026-11-22T10:27:23+00:00")
     )
-    parser.add_argument(
-        "--tries",
-        metavar="N",
-        type=arguments.argparse_type(parsers.positive_int),
-        default=3,
-        help=_("how often to ask while no answer comes (default 3)"),
-    )
-    parser.add_argument(
-        "--timeout",
-        metavar="TIME",
-        type=arguments.argparse_type(parsers.positive_seconds),
-        default=1.0,
-        help=_("how long to wait for each answer (default 1)"),
-    )
-    parser.add_argument("-q", "--quiet", action="store_true", help=_("the time alone"))
+    form.add_argument("--raw", action="store_true", help=_("print the seconds since 1970"))
+    parser.add_argument("--utc", action="store_true", help=_("print the time in UTC instead of local time"))
+    add_epoch(parser)
+    parser.add_argument("--tries", **arguments.COUNT, default=3, help=_("maximum number of requests (default: 3)"))
+    parser.add_argument("--timeout", **arguments.TIME, default=1.0, help=_("time limit for each response (default: 1)"))
+    parser.add_argument("-q", "--quiet", action="store_true", help=_("print only the time"))
     arguments.add_sockopt(parser)
     parser.set_defaults(run=run, usage_error=parser.error, transports=lambda args: ["udp"])
 
 
+def add_epoch(parser: Any) -> None:
+    """Add the option --epoch to a parser."""
+    parser.add_argument(
+        "--epoch",
+        choices=sorted(parsers.EPOCHS),
+        default="unix",
+        help=_("epoch of the server's time; 1900 for RFC 868 (default: unix)"),
+    )
+
+
 async def run(reactor: Any, args: argparse.Namespace) -> int:
-    """Carry it out; the exit status."""
+    """Run the subcommand, and return its exit status."""
     arguments.prompt_for_server(args, _("input the server address:"))
     client = TimeClient(reactor, args.server.host, args.server.port, args.tries, args.timeout, args.sockopt)
     if not args.quiet:
@@ -72,9 +67,7 @@ async def run(reactor: Any, args: argparse.Namespace) -> int:
         _address, response = await client.query()
     except ClientError as failed:
         for address in dict.fromkeys(client.unexpected_senders):
-            print_error(
-                _("echotime: an answer from {address}, which was not asked, was refused").format(address=address)
-            )
+            print_error(_("echotime: ignored a response from the wrong address {address}").format(address=address))
         return report_error(args.server, failed)
     return _print_time(args, response)
 
@@ -86,7 +79,7 @@ def _print_time(args: argparse.Namespace, response: UDPResponse) -> int:
         reading = decode_response(response, epoch)
     except ValueError:
         print_error(
-            _("echotime: {server}: bad reply, {size} bytes: {text} (probably {kind})").format(
+            _("echotime: {server}: bad response, {size} bytes: {text} (probably {kind})").format(
                 server=args.server,
                 size=len(response.datagram),
                 text=preview(response.datagram, _PREVIEW_BYTES),
@@ -97,7 +90,9 @@ def _print_time(args: argparse.Namespace, response: UDPResponse) -> int:
     print(_format_time(args, reading.seconds))
     if reply_format is ReplyFormat.RFC868_32 and epoch is Epoch.UNIX:
         print_error(
-            _("echotime: {server}: the server probably counts from 1900: use --epoch 1900").format(server=args.server)
+            _("echotime: {server}: the time is probably in seconds since 1900: use --epoch 1900").format(
+                server=args.server
+            )
         )
     if not args.quiet:
         _print_offset(reading, response, epoch)
@@ -108,10 +103,10 @@ def _format_name(reply_format: ReplyFormat) -> str:
     names = {
         ReplyFormat.UNIX_64: _("64-bit Unix time"),
         ReplyFormat.RFC868_64: _("64-bit time since 1900"),
-        ReplyFormat.RFC868_32: _("32-bit time since 1900, as RFC 868 has it"),
+        ReplyFormat.RFC868_32: _("32-bit time since 1900 (RFC 868)"),
         ReplyFormat.NTP: _("NTP packet"),
-        ReplyFormat.TEXT: _("text, as a daytime or echo service sends"),
-        ReplyFormat.UNKNOWN: _("nothing that is known here"),
+        ReplyFormat.TEXT: _("text, as from a daytime or echo service"),
+        ReplyFormat.UNKNOWN: _("an unknown format"),
     }
     return names[reply_format]
 
@@ -132,4 +127,4 @@ def _print_offset(reading: TimeReading, response: UDPResponse, epoch: Epoch) -> 
         ).format(offset=reading.offset, uncertainty=reading.uncertainty, ms=response.round_trip * 1000)
     )
     if reading.wrapped and epoch is Epoch.UNIX:
-        print_error(_("the four bytes have begun again at 0; read as the time nearest to the local clock"))
+        print_error(_("the 32-bit time has wrapped; the time nearest to the local clock is shown"))

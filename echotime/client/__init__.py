@@ -1,1 +1,1 @@
-"""Clients of both services, on Twisted, which the tools are built from."""
+"""Implement the TCP and UDP clients that the tools are built from."""

@@ -1,4 +1,4 @@
-"""Connecting over TCP with socket options set before connect, to the first of a host's addresses that answers."""
+"""Connect over TCP, with socket options set before connect, to the first address of a host that accepts."""
 
 from __future__ import annotations
 
@@ -20,10 +20,9 @@ from echotime.sockopt.option import SocketTraits
 
 
 class ConnectedProtocol(Protocol):
-    """A protocol that tells its factory when it is connected."""
+    """Fire the factory's `connected` when the connection is made."""
 
     def connectionMade(self) -> None:
-        """There is a transport now."""
         assert isinstance(self.factory, ConnectFactory)
         self.factory.connected.callback(self)
 
@@ -32,7 +31,7 @@ P = TypeVar("P", bound=ConnectedProtocol)
 
 
 class ConnectFactory(ClientFactory):
-    """Makes one protocol; `connected` fires with it, or fails with ClientError."""
+    """Build one protocol. `connected` fires with the connected protocol, or fails with ClientError."""
 
     noisy = False
 
@@ -46,27 +45,25 @@ class ConnectFactory(ClientFactory):
             self.connector.disconnect()
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol:
-        """The protocol, now that there is a connection."""
         protocol = self._protocol_factory()
         protocol.factory = self
         return protocol
 
     def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:
-        """No connection."""
         if not self.connected.called:
             self.connected.errback(ClientError.from_failure(reason))
 
 
 class SockoptClient(tcp.Client):
-    """A client's socket with its options set; it is made by OptionedConnector, which has them."""
+    """Open a client socket with the options of its SockoptConnector."""
 
     def createInternetSocket(self) -> socket.socket:
-        """A socket with its options set, not connected yet. Raises OSError or OptionError."""
+        """Return a socket with its options set, not connected yet. Raises OSError or OptionError."""
         return apply_or_close(super().createInternetSocket(), self.connector.assignments)
 
 
 class SockoptConnector(tcp.Connector):
-    """A connector whose transports have socket options."""
+    """Set socket options on the transports that this connector makes."""
 
     assignments: tuple[Assignment, ...] = ()
 
@@ -82,7 +79,7 @@ async def connect(
     sockopts: Sequence[Assignment],
     timeout: float,
 ) -> P:
-    """A connected protocol that `protocol_factory` made. Raises ClientError, for the last address tried."""
+    """Return a connected protocol made by `protocol_factory`. Raises ClientError for the last address tried."""
     failed = ClientError(ExitStatus.NAME_NOT_FOUND)
     for address in await resolve(host, port, socket.SOCK_STREAM):
         try:
@@ -115,7 +112,7 @@ def _connect_to(
 def select_for_client(
     transport: str, address: ResolvedAddress, sockopts: Sequence[Assignment]
 ) -> tuple[Assignment, ...]:
-    """The options that fit a client's socket to such an address."""
+    """Return the options that apply to a client socket for such an address."""
     return select_assignments(
         sockopts, SocketTraits(transport, frozenset({6 if address.family == socket.AF_INET6 else 4}))
     )

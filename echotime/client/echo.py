@@ -1,9 +1,7 @@
-"""The echo client: what it sends may come from anywhere, what comes back goes to whoever wants it."""
+"""Send messages to an echo server over TCP, and pass what it returns to a sink."""
 
 from __future__ import annotations
 
-import socket
-import struct
 from collections.abc import Callable
 from typing import Protocol as TypingProtocol
 
@@ -17,24 +15,21 @@ from zope.interface import implementer
 
 from echotime.client.connect import ConnectedProtocol
 from echotime.client.exit_status import ClientError
+from echotime.sockopt import tcp_info
 from echotime.wire.verify import EchoVerifier
-
-_BYTES_ACKED = struct.Struct("=120xQ")
-"""struct tcp_info up to tcpi_bytes_acked."""
 
 
 class Sink(TypingProtocol):
-    """Where the bytes that come back go."""
+    """Receive the bytes that come from the server."""
 
-    def write(self, data: bytes) -> object:
-        """Take some."""
+    def write(self, data: bytes) -> object: ...
 
 
 @implementer(IHalfCloseableProtocol, IPushProducer)
 class EchoClient(ConnectedProtocol):
-    """One session. `ended` fires with None at the server's end of file, or fails with ClientError.
+    """Run one session. `ended` fires with None at the server's end of file, or fails with ClientError.
 
-    `on_activity` is called whenever bytes go or come, for whoever watches the time.
+    `on_activity` is called whenever bytes are sent or received, so that an idle timer can be reset.
     """
 
     def __init__(
@@ -51,7 +46,7 @@ class EchoClient(ConnectedProtocol):
         self._source: FileDescriptor | None = None
 
     def send(self, data: bytes) -> None:
-        """Send some more."""
+        """Write data to the transport. It may be called many times."""
         self.sent_bytes += len(data)
         if self._verifier is not None:
             self._verifier.feed_sent(data)
@@ -60,41 +55,37 @@ class EchoClient(ConnectedProtocol):
         self.transport.write(data)
 
     def send_from(self, source: FileDescriptor) -> None:
-        """Let a source send as it reads, and wait while the server does not take more."""
+        """Let a source send what it reads, and pause it while the transport buffer is full."""
         self._source = source
         self.transport.registerProducer(source, True)  # type: ignore[union-attr]
         source.startReading()
 
     def bytes_acked(self) -> int:
-        """How many bytes the server's system has taken so far (tcpi_bytes_acked; Linux 4.2)."""
-        raw = self.transport.getHandle().getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _BYTES_ACKED.size)  # type: ignore[union-attr]
-        return int(_BYTES_ACKED.unpack(raw)[0])
+        """Return how many bytes the server's kernel has acknowledged (tcpi_bytes_acked)."""
+        return tcp_info.bytes_acked(self.transport.getHandle())  # type: ignore[union-attr]
 
     def half_close(self) -> None:
-        """Nothing more will be sent: once all is on its way the server sees the end of file."""
+        """Send a FIN after all data that was written."""
         self._stop_source()
         self.transport.loseWriteConnection()  # type: ignore[union-attr]
 
     def abort(self, error: ClientError) -> None:
-        """Reset the connection; `ended` fails with that."""
+        """Reset the connection. `ended` fails with the first error given."""
         self._error = self._error or error
         self.transport.abortConnection()  # type: ignore[union-attr]
 
     def pauseProducing(self) -> None:
-        """Whoever gets what comes back cannot take more: read no more."""
         self.paused = True
         self.transport.pauseProducing()  # type: ignore[union-attr]
 
     def resumeProducing(self) -> None:
-        """It can again."""
         self.paused = False
         self.transport.resumeProducing()  # type: ignore[union-attr]
 
     def stopProducing(self) -> None:
-        """It never will again."""
+        """Do nothing: the session continues without the consumer."""
 
     def dataReceived(self, data: bytes) -> None:
-        """Hand it on."""
         self.received_bytes += len(data)
         if self._verifier is not None:
             self._verifier.feed_received(data)
@@ -102,16 +93,14 @@ class EchoClient(ConnectedProtocol):
         self._sink.write(data)
 
     def readConnectionLost(self) -> None:
-        """The server has sent all it had."""
         self._stop_source()
         assert self.transport is not None
         self.transport.loseConnection()
 
     def writeConnectionLost(self) -> None:
-        """Our half-close is done."""
+        """Do nothing: the half-close was ours."""
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """It is over."""
         self._stop_source()
         if self._error is not None:
             self.ended.errback(self._error)

@@ -1,4 +1,4 @@
-"""How a client's attempt ended: the exit statuses of the tools, and the exception that carries one."""
+"""Define the exit statuses of the tools, and the exception that carries one."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from twisted.python.failure import Failure
 
 
 class ExitStatus(IntEnum):
-    """Exit statuses of `echotime send` and `echotime time`. They are promised: scripts rely on them."""
+    """Define the exit statuses of `echotime send` and `echotime time`. Scripts rely on them, so they are stable."""
 
     OK = 0
     FAILED = 1
-    """Wrong bytes, or a failure that has no number of its own."""
+    """Wrong bytes, or a failure without a status of its own."""
     USAGE = 2
     REFUSED = 3
     TIMED_OUT = 4
@@ -33,7 +33,7 @@ _BY_ERRNO = {
 
 
 class ClientError(Exception):
-    """It did not work out; `detail` is the system's own word for it, where it has one."""
+    """Report that a request failed. `detail` is the system's error message, if there is one."""
 
     def __init__(self, status: ExitStatus, detail: str = "") -> None:
         super().__init__(status, detail)
@@ -41,16 +41,15 @@ class ClientError(Exception):
         self.detail = detail
 
     def __eq__(self, other: object) -> bool:
-        """Alike for whoever counts failures."""
+        """Compare by value, so that failures can be counted by kind."""
         return isinstance(other, ClientError) and self.args == other.args
 
     def __hash__(self) -> int:
-        """As alike as __eq__ says."""
         return hash(self.args)
 
     @classmethod
     def from_errno(cls, error_number: int) -> ClientError:
-        """For an error of a system call."""
+        """Return the error for an errno of a system call."""
         return cls(
             _BY_ERRNO.get(error_number, ExitStatus.FAILED),
             f"{os.strerror(error_number)} ({errno.errorcode.get(error_number, error_number)})",
@@ -58,7 +57,7 @@ class ClientError(Exception):
 
     @classmethod
     def from_failure(cls, failure: Failure) -> ClientError:
-        """For what Twisted says of a connection that could not be made or was lost."""
+        """Return the error for a connection that Twisted could not make or that was lost."""
         reason = failure.value
         if isinstance(reason, ClientError):
             return reason

@@ -1,4 +1,4 @@
-"""Many echo sessions, some of them at the same time, each checked byte for byte."""
+"""Run many echo sessions, some at the same time, and verify every byte of each."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from echotime.wire.verify import EchoVerifier
 
 
 class _VerifyingSink:
-    """A sink for bytes that are only checked; it ends the session at the first wrong one."""
+    """Discard bytes, which the client has verified, and end the session after the first wrong one."""
 
     client: EchoClient
 
@@ -26,25 +26,25 @@ class _VerifyingSink:
         self._verifier = verifier
 
     def write(self, data: bytes) -> None:
-        """They were checked already."""
         if not self._verifier.can_still_match:
             self.client.abort(ClientError(ExitStatus.FAILED))
 
 
 @dataclass
 class LoadResult:
-    """What became of all sessions. Times are seconds from connect to the end of file, of the exact ones."""
+    """Collect the results of all sessions."""
 
     exact: int = 0
     bytes_lost: int = 0
     failures: Counter[ClientError] = field(default_factory=Counter)
-    """Why sessions were not exact; FAILED without a detail is for wrong bytes."""
+    """Number of failed sessions by error. FAILED without a detail stands for wrong bytes."""
     times: list[float] = field(default_factory=list)
+    """Seconds from connect to the end of file, for each exact session."""
 
 
 @dataclass
 class EchoSession:
-    """What each session does: connect, send, half-close, read to the end of file."""
+    """Run sessions that connect, send, half-close, and read to the end of file."""
 
     reactor: Any
     host: str
@@ -56,22 +56,21 @@ class EchoSession:
     sockopts: Sequence[Assignment] = ()
 
     async def run(self, result: LoadResult) -> None:
-        """One session, noted in the outcome."""
+        """Run one session, and add it to the result."""
         verifier = EchoVerifier(self.acknowledgement, self.reply)
         started_at = time.monotonic()
+        failure = None
         try:
             await self._exchange(verifier)
-        except ClientError as failed:
-            result.failures[failed] += 1
-            result.bytes_lost += verifier.finish().lost
-            return
+        except ClientError as error:
+            failure = error
         verified = verifier.finish()
-        if verified.exact:
+        if failure is None and verified.exact:
             result.exact += 1
             result.times.append(time.monotonic() - started_at)
         else:
             result.bytes_lost += verified.lost
-            result.failures[ClientError(ExitStatus.FAILED)] += 1
+            result.failures[failure or ClientError(ExitStatus.FAILED)] += 1
 
     async def _exchange(self, verifier: EchoVerifier) -> None:
         sink = _VerifyingSink(verifier)
@@ -90,7 +89,7 @@ class EchoSession:
 
 
 async def run_load(session: EchoSession, count: int, parallel: int) -> LoadResult:
-    """Run so many sessions, at most `parallel` of them at once."""
+    """Run `count` sessions, at most `parallel` of them at the same time."""
     result = LoadResult()
     remaining = iter(range(count))
 

@@ -1,4 +1,4 @@
-"""A host's numeric addresses, by the system's resolver; numeric hosts without asking it."""
+"""Resolve a host to numeric addresses. Numeric hosts are not passed to the resolver."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _UNSPECIFIED = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
 class ResolvedAddress(NamedTuple):
-    """One address of a host: family, and the socket address with scope and all."""
+    """Hold one numeric address of a host, including the scope of a link-local address."""
 
     family: socket.AddressFamily
     host: str
@@ -21,7 +21,7 @@ class ResolvedAddress(NamedTuple):
 
 
 async def resolve(host: str, port: int, kind: socket.SocketKind) -> list[ResolvedAddress]:
-    """All addresses in the resolver's order. Raises ClientError with NAME_NOT_FOUND."""
+    """Return all addresses in the resolver's order. Raises ClientError with NAME_NOT_FOUND."""
     try:
         addrinfo = _resolve_numeric(host, port, kind)
     except socket.gaierror:
@@ -30,7 +30,7 @@ async def resolve(host: str, port: int, kind: socket.SocketKind) -> list[Resolve
         except (OSError, UnicodeError) as error:
             detail = error.strerror if isinstance(error, OSError) else str(error)
             raise ClientError(ExitStatus.NAME_NOT_FOUND, detail or "") from None
-    # one address may stand there several times, once for each protocol
+    # getaddrinfo may list an address several times, once for each protocol
     unique = dict.fromkeys(
         ResolvedAddress(family, _numeric_host(address), port) for family, _, _, _, address in addrinfo
     )
@@ -45,6 +45,6 @@ def _resolve_numeric(host: str, port: int, kind: socket.SocketKind) -> list[tupl
 
 
 def _numeric_host(address: tuple) -> str:  # type: ignore[type-arg]
-    """With its interface, which a link-local address needs; loopback for none, as Linux has it."""
+    """Return the address with its scope. The unspecified address becomes loopback, as connect(2) treats it on Linux."""
     host = str(socket.getnameinfo(address, socket.NI_NUMERICHOST | socket.NI_NUMERICSERV)[0])
     return _UNSPECIFIED.get(host, host)

@@ -1,6 +1,6 @@
-"""Pings: numbered probes of either service, and the account of what came back, late, twice or wrong.
+"""Send numbered probes, and count the answers: in time, late, duplicate or wrong.
 
-PingSession counts and keeps time; a prober (probers.py) knows how one probe is sent and its answer recognised.
+PingSession counts and keeps the time. A prober (probers.py) sends the probes and recognizes their answers.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from echotime.client.exit_status import ClientError
 
 
 class ReplyKind(Enum):
-    """What an answer was; the value is its name in JSON."""
+    """Classify an answer. The value is its name in JSON."""
 
     REPLY = "reply"
     DUPLICATE = "duplicate"
@@ -28,7 +28,7 @@ class ReplyKind(Enum):
 
 @dataclass
 class Summary:
-    """The account. Loss is what had no right answer in time; late, double and wrong answers are counted apart."""
+    """Count probes and answers. A probe is lost if it has no correct answer in time."""
 
     sent: int = 0
     received: int = 0
@@ -37,49 +37,51 @@ class Summary:
     wrong: int = 0
     errors: int = 0
     times: list[float] = field(default_factory=list)
+    """Round trips in seconds, one for each correct answer in time."""
     seconds: float = 0.0
+    """Duration of the whole session."""
 
     @property
     def loss(self) -> float:
-        """The part that was lost, in per cent."""
+        """Return the share of lost probes in percent."""
         return 100 * (self.sent - self.received) / self.sent if self.sent else 0.0
 
 
 class Prober(Protocol):
-    """Sends probes; tells a session what comes back."""
+    """Send probes, and report their answers to a session."""
 
     def probe(self, sequence: int) -> None:
-        """Send one."""
+        """Send the probe with this number."""
 
     def forget(self, sequence: int) -> None:
-        """Nothing that belongs to it needs to be recognised any more."""
+        """Release what recognizes further answers to this probe."""
 
     def close(self) -> None:
-        """No more probes."""
+        """Release all resources; no probe follows."""
 
 
 class PingReporter(Protocol):
-    """Who shows what happens, line by line."""
+    """Show events as they happen."""
 
     def reply_received(self, sequence: int, kind: ReplyKind, seconds: float, detail: str) -> None:
-        """An answer."""
+        """Show an answer. `detail` describes a wrong one."""
 
     def probe_failed(self, sequence: int, error: ClientError) -> None:
-        """A probe that could not be sent, or was refused."""
+        """Show that a probe could not be sent, or was refused."""
 
     def probe_lost(self, sequence: int) -> None:
-        """A probe whose time is over."""
+        """Show that a probe had no answer in time."""
 
     def connection_lost(self, error: ClientError | None) -> None:
-        """The connection that all probes need is over."""
+        """Show that the connection of all probes ended. `error` is None if the server closed it."""
 
 
 _MAX_FINISHED = min(512, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4)
-"""Of how many probes a late or second answer is still recognised; each may keep a socket."""
+"""Number of finished probes whose late or second answers are recognized. Each may keep a socket open."""
 
 
 class PingSession:
-    """Sends `count` probes (None: until stopped), one each `interval` seconds, and waits `timeout` for each answer."""
+    """Send `count` probes (None: no limit), one per `interval` seconds. Wait `timeout` seconds for each answer."""
 
     def __init__(
         self, reactor: Any, reporter: PingReporter, *, count: int | None, interval: float, timeout: float
@@ -96,7 +98,7 @@ class PingSession:
         self._finished: Deferred[Summary] = Deferred()
 
     def start(self, make_prober: Callable[[PingSession], Prober], deadline: float | None) -> Deferred[Summary]:
-        """Begin; fires with the summary when all is answered or lost, at the deadline, or at stop."""
+        """Start probing. The result fires when all probes are answered or lost, at the deadline, or at stop."""
         self._started_at = self._reactor.seconds()
         self._prober = make_prober(self)
         self._deadline = self._reactor.callLater(deadline, self.stop) if deadline is not None else None
@@ -104,7 +106,7 @@ class PingSession:
         return self._finished
 
     def stop(self) -> None:
-        """End now; what is still open is lost."""
+        """End now. Probes without an answer are lost."""
         if self._finished.called:
             return
         for call in (self._next_send, self._deadline, *self._outstanding.values()):
@@ -116,7 +118,7 @@ class PingSession:
         self._finished.callback(self.summary)
 
     def reply_received(self, sequence: int, seconds: float, *, correct: bool, detail: str = "") -> None:
-        """For the prober: an answer to a probe. A wrong one does not end the waiting for a right one."""
+        """Count an answer. After a wrong answer the probe still waits for a correct one."""
         kind = self._classify(sequence) if correct else ReplyKind.WRONG
         if kind is ReplyKind.REPLY:
             self._outstanding.pop(sequence).cancel()
@@ -130,7 +132,7 @@ class PingSession:
             self._finish_probe(sequence, ReplyKind.REPLY)
 
     def probe_failed(self, sequence: int, error: ClientError) -> None:
-        """For the prober: a probe that will have no answer."""
+        """Count a probe that will have no answer."""
         call = self._outstanding.pop(sequence, None)
         if call is None:
             return
@@ -140,7 +142,7 @@ class PingSession:
         self._finish_probe(sequence, ReplyKind.LATE)
 
     def connection_lost(self, error: ClientError | None) -> None:
-        """For the prober: no more probes can be sent; None where the server ended it in order."""
+        """End, because no more probes can be sent. `error` is None if the server closed the connection."""
         self.summary.errors += 1
         self._reporter.connection_lost(error)
         self.stop()
@@ -164,7 +166,7 @@ class PingSession:
         self._finish_probe(sequence, ReplyKind.LATE)
 
     def _finish_probe(self, sequence: int, next_kind: ReplyKind) -> None:
-        """A probe is over; remember what a further answer to it would be."""
+        """End a probe, and remember the kind of a further answer to it."""
         self._finished_probes[sequence] = next_kind
         if len(self._finished_probes) > _MAX_FINISHED:
             oldest = next(iter(self._finished_probes))

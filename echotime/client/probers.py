@@ -1,4 +1,4 @@
-"""How one ping is sent and its answer recognised: over UDP, over one TCP connection, over a connection each."""
+"""Send probes and recognize their answers: over UDP, over one TCP connection, or over one connection each."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _MAX_BUFFERED = 65536
 
 
 class UdpProber:
-    """A socket for each probe, so that late and double answers are known for what they are."""
+    """Send each UDP probe from its own socket, so that late and duplicate answers are attributed to their probes."""
 
     def __init__(
         self, session: PingSession, reactor: Any, address: ResolvedAddress, sockopts: Sequence[Assignment]
@@ -38,7 +38,7 @@ class UdpProber:
         self._sequences: dict[UDPRequest, int] = {}
 
     def probe(self, sequence: int) -> None:
-        """Ask with an empty datagram."""
+        """Send an empty datagram from a new socket."""
         request = UDPRequest(self._reactor, self._address, self, self._sockopts)
         self._requests[sequence], self._sequences[request] = request, sequence
         try:
@@ -47,38 +47,46 @@ class UdpProber:
             self._session.probe_failed(sequence, failed)
 
     def forget(self, sequence: int) -> None:
-        """Close its socket."""
+        """Close the socket of a probe."""
         request = self._requests.pop(sequence)
         del self._sequences[request]
         request.close()
 
     def close(self) -> None:
-        """Close all sockets."""
+        """Close the sockets of all probes."""
         for sequence in list(self._requests):
             self.forget(sequence)
 
     def response_received(self, request: UDPRequest, response: UDPResponse) -> None:
-        """Four bytes are right, whatever time they say."""
+        """Report an answer. Any four bytes are correct."""
         correct = len(response.datagram) == timestamp.SIZE
-        detail = "" if correct else f"{len(response.datagram)} bytes: {preview(response.datagram, _PREVIEW_BYTES)}"
-        self._session.reply_received(self._sequences[request], response.round_trip, correct=correct, detail=detail)
+        self._session.reply_received(
+            self._sequences[request],
+            response.round_trip,
+            correct=correct,
+            detail="" if correct else _describe(response.datagram),
+        )
 
     def unexpected_sender(self, request: UDPRequest, address: str) -> None:
-        """An answer from elsewhere is a wrong one."""
+        """Report an answer from another address as wrong."""
         self._session.reply_received(self._sequences[request], 0.0, correct=False, detail=address)
 
     def request_failed(self, request: UDPRequest, error_number: int) -> None:
-        """The network refused it."""
+        """Report an error of the network."""
         self._session.probe_failed(self._sequences[request], ClientError.from_errno(error_number))
 
 
+def _describe(data: bytes) -> str:
+    return f"{len(data)} bytes: {preview(data, _PREVIEW_BYTES)}"
+
+
 def _message_affixes() -> tuple[bytes, bytes]:
-    """What begins and ends a probe's message; random, so that no other's answer can be taken for it."""
+    """Return what precedes and follows the number in a message. It is random, so that it matches no other echo."""
     return b"echotime ping " + os.urandom(6).hex().encode() + b" ", b"\n"
 
 
 class TcpProber:
-    """One connection for all probes: the time from a message sent to the whole of its echo received."""
+    """Send all probes over one connection. The time is from sending a message to receiving all of its echo."""
 
     def __init__(
         self, session: PingSession, reactor: Any, host: str, port: int, sockopts: Sequence[Assignment], timeout: float
@@ -111,7 +119,7 @@ class TcpProber:
             self._session.connection_lost(reason)
 
     def probe(self, sequence: int) -> None:
-        """Send a message with the number in it; before there is a connection, as soon as there is."""
+        """Send a message with the number in it, once there is a connection."""
         self._sent[sequence] = time.monotonic()
         if self._connecting is None:
             connecting = Deferred.fromCoroutine(self._connect())
@@ -120,11 +128,10 @@ class TcpProber:
             self._connection.send(self._prefix + str(sequence).encode() + self._suffix)
 
     def forget(self, sequence: int) -> None:
-        """Its echo would be no one's."""
+        """Ignore further echoes of a probe."""
         self._sent.pop(sequence, None)
 
     def close(self) -> None:
-        """Close the connection."""
         self._is_closed = True
         if self._connecting is not None:
             self._connecting.cancel()
@@ -133,7 +140,7 @@ class TcpProber:
             connection.abort(ClientError(ExitStatus.OK))
 
     def write(self, data: bytes) -> None:
-        """What came back: look for echoes; what stands between them is acknowledgements and words."""
+        """Search received bytes for echoes. Between them are trailers."""
         now = time.monotonic()
         self._buffer += data
         while (start := self._buffer.find(self._prefix)) >= 0:
@@ -153,7 +160,7 @@ class TcpProber:
 
 
 class ConnectProber:
-    """A connection for each probe: the time from connect to the end of file after the answer."""
+    """Make a connection for each probe. The time is from connect to the end of file after the answer."""
 
     def __init__(
         self, session: PingSession, reactor: Any, host: str, port: int, sockopts: Sequence[Assignment], timeout: float
@@ -164,7 +171,7 @@ class ConnectProber:
         self._connect = lambda make: connect(reactor, host, port, make, sockopts, timeout)
 
     def probe(self, sequence: int) -> None:
-        """Connect, send, half-close, read."""
+        """Start a session: connect, send, half-close, read."""
         self._sessions[sequence] = Deferred.fromCoroutine(self._run_session(sequence))
         self._sessions[sequence].addErrback(self._session_failed, sequence)
 
@@ -182,7 +189,7 @@ class ConnectProber:
             client.abort(ClientError(ExitStatus.OK))
             raise
         correct = sink.data.startswith(message)
-        detail = "" if correct else f"{len(sink.data)} bytes: {preview(sink.data, _PREVIEW_BYTES)}"
+        detail = "" if correct else _describe(sink.data)
         self._session.reply_received(sequence, time.monotonic() - started_at, correct=correct, detail=detail)
 
     def _session_failed(self, reason: Failure, sequence: int) -> None:
@@ -190,21 +197,20 @@ class ConnectProber:
             self._session.probe_failed(sequence, ClientError.from_failure(reason))
 
     def forget(self, sequence: int) -> None:
-        """End its connection, if it is still there."""
+        """Reset the connection of a probe if it is still open."""
         self._sessions.pop(sequence).cancel()
 
     def close(self) -> None:
-        """End all connections."""
+        """Reset the connections of all probes."""
         for sequence in list(self._sessions):
             self.forget(sequence)
 
 
 class _CollectingSink:
-    """A sink that keeps the beginning of what it gets."""
+    """Keep the beginning of what is written."""
 
     def __init__(self) -> None:
         self.data = b""
 
     def write(self, data: bytes) -> None:
-        """Keep it, up to a bound."""
         self.data = (self.data + data)[:_MAX_BUFFERED]

@@ -1,4 +1,4 @@
-"""Figures of round trips, as ping(8) gives them, and some that it does not. Times are seconds."""
+"""Compute statistics of round trips, as ping(8) does, and quantiles and a histogram. Times are in seconds."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _STEPS = (1.0, 2.0, 5.0)
 
 
 class RoundTripStats(NamedTuple):
-    """Of a number of times: ends, middle, deviation as ping(8) has it, and quantiles; all in milliseconds."""
+    """Hold the statistics in milliseconds. `mdev` is the standard deviation, as in ping(8)."""
 
     min: float
     avg: float
@@ -23,7 +23,7 @@ class RoundTripStats(NamedTuple):
 
 
 def compute_stats(times: Sequence[float]) -> RoundTripStats:
-    """The figures of at least one time."""
+    """Return the statistics of at least one time."""
     milliseconds = sorted(each * 1000 for each in times)
     return RoundTripStats(
         milliseconds[0],
@@ -36,19 +36,19 @@ def compute_stats(times: Sequence[float]) -> RoundTripStats:
 
 
 def _quantile(ordered: Sequence[float], fraction: float) -> float:
-    """The smallest that is not below this part of all (nearest rank)."""
+    """Return a quantile by the nearest-rank method."""
     return ordered[max(math.ceil(fraction * len(ordered)) - 1, 0)]
 
 
 def format_stats(times: Sequence[float]) -> str:
-    """The figures in one line."""
+    """Return the statistics as one line."""
     stats = compute_stats(times)
     values = "/".join(f"{each:.3f}" for each in stats)
     return f"{'/'.join(stats._fields)} = {values} ms"
 
 
 def histogram(times: Sequence[float], max_bars: int = 12) -> list[str]:
-    """A bar for each range of times, of round limits, at most so many bars; empty ranges between are shown."""
+    """Return a bar for each range of times. The ranges have round limits, and are about `max_bars` or fewer."""
     milliseconds = sorted(each * 1000 for each in times)
     step = _round_step((milliseconds[-1] - milliseconds[0]) / max_bars)
     first_step = math.floor(milliseconds[0] / step)
@@ -64,6 +64,6 @@ def histogram(times: Sequence[float], max_bars: int = 12) -> list[str]:
 
 
 def _round_step(minimum: float) -> float:
-    """The next of 1, 2, 5, 10, ... at any scale, from a microsecond on."""
+    """Return the next step of the series 1, 2, 5, 10, ... in milliseconds, at least 0.001."""
     scale: float = 10.0 ** math.floor(math.log10(max(minimum, 0.001)))
     return next((step * scale for step in _STEPS if step * scale >= minimum), 10 * scale)

@@ -1,4 +1,4 @@
-"""Asking for the time over UDP: questions until one is answered, and what the four bytes say."""
+"""Request the time over UDP, repeatedly until there is a response, and decode its four bytes."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from echotime.wire.timestamp import Epoch
 
 
 class TimeReading(NamedTuple):
-    """A time of the server against the local clock, both Unix time in seconds.
+    """Compare the server's time with the local clock, both Unix time in seconds.
 
-    The server cut the fraction off, and the answer was made at some moment of the round trip: its true time was
-    `seconds` to `seconds` + 1, so the offset is known to within `uncertainty`.
+    The server truncates its time to whole seconds, and reads it at some moment of the round trip. So its true time
+    was between `seconds` and `seconds` + 1, and the offset is known to within `uncertainty`.
     """
 
     seconds: int
     offset: float
     uncertainty: float
     wrapped: bool
-    """Whether the four bytes alone would have meant another time, as after 2106."""
+    """True if the four bytes alone stand for an earlier time, as after 2106."""
 
 
 def decode_response(response: UDPResponse, epoch: Epoch) -> TimeReading:
-    """What an answer says. Raises ValueError for one that has not four bytes."""
+    """Return the time in a response. Raises ValueError if it is not four bytes long."""
     unadjusted = timestamp.unpack(response.datagram, epoch)
     midpoint = response.received_at - response.round_trip / 2
     seconds = timestamp.nearest_era(unadjusted, midpoint)
@@ -42,9 +42,10 @@ def decode_response(response: UDPResponse, epoch: Epoch) -> TimeReading:
 
 @dataclass
 class TimeClient:
-    """Asks one host, at most `tries` times, waiting `timeout` seconds each time for all of its addresses together.
+    """Request the time from one host, at most `tries` times.
 
-    `unexpected_senders` are the addresses that answered although they were not asked.
+    Each try waits `timeout` seconds, divided among all addresses of the host. `unexpected_senders` lists other
+    addresses from which responses came.
     """
 
     reactor: Any
@@ -56,7 +57,10 @@ class TimeClient:
     unexpected_senders: list[str] = field(default_factory=list)
 
     async def query(self) -> tuple[ResolvedAddress, UDPResponse]:
-        """Who answered, and what. Raises ClientError: REFUSED if all addresses refused, else NO_ANSWER."""
+        """Return the address that responded, and its response.
+
+        Raises ClientError with REFUSED if all addresses refused, else with NO_ANSWER.
+        """
         failures: list[ClientError] = []
         addresses = await resolve(self.host, self.port, socket.SOCK_DGRAM)
         for _ in range(self.tries):
@@ -87,13 +91,13 @@ class TimeClient:
             self._response.callback(result) if isinstance(result, UDPResponse) else self._response.errback(result)
 
     def response_received(self, request: UDPRequest, response: UDPResponse) -> None:
-        """The first answer is the answer."""
+        """Use the first response only."""
         self._finish(response)
 
     def unexpected_sender(self, request: UDPRequest, address: str) -> None:
-        """Remember it, for the user to know."""
+        """Remember the address, so that the user can be informed."""
         self.unexpected_senders.append(address)
 
     def request_failed(self, request: UDPRequest, error_number: int) -> None:
-        """The question did not arrive."""
+        """End this try with the error."""
         self._finish(ClientError.from_errno(error_number))

@@ -1,4 +1,4 @@
-"""One question over UDP on a socket of its own, so that each answer is known to belong to it."""
+"""Send one UDP request from its own socket, so that every response is known to belong to it."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from echotime.sockopt.error_queue import read_errors
 
 _MAX_DATAGRAM = 65535
 _MAX_PER_CALL = 64
-"""Datagrams or errors taken in one call."""
+"""Maximum datagrams or errors read in one call."""
 
 
 class UDPResponse(NamedTuple):
-    """A datagram that came back: after how many seconds, and when (Unix time, seconds)."""
+    """Hold a received datagram, its round trip in seconds, and the Unix time at which it was received."""
 
     datagram: bytes
     round_trip: float
@@ -36,20 +36,20 @@ class UDPResponse(NamedTuple):
 
 
 class ResponseHandler(TypingProtocol):
-    """Who asked: told of every answer, and of what kept one away."""
+    """Handle the responses to a request, and its errors."""
 
     def response_received(self, request: UDPRequest, response: UDPResponse) -> object:
-        """The asked address has answered; perhaps not for the first time."""
+        """Handle a response from the requested address. There may be several."""
 
     def unexpected_sender(self, request: UDPRequest, address: str) -> object:
-        """An answer came from an address or port that was not asked. It is not used."""
+        """Handle a datagram from another address or port. It is not a response."""
 
     def request_failed(self, request: UDPRequest, error_number: int) -> object:
-        """The network says that the question did not arrive (errno)."""
+        """Handle an ICMP error, given as errno: the request did not arrive."""
 
 
 class UDPRequest(DatagramProtocol):
-    """A socket of its own for one question; closing it is up to the asker."""
+    """Send one request from its own socket, which stays open until `close` is called."""
 
     noisy = False
 
@@ -62,7 +62,7 @@ class UDPRequest(DatagramProtocol):
         self._port = _RequestPort(address, self, sockopts, reactor)
 
     def send(self, datagram: bytes = b"") -> None:
-        """Open the socket and send. Raises ClientError."""
+        """Open the socket and send a datagram. Raises ClientError."""
         try:
             self._port.startListening()
             self._sent_at = time.monotonic()
@@ -76,13 +76,12 @@ class UDPRequest(DatagramProtocol):
             raise ClientError.from_errno(error.errno or 0) from error
 
     def close(self) -> None:
-        """Close the socket; nothing that still lies in it is told."""
+        """Close the socket. Datagrams that were not read are discarded."""
         self._closed = True
         if self._port.connected:
             self._port.stopListening()
 
     def datagramReceived(self, datagram: bytes, addr: Any) -> None:
-        """An answer, or something that a stranger sent."""
         if self._closed:
             return
         if tuple(addr[:2]) == (self.address.host, self.address.port):
@@ -91,13 +90,13 @@ class UDPRequest(DatagramProtocol):
             self._handler.unexpected_sender(self, f"{addr[0]}:{addr[1]}")
 
     def network_error(self, error_number: int) -> None:
-        """An error of the network."""
+        """Report an error of the network."""
         if not self._closed:
             self._handler.request_failed(self, error_number)
 
 
 class _RequestPort(udp.Port):
-    """A UDP port that reports ICMP errors to its protocol instead of ending at them."""
+    """Report ICMP errors to the protocol, and continue after them."""
 
     def __init__(
         self, address: ResolvedAddress, request: UDPRequest, sockopts: Sequence[Assignment], reactor: Any
@@ -108,11 +107,11 @@ class _RequestPort(udp.Port):
         self._assignments = (recverr, *select_for_client("udp", address, sockopts))
 
     def createInternetSocket(self) -> socket.socket:
-        """A socket with its options set. Raises OSError or OptionError."""
+        """Return a socket with its options set. Raises OSError or OptionError."""
         return apply_or_close(super().createInternetSocket(), self._assignments)
 
     def doRead(self) -> None:
-        """Take what there is, answers and errors."""
+        """Read all pending datagrams and errors."""
         for _ in range(_MAX_PER_CALL):
             if not self.connected:
                 return
@@ -127,7 +126,7 @@ class _RequestPort(udp.Port):
                 self.protocol.datagramReceived(datagram, address)
 
     def readConnectionLost(self, reason: Failure) -> None:
-        """The reactor sees an error only: it is one of the network's, and the socket goes on."""
+        """Report pending errors. The reactor calls this for an ICMP error, after which the socket stays usable."""
         for number in read_errors(self.socket, _MAX_PER_CALL):
             self.protocol.network_error(number)
         if self.connected:

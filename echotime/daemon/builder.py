@@ -28,8 +28,8 @@ from echotime.limits.admission import Admission
 from echotime.limits.capacity import compute_capacity
 from echotime.limits.source import is_loopback
 from echotime.limits.udp_rate import RateLimit
-from echotime.net.batch_responder import IBatchResponder
 from echotime.net.listener import Listener, ListeningPort
+from echotime.net.udp import IBatchResponder
 from echotime.operators.reply_queue import QueueLimits, ReplyQueue
 from echotime.operators.service import build_local_operator
 from echotime.services.drain import Drain
@@ -91,13 +91,15 @@ class DaemonBuilder:
         settings = self._settings
         common = {"sockopts": settings.sockopts, "reactor": self._reactor}
         tcp_options = {"backlog": settings.backlog, **common}
-        udp_options = {
-            "min_source_port": settings.min_source_port,
-            "answer_broadcast": settings.answer_broadcast,
-            **common,
-        }
+        udp_options = {"min_source_port": settings.min_source_port, **common}
         make_time_protocol = partial(
-            TimeProtocol, time.time, self._traffic.counters, settings.epoch, self._access, self._rate_limit
+            TimeProtocol,
+            time.time,
+            self._traffic.counters,
+            settings.epoch,
+            self._access,
+            self._rate_limit,
+            answer_broadcast=settings.answer_broadcast,
         )
         inherited = InheritedSockets(listen_fds(initial_environ()))
         common_arguments = inherited, self._shutdown.fail
@@ -118,7 +120,7 @@ class DaemonBuilder:
             service.addService(LimitsService(self._capacity, self._timeout_monitor))
         service.addService(DropReporter(self._drop_counts, reactor))
         if settings.require_sync:
-            service.addService(SyncMonitor([each.port.protocol for each in self._udp], reactor))
+            service.addService(SyncMonitor([each.port.protocol.policy for each in self._udp], reactor))
         health = HealthCheck(self._tcp, self._udp, self._factory, reactor)
         if (notify := notifier_from_environ(os.environ)) is not None:
             format_status = partial(status_line, self._factory)

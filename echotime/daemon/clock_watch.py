@@ -12,7 +12,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from echotime.daemon.periodic import PeriodicService
 from echotime.logger import Logger
-from echotime.services.udp_time import TimeProtocol
+from echotime.services.datagram_policy import DatagramPolicy
 
 POLL_INTERVAL = 1.0
 """Seconds between two reads of the status."""
@@ -64,18 +64,18 @@ def read_adjtimex() -> ClockState:
 
 
 class SyncMonitor(PeriodicService):
-    """Mute `protocols` while the clock is not synchronized or its status is unknown."""
+    """Mute `policies` while the clock is not synchronized or its status is unknown."""
 
     _log = Logger()
 
     def __init__(
         self,
-        protocols: Sequence[TimeProtocol],
+        policies: Sequence[DatagramPolicy],
         clock: IReactorTime,
         read_state: Callable[[], ClockState] = read_adjtimex,
     ) -> None:
         super().__init__(POLL_INTERVAL, clock, self._poll)
-        self._protocols = protocols
+        self._policies = policies
         self._read_state = read_state
         self._muted: bool | None = None
 
@@ -85,7 +85,7 @@ class SyncMonitor(PeriodicService):
         if muted is self._muted:
             return
         self._muted = muted
-        for each in self._protocols:
+        for each in self._policies:
             each.set_muted(muted)
         if muted:
             self._log.warn("clock: {state}; UDP replies are suspended", state=str(state))

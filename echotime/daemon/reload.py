@@ -103,14 +103,14 @@ class RuntimeConfig:
         access = AccessList(new.allow, new.deny)
         self.factory.admission.set_limits(access, compute_capacity(new.max_connections, new.max_per_source).limits)
         for each in self.udp:
-            each.port.protocol.set_access(access)
+            each.port.protocol.policy.set_access(access)
 
     def _apply_timeouts(self, new: Settings) -> None:
         self.timeout_monitor.set_timeouts(new.timeouts)
 
     def _apply_udp_filters(self, new: Settings) -> None:
         for each in self.udp:
-            each.port.answer_broadcast = new.answer_broadcast
+            each.port.protocol.policy.set_answer_broadcast(new.answer_broadcast)
             if each.port.connected:
                 each.port.set_min_source_port(new.min_source_port)
 

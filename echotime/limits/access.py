@@ -1,4 +1,4 @@
-"""Access lists: decide by its address whether a client is served. No name is looked up."""
+"""Access lists: decide by a client's address whether it is served. No name is looked up."""
 
 from __future__ import annotations
 
@@ -12,21 +12,20 @@ _IPV4_MAPPED = 0xFFFF
 
 
 class Networks:
-    """Holds a set of networks. A look-up takes the same time for one network and for many."""
+    """Hold a set of networks. A look-up takes the same time for one network and for many."""
 
     def __init__(self, networks: Iterable[Network] = ()) -> None:
         self.prefixes: dict[tuple[int, int], set[int]] = {}
-        """For each IP version (4 or 6) and prefix length: the prefixes, as numbers of so many bits."""
+        """The prefixes by IP version (4 or 6) and prefix length, as integers of that length in bits."""
         for each in networks:
             self.add(each)
 
     def add(self, network: Network) -> None:
-        """Add one."""
         prefix_key, prefix = _prefix_of(network)
         self.prefixes.setdefault(prefix_key, set()).add(prefix)
 
     def __contains__(self, network: Network) -> bool:
-        """Return True if this very network was added; one that holds it does not count."""
+        """Return True if exactly this network was added; a larger network that contains it does not count."""
         prefix_key, prefix = _prefix_of(network)
         return prefix in self.prefixes.get(prefix_key, ())
 
@@ -46,17 +45,17 @@ def _prefix_of(network: Network) -> tuple[tuple[int, int], int]:
 
 
 class AccessList:
-    """Decides by the most specific network that holds an address.
+    """Decide by the most specific network that contains a client's address.
 
-    Where none does, all clients are served; but none, if any network is allowed. A network that is both allowed and
-    denied is denied. The lists are used as they are, not copied, so that making an Access takes no time.
+    A client in no network is served, unless the list of allowed networks has an entry. A network that is both allowed
+    and denied is denied. The networks are not copied, so creating an AccessList takes no time.
     """
 
     def __init__(self, allow: Networks | None = None, deny: Networks | None = None) -> None:
         allowed = Networks() if allow is None else allow
         denied = Networks() if deny is None else deny
         self.restricts = bool(allowed or denied)
-        """True if there can be a client that is not served."""
+        """True if a client may be refused."""
         self._default = not allowed
         self._ipv4: list[tuple[int, Container[int], Container[int]]] = []
         self._ipv6: list[tuple[int, Container[int], Container[int]]] = []
@@ -68,9 +67,9 @@ class AccessList:
     def admits(self, host: str) -> bool:
         """Return True if the client at a numeric address is served.
 
-        An IPv4-mapped IPv6 address is the IPv4 address. Raises OSError if it is no numeric address.
+        An IPv4-mapped IPv6 address counts as the IPv4 address. Raises OSError if the address is not numeric.
 
-        No result is kept: a sender of forged datagrams changes its address each time, so a cache would not help.
+        Results are not cached: a sender of forged datagrams changes its address each time.
         """
         if ":" in host:
             number = int.from_bytes(socket.inet_pton(socket.AF_INET6, host.partition("%")[0]), "big")

@@ -1,8 +1,8 @@
-"""Loops end: a datagram that looks like our own answer is answered a few times in a row, and then ignored.
+"""LoopGuard ends loops: datagrams that look like our responses are answered a few times in a row, then ignored.
 
-An answer of the time service is a valid question to it, so two servers that one datagram with a forged source has made
-answer each other would go on for ever (VU#417980, CVE-2024-2169, CERT CA-1996-01). A rate limit does not end that, as a
-slow path keeps it below any rate.
+A response of the time service is a valid request to it. So a datagram with a forged source could make two
+servers answer each other without end (VU#417980, CVE-2024-2169, CERT CA-1996-01). A rate limit does not end such a
+loop, because a slow path keeps the loop below any rate.
 """
 
 from __future__ import annotations
@@ -10,21 +10,22 @@ from __future__ import annotations
 from collections import Counter, OrderedDict
 from collections.abc import Callable, KeysView
 
+from echotime.limits.datagrams import DatagramBatch, Source
 from echotime.wire import timestamp
 
 MAX_CONSECUTIVE = 3
-"""So many are answered: a client may ask with four bytes that happen to look like the time."""
+"""Datagrams that are answered, because a client may happen to send four bytes that look like the time."""
 _MAX_CLOCK_OFFSET = 3600
-"""Seconds that a clock may be off and still be taken for one."""
+"""Seconds by which a value may differ from our clock and still count as a time."""
 
 HostPort = tuple[str, int]
-"""Address and port."""
+"""Numeric address and port."""
 
 
 class LoopGuard:
-    """Knows who sends what looks like answers, at most `max_sources` sources; the longest silent is forgotten first.
+    """Remember the sources of datagrams that look like responses, at most `max_sources`.
 
-    `clock` gives the Unix time.
+    The longest silent source is forgotten first. `clock` gives the Unix time in seconds.
     """
 
     def __init__(self, clock: Callable[[], float], max_sources: int = 10_000) -> None:
@@ -33,22 +34,27 @@ class LoopGuard:
         self._suspects: OrderedDict[HostPort, int] = OrderedDict()
         self._port_counts: Counter[int] = Counter()
         self.suspect_ports: KeysView[int] = self._port_counts.keys()
-        """The source ports of those who are watched, kept up to date; others need no look unless they send answers."""
+        """Source ports of the remembered sources, a live view."""
 
-    def should_answer(self, datagram: bytes, source: HostPort) -> bool:
-        """Whether to answer this one."""
-        if not self._looks_like_reply(datagram):
-            self._forget(source)
-            return True
-        if source not in self._suspects:
-            self._watch(source)
-        self._suspects.move_to_end(source)
-        self._suspects[source] += 1
-        return self._suspects[source] <= MAX_CONSECUTIVE
-
-    def _looks_like_reply(self, datagram: bytes) -> bool:
-        if len(datagram) != timestamp.SIZE:
+    def admits_batch(self, batch: DatagramBatch) -> bool:
+        """Return True if no datagram of a batch can look like a response or come from a remembered source."""
+        if timestamp.SIZE in batch.lengths():
             return False
+        return not self.suspect_ports or self.suspect_ports.isdisjoint(batch.source_ports())
+
+    def refuses(self, datagram: bytes, source: Source) -> bool:
+        """Return True if a datagram is not to be answered. Remember its source if it looks like a response."""
+        address = source[0], source[1]
+        if len(datagram) != timestamp.SIZE or not self._looks_like_response(datagram):
+            self._forget(address)
+            return False
+        if address not in self._suspects:
+            self._watch(address)
+        self._suspects.move_to_end(address)
+        self._suspects[address] += 1
+        return self._suspects[address] > MAX_CONSECUTIVE
+
+    def _looks_like_response(self, datagram: bytes) -> bool:
         value = int.from_bytes(datagram, "big")
         return any(self._is_near_now(value - each.value) for each in timestamp.Epoch)
 

@@ -1,7 +1,7 @@
-"""How many datagrams a second are answered to one source: a token bucket for each, with a leak, as chrony has it.
+"""RateLimit: a token bucket of UDP datagrams for each source, with a leak, as in chrony.
 
-Without the leak whoever forges a client's address could take all of its answers: a quarter of what is above the limit
-is answered, at random.
+Without the leak, an attacker who forges a client's address could block all responses to that client. So a quarter of
+the datagrams above the limit, chosen at random, is answered.
 """
 
 from __future__ import annotations
@@ -9,23 +9,24 @@ from __future__ import annotations
 import math
 import random
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
+from echotime.limits.datagrams import DatagramBatch
 from echotime.limits.source import source_key
 
 _SECOND = 1.0
 LEAK_RATIO = 0.25
-"""Which part of what is above the limit is answered."""
+"""Fraction of the datagrams above the limit that is answered."""
 
 
 class RateLimit:
-    """`rate` datagrams a second, and as many at once after a pause; 0 for no limit. `clock` is monotonic, in seconds.
+    """Limit each source to `rate` datagrams a second, with a burst of as many after a pause; 0 is no limit.
 
-    At most `max_sources` sources are remembered, the longest silent is forgotten first. `exempt` says which have no
-    limit.
+    `clock` is monotonic, in seconds. At most `max_sources` sources are remembered; the longest silent one is forgotten
+    first. `exempt` returns True for a source without a limit.
 
-    As long as all datagrams of this second, and of the one before, are no more than one source may send, nobody is
-    asked for. So who knows it, and sends as much as it can every other second, is answered a quarter more than that.
+    No source is looked up while the datagrams of all sources, in this second and the one before, are within the limit
+    of one source. A source that sends at its limit every other second can use this to get a quarter more.
     """
 
     def __init__(
@@ -43,35 +44,32 @@ class RateLimit:
         self._window_start = -math.inf
         self._total = 0
         self._was_busy = False
-        """Whether there were too many in the second before."""
+        """True if all sources together exceeded the rate in the second before."""
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
-        """What is left to a source, and since when."""
+        """The tokens of each source, and the time of their last update."""
 
     def set_rate(self, rate: int, exempt: Callable[[str], bool] = lambda source: False) -> None:
-        """Keep to this rate from now on."""
+        """Set the rate and the exemption from now on."""
         self.rate = rate
         self._exempt = exempt
 
-    def allow_batch(self, count: int, count_by_host: Callable[[], Mapping[str, int]]) -> bool:
-        """Whether none of so many datagrams is above its source's limit; then all are taken.
-
-        `hosts` counts them by the address they came from; it is called where it matters.
-        """
-        if self._below_global_rate(count):
+    def allow_batch(self, batch: DatagramBatch) -> bool:
+        """Return True if no datagram of a batch exceeds its source's limit. Only then is the batch counted."""
+        if self._below_global_rate(batch.count):
             return True
         buckets: dict[str, float] = {}
-        for host, host_count in count_by_host().items():
+        for host, host_count in batch.hosts().items():
             source = source_key(host)
             if not self._exempt(source):
                 buckets[source] = (buckets[source] if source in buckets else self._current_tokens(source)) - host_count
-        if any(left < 0 for left in buckets.values()):
+        if any(tokens < 0 for tokens in buckets.values()):
             return False
         for source, tokens in buckets.items():
             self._store(source, tokens)
         return True
 
     def allows(self, host: str) -> bool:
-        """Whether to answer one datagram from a numeric address."""
+        """Return True if a datagram from a numeric address is to be answered, and count it."""
         if self._below_global_rate(1):
             return True
         source = source_key(host)
@@ -89,7 +87,7 @@ class RateLimit:
             return True
         now = self._clock()
         if now - self._window_start >= _SECOND:
-            # quiet again only when there is much less: what passes while it is quiet is not taken from any bucket
+            # hysteresis: datagrams of a quiet second are not taken from any bucket
             threshold = self.rate / 2 if self._was_busy else self.rate
             self._was_busy = self._total > threshold and now - self._window_start < 2 * _SECOND
             self._window_start, self._total = now, 0

@@ -1,11 +1,10 @@
-"""A classic BPF program that lets the kernel drop datagrams by their source port. See socket(7) SO_ATTACH_FILTER.
+"""A classic BPF program that makes the kernel drop datagrams by source port. See socket(7) SO_ATTACH_FILTER.
 
-Nobody who asks the time sends from port 0, to which no answer can go, and hardly anybody from a port below 1024, where
-others answer: echo (7), daytime (13), chargen (19), time (37), DNS (53), NTP (123). A forged datagram from one of
-those would begin a loop.
+No reply can be sent to port 0, and clients seldom send from a port below 1024. The services there would answer a reply:
+echo (7), daytime (13), chargen (19), time (37), DNS (53), NTP (123). A forged datagram from there would start a loop.
 
-An IPv6 packet may have a source like ::ffff:127.0.0.1. A socket cannot tell it from an IPv4 packet from 127.0.0.1, and
-an answer may go there, so the kernel drops such packets, too (draft-itojun-v6ops-v4mapped-harmful).
+An IPv6 packet may have a source such as ::ffff:127.0.0.1. A socket cannot tell it from an IPv4 packet from 127.0.0.1,
+and the reply might go there. So the kernel drops such packets, too (draft-itojun-v6ops-v4mapped-harmful).
 """
 
 from __future__ import annotations
@@ -18,9 +17,9 @@ _SO_ATTACH_FILTER = 26
 _SOCK_FILTER = struct.Struct("=HBBI")
 _LOAD_WORD, _LOAD_HALF_WORD, _JUMP_IF_GREATER_OR_EQUAL, _JUMP_IF_EQUAL, _RETURN = 0x20, 0x28, 0x35, 0x15, 0x06
 _AD_PROTOCOL = 2**32 - 0x1000
-"""SKF_AD_PROTOCOL of linux/filter.h: where the Ethernet type is loaded from."""
+"""SKF_AD_PROTOCOL of linux/filter.h: the offset that loads the Ethernet type."""
 _NET_OFF = 2**32 - 0x100000
-"""SKF_NET_OFF."""
+"""SKF_NET_OFF of linux/filter.h: the offset of the IP header."""
 _ETH_P_IPV6 = 0x86DD
 _DROP_V4MAPPED = (
     (_LOAD_WORD, 0, 0, _AD_PROTOCOL),
@@ -33,15 +32,16 @@ _DROP_V4MAPPED = (
     (_JUMP_IF_EQUAL, 0, 1, 0xFFFF),
     (_RETURN, 0, 0, 0),
 )
-"""Drops IPv6 packets from ::ffff:0:0/96 and goes on after itself with all others."""
+"""Drops IPv6 packets from ::ffff:0:0/96; all others continue behind these instructions."""
 _ACCEPT = 0x40000
-"""More bytes than a datagram has."""
+"""Bytes to keep of an accepted datagram: more than any has."""
 
 
 def build_program(min_port: int, own_port: int = 0, *, ipv6: bool = False) -> bytes:
-    """Takes what comes from port `min_port` or a higher one, or from port `own_port`; it sees the UDP header first.
+    """Return a program that accepts datagrams from ports from `min_port` on, and from `own_port`.
 
-    What a socket on a low port sends to itself has to pass, too. With `ipv6` packets with a mapped source are dropped.
+    A socket on a low port must receive its own probes. With `ipv6`, packets with a mapped source are dropped. The
+    program sees the UDP header at offset 0.
     """
     instructions = [
         (_LOAD_HALF_WORD, 0, 0, 0),  # the source port
@@ -55,7 +55,7 @@ def build_program(min_port: int, own_port: int = 0, *, ipv6: bool = False) -> by
 
 
 def attach(sock: socket.socket, min_port: int, own_port: int = 0) -> None:
-    """Drop from now on what comes from a lower port. Takes no privilege on UDP. Raises OSError."""
+    """Make the kernel drop datagrams from ports below `min_port`. Needs no privilege. Raises OSError."""
     instructions = build_program(min_port, own_port, ipv6=sock.family == socket.AF_INET6)
     buffer = ctypes.create_string_buffer(instructions, len(instructions))
     sock_fprog = struct.pack("@HP", len(instructions) // _SOCK_FILTER.size, ctypes.addressof(buffer))

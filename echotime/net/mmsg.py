@@ -1,8 +1,8 @@
-"""recvmmsg(2) and sendmmsg(2) through ctypes: many datagrams a call, and nothing done in Python for each of them.
+"""Batch: recvmmsg(2) and sendmmsg(2) through ctypes, many datagrams a call, with no Python code for each datagram.
 
-The vectors of both calls share the buffers for names and for control messages, so what was received says where the
-answer goes; and every part of the second points at the one answer. What has to be known of all datagrams of a batch is
-read from the vectors by views with a stride, at the speed of C.
+The message headers of both calls share the buffers for addresses and ancillary data, so a received datagram's buffers
+address its reply. All headers for sending share one response. What must be checked in every datagram of a batch is read
+through strided memoryviews, at the speed of C.
 """
 
 from __future__ import annotations
@@ -21,27 +21,20 @@ from typing import NamedTuple
 from echotime.net.pktinfo import ANCILLARY_SIZE, IP_PKTINFO, IPV6_PKTINFO, ControlMessage, SourceAddress
 
 SNAPLEN = 17
-"""Bytes that are kept of a datagram: what it holds does not matter, unless it is one of the short ones to look at.
-
-One more than those may have, so that a longer one is not taken for one of them.
-"""
+"""Bytes kept of a datagram: one more than the longest datagram whose contents matter, a probe of 16 bytes."""
 _WORD_SIZE = 8
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _UNSUPPORTED_ERRNOS = frozenset({errno.ENOSYS, errno.EPERM})
 _MSG_DONTWAIT = 0x40
 _MSG_TRUNC = 0x20
-"""When receiving: the length is told of all that was sent, not of what was kept."""
+"""When receiving: report the length that was sent, not the length that was kept."""
 
 
 class _Iovec(ctypes.Structure):
-    """struct iovec."""
-
     _fields_ = [("base", ctypes.c_void_p), ("size", ctypes.c_size_t)]
 
 
 class _Msghdr(ctypes.Structure):
-    """struct msghdr."""
-
     _fields_ = [
         ("name", ctypes.c_void_p),
         ("name_size", ctypes.c_uint32),
@@ -54,24 +47,22 @@ class _Msghdr(ctypes.Structure):
 
 
 class _Mmsghdr(ctypes.Structure):
-    """struct mmsghdr."""
-
     _fields_ = [("header", _Msghdr), ("length", ctypes.c_uint32)]
 
 
 _MMSGHDR_SIZE = ctypes.sizeof(_Mmsghdr)
 _CMSGHDR = struct.Struct("=Qii")
-"""struct cmsghdr, where a word has eight bytes."""
+"""struct cmsghdr on a 64-bit system."""
 
 
 class _FamilyLayout(NamedTuple):
-    """What differs between the IP versions: a name, and level, type and size of the address that was asked."""
+    """Describe the socket address and the pktinfo control message of an IP version; offsets and sizes in bytes."""
 
     sockaddr_size: int
     host_offsets: range
-    """Where the words of the address stand in a name."""
+    """Offsets of the address in a sockaddr, 4 bytes each."""
     zero_offsets: tuple[int, int, int]
-    """Bytes of a name that are all zero for the unspecified address, and hardly ever for another one."""
+    """Offsets in a sockaddr of three bytes that are all zero in the unspecified address, and in few others."""
     cmsg_level: int
     cmsg_type: int
     pktinfo_size: int
@@ -80,20 +71,20 @@ class _FamilyLayout(NamedTuple):
 
 _FAMILIES = {
     socket.AF_INET: _FamilyLayout(16, range(4, 8, 4), (4, 5, 7), socket.IPPROTO_IP, IP_PKTINFO, 12, 0),
-    # the first byte is zero for mapped addresses and ::1, too; the 13th is not for mapped ones, the last not for ::1
+    # byte 0 is zero in IPv4-mapped addresses and ::1, too; byte 12 is not in mapped addresses, byte 15 not in ::1
     socket.AF_INET6: _FamilyLayout(28, range(8, 24, 4), (8, 20, 23), socket.IPPROTO_IPV6, IPV6_PKTINFO, 20, 16),
 }
 _FIRST_SPECIAL_IPV6_BYTE = 0xFE
-"""The first byte of link-local (fe80::) and of multicast addresses (ff00::), and of none that lie below."""
+"""The lowest first byte of link-local (fe80::) and multicast (ff00::) addresses."""
 
 
 def is_available() -> bool:
-    """Whether this system has both calls, in the form that is known here: Linux with words of eight bytes."""
+    """Return True if the system has both calls with the structures above: 64-bit Linux."""
     return sys.platform == "linux" and ctypes.sizeof(ctypes.c_void_p) == _WORD_SIZE and hasattr(_LIBC, "sendmmsg")
 
 
 def _strided_view(buffer: bytearray, type_code: str, offset: int, stride: int) -> memoryview:
-    """The numbers that stand at one place of each of the equal parts of a buffer."""
+    """Return a view of the number at `offset` in each item of `stride` bytes of a buffer."""
     size = struct.calcsize(type_code)
     numbers: memoryview = memoryview(buffer).cast(type_code)  # type: ignore[call-overload]  # of any format
     return numbers[offset // size :: stride // size]
@@ -109,7 +100,15 @@ def _address_of(buffer: bytearray) -> int:
 
 
 class Batch:
-    """Room for `size` datagrams of a socket; `pktinfo` is whether it tells the address that each was sent to."""
+    """Hold the datagrams that one recvmmsg(2) returns, at most `size`.
+
+    `pktinfo` is True if IP_PKTINFO or IPV6_RECVPKTINFO is on for the socket.
+    """
+
+    count = 0
+    """Number of datagrams of the last `receive`."""
+    ordinary_addresses = False
+    """Result of the last `check_addresses`."""
 
     def __init__(self, size: int, family: int, *, pktinfo: bool) -> None:
         self.size = size
@@ -126,7 +125,7 @@ class Batch:
         self._create_views()
 
     def _link_buffers(self) -> None:
-        """Let the vectors point to the buffers."""
+        """Point the message headers to the buffers."""
         sockaddrs, data, ancillary = map(_address_of, (self._sockaddrs, self._data, self._ancillary))
         self._recv_headers_address, self._send_headers_address = (
             _address_of(self._recv_headers),
@@ -145,7 +144,7 @@ class Batch:
             send_headers[number].header = _Msghdr(*common, response_iovec, 1, control, self._pktinfo_size, 0)
 
     def _create_views(self) -> None:
-        """Let the views look at the buffers."""
+        """Create the strided views of the buffers."""
         at = _Mmsghdr.length.offset
         self._lengths = _strided_view(self._recv_headers, "I", at, _MMSGHDR_SIZE)
         self._control_sizes = _strided_view(self._recv_headers, "Q", _Msghdr.control_size.offset, _MMSGHDR_SIZE)
@@ -166,7 +165,7 @@ class Batch:
         self._no_interfaces = memoryview(bytes(4 * self.size)).cast("I")
 
     def is_supported(self, descriptor: int) -> bool:
-        """Whether the calls are there, and no filter of system calls is in their way; tried with no datagram."""
+        """Try both calls without a datagram. Return False if the kernel lacks one or a seccomp filter forbids it."""
         try:
             _check_result(_LIBC.recvmmsg(descriptor, self._recv_headers_address, 0, _MSG_DONTWAIT, None))
             _check_result(_LIBC.sendmmsg(descriptor, self._send_headers_address, 0, _MSG_DONTWAIT))
@@ -180,29 +179,32 @@ class Batch:
         self._recv_headers[:size] = self._blank_headers[:size]  # the kernel has overwritten the sizes
         count: int = _LIBC.recvmmsg(descriptor, self._recv_headers_address, max_count, _MSG_DONTWAIT | _MSG_TRUNC, None)
         if count > 0:
+            self.count = count
             return count
         return 0 if ctypes.get_errno() == errno.EAGAIN else _check_result(count)
 
-    def ports(self, count: int) -> list[int]:
-        """The source ports of so many, as they are on the wire: big-endian."""
-        return self._ports[:count].tolist()
+    def lengths(self) -> list[int]:
+        """Return the lengths in bytes, as they were sent."""
+        return self._lengths[: self.count].tolist()
 
-    def hosts(self, count: int) -> dict[str, int]:
-        """The addresses that so many came from, and how many came from each."""
-        columns = [each[:count].tolist() for each in self._hosts]
-        if all(each.count(each[0]) == count for each in columns):
-            return {_format_host(*(each[0] for each in columns)): count}
-        return {_format_host(*host): host_count for host, host_count in Counter(zip(*columns, strict=True)).items()}
+    def source_ports(self) -> tuple[int, ...]:
+        return struct.unpack(f"!{self.count}H", self._ports[: self.count].tobytes())
 
-    def is_uniform(self, count: int, excluded_lengths: frozenset[int]) -> bool:
-        """Whether so many may be given one answer: none has a length in `excluded_lengths`, or an address to think
-        about.
+    def hosts(self) -> dict[str, int]:
+        """Return the number of datagrams by numeric source address."""
+        columns = [each[: self.count].tolist() for each in self._hosts]
+        if all(each.count(each[0]) == self.count for each in columns):
+            return {_format_host(*(each[0] for each in columns)): self.count}
+        return {_format_host(*host): number for host, number in Counter(zip(*columns, strict=True)).items()}
 
-        After it their answers leave from the asked addresses, by whatever interface the route names.
+    def check_addresses(self, own_port: int) -> bool:
+        """Return True if all addresses are ordinary, so that `send` can reply from where each datagram was sent to.
+
+        No source may be unspecified or have the port `own_port`, in network byte order. With pktinfo, each destination
+        must be unicast, not link-local on IPv6, and the only ancillary data.
         """
-        if not excluded_lengths.isdisjoint(self._lengths[:count].tolist()):
-            return False
-        if self._may_have_unspecified_source(count):
+        count, self.ordinary_addresses = self.count, False
+        if own_port in self._ports[:count].tolist() or self._may_have_unspecified_source(count):
             return False
         if self._pktinfo_size:
             if self._control_sizes[:count].tolist().count(self._pktinfo_size) != count:
@@ -211,34 +213,40 @@ class Batch:
                 return False
             if self._has_multicast_destination(count):
                 return False
+            # the replies leave by the route's interface, not by the one that received
             self._interfaces[:count] = self._no_interfaces[:count]
+        self.ordinary_addresses = True
         return True
 
     def _may_have_unspecified_source(self, count: int) -> bool:
-        """Return True if one of so many may come from the unspecified address; always if one does."""
+        """Return True if a source is the unspecified address. It may be True without one, in a mixed batch."""
         sockaddrs, size = self._sockaddrs, self._family.sockaddr_size
         end = count * size
         one, two, three = self._family.zero_offsets
         return 0 in sockaddrs[one:end:size] and 0 in sockaddrs[two:end:size] and 0 in sockaddrs[three:end:size]
 
     def _has_multicast_destination(self, count: int) -> bool:
-        """Whether one asked a broadcast or multicast address; on IPv6 a link-local one has to be thought about, too."""
+        """Return True if a destination is a broadcast or multicast address, or on IPv6 a link-local one."""
         if self._family.cmsg_level == socket.IPPROTO_IPV6:
             return max(self._first_bytes[:count]) >= _FIRST_SPECIAL_IPV6_BYTE
         return self._local_addresses[:count].tolist() != self._destinations[:count].tolist()
 
-    def send(self, descriptor: int, first: int, count: int, response: bytes) -> int:
-        """Give so many, from `first` on, one answer; how many were sent, at least one. Raises OSError."""
+    def send(self, descriptor: int, first: int, response: bytes) -> int:
+        """Send a response to all datagrams from number `first` on.
+
+        Return the number of responses sent, at least one. Raises OSError.
+        """
         if response != self._response:
             self._response = response
             self._response_buffer = ctypes.create_string_buffer(response, len(response))
             self._iovecs[self.size] = _Iovec(ctypes.addressof(self._response_buffer), len(response))
-        sent: int = _LIBC.sendmmsg(descriptor, self._send_headers_address + first * _MMSGHDR_SIZE, count, _MSG_DONTWAIT)
+        headers = self._send_headers_address + first * _MMSGHDR_SIZE
+        sent: int = _LIBC.sendmmsg(descriptor, headers, self.count - first, _MSG_DONTWAIT)
         return sent if sent > 0 else _check_result(sent)
 
-    def datagrams(self, count: int) -> Iterator[tuple[bytes, SourceAddress]]:
-        """So many, one by one: how each begins, and where it came from."""
-        for index in range(count):
+    def datagrams(self) -> Iterator[tuple[bytes, SourceAddress]]:
+        """Yield the first SNAPLEN bytes of each datagram, and its source."""
+        for index in range(self.count):
             at = index * SNAPLEN
             data = bytes(self._data[at : at + min(self._lengths[index], SNAPLEN)])
             yield data, SourceAddress.from_recvmsg(self._source(index), self._control_messages(index))
@@ -265,7 +273,7 @@ class Batch:
 
 @lru_cache
 def _format_host(*u32s: int) -> str:
-    """An address from its words."""
+    """Return the numeric address of 4-byte numbers in memory order."""
     family = socket.AF_INET if len(u32s) == 1 else socket.AF_INET6
     return socket.inet_ntop(family, struct.pack(f"={len(u32s)}I", *u32s))
 

@@ -1,7 +1,7 @@
-"""The address a datagram was sent to, as the control message that makes the answer leave from there.
+"""The destination address of a datagram, as the control message that makes the reply leave from there.
 
-Without it an answer from a socket on a wildcard address leaves from the address the route prefers, and
-a client that asked another one never sees it. See ip(7) IP_PKTINFO and RFC 3542 section 6.
+Without it a reply from a socket on a wildcard address leaves from the address that the route prefers. A client that
+sent to another address does not receive such a reply. See ip(7) IP_PKTINFO and RFC 3542 section 6.
 """
 
 from __future__ import annotations
@@ -14,34 +14,40 @@ from typing import Any
 from echotime.sockopt.catalogue.index import BY_NAME
 
 ANCILLARY_SIZE = 512
-"""Room for every control message that the options of the catalogue can add to a datagram."""
+"""Bytes for all control messages that the socket options of the catalogue can add to a datagram."""
 
 ControlMessage = tuple[int, int, bytes]
 
 IP_PKTINFO = BY_NAME["IP_PKTINFO"].number
 IPV6_PKTINFO = 50
-"""What IPV6_RECVPKTINFO delivers; Python's constant of that name is missing on some builds."""
+"""The message that IPV6_RECVPKTINFO adds; Python's constant is missing on some builds."""
 _IN_PKTINFO = struct.Struct("=I4s4s")
 _IN6_PKTINFO = struct.Struct("=16sI")
 _UNSPECIFIED_ADDRESS = bytes(4)
 _MULTICAST_FIRST_BYTE = 0xFF
-"""The first byte of such IPv6 addresses."""
+"""The first byte of IPv6 multicast addresses."""
 
 
 class SourceAddress(tuple[Any, ...]):
-    """A datagram's source as the socket module gives it, with the control messages for its answer."""
+    """Hold a datagram's source address as the socket module returns it, with the control messages for the reply."""
 
     ancillary: tuple[ControlMessage, ...] = ()
     multicast_destination = False
-    """Whether it asked a broadcast or multicast address, where that is told."""
+    """True if the datagram was sent to a broadcast or multicast address, as far as the kernel reports that."""
+    is_own_address = False
+    """True if the sender has the socket's port and an address of its host."""
+    is_unspecified = False
+    """True if the source is 0.0.0.0 or ``::``."""
+    ordinary = False
+    """True if the port has checked that none of the above is True."""
 
     @classmethod
     def from_recvmsg(cls, address: tuple[Any, ...], control_messages: Iterable[ControlMessage]) -> SourceAddress:
-        """The source and what recvmsg's control messages say about the address that was asked."""
+        """Return the source with the control messages for a reply, made from those that recvmsg returned."""
         source = cls(address)
         for level, kind, data in control_messages:
             if level == socket.IPPROTO_IP and kind == IP_PKTINFO:
-                # the local address stands there also where a broadcast address was asked; the way back is the route's
+                # for a broadcast destination, too, the second field is a local address; the route decides the interface
                 _, local, destination = _IN_PKTINFO.unpack(data)
                 source.ancillary = (ipv4_pktinfo(local),)
                 source.multicast_destination = local != destination
@@ -60,10 +66,10 @@ def _ipv6_source(data: bytes) -> tuple[ControlMessage, ...]:
 
 
 def ipv4_pktinfo(address: bytes) -> ControlMessage:
-    """What makes a datagram leave from a packed address."""
+    """Return the control message that makes a datagram leave from a packed IPv4 address."""
     return socket.IPPROTO_IP, IP_PKTINFO, _IN_PKTINFO.pack(0, address, _UNSPECIFIED_ADDRESS)
 
 
 def ipv6_pktinfo(address: bytes, interface: int) -> ControlMessage:
-    """The same, over an interface by its number; 0 for the route's."""
+    """Return the same for IPv6, by an interface number; 0 for the route's interface."""
     return socket.IPPROTO_IPV6, IPV6_PKTINFO, _IN6_PKTINFO.pack(address, interface)

@@ -1,4 +1,4 @@
-"""Bytes in, bytes out: what stands on the wire, and peers' bytes and addresses as text.
+"""Encode and check what is on the wire, and convert peers' bytes and addresses to text and back.
 
-Holds no Twisted, no socket and no clock: every function here is pure.
+Every function here is pure: this package uses no Twisted, no socket and no clock.
 """

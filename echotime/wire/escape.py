@@ -1,7 +1,7 @@
-"""Bytes of a peer as one line of printable ASCII, and that text back as the same bytes.
+"""Show a peer's bytes as one line of printable text, and convert escaped text back to bytes.
 
-Rule 1: whatever a peer sent goes through this module before it meets a log or a terminal.
-Rule 2: nothing is dropped or replaced: ``unescape(escape(data)) == data`` for all data.
+Whatever a peer sent goes through this module before it reaches a log or a terminal.
+Escaping is lossless: ``unescape(escape(data)) == data`` for all data.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import unicodedata
 from gettext import gettext as _
 
 _WIDE_CLASSES = frozenset({"F", "W"})
-_ERROR_HANDLER = "echotime.marked"
+_ERROR_HANDLER = "echotime.surrogates"
 _SURROGATE_BASE, _MAX_BYTE = 0xDC00, 0xFF
 _NAMED_ESCAPES = {ord("\\"): "\\\\", ord("\n"): "\\n", ord("\r"): "\\r", ord("\t"): "\\t"}
 _ESCAPES = [
@@ -23,26 +23,26 @@ _ESCAPED_BYTES = {"\\": b"\\", "n": b"\n", "r": b"\r", "t": b"\t"}
 
 
 def escape(data: bytes) -> str:
-    r"""Every byte as printable ASCII: itself, or ``\\ \n \r \t``, or ``\xNN``."""
+    r"""Return printable ASCII for the bytes: each as itself, as one of ``\\ \n \r \t``, or as ``\xNN``."""
     return "".join(map(_ESCAPES.__getitem__, data))
 
 
 def preview(data: bytes, limit: int) -> str:
-    r"""As escape, but of at most `limit` bytes, saying what was cut.
+    r"""Escape at most `limit` bytes, and append a note if the data is longer.
 
-    The mark begins with ``\.``, which no escape does, so a peer cannot forge it.
+    The note begins with ``\.``, which is not an escape, so a peer cannot forge it.
     """
-    if len(data) <= limit:
-        return escape(data)
-    return f"{escape(data[:limit])}\\... ({_truncation_note(limit, len(data))})"
+    return escape(data[:limit]) + _truncation_note(limit, len(data))
 
 
 def _truncation_note(limit: int, size: int) -> str:
-    return _("first {limit} of {size} bytes").format(limit=limit, size=size)
+    if size <= limit:
+        return ""
+    return "\\... (" + _("first {limit} of {size} bytes").format(limit=limit, size=size) + ")"
 
 
 def sanitize(text: str) -> str:
-    """Text for a person's terminal: characters that are not printable, line ends among them, are escaped."""
+    """Escape all characters that are not printable, line ends included."""
     return "".join(map(_escape_unprintable, text))
 
 
@@ -51,31 +51,31 @@ def _escape_unprintable(character: str) -> str:
 
 
 def display_width(text: str) -> int:
-    """How many columns of a terminal it takes; a Chinese character takes two."""
+    """Return the number of terminal columns that the text takes."""
     return len(text) + sum(map(is_wide, text))
 
 
 def is_wide(character: str) -> bool:
-    """Whether it takes two columns."""
+    """Return True if the character takes two terminal columns, as Chinese characters do."""
     return unicodedata.east_asian_width(character) in _WIDE_CLASSES
 
 
 def preview_decoded(data: bytes, limit: int, encoding: str, size: int | None = None) -> str:
-    r"""As shown, but decoded: characters of the encoding that are printable are themselves, all else is escaped.
+    """Decode at most `limit` bytes, escape what is not printable, and append a note if the data is longer.
 
-    `size` is how many bytes there were, if `data` is only their beginning.
+    `size` is the length of the whole message if `data` is only its beginning.
     """
     size = len(data) if size is None else size
     try:
         text = codecs.getincrementaldecoder(encoding)(_ERROR_HANDLER).decode(data[:limit], size <= limit)
-    except UnicodeError:  # some, as utf-16 without its mark, cannot do with an error
+    except UnicodeError:  # some decoders ignore the error handler, such as utf-16 without a byte order mark
         return preview(data, limit)
     decoded = "".join(_NAMED_ESCAPES.get(ord(each)) or _escape_decoded(each) for each in text)
-    return decoded if size <= limit else f"{decoded}\\... ({_truncation_note(limit, size)})"
+    return decoded + _truncation_note(limit, size)
 
 
 def _decode_as_surrogates(error: UnicodeError) -> tuple[str, int]:
-    """Bytes that cannot be decoded as lone surrogates, which no decoder makes, to be told from backslashes."""
+    """Replace undecodable bytes by lone surrogates, which distinguish them from backslashes in the text."""
     assert isinstance(error, UnicodeDecodeError)
     return "".join(chr(_SURROGATE_BASE + byte) for byte in error.object[error.start : error.end]), error.end
 
@@ -89,25 +89,25 @@ codecs.register_error(_ERROR_HANDLER, _decode_as_surrogates)
 
 
 class TerminalDecoder:
-    r"""A stream of a peer's bytes as text for a terminal: decoded, line ends and tabs kept, all else escaped.
+    """Decode a stream of a peer's bytes for a terminal. Line feeds and tabs are kept.
 
-    Escaped are bytes that the encoding has no character for and characters that are not printable: control
-    characters, which could move the cursor or worse, and those that change the direction of writing.
+    Undecodable bytes and unprintable characters are escaped. Control characters could move the cursor, and other
+    characters could change the direction of writing.
     """
 
     def __init__(self, encoding: str = "utf-8") -> None:
         self._decoder = codecs.getincrementaldecoder(encoding)("backslashreplace")
 
     def feed(self, data: bytes, final: bool = False) -> str:
-        """The text of some more bytes; a character that is not whole yet is kept for the next time."""
+        """Return the text of more bytes. An incomplete character is kept for the next call unless `final`."""
         text = self._decoder.decode(data, final)
         return "".join(each if each in "\n\t" else _escape_unprintable(each) for each in text)
 
 
 def unescape(text: str, encoding: str = "utf-8") -> bytes:
-    r"""The bytes that escape made `text` from; characters beyond ASCII are encoded.
+    r"""Return the bytes that the escaped text stands for. Characters beyond ASCII are encoded.
 
-    Raises UnicodeEncodeError, or ValueError naming the place of a backslash that begins none of ``\\ \n \r \t \xNN``.
+    Raises ValueError with the position of a backslash that begins none of ``\\ \n \r \t \xNN``, or UnicodeEncodeError.
     """
     parts = []
     position = 0
@@ -115,7 +115,7 @@ def unescape(text: str, encoding: str = "utf-8") -> bytes:
         found = _ESCAPE_PATTERN.match(text, backslash)
         if found is None:
             raise ValueError(
-                _(r"'{text}' at character {place} is no escape; expected \n, \r, \t, \\ or \xNN").format(
+                _(r"unknown escape '{text}' at character {place}; expected \n, \r, \t, \\ or \xNN").format(
                     text=text[backslash : backslash + 4], place=backslash + 1
                 )
             )
@@ -126,5 +126,5 @@ def unescape(text: str, encoding: str = "utf-8") -> bytes:
 
 
 def _encode(text: str, encoding: str) -> bytes:
-    # a command line's undecodable bytes arrive as surrogates: give them back as they were typed
+    # Python decodes undecodable bytes of the command line to surrogates: restore the original bytes
     return text.encode(encoding, "surrogateescape")

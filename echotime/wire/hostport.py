@@ -1,4 +1,4 @@
-"""An address and port as text, both ways. No name is looked up."""
+"""Format and split addresses with ports. No name is looked up."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ class HostPort(NamedTuple):
 
 
 def format_hostport(host: str, port: int) -> str:
-    """``127.0.0.1:12345`` or ``[::1]:12345``; an IPv4-mapped IPv6 address is shown as the IPv4 it is."""
+    """Return ``127.0.0.1:12345`` or ``[::1]:12345``. An IPv4-mapped IPv6 address is shown as IPv4."""
     if host.startswith(_V4MAPPED_PREFIX) and "." in host:
         host = host[len(_V4MAPPED_PREFIX) :]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def split_hostport(text: str) -> tuple[str | None, str | None]:
-    """Host and port text of ``PORT``, ``HOST``, ``HOST:PORT``, ``[IPv6]`` or ``[IPv6]:PORT``; None where absent.
+    """Split ``PORT``, ``HOST``, ``HOST:PORT``, ``[IPv6]`` or ``[IPv6]:PORT`` into host and port, None if absent.
 
     Digits alone are a port. Raises ValueError for an IPv6 address without brackets.
     """
@@ -48,9 +48,9 @@ def split_hostport(text: str) -> tuple[str | None, str | None]:
 
 
 def parse_port(text: str) -> int:
-    """A port from 0 to 65535. Raises ValueError for anything else."""
+    """Return a port number from 0 to 65535. Raises ValueError."""
     if not _PORT.fullmatch(text) or int(text) > _MAX_PORT:
         raise ValueError(
-            _("'{text}' is no port; expected a number from 0 to {highest}").format(text=text, highest=_MAX_PORT)
+            _("invalid port '{text}'; expected a number from 0 to {highest}").format(text=text, highest=_MAX_PORT)
         )
     return int(text)

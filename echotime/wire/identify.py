@@ -1,4 +1,4 @@
-"""What an answer that is not echotime's probably is, from its bytes and the time of day."""
+"""Guess the format of a time response that is not echotime's, from its bytes and the time of day."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ _DAY = 86400
 _NTP_SIZE = 48
 _NTP_VERSIONS = range(1, 5)
 _NTP_MODES = range(1, 8)
+_INT64 = struct.Struct("!q")
 
 
 class ReplyFormat(Enum):
-    """What it probably is: a 64-bit time, RFC 868's 32-bit time, an NTP packet, text as daytime services send."""
+    """List the formats that `identify` knows. TEXT is what daytime and echo services send."""
 
     UNIX_64 = "unix_64"
     RFC868_64 = "rfc868_64"
@@ -25,36 +26,26 @@ class ReplyFormat(Enum):
     UNKNOWN = "unknown"
 
 
-def identify(reply: bytes, now: float) -> ReplyFormat:
-    """The best guess; times count as recognised when they are within a day of `now` (Unix time, seconds)."""
+def identify(response: bytes, now: float) -> ReplyFormat:
+    """Return the most likely format. A time must be within a day of `now` (Unix time, seconds)."""
+    number = _INT64.unpack(response)[0] if len(response) == _INT64.size else 0  # 0 is not near `now`
     guesses = {
-        ReplyFormat.RFC868_32: len(reply) == timestamp.SIZE and _is_current_rfc868(reply, now),
-        ReplyFormat.UNIX_64: abs(_int64(reply) - now) < _DAY,
-        ReplyFormat.RFC868_64: abs(_int64(reply) - Epoch.RFC868.value - now) < _DAY or _is_padded_rfc868(reply, now),
-        ReplyFormat.NTP: len(reply) >= _NTP_SIZE and reply[0] >> 3 & 7 in _NTP_VERSIONS and reply[0] & 7 in _NTP_MODES,
-        ReplyFormat.TEXT: reply != b"" and all(byte in b"\t\r\n" or 0x20 <= byte < 0x7F for byte in reply),
+        ReplyFormat.RFC868_32: len(response) == timestamp.SIZE and _is_current_rfc868(response, now),
+        ReplyFormat.UNIX_64: abs(number - now) < _DAY,
+        ReplyFormat.RFC868_64: abs(number - Epoch.RFC868.value - now) < _DAY or _is_padded_rfc868(response, now),
+        ReplyFormat.NTP: (
+            len(response) >= _NTP_SIZE and response[0] >> 3 & 7 in _NTP_VERSIONS and response[0] & 7 in _NTP_MODES
+        ),
+        ReplyFormat.TEXT: response != b"" and all(byte in b"\t\r\n" or 0x20 <= byte < 0x7F for byte in response),
     }
     return next((kind for kind, fits in guesses.items() if fits), ReplyFormat.UNKNOWN)
 
 
-def _int64(reply: bytes) -> int:
-    """A 64-bit integer; 0, which no time of today is, for an answer of another length."""
-    return int(struct.unpack("!q", reply)[0]) if len(reply) == struct.calcsize("!q") else 0
+def _is_padded_rfc868(response: bytes, now: float) -> bool:
+    """Return True for four correct bytes and four zero bytes, which GNU inetutils' inetd sends."""
+    seconds, padding = response[: timestamp.SIZE], response[timestamp.SIZE :]
+    return padding == bytes(_INT64.size - timestamp.SIZE) and _is_current_rfc868(seconds, now)
 
 
-def _is_padded_rfc868(reply: bytes, now: float) -> bool:
-    """GNU inetutils' inetd puts four right bytes into a long, which has eight."""
-    timestamp_bytes, padding = reply[: timestamp.SIZE], bytes(struct.calcsize("!q") - timestamp.SIZE)
-    return (
-        len(reply) == struct.calcsize("!q")
-        and reply == timestamp_bytes + padding
-        and _is_current_rfc868(timestamp_bytes, now)
-    )
-
-
-def _is_current_rfc868(reply: bytes, now: float) -> bool:
-    return _is_current(timestamp.unpack(reply, Epoch.RFC868), now)
-
-
-def _is_current(seconds: int, now: float) -> bool:
-    return abs(timestamp.nearest_era(seconds, now) - now) < _DAY
+def _is_current_rfc868(seconds: bytes, now: float) -> bool:
+    return abs(timestamp.nearest_era(timestamp.unpack(seconds, Epoch.RFC868), now) - now) < _DAY

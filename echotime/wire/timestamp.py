@@ -1,4 +1,4 @@
-"""The UDP answer: a time as four bytes, unsigned and big-endian, and back. No clock is read here."""
+"""Convert a time to the UDP response, four bytes, unsigned and big-endian, and back. No clock is read here."""
 
 from __future__ import annotations
 
@@ -6,40 +6,40 @@ import struct
 from enum import IntEnum
 
 SIZE = 4
-"""Bytes of an answer."""
+"""Length of a response in bytes."""
 
 MODULUS = 2**32
-"""The answer counts seconds modulo this; from the Unix epoch it wraps at 2106-02-07T06:28:16Z."""
+"""The response counts seconds modulo this. From the Unix epoch it wraps at 2106-02-07T06:28:16Z."""
 
 
 class Epoch(IntEnum):
-    """The moment seconds are counted from; the value is its distance to 1970 in seconds."""
+    """Name the moment that seconds are counted from. The value is how many seconds it is before 1970."""
 
     UNIX = 0
-    """1970-01-01T00:00:00Z, as the seed counts."""
+    """1970-01-01T00:00:00Z, as in the original scripts."""
     RFC868 = 2_208_988_800
-    """1900-01-01T00:00:00Z, the Time Protocol of RFC 868; wraps at 2036-02-07T06:28:16Z."""
+    """1900-01-01T00:00:00Z, the Time Protocol of RFC 868. It wraps at 2036-02-07T06:28:16Z."""
 
 
 def pack(seconds: float, epoch: Epoch = Epoch.UNIX) -> bytes:
-    """Four bytes for a Unix time in seconds (seed: ``struct.pack("!I", int(time.time()))``)."""
+    """Return four bytes for a Unix time (original script: ``struct.pack("!I", int(time.time()))``)."""
     return struct.pack("!I", (int(seconds) + epoch) % MODULUS)
 
 
 def nearest_era(seconds: int, near: float) -> int:
-    """Of all the times that the same four bytes stand for, the one nearest to `near` (Unix time, seconds).
+    """Return the time nearest to `near` (Unix time, seconds) that the same four bytes stand for.
 
-    Right as long as `near` is less than 68 years off, whatever the year (as RFC 5905 does for NTP's eras).
+    The result is correct if `near` is off by less than 68 years (the same method as for the eras of RFC 5905).
     """
     return seconds + round((near - seconds) / MODULUS) * MODULUS
 
 
-def unpack(reply: bytes, epoch: Epoch = Epoch.UNIX) -> int:
-    """The Unix time in seconds that four bytes stand for, before any unwrapping past 2106.
+def unpack(response: bytes, epoch: Epoch = Epoch.UNIX) -> int:
+    """Return the Unix time in seconds of a response, without unwrapping times after 2106.
 
-    Raises ValueError for an answer of another length.
+    Raises ValueError for a response of another length.
     """
-    if len(reply) != SIZE:
-        raise ValueError(f"an answer has {SIZE} bytes, not {len(reply)}")
-    (seconds,) = struct.unpack("!I", reply)
+    if len(response) != SIZE:
+        raise ValueError(f"expected a response of {SIZE} bytes, got {len(response)}")
+    (seconds,) = struct.unpack("!I", response)
     return int(seconds) - epoch

@@ -1,7 +1,7 @@
-"""Keeps the coverage data of twistd children; on their path only under `make coverage`.
+"""Keep the coverage data of twistd children; on their path only under `make coverage`.
 
-twistd ends by sending itself its signal again with the default action, which skips the interpreter's exit
-and with it coverage's last write: so it is written just before.
+twistd ends by sending itself its signal again with the default action. That skips the interpreter's exit and
+coverage's last write, so the data is written just before.
 """
 
 import os
@@ -12,7 +12,7 @@ if os.environ.get("COVERAGE_PROCESS_CONFIG"):
     _kill = os.kill
 
     def kill(pid: int, number: int) -> None:
-        """Save what was measured, then os.kill."""
+        """Save the coverage data, then call os.kill()."""
         measured = coverage.Coverage.current()
         if pid == os.getpid() and measured is not None:
             measured.stop()

@@ -1,4 +1,4 @@
-"""The hostile world, for the integration tests, for `make attack` and for `make soak`.
+"""Provide hostile networks and clients for the integration tests, `make attack` and `make soak`.
 
-Hosts in network namespaces, forged packets, faulty paths, attacks that measure, and a soak. No tests of their own.
+There are hosts in network namespaces, forged packets, faulty paths, attacks that measure, and a soak, but no tests.
 """

@@ -1,7 +1,7 @@
-"""`python -m tests.hostile.attack`: each attack against a fresh daemon, and a table of what was measured.
+"""Run each attack against a fresh daemon and print a table of the figures: `python -m tests.hostile.attack`.
 
-The numbers are those of the list of threats that the defences were built for; + marks what was tried beyond it.
-The exit status is 1 if a target was missed or an attack failed, 0 otherwise; what could not be carried out is told.
+The numbers are those of the list of threats; + marks attacks beyond that list. The exit status is 1 if a target was
+missed or an attack failed, 0 otherwise. Attacks that could not run are reported.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ ATTACKS: tuple[tuple[str, Attack, str], ...] = (
     ("3.13", datagrams.hijack, "plain SO_REUSEADDR: the other user has it all"),
     ("3.14", connections.dead_resolver, "xinetd 10,000 ms"),
     ("3.15", streams.half_close, "plain Twisted 10 of 10, 19,264 of 5,000,000; ncat 7.93 10 of 10"),
-    ("3.15", streams.late_words, "inetds all; socat and plain Twisted none"),
+    ("3.15", streams.late_replies, "inetds all; socat and plain Twisted none"),
     ("3.16", streams.stop_while_sending, ""),
     ("3.17", datagrams.secondary_address, "chrony yes; inetds and plain Twisted no"),
     ("3.19", contents.years, ""),
@@ -56,42 +56,42 @@ ATTACKS: tuple[tuple[str, Attack, str], ...] = (
     ("+4", beyond.resets, ""),
     ("+5", beyond.vanishing_link, ""),
 )
-"""Number, attack, and what the same did to others when the list was made."""
+"""Number, attack, and how other servers did when the list was made."""
 _MOST_OF_A_FAILURE = 300
 INTERRUPTED = 130
-"""The exit status, as that of a shell."""
+"""Exit status after Ctrl-C, as a shell reports it."""
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Build the parser of the command line."""
     made = argparse.ArgumentParser(
         prog="python -m tests.hostile.attack",
-        description="Attacks the daemon in every way that is known, and measures what comes of it.",
+        description="Attack the daemon in every known way, and measure the effect.",
     )
     made.add_argument(
         "--only", action="append", default=[], choices=list(dict.fromkeys(number for number, _, _ in ATTACKS)),
-        metavar="NUMBER", help="those with this number, as 3.5; repeatable",
+        metavar="NUMBER", help="run the attacks with this number, as 3.5; repeatable",
     )  # fmt: skip
-    made.add_argument("--markdown", action="store_true", help="the table as documents have it")
-    made.add_argument("--list", action="store_true", help="say which there are")
+    made.add_argument("--markdown", action="store_true", help="print the table in Markdown")
+    made.add_argument("--list", action="store_true", help="list the attacks and exit")
     return made
 
 
-def main(words: Sequence[str] | None = None) -> int:
-    """The exit status."""
-    asked = parser().parse_args(words)
-    if asked.list:
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the attacks and return the exit status."""
+    options = parser().parse_args(arguments)
+    if options.list:
         print("\n".join(threat(number, attack) for number, attack, _ in ATTACKS))
         return 0
     if reason := allow_many_sockets():
         print(reason, file=sys.stderr)
-    # whoever ends us ends the daemons and the networks too
+    # a signal to this process must end the daemons and the networks, too
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    # the daemons are put on the other one
+    # the daemons run on the other CPU
     os.sched_setaffinity(0, {LOAD_CPU})
     began = time.monotonic()
     daemons = Daemons(pinned=True)
-    chosen = [each for each in ATTACKS if not asked.only or each[0] in asked.only]
+    chosen = [each for each in ATTACKS if not options.only or each[0] in options.only]
     try:
         results = [carried_out(threat(number, each), each, daemons, others) for number, each, others in chosen]
     except KeyboardInterrupt:
@@ -99,18 +99,18 @@ def main(words: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     print(", ".join(f"{name} {value}" for name, value in made_with().items()))
     print(f"{time.monotonic() - began:.0f} s in all\n")
-    print((markdown if asked.markdown else plain)(results))
+    print((markdown if options.markdown else plain)(results))
     return 0 if all(each.met for each in results) else 1
 
 
 def threat(number: str, attack: Attack) -> str:
-    """Its number and its name, which begins its docstring."""
+    """Return the number of a threat and its name, the docstring's text before the colon."""
     name, _, _ = (attack.__doc__ or "").partition(":")
     return f"{number} {name}"
 
 
 def carried_out(name: str, attack: Attack, daemons: Daemons, others: str = "") -> Result:
-    """What became of it; told on standard error as well, as it takes its time."""
+    """Run an attack and return its result; show progress on standard error."""
     print(name, end=" ", file=sys.stderr, flush=True)
     began = time.monotonic()
     figures: list[Figure] = []
@@ -123,8 +123,8 @@ def carried_out(name: str, attack: Attack, daemons: Daemons, others: str = "") -
     except Exception as error:
         failure = " ".join(f"{type(error).__name__}: {error}".split())[:_MOST_OF_A_FAILURE]
     result = Result(name, figures, not_measured, failure, others)
-    told = ", ".join(filter(None, [not_measured, failure, "" if result.met else "MISSED"])) or "done"
-    print(f"{told}, {time.monotonic() - began:.1f} s", file=sys.stderr, flush=True)
+    outcome = ", ".join(filter(None, [not_measured, failure, "" if result.met else "MISSED"])) or "done"
+    print(f"{outcome}, {time.monotonic() - began:.1f} s", file=sys.stderr, flush=True)
     return result
 
 

@@ -1,4 +1,4 @@
-"""What is on a wire: UDP packets over IPv4 as they arrive by an interface, seen by a packet socket with CAP_NET_RAW."""
+"""Capture UDP packets over IPv4 as they arrive on an interface, with a packet socket (CAP_NET_RAW)."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _ONLY_UDP = (
     (0x06, 0, 0, 0x40000),
     (0x06, 0, 0, 0),
 )
-"""Classic BPF, as net/bpf.py has it: what else is on the wire must not fill the buffer."""
+"""Classic BPF as in net/bpf.py: other packets must not fill the buffer."""
 _LONGEST = 20.0
-"""Seconds after which there is an end, whatever comes."""
+"""Seconds after which a capture ends, whatever arrives."""
 
 
 class Packet(NamedTuple):
-    """One datagram on the wire."""
+    """Hold one captured datagram: source, destination, size and payload."""
 
     source: tuple[str, int]
     to: tuple[str, int]
@@ -41,8 +41,8 @@ def captured(
     quiet: float = 0.5,
     most: int = 1000,
 ) -> list[Packet]:
-    """The datagrams between these ports after an act, until there is none for `quiet` seconds; at most so many."""
-    # of one protocol a packet socket sees what arrives and not what leaves: on loopback each packet once
+    """Capture the datagrams between these ports after an act, until `quiet` seconds without one; `most` at most."""
+    # a packet socket of one protocol sees packets on arrival only: on loopback each packet once
     with socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(_ALL_IPV4)) as wire:
         wire.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
         _filter(wire)

@@ -1,4 +1,4 @@
-"""The daemon at a moment of one's choice: ECHOTIME_CLOCK names a file that holds its Unix time."""
+"""Run the daemon at a chosen time: ECHOTIME_CLOCK names a file that holds its Unix time."""
 
 import os
 import time

@@ -1,4 +1,4 @@
-"""The daemon as an attack needs it: a fresh one each time, told where to run, held to end well."""
+"""Start a fresh daemon for each attack, and check that it ends cleanly."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from tests.support.twistd_process import LIMIT, TWISTD, Ended, Twistd
 
 
 class Complained(Exception):
-    """A daemon ended otherwise than by our signal, or wrote a traceback."""
+    """Report a daemon that did not end by our signal, or wrote a traceback."""
 
 
 class Daemons:
-    """Starts them with `options` added; `pinned` keeps them on one CPU, apart from whoever attacks."""
+    """Start daemons with `options` added; `pinned` keeps them on one CPU, apart from the attacker."""
 
     def __init__(self, *options: str, pinned: bool = False) -> None:
         self._options = options
@@ -32,16 +32,16 @@ class Daemons:
     def start(
         self, *options: str, prefix: tuple[str, ...] = (), host: str = "127.0.0.1", stdin: int = subprocess.DEVNULL
     ) -> Iterator[Twistd]:
-        """A daemon with both services on a host's address. Raises Complained, once all else went well."""
+        """Start a daemon with both services on a host's address. Raises Complained at the end."""
         addresses = ("--tcp", f"{host}:0", "--udp", f"{host}:0")
         with self.run("echotime", *addresses, "--drain-timeout", "0", *options, prefix=prefix, stdin=stdin) as child:
             yield child
 
     @contextlib.contextmanager
-    def run(self, *words: str, prefix: tuple[str, ...] = (), stdin: int = subprocess.DEVNULL) -> Iterator[Twistd]:
-        """The same for any arguments of twistd; options are added to those of echotime."""
-        added = self._options if words[0] == "echotime" else ()
-        child = Twistd(*words, *added, prefix=prefix, stdin=stdin)
+    def run(self, *arguments: str, prefix: tuple[str, ...] = (), stdin: int = subprocess.DEVNULL) -> Iterator[Twistd]:
+        """Start twistd with any arguments; the options are added to those of echotime."""
+        added = self._options if arguments[0] == "echotime" else ()
+        child = Twistd(*arguments, *added, prefix=prefix, stdin=stdin)
         try:
             if self._pinned:
                 os.sched_setaffinity(child.process.pid, {SERVER_CPU})
@@ -63,7 +63,7 @@ class Daemons:
             child.kill()
 
     def knows(self, option: str) -> bool:
-        """Whether the daemon has an option."""
+        """Return True if the daemon has an option."""
         return f"{option}=" in _help()
 
 
@@ -74,12 +74,12 @@ def _help() -> str:
 
 
 def descriptors(child: Twistd) -> int:
-    """How many it has open."""
+    """Return the number of open descriptors of a daemon."""
     return len(list(Path(f"/proc/{child.process.pid}/fd").iterdir()))
 
 
-def control(path: Path, *words: str) -> Any:
-    """What `echotime control --json` says of a daemon with a control socket."""
-    command = [*TOOL, "control", "--socket", str(path), "--json", *words]
+def control(path: Path, *arguments: str) -> Any:
+    """Return the decoded output of `echotime control --json` for a daemon's control socket."""
+    command = [*TOOL, "control", "--socket", str(path), "--json", *arguments]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, check=True, env=environment({}))
     return json.loads(ended.stdout)

@@ -1,4 +1,4 @@
-"""Figures: what an attack measured, what was to be reached, and both as a table."""
+"""Hold figures of attacks and their targets, and format them as a table."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _THOUSAND = 1000
 
 @dataclass(frozen=True)
 class Figure:
-    """One figure; `most` and `least` are the target, without either it is told and not judged.
+    """Hold one figure with its target, `most` and `least`; without both it is shown and not judged.
 
-    `timed` is whether it says as much of how busy the machine is as of the daemon.
+    `timed` is true if the load of the machine affects the figure as much as the daemon does.
     """
 
     what: str
@@ -26,18 +26,18 @@ class Figure:
 
     @property
     def met(self) -> bool:
-        """Whether the target is reached; a figure that is not a number never is."""
+        """Return True if the target is met; NaN never meets one."""
         over = self.most is not None and not self.value <= self.most
         return not over and not (self.least is not None and not self.value >= self.least)
 
     @property
     def measured(self) -> str:
-        """The value, for people."""
+        """Return the measured value as text."""
         return _shown(self.value, self.unit)
 
     @property
     def target(self) -> str:
-        """The same of what was to be reached."""
+        """Return the target as text."""
         if self.most is not None and self.most == self.least:
             return _shown(self.most, self.unit)
         if self.most is not None:
@@ -46,33 +46,33 @@ class Figure:
 
 
 def yes(what: str, value: bool) -> Figure:
-    """One that is to be true."""
+    """Return a figure that has to be true."""
     return Figure(what, value, least=True, most=True)
 
 
 def exactly(what: str, value: float, number: float, unit: str = "") -> Figure:
-    """One that is to be just that."""
+    """Return a figure that has to be equal to `number`."""
     return Figure(what, value, unit, number, number)
 
 
 @dataclass(frozen=True)
 class Result:
-    """What became of an attack: its figures, or why it could not be carried out, or how it failed."""
+    """Hold the result of an attack: figures, and why it could not run or how it failed."""
 
     threat: str
     figures: Sequence[Figure] = field(default_factory=tuple)
     not_measured: str = ""
     failure: str = ""
     others: str = ""
-    """What the same did to others."""
+    """How other servers did."""
 
     @property
     def met(self) -> bool:
-        """Whether nothing was missed. What could not be measured was not."""
+        """Return True unless a target was missed or the attack failed; figures not measured are no failure."""
         return not self.failure and all(each.met for each in self.figures)
 
     def rows(self) -> Iterable[tuple[str, ...]]:
-        """As HEADER says."""
+        """Yield the rows of the table, with the columns of HEADER."""
         threat = self.threat
         for each in self.figures:
             judged = "yes" if each.met else "NO"
@@ -85,7 +85,7 @@ class Result:
 
 
 def plain(results: Iterable[Result]) -> str:
-    """The table for a terminal."""
+    """Format the table for a terminal."""
     rows = [HEADER, *_rows(results)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(HEADER))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
@@ -93,7 +93,7 @@ def plain(results: Iterable[Result]) -> str:
 
 
 def markdown(results: Iterable[Result]) -> str:
-    """The table for docs/attacks.md, with what the same did to others."""
+    """Format the table for docs/attacks.md, with a column for other servers."""
     header = (*HEADER, "others")
     rows = [header, ("---",) * len(header)]
     for each in results:
@@ -117,5 +117,5 @@ def _shown(value: float, unit: str) -> str:
 
 
 def _digits(value: float) -> str:
-    """Whole numbers as they are, others with the three digits that count."""
+    """Format whole numbers in full, others with three significant digits."""
     return f"{value:,.0f}" if value == int(value) or abs(value) >= _THOUSAND else f"{value:.3g}"

@@ -1,4 +1,4 @@
-"""A flood of datagrams from a process of its own: ``python tests/hostile/flooding.py HOST PORT SIZE``."""
+"""Flood an address with datagrams from another process: ``python tests/hostile/flooding.py HOST PORT SIZE``."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _LONGEST = 60.0
 
 @contextlib.contextmanager
 def flooded(address: tuple[str, int], size: int) -> Iterator[None]:
-    """Meanwhile it is under way."""
-    words = [address[0], str(address[1]), str(size)]
-    command = [sys.executable, __file__, *words]
+    """Run a flood in the background of the body."""
+    arguments = [address[0], str(address[1]), str(size)]
+    command = [sys.executable, __file__, *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
@@ -28,10 +28,10 @@ def flooded(address: tuple[str, int], size: int) -> Iterator[None]:
 
 
 def main(host: str, port: str, size: str) -> None:
-    """Send until somebody ends it, for a minute at most."""
+    """Send datagrams until the process is ended, a minute at most."""
     datagram = bytes(int(size))
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        # its own answers fill its buffer, and are dropped
+        # the daemon's answers fill the receive buffer and are dropped there
         sock.setblocking(False)
         until = time.monotonic() + _LONGEST
         print("flooding", flush=True)

@@ -1,4 +1,4 @@
-"""Packets with forged sources, by raw sockets. All that sends raises PermissionError without CAP_NET_RAW."""
+"""Forge the source of packets with raw sockets. Sending raises PermissionError without CAP_NET_RAW."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ import struct
 Address = tuple[str, int]
 """Host and port."""
 _HOPS = 64
-"""Time to live."""
+"""Time to live of forged packets."""
 _UNREACHABLE, _PORT = 3, 3
-"""Type and code of ICMP."""
+"""Type and code of the ICMP error."""
 _SYN = 0x02
 _ETH_P_IP, _ETH_P_IPV6 = 0x0800, 0x86DD
 
 
 def ip_packet(protocol: int, source: str, to: str, payload: bytes) -> bytes:
-    """An IPv4 packet; the kernel fills in its identification and checksum as it leaves."""
+    """Build an IPv4 packet; the kernel fills in identification and checksum when it is sent."""
     addresses = socket.inet_aton(source) + socket.inet_aton(to)
     return struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(payload), 0, 0, _HOPS, protocol, 0) + addresses + payload
 
 
 def udp_packet(source: Address, to: Address, payload: bytes = b"") -> bytes:
-    """A datagram in its packet; without a checksum, which IPv4 allows."""
+    """Build an IPv4 packet with a datagram, without a checksum, which IPv4 allows."""
     header = struct.pack("!HHHH", source[1], to[1], 8 + len(payload), 0)
     return ip_packet(socket.IPPROTO_UDP, source[0], to[0], header + payload)
 
 
 def udp6_packet(source: Address, to: Address, payload: bytes = b"") -> bytes:
-    """A datagram in an IPv6 packet; a mapped IPv4 address is written as it is."""
+    """Build an IPv6 packet with a datagram; mapped IPv4 addresses are left mapped."""
     addresses = b"".join(socket.inet_pton(socket.AF_INET6, host) for host, _ in (source, to))
     size = 8 + len(payload)
     segment = struct.pack("!HHHH", source[1], to[1], size, 0) + payload
@@ -38,7 +38,7 @@ def udp6_packet(source: Address, to: Address, payload: bytes = b"") -> bytes:
 
 
 def syn_packet(source: Address, to: Address, sequence: int = 0) -> bytes:
-    """What begins a TCP connection."""
+    """Build the SYN packet that opens a TCP connection."""
     segment = struct.pack("!HHIIBBHHH", source[1], to[1], sequence, 0, 5 << 4, _SYN, 65535, 0, 0)
     pseudo = socket.inet_aton(source[0]) + socket.inet_aton(to[0]) + struct.pack("!HH", socket.IPPROTO_TCP, 20)
     segment = segment[:16] + struct.pack("!H", checksum(pseudo + segment)) + segment[18:]
@@ -46,7 +46,7 @@ def syn_packet(source: Address, to: Address, sequence: int = 0) -> bytes:
 
 
 def checksum(data: bytes) -> int:
-    """That of RFC 1071."""
+    """Return the Internet checksum of RFC 1071."""
     data += bytes(len(data) % 2)
     total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
     total = (total & 0xFFFF) + (total >> 16)
@@ -54,14 +54,14 @@ def checksum(data: bytes) -> int:
 
 
 def raw_socket() -> socket.socket:
-    """One that sends whole packets, to broadcast addresses, too."""
+    """Open a raw socket that sends whole packets, also to broadcast addresses."""
     sock = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
     return sock
 
 
 def forge(source: Address, to: Address, payload: bytes = b"", *, by: socket.socket | None = None) -> None:
-    """Send a datagram that seems to come from elsewhere; `by` a raw socket that is there already."""
+    """Send a datagram with a forged source, `by` an open raw socket if there is one."""
     packet = udp_packet(source, to, payload)
     if by is not None:
         by.sendto(packet, (to[0], 0))
@@ -71,9 +71,9 @@ def forge(source: Address, to: Address, payload: bytes = b"", *, by: socket.sock
 
 
 def forge_on_link(interface: str, source: Address, to: Address, payload: bytes = b"") -> None:
-    """Send a datagram to everybody on a link, as a neighbour can: the IP of this host never sees it leave.
+    """Send a datagram to all hosts on a link, as a neighbor can, past the IP layer of this host.
 
-    So its source may be the unspecified address, or a mapped one in an IPv6 packet. On "lo" the host receives it.
+    So its source may be the unspecified address, or a mapped one in an IPv6 packet. On "lo" this host receives it.
     """
     if ":" in to[0]:
         packet, kind = udp6_packet(source, to, payload), _ETH_P_IPV6

@@ -1,4 +1,4 @@
-"""Honest clients of a soak: they ask without end, and check every byte that comes back."""
+"""Provide honest clients for the soak, which send without end and check every byte they receive."""
 
 from __future__ import annotations
 
@@ -23,94 +23,94 @@ from tests.support.plain_clients import (
 )
 
 Address = tuple[str, int]
-WORD = b"now"
-"""What late_words.tac says to all but what is slow."""
-AFTER = ACKNOWLEDGEMENT + WORD
+REPLY = b"now"
+"""Reply of late_replies.tac to every message but a few."""
+AFTER = ACKNOWLEDGEMENT + REPLY
 _SLOW, _LATE = b"slow", b"late"
 _TRIES = 100
-"""Questions for a time: the buffer they wait in is full when a flood is under way."""
+"""Requests for a time: during a flood the receive buffer is full."""
 
 
 @dataclass
 class Tally:
-    """What one kind of client did."""
+    """Count what the clients of one kind did."""
 
     done: int = 0
     received: int = 0
-    """Bytes."""
+    """Bytes received and compared."""
     again: int = 0
-    """Questions for the time that were asked anew."""
+    """Requests for the time that were sent again."""
     wrong: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
-class Where:
-    """Both services, and whether it is over."""
+class Target:
+    """Name both services, and the event that ends the soak."""
 
     tcp: Address
     udp: Address
     over: threading.Event
 
 
-Client = Callable[[Where, str, Tally, random.Random], None]
-"""One turn of a client from an address of its own; what is wrong raises OSError or AssertionError."""
+Client = Callable[[Target, str, Tally, random.Random], None]
+"""Do one turn of a client from its own address; raise OSError or AssertionError if a reply is wrong."""
 
 
 def message(chance: random.Random, most: int) -> bytes:
-    """Bytes without a newline, so that the answers can be told apart."""
+    """Return random bytes without a newline, so that the echoed messages can be split."""
     return chance.randbytes(chance.randint(1, most)).replace(b"\n", b"\r")
 
 
-def one_shots(where: Where, source: str, tally: Tally, chance: random.Random) -> None:
-    """Send, half-close, read to the end of file."""
+def one_shots(target: Target, source: str, tally: Tally, chance: random.Random) -> None:
+    """Send, half-close, and read to the end of file."""
     sent = message(chance, 20_000)
-    came = one_shot(where.tcp, sent, source)
+    came = one_shot(target.tcp, sent, source)
     assert b"".join(split_answers(came, AFTER)) == sent, f"{len(sent)} bytes sent, {len(came)} came"
     tally.received += len(came)
 
 
-def streams(where: Where, source: str, tally: Tally, chance: random.Random) -> None:
-    """Megabytes both ways at once."""
+def streams(target: Target, source: str, tally: Tally, chance: random.Random) -> None:
+    """Send and receive megabytes at the same time."""
     size = chance.randint(1, 3_000_000)
-    came = duplex(where.tcp, size, source)
+    came = duplex(target.tcp, size, source)
     assert b"".join(split_answers(came, AFTER)) == sent_by_duplex(size), f"a stream of {size} bytes"
     tally.received += len(came)
 
 
-def late_words(where: Where, source: str, tally: Tally, chance: random.Random) -> None:
-    """Half-close, and wait for a word that comes two seconds later."""
-    socks = [connect(where.tcp, source) for _ in range(20)]
+def late_replies(target: Target, source: str, tally: Tally, chance: random.Random) -> None:
+    """Half-close, and wait for a reply that comes two seconds later."""
+    socks = [connect(target.tcp, source) for _ in range(20)]
     for sock in socks:
         sock.sendall(_SLOW)
         sock.shutdown(socket.SHUT_WR)
     for sock in socks:
         with sock:
             came = read_all(sock)
-        assert came == _SLOW + ACKNOWLEDGEMENT + _LATE, f"{came!r} instead of a late word"
+        assert came == _SLOW + ACKNOWLEDGEMENT + _LATE, f"{came!r} instead of a late reply"
         tally.received += len(came)
 
 
-def chats(where: Where, source: str, tally: Tally, chance: random.Random) -> None:
-    """A connection that stays, message by message."""
-    with connect(where.tcp, source) as sock:
+def chats(target: Target, source: str, tally: Tally, chance: random.Random) -> None:
+    """Exchange messages one by one on one connection."""
+    with connect(target.tcp, source) as sock:
         for _ in range(500):
-            if where.over.is_set():
+            if target.over.is_set():
                 return
             sent = message(chance, 4096)
             sock.sendall(sent)
-            # short enough to arrive, and be read, in one piece
+            # short enough to arrive and be read in one piece
             came = read_exactly(sock, len(sent) + len(AFTER))
             assert came == sent + AFTER, f"a message of {len(sent)} bytes"
             tally.received += len(came)
 
 
-def times(where: Where, source: str, tally: Tally, chance: random.Random) -> None:
-    """Ask what time it is, and again if there is no answer."""
+def times(target: Target, source: str, tally: Tally, chance: random.Random) -> None:
+    """Request the time, and repeat the request if no answer comes."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.bind((source, 0))
-        if sock.getsockname()[1] == where.udp[1]:
-            return  # with the daemon's own port, on its own host, it would be taken for the daemon
-        sock.connect(where.udp)
+        if sock.getsockname()[1] == target.udp[1]:
+            return  # from the daemon's own port, a client looks like the daemon
+        sock.connect(target.udp)
         for _ in range(_TRIES):
             sock.send(chance.randbytes(chance.choice([0, 1, 5, 100])))
             if select.select([sock], [], [], 0.2)[0]:
@@ -122,13 +122,13 @@ def times(where: Where, source: str, tally: Tally, chance: random.Random) -> Non
             tally.again += 1
         else:
             raise AssertionError(f"no answer to {_TRIES} questions from {sock.getsockname()}")
-    where.over.wait(0.002)
+    target.over.wait(0.002)
 
 
 CLIENTS: dict[str, Client] = {
     "one-shots": one_shots,
     "streams": streams,
-    "late words": late_words,
+    "late replies": late_replies,
     "chats": chats,
     "times": times,
 }

@@ -1,4 +1,4 @@
-"""Hosts in network namespaces, joined by a switch: each has an interface `eth0`, and loopback."""
+"""Build hosts in network namespaces, joined by a bridge; each has an interface `eth0` and loopback."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from typing import TypeVar
 _NAMESPACES = Path("/run/netns")
 _CLONE_NEWNET = 0x40000000
 _MOST = 200
-"""Hosts of a network."""
+"""Largest number of hosts in a network."""
 _PREFIX = "echotime"
 Result = TypeVar("Result")
 
 
 class CannotMake(Exception):
-    """Why there is no such network here."""
+    """Report why the network cannot be made."""
 
 
 class Host:
-    """One of them; `address` is that of its `eth0`, with 24 bits of network."""
+    """Represent one host; `address` is that of its `eth0`, with a 24-bit prefix."""
 
     def __init__(self, name: str, address: str) -> None:
         self.name = name
@@ -34,14 +34,14 @@ class Host:
 
     @property
     def prefix(self) -> tuple[str, ...]:
-        """What makes a command line run there."""
+        """Return the command prefix that runs a command on the host."""
         return ("ip", "netns", "exec", self.name)
 
     def run(self, function: Callable[[], Result]) -> Result:
-        """What it gives when it runs there, in a thread of its own. A socket that it opens stays there."""
+        """Return the result of a function that runs on the host, in a thread; sockets it opens stay there."""
 
         def entered() -> Result:
-            # a namespace is a thread's, and gone with it
+            # setns(2) acts on this thread, which ends with the call
             with (_NAMESPACES / self.name).open("rb") as namespace:
                 if ctypes.CDLL(None, use_errno=True).setns(namespace.fileno(), _CLONE_NEWNET):
                     raise CannotMake(f"setns: {os.strerror(ctypes.get_errno())}")
@@ -51,7 +51,7 @@ class Host:
             return inside.submit(entered).result()
 
     def socket(self, kind: socket.SocketKind = socket.SOCK_DGRAM) -> socket.socket:
-        """An IPv4 socket of the host, bound to its address."""
+        """Return an IPv4 socket of the host, bound to its address."""
 
         def bound() -> socket.socket:
             sock = socket.socket(socket.AF_INET, kind)
@@ -60,24 +60,24 @@ class Host:
 
         return self.run(bound)
 
-    def change(self, *words: str) -> None:
-        """Change something there, by ip(8). Raises CannotMake."""
-        _ip("-n", self.name, *words)
+    def change(self, *arguments: str) -> None:
+        """Change the host's network by ip(8). Raises CannotMake."""
+        _ip("-n", self.name, *arguments)
 
     def set(self, name: str, value: str) -> None:
-        """Set one of its sysctls, as ``net/ipv4/...``. Raises CannotMake."""
+        """Set a sysctl of the host, as ``net/ipv4/...``. Raises CannotMake."""
         try:
             self.run(lambda: Path("/proc/sys", name).write_text(value, encoding="ascii"))
         except OSError as error:
             raise CannotMake(f"{name}: {error.strerror}") from None
 
     def use_ipv6(self, address: str) -> None:
-        """Give its `eth0` an IPv6 address, too, with 64 bits of network; without one it takes no IPv6."""
+        """Give `eth0` an IPv6 address with a 64-bit prefix and enable IPv6 on it."""
         self.set("net/ipv6/conf/eth0/disable_ipv6", "0")
         self.change("address", "add", f"{address}/64", "dev", "eth0", "nodad")
 
     def received(self) -> int:
-        """How many datagrams its sockets have had."""
+        """Return the number of datagrams that the host's sockets received."""
         text = self.run(lambda: Path("/proc/thread-self/net/snmp").read_text(encoding="ascii"))
         names, values = (line.split() for line in text.splitlines() if line.startswith("Udp:"))
         return int(values[names.index("InDatagrams")])
@@ -85,9 +85,9 @@ class Host:
 
 @contextlib.contextmanager
 def hosts(number: int = 2, network: str = "10.77.0") -> Iterator[list[Host]]:
-    """So many, with the addresses .1, .2 and so on; gone at the end, whatever happens. Raises CannotMake.
+    """Make `number` hosts with addresses .1, .2 and so on, and remove them at the end. Raises CannotMake.
 
-    They know their own network and nothing else: what goes elsewhere finds no route.
+    They have a route to their own network only.
     """
     if os.geteuid() or shutil.which("ip") is None:
         raise CannotMake("network namespaces take root and ip(8)")
@@ -111,7 +111,7 @@ def _namespace(what: str, address: str = "") -> Iterator[Host]:
     _ip("netns", "add", name)
     try:
         host = Host(name, address)
-        # no neighbour discovery: what is counted is what the tests send
+        # without neighbor discovery, so that only the tests' packets are counted
         host.set("net/ipv6/conf/default/disable_ipv6", "1")
         host.change("link", "set", "lo", "up")
         yield host
@@ -127,7 +127,7 @@ def _plug(host: Host, switch: Host, port: str) -> None:
 
 
 def _sweep() -> None:
-    """Remove what a process left that was killed."""
+    """Remove the namespaces that killed processes left."""
     for path in _NAMESPACES.glob(f"{_PREFIX}-*-*"):
         owner = path.name.split("-")[1]
         if owner.isdigit() and not Path("/proc", owner).exists():
@@ -135,7 +135,7 @@ def _sweep() -> None:
                 _ip("netns", "delete", path.name)
 
 
-def _ip(*words: str) -> None:
-    done = subprocess.run(["ip", *words], capture_output=True, text=True, check=False)
+def _ip(*arguments: str) -> None:
+    done = subprocess.run(["ip", *arguments], capture_output=True, text=True, check=False)
     if done.returncode:
-        raise CannotMake(f"ip {' '.join(words)}: {done.stderr.strip()}")
+        raise CannotMake(f"ip {' '.join(arguments)}: {done.stderr.strip()}")

@@ -1,4 +1,4 @@
-"""Another UDP service, which might answer our answers: echo, daytime, whatever a function says."""
+"""Run another UDP service that may answer the daemon's answers: echo, daytime, or a given function."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from tests.hostile.forging import Address
 
 Heard = Callable[[bytes, Address], tuple[bytes, Address] | None]
 _MOST = 1000
-"""Datagrams that it takes."""
+"""Number of datagrams after which the service stops."""
 
 
 def echo(datagram: bytes, source: Address) -> tuple[bytes, Address]:
-    """As RFC 862 has it."""
+    """Echo a datagram as in RFC 862."""
     return datagram, source
 
 
 @contextlib.contextmanager
 def responder(answer: Heard, host: str = "127.0.0.5", port: int = 0) -> Iterator[Address]:
-    """Sends what `answer` says of each datagram."""
+    """Run a service that sends what `answer` returns for each datagram."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.bind((host, port))
         with serving(sock, answer):
@@ -30,7 +30,7 @@ def responder(answer: Heard, host: str = "127.0.0.5", port: int = 0) -> Iterator
 
 @contextlib.contextmanager
 def serving(sock: socket.socket, answer: Heard) -> Iterator[None]:
-    """The same on a socket that is bound already."""
+    """Run the service on a socket that is already bound."""
     sock.settimeout(0.1)
     over = threading.Event()
 
@@ -39,8 +39,8 @@ def serving(sock: socket.socket, answer: Heard) -> Iterator[None]:
             if over.is_set():
                 return
             with contextlib.suppress(TimeoutError, ConnectionRefusedError):
-                if (said := answer(*sock.recvfrom(2048))) is not None:
-                    sock.sendto(*said)
+                if (reply := answer(*sock.recvfrom(2048))) is not None:
+                    sock.sendto(*reply)
 
     thread = threading.Thread(target=serve)
     thread.start()

@@ -1,7 +1,8 @@
-"""`python -m tests.hostile.soak SECONDS`: honest and hostile clients together, against one daemon.
+"""Run honest and hostile clients together against one daemon: `python -m tests.hostile.soak SECONDS`.
 
-At the end the honest have lost nothing, and the daemon is back where it was: open connections, descriptors, memory. The
-exit status is 1 if not. Words come from late_words.tac: most at once, some two seconds later, some never.
+At the end the honest clients have lost nothing, and the daemon's connections, descriptors and memory are back where
+they were. Otherwise the exit status is 1. Replies come from late_replies.tac: most at once, some two seconds later,
+some never.
 """
 
 from __future__ import annotations
@@ -22,28 +23,28 @@ from tests.hostile.attack import INTERRUPTED
 from tests.hostile.daemons import Complained, Daemons, control, descriptors
 from tests.hostile.figures import Figure, Result, exactly, plain
 from tests.hostile.harm import HARM, Harm
-from tests.hostile.honest import CLIENTS, Client, Tally, Where
+from tests.hostile.honest import CLIENTS, Client, Tally, Target
 from tests.hostile.suspects import send_answers
 from tests.hostile.timing import wait_until
 from tests.support.twistd_process import Twistd
 
-_WORDS = Path(__file__).parents[1] / "integration" / "late_words.tac"
+_REPLIES = Path(__file__).parents[1] / "integration" / "late_replies.tac"
 _SHORTEST = 5.0
 _WARM_UP = 0.25
-"""Of the time: what the daemon's memory grows to under this load is not what it grows by."""
+"""Share of the time after which the daemon's memory should have stopped growing."""
 _LONGEST_WARM_UP = 20.0
 _SOURCES = 12_000
-"""More than the daemon remembers for the end of loops."""
+"""More sources than the loop guard remembers."""
 _PAUSE = 0.01
-"""Seconds between two turns of a hostile client: the honest ones share its CPU."""
+"""Seconds between two turns of a hostile client, which shares a CPU with the honest ones."""
 _MB = 1_000_000
 _MOST_WRONG = 5
-"""Reasons that are kept of each kind of client."""
+"""Errors that are kept for each kind of client."""
 
 
 @dataclass
 class Soak:
-    """One daemon under load; `control` is its socket."""
+    """Load one daemon with all clients; `control` is its control socket."""
 
     daemon: Twistd
     control: Path
@@ -51,16 +52,18 @@ class Soak:
     harm: dict[str, int]
 
     def load(self, seconds: float) -> None:
-        """All clients at once, for so long; honest ones finish what they began."""
+        """Run all clients for `seconds`; honest ones finish their last turn."""
         over = threading.Event()
-        where = Where(self.daemon.address("TCP"), self.daemon.address("UDP"), over)
+        target = Target(self.daemon.address("TCP"), self.daemon.address("UDP"), over)
         threads = [
-            threading.Thread(target=self._ask, args=(client, where, f"127.0.{1 + each}.{kind + 1}", self.tallies[name]))
+            threading.Thread(
+                target=self._run, args=(client, target, f"127.0.{1 + each}.{kind + 1}", self.tallies[name])
+            )
             for kind, (name, client) in enumerate(CLIENTS.items())
             for each in range(2)
         ]
         threads += [
-            threading.Thread(target=self._harm, args=(name, make(where, f"127.0.9.{kind + 1}", random.Random(kind))))
+            threading.Thread(target=self._harm, args=(name, make(target, f"127.0.9.{kind + 1}", random.Random(kind))))
             for kind, (name, make) in enumerate(HARM.items())
         ]
         for thread in threads:
@@ -72,11 +75,11 @@ class Soak:
             for thread in threads:
                 thread.join()
 
-    def _ask(self, client: Client, where: Where, source: str, tally: Tally) -> None:
+    def _run(self, client: Client, target: Target, source: str, tally: Tally) -> None:
         chance = random.Random(source)
-        while not where.over.is_set() and len(tally.wrong) < _MOST_WRONG:
+        while not target.over.is_set() and len(tally.wrong) < _MOST_WRONG:
             try:
-                client(where, source, tally, chance)
+                client(target, source, tally, chance)
             except (OSError, AssertionError) as error:
                 tally.wrong.append(f"{type(error).__name__}: {error}")
             else:
@@ -84,7 +87,7 @@ class Soak:
 
     def _harm(self, name: str, harm: Harm) -> None:
         try:
-            while not harm.where.over.wait(_PAUSE):
+            while not harm.target.over.wait(_PAUSE):
                 with suppress(OSError):
                     harm.turn()
                 self.harm[name] = self.harm.get(name, 0) + 1
@@ -92,12 +95,12 @@ class Soak:
             harm.close()
 
     def fill(self) -> None:
-        """Let the daemon remember as many sources as it ever does."""
+        """Make the loop guard remember as many sources as it can."""
         with suppress(PermissionError):
             send_answers(self.daemon.address("UDP"), _SOURCES, 1)
 
     def settle(self) -> tuple[int, int, int]:
-        """Wait until nobody is connected, as far as that comes: open connections, descriptors, resident bytes."""
+        """Wait until no client is connected; return open connections, descriptors and resident bytes."""
         with suppress(TimeoutError):
             wait_until(lambda: not self._open())
         return self._open(), descriptors(self.daemon), self.daemon.resident()
@@ -108,17 +111,17 @@ class Soak:
 
 @contextmanager
 def soaking(daemons: Daemons) -> Iterator[Soak]:
-    """A daemon for it. Raises Complained where it wrote a traceback of its own."""
+    """Start the daemon for a soak. Raises Complained if it wrote a traceback."""
     with ExitStack() as stack:
         path = Path(stack.enter_context(tempfile.TemporaryDirectory()), "control")
         control = ("env", f"ECHOTIME_CONTROL={path}")
-        daemon = stack.enter_context(daemons.run("-r", "echotime", "-y", str(_WORDS), prefix=control))
+        daemon = stack.enter_context(daemons.run("-r", "echotime", "-y", str(_REPLIES), prefix=control))
         daemon.line("listening on control socket")
         yield Soak(daemon, path, {name: Tally() for name in CLIENTS}, {})
 
 
 def soaked(soak: Soak, seconds: float, most_growth: float) -> Iterator[Result]:
-    """The figures, after so many seconds; `most_growth` is that of memory in MB."""
+    """Yield the results of a soak; `most_growth` is the accepted growth of memory in MB."""
     warm_up = min(_LONGEST_WARM_UP, _WARM_UP * seconds)
     soak.load(warm_up)
     soak.fill()
@@ -131,7 +134,7 @@ def soaked(soak: Soak, seconds: float, most_growth: float) -> Iterator[Result]:
             (
                 Figure("served", tally.done, least=1),
                 Figure("bytes received, each compared", tally.received),
-                *((Figure("asked again", tally.again),) if tally.again else ()),
+                *((Figure("options again", tally.again),) if tally.again else ()),
                 exactly("lost or wrong", len(tally.wrong), 0),
             ),
             failure="; ".join(tally.wrong),
@@ -149,21 +152,21 @@ def soaked(soak: Soak, seconds: float, most_growth: float) -> Iterator[Result]:
     )
 
 
-def main(words: Sequence[str] | None = None) -> int:
-    """The exit status."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the soak and return the exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m tests.hostile.soak", description=(__doc__ or "").partition("\n")[0]
     )
     parser.add_argument("seconds", type=float, nargs="?", default=300, help="default %(default)s, at least 5")
-    asked = parser.parse_args(words)
-    if not asked.seconds >= _SHORTEST:
+    options = parser.parse_args(arguments)
+    if not options.seconds >= _SHORTEST:
         parser.error(f"seconds: expected at least {_SHORTEST:g}")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     if os.geteuid():
-        print("no raw sockets without root: nothing will be forged", file=sys.stderr)
+        print("raw sockets require root: no packets will be forged", file=sys.stderr)
     try:
         with soaking(Daemons()) as soak:
-            results = list(soaked(soak, asked.seconds, most_growth=2))
+            results = list(soaked(soak, options.seconds, most_growth=2))
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED

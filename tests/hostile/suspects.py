@@ -1,4 +1,4 @@
-"""Sources without number that each send what looks like our answer, which the daemon remembers them for."""
+"""Send what looks like an answer from countless sources, each of which the loop guard remembers."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from tests.hostile.forging import Address, forge, raw_socket
 from tests.support.plain_clients import ask_time
 
 _BURST = 50
-"""Between two honest questions, so that none finds the buffer full."""
+"""Datagrams between two honest requests, few enough not to fill the receive buffer."""
 
 
 def send_answers(to: Address, number: int, network: int) -> None:
-    """From so many addresses of the network 127.`network`.0.0. Raises PermissionError without CAP_NET_RAW."""
+    """Send from `number` addresses of the network 127.`network`.0.0. Raises PermissionError without CAP_NET_RAW."""
     answer = struct.pack("!I", int(time.time()))
     with raw_socket() as raw:
         for each in range(number):

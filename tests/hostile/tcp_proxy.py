@@ -1,4 +1,4 @@
-"""A TCP path with faults: stalls, cuts by reset or end of file, ends of one direction, delays, small segments."""
+"""Relay TCP with faults: stalls, resets, ends of file, ends of one direction, delays, small segments."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from tests.support.plain_clients import RESET
 from tests.support.twistd_process import LIMIT
 
 _MOST = 256
-"""Connections."""
+"""Connections at a time."""
 
 
 class Then(enum.Enum):
-    """What happens after so many bytes of a direction."""
+    """Name the fault after a number of bytes of one direction."""
 
-    STALL = "nothing more is taken, and both connections stay"
+    STALL = "no more bytes are read, and both connections stay open"
     RESET = "both connections are reset"
     CLOSE = "both connections are closed"
-    HALF_CLOSE = "this direction ends, what still comes is thrown away, and the other goes on"
+    HALF_CLOSE = "this direction ends and its input is discarded; the other goes on"
 
 
 @dataclass(frozen=True)
 class Fault:
-    """Of one direction: pieces of `segment` bytes, each `delay` seconds later; and `then` after so many bytes."""
+    """Describe one direction: `segment` bytes at a time, `delay` seconds late, and `then` after `after` bytes."""
 
     segment: int = 65_536
     delay: float = 0.0
@@ -47,25 +47,25 @@ class _Direction:
     fault: Fault
     carried: int = 0
     piece: bytes = b""
-    """What was taken and not given yet."""
+    """Bytes that were read and not written yet."""
     due: float = 0.0
     ended: bool = False
-    """Nothing more is given; what comes is thrown away."""
+    """True if nothing more is written and input is discarded."""
     source_ended: bool = False
 
     @property
     def faulty(self) -> bool:
-        """Whether it is time for the fault."""
+        """Return True if the fault is due."""
         return self.fault.after is not None and self.carried >= self.fault.after and not self.piece
 
     @property
     def takes(self) -> bool:
-        """Whether it would read now."""
+        """Return True if the direction can read now."""
         stalls = self.faulty and self.fault.then is Then.STALL
         return not (self.piece or self.source_ended or stalls)
 
     def take(self, now: float) -> None:
-        """Read a piece; the end is passed on."""
+        """Read a piece, or pass on an end of file."""
         left = self.fault.segment
         if self.fault.after is not None and not self.ended:
             left = min(left, self.fault.after - self.carried)
@@ -77,13 +77,13 @@ class _Direction:
             self.piece, self.due = piece, now + self.fault.delay
 
     def give(self) -> None:
-        """Write what goes."""
+        """Write as much of the piece as the socket accepts."""
         sent = self.to.send(self.piece)
         self.piece = self.piece[sent:]
         self.carried += sent
 
     def end(self) -> None:
-        """Write no more."""
+        """Half-close the destination, if still open."""
         if not self.ended:
             self.ended = True
             self.to.shutdown(socket.SHUT_WR)
@@ -91,7 +91,7 @@ class _Direction:
 
 @dataclass
 class _Path:
-    """One connection through it."""
+    """Hold the two directions of one relayed connection."""
 
     up: _Direction
     down: _Direction
@@ -101,7 +101,7 @@ class _Path:
         return self.up, self.down
 
     def cut(self, *, reset: bool) -> None:
-        """Close both."""
+        """Close or reset both connections."""
         for each in self.directions:
             if reset:
                 each.source.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
@@ -110,7 +110,7 @@ class _Path:
 
 @contextlib.contextmanager
 def tcp_proxy(to: tuple[str, int], up: Fault = NONE, down: Fault = NONE) -> Iterator[TcpProxy]:
-    """A path to a server; `up` is towards it, `down` back to the client."""
+    """Run a proxy for a server; `up` is towards the server, `down` back to the client."""
     proxy = TcpProxy(to, up, down)
     thread = threading.Thread(target=proxy.run)
     thread.start()
@@ -122,7 +122,7 @@ def tcp_proxy(to: tuple[str, int], up: Fault = NONE, down: Fault = NONE) -> Iter
 
 
 class TcpProxy:
-    """What tcp_proxy gives. `address` is where it listens, `faults` how often one of the faults came to pass."""
+    """Relay connections; `address` is the listening address, `faults` the number of faults so far."""
 
     def __init__(self, to: tuple[str, int], up: Fault, down: Fault) -> None:
         self._to, self._up, self._down = to, up, down
@@ -133,11 +133,11 @@ class TcpProxy:
         self._paths: list[_Path] = []
 
     def stop(self) -> None:
-        """Let `run` end."""
+        """Wake `run`, which then returns."""
         self._waker.close()
 
     def run(self) -> None:
-        """Carry until it is stopped; then everything is closed."""
+        """Relay until stop() is called, then close all connections."""
         with self._listener, self._woken:
             while self._turn():
                 pass
@@ -156,7 +156,7 @@ class TcpProxy:
             try:
                 goes_on = self._carry(path, ready, now)
             except OSError:
-                # one of both is gone: the other is told as it would be without us
+                # one side is gone: the other sees a reset, as it would without the proxy
                 path.cut(reset=True)
                 goes_on = False
             if not goes_on:
@@ -164,7 +164,7 @@ class TcpProxy:
         return True
 
     def _ready(self, now: float) -> dict[socket.socket, int]:
-        """Wait for what can be done; the sockets, and what is possible with each."""
+        """Wait for ready sockets; return them with their poll events."""
         wanted = {self._listener: select.POLLIN, self._woken: select.POLLIN}
         dues = []
         for path in self._paths:
@@ -197,7 +197,7 @@ class TcpProxy:
         self._paths.append(_Path(_Direction(client, server, self._up), _Direction(server, client, self._down)))
 
     def _carry(self, path: _Path, ready: dict[socket.socket, int], now: float) -> bool:
-        """Do what can be done; whether the path goes on."""
+        """Relay what is ready on a connection; return False if it ended."""
         for each in path.directions:
             if each.piece and each.due <= now and ready.get(each.to, 0) & ~select.POLLIN:
                 each.give()
@@ -211,7 +211,7 @@ class TcpProxy:
         return True
 
     def _fails(self, path: _Path, direction: _Direction) -> bool:
-        """Whether the path goes on all the same."""
+        """Apply the fault; return False if it ended the connection."""
         self.faults += 1
         if direction.fault.then is Then.HALF_CLOSE:
             direction.end()

@@ -1,4 +1,4 @@
-"""Latencies as the daemon makes them, not as whoever else is on our CPU does."""
+"""Measure latencies of the daemon, apart from the load of other processes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PAUSE = 0.001
 
 @contextlib.contextmanager
 def first_in_line() -> Iterator[None]:
-    """Run as soon as there is something to do, ahead of floods on the same CPU, where that is allowed."""
+    """Run at a real-time priority, ahead of floods on the same CPU, if that is allowed."""
     try:
         os.sched_setscheduler(0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(1))
     except OSError:
@@ -30,17 +30,17 @@ def first_in_line() -> Iterator[None]:
 
 
 class Echo(NamedTuple):
-    """One round trip."""
+    """Hold the duration of one round trip."""
 
     seconds: float
     of_the_daemon: float
-    """What it spent on its CPU meanwhile, on whatever: who else was on that CPU is left out."""
+    """CPU time of the daemon in that period, which excludes other processes on its CPU."""
 
 
-def echoes(daemon: Twistd, seconds: float, word: bytes = b"") -> list[Echo]:
-    """Round trips of one connection, one after the other with a pause in between, for so long."""
+def echoes(daemon: Twistd, seconds: float, reply: bytes = b"") -> list[Echo]:
+    """Measure round trips on one connection for `seconds`, with a pause after each."""
     found: list[Echo] = []
-    expected = b"x" + ACKNOWLEDGEMENT + word
+    expected = b"x" + ACKNOWLEDGEMENT + reply
     clock = _cpu_clock(daemon.process.pid)
     with connect(daemon.address("TCP")) as sock, first_in_line():
         until = time.monotonic() + seconds
@@ -49,25 +49,25 @@ def echoes(daemon: Twistd, seconds: float, word: bytes = b"") -> list[Echo]:
             sock.sendall(b"x")
             assert read_exactly(sock, len(expected)) == expected
             found.append(Echo(time.perf_counter() - began, time.clock_gettime(clock) - spent))
-            # ahead of a flood on our CPU, there would be none without it
+            # a flood on our CPU runs only while we pause
             time.sleep(_PAUSE)
     return found
 
 
 def _cpu_clock(pid: int) -> int:
-    """The clock of what a process spends, exact while it runs. See clock_getcpuclockid(3)."""
+    """Return the CPU-time clock of a process, exact while it runs. See clock_getcpuclockid(3)."""
     return ~pid << 3 | 2
 
 
 def seconds_of(act: Callable[[], object]) -> float:
-    """How long it takes."""
+    """Return the seconds that a call takes."""
     began = time.perf_counter()
     act()
     return time.perf_counter() - began
 
 
 def settled(number: Callable[[], int], quiet: float = 0.5, longest: float = 10.0) -> int:
-    """A number, once it has not changed for `quiet` seconds, or after `longest`."""
+    """Return a number that has not changed for `quiet` seconds, or its value after `longest`."""
     pause = threading.Event()
     last, since = number(), time.monotonic()
     until = since + longest
@@ -79,7 +79,7 @@ def settled(number: Callable[[], int], quiet: float = 0.5, longest: float = 10.0
 
 
 def wait_until(holds: Callable[[], bool], longest: float = 20.0) -> None:
-    """Until it does. Raises TimeoutError."""
+    """Wait until a condition holds. Raises TimeoutError."""
     pause = threading.Event()
     until = time.monotonic() + longest
     while not holds():

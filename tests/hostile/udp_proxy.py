@@ -1,4 +1,4 @@
-"""A UDP path with faults: datagrams lost, doubled, out of order, late; the same each time for the same `seed`."""
+"""Relay UDP with faults: datagrams lost, doubled, out of order, late; the same `seed` repeats them."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from dataclasses import dataclass
 from tests.hostile.forging import Address
 
 _MOST = 100
-"""Clients at a time; the first is forgotten first."""
+"""Clients at a time; the oldest is dropped first."""
 _MOST_WAITING = 10_000
-"""Datagrams on their way."""
+"""Largest number of datagrams in flight."""
 _HELD = 0.05
-"""Seconds after which a datagram that should be overtaken goes on all the same."""
+"""Seconds after which a datagram to be overtaken is sent anyway."""
 
 
 @dataclass(frozen=True)
 class Faults:
-    """Of each direction: how likely each is, and the delay of all in seconds."""
+    """Give the probability of each fault in a direction, and the delay of all datagrams in seconds."""
 
     drop: float = 0.0
     duplicate: float = 0.0
@@ -35,7 +35,7 @@ class Faults:
 
 
 def on_loopback() -> socket.socket:
-    """A socket for a proxy."""
+    """Open a socket for a proxy on loopback."""
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     sock.bind(("127.0.0.1", 0))
     return sock
@@ -45,7 +45,7 @@ def on_loopback() -> socket.socket:
 def udp_proxy(
     to: Address, faults: Faults, make_socket: Callable[[], socket.socket] = on_loopback
 ) -> Iterator[UdpProxy]:
-    """A path to a server. `make_socket` opens a bound one, where the path is to be."""
+    """Run a proxy for a server; `make_socket` opens a bound socket where the proxy should be."""
     proxy = UdpProxy(to, faults, make_socket)
     thread = threading.Thread(target=proxy.run)
     thread.start()
@@ -57,7 +57,7 @@ def udp_proxy(
 
 
 class UdpProxy:
-    """What udp_proxy gives. `address` is where it is asked; `lost`, `doubled`, `overtaken` count."""
+    """Relay datagrams; `address` is the proxy's own, and `lost`, `doubled`, `overtaken` count the faults."""
 
     def __init__(self, to: Address, faults: Faults, make_socket: Callable[[], socket.socket]) -> None:
         self._to = to
@@ -77,11 +77,11 @@ class UdpProxy:
         self._poll.register(self._woken, select.POLLIN)
 
     def stop(self) -> None:
-        """Let `run` end."""
+        """Wake `run`, which then returns."""
         self._waker.close()
 
     def run(self) -> None:
-        """Carry until it is stopped."""
+        """Relay until stop() is called, then close all sockets."""
         with self._front, self._woken:
             while self._turn():
                 pass
@@ -110,7 +110,7 @@ class UdpProxy:
             self._send(self._front, self._sockets[client].recv(70_000), client)
 
     def _of(self, client: Address) -> socket.socket:
-        """The socket that stands for a client towards the server."""
+        """Return the socket that stands for a client towards the server."""
         if client not in self._sockets:
             if len(self._sockets) >= _MOST:
                 self._forget(next(iter(self._sockets)))

@@ -1,1 +1,1 @@
-"""Tests of the real `twistd -n echotime` as a child process, by plain sockets and by the world's own programs."""
+"""Test the real `twistd -n echotime` as a child process, with plain sockets and with programs of other projects."""

@@ -1,4 +1,4 @@
-"""The daemon with a port that SIGUSR2 makes hung, and the next one well again: for test_supervision.py and tests/systemd."""
+"""Run the daemon with a port that SIGUSR2 makes hang or resume, for test_supervision.py and tests/systemd."""
 
 import os
 import signal

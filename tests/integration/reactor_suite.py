@@ -1,7 +1,7 @@
-"""Runs Twisted's own reactor tests on EPollReactor, and those that pass there on ChangelistReactor, too.
+"""Run Twisted's own reactor tests on EPollReactor, and those that pass there on ChangelistReactor, too.
 
-`python -m tests.integration.reactor_suite` prints the tests that fail on ChangelistReactor alone, then the counts. It
-takes a process of its own: Twisted makes the test classes for a list of reactors when the modules are imported, and a
+`python -m tests.integration.reactor_suite` prints the tests that fail on ChangelistReactor alone, then the counts.
+It needs its own process: Twisted makes the test classes for a list of reactors when the modules are imported, and a
 test replaces the state of the process's reactor.
 """
 
@@ -22,7 +22,7 @@ from twisted.trial.runner import TestLoader
 PLAIN = "twisted.internet.epollreactor.EPollReactor"
 OURS = "echotime.reactor.ChangelistReactor"
 MODULES = ("core", "fdset", "newtls", "process", "socket", "stdio", "tcp", "threads", "time", "tls", "udp", "unix")
-"""The modules twisted.internet.test.test_NAME that have tests for each reactor."""
+"""Modules twisted.internet.test.test_NAME with tests for each reactor."""
 
 
 def passing(reactor: str, wanted: set[str] | None = None) -> set[str]:
@@ -52,7 +52,7 @@ def tests(reactor: str) -> Iterator[tuple[str, Any]]:
 def main() -> int:
     """Return 0 if every test that passes on EPollReactor passes on ChangelistReactor."""
     ReactorBuilder._reactors = [PLAIN, OURS]
-    log.startLoggingWithObserver(lambda event: None, setStdout=False)  # else errors that tests expect are printed
+    log.startLoggingWithObserver(lambda event: None, setStdout=False)  # keep expected errors from being printed
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         plain = passing(PLAIN)

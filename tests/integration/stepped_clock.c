@@ -1,5 +1,5 @@
-/* A wall clock that a test steps: what LD_PRELOAD puts before the C library's. The seconds to add are the first eight
-   bytes of the file that STEPPED_CLOCK names, and may change at any time. Other clocks go on as they are. */
+/* Provide a wall clock that a test can step, by LD_PRELOAD. The seconds to add are the first eight
+   bytes of the file that STEPPED_CLOCK names, and may change at any time. Other clocks are unchanged. */
 
 #define _GNU_SOURCE
 #include <dlfcn.h>

@@ -1,4 +1,4 @@
-"""--allow and --deny: who is served, over TCP and UDP."""
+"""Test --allow and --deny over TCP and UDP."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from tests.support.twistd_process import DaemonTestCase
 
 
 class AccessTests(DaemonTestCase):
-    """Others are closed or not answered, and cost a count."""
+    """Connect and send from addresses inside and outside of the access lists."""
 
     def from_host(self, host: str, address: tuple[str, int]) -> bytes:
-        """What a client hears that sends from an address of loopback."""
+        """Send a message from a loopback address and return everything received."""
         with socket.create_connection(address, timeout=10, source_address=(host, 0)) as sock:
             try:
                 sock.sendall(b"hi")
                 sock.shutdown(socket.SHUT_WR)
                 return b"".join(iter(lambda: sock.recv(100), b""))
             except OSError:
-                return b""  # it was closed before it could send, or reset as what it sent was not read
+                return b""  # closed before the send, or reset because the message was not read
 
     def answered(self, host: str, address: tuple[str, int]) -> bool:
-        """Whether a datagram from there is."""
+        """Return True if a datagram from a host is answered."""
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
             sock.bind((host, 0))
             sock.sendto(b"?", address)
             return bool(select.select([sock], [], [], 0.5)[0])
 
     def test_both_services(self) -> None:
-        """An address is refused within a network that is served."""
+        """An address can be denied within a network that is allowed."""
         daemon = self.echotime("--allow", "127.0.0.0/8", "--deny", "127.0.0.7")
         tcp, udp = daemon.address("TCP"), daemon.address("UDP")
         self.assertEqual(self.from_host("127.0.0.6", tcp), b"hi" + ACKNOWLEDGEMENT)
@@ -38,11 +38,11 @@ class AccessTests(DaemonTestCase):
         self.assertTrue(self.answered("127.0.0.6", udp))
         self.assertFalse(self.answered("127.0.0.7", udp))
         out = self.served(daemon).out
-        self.assertNotIn("from 127.0.0.7", out, "no line for who is refused")
+        self.assertNotIn("from 127.0.0.7", out, "a refused client is not logged")
         self.assertIn("refusals: connections refused (access list): 1; datagrams refused (access list): 1", out)
 
     def test_mapped_addresses(self) -> None:
-        """On [::] an IPv4 client is the IPv4 client that it is."""
+        """On [::] the lists match an IPv4 client by its IPv4 address."""
         daemon = self.twistd("echotime", "--tcp", "[::]:0", "--udp", "[::]:0", "--deny", "127.0.0.0/8")
         port = daemon.address("TCP")[1]
         self.assertEqual(self.from_host("127.0.0.1", ("127.0.0.1", port)), b"")
@@ -51,14 +51,14 @@ class AccessTests(DaemonTestCase):
         self.served(daemon)
 
     def test_refused_at_once(self) -> None:
-        """Who is refused is closed without having sent anything."""
+        """A refused client is closed without having sent anything."""
         daemon = self.echotime("--deny", "127.0.0.1")
         with connect(daemon.address("TCP")) as sock:
             self.assertEqual(sock.recv(1), b"")
         self.served(daemon)
 
     def test_faults(self) -> None:
-        """What is no network, holds more than one, or is given to both is told, with the nearest."""
+        """A network that is invalid or in both lists is reported, with the nearest valid one."""
         ended = self.refused("--allow", "10.0.0.1/8", "--deny", "example", "--allow", "::1", "--deny", "::1")
         self.assertEqual(ended.status, 2)
         for fault in (

@@ -1,4 +1,4 @@
-"""Sockets that a service manager passes in; tests/systemd has the real one."""
+"""Test sockets that a service manager passes; tests/systemd has a real service manager."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ Address = tuple[str, int]
 
 
 class ActivationTests(ToolTestCase):
-    """A daemon that is started with sockets as its descriptors from 3 on."""
+    """Start a daemon with sockets as its descriptors from 3 on."""
 
     def bound(self, kind: socket.SocketKind, host: str = "127.0.0.1", family: int | None = None) -> socket.socket:
-        """One that blocks, as systemd's do, and listens if it can."""
+        """Open a blocking socket as systemd's are, listening if it can."""
         sock = socket.socket(family or (socket.AF_INET6 if ":" in host else socket.AF_INET), kind)
         self.addCleanup(sock.close)
         if host == "::":
@@ -34,18 +34,18 @@ class ActivationTests(ToolTestCase):
         return sock
 
     def tcp(self, host: str = "127.0.0.1") -> socket.socket:
-        """A listener."""
+        """Open a listening TCP socket."""
         return self.bound(socket.SOCK_STREAM, host)
 
     def udp(self, host: str = "127.0.0.1") -> socket.socket:
-        """A socket for datagrams."""
+        """Open a bound UDP socket."""
         return self.bound(socket.SOCK_DGRAM, host)
 
     def prefix(self, sockets: list[socket.socket], names: str) -> tuple[str, ...]:
-        """What passes them: a shell that moves each to where it is looked for."""
+        """Return a command prefix that moves each socket to its expected descriptor."""
         for each in sockets:
             each.set_inheritable(True)
-        # apart first, as one may be in the way of another
+        # move them out of the way first: a source may be the target of another
         apart = " ".join(f"{_SPARE + index}<&{each.fileno()}" for index, each in enumerate(sockets))
         moved = " ".join(f"{_FIRST + index}<&{_SPARE + index}" for index in range(len(sockets)))
         there = range(_FIRST, _FIRST + len(sockets))
@@ -55,7 +55,7 @@ class ActivationTests(ToolTestCase):
         return ("bash", "-c", script, "bash", sys.executable, ACTIVATED, str(len(sockets)), names)
 
     def activated(self, sockets: list[socket.socket], *args: str, names: str = "", python: str = "") -> Twistd:
-        """A daemon with them; `python` is run in its process first."""
+        """Start a daemon with these sockets; `python` is run in its process first."""
         return self.twistd(
             *("echotime", *args),
             prefix=self.prefix(sockets, names),
@@ -64,7 +64,7 @@ class ActivationTests(ToolTestCase):
         )
 
     def fails(self, sockets: list[socket.socket], *args: str, names: str = "") -> str:
-        """The one line that says why it does not start, with status 1."""
+        """Start a daemon that must fail with status 1, and return its only error line."""
         ended = self.activated(sockets, *args, names=names).wait()
         self.assertEqual(ended.status, 1)
         self.assertNotIn("Traceback", ended.out + ended.err)
@@ -72,12 +72,12 @@ class ActivationTests(ToolTestCase):
         return line
 
     def assert_serves(self, tcp: Address, udp: Address) -> None:
-        """Both."""
+        """Check that both services answer."""
         self.assertEqual(one_shot(tcp, b"hi"), b"hi" + ACKNOWLEDGEMENT)
         self.assertEqual(len(ask_time(udp)), 4)
 
     def test_by_default(self) -> None:
-        """With neither --tcp nor --udp all that is passed is served, and nothing else."""
+        """With neither --tcp nor --udp all passed sockets are served, and nothing else."""
         tcp, udp = self.tcp(), self.udp()
         daemon = self.activated([tcp, udp], names="echotime.socket:echotime.socket")
         self.assertEqual(daemon.address("TCP"), tcp.getsockname())
@@ -87,7 +87,7 @@ class ActivationTests(ToolTestCase):
         self.assertEqual(self.served(daemon).out.count("listening on"), 2)
 
     def test_one_kind_by_default(self) -> None:
-        """One service alone may be passed."""
+        """A socket of one kind alone may be passed, and then only that service runs."""
         udp = self.udp()
         daemon = self.activated([udp])
         self.assertEqual(daemon.address("UDP"), udp.getsockname())
@@ -95,7 +95,7 @@ class ActivationTests(ToolTestCase):
         self.assertNotIn("listening on TCP", self.served(daemon).out)
 
     def test_twisted_was_first(self) -> None:
-        """Twisted takes the variables out of the environment when it has no cache of plugins: no matter."""
+        """The sockets are found also if Twisted, without a plugin cache, removes the environment variables first."""
         tcp, udp = self.tcp(), self.udp()
         python = "import os, twisted.internet.endpoints; assert 'LISTEN_FDS' not in os.environ"
         daemon = self.activated([tcp, udp], names="a:b", python=python)
@@ -104,7 +104,7 @@ class ActivationTests(ToolTestCase):
         self.served(daemon)
 
     def test_by_name(self) -> None:
-        """Each service takes those of its names; one address of its own may be among them."""
+        """Each service serves the sockets of the names it was given, beside an address of its own."""
         sockets = [self.udp(), self.tcp(), self.tcp("::1"), self.udp("::1")]
         daemon = self.activated(
             sockets,
@@ -119,14 +119,14 @@ class ActivationTests(ToolTestCase):
         self.assertNotIn("no option requests it", self.served(daemon).out)
 
     def test_one_name_for_both(self) -> None:
-        """Of a name that both kinds have, as those of one .socket unit do, each service takes its kind."""
+        """If TCP and UDP sockets share a name, as those of one .socket unit do, each service serves its kind."""
         tcp, udp = self.tcp(), self.udp()
         daemon = self.activated([udp, tcp], "--tcp", "systemd:x", "--udp", "systemd:x", names="x:x")
         self.assertEqual(daemon.address("TCP"), tcp.getsockname())
         self.assert_serves(tcp.getsockname(), udp.getsockname())
 
     def test_by_kind(self) -> None:
-        """What no name takes."""
+        """--tcp systemd without a name serves the sockets that no name selects."""
         sockets = [self.tcp(), self.tcp(), self.tcp()]
         daemon = self.activated(sockets, "--tcp", "systemd", "--tcp", "systemd:b", names="a:b:c")
         found = [daemon.address("TCP", number) for number in range(3)]
@@ -134,7 +134,7 @@ class ActivationTests(ToolTestCase):
         self.served(daemon)
 
     def test_nobody_asks(self) -> None:
-        """What is passed and not asked for is told, and not served."""
+        """A passed socket that no listener uses is reported and closed."""
         tcp, udp = self.tcp(), self.udp()
         other = self.bound(socket.SOCK_STREAM, family=socket.AF_UNIX)
         daemon = self.activated([tcp, udp, other], "--tcp", "systemd", names="a:b:c")
@@ -146,7 +146,7 @@ class ActivationTests(ToolTestCase):
             self.assertEqual(held.count(f"socket:[{os.fstat(sock.fileno()).st_ino}]"), kept)
 
     def test_both_versions(self) -> None:
-        """A socket on [::] serves IPv4, too, and its answers leave from the address that was asked."""
+        """A socket on [::] serves IPv4, too, and answers leave from the requested address."""
         tcp, udp = self.tcp("::"), self.udp("::")
         daemon = self.activated([tcp, udp])
         daemon.address("UDP")
@@ -154,10 +154,10 @@ class ActivationTests(ToolTestCase):
             self.assert_serves((host, tcp.getsockname()[1]), (host, udp.getsockname()[1]))
 
     def test_options(self) -> None:
-        """What can still be set is, and read back; what comes too late is said to; the queue is made longer."""
+        """Options that can still be set are set, late ones are reported, and the backlog is raised."""
         tcp, udp = self.tcp(), self.udp()
         options = ("SO_KEEPALIVE=on", "IP_FREEBIND=on", "udp:IP_TTL=9", "IPV6_UNICAST_HOPS=9")
-        daemon = self.activated([tcp, udp], *(word for each in options for word in ("--sockopt", each)))
+        daemon = self.activated([tcp, udp], *(argument for each in options for argument in ("--sockopt", each)))
         daemon.line("TCP .*: SO_KEEPALIVE requested on, effective on$")
         daemon.line("TCP .*: IP_FREEBIND requested on, effective off: too late: it must be set before bind")
         daemon.line("UDP .*: IP_TTL requested 9, effective 9$")
@@ -167,7 +167,7 @@ class ActivationTests(ToolTestCase):
         self.served(daemon)
 
     def test_not_passed(self) -> None:
-        """What was asked for and not passed is an error, that names what was."""
+        """A requested socket that was not passed is an error that lists the passed ones."""
         self.assertEqual(
             self.fails([self.tcp()], "--udp", "systemd", names="a"),
             "echotime: --udp systemd: no UDP socket is left of what was passed: descriptor 3 (a)",
@@ -180,7 +180,7 @@ class ActivationTests(ToolTestCase):
         self.assertEqual(self.refused("--tcp", "systemd").status, 1)
 
     def test_wrong_descriptors(self) -> None:
-        """What is not what was asked for is an error."""
+        """A descriptor of the wrong kind is an error."""
         self.assertEqual(
             self.fails([self.udp()], "--tcp", "systemd:a", names="a"),
             "echotime: --tcp systemd:a: descriptor 3: expected a TCP socket, found a UDP one",
@@ -196,12 +196,12 @@ class ActivationTests(ToolTestCase):
         self.assertIn("found one of another family (AF_UNIX)", self.fails([unix], "--tcp", "systemd:a", names="a"))
 
     def test_of_another_process(self) -> None:
-        """Variables that were meant for a parent are nothing to us."""
+        """Environment variables meant for a parent process are ignored."""
         prefix = ("env", "LISTEN_PID=1", "LISTEN_FDS=1", "LISTEN_FDNAMES=a", "SYSTEMD_EXEC_PID=1")
         self.assertIn("no socket was passed", self.refused("--tcp", "systemd", prefix=prefix).err)
 
     def test_in_a_network_of_its_own(self) -> None:
-        """Its own questions are answered without any client where it can make no socket in their network."""
+        """The daemon answers its own probes also in another network namespace than its sockets."""
         self.need("unshare")
         if os.geteuid() != 0:
             self.skipTest("needs root to make a network")
@@ -219,14 +219,14 @@ class ActivationTests(ToolTestCase):
         def status() -> str:
             return self.tool("control", "--socket", control, "status").stdout.decode()
 
-        self.assertEqual(status().count(", answered in "), 2)
+        self.assertEqual(status().count(", probe answered in "), 2)
         for host in ("127.0.0.1", "::1"):
             self.assert_serves((host, tcp.getsockname()[1]), (host, udp.getsockname()[1]))
-            self.assertEqual(status().count(", answered in "), 2)
+            self.assertEqual(status().count(", probe answered in "), 2)
         self.assertNotIn("health check", self.served(daemon).out)
 
     def test_restart_loses_nothing(self) -> None:
-        """What comes while no daemon is there waits in the sockets, and the next one answers."""
+        """Connections and datagrams that come while no daemon runs are answered by the next one."""
         tcp, udp = self.tcp(), self.udp()
         first = self.activated([tcp, udp])
         first.address("UDP")

@@ -1,4 +1,4 @@
-"""The wall clock is set while the daemon runs, as an administrator or NTP does: answers follow it, timers do not."""
+"""Test steps of the wall clock, by an administrator or NTP: UDP answers follow it, timers do not."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from tests.support.twistd_process import Twistd
 
 HOUR = 3600
 PATIENCE = 10.0
-"""Seconds; a timer that waits for an hour is not done by then, and one that waits for a second is."""
+"""Seconds to wait: enough for a timer of a second, too little for one of an hour."""
 
 
 class ClockTests(ToolTestCase):
-    """Steps of an hour, forward and back; the daemon's clock is that of a small library before the C library's."""
+    """Step the daemon's clock an hour forward and back, with a library preloaded before the C library."""
 
     def setUp(self) -> None:
-        """Build it."""
+        """Build the library to be preloaded."""
         self.need("gcc")
         library, self.file = Path(self.mktemp()).absolute(), Path(self.mktemp()).absolute()
         source = Path(__file__).with_name("stepped_clock.c")
@@ -36,18 +36,18 @@ class ClockTests(ToolTestCase):
         self.file.write_bytes(bytes(8))
 
     def daemon(self, *args: str) -> Twistd:
-        """One whose clock can be stepped, and is right."""
+        """Start a daemon whose clock can be stepped, and is right."""
         self.step(0)
         where = ("--tcp", "127.0.0.1:0", "--udp", "127.0.0.1:0")
         return self.twistd("echotime", *where, *args, prefix=self.prefix)
 
     def step(self, seconds: int) -> None:
-        """Set its clock so far from ours."""
+        """Set the daemon's clock so many seconds from ours."""
         with self.file.open("r+b") as file, mmap.mmap(file.fileno(), 8) as mapped:
             mapped[:] = struct.pack("=q", seconds)
 
     def test_answers_follow(self) -> None:
-        """What UDP answers is the wall clock's time, at once."""
+        """UDP answers show the stepped wall clock at once."""
         daemon = self.daemon()
         for seconds in (0, HOUR, -HOUR, 0):
             self.step(seconds)
@@ -56,7 +56,7 @@ class ClockTests(ToolTestCase):
         self.served(daemon)
 
     def test_own_answers_are_known_by_the_new_time(self) -> None:
-        """What looks like our own answer is held against the time that it is now."""
+        """Datagrams that look like our own answers are recognized by the stepped time."""
         daemon = self.daemon()
         for seconds in (5 * HOUR, -5 * HOUR):
             self.step(seconds)
@@ -70,18 +70,18 @@ class ClockTests(ToolTestCase):
         self.assertIn("refusals: datagrams refused (loop): 2", self.served(daemon).out)
 
     def test_log_follows(self) -> None:
-        """So do the dates in the log."""
+        """Dates in the log follow the stepped clock."""
         daemon = self.daemon()
         address = daemon.address("TCP")
         self.step(HOUR)
         with connect(address) as sock:
             sock.sendall(b"x")
             line = daemon.line(r"^(\S+) .*connection from")
-        said = datetime.strptime(line[1], "%Y-%m-%dT%H:%M:%S%z").timestamp()
-        self.assertLess(abs(said - time.time() - HOUR), 60)
+        logged = datetime.strptime(line[1], "%Y-%m-%dT%H:%M:%S%z").timestamp()
+        self.assertLess(abs(logged - time.time() - HOUR), 60)
 
     def test_line_limit(self) -> None:
-        """The second in which no more lines are shown lasts a second."""
+        """The one-second window of the message limit lasts a second."""
         for seconds in (-HOUR, HOUR):
             daemon = self.daemon("--log-message-rate", "1")
             with connect(daemon.address("TCP")) as sock:
@@ -97,7 +97,7 @@ class ClockTests(ToolTestCase):
             self.served(daemon)
 
     def test_drain_does_not_stall(self) -> None:
-        """A stop ends when its time is over, whatever the clock is set back to meanwhile."""
+        """A drain ends in time also if the clock is set back meanwhile."""
         daemon = self.daemon("--drain-timeout", "1")
         with connect(daemon.address("TCP")) as sock:
             fill(sock)
@@ -111,7 +111,7 @@ class ClockTests(ToolTestCase):
         self.assertEqual(ended.status, -signal.SIGTERM)
 
     def test_drain_does_not_hurry(self) -> None:
-        """Nor is a client cut off because the clock is set forward."""
+        """A drain does not end early if the clock is set forward."""
         daemon = self.daemon("--drain-timeout", "60")
         with connect(daemon.address("TCP")) as sock:
             sent = fill(sock)
@@ -123,7 +123,7 @@ class ClockTests(ToolTestCase):
         self.assertIn("ended by client,", daemon.wait().out)
 
     def test_age(self) -> None:
-        """How long a connection has been there is not what the clock was set by."""
+        """The age of a connection does not depend on clock steps."""
         directory = tempfile.TemporaryDirectory()
         self.addCleanup(directory.cleanup)
         control = f"{directory.name}/control"

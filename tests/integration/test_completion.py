@@ -1,4 +1,4 @@
-"""Shell completion, tried in shells on a terminal: what a key of theirs puts into the line."""
+"""Test shell completion in shells on a terminal, by the words that a key inserts."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ _ALL, _SHOW, _CLEAR = b"\x14", b"\x07", b"\x15"
 
 
 class ShellTestCase(SynchronousTestCase):
-    """One shell, in a folder of its own, for the tests of a class."""
+    """Run one shell in a folder of its own for the tests of a class."""
 
     command: tuple[str, ...] = ()
     prepared: str
     more: ClassVar[dict[str, str]]
-    """Words that this shell alone completes, and what they become."""
+    """Command lines that only this shell completes, and the word that each is completed to."""
     folder: Path
     _shell: OnTerminal | None = None
 
     @classmethod
     def setUpClass(cls) -> None:
-        """Start it, with a key that inserts all that fits and one that shows the line."""
+        """Start the shell, with a key that inserts all matches and a key that shows the line."""
         if not cls.command or shutil.which(cls.command[0]) is None:
             return
         cls.folder = Path(tempfile.mkdtemp(prefix="echotime-completion-"))
         (cls.folder / "options.conf").touch()
-        # zsh asks the command itself; it is installed under this name as a link to twistd
+        # zsh runs the command itself; installed, this name is a link to twistd
         (cls.folder / "twistd-echotime").symlink_to(Path(sys.executable).with_name("twistd"))
         path = f"{cls.folder}:/usr/bin:/bin"
         environment = {"PATH": path, "TERM": "dumb", "HOME": str(cls.folder), "LC_ALL": "C.UTF-8", "PS1": ""}
@@ -50,13 +50,13 @@ class ShellTestCase(SynchronousTestCase):
 
     @classmethod
     def tearDownClass(cls) -> None:
-        """It is gone."""
+        """Close the shell and remove its folder."""
         if cls._shell is not None:
             cls._shell.close()
             shutil.rmtree(cls.folder)
 
     def completed(self, typed: str) -> str:
-        """The line, when all that fits is put into it."""
+        """Return the line after all matches were inserted."""
         if self._shell is None:
             raise SkipTest(f"{self.command[0]} is not installed")
         self._shell.type(typed.encode() + _ALL + _SHOW)
@@ -65,11 +65,11 @@ class ShellTestCase(SynchronousTestCase):
         return str(line).rstrip()
 
     def assert_offers(self, command: str, expected: set[str], before: str = "") -> None:
-        """Check that just these words are offered after a command, for one that begins with `before`."""
+        """Check the words offered after a command, for a word that begins with `before`."""
         self.assertEqual(self.offered(command, before), expected, command)
 
     def offered(self, command: str, before: str = "") -> set[str]:
-        """Return the words that are offered after a command, without the = after an option."""
+        """Return the words offered after a command, without the = after an option."""
         found = self.completed(f"{command} {before}").removeprefix(command).split()
         return {each.rstrip("=") for each in found}
 
@@ -83,10 +83,10 @@ def _parsers() -> Iterator[tuple[str, argparse.ArgumentParser]]:
 
 
 class _Cases:
-    """What holds in both shells."""
+    """Test completion that is the same in both shells."""
 
     def test_everything(self: ShellTestCase) -> None:  # type: ignore[misc]
-        """Offer all commands and options of both parsers."""
+        """All commands and options of both parsers are offered."""
         for path, found in _parsers():
             names = {name for each in found._actions for name in each.option_strings if name.startswith("--")}
             self.assert_offers(path, names, "--")
@@ -101,7 +101,7 @@ class _Cases:
         self.assertEqual({"--nodaemon", "--pidfile", "--logfile", "--uid"} - own, set())
 
     def test_values(self: ShellTestCase) -> None:  # type: ignore[misc]
-        """Files, words and socket options, behind a blank and behind =."""
+        """Files, words and socket options are completed after a blank and after =."""
         for typed, expected in {
             "twistd-echotime --nodaemon echotime --config opt": "options.conf",
             "twistd-echotime --nodaemon echotime --config=opt": "--config=options.conf",
@@ -124,12 +124,12 @@ class _Cases:
             "echotime control answer n": "next",
             **self.more,
         }.items():
-            # zsh puts = behind an option that takes a value, and takes it away again
+            # zsh appends = to an option that takes a value, and removes it again
             self.assertEqual(self.completed(typed).rstrip("="), f"{typed.rpartition(' ')[0]} {expected}".rstrip("="))
 
 
 class BashTests(_Cases, ShellTestCase):
-    """As readline completes with what bash has loaded; with nothing of the package bash-completion."""
+    """Complete by readline in bash, without the package bash-completion."""
 
     command = ("bash", "--norc", "--noprofile", "-i")
     more: ClassVar[dict[str, str]] = {
@@ -147,7 +147,7 @@ class BashTests(_Cases, ShellTestCase):
 
 
 class ZshTests(_Cases, ShellTestCase):
-    """As compinit finds it."""
+    """Complete by compinit in zsh."""
 
     command = ("zsh", "-f", "-i")
     more: ClassVar[dict[str, str]] = {

@@ -1,4 +1,4 @@
-"""--config: options in a file, checked whole; and SIGHUP, which changes what can be changed while it runs."""
+"""Test --config: options in a file, checked as a whole, and SIGHUP, which changes them at run time."""
 
 from __future__ import annotations
 
@@ -16,35 +16,34 @@ HERE = "tcp = 127.0.0.1:0\nudp = 127.0.0.1:0\n"
 
 
 class ConfigTestCase(DaemonTestCase):
-    """With a file of the test's own."""
+    """Write a configuration file in a temporary folder."""
 
     def setUp(self) -> None:
-        """An empty folder."""
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
         self.path = Path(folder.name) / "echotime.conf"
 
     def write(self, text: str) -> None:
-        """Under its section."""
+        """Write the file, below its section header."""
         self.path.write_text(f"[echotime]\n{text}", encoding="utf-8")
 
     def configured(self, text: str, *args: str) -> Twistd:
-        """A daemon with these options in its file, and `args` on the command line."""
+        """Start a daemon with these options in its file, and `args` on the command line."""
         self.write(text)
         daemon = self.twistd("echotime", "--config", str(self.path), *args)
         daemon.line("reload: enabled")
         return daemon
 
     def echoed(self, daemon: Twistd, message: bytes = b"hi") -> bytes:
-        """What a client hears."""
+        """Return the reply to a message."""
         return one_shot(daemon.address("TCP"), message)
 
 
 class ConfigTests(ConfigTestCase):
-    """The file."""
+    """Read options from a configuration file."""
 
     def test_options(self) -> None:
-        """Names of the command line; several values on several lines; switches; escapes; comments."""
+        """The file takes long option names, lists on several lines, switches, escapes and comments."""
         daemon = self.configured(
             "# where\ntcp =\n    127.0.0.1:0\n    [::1]:0\n\n; what\nack = \\nok # 100 %\\n\nreply = bye\n"
             "sockopt = tcp:SO_KEEPALIVE=on\n    SO_RCVBUF=64K\nallow-privileged-ports = yes\nudp = 127.0.0.1:0\n"
@@ -57,14 +56,14 @@ class ConfigTests(ConfigTestCase):
         self.served(daemon)
 
     def test_command_line_goes_before(self) -> None:
-        """A value, and a whole list of values; an empty one, too."""
+        """The command line overrides the file: a value, an empty value, and a whole list of values."""
         daemon = self.configured(f"{HERE}ack = file\nreply = file\n", "--ack", "", "--tcp", "127.0.0.2:0")
         self.assertEqual(daemon.address("TCP")[0], "127.0.0.2")
         self.assertEqual(self.echoed(daemon), b"hifile")
         self.assertEqual(self.served(daemon).out.count("listening on TCP"), 1)
 
     def test_faults(self) -> None:
-        """All are told, with the file, before anything is opened."""
+        """All faults are reported with the file's name, before anything is opened."""
         faulty = "tcp = nowhere\nbaklog = 5\ntransport = stock\nanswer-broadcast = perhaps\nidle-timeout = 0\n"
         self.write(f"{faulty}config = other\n")
         ended = self.refused("--config", str(self.path), "--udp-rate", "x")
@@ -81,7 +80,7 @@ class ConfigTests(ConfigTestCase):
             self.assertIn(fault, ended.err)
 
     def test_no_such_form(self) -> None:
-        """What is no such file is told with its line."""
+        """Text that is not valid in the file is reported with its line."""
         for text, fault in (
             (b"tcp = 1\n", ", line 1: expected [echotime] before the first option"),
             (b"[echotime]\ntcp\n", ", line 2: 'tcp' is not an option; expected NAME = VALUE"),
@@ -110,7 +109,7 @@ class ConfigTests(ConfigTestCase):
         self.assertIn("No such file or directory", ended.err)
 
     def test_check(self) -> None:
-        """It ends with 0, or with 2 and the faults; nothing is opened."""
+        """--check exits with 0, or with 2 and the faults, and opens nothing."""
         self.write(HERE)
         ended = self.refused("--check", "--config", str(self.path))
         self.assertEqual((ended.status, ended.out, ended.err), (0, f"{self.path}: no faults", ""))
@@ -121,15 +120,15 @@ class ConfigTests(ConfigTestCase):
 
 
 class ReloadTests(ConfigTestCase):
-    """SIGHUP."""
+    """Reload the configuration by SIGHUP."""
 
     def reload(self, daemon: Twistd, text: str) -> None:
-        """Have another file read."""
+        """Write another file and send SIGHUP."""
         self.write(text)
         daemon.signal(signal.SIGHUP)
 
     def test_what_can_be_changed(self) -> None:
-        """Words, lists, limits, options of live sockets; connections that are open stay, and have the new words."""
+        """A reload changes replies, lists, limits and live socket options, also for open connections."""
         daemon = self.configured(HERE)
         with connect(daemon.address("TCP")) as sock:
             sock.sendall(b"1")
@@ -156,7 +155,7 @@ class ReloadTests(ConfigTestCase):
         self.assertNotIn(": 2", self.served(daemon).out.partition("reload: changed")[2].partition("ended by")[0])
 
     def test_what_takes_a_restart(self) -> None:
-        """It is named, and is as it was; each time, until then."""
+        """An option that requires a restart is reported at each reload and stays as it was."""
         daemon = self.configured(f"{HERE}sockopt = SO_KEEPALIVE=on\n")
         address = daemon.address("UDP")
         for reply in ("x", "y"):
@@ -170,7 +169,7 @@ class ReloadTests(ConfigTestCase):
         self.served(daemon)
 
     def test_opened_to_everybody(self) -> None:
-        """A reload by which nobody is named any more who may be served is told as a warning."""
+        """A reload that leaves no access list is logged as a warning."""
         daemon = self.configured(f"{HERE}allow = 192.0.2.0/24\n")
         address = daemon.address("TCP")
         for allow in ("allow = 192.0.2.7\n", ""):
@@ -182,7 +181,7 @@ class ReloadTests(ConfigTestCase):
         self.served(daemon)
 
     def test_faulty(self) -> None:
-        """Nothing is changed, and the log says why."""
+        """A reload of a faulty or missing file changes nothing, and the log has the reason."""
         daemon = self.configured(f"{HERE}ack = 1\n")
         self.reload(daemon, f"{HERE}ack = 2\nbacklog = many\n")
         daemon.line("reload failed: .*backlog = many: 'many' is not a valid number")
@@ -197,7 +196,7 @@ class ReloadTests(ConfigTestCase):
         self.served(daemon)
 
     def test_long_list(self) -> None:
-        """While a long list is read clients are served: none of them waits for as long as the reload takes."""
+        """Clients are served while a long list is read: none waits for the whole reload."""
         quiet = f"{HERE}log-message-rate = 0\n"
         daemon = self.configured(quiet)
         networks = "".join(f"    10.{each >> 8}.{each & 255}.0/24\n" for each in range(50_000))
@@ -227,13 +226,13 @@ class ReloadTests(ConfigTestCase):
         self.served(daemon)
 
     def test_stop_meanwhile(self) -> None:
-        """A stop gives up a reload that has begun, and is as any other."""
+        """A stop during a reload abandons the reload, and ends cleanly."""
         daemon = self.configured(HERE)
         self.reload(daemon, f"{HERE}deny =\n" + "    192.0.2.1\n" * 50_000)
         self.served(daemon)
 
     def test_nothing(self) -> None:
-        """The same file again is no change."""
+        """A reload of an unchanged file changes nothing."""
         daemon = self.configured(HERE)
         self.reload(daemon, HERE)
         daemon.line("reload: changed: nothing$")

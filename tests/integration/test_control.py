@@ -1,4 +1,4 @@
-"""`--control`: who may use the socket, and what is refused there."""
+"""Test the socket of --control: its permissions, its path, and hostile input."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ from tests.support.twistd_process import LIMIT
 
 
 class SocketTests(ControlTestCase):
-    """The socket in the file system."""
+    """Check the control socket in the file system."""
 
     def mode(self) -> int:
-        """Its permissions."""
+        """Return the permissions of the socket."""
         return stat.S_IMODE(self.path.stat().st_mode)
 
     def test_mode_and_removal(self) -> None:
-        """Only the owner may use it, and it is gone with the daemon."""
-        daemon = self.controlled()
+        """Only the owner may use the socket, and it is removed with the daemon."""
+        daemon = self.start_daemon()
         self.assertEqual(self.mode(), 0o600)
-        self.told("status")
+        self.output("status")
         self.served(daemon)
         self.assertFalse(self.path.exists())
 
     def test_group(self) -> None:
-        """With a group its members may, too."""
+        """With --control-group the members of the group may use the socket."""
         name = grp.getgrgid(os.getegid()).gr_name
-        self.controlled("--control-group", name)
+        self.start_daemon("--control-group", name)
         self.assertEqual((self.mode(), self.path.stat().st_gid), (0o660, os.getegid()))
 
     def test_another_user(self) -> None:
-        """Another user is refused by the file's mode, and should that be loosened, by who it is."""
+        """Another user is refused by the file's mode, or by the peer's credentials if the mode allows it."""
         self.need("setpriv")
         if os.geteuid() != 0:
             self.skipTest("needs root to become another user")
-        daemon = self.controlled()
+        daemon = self.start_daemon()
         self.directory.chmod(0o755)
         code = (
             "import socket, sys; s = socket.socket(socket.AF_UNIX); s.settimeout(10); s.connect(sys.argv[1]); "
@@ -56,18 +56,18 @@ class SocketTests(ControlTestCase):
         ended = subprocess.run(command, capture_output=True, timeout=LIMIT, check=False)
         self.assertRegex(ended.stdout + ended.stderr, rb"^b''$|Reset|BrokenPipe")
         daemon.line(r"control: permission denied: (nobody|65534) \(pid \d+\)")
-        self.assertIn("echotime", self.told("status"))
+        self.assertIn("echotime", self.output("status"))
 
     def test_stale(self) -> None:
-        """What a dead daemon left is replaced; a living one's, or anything else there, is a clear error."""
-        daemon = self.controlled()
+        """A stale socket is replaced; a live one or another file at the path is an error."""
+        daemon = self.start_daemon()
         daemon.kill()
         self.assertTrue(self.path.exists())
-        self.controlled()
+        self.start_daemon()
         ended = self.refused("--tcp", "127.0.0.1:0", "--control", str(self.path))
         self.assertEqual(ended.status, 1)
         self.assertIn(f"cannot listen on the control socket {self.path}: another process listens on it", ended.err)
-        self.assertIn("echotime", self.told("status"), "the living one was not harmed")
+        self.assertIn("echotime", self.output("status"), "the living one was not harmed")
         other = self.directory / "file"
         other.write_text("precious")
         ended = self.refused("--tcp", "127.0.0.1:0", "--control", str(other))
@@ -76,7 +76,7 @@ class SocketTests(ControlTestCase):
         self.assertEqual(other.read_text(), "precious")
 
     def test_faults(self) -> None:
-        """Paths that cannot be, groups that are not."""
+        """An invalid path or group is a fault of the command line."""
         ended = self.refused("--control", "/nowhere/x", "--control-group", "no such")
         self.assertEqual(ended.status, 2)
         self.assertIn("--control /nowhere/x: there is no directory '/nowhere'", ended.err)
@@ -86,7 +86,7 @@ class SocketTests(ControlTestCase):
         self.assertIn("--control-group requires --control", self.refused("--control-group", "0").err)
 
     def test_run_by_systemd(self) -> None:
-        """There it is in the runtime directory, without being asked for."""
+        """Under systemd the socket is in the runtime directory by default."""
         self.need("env")
         prefix = ("env", f"RUNTIME_DIRECTORY={self.directory}:/else", "INVOCATION_ID=1")
         daemon = self.twistd("echotime", "--tcp", "127.0.0.1:0", prefix=prefix)
@@ -94,20 +94,20 @@ class SocketTests(ControlTestCase):
         self.assertEqual(self.rows("status")["pid"], daemon.process.pid)
 
     def test_replaced_path(self) -> None:
-        """A daemon whose path is another's by now does not remove that one's socket."""
-        first = self.controlled()
-        self.told("status")
+        """A daemon does not remove a socket that another daemon has made at its path."""
+        first = self.start_daemon()
+        self.output("status")
         self.path.unlink()
-        second = self.controlled()
-        self.told("status")
+        second = self.start_daemon()
+        self.output("status")
         self.served(first)
         self.assertEqual(self.rows("status")["pid"], second.process.pid)
         self.path.unlink()
         self.served(second)
 
     def test_bytes_that_are_no_commands(self) -> None:
-        """Whatever comes on the socket, nobody else notices, and no traceback is logged."""
-        daemon = self.controlled("--wait-for-operator")
+        """Garbage on the control socket affects no other client, and logs no traceback."""
+        daemon = self.start_daemon("--wait-for-operator")
         random.seed(5)
         boxes = [
             amp_box(_command=b"Answer", _ask=b"1", number=b"x", reply=b"y"),
@@ -126,7 +126,7 @@ class SocketTests(ControlTestCase):
             *(b"\0\x08_command\0\x06Status" + random.randbytes(9) for _ in range(20)),
         ]
         for box in boxes:
-            sock = self.plain()
+            sock = self.control_socket()
             with contextlib.suppress(OSError):
                 sock.sendall(box)
                 sock.shutdown(socket.SHUT_WR)
@@ -134,5 +134,5 @@ class SocketTests(ControlTestCase):
                     pass
             sock.close()
         self.assertEqual(len(ask_time(daemon.address("UDP"))), 4)
-        self.assertIn("echotime", self.told("status"))
+        self.assertIn("echotime", self.output("status"))
         self.served(daemon)

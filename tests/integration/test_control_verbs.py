@@ -1,4 +1,4 @@
-"""`echotime control WORDS`: one command a call."""
+"""Test `echotime control WORDS`, one command per call."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from tests.support.twistd_process import LIMIT
 
 
 class VerbTests(ControlTestCase):
-    """One command a call."""
+    """Run each command of `echotime control`."""
 
     def test_questions_and_answers(self) -> None:
-        """Questions wait, are listed, and are answered in any order; a half-closed client gets its word."""
-        self.controlled("--wait-for-operator")
-        first, second = self.asks(b"one"), self.asks(b"two\x1b[2J")
+        """Pending questions are listed and answered in any order; a half-closed client gets its reply."""
+        self.start_daemon("--wait-for-operator")
+        first, second = self.pending_client(b"one"), self.pending_client(b"two\x1b[2J")
         first.shutdown(socket.SHUT_WR)
-        listed = self.told("questions").splitlines()
+        listed = self.output("questions").splitlines()
         self.assertRegex(listed[0], "^ID +PEER +AGE +MESSAGE$")
         self.assertRegex(listed[1], r"^1 +127\.0\.0\.1:\d+ +\d+s +one$")
         self.assertRegex(listed[2], r"^2 +127\.0\.0\.1:\d+ +\d+s +two\\x1b\[2J$")
-        self.assertRegex(self.told("answer", "2", "to", "two"), r"answered question 2 of 127\.0\.0\.1:\d+\n")
+        self.assertRegex(self.output("answer", "2", "to", "two"), r"answered question 2 of 127\.0\.0\.1:\d+\n")
         self.assertEqual(read_exactly(second, 24), b"two\x1b[2J" + ACKNOWLEDGEMENT + b"to two")
-        self.assertIn("answered question 1", self.told("answer", "next", ""))
+        self.assertIn("answered question 1", self.output("answer", "next", ""))
         self.assertEqual(read_all(first), b"one" + ACKNOWLEDGEMENT)
 
     def test_who_was_faster(self) -> None:
-        """The first answer wins; the other operator is told who it was."""
-        self.controlled("--wait-for-operator")
-        self.asks(b"x")
+        """The first answer wins; the other operators learn who gave it."""
+        self.start_daemon("--wait-for-operator")
+        self.pending_client(b"x")
         racers = [self.start("control", "--socket", str(self.path), "answer", "1", str(each)) for each in range(4)]
         ends = [racer.communicate(timeout=LIMIT) for racer in racers]
         self.assertEqual(sorted(racer.returncode for racer in racers), [0, 1, 1, 1])
@@ -41,9 +41,9 @@ class VerbTests(ControlTestCase):
                 self.assertRegex(err, rb"^echotime: question 1: answered by \w+ \(pid \d+\)\n$")
 
     def test_answer_all(self) -> None:
-        """One word for all that wait, and its count."""
-        self.controlled("--wait-for-operator")
-        clients = [self.asks(b"x") for _ in range(3)]
+        """`answer all` gives all pending questions one reply, and returns their number."""
+        self.start_daemon("--wait-for-operator")
+        clients = [self.pending_client(b"x") for _ in range(3)]
         self.assertEqual(self.rows("answer", "all", "bye"), {"count": 3})
         for client in clients:
             self.assertEqual(read_exactly(client, 15), b"x" + ACKNOWLEDGEMENT + b"bye")
@@ -51,43 +51,43 @@ class VerbTests(ControlTestCase):
         self.assertEqual((ended.returncode, ended.stderr), (1, b"echotime: no question is pending\n"))
 
     def test_words(self) -> None:
-        """Words in the daemon's encoding; control characters only as escapes, and only raw."""
-        self.controlled("--wait-for-operator", "--encoding", "cp936")
-        client = self.asks("你".encode("cp936"))
-        self.assertIn("你", self.told("questions"))
+        """Replies use the daemon's encoding; control characters are accepted as escapes only, with --raw."""
+        self.start_daemon("--wait-for-operator", "--encoding", "cp936")
+        client = self.pending_client("你".encode("cp936"))
+        self.assertIn("你", self.output("questions"))
         ended = self.control("answer", "next", "a\tb")
         self.assertEqual(ended.returncode, 2)
         self.assertIn(b"control characters", ended.stderr)
-        self.told("an", "--raw", "next", r"好\t\x00 ")
+        self.output("an", "--raw", "next", r"好\t\x00 ")
         self.assertTrue(read_exactly(client, 18).endswith("好\t\0 ".encode("cp936")))
-        client = self.asks(b"x")
-        self.told("an", "next", "--raw", "--json")
+        client = self.pending_client(b"x")
+        self.output("an", "next", "--raw", "--json")
         self.assertEqual(read_exactly(client, 24), b"x" + ACKNOWLEDGEMENT + b"--raw --json")
 
     def test_connections(self) -> None:
-        """Peer, age, bytes, messages, and what TCP_INFO knows; waiting for a word or not; they can be ended."""
-        daemon = self.controlled("--wait-for-operator")
-        client = self.asks(b"hello")
+        """Connections are listed with their figures and TCP_INFO, and can be closed or reset."""
+        daemon = self.start_daemon("--wait-for-operator")
+        client = self.pending_client(b"hello")
         (row,) = self.rows("connections")
         self.assertEqual(row["peer"], f"127.0.0.1:{client.getsockname()[1]}")
         self.assertEqual((row["bytes_in"], row["bytes_out"], row["messages"], row["awaiting_reply"]), (5, 16, 1, True))
         self.assertGreater(row["rtt"], 0)
         self.assertEqual(row["unsent"], 0)
         number = str(row["number"])
-        self.assertIn("is ended", self.told("close", number))
+        self.assertIn("ended", self.output("close", number))
         self.assertEqual(read_all(client), b"hello" + ACKNOWLEDGEMENT)
         self.assertEqual(self.rows("questions"), [])
         daemon.line("ended by operator, 5 bytes in")
-        client = self.asks(b"again")
-        self.told("reset", str(self.rows("connections")[0]["number"]))
+        client = self.pending_client(b"again")
+        self.output("reset", str(self.rows("connections")[0]["number"]))
         with self.assertRaises(ConnectionResetError):
             read_all(client)
         ended = self.control("close", "77")
         self.assertEqual((ended.returncode, ended.stderr), (1, b"echotime: no connection 77\n"))
 
     def test_unsent(self) -> None:
-        """What a client does not take is counted."""
-        self.controlled()
+        """Output that a client does not read is counted as unsent."""
+        self.start_daemon()
         client = connect(self.address)
         self.addCleanup(client.close)
         client.setblocking(False)
@@ -97,9 +97,9 @@ class VerbTests(ControlTestCase):
         self.wait_for(lambda: self.rows("connections")[0]["unsent"] > 1_000_000)
 
     def test_sockopts(self) -> None:
-        """Asked and effective on live sockets; what can change live does, what cannot says when it could."""
-        self.controlled("--wait-for-operator", "--sockopt", "SO_RCVBUF=64K", "--sockopt", "tcp:SO_LINGER=5")
-        client = self.asks(b"x")
+        """Options of live sockets are shown and changed; an option that cannot change names its deadline."""
+        self.start_daemon("--wait-for-operator", "--sockopt", "SO_RCVBUF=64K", "--sockopt", "tcp:SO_LINGER=5")
+        client = self.pending_client(b"x")
         (row,) = self.rows("sockopts", "udp")
         self.assertEqual((row["name"], row["requested"], row["effective"]), ("SO_RCVBUF", "65536", "131072"))
         self.assertIn("the kernel doubles it", row["note"])
@@ -111,10 +111,10 @@ class VerbTests(ControlTestCase):
         self.assertEqual((row["socket"], row["effective"]), ("connection 1", "on"))
         (row,) = self.rows("set", "tcp", "SO_PRIORITY=3")
         self.assertEqual(row["effective"], "3")
-        second = self.asks(b"y")
+        second = self.pending_client(b"y")
         rows = {row["name"]: row for row in self.rows("sockopts", "2", "SO_PRIORITY", "SO_KEEPALIVE")}
         self.assertEqual((rows["SO_PRIORITY"]["effective"], rows["SO_KEEPALIVE"]["effective"]), ("3", "off"))
-        for words, reason in (
+        for arguments, reason in (
             (["set", "tcp", "IP_FREEBIND=on"], b"IP_FREEBIND must be set before bind: start with --sockopt"),
             (["set", "1", "TCP_MAXSEG=1000"], b"TCP_MAXSEG must be set before the connection; set it on tcp"),
             (["set", "udp", "TCP_NODELAY=on"], b"TCP_NODELAY has no effect on udp"),
@@ -127,47 +127,47 @@ class VerbTests(ControlTestCase):
             ),
             (["sockopts", "9"], b"no connection 9"),
         ):
-            ended = self.control(*words)
-            self.assertEqual(ended.returncode, 1, words)
+            ended = self.control(*arguments)
+            self.assertEqual(ended.returncode, 1, arguments)
             self.assertIn(reason, ended.stderr)
         began = time.monotonic()
-        self.told("answer", "all", "")
+        self.output("answer", "all", "")
         for each in (client, second):
             each.shutdown(socket.SHUT_WR)
             read_all(each)
-        self.assertLess(time.monotonic() - began, 4, "a lingering close would hold everybody")
+        self.assertLess(time.monotonic() - began, 4, "the close lingered")
 
     def test_linger_on_one_connection(self) -> None:
-        """SO_LINGER that was set on a live connection does not hold the daemon at its close either."""
-        self.controlled()
+        """SO_LINGER set on a live connection does not block the daemon when it closes it."""
+        self.start_daemon()
         client = connect(self.address)
         self.addCleanup(client.close)
         client.setblocking(False)
         with contextlib.suppress(BlockingIOError):
             for _ in range(500):
                 client.send(bytes(65536))
-        self.told("set", "1", "SO_LINGER=20")
+        self.output("set", "1", "SO_LINGER=20")
         began = time.monotonic()
-        self.told("close", "1")
-        self.told("status")
+        self.output("close", "1")
+        self.output("status")
         self.assertLess(time.monotonic() - began, 10)
 
     def test_backlog(self) -> None:
-        """The accept queue and its limit; N listens again."""
-        self.controlled("--backlog", "7")
+        """The accept queue and its limit are shown, and a number sets the limit."""
+        self.start_daemon("--backlog", "7")
         self.assertEqual([row["limit"] for row in self.rows("backlog")], [7])
         self.assertEqual([row["limit"] for row in self.rows("backlog", "9")], [9])
         self.assertEqual([row["limit"] for row in self.rows("backlog")], [9])
         self.assertEqual(self.control("backlog", "many").returncode, 2)
 
     def test_status_and_counters(self) -> None:
-        """Figures."""
-        daemon = self.controlled("--reply", "ok")
+        """`status` and `counters` show the daemon's figures."""
+        daemon = self.start_daemon("--reply", "ok")
         one_shot(self.address, b"hello")
-        text = self.told("status")
+        text = self.output("status")
         self.assertRegex(text, rf"^echotime [\d.]+, pid {daemon.process.pid}, running \d+ s\n")
-        self.assertRegex(text, rf"\nlistening on TCP 127\.0\.0\.1:{self.address[1]}, answered in [\d.]+ ms\n")
-        self.assertRegex(text, r"\nlistening on UDP 127\.0\.0\.1:\d+, answered in [\d.]+ ms\n")
+        self.assertRegex(text, rf"\nlistening on TCP 127\.0\.0\.1:{self.address[1]}, probe answered in [\d.]+ ms\n")
+        self.assertRegex(text, r"\nlistening on UDP 127\.0\.0\.1:\d+, probe answered in [\d.]+ ms\n")
         self.assertRegex(text, r"connections: 0 of \d+, questions: 0, operators: 0\n")
         self.assertRegex(text, r"clock: (synchronized, maximum error \d+\.\d+ s|not synchronized|unknown: .+)\n")
         counters = self.rows("counters")
@@ -175,8 +175,8 @@ class VerbTests(ControlTestCase):
         self.assertEqual((counters["questions_asked"], counters["questions_unattended"]), (0, 1))
 
     def test_many(self) -> None:
-        """Lists come whole, however long they are."""
-        self.controlled("--wait-for-operator", "--max-questions-per-source", "500", "--log-message-rate", "0")
+        """Lists of any length are printed completely."""
+        self.start_daemon("--wait-for-operator", "--max-questions-per-source", "500", "--log-message-rate", "0")
         clients = [connect(self.address) for _ in range(160)]
         for client in clients:
             self.addCleanup(client.close)
@@ -189,38 +189,38 @@ class VerbTests(ControlTestCase):
         self.assertEqual(one_shot(self.address, b""), b"")
 
     def test_misspoken(self) -> None:
-        """An unknown command is a usage error with the nearest; a beginning that is unambiguous will do."""
-        self.controlled()
-        for words, reason in (
+        """An unknown command is a usage error with the nearest one; an unambiguous prefix is accepted."""
+        self.start_daemon()
+        for arguments, reason in (
             (["statsu"], b"the nearest is status"),
             (["c"], b"'c' is ambiguous: connections, close, counters"),
-            (["answer", "x", "y"], b"'x' is not understood; expected the number of a question, next or all"),
-            (["status", "now"], b"'now': nothing is expected here"),
-            (["close", "7" * 5000], b"expected the number of a connection"),
-            (["answer", "next", "x" * 70000], b"a word has at most 65535 bytes"),
+            (["answer", "x", "y"], b"invalid argument 'x'; expected a question's number, next or all"),
+            (["status", "now"], b"unexpected argument 'now'"),
+            (["close", "7" * 5000], b"expected a connection's number"),
+            (["answer", "next", "x" * 70000], b"a reply must not exceed 65535 bytes"),
             (["set", "tcp"], b"expected set tcp|udp|CONNECTION NAME=VALUE"),
         ):
-            ended = self.control(*words)
+            ended = self.control(*arguments)
             self.assertEqual(ended.returncode, 2)
             self.assertIn(reason, ended.stderr)
-        self.assertIn("echotime", self.told("stat"))
+        self.assertIn("echotime", self.output("stat"))
 
     def test_nobody_there(self) -> None:
-        """No daemon is status 3, with what to look at."""
+        """Without a daemon the exit status is 3, with a hint."""
         ended = self.control("status")
         self.assertEqual(ended.returncode, 3)
         self.assertIn(b"No such file or directory\n", ended.stderr)
-        self.assertIn(b"is a daemon running with --control", ended.stderr)
+        self.assertIn(b"start the daemon with --control PATH", ended.stderr)
 
     def test_nobody_attends(self) -> None:
-        """Without --wait-for-operator a message gets the fixed word at once while nobody watches."""
-        self.controlled("--reply", "nobody")
+        """Without --wait-for-operator and without an operator the constant reply comes at once."""
+        self.start_daemon("--reply", "nobody")
         self.assertEqual(one_shot(self.address, b"x"), b"x" + ACKNOWLEDGEMENT + b"nobody")
 
     def test_stop_with_questions(self) -> None:
-        """The stop gives everybody who waits the fixed word and an end of file."""
-        daemon = self.controlled("--wait-for-operator", "--reply", "bye")
-        client = self.asks(b"x")
+        """A stop sends all pending clients the constant reply and an end of file."""
+        daemon = self.start_daemon("--wait-for-operator", "--reply", "bye")
+        client = self.pending_client(b"x")
         daemon.signal()
         self.assertEqual(read_all(client), b"x" + ACKNOWLEDGEMENT + b"bye")
         self.assertEqual(daemon.wait().status, -signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""`echotime control watch`, and its prompt."""
+"""Test `echotime control watch` and its prompt."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from tests.support.twistd_process import LIMIT
 
 
 class WatchTests(ControlTestCase):
-    """Operators who are there."""
+    """Watch events with pipes for input and output."""
 
     def watching(self, *options: str) -> subprocess.Popen[bytes]:
-        """One who watches, with pipes."""
+        """Start an operator who watches, with pipes."""
         child = self.start("control", "--socket", str(self.path), *options, "watch")
         self.wait_for(lambda: self.rows("status")["operators"] > 0)
         return child
 
     def line(self, child: subprocess.Popen[bytes]) -> str:
-        """What is shown next."""
+        """Return the next line of output."""
         assert child.stdout is not None
         return child.stdout.readline().decode().rstrip("\n")
 
     def test_watch(self) -> None:
-        """What happens is shown as it comes; a line typed answers the oldest; others' answers are told."""
-        self.controlled()
+        """Events are shown as they come; a typed line answers the oldest question; others' answers are shown."""
+        self.start_daemon()
         child = self.watching()
         assert child.stdin is not None
         with connect(self.address) as client:
@@ -47,14 +47,14 @@ class WatchTests(ControlTestCase):
             client.sendall(b"more")
             self.line(child)
             self.line(child)
-            self.told("answer", "2", "faster")
+            self.output("answer", "2", "faster")
             self.assertRegex(self.line(child), rf"^question 2 of {peer}: answered by \w+ \(pid \d+\)$")
             self.assertEqual(read_exactly(client, 21), b"more" + ACKNOWLEDGEMENT + b"faster")
         self.assertEqual(self.line(child), f"connection from {peer} ended by client, 10 bytes in, 40 bytes out")
 
     def test_leaving(self) -> None:
-        """The end of input, and being killed, are leaving: what waits gets the fixed word."""
-        self.controlled("--reply", "nobody")
+        """An operator leaves at the end of input or when killed, and pending clients get the constant reply."""
+        self.start_daemon("--reply", "nobody")
         for end in ("close", "kill"):
             child = self.watching()
             with connect(self.address) as client:
@@ -72,8 +72,8 @@ class WatchTests(ControlTestCase):
             self.wait_for(lambda: self.rows("status")["operators"] == 0)
 
     def test_json(self) -> None:
-        """Events for programs, one object a line."""
-        self.controlled()
+        """With --json each event is one JSON object per line."""
+        self.start_daemon()
         child = self.watching("--json")
         with connect(self.address) as client:
             client.sendall(b"\xffhello")
@@ -82,9 +82,9 @@ class WatchTests(ControlTestCase):
         self.assertEqual((events[2]["message"], events[2]["size"]), (r"\xffhello", 6))
 
     def test_who_does_not_read(self) -> None:
-        """Whoever watches and does not read is not waited for, and costs no memory without bound."""
-        daemon = self.controlled("--log-message-rate", "0", "--max-questions", "1")
-        sock = self.plain()
+        """An operator who does not read delays no client, and costs no unbounded memory."""
+        daemon = self.start_daemon("--log-message-rate", "0", "--max-questions", "1")
+        sock = self.control_socket()
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
         sock.sendall(amp_box(_command=b"Watch", _ask=b"1", on=b"True"))
         sock.recv(100)
@@ -97,8 +97,8 @@ class WatchTests(ControlTestCase):
         self.assertLess(daemon.resident() - before, 10_000_000)
 
     def test_who_reads_is_kept(self) -> None:
-        """A burst of questions, and many that wait already, are no reason to drop somebody who reads."""
-        self.controlled("--wait-for-operator", "--max-questions-per-source", "400", "--log-message-rate", "0")
+        """An operator who reads is not dropped for a burst of questions, or many pending ones."""
+        self.start_daemon("--wait-for-operator", "--max-questions-per-source", "400", "--log-message-rate", "0")
         clients = [connect(self.address) for _ in range(400)]
         for client in clients:
             self.addCleanup(client.close)
@@ -111,24 +111,24 @@ class WatchTests(ControlTestCase):
         self.assertEqual(self.rows("status")["operators"], 1)
 
     def test_interrupted(self) -> None:
-        """Ctrl-C ends it, with status 0 as the end that it is."""
-        self.controlled()
+        """Ctrl-C ends `watch` with status 0."""
+        self.start_daemon()
         child = self.watching()
         child.send_signal(signal.SIGINT)
         self.assertEqual(child.wait(LIMIT), 0)
 
     def test_daemon_goes(self) -> None:
-        """When the daemon ends, whoever watches is told at once, though nothing is typed."""
-        daemon = self.controlled()
+        """When the daemon ends, `watch` ends at once with an error, without any input."""
+        daemon = self.start_daemon()
         child = self.watching()
         self.served(daemon)
         self.assertEqual(child.wait(LIMIT), 5)
         assert child.stderr is not None
-        self.assertIn(b"the daemon is gone", child.stderr.read())
+        self.assertIn(b"the daemon ended", child.stderr.read())
 
     def test_nobody_reads_the_events(self) -> None:
-        """It ends in silence, as `head` does away with it."""
-        self.controlled()
+        """`watch` ends silently by SIGPIPE if its output is closed, as by `head`."""
+        self.start_daemon()
         child = self.watching()
         assert child.stdout is not None
         child.stdout.close()
@@ -142,10 +142,10 @@ class WatchTests(ControlTestCase):
 
 
 class PromptTests(ControlTestCase):
-    """At a terminal."""
+    """Run the prompt on a terminal."""
 
     def at_prompt(self) -> OnTerminal:
-        """An operator at the prompt."""
+        """Start an operator at the prompt."""
         self.need("setsid")
         env = environment({"HOME": str(self.directory), "TERM": "xterm", "XDG_STATE_HOME": ""})
         terminal = OnTerminal(self.command("control", "--socket", str(self.path)), env)
@@ -155,9 +155,9 @@ class PromptTests(ControlTestCase):
         return terminal
 
     def test_dialogue(self) -> None:
-        """Commands, completion, what is wrong, help, and quit; a history is kept."""
-        self.controlled("--wait-for-operator")
-        client = self.asks(b"hello")
+        """The prompt has commands, completion, error messages, help and quit, and keeps a history."""
+        self.start_daemon("--wait-for-operator")
+        client = self.pending_client(b"hello")
         terminal = self.at_prompt()
         terminal.type(b"que\t\n")
         terminal.until(r"1 +127\.0\.0\.1:\d+ +\d+s +hello\r\n")
@@ -167,7 +167,7 @@ class PromptTests(ControlTestCase):
         terminal.until("answered question 1")
         self.assertEqual(read_exactly(client, 28), b"hello" + ACKNOWLEDGEMENT + b" two  spaces")
         terminal.type(b"help\n")
-        terminal.until(r"watch +show what happens")
+        terminal.until(r"watch +show events")
         terminal.until("echotime> $")
         terminal.type(b"half a line\x03")
         terminal.until("echotime> $")
@@ -178,21 +178,21 @@ class PromptTests(ControlTestCase):
         self.assertIn("answer 1  two  spaces\n", history)
 
     def test_watch(self) -> None:
-        """Events appear above the line that is typed, which is entered whole; Ctrl-D leads back to the prompt."""
-        self.controlled()
+        """Events appear above a typed line, which is entered whole; Ctrl-D returns to the prompt."""
+        self.start_daemon()
         terminal = self.at_prompt()
         terminal.type(b"watch\n")
-        terminal.until("word: $")
+        terminal.until("reply: $")
         with connect(self.address) as first, connect(self.address) as second:
             first.sendall(b"one")
             terminal.until("question 1 of .*: one\r\n")
             terminal.type(b"hal")
             terminal.until("hal")
             second.sendall(b"two")
-            terminal.until("question 2 of .*: two\r\n.*word: hal")
+            terminal.until("question 2 of .*: two\r\n.*reply: hal")
             terminal.type(b"f\n")
             self.assertEqual(read_exactly(first, 18), b"one" + ACKNOWLEDGEMENT + b"half")
-            terminal.until("answered question 1 of .*\r\n(.*\r)?.*word: $")
+            terminal.until("answered question 1 of .*\r\n(.*\r)?.*reply: $")
             terminal.type(b"\x04")
             terminal.until("echotime> $")
             self.assertEqual(read_exactly(second, 14), b"two" + ACKNOWLEDGEMENT)

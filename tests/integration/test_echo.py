@@ -1,4 +1,4 @@
-"""TCP echo-with-reply, by plain sockets."""
+"""Test the TCP echo service with plain sockets."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from tests.support.twistd_process import LIMIT, DaemonTestCase
 
 
 class EchoTests(DaemonTestCase):
-    """The wire contract, with the whole daemon behind it."""
+    """Check the wire protocol of the whole daemon."""
 
-    def test_seed_client(self) -> None:
-        """The seed's dialogue: the client says hello, the server's word is ok."""
+    def test_original_dialogue(self) -> None:
+        """The dialogue of the original scripts: the client sends hello, the server's reply is ok."""
         daemon = self.echotime("--reply", "ok")
         self.assertEqual(one_shot(daemon.address("TCP"), b"hello"), b"hello\nI get it!\nok")
         self.served(daemon)
 
     def test_no_word(self) -> None:
-        """Without --reply the acknowledgement is the last that comes."""
+        """Without --reply the acknowledgement ends the answer."""
         daemon = self.echotime()
         self.assertEqual(one_shot(daemon.address("TCP"), b"hello"), b"hello\nI get it!\n")
 
@@ -56,7 +56,7 @@ class EchoTests(DaemonTestCase):
         self.assertEqual(one_shot(daemon.address("TCP"), b""), b"")
 
     def test_long_message_is_split(self) -> None:
-        """What is longer than 4096 bytes is answered as several messages, none of them longer."""
+        """Data longer than 4096 bytes is answered as several messages, none of them longer."""
         daemon = self.echotime("--reply", "ok")
         sent = b"0123456789" * 2000
         messages = split_answers(one_shot(daemon.address("TCP"), sent), ACKNOWLEDGEMENT + b"ok")
@@ -73,7 +73,7 @@ class EchoTests(DaemonTestCase):
         self.served(daemon)
 
     def test_fifty_megabytes_both_ways(self) -> None:
-        """50 MB are sent and read at once on one connection, half-closed at the end: no byte is lost."""
+        """50 MB sent and read at once on one connection, half-closed at the end, lose no byte."""
         daemon = self.echotime()
         total = 50_000_000
         messages = split_answers(duplex(daemon.address("TCP"), total), ACKNOWLEDGEMENT)
@@ -83,20 +83,20 @@ class EchoTests(DaemonTestCase):
         self.served(daemon)
 
     def test_late_word(self) -> None:
-        """A word that comes two seconds after the client's end of file arrives; others do not wait for it."""
-        child = self.late_words()
+        """A reply two seconds after the client's end of file arrives, and delays no other client."""
+        child = self.late_replies()
         address = child.address("TCP")
         with connect(address) as slow:
             slow.sendall(b"slow")
             slow.shutdown(socket.SHUT_WR)
             self.assertEqual(read_exactly(slow, 15), b"slow" + ACKNOWLEDGEMENT)
             self.assertEqual(one_shot(address, b"fast"), b"fast" + ACKNOWLEDGEMENT + b"now")
-            self.assertEqual(select.select([slow], [], [], 0)[0], [], "the word came before it was given")
+            self.assertEqual(select.select([slow], [], [], 0)[0], [], "the reply came too early")
             self.assertEqual(read_all(slow), b"late")
 
     def test_not_read_while_word_is_awaited(self) -> None:
-        """What a client sends while its word is awaited is the next message, in one piece."""
-        child = self.late_words()
+        """Data sent while a reply is awaited is the next message, in one piece."""
+        child = self.late_replies()
         with connect(child.address("TCP")) as sock:
             sock.sendall(b"slow")
             self.assertEqual(read_exactly(sock, 15), b"slow" + ACKNOWLEDGEMENT)
@@ -106,8 +106,8 @@ class EchoTests(DaemonTestCase):
             self.assertEqual(read_all(sock), b"late" + b"one two three" + ACKNOWLEDGEMENT + b"now")
 
     def test_failing_source_resets(self) -> None:
-        """A client whose word will never come is reset, not sent an ordinary end of file."""
-        child = self.late_words()
+        """A client whose reply will never come is reset, not sent an end of file."""
+        child = self.late_replies()
         address = child.address("TCP")
         for message in (b"fail", b"raise", b"none", b"text"):
             with connect(address) as sock:
@@ -118,7 +118,7 @@ class EchoTests(DaemonTestCase):
         self.assertEqual(one_shot(address, b"fast"), b"fast" + ACKNOWLEDGEMENT + b"now")
 
     def test_client_that_never_reads(self) -> None:
-        """A client that writes and never reads is not read from either: memory stays where it was."""
+        """A client that writes and never reads is not read from: memory stays constant."""
         daemon = self.echotime()
         address = daemon.address("TCP")
         one_shot(address, b"warm up")
@@ -134,7 +134,7 @@ class EchoTests(DaemonTestCase):
         self.served(daemon)
 
     def test_reset_is_an_ordinary_end(self) -> None:
-        """A client that resets costs its own lines in the log and nothing else."""
+        """A client's reset costs its own log lines and nothing else."""
         daemon = self.echotime()
         address = daemon.address("TCP")
         sock = connect(address)
@@ -147,15 +147,15 @@ class EchoTests(DaemonTestCase):
         self.served(daemon)
 
     def test_half_close_while_a_word_is_awaited(self) -> None:
-        """A client that only half-closes meanwhile is not taken for one that is gone."""
-        child = self.late_words()
+        """A half-close while a reply is awaited does not count as the client's end."""
+        child = self.late_replies()
         with connect(child.address("TCP")) as sock:
             sock.sendall(b"slow")
             sock.shutdown(socket.SHUT_WR)
             self.assertEqual(read_all(sock), b"slow" + ACKNOWLEDGEMENT + b"late")
 
-    def test_linger_freezes_nobody(self) -> None:
-        """With SO_LINGER a close could wait for a client that does not read; nobody else waits with it."""
+    def test_linger_does_not_block(self) -> None:
+        """With SO_LINGER the close of a client that does not read delays no other client."""
         daemon = self.echotime("--sockopt", "SO_LINGER=20")
         address = daemon.address("TCP")
         with socket.socket() as sock:
@@ -185,7 +185,7 @@ class EchoTests(DaemonTestCase):
             self.assertEqual(read_all(sock), b"here" + ACKNOWLEDGEMENT)
 
     def test_urgent_byte(self) -> None:
-        """SO_OOBINLINE decides whether the urgent byte is part of the stream, and so of the echo."""
+        """SO_OOBINLINE decides if the urgent byte is part of the stream, and so of the echo."""
         for value, expected in (("off", b"abcdef"), ("on", b"abcXdef")):
             address = self.echotime("--sockopt", f"SO_OOBINLINE={value}", "--ack", "").address("TCP")
             with connect(address) as sock:
@@ -207,16 +207,16 @@ class EchoTests(DaemonTestCase):
 
 
 class HangUpTests(DaemonTestCase):
-    """What our reactor does and others do not: a connection that is not read is watched."""
+    """Check what echotime's reactor does and others do not: watch a connection that is not read."""
 
     def test_reset_while_a_word_is_awaited(self) -> None:
-        """A client that resets while its word is awaited is noticed at once."""
-        child = self.late_words()
+        """The reset of a client whose reply is awaited is noticed at once."""
+        child = self.late_replies()
         with connect(child.address("TCP")) as sock:
             sock.sendall(b"never")
             read_exactly(sock, 5 + len(ACKNOWLEDGEMENT))
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
-        child.line("word for never cancelled")
+        child.line("reply to never cancelled")
         child.line("ended by client's reset, 5 bytes in")
 
 

@@ -1,4 +1,4 @@
-"""No descriptor is left: clients that cannot be served are reset, all others are served on, and nothing spins."""
+"""Test a daemon without free descriptors: excess clients are reset, others are served, and nothing spins."""
 
 from __future__ import annotations
 
@@ -16,34 +16,33 @@ from tests.support.twistd_process import DaemonTestCase, Twistd
 DESCRIPTORS = 40
 CLIENTS = 100
 WINDOW = 1.2
-"""Seconds for which the daemon is watched; a listener that stays readable would keep it busy for all of them."""
+"""Seconds for which the daemon is watched; a listener that stays readable would keep it busy all the time."""
 LITTLE = 0.8
-"""Seconds of CPU time in which it deals with all clients and the window: a spinning one takes at least the window's."""
+"""Most CPU seconds for all clients and the window; a spinning daemon uses at least the window."""
 
 
 class ExhaustionTests(DaemonTestCase):
-    """A daemon that may have few descriptors."""
+    """Run a daemon with a low descriptor limit."""
 
     def setUp(self) -> None:
-        """prlimit sets the limit."""
         self.need("prlimit")
 
     def daemon(self) -> Twistd:
-        """One that may have few."""
+        """Start a daemon, then lower its descriptor limit."""
         daemon = self.echotime("--max-per-source", "1000")
         self.address, self.udp = daemon.address("TCP"), daemon.address("UDP")
         daemon.line("connection limits")
-        # not from the start, as it would keep to fewer connections then
+        # not at the start: the daemon would limit its connections accordingly
         subprocess.run(["prlimit", f"--pid={daemon.process.pid}", f"--nofile={DESCRIPTORS}:"], check=True)
         return daemon
 
     def used(self, daemon: Twistd) -> float:
-        """CPU seconds of its own and of the kernel for it."""
+        """Return the CPU seconds of the daemon, in user and kernel mode."""
         fields = Path(f"/proc/{daemon.process.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def clients(self, stack: contextlib.ExitStack, number: int) -> list[socket.socket]:
-        """So many connections, less those that are reset at once."""
+        """Open so many connections; leave out those that are reset at once."""
         found = []
         for _ in range(number):
             with contextlib.suppress(ConnectionResetError):
@@ -51,7 +50,7 @@ class ExhaustionTests(DaemonTestCase):
         return found
 
     def answered(self, sock: socket.socket) -> bool:
-        """Whether it gets its echo, or else is reset."""
+        """Return True if the client gets its echo, False if it is reset."""
         try:
             sock.sendall(b"x")
             self.assertEqual(read_exactly(sock, 1 + len(ACKNOWLEDGEMENT)), b"x" + ACKNOWLEDGEMENT)
@@ -60,11 +59,11 @@ class ExhaustionTests(DaemonTestCase):
         return True
 
     def watch(self, *quiet: socket.socket) -> None:
-        """Let the window pass; nothing may come meanwhile."""
+        """Let the window pass, in which nothing may arrive."""
         self.assertEqual(select.select(quiet, [], [], WINDOW)[0], [])
 
     def test_more_clients_than_descriptors(self) -> None:
-        """Those who come too many are reset at once; the others, UDP and later ones are served; it costs little."""
+        """Clients beyond the descriptors are reset at once; the others and UDP are served, at little CPU time."""
         daemon = self.daemon()
         before = self.used(daemon)
         with contextlib.ExitStack() as stack:
@@ -78,15 +77,15 @@ class ExhaustionTests(DaemonTestCase):
         self.assertLess(self.used(daemon) - before, LITTLE)
         self.again()
         out = self.served(daemon).out
-        told = re.search(r"TCP {}:{}: connections not accepted: accept EMFILE: (\d+)\n".format(*self.address), out)
-        assert told is not None
-        self.assertGreaterEqual(int(told[1]), CLIENTS - len(served))
+        counted = re.search(r"TCP {}:{}: connections not accepted: accept EMFILE: (\d+)\n".format(*self.address), out)
+        assert counted is not None
+        self.assertGreaterEqual(int(counted[1]), CLIENTS - len(served))
         since = out[out.index("connection limits") :]
         of_clients = [line for line in since.splitlines() if "connection from" in line or line.endswith(": x")]
         self.assertLess(len(since) - sum(map(len, of_clients)), 2048)
 
     def again(self) -> None:
-        """It is served again as soon as the daemon has seen that others left."""
+        """Connect until a client is served, once the daemon has seen that others left."""
         for _ in range(100):
             with contextlib.suppress(ConnectionResetError), connect(self.address) as sock:
                 if self.answered(sock):
@@ -94,7 +93,7 @@ class ExhaustionTests(DaemonTestCase):
         self.fail("a hundred times in a row not served")
 
     def test_exactly_all(self) -> None:
-        """The client that takes the last descriptor is served, and nobody was turned away."""
+        """The client that takes the last descriptor is served, and none is refused."""
         daemon = self.daemon()
         with contextlib.ExitStack() as stack:
             for _ in range(DESCRIPTORS):
@@ -104,7 +103,7 @@ class ExhaustionTests(DaemonTestCase):
         self.assertIn("accept EMFILE: 1\n", self.served(daemon).out)
 
     def test_not_even_one(self) -> None:
-        """Where not even the descriptor that is kept for that helps, clients wait, and the daemon does, too."""
+        """If not even the reserved descriptor helps, clients stay pending and the daemon sleeps."""
         daemon = self.daemon()
         with contextlib.ExitStack() as stack:
             (first,) = self.clients(stack, 1)
@@ -122,7 +121,7 @@ class ExhaustionTests(DaemonTestCase):
         self.served(daemon)
 
     def test_datagram_from_the_same_port(self) -> None:
-        """A datagram whose sender takes a descriptor to look at is not what ends the daemon."""
+        """A datagram from the daemon's own port number needs a descriptor to check, and is survived without one."""
         daemon = self.daemon()
         with contextlib.ExitStack() as stack:
             self.clients(stack, CLIENTS)

@@ -1,7 +1,7 @@
-"""Threats that take other hosts, other users, forged sources or many datagrams: each attack, and the figure it reaches.
+"""Run the attacks that need other hosts, other users, forged sources or many datagrams, and check their figures.
 
-The attacks are those of `make attack`, some with smaller numbers. Figures that tell of a busy machine, too, are not
-judged here.
+The attacks are those of `make attack`, some with smaller numbers. Figures that depend on the load of the machine
+are not judged here.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from tests.support.twistd_process import LIMIT, DaemonTestCase
 
 
 class AttackTests(DaemonTestCase):
-    """Each against a daemon of its own."""
+    """Run each attack against a daemon of its own."""
 
     def holds(self, attack: Callable[..., Iterator[Figure]], **sizes: Any) -> None:
-        """That an attack reaches nothing; skipped, with the reason, where it cannot be carried out."""
+        """Check that an attack misses no target; skip with the reason if it cannot run."""
         try:
             figures = list(attack(Daemons(), **sizes))
         except (CannotMake, PermissionError) as error:
@@ -33,35 +33,35 @@ class AttackTests(DaemonTestCase):
             self.assertTrue(each.met, f"{each.what}: {each.measured}, expected {each.target}")
 
     def test_loop_between_hosts(self) -> None:
-        """Two daemons, each the forged source of a question to the other, are silent within 10 datagrams."""
+        """Two daemons, each the forged source of a request to the other, are silent within 10 datagrams."""
         self.holds(loops.two_hosts)
 
     def test_loop_over_a_slow_path(self) -> None:
-        """So they are over a path of 30 ms each way."""
+        """Two daemons over a path of 30 ms each way are silent within 10 datagrams."""
         self.holds(loops.slow_path)
 
     def test_loop_with_loopback(self) -> None:
-        """A neighbour's datagram draws no answer to a service that listens on loopback only."""
+        """A neighbor's datagram draws no answer to a service that listens on loopback only."""
         self.holds(loops.with_loopback)
 
     def test_silent_connections(self) -> None:
-        """One address has more connections than there is room for, and says nothing; another is served."""
+        """One address opens more idle connections than the limit; another address is served."""
         self.holds(connections.silent)
 
     def test_flood_of_connections(self) -> None:
-        """One address connects as fast as it can; each client of another is served."""
+        """One address connects at full speed; each client of another address is served."""
         self.holds(connections.flood)
 
     def test_amplification(self) -> None:
-        """An answer is hardly longer than the shortest question, and there is one for one."""
+        """An answer is hardly longer than the shortest request, and there is one per request."""
         self.holds(datagrams.amplification)
 
     def test_broadcast(self) -> None:
-        """A question to a network's broadcast or to all hosts' multicast address is not answered."""
+        """A request to a broadcast or all-hosts multicast address is not answered."""
         self.holds(datagrams.broadcast)
 
     def test_broadcast_answered(self) -> None:
-        """With --answer-broadcast it is, so there was something to be refused."""
+        """With --answer-broadcast a broadcast request is answered, so the test above could have seen it."""
         try:
             with (
                 hosts(2) as (host, asker),
@@ -73,15 +73,15 @@ class AttackTests(DaemonTestCase):
             self.skipTest(str(error))
 
     def test_victim_of_forged_datagrams(self) -> None:
-        """Who is impersonated is still answered."""
+        """A client whose address is forged is still answered."""
         self.holds(datagrams.victim, questions=20)
 
     def test_source_that_does_not_exist(self) -> None:
-        """Errors that come back for answers to hosts that are not there do not close the port."""
+        """ICMP errors for answers to hosts that do not exist do not close the port."""
         self.holds(datagrams.icmp_errors)
 
     def test_secondary_address(self) -> None:
-        """A connected client of a second address is answered from there, on an interface as on loopback."""
+        """A connected client of a secondary address is answered from there, on an interface as on loopback."""
         self.holds(datagrams.secondary_address)
 
     def test_other_users(self) -> None:
@@ -89,36 +89,36 @@ class AttackTests(DaemonTestCase):
         self.holds(datagrams.hijack)
 
     def test_log_of_unanswerable_datagrams(self) -> None:
-        """10,000 datagrams from each kind of source that cannot be answered: some lines at the end, all counted."""
+        """10,000 unanswerable datagrams from each kind of source cost a few lines, and all are counted."""
         self.holds(floods.log)
 
     def test_log_of_any_byte(self) -> None:
-        """Each of the 256 byte values is shown in printable ASCII, and can be told from it."""
+        """Each of the 256 byte values is logged in printable ASCII, and can be decoded."""
         self.holds(contents.printable)
 
     def test_years(self) -> None:
-        """Four bytes at the turns of 2036, 2038 and 2106."""
+        """The four bytes are right at the turns of 2036, 2038 and 2106."""
         self.holds(contents.years)
 
     def test_no_descriptors(self) -> None:
-        """More connections than descriptors: afterwards it serves on."""
+        """After more connections than descriptors the daemon serves on."""
         self.need("prlimit")
         self.holds(connections.descriptors)
 
     def test_simultaneous_connects(self) -> None:
-        """Hundreds at once are all answered."""
+        """Hundreds of simultaneous connections are all answered."""
         self.holds(connections.burst, number=400)
 
     def test_memory_of_idle_connections(self) -> None:
-        """It stays small."""
+        """The memory of idle connections stays small."""
         self.holds(connections.idle, number=400)
 
     def test_dead_resolver(self) -> None:
-        """Peers' names are not looked up."""
+        """The names of peers are never looked up."""
         self.holds(connections.dead_resolver)
 
     def test_dead_resolver_is_asked(self) -> None:
-        """By somebody who looks one up in the same surroundings; so it would have been noticed."""
+        """A lookup in the same namespace reaches the resolver, so the test above would notice one."""
         try:
             with (
                 hosts(1) as (host,),
@@ -126,43 +126,43 @@ class AttackTests(DaemonTestCase):
                 connections.resolver(host, file) as resolver,
                 subprocess.Popen(
                     [*host.prefix, *connections.with_resolver(file.name), "getent", "hosts", "192.0.2.9"]
-                ) as asking,
+                ) as client,
             ):
                 resolver.settimeout(LIMIT)
                 self.assertTrue(resolver.recv(1000))
-                asking.kill()
+                client.kill()
         except CannotMake as error:
             self.skipTest(str(error))
 
     def test_stop_while_clients_send(self) -> None:
-        """They get all that they are owed and an end of file."""
+        """Clients that send during a stop get all replies and an end of file."""
         self.holds(streams.stop_while_sending)
 
     def test_half_connections(self) -> None:
-        """Clients are served amid handshakes that are never completed."""
+        """Clients are served during a flood of handshakes that are never completed."""
         self.holds(beyond.half_connections)
 
     def test_sources_without_number(self) -> None:
-        """However many forged sources send what looks like answers, memory is bounded."""
+        """Answers from countless forged sources use a bounded amount of memory."""
         self.holds(beyond.suspects)
 
     def test_small_windows(self) -> None:
-        """Clients that take a few bytes at a time get each of them."""
+        """Clients that read a few bytes at a time get every byte."""
         self.holds(beyond.single_bytes, clients=10)
 
     def test_resets(self) -> None:
-        """At whatever point a client resets, nothing of it stays."""
+        """A client that resets at any point leaves nothing behind."""
         self.holds(beyond.resets, number=1000)
 
     def test_vanishing_link(self) -> None:
-        """An interface that goes down and comes back, or its address, costs nothing but the time."""
+        """An interface or address that goes away and comes back breaks no connection."""
         self.holds(beyond.vanishing_link)
 
 
 class OptionTests(DaemonTestCase):
-    """A figure beside the attacks."""
+    """Count the socket options that are known by name."""
 
     def test_by_name(self) -> None:
-        """So many socket options are known, live and explained."""
+        """Enough socket options are known, can be read live and are explained."""
         for each in list(options.by_name(Daemons())):
             self.assertTrue(each.met, f"{each.what}: {each.measured}, expected {each.target}")

@@ -1,4 +1,4 @@
-"""Faulty paths between clients and the daemon: what a client gets is exact or visibly cut, and nothing of it stays."""
+"""Test faulty paths: what a client receives is exact or visibly cut, and the daemon keeps nothing."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ from tests.support.twistd_process import Twistd
 
 
 class PathTestCase(ToolTestCase):
-    """A daemon that has to be as it was, once a test's clients are gone."""
+    """Run a daemon that must keep no connection and no descriptor after a test's clients are gone."""
 
     @contextlib.contextmanager
     def unchanged(self, *args: str) -> Iterator[Twistd]:
-        """One; at the end it has no connection left, and no descriptor that it did not have before."""
+        """Start a daemon; at the end check its connections, descriptors and service."""
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "control")
             daemon = self.echotime("--control", str(path), *args)
             with connect(daemon.address("TCP")) as sock:
-                # the first that has to be waited for opens what all have in common
+                # the first echo opens descriptors that all connections share
                 for _ in range(2):
                     sock.sendall(b"warm up")
                     read_exactly(sock, len(b"warm up" + ACKNOWLEDGEMENT))
@@ -50,17 +50,17 @@ class PathTestCase(ToolTestCase):
 
 
 class TcpPathTests(PathTestCase):
-    """TCP."""
+    """Relay TCP over faulty paths."""
 
     def test_small_segments(self) -> None:
-        """A path that lets a byte through at a time, each way, loses none."""
+        """A path with segments of one byte each way loses none."""
         with self.unchanged() as daemon, tcp_proxy(daemon.address("TCP"), Fault(1), Fault(1)) as path:
             sent = bytes(range(11, 256)) * 8
             came = one_shot(path.address, sent)
             self.assertEqual(b"".join(split_answers(came, ACKNOWLEDGEMENT)), sent)
 
     def test_delays(self) -> None:
-        """Nor does one that takes its time for each piece."""
+        """A path that delays each segment loses none."""
         slow = Fault(segment=700, delay=0.005)
         with self.unchanged() as daemon, tcp_proxy(daemon.address("TCP"), slow, slow) as path:
             sent = bytes(range(11, 256)) * 50
@@ -68,7 +68,7 @@ class TcpPathTests(PathTestCase):
             self.assertEqual(b"".join(split_answers(came, ACKNOWLEDGEMENT)), sent)
 
     def test_end_of_what_is_sent(self) -> None:
-        """What arrived before the path ended the client's side is answered, and then there is an end of file."""
+        """Data that arrived before the path ended the client's side is answered, followed by an end of file."""
         with self.unchanged() as daemon:
             for after in (1, 4095, 4096, 4097, 10_000):
                 cut = Fault(after=after, then=Then.HALF_CLOSE)
@@ -79,7 +79,7 @@ class TcpPathTests(PathTestCase):
                 self.assertEqual(b"".join(split_answers(came, ACKNOWLEDGEMENT)), b"x" * after)
 
     def test_end_of_what_comes(self) -> None:
-        """A path that ends the daemon's side while the client still sends leaves nothing behind."""
+        """A path that ends the daemon's side while the client sends leaves nothing behind."""
         with self.unchanged() as daemon:
             cut = Fault(after=100, then=Then.HALF_CLOSE)
             with tcp_proxy(daemon.address("TCP"), down=cut) as path, connect(path.address) as sock:
@@ -89,7 +89,7 @@ class TcpPathTests(PathTestCase):
                 sock.shutdown(socket.SHUT_WR)
 
     def test_cuts(self) -> None:
-        """Reset or closed on both sides after any number of bytes either way: a client knows, and nothing stays."""
+        """A connection reset or closed on both sides after any number of bytes is noticed and leaves nothing."""
         with self.unchanged() as daemon:
             for then in (Then.RESET, Then.CLOSE):
                 for after in (1, 11, 4096, 4107, 30_000):
@@ -98,7 +98,7 @@ class TcpPathTests(PathTestCase):
                         self.cut(daemon, then, **faults)
 
     def cut(self, daemon: Twistd, then: Then, **faults: Fault) -> None:
-        """One client, whose path is cut once while it sends."""
+        """Cut one client's path while it sends."""
         with tcp_proxy(daemon.address("TCP"), **faults) as path, connect(path.address) as sock:
             came = b""
             with contextlib.suppress(ConnectionResetError, BrokenPipeError):
@@ -108,7 +108,7 @@ class TcpPathTests(PathTestCase):
             self.assertLess(len(came), 50_000)
 
     def test_stall(self) -> None:
-        """A path that stalls, one way or the other, holds up nobody else."""
+        """A path that stalls in either direction delays no other client."""
         with self.unchanged() as daemon:
             address = daemon.address("TCP")
             stall = Fault(after=5000)
@@ -125,14 +125,14 @@ class TcpPathTests(PathTestCase):
                     self.assertEqual(one_shot(address, b"other"), b"other" + ACKNOWLEDGEMENT)
 
     def test_late_word(self) -> None:
-        """A word that comes two seconds after the end of file passes a slow path, too."""
-        child = self.late_words()
+        """A reply two seconds after the end of file passes a slow path, too."""
+        child = self.late_replies()
         slow = Fault(segment=4, delay=0.01)
         with tcp_proxy(child.address("TCP"), slow, slow) as path:
             self.assertEqual(one_shot(path.address, b"slow"), b"slow" + ACKNOWLEDGEMENT + b"late")
 
     def test_tool(self) -> None:
-        """`echotime send --verify` finds all right on a path of small segments, and says so of one that is cut."""
+        """`echotime send --verify` succeeds on a path of small segments, and reports one that is cut."""
         with self.unchanged() as daemon:
             text = b"0123456789" * 300
             with tcp_proxy(daemon.address("TCP"), Fault(7), Fault(5)) as path:
@@ -147,10 +147,10 @@ class TcpPathTests(PathTestCase):
 
 
 class UdpPathTests(PathTestCase):
-    """UDP."""
+    """Relay UDP over faulty paths."""
 
     def test_one_answer_for_each(self) -> None:
-        """However datagrams are doubled and overtaken, each that arrives has one answer of four bytes."""
+        """Each datagram that arrives has one answer of four bytes, also if doubled or overtaken."""
         with self.unchanged() as daemon:
             faults = Faults(duplicate=0.3, reorder=0.3, seed=1)
             with udp_proxy(daemon.address("UDP"), faults) as path:
@@ -167,7 +167,7 @@ class UdpPathTests(PathTestCase):
                 self.assertEqual({*map(len, answers)}, {4})
 
     def test_tool(self) -> None:
-        """`echotime time` asks again where datagrams are lost, and is content with the first answer of several."""
+        """`echotime time` retries if datagrams are lost, and accepts the first of several answers."""
         with self.unchanged() as daemon:
             faults = Faults(drop=0.4, duplicate=0.3, reorder=0.3, delay=0.005, seed=1)
             with udp_proxy(daemon.address("UDP"), faults) as path:

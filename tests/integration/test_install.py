@@ -1,8 +1,7 @@
-"""`make install` and `make uninstall`: what is there, that it runs, and what an administrator changed."""
+"""Test `make install` and `make uninstall`: the files, the programs, and files that an administrator edited."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import shutil
@@ -22,7 +21,7 @@ _NOBODY = ("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups")
 
 
 def run(*command: str | Path, status: int = 0, cwd: str | Path = "/") -> str:
-    """What it says; it must end so. Nothing in its environment leads to the checkout."""
+    """Return the output of a command that ends with this status. Its environment has no path of the checkout."""
     environ = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
     environ |= {name: value for name, value in os.environ.items() if name.startswith("PIP_") or name == "HOME"}
     ended = subprocess.run(
@@ -41,15 +40,15 @@ def run(*command: str | Path, status: int = 0, cwd: str | Path = "/") -> str:
 
 
 class InstallTests(SynchronousTestCase):
-    """A package's way and an administrator's, in turn: it takes a while, so one installation serves all of it."""
+    """Test an installation with DESTDIR and its upgrade without. All checks share them, because each takes long."""
 
     def setUp(self) -> None:
-        """A place for it that everybody may enter."""
+        """Create a folder that every user may enter."""
         if (
             not Path(_PYTHON).exists()
             or subprocess.run([_PYTHON, "-c", _CAN], capture_output=True, check=False).returncode
         ):
-            raise SkipTest(f"{_PYTHON} is not there, older than 3.10, or without ensurepip")
+            raise SkipTest(f"{_PYTHON} does not exist, is older than 3.10, or has no ensurepip")
         self.folder = Path(tempfile.mkdtemp(prefix="echotime-install-"))
         self.addCleanup(shutil.rmtree, self.folder)
         self.folder.chmod(0o755)
@@ -58,30 +57,30 @@ class InstallTests(SynchronousTestCase):
         self.etc = self.system / "etc"
 
     def make(self, target: str, *variables: str, status: int = 0) -> str:
-        """With the places of this test."""
-        places = (f"PREFIX={self.system}/usr", f"SYSCONFDIR={self.etc}")
-        return run("make", "-s", target, *places, *variables, cwd=ROOT, status=status)
+        """Run make for the folders of this test, and leave the systemd of the machine alone."""
+        folders = (f"PREFIX={self.system}/usr", f"SYSCONFDIR={self.etc}", "SYSTEMCTL=:")
+        return run("make", "-s", target, *folders, *variables, cwd=ROOT, status=status)
 
     def tree(self) -> set[str]:
-        """All that there is."""
+        """Return the paths of all files and folders."""
         return {str(each.relative_to(self.system)) for each in self.system.rglob("*")}
 
-    def mark(self) -> set[Path]:
-        """Return the folders of the environments that are installed."""
+    def environments(self) -> set[Path]:
+        """Return the folders of the installed environments."""
         return {each for each in self.home.iterdir() if each.is_dir() and not each.is_symlink()}
 
     def test_all(self) -> None:
-        """Made elsewhere it runs for nobody in its place; it is brought again beside what runs, and removed whole."""
+        """Check an installation from DESTDIR, its programs, a failing upgrade, an upgrade, and the removal."""
         self.make("install", f"DESTDIR={self.folder}/staged")
         (self.folder / "staged" / self.system.relative_to("/")).rename(self.system)
-        self.assert_brought()
+        self.assert_installed()
         self.assert_runs()
         self.assert_fails()
         self.assert_upgrades()
         self.assert_removes()
 
-    def assert_brought(self) -> None:
-        """Nothing names the place where it was made; units name the place where it is; edited files will be known."""
+    def assert_installed(self) -> None:
+        """Check that no file contains DESTDIR, and that units contain the paths of this installation."""
         found = run("grep", "-rlF", f"{self.folder}/staged", self.system, status=1)
         self.assertEqual(found, "")
         unit = (self.system / "usr/lib/systemd/system/echotime.service").read_text(encoding="utf-8")
@@ -103,40 +102,41 @@ class InstallTests(SynchronousTestCase):
         self.assertEqual({name for name in programs if not name.startswith("python")}, {"echotime", "twistd"})
 
     def assert_runs(self) -> None:
-        """As nobody, with nothing to write and nothing to complain of."""
+        """Check that an unprivileged user, who cannot write there, gets no warnings from the programs."""
         self.tools = self.system / "usr/bin"
         as_nobody = _NOBODY if os.geteuid() == 0 else ()
         self.assertIn("echotime ", run(*as_nobody, self.tools / "echotime", "--version"))
         conf = self.etc / "echotime/echotime.conf"
-        said = run(*as_nobody, self.tools / "twistd-echotime", "echotime", "--check", "--config", conf)
-        self.assertEqual(said, f"{conf}: no faults\n")
-        # every module that the daemon takes is there as bytecode, and the cache of plugins is current
+        printed = run(*as_nobody, self.tools / "twistd-echotime", "echotime", "--check", "--config", conf)
+        self.assertEqual(printed, f"{conf}: no faults\n")
+        # every module that the daemon imports has bytecode, and the plugin cache is current
         before = self.tree()
         run(self.tools / "twistd-echotime", "echotime", "--version")
         run(self.tools / "echotime", "explain", "SO_LINGER")
         self.assertEqual(self.tree(), before)
-        said = run(
+        printed = run(
             *as_nobody, self.tools / "twistd-echotime", "-n", "--pidfile=", "echotime", "--tcp", "nobody:1", status=2
         )
-        self.assertNotIn("plugin cache", said)
+        self.assertNotIn("plugin cache", printed)
 
     def assert_fails(self) -> None:
         """Check that an upgrade for which pip finds no wheels changes nothing."""
         before = self.tree()
-        places = (f"PREFIX={self.system}/usr", f"SYSCONFDIR={self.etc}")
-        without = ("env", "PIP_NO_INDEX=1", f"PIP_FIND_LINKS={self.folder}")
-        self.assertIn("No matching distribution", run(*without, "make", "-s", "install", *places, cwd=ROOT, status=2))
+        folders = (f"PREFIX={self.system}/usr", f"SYSCONFDIR={self.etc}", "SYSTEMCTL=:")
+        offline = ("env", "PIP_NO_INDEX=1", f"PIP_FIND_LINKS={self.folder}")
+        self.assertIn("No matching distribution", run(*offline, "make", "-s", "install", *folders, cwd=ROOT, status=2))
         self.assertEqual(self.tree(), before)
         run(self.tools / "echotime", "--version")
 
     def assert_upgrades(self) -> None:
-        """What runs goes on; what was edited stays; what is new in it is beside it; one that was removed stays so."""
+        """Check that a running daemon continues, an edited file is kept, and stale files are removed."""
         default, conf = self.etc / "default/echotime", self.etc / "echotime/echotime.conf"
+        new_conf = conf.read_text(encoding="utf-8")
         default.write_text("ECHOTIME_OPTIONS=--reply ok\n", encoding="utf-8")
-        conf.unlink()
+        conf.write_text("of another version", encoding="utf-8")
         stale = self.system / "usr/share/doc/echotime/old.md"
-        self.alter_record(default, stale)
-        (first,) = self.mark()
+        (first,) = self.environments()
+        self.make_older(first, stale)
         daemon = subprocess.Popen(
             [str(self.home / "bin/twistd"), "-n", "--pidfile=", "echotime", "--tcp", "127.0.0.1:0"],
             cwd=self.folder,
@@ -148,50 +148,50 @@ class InstallTests(SynchronousTestCase):
         self.addCleanup(daemon.kill)
         assert daemon.stdout is not None
         port = next(line.rpartition(":")[2].strip() for line in daemon.stdout if "listening on TCP" in line)
-        said = self.make("install")
-        self.assertIn(f"{default} was edited, and stays so; what is brought now is in {default}.new\n", said)
-        self.assertIn(f"{conf} was removed, and stays so\n", said)
+        printed = self.make("install")
+        self.assertIn(f"{default} was edited and is kept; the new version is {default}.new\n", printed)
+        self.assertNotIn(f"{conf} was edited", printed)
         self.assertEqual(default.read_text(encoding="utf-8"), "ECHOTIME_OPTIONS=--reply ok\n")
         self.assertIn("ECHOTIME_OPTIONS", default.with_name("echotime.new").read_text(encoding="utf-8"))
-        self.assertFalse(conf.exists() or stale.exists())
-        # the environment that it runs from is there, and another is the current one
-        self.assertEqual(len(self.mark()), 2)
-        self.assertIn(first, self.mark())
+        self.assertEqual(conf.read_text(encoding="utf-8"), new_conf)
+        self.assertFalse(stale.exists() or conf.with_name("echotime.conf.new").exists())
+        # the environment of the running daemon is kept, and a new one is in use
+        self.assertEqual(len(self.environments()), 2)
+        self.assertIn(first, self.environments())
         self.assertNotEqual((self.home / "bin").resolve().parent, first)
-        said = run(self.tools / "echotime", "send", "--verify", f"127.0.0.1:{port}", "still there")
-        self.assertIn("still there", said)
+        printed = run(self.tools / "echotime", "send", "--verify", f"127.0.0.1:{port}", "still there")
+        self.assertIn("still there", printed)
         daemon.terminate()
         daemon.wait(20)
         daemon.stdout.close()
 
-    def alter_record(self, edited: Path, stale: Path) -> None:
-        """As if an older version had brought another of the one, and the other, too."""
-        record = self.home / "installed"
+    def make_older(self, environment: Path, stale: Path) -> None:
+        """Turn an environment into that of an older version, with other files in /etc and one more file."""
+        for path in ("default/echotime", "echotime/echotime.conf"):
+            (environment / "etc" / path).write_text("of another version", encoding="utf-8")
         stale.write_text("old", encoding="utf-8")
-        held = [line for line in record.read_text(encoding="utf-8").splitlines() if not line.endswith(f" {edited}")]
-        for path, content in ((edited, b"of another version"), (stale, b"old")):
-            held.append(f"{hashlib.sha256(content).hexdigest()} {path}")
-        record.write_text("\n".join([*held, ""]), encoding="utf-8")
+        with (environment / "files").open("a", encoding="utf-8") as files:
+            files.write(f"{stale.relative_to('/')}\n")
 
     def assert_removes(self) -> None:
-        """All but what was edited; and what was there before."""
+        """Check that uninstalling keeps only edited files and files of others."""
         stranger = self.system / "usr/bin/stranger"
         stranger.touch()
-        said = self.make("uninstall")
-        self.assertIn(f"{self.etc}/default/echotime was edited, and stays\n", said)
+        printed = self.make("uninstall")
+        self.assertIn(f"{self.etc}/default/echotime was edited and is kept\n", printed)
         self.assertEqual(
             {each for each in self.tree() if not (self.system / each).is_dir()},
             {"etc/default/echotime", "usr/bin/stranger"},
         )
-        self.assertFalse((self.system / "usr/lib").exists() or (self.system / "usr/share").exists())
-        self.assertIn("nothing of echotime is installed", self.make("uninstall"))
+        self.assertEqual([path for path in self.tree() if path.endswith("/echotime")], ["etc/default/echotime"])
+        self.assertIn(f"echotime is not installed in {self.home}\n", self.make("uninstall"))
 
 
 class SampleTests(SynchronousTestCase):
-    """etc/echotime.conf."""
+    """Test the sample configuration etc/echotime.conf."""
 
     def test_no_faults(self) -> None:
-        """It is taken as it is, and with everything that it shows."""
+        """Check that the file is valid as installed, and with every commented option enabled."""
         text = (ROOT / "etc" / "echotime.conf").read_text(encoding="utf-8")
         shown = re.sub(r"(?m)^#(?=[a-z-]+ = |    )", "", text)
         self.assertEqual(shown.count(" = "), text.count(" = "))
@@ -204,14 +204,16 @@ class SampleTests(SynchronousTestCase):
 
 
 class InterpreterTests(SynchronousTestCase):
-    """A Python that the daemon's user could not run."""
+    """Test a Python that the daemon could not run."""
 
     def test_hidden(self) -> None:
-        """Is refused with a line that says why, before anything is made."""
+        """Check that a Python in a folder that the units hide is refused before anything is created."""
         folder = Path(tempfile.mkdtemp(prefix="echotime-install-", dir="/tmp"))
         self.addCleanup(shutil.rmtree, folder)
         python = folder / "python3"
         python.symlink_to(_PYTHON)
-        said = run("make", "-s", "install", f"PYTHON={python}", f"DESTDIR={folder}/root", status=2, cwd=ROOT)
-        self.assertIn(f"make install: this Python cannot be used: {python} is below /tmp, which the units hide", said)
+        printed = run("make", "-s", "install", f"PYTHON={python}", f"DESTDIR={folder}/root", status=2, cwd=ROOT)
+        self.assertIn(
+            f"PYTHON is in {python}; expected it outside /home, /root and /tmp, which the units hide\n", printed
+        )
         self.assertEqual({each.name for each in folder.iterdir()}, {"python3"})

@@ -1,4 +1,4 @@
-"""The network below the daemon fails and comes back: what cannot be sent is counted, and it serves on."""
+"""Test network faults below the daemon: unsendable answers are counted, and the daemon serves on."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import contextlib
 import select
 import signal
 import socket
-import struct
 
+from tests.hostile.forging import forge
 from tests.support.plain_clients import ACKNOWLEDGEMENT, connect, one_shot, read_exactly
 from tests.support.twistd_process import DaemonTestCase, Twistd
 from tests.support.veth_pair import CLIENT, SERVER, Cable
@@ -17,43 +17,42 @@ PATIENCE = 0.25
 
 
 class InterfaceTests(DaemonTestCase):
-    """The daemon is at the other end of a cable."""
+    """Reach the daemon over a veth pair that fails and recovers."""
 
     def setUp(self) -> None:
-        """Lay the cable."""
         self.cable = Cable()
         self.addCleanup(self.cable.leave)
 
     def daemon(self, *args: str, host: str = SERVER) -> Twistd:
-        """One at the other end."""
+        """Start a daemon at the other end of the veth pair."""
         where = ("--tcp", f"{host}:0", "--udp", f"{host}:0")
         daemon = self.twistd("echotime", *where, *args, prefix=self.cable.prefix)
         self.tcp, self.udp = ((SERVER, daemon.address(each)[1]) for each in ("TCP", "UDP"))
         return daemon
 
-    def asked(self) -> bool:
-        """Whether UDP answers once, within some patience."""
+    def time_answered(self) -> bool:
+        """Return True if UDP answers a request in time."""
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
             with contextlib.suppress(OSError):
                 sock.sendto(b"x", self.udp)
             return bool(select.select([sock], [], [], PATIENCE)[0]) and len(sock.recv(9)) == 4
 
     def works(self) -> None:
-        """That both services do, or will within a bounded time."""
-        self.assertTrue(any(self.asked() for _ in range(TRIES)))
+        """Check that both services work, within a bounded number of tries."""
+        self.assertTrue(any(self.time_answered() for _ in range(TRIES)))
         self.assertEqual(one_shot(self.tcp, b"new"), b"new" + ACKNOWLEDGEMENT)
 
     def echoes(self, sock: socket.socket, message: bytes) -> None:
-        """That a connection does."""
+        """Check that a connection echoes."""
         sock.sendall(message)
         self.hears(sock, message)
 
     def hears(self, sock: socket.socket, message: bytes) -> None:
-        """That it gets its echo."""
+        """Check that the client receives its echo."""
         self.assertEqual(read_exactly(sock, len(message) + len(ACKNOWLEDGEMENT)), message + ACKNOWLEDGEMENT)
 
     def between(self, daemon: Twistd, down: str, up: tuple[str, ...], *, unsendable: str) -> None:
-        """A fault in the middle of everything: a connection, and a datagram that is read when no answer can leave."""
+        """Cause a fault while a connection is open and a datagram waits that cannot be answered."""
         with connect(self.tcp) as sock, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asker:
             self.echoes(sock, b"before")
             daemon.signal(signal.SIGSTOP)
@@ -62,7 +61,7 @@ class InterfaceTests(DaemonTestCase):
             self.cable.server(down)
             daemon.signal(signal.SIGCONT)
             self.assertEqual(select.select([sock, asker], [], [], PATIENCE)[0], [])
-            self.assertFalse(self.asked())
+            self.assertFalse(self.time_answered())
             self.cable.server(*up)
             self.hears(sock, b"meanwhile")
             self.works()
@@ -70,43 +69,35 @@ class InterfaceTests(DaemonTestCase):
         self.assertRegex(self.served(daemon).out, rf"UDP .*: datagrams not answered: {unsendable}: \d+")
 
     def test_interface(self) -> None:
-        """An interface goes down and up again."""
+        """An interface goes down and up again, and the daemon serves on."""
         for host in (SERVER, "0.0.0.0"):
             self.between(
                 self.daemon(host=host), "ip link set here down", ("ip link set here up",), unsendable="send ENETUNREACH"
             )
 
     def test_address(self) -> None:
-        """The address that is listened on vanishes, and comes back."""
+        """The listening address is removed and added again, and the daemon serves on."""
         address = f"{SERVER}/24 dev here"
         self.between(
             self.daemon(), f"ip address del {address}", (f"ip address add {address}",), unsendable="send [A-Z]+"
         )
 
     def test_icmp_errors(self) -> None:
-        """Nobody is there for the answer, or not even a host, and IP_RECVERR has it reported."""
+        """An answer to a closed port or a missing host causes an ICMP error, which IP_RECVERR reports."""
         daemon = self.daemon("--sockopt", "udp:IP_RECVERR=on")
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as gone:
             gone.bind((CLIENT, 0))
             daemon.signal(signal.SIGSTOP)
             gone.sendto(b"x", self.udp)
         daemon.signal(signal.SIGCONT)
-        self.forge(("10.9.0.77", 4000))
+        forge(("10.9.0.77", 4000), self.udp)
         self.works()
-        self.assertEqual(select.select([], [], [], PATIENCE), ([], [], []))  # the search for a host takes a while
+        self.assertEqual(select.select([], [], [], PATIENCE), ([], [], []))  # ARP takes a while
         self.works()
         self.assertRegex(self.served(daemon).out, r"ICMP error: [2-9]")
 
-    def forge(self, source: tuple[str, int]) -> None:
-        """A question that seems to come from elsewhere."""
-        addresses = socket.inet_aton(source[0]) + socket.inet_aton(self.udp[0])
-
-        header = struct.pack("!BBHHHBBH", 0x45, 0, 28, 0, 0, 64, socket.IPPROTO_UDP, 0) + addresses
-        with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW) as sock:
-            sock.sendto(header + struct.pack("!HHHH", source[1], self.udp[1], 8, 0), (self.udp[0], 0))
-
     def test_full_queue(self) -> None:
-        """The interface takes no more for a while, which IP_RECVERR has reported as ENOBUFS."""
+        """A full interface queue, which IP_RECVERR reports as ENOBUFS, does not stop the service."""
         daemon = self.daemon("--sockopt", "udp:IP_RECVERR=on")
         self.works()
         self.cable.server("tc qdisc add dev here root tbf rate 20kbit burst 1540 limit 1540")
@@ -118,13 +109,13 @@ class InterfaceTests(DaemonTestCase):
         self.assertRegex(self.served(daemon).out, r"send ENOBUFS: \d+")
 
     def test_stopped_and_continued(self) -> None:
-        """SIGSTOP and SIGCONT: who is connected gets its echoes, and so does who came meanwhile."""
+        """After SIGSTOP and SIGCONT the connected clients and those that came meanwhile get their echoes."""
         daemon = self.daemon()
         with connect(self.tcp) as sock:
             self.echoes(sock, b"before")
             daemon.signal(signal.SIGSTOP)
             sock.sendall(b"meanwhile")
-            self.assertFalse(self.asked())
+            self.assertFalse(self.time_answered())
             newcomers = [connect(self.tcp) for _ in range(20)]
             for each in newcomers:
                 self.addCleanup(each.close)

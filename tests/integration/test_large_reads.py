@@ -1,4 +1,4 @@
-"""Large reads: what they may cost in memory, and that a stream comes back exactly."""
+"""Test large reads: their cost in memory, and that a stream comes back exactly."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from tests.support.twistd_process import LIMIT, DaemonTestCase
 
 CLIENTS = 1000
 BUFFERED = 16 * 2**20
-"""Bytes that all connections together may hold beyond 4 KiB each (services.large_reads)."""
+"""Bytes that all connections together may buffer beyond 4 KiB each (services.large_reads)."""
 OVERHEAD = 6 * 1024
-"""Bytes of memory that Python needs for a connection, with what its allocator cannot give back."""
+"""Bytes of memory that Python needs per connection, with allocator overhead."""
 
 
 class LargeReadTests(DaemonTestCase):
-    """Let clients stream, reading the answers or not."""
+    """Let clients stream, with or without reading."""
 
     def test_stream(self) -> None:
-        """Megabytes that are sent without waiting come back with an acknowledgement in the right places."""
+        """Megabytes sent without waiting come back with acknowledgements in the right places."""
         daemon = self.echotime("--log-message-rate", "0")
         block = bytes(range(256)) * 1024
         sent = received = 0
@@ -40,7 +40,7 @@ class LargeReadTests(DaemonTestCase):
             sock.shutdown(socket.SHUT_WR)
             while piece := sock.recv(1 << 20):
                 answer += piece
-        # no byte of the block begins an acknowledgement where a message may end, so it can be taken out
+        # no byte of the block begins an acknowledgement where a message may end, so splitting is safe
         for message in bytes(answer).split(ACKNOWLEDGEMENT):
             self.assertLessEqual(len(message), 4096)
             self.assertEqual(message, (block * 2)[received % len(block) :][: len(message)])
@@ -49,13 +49,13 @@ class LargeReadTests(DaemonTestCase):
         self.assertIn(f"bytes in: {sent}, bytes out: {len(answer)}", self.served(daemon).out)
 
     def test_clients_that_never_read(self) -> None:
-        """Many that send and do not read cost 4 KiB each, and 16 MiB together; others are served meanwhile."""
+        """Many clients that never read cost 4 KiB each and 16 MiB together; others are served meanwhile."""
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         if hard < 2 * CLIENTS:
             self.skipTest(f"{2 * CLIENTS} descriptors are needed, the limit is {hard}")
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 2 * CLIENTS), hard))
         self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
-        # small kernel buffers that still allow large reads, so that the daemon's own memory is what a client fills
+        # kernel buffers small enough to fill the daemon's own, and large enough for large reads
         buffers = ("--sockopt", "tcp:SO_SNDBUF=128K", "--sockopt", "tcp:SO_RCVBUF=256K")
         daemon = self.echotime(*buffers, "--log-message-rate", "0", "--max-per-source", str(CLIENTS + 1))
         address = daemon.address("TCP")
@@ -82,6 +82,6 @@ class LargeReadTests(DaemonTestCase):
                     read_exactly(sock, len(b"meanwhile" + ACKNOWLEDGEMENT))
             grown = daemon.resident() - before
         self.assertLess(grown, CLIENTS * (4096 + OVERHEAD) + BUFFERED, f"{grown / CLIENTS:.0f} bytes each")
-        # or the clients have not had large reads, and this shows nothing
+        # otherwise the clients had no large reads, and the test shows nothing
         self.assertGreater(grown, CLIENTS * 4096 + BUFFERED // 2, f"{grown / CLIENTS:.0f} bytes each")
         daemon.kill()

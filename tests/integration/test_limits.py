@@ -1,4 +1,4 @@
-"""Limits of connections and datagrams: they hurt who takes too much, and nobody else. On both transports."""
+"""Test limits of connections and datagrams: they affect a greedy source and no other."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ LOOPBACK = ("127.0.0.1", 0)
 
 
 class LimitTests(DaemonTestCase):
-    """A real daemon; sources are addresses of loopback."""
+    """Connect from addresses of loopback to a real daemon."""
 
     def come(self, daemon: Twistd, host: str) -> socket.socket:
-        """A connection from an address of loopback."""
+        """Connect from an address of loopback."""
         sock = socket.create_connection(daemon.address("TCP"), timeout=LIMIT, source_address=(host, 0))
         self.addCleanup(sock.close)
         return sock
 
     def served_now(self, sock: socket.socket) -> bool:
-        """Whether a message is echoed, or the connection was ended."""
+        """Return True if a message is echoed, False if the connection has ended."""
         try:
             sock.sendall(b"hi")
             return read_exactly(sock, 2 + len(ACKNOWLEDGEMENT)) == b"hi" + ACKNOWLEDGEMENT
         except (OSError, AssertionError):
             return False
 
-    def test_said_at_start(self) -> None:
-        """What holds, from the limit of descriptors; and when less than what was asked for."""
+    def test_logged_at_start(self) -> None:
+        """The start report has the limits, derived from the descriptor limit, and notes a lowered one."""
         daemon = self.twistd("echotime", "--tcp", "127.0.0.1:0", prefix=("prlimit", "--nofile=100:200"))
         daemon.line("connection limits: 50 in all, 12 per source$")
         daemon = self.echotime("--max-connections", "77", "--max-per-source", "9")
@@ -44,7 +44,7 @@ class LimitTests(DaemonTestCase):
         daemon.line("--max-connections: requested 500, effective 136, because RLIMIT_NOFILE is 200")
 
     def test_one_source(self) -> None:
-        """It has only so many; another source has its own."""
+        """One source has a limit of its own."""
         daemon = self.echotime("--max-per-source", "3")
         own = [self.come(daemon, "127.0.0.2") for _ in range(3)]
         self.assertTrue(all(map(self.served_now, own)))
@@ -57,7 +57,7 @@ class LimitTests(DaemonTestCase):
         self.served(daemon)
 
     def test_full(self) -> None:
-        """A source that has none is admitted, in place of the longest idle of the source that has most."""
+        """At the limit a new source evicts the longest-idle connection of the largest source."""
         daemon = self.echotime("--max-connections", "4", "--max-per-source", "4")
         honest = self.come(daemon, "127.0.0.9")
         self.assertTrue(self.served_now(honest))
@@ -76,7 +76,7 @@ class LimitTests(DaemonTestCase):
         )
 
     def test_a_thousand_silent_ones(self) -> None:
-        """Held open from one address, they leave the service to all others; and they cost a few lines."""
+        """A thousand idle connections from one address leave room for others, and cost a few lines."""
         daemon = self.echotime("--max-connections", "400")
         silent = [self.come(daemon, "127.0.0.2") for _ in range(1000)]
         self.assertEqual(one_shot(daemon.address("TCP"), b"hi"), b"hi" + ACKNOWLEDGEMENT)
@@ -85,7 +85,7 @@ class LimitTests(DaemonTestCase):
         self.assertLess(len([line for line in daemon.lines if " new, " in line]), 5)
 
     def test_many_sources(self) -> None:
-        """Even if each has but one, the service is there for the next."""
+        """Many sources with one connection each leave the service to the next one."""
         daemon = self.echotime("--max-connections", "50")
         for number in range(200):
             self.come(daemon, f"127.0.1.{number}")
@@ -93,12 +93,12 @@ class LimitTests(DaemonTestCase):
         self.served(daemon)
 
     def test_no_descriptor_left(self) -> None:
-        """Where even the reserve does not do, connections are closed; they cost a few lines, however many come."""
+        """Without any descriptor left, connections are closed at the cost of a few lines."""
         arguments = ("--tcp", "127.0.0.1:0", "--udp", "127.0.0.1:0")
         daemon = self.twistd("echotime", *arguments, prefix=("prlimit", "--nofile=20"))
         here = []
         for number in range(100):
-            with contextlib.suppress(ConnectionResetError):  # who is turned away may hear of it at once
+            with contextlib.suppress(ConnectionResetError):  # a refused client may be reset at once
                 here.append(self.come(daemon, f"127.0.1.{number}"))
         daemon.line(r"TCP 127.0.0.1:\d+: accept EMFILE: \d+ new")
         for each in here:
@@ -106,14 +106,14 @@ class LimitTests(DaemonTestCase):
         until = time.monotonic() + LIMIT
         served = False
         while not served:
-            self.assertLess(time.monotonic(), until)  # the ends of those may not have been read yet
+            self.assertLess(time.monotonic(), until)  # the closes above may not have been read yet
             with contextlib.suppress(ConnectionResetError):
                 served = self.served_now(self.come(daemon, "127.0.0.9"))
         ended = self.served(daemon)
         self.assertLess(len([line for line in daemon.lines if "EMFILE" in line]), 5, ended.out)
 
     def test_idle(self) -> None:
-        """Closed after the time, in order; who goes on is not."""
+        """An idle connection is closed after its timeout; a busy one is not."""
         daemon = self.echotime("--idle-timeout", "0.5")
         with connect(daemon.address("TCP")) as busy, connect(daemon.address("TCP")) as idle:
             self.assertTrue(self.served_now(idle))
@@ -127,7 +127,7 @@ class LimitTests(DaemonTestCase):
         self.served(daemon)
 
     def test_session(self) -> None:
-        """However busy it is, it ends."""
+        """A busy connection ends at the session timeout."""
         daemon = self.echotime("--session-timeout", "0.5")
         sock = self.come(daemon, "127.0.0.1")
         until = time.monotonic() + LIMIT
@@ -137,7 +137,7 @@ class LimitTests(DaemonTestCase):
         self.served(daemon)
 
     def test_half_closed(self) -> None:
-        """A client that ended its side and is owed a word that does not come is told by a reset."""
+        """A half-closed client that awaits a reply is reset at the half-closed timeout."""
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
         control = ("--control", f"{folder.name}/control", "--wait-for-operator")
@@ -151,7 +151,7 @@ class LimitTests(DaemonTestCase):
         self.served(daemon)
 
     def test_does_not_read(self) -> None:
-        """Who sends and does not read is reset: not all that it is owed will come."""
+        """A client that sends and does not read is reset: it would not get all replies."""
         daemon = self.echotime("--idle-timeout", "0.5", "--sockopt", "tcp:SO_SNDBUF=8K")
         sock = self.come(daemon, "127.0.0.1")
         sock.setblocking(False)
@@ -165,7 +165,7 @@ class LimitTests(DaemonTestCase):
         self.served(daemon)
 
     def test_udp_rate(self) -> None:
-        """Above it a part is answered, and others are all the same."""
+        """Above the rate limit a part of the datagrams is answered, and other sources are unaffected."""
         daemon = self.echotime("--udp-rate", "50")
         address = daemon.address("UDP")
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
@@ -174,7 +174,7 @@ class LimitTests(DaemonTestCase):
             for _ in range(20):
                 for _ in range(50):
                     sock.sendto(b"?", address)
-                ask_time(address)  # these have been dealt with
+                ask_time(address)  # the datagrams before it are processed
             answers = 0
             while select.select([sock], [], [], 0)[0]:
                 answers += bool(sock.recv(4))
@@ -184,7 +184,7 @@ class LimitTests(DaemonTestCase):
         self.served(daemon)
 
     def test_loopback_has_no_rate(self) -> None:
-        """Unless one is asked for: nobody can forge it from elsewhere."""
+        """Loopback has no rate limit by default, as it cannot be forged from elsewhere."""
         daemon = self.echotime()
         address = daemon.address("UDP")
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
@@ -197,7 +197,7 @@ class LimitTests(DaemonTestCase):
         self.assertNotIn("refused", self.served(daemon).out)
 
     def test_faults(self) -> None:
-        """What is no number is told."""
+        """A limit that is not a number is reported."""
         ended = self.refused(
             "--max-connections", "0", "--max-per-source", "x", "--udp-rate", "-1", "--idle-timeout", "0"
         )

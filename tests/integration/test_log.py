@@ -1,4 +1,4 @@
-"""The log, as an operator sees it."""
+"""Test the log lines of a daemon."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from tests.support.plain_clients import ACKNOWLEDGEMENT, connect, one_shot, read
 from tests.support.twistd_process import LIMIT, DaemonTestCase
 
 JOURNAL = ("bash", "-c", 'export JOURNAL_STREAM=$(stat -Lc %d:%i /proc/$$/fd/1); exec "$@"', "bash")
-"""Says that standard output is the journal's stream."""
+"""Command prefix that marks standard output as the journal's stream."""
 
 
 class LogTests(DaemonTestCase):
-    """Who connected, what they sent, how it ended; printable, bounded."""
+    """Check the lines of connections, messages and ends: printable and bounded."""
 
     def test_a_session(self) -> None:
-        """A connection is shown as the seed's server shows it, and at its end the bytes and who ended it."""
+        """A connection is logged as the original scripts do, and its end with the bytes and who ended it."""
         daemon = self.echotime("--reply", "ok")
         with connect(daemon.address("TCP")) as sock:
             peer = f"127.0.0.1:{sock.getsockname()[1]}"
@@ -30,7 +30,7 @@ class LogTests(DaemonTestCase):
         daemon.line(rf"#info\] connection from {peer} ended by client, 5 bytes in, 18 bytes out$")
 
     def test_journal(self) -> None:
-        """Where standard output is the journal's, and no journald is there, each line begins with its priority."""
+        """On the journal's stream without journald each line begins with its priority."""
         if Path(JOURNAL_SOCKET).exists():
             self.skipTest("a journald is here, and takes the entries")
         address = ("--tcp", "127.0.0.1:0", "--sockopt", "IP_FREEBIND=on")
@@ -45,7 +45,7 @@ class LogTests(DaemonTestCase):
         self.assertIn("#info] listening on TCP", Path(log).read_text(encoding="utf-8"))
 
     def test_hostile_bytes(self) -> None:
-        """A message is one line of printable ASCII, whatever it holds."""
+        """A message is logged as one line of printable ASCII, whatever it contains."""
         daemon = self.echotime()
         one_shot(daemon.address("TCP"), b"\x1b[2J\nfake\r\x00\xff\\x00")
         daemon.line(r"127\.0\.0\.1:\d+: \\x1b\[2J\\nfake\\r\\x00\\xff\\\\x00$")
@@ -53,20 +53,20 @@ class LogTests(DaemonTestCase):
         self.assertRegex(out, re.compile(r"\A[ -~\n]*\Z"))
 
     def test_cut(self) -> None:
-        """A long message is cut at a length that is told."""
+        """A long message is cut, and its length is logged."""
         daemon = self.echotime()
         one_shot(daemon.address("TCP"), b"x" * 4096)
         daemon.line(r": x{200}\\\.\.\. \(first 200 of 4096 bytes\)$")
 
     def flood(self, address: tuple[str, int], messages: int) -> None:
-        """So many messages on one connection."""
+        """Send so many messages on one connection."""
         with connect(address) as sock:
             for _ in range(messages):
                 sock.sendall(b"m")
                 read_exactly(sock, 1 + len(ACKNOWLEDGEMENT))
 
     def test_message_lines_are_bounded(self) -> None:
-        """--log-message-rate N shows N messages a second and says how many it left out."""
+        """--log-message-rate N logs N messages a second and the number left out."""
         daemon = self.echotime("--log-message-rate", "5")
         self.flood(daemon.address("TCP"), 200)
         out = self.served(daemon).out
@@ -77,7 +77,7 @@ class LogTests(DaemonTestCase):
         self.assertEqual(shown + left_out, 200)
 
     def test_no_messages(self) -> None:
-        """--log-message-rate 0 shows none, and says nothing of it."""
+        """--log-message-rate 0 logs no messages, and no number left out."""
         daemon = self.echotime("--log-message-rate", "0")
         self.flood(daemon.address("TCP"), 3)
         out = self.served(daemon).out
@@ -86,7 +86,7 @@ class LogTests(DaemonTestCase):
         self.assertNotIn("left out", out)
 
     def test_connection_lines_are_bounded(self) -> None:
-        """Thousands of connections do not make thousands of lines."""
+        """A thousand connections do not log a thousand lines."""
         daemon = self.echotime("--log-message-rate", "0")
         for _ in range(1000):
             one_shot(daemon.address("TCP"), b"m")
@@ -96,7 +96,7 @@ class LogTests(DaemonTestCase):
         self.assertLess(out.count("connection from"), 1000)
 
     def test_health_check(self) -> None:
-        """A connection that sends nothing costs no line."""
+        """A connection that sends nothing is not logged."""
         daemon = self.echotime()
         address = daemon.address("TCP")
         for _ in range(20):

@@ -1,4 +1,4 @@
-"""Where the log goes is full, slow or gone: the daemon goes on serving, and what it could not write is told."""
+"""Test a log target that is full, slow or gone: the daemon serves on, and reports lost lines."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import subprocess
 from pathlib import Path
 
 from tests.support import listening_address
-from tests.support.pidfd_getfd import stolen
+from tests.support.pidfd_getfd import duplicate_socket
 from tests.support.plain_clients import ACKNOWLEDGEMENT, ask_time, connect, read_exactly
 from tests.support.pty_child import OnTerminal
 from tests.support.twistd_process import LIMIT, TWISTD, DaemonTestCase
@@ -25,19 +25,19 @@ LOST = re.compile(r"log lines lost: (\d+)$", re.MULTILINE)
 
 
 class LogTargetTests(DaemonTestCase):
-    """Each test's daemon logs every message, and must answer all of them."""
+    """Log every message of a daemon that must answer all of them."""
 
     def daemon(
         self, *command: str, out: int = subprocess.DEVNULL, err: int = subprocess.DEVNULL
     ) -> subprocess.Popen[str]:
-        """A daemon whose log goes where the test wants it."""
+        """Start a daemon with these descriptors for its log."""
         child = subprocess.Popen(command or SERVE, stdin=subprocess.DEVNULL, stdout=out, stderr=err, text=True)
         self.addCleanup(child.wait)
         self.addCleanup(child.kill)
         return child
 
     def serves(self, child: subprocess.Popen[str], first: int = 0, number: int = MESSAGES) -> None:
-        """That it does, both services; each message is shown as another line."""
+        """Check that both services answer; each message is logged as a different line."""
         with connect(listening_address.address(child, "TCP")) as sock:
             for each in range(first, first + number):
                 message = b"%07d" % each
@@ -46,18 +46,18 @@ class LogTargetTests(DaemonTestCase):
         self.assertEqual(len(ask_time(listening_address.address(child, "UDP"))), 4)
 
     def stops(self, child: subprocess.Popen[str]) -> None:
-        """That it does, in order."""
+        """Check that the daemon stops in order."""
         child.terminate()
         self.assertEqual(child.wait(LIMIT), -signal.SIGTERM)
 
     def pipe(self) -> tuple[int, int]:
-        """A pipe with little room."""
+        """Make a pipe with a small buffer."""
         reader, writer = os.pipe()
         fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, _SMALL)
         return reader, writer
 
     def all_lines(self, text: str) -> None:
-        """That each line is whole, and each message was either shown or told to be missing."""
+        """Check that each line is whole, and each message is either logged or counted as lost."""
         for line in text.splitlines():
             self.assertRegex(line, LINE)
         shown = re.findall(r": (\d{7})$", text, re.MULTILINE)
@@ -67,7 +67,7 @@ class LogTargetTests(DaemonTestCase):
         self.assertGreaterEqual(len(shown) + lost, MESSAGES)
 
     def stopped_reader(self, reader: int, child: subprocess.Popen[str]) -> None:
-        """Serve, and then find told what is missing, before anything else is logged."""
+        """Serve until lines are lost, and check that the loss is logged before anything else."""
         self.serves(child)
         text = b""
         while not LOST.search(text.decode()):
@@ -80,12 +80,12 @@ class LogTargetTests(DaemonTestCase):
         self.all_lines(text.decode())
 
     def read(self, reader: int) -> bytes:
-        """What is there, or comes within the time limit; empty at the end."""
+        """Return what arrives within the time limit; empty at the end of file."""
         self.assertTrue(select.select([reader], [], [], LIMIT)[0], "nothing comes")
         return os.read(reader, _SMALL)
 
     def test_stopped_reader(self) -> None:
-        """Nobody reads the pipe that the log goes to, for a while."""
+        """A pipe that is not read for a while loses lines, and the loss is logged."""
         reader, writer = self.pipe()
         self.addCleanup(os.close, reader)
         child = self.daemon(out=writer)
@@ -93,7 +93,7 @@ class LogTargetTests(DaemonTestCase):
         self.stopped_reader(reader, child)
 
     def test_stopped_reader_of_a_socket(self) -> None:
-        """The same with a socket, as the journal's is."""
+        """A socket that is not read for a while, such as the journal's, loses lines, and the loss is logged."""
         here, there = socket.socketpair()
         with here, there:
             there.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
@@ -102,7 +102,7 @@ class LogTargetTests(DaemonTestCase):
             self.stopped_reader(here.fileno(), child)
 
     def test_stops_though_nobody_reads(self) -> None:
-        """A signal ends it, in order."""
+        """A signal ends the daemon in order while its log is not read."""
         reader, writer = self.pipe()
         child = self.daemon(out=writer, err=writer)
         os.close(writer)
@@ -111,7 +111,7 @@ class LogTargetTests(DaemonTestCase):
         self.stops(child)
 
     def test_reader_is_gone(self) -> None:
-        """As with `| head -1`."""
+        """A log whose reader is gone, as with `| head -1`, does not affect the service."""
         reader, writer = self.pipe()
         child = self.daemon(out=writer, err=writer)
         os.close(writer)
@@ -120,7 +120,7 @@ class LogTargetTests(DaemonTestCase):
         self.stops(child)
 
     def test_nobody_reads_the_reason(self) -> None:
-        """A daemon that cannot serve on ends, though standard error takes no more."""
+        """A daemon that lost its port ends also if standard error accepts no more."""
         reader, writer = self.pipe()
         self.addCleanup(os.close, reader)
         os.write(writer, bytes(_SMALL))
@@ -128,7 +128,7 @@ class LogTargetTests(DaemonTestCase):
         os.close(writer)
         self.serves(child, number=1)
         try:
-            sock = stolen(child.pid, socket.SOCK_STREAM)
+            sock = duplicate_socket(child.pid, socket.SOCK_STREAM)
         except OSError as error:
             self.skipTest(f"a socket of the daemon cannot be had: {error}")
         with sock:
@@ -145,14 +145,14 @@ class LogTargetTests(DaemonTestCase):
         self.stops(child)
 
     def test_full(self) -> None:
-        """No space is left where standard output goes, nor where standard error does."""
+        """Full devices for standard output and standard error do not affect the service."""
         with Path("/dev/full").open("w", encoding="ascii") as full:
             child = self.daemon(out=full.fileno(), err=full.fileno())
         self.serves(child)
         self.stops(child)
 
     def test_full_log_file(self) -> None:
-        """Nor where --logfile does, which is written by Twisted."""
+        """A full device for --logfile, which Twisted writes, does not affect the service."""
         path = Path(self.mktemp())
         path.symlink_to("/dev/full")
         child = self.daemon(*SERVE[:3], "--logfile", str(path), *SERVE[3:])
@@ -160,7 +160,7 @@ class LogTargetTests(DaemonTestCase):
         self.stops(child)
 
     def test_room_again(self) -> None:
-        """A file that could not be written for a while goes on where it was, with what is missing told."""
+        """A log file that was full for a while continues at a line start, with the loss logged."""
         self.need("prlimit")
         path = Path(self.mktemp())
         with path.open("w", encoding="ascii") as file:
@@ -173,14 +173,14 @@ class LogTargetTests(DaemonTestCase):
         self.all_lines(path.read_text(encoding="utf-8"))
 
     def test_closed(self) -> None:
-        """Standard output, standard error, or all three are closed."""
+        """The daemon serves with standard output, standard error, or all three closed."""
         for closed in (">&-", "2>&-", "<&- >&- 2>&-"):
             child = self.daemon("sh", "-c", f'exec "$@" {closed}', "sh", *SERVE)
             self.serves(child)
             self.stops(child)
 
     def test_terminal(self) -> None:
-        """A terminal that nobody reads, as after a lost ssh connection."""
+        """A terminal that is not read, as after a lost ssh connection, does not affect the service."""
         terminal = OnTerminal(list(SERVE))
         self.addCleanup(terminal.close)
         self.serves_unseen(terminal, int(terminal.until(r"listening on TCP 127\.0\.0\.1:(\d+)")[1]))
@@ -189,7 +189,7 @@ class LogTargetTests(DaemonTestCase):
         self.assertEqual(terminal.end(), -signal.SIGINT)
 
     def test_operator(self) -> None:
-        """The same with an operator there, and when that one has left."""
+        """A terminal that is not read does not affect the service while an operator is there, or after."""
         terminal = OnTerminal([*SERVE, "--operator"])
         self.addCleanup(terminal.close)
         port = int(terminal.until(r"listening on TCP 127\.0\.0\.1:(\d+)")[1])
@@ -204,7 +204,7 @@ class LogTargetTests(DaemonTestCase):
         self.assertEqual(terminal.end(), -signal.SIGINT)
 
     def serves_unseen(self, terminal: OnTerminal, port: int) -> None:
-        """More than a terminal keeps; and all of it is answered."""
+        """Log more than a terminal buffers, and check that all of it is answered."""
         with connect(("127.0.0.1", port)) as sock:
             for _ in range(2000):
                 sock.sendall(b"x" * 100)

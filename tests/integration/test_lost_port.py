@@ -9,7 +9,7 @@ import socket
 import tempfile
 from pathlib import Path
 
-from tests.support.pidfd_getfd import stolen
+from tests.support.pidfd_getfd import duplicate_socket
 from tests.support.plain_clients import ACKNOWLEDGEMENT, connect, fill, read_all, read_exactly
 from tests.support.twistd_process import DaemonTestCase, Twistd
 
@@ -18,22 +18,22 @@ _PR_SET_CHILD_SUBREAPER = 36
 
 
 class LostPortTests(DaemonTestCase):
-    """Another process shuts a socket down through a descriptor of its own."""
+    """Shut a socket of the daemon down through a duplicated descriptor."""
 
     def shut(self, process: int, kind: socket.SocketKind, how: int) -> None:
-        """Do that."""
+        """Shut down the daemon's socket of this kind."""
         try:
-            sock = stolen(process, kind)
+            sock = duplicate_socket(process, kind)
         except OSError as error:
             self.skipTest(f"a socket of the daemon cannot be had: {error}")
         with sock:
             try:
                 sock.shutdown(how)
-            except OSError as error:  # UDP's way of saying that it did
+            except OSError as error:  # UDP reports ENOTCONN, and is shut down all the same
                 self.assertEqual(kind, socket.SOCK_DGRAM, error)
 
     def ends(self, daemon: Twistd, name: str) -> None:
-        """That it ends with its one line."""
+        """Check that the daemon ends with its one line."""
         ended = daemon.wait()
         self.assertEqual(ended.status, 1)
         self.assertEqual(ended.err, f"echotime: listener lost: {name}: {SHUT_DOWN}\n")
@@ -42,7 +42,7 @@ class LostPortTests(DaemonTestCase):
         self.assertNotIn("Traceback", ended.out)
 
     def test_tcp(self) -> None:
-        """A TCP port: nobody could connect any more."""
+        """The daemon ends if a TCP port accepts no connections any more."""
         for how in (socket.SHUT_RD, socket.SHUT_RDWR):
             daemon = self.echotime()
             name = "TCP {}:{}".format(*daemon.address("TCP"))
@@ -51,7 +51,7 @@ class LostPortTests(DaemonTestCase):
             self.ends(daemon, name)
 
     def test_udp(self) -> None:
-        """A UDP port: nothing would be heard, or with SHUT_WR answered, any more."""
+        """The daemon ends if a UDP port can receive, or with SHUT_WR send, no more."""
         for how in (socket.SHUT_RD, socket.SHUT_RDWR, socket.SHUT_WR):
             daemon = self.echotime()
             address = daemon.address("UDP")
@@ -61,7 +61,7 @@ class LostPortTests(DaemonTestCase):
             self.ends(daemon, "UDP {}:{}".format(*address))
 
     def test_clients_get_what_they_are_owed(self) -> None:
-        """It stops as by a signal: connections are served until they are quiet; a signal then is a second one."""
+        """The daemon drains its connections as after a signal; a signal then counts as the second."""
         for impatient in (False, True):
             daemon = self.echotime("--drain-timeout", "3600")
             address = daemon.address("TCP")
@@ -95,7 +95,7 @@ class LostPortTests(DaemonTestCase):
         self.assertNotIn("Traceback", ended.out + ended.err)
 
     def test_pid_file(self) -> None:
-        """twistd's own end is not left out: it removes its pid file, and says that it is over."""
+        """twistd still removes its pid file and logs its end."""
         path = Path(self.mktemp())
         daemon = self.twistd("--pidfile", str(path), "echotime", "--tcp", "127.0.0.1:0")
         daemon.address("TCP")
@@ -107,7 +107,7 @@ class LostPortTests(DaemonTestCase):
         self.assertIn("Server Shut Down.", ended.out)
 
     def test_in_the_background(self) -> None:
-        """Without -n it is the same: status 1, the reason in the log, no pid file."""
+        """Without -n the status is 1 as well, the reason is in the log, and the pid file is removed."""
         if ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
             self.skipTest("the status of a process in the background cannot be had: no PR_SET_CHILD_SUBREAPER")
         self.addCleanup(ctypes.CDLL(None).prctl, _PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)

@@ -1,4 +1,4 @@
-"""No memory is left: the daemon ends."""
+"""Test that the daemon ends when it runs out of memory."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from tests.support.twistd_process import DaemonTestCase
 
 MANY = 20_000
 ENOUGH = 10_000
-"""Descriptors for clients that take more memory than there is."""
+"""Descriptors for clients that need more memory than there is."""
 ROOM = 2**20
 CRASHES = {-signal.SIGSEGV, -signal.SIGABRT}
 
 
 class MemoryTests(DaemonTestCase):
-    """An exception that may come from anywhere ends the daemon at once, with status 1 and one line."""
+    """Check that a MemoryError anywhere ends the daemon at once, with status 1 and one line."""
 
     def test_memory_error(self) -> None:
-        """However it comes about, and whatever is open: who is owed something is reset."""
-        daemon = self.application("odd_words.tac")
+        """A MemoryError in a reply source ends the daemon and resets clients with pending output."""
+        daemon = self.application("failing_replies.tac")
         address = daemon.address("TCP")
         with connect(address) as slow, connect(address) as sock:
             fill(slow)
@@ -37,8 +37,8 @@ class MemoryTests(DaemonTestCase):
         self.assertIn("served connections: 2", ended.out)
 
     def test_stop_that_fails(self) -> None:
-        """It ends even if it cannot stop in order."""
-        daemon = self.application("odd_words.tac")
+        """The daemon ends also if it cannot stop in order."""
+        daemon = self.application("failing_replies.tac")
         with connect(daemon.address("TCP")) as sock:
             sock.sendall(b"stuck")
             ended = daemon.wait()
@@ -47,13 +47,13 @@ class MemoryTests(DaemonTestCase):
 
 
 class LimitTests(DaemonTestCase):
-    """RLIMIT_AS: Python may have no memory left even for its exception."""
+    """Limit the address space (RLIMIT_AS), so that Python may lack memory even for its exception."""
 
     def test_limit(self) -> None:
-        """Clients come until there is no memory for one more: it ends, even if Python itself crashes.
+        """With more clients than memory the daemon ends, even if Python itself crashes.
 
-        CPython may loop while it handles its own MemoryError. No Python code runs then, so SIGABRT ends the process, as
-        a service manager's watchdog would.
+        CPython may loop while it handles its own MemoryError. No Python code runs then, so SIGABRT ends the
+        process, as a service manager's watchdog would.
         """
         self.need("prlimit")
         before = resource.getrlimit(resource.RLIMIT_NOFILE)

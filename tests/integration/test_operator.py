@@ -1,4 +1,4 @@
-"""`twistd -n echotime --operator`: a person at the terminal."""
+"""Test `twistd -n echotime --operator` with an operator at the terminal."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from tests.support.twistd_process import DaemonTestCase
 
 
 class TerminalTests(DaemonTestCase):
-    """At the daemon's own terminal."""
+    """Run the operator on the daemon's own terminal."""
 
-    def seated(self, *args: str) -> OnTerminal:
-        """A daemon with an operator; `address` and `udp` are where it listens."""
+    def with_operator(self, *args: str) -> OnTerminal:
+        """Start a daemon with an operator, and set `address` and `udp` to its addresses."""
         self.need("setsid")
         terminal = OnTerminal([*SERVE, "--operator", *args])
         self.addCleanup(terminal.close)
@@ -26,9 +26,9 @@ class TerminalTests(DaemonTestCase):
         self.udp = "127.0.0.1", int(terminal.until(r"listening on UDP 127\.0\.0\.1:(\d+)")[1])
         return terminal
 
-    def test_the_seeds_dialogue(self) -> None:
-        """Who connected, what was sent, the prompt; what is typed reaches the client, byte for byte."""
-        terminal = self.seated()
+    def test_original_dialogue(self) -> None:
+        """The dialogue of the original scripts: connection, message, prompt; typed bytes reach the client exactly."""
+        terminal = self.with_operator()
         with sent(self.address, b"hello") as client:
             terminal.until(rf"connection from: 127\.0\.0\.1:{client.getsockname()[1]}\r\n")
             terminal.until(r"127\.0\.0\.1: hello\r\n")
@@ -39,11 +39,11 @@ class TerminalTests(DaemonTestCase):
         terminal.type(b"\x03")
         self.assertEqual(terminal.end(), -signal.SIGINT)
         self.assertNotIn(b"Traceback", terminal.shown)
-        self.assertEqual(terminal.modes_now(), terminal.modes, "the terminal is given back as it was")
+        self.assertEqual(terminal.modes_now(), terminal.modes, "the terminal modes were not restored")
 
     def test_one_after_the_other(self) -> None:
-        """Several wait: the oldest is asked first; an empty line is an empty word; nobody else waits for any of it."""
-        terminal = self.seated()
+        """Pending questions come oldest first, an empty line is an empty reply, and other services go on."""
+        terminal = self.with_operator()
         with sent(self.address, b"one") as first:
             terminal.until(r"127\.0\.0\.1: one\r\n")
             terminal.until(r"input the word:$")
@@ -58,8 +58,8 @@ class TerminalTests(DaemonTestCase):
                 self.assertEqual(read_all(second), b"two" + ACKNOWLEDGEMENT + "你 好".encode())
 
     def test_what_is_typed_is_not_torn(self) -> None:
-        """Lines that come while a word is typed go above it, and the word is entered whole."""
-        terminal = self.seated()
+        """Lines logged while a reply is typed appear above it, and the reply is entered whole."""
+        terminal = self.with_operator()
         with sent(self.address, b"one") as first:
             terminal.until(r"input the word:$")
             terminal.type(b"half")
@@ -73,8 +73,8 @@ class TerminalTests(DaemonTestCase):
                 read_all(second)
 
     def test_shown_harmless(self) -> None:
-        """Control characters are shown as escapes, long messages cut and marked, and each in the encoding chosen."""
-        terminal = self.seated("--encoding", "cp936")
+        """Messages are shown in the chosen encoding, with control characters escaped and long ones cut."""
+        terminal = self.with_operator("--encoding", "cp936")
         with sent(self.address, b"\x1b[2J\r\n" + "你".encode("cp936") + b"\xff") as client:
             terminal.until(r"127\.0\.0\.1: \\x1b\[2J\\r\\n你\\xff\r\n")
             terminal.type("好\n".encode())
@@ -85,8 +85,8 @@ class TerminalTests(DaemonTestCase):
             read_all(client)
 
     def test_refused_word(self) -> None:
-        """A word that cannot be written in the encoding is refused, and asked for again."""
-        terminal = self.seated("--encoding", "ascii")
+        """A reply that cannot be encoded is refused, and prompted for again."""
+        terminal = self.with_operator("--encoding", "ascii")
         with sent(self.address, b"x") as client:
             terminal.until(r"input the word:$")
             terminal.type("ok\u20ac\n".encode())
@@ -96,8 +96,8 @@ class TerminalTests(DaemonTestCase):
             self.assertEqual(read_all(client), b"x" + ACKNOWLEDGEMENT + b"ok")
 
     def test_leaving(self) -> None:
-        """Ctrl-D: the operator leaves, what waits gets the fixed word, and so does everybody from now on."""
-        terminal = self.seated("--reply", "later")
+        """After Ctrl-D the operator is gone, and pending and later clients get the constant reply."""
+        terminal = self.with_operator("--reply", "later")
         with sent(self.address, b"x") as client:
             terminal.until(r"input the word:$")
             terminal.type(b"\x04")
@@ -107,8 +107,8 @@ class TerminalTests(DaemonTestCase):
         self.assertEqual(terminal.modes_now(), terminal.modes)
 
     def test_client_goes(self) -> None:
-        """A client that resets takes its question with it; the next is asked."""
-        terminal = self.seated()
+        """A client that resets takes its question with it, and the next question is shown."""
+        terminal = self.with_operator()
         client = connect(self.address)
         client.sendall(b"one")
         terminal.until(r"input the word:$")
@@ -123,8 +123,8 @@ class TerminalTests(DaemonTestCase):
             self.assertEqual(read_all(second), b"two" + ACKNOWLEDGEMENT + b"ok")
 
     def test_stop_with_questions(self) -> None:
-        """The daemon's stop settles what waits: the client gets the fixed word and an end of file."""
-        terminal = self.seated("--reply", "bye")
+        """A stop ends pending questions: the client gets the constant reply and an end of file."""
+        terminal = self.with_operator("--reply", "bye")
         with sent(self.address, b"x") as client:
             terminal.until(r"input the word:$")
             terminal.child.send_signal(signal.SIGTERM)
@@ -134,24 +134,24 @@ class TerminalTests(DaemonTestCase):
         self.assertEqual(terminal.modes_now(), terminal.modes)
 
     def test_deadline(self) -> None:
-        """A word that does not come in time is the fixed one."""
-        terminal = self.seated("--reply", "too late", "--reply-deadline", "0.5")
+        """A reply that misses its deadline is replaced by the constant one."""
+        terminal = self.with_operator("--reply", "too late", "--reply-deadline", "0.5")
         with sent(self.address, b"x") as client:
             terminal.until(r"input the word:$")
             self.assertEqual(read_all(client), b"x" + ACKNOWLEDGEMENT + b"too late")
         terminal.until("deadline expired\r\n")
 
     def test_hung_up(self) -> None:
-        """A terminal that is closed is an operator who leaves; the daemon ends by SIGHUP, as programs do."""
-        terminal = self.seated()
+        """A terminal that hangs up ends the daemon by SIGHUP, as it does other programs."""
+        terminal = self.with_operator()
         with sent(self.address, b"x"):
             terminal.until(r"input the word:$")
             terminal.child.send_signal(signal.SIGHUP)
             self.assertEqual(terminal.end(), -signal.SIGHUP)
 
     def test_terminal_that_is_stopped(self) -> None:
-        """Ctrl-S, or a terminal that nobody reads, holds up nobody else."""
-        terminal = self.seated()
+        """A stopped or unread terminal delays no client."""
+        terminal = self.with_operator()
         for _ in range(300):
             with connect(self.address) as sock:
                 sock.sendall(b"x" * 4000)
@@ -161,8 +161,8 @@ class TerminalTests(DaemonTestCase):
         self.assertEqual(terminal.end(), -signal.SIGTERM)
 
     def test_pasted(self) -> None:
-        """A lot that is pasted at once is drawn once."""
-        terminal = self.seated()
+        """A long pasted line is drawn once."""
+        terminal = self.with_operator()
         with sent(self.address, b"x") as client:
             terminal.until(r"input the word:$")
             before = len(terminal.shown)
@@ -173,7 +173,7 @@ class TerminalTests(DaemonTestCase):
         self.assertLess(len(terminal.shown) - before, 100_000)
 
     def test_given_back_however_it_ends(self) -> None:
-        """The terminal is as it was after a start that failed, and after signals that nobody else handles."""
+        """The terminal is restored after a failed start, and after signals without a handler."""
         self.need("setsid")
         with tempfile.NamedTemporaryFile() as other:
             terminal = OnTerminal([*SERVE, "--operator", "--control", other.name])
@@ -182,14 +182,14 @@ class TerminalTests(DaemonTestCase):
             self.assertIn(b"which is no socket", terminal.shown)
             self.assertEqual(terminal.modes_now(), terminal.modes)
         for number in (signal.SIGHUP, signal.SIGQUIT):
-            terminal = self.seated()
+            terminal = self.with_operator()
             terminal.child.send_signal(number)
             self.assertEqual(terminal.end(), -number)
             self.assertEqual(terminal.modes_now(), terminal.modes)
 
     def test_continued(self) -> None:
-        """After SIGCONT, as after fg, it goes on, and the terminal is given back as it was at first."""
-        terminal = self.seated()
+        """After SIGCONT, as after fg, the daemon goes on, and still restores the terminal at its end."""
+        terminal = self.with_operator()
         terminal.child.send_signal(signal.SIGCONT)
         with sent(self.address, b"x") as client:
             terminal.until(r"input the word:$")
@@ -200,12 +200,12 @@ class TerminalTests(DaemonTestCase):
         self.assertEqual(terminal.modes_now(), terminal.modes)
 
     def test_job_control(self) -> None:
-        """Ctrl-Z stops it; in the background it serves and leaves the shell the terminal; then it asks on."""
+        """Ctrl-Z stops the daemon; in the background it serves and leaves the terminal alone; then it prompts again."""
         self.need("setsid", "bash", "setpriv")
         terminal = OnTerminal(["bash", "--norc", "-i"], {**os.environ, "PS1": "shell> "})
         self.addCleanup(terminal.close)
         terminal.until("shell> $")
-        # should the test fail, the daemon goes with its shell
+        # if the test fails, the daemon ends with its shell
         terminal.type(" ".join(["setpriv", "--pdeathsig", "KILL", *SERVE, "--operator"]).encode() + b"\n")
         address = "127.0.0.1", int(terminal.until(r"listening on TCP 127\.0\.0\.1:(\d+)")[1])
         terminal.until("listening on UDP")
@@ -217,7 +217,7 @@ class TerminalTests(DaemonTestCase):
             with sent(address, b"two") as second:
                 terminal.until("connection from: ")
                 terminal.type(b"echo still the shell\n")
-                for _ in range(2):  # as it is typed, and as it is said
+                for _ in range(2):  # as it is typed, and as it is printed
                     terminal.until("still the shell\r\n")
                 terminal.type(b"fg\n")
                 terminal.until(r"input the word:$")

@@ -1,4 +1,4 @@
-"""`twistd -n echotime --operator` with a script at standard input, and where no operator can be."""
+"""Test `twistd -n echotime --operator` with a script at standard input, and where no operator is possible."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from tests.support.twistd_process import LIMIT, DaemonTestCase
 
 
 class PipeTests(DaemonTestCase):
-    """A script as the operator."""
+    """Run a script as the operator."""
 
     def piped(self, *args: str, stdin: int = subprocess.PIPE) -> subprocess.Popen[bytes]:
-        """A daemon that takes words from standard input; `address` is where it listens."""
+        """Start a daemon that reads replies from standard input, and set `address` to its TCP address."""
         child = subprocess.Popen(
             [*SERVE, "--operator", *args], stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         )
@@ -35,7 +35,7 @@ class PipeTests(DaemonTestCase):
         child.communicate(timeout=LIMIT)
 
     def test_words(self) -> None:
-        """A line a word, whenever it comes; no prompt is written."""
+        """Each line is a reply, whenever it comes, and no prompt is written."""
         child = self.piped()
         assert child.stdin is not None
         with sent(self.address, b"one") as first, sent(self.address, b"two") as second:
@@ -57,22 +57,22 @@ class PipeTests(DaemonTestCase):
         child.stdin.write(b"a\nb")
         child.stdin.close()
         answers = [one_shot(self.address, b"x") for _ in range(3)]
-        self.assertEqual(answers, [b"x" + ACKNOWLEDGEMENT + word for word in (b"a", b"b", b"nobody")])
+        self.assertEqual(answers, [b"x" + ACKNOWLEDGEMENT + reply for reply in (b"a", b"b", b"nobody")])
         child.stdin = None
 
     def test_file_and_nothing(self) -> None:
-        """Standard input may be a file, or /dev/null: an operator who is gone with the first question."""
-        with tempfile.TemporaryFile() as words:
-            words.write(b"from a file\n")
-            words.seek(0)
-            self.piped(stdin=words.fileno())
+        """Standard input may be a file, or /dev/null, which is an operator who leaves at once."""
+        with tempfile.TemporaryFile() as replies:
+            replies.write(b"from a file\n")
+            replies.seek(0)
+            self.piped(stdin=replies.fileno())
             self.assertEqual(one_shot(self.address, b"x"), b"x" + ACKNOWLEDGEMENT + b"from a file")
             self.assertEqual(one_shot(self.address, b"x"), b"x" + ACKNOWLEDGEMENT)
         self.piped(stdin=subprocess.DEVNULL)
         self.assertEqual(one_shot(self.address, b"x"), b"x" + ACKNOWLEDGEMENT)
 
     def test_closed(self) -> None:
-        """Standard input that was closed is an operator who is not there."""
+        """With standard input closed there is no operator, and the constant reply is sent."""
         command = 'exec "$@" <&-'
         child = subprocess.Popen(
             ["sh", "-c", command, "sh", *SERVE, "--operator", "--reply", "nobody"],
@@ -92,7 +92,7 @@ class PipeTests(DaemonTestCase):
         self.assertNotIn(b"Traceback", out)
 
     def test_half_closed_client_is_answered_later(self) -> None:
-        """A client that has said all it has to say gets its word, however late, and what it sends before waits."""
+        """A half-closed client gets its late replies, and its earlier messages stay in order."""
         child = self.piped()
         assert child.stdin is not None
         with connect(self.address) as client:
@@ -105,17 +105,17 @@ class PipeTests(DaemonTestCase):
             self.assertEqual(read_all(client), b"1two" + ACKNOWLEDGEMENT + b"2")
 
     def test_limits(self) -> None:
-        """Beyond the limits the fixed word comes at once."""
+        """Beyond the limits the constant reply comes at once."""
         self.piped("--reply", "full", "--max-questions", "3", "--max-questions-per-source", "2")
         with sent(self.address, b"1"), sent(self.address, b"2"):
             self.assertEqual(one_shot(self.address, b"3"), b"3" + ACKNOWLEDGEMENT + b"full")
 
 
 class FaultTests(DaemonTestCase):
-    """Where no operator can be."""
+    """Request an operator where none is possible."""
 
     def test_in_the_background(self) -> None:
-        """Without -n there is no terminal: a usage error, and nothing is started."""
+        """In the background there is no terminal: --operator is a usage error, and nothing is started."""
         with tempfile.TemporaryDirectory() as directory:
             ended = self.twistd_in_daemon_mode(directory, "--operator", "--tcp", "0")
             self.assertEqual(ended.status, 2)
@@ -123,7 +123,7 @@ class FaultTests(DaemonTestCase):
             self.assertEqual(list(Path(directory).iterdir()), [])
 
     def test_without_an_operator(self) -> None:
-        """Options that need one say so; other values are checked as everywhere."""
+        """Options that need an operator are refused without one, and their values are checked."""
         ended = self.refused("--reply-deadline", "5", "--wait-for-operator")
         self.assertEqual(ended.status, 2)
         self.assertIn("--reply-deadline requires --operator or --control", ended.err)

@@ -1,4 +1,4 @@
-"""The command line: what the options do to real sockets, and how a daemon says that it cannot start."""
+"""Test the command line: the effect of options on real sockets, and reports of a failed start."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _WITHOUT_LOW_PORTS = ("setpriv", "--bounding-set", "-net_bind_service", "--inh-c
 
 
 class SockoptTests(DaemonTestCase):
-    """--sockopt on live sockets, and what the log says of it."""
+    """Set --sockopt on live sockets, and check the log."""
 
     def test_report(self) -> None:
         """The log has the requested and the effective value of each option, and why they differ."""
@@ -27,7 +27,7 @@ class SockoptTests(DaemonTestCase):
         self.served(daemon)
 
     def test_help(self) -> None:
-        """--sockopt help prints every name that can be set, and starts nothing; also where nobody reads to the end."""
+        """--sockopt help prints every settable name and starts nothing."""
         ended = self.twistd("echotime", "--tcp", "0", "--sockopt", "help").wait()
         self.assertEqual(ended.status, 0, ended.err)
         names = {line.split()[0] for line in ended.out.splitlines() if line.startswith("  ") and line[2] != " "}
@@ -40,7 +40,7 @@ class SockoptTests(DaemonTestCase):
         daemon.line("1:11 requested 1, effective 1$")
 
     def test_ttl_is_seen_by_the_client(self) -> None:
-        """IP_TTL set on the listener is on the answers of TCP and UDP."""
+        """A client sees the IP_TTL that was set on the listener."""
         daemon = self.echotime("--sockopt", "IP_TTL=7")
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
             sock.setsockopt(socket.IPPROTO_IP, 12, 1)  # IP_RECVTTL
@@ -51,7 +51,7 @@ class SockoptTests(DaemonTestCase):
 
     def test_every_settable_option_starts(self) -> None:
         """A daemon with every option of the catalogue set at once starts, reports each, and serves."""
-        # with IPV6_V6ONLY on it would not serve IPv4
+        # with IPV6_V6ONLY the socket would not serve IPv4
         options = [row for row in CATALOGUE if row.settable and (row.privilege is None or os.geteuid() == 0)]
         values = {row.name: row.example for row in options} | {"IPV6_V6ONLY": "off"}
         args = [part for name, value in values.items() for part in ("--sockopt", f"{name}={value}")]
@@ -65,14 +65,14 @@ class SockoptTests(DaemonTestCase):
         self.served(daemon)
 
     def test_failing_option_is_fatal(self) -> None:
-        """An option that the kernel refuses ends the daemon with status 1, naming it and the reason."""
+        """An option that the kernel refuses ends the daemon with status 1, its name and the reason."""
         ended = self.refused("--tcp", "127.0.0.1:0", "--udp", "127.0.0.1:0", "--sockopt", "udp:SO_BINDTODEVICE=none0")
         self.assertEqual(ended.status, 1)
         self.assertEqual(ended.err.count("\n"), 1)
         self.assertIn("UDP 127.0.0.1:0: udp:SO_BINDTODEVICE=none0: No such device (ENODEV)", ended.err)
 
     def test_missing_privilege_is_named(self) -> None:
-        """An option that needs a capability says which."""
+        """A missing capability is named in the error."""
         self.need("setpriv")
         capabilities = "-net_admin,-net_raw"
         prefix = ("setpriv", "--bounding-set", capabilities, "--inh-caps", capabilities)
@@ -82,10 +82,10 @@ class SockoptTests(DaemonTestCase):
 
 
 class FaultTests(DaemonTestCase):
-    """Faults of the command line: all of them, before anything is opened, with status 2."""
+    """Report all faults of the command line before anything is opened, with status 2."""
 
     def assert_faults(self, args: list[str], *expected: str) -> None:
-        """Status 2, nothing on standard output, one line a fault and one on how to get help."""
+        """Check status 2, an empty standard output, and one line per fault and one about help."""
         ended = self.refused(*args)
         self.assertEqual(ended.status, 2)
         self.assertEqual(ended.out, "")
@@ -95,29 +95,29 @@ class FaultTests(DaemonTestCase):
             self.assertIn(part, line)
 
     def test_all_at_once(self) -> None:
-        """Several faults are told together, each with what was expected."""
+        """Several faults are reported together, each with what is accepted."""
         self.assert_faults(
             ["--tcp", "70000", "--udp", "::1:3", "--epoch", "1970", "--backlog", "0", "--ack", r"\q", "--sockopt", "x"],
             "--backlog 0: '0' is not a valid number; expected a whole number from 1",
-            r"--ack \q: '\q' at character 1 is no escape; expected \n, \r, \t, \\ or \xNN",
+            r"--ack \q: unknown escape '\q' at character 1; expected \n, \r, \t, \\ or \xNN",
             "--epoch 1970: '1970' is not an epoch; expected unix or 1900",
-            "--tcp 70000: '70000' is no port; expected a number from 0 to 65535",
+            "--tcp 70000: invalid port '70000'; expected a number from 0 to 65535",
             "--udp ::1:3: an IPv6 address needs brackets",
             "--sockopt x: expected [tcp:|udp:]NAME=VALUE",
         )
 
     def test_nearest_option(self) -> None:
-        """A misspelt option is answered with the nearest."""
+        """A misspelled option is reported with the nearest one."""
         self.assert_faults(["--tpc", "12345"], "unknown option --tpc; the nearest is --tcp")
         self.assert_faults(["--transport", "stock"], "unknown option --transport; there is one transport now")
         self.assert_faults(["--d", "1"], "option --d is ambiguous; expected one of --deny, --drain-timeout")
 
     def test_nearest_socket_option(self) -> None:
-        """A misspelt socket option too."""
+        """A misspelled socket option is reported with the nearest one."""
         self.assert_faults(["--sockopt", "SO_KEEPALVE=on"], "the nearest is SO_KEEPALIVE")
 
     def test_no_effect(self) -> None:
-        """An option that cannot have an effect there is refused."""
+        """An option that cannot have an effect on a socket is refused."""
         self.assert_faults(["--sockopt", "tcp:SO_BROADCAST=on"], "SO_BROADCAST has no effect on a TCP socket")
         self.assert_faults(["--sockopt", "udp:SO_KEEPALIVE=on"], "SO_KEEPALIVE has no effect on a UDP socket")
         self.assert_faults(["--tcp", "0", "--sockopt", "IP_PKTINFO=on"], "acts on IPv4 UDP sockets, and none is served")
@@ -137,7 +137,7 @@ class FaultTests(DaemonTestCase):
         self.assert_faults(["12345"], "unexpected argument '12345'")
 
     def test_help(self) -> None:
-        """--help and --version are no faults."""
+        """--help and --version exit with status 0."""
         for option, part in (("--help", "--sockopt"), ("--version", "echotime ")):
             ended = self.twistd("echotime", option).wait()
             self.assertEqual(ended.status, 0)
@@ -145,7 +145,7 @@ class FaultTests(DaemonTestCase):
 
 
 class AddressTests(DaemonTestCase):
-    """Where the daemon listens, and what it says where it cannot."""
+    """Listen on various addresses, and fail where that is not possible."""
 
     def test_several(self) -> None:
         """--tcp and --udp can be given several times, IPv4 and IPv6, with port 0."""
@@ -158,7 +158,7 @@ class AddressTests(DaemonTestCase):
         self.served(daemon)
 
     def test_dual_stack(self) -> None:
-        """[::] serves IPv4 too, and shows its clients as the IPv4 they are."""
+        """[::] serves IPv4, too, and logs those clients by their IPv4 addresses."""
         daemon = self.twistd("echotime", "--tcp", "[::]:0")
         port = daemon.address("TCP")[1]
         for host, shown in (("127.0.0.1", "127.0.0.1"), ("::1", r"\[::1\]")):
@@ -172,14 +172,14 @@ class AddressTests(DaemonTestCase):
         self.assertNotIn("listening on TCP", self.served(daemon).out)
 
     def assert_cannot_listen(self, args: list[str], message: str, prefix: tuple[str, ...] = ()) -> None:
-        """Status 1 and one line on standard error."""
+        """Check status 1 and one line on standard error."""
         ended = self.refused(*args, prefix=prefix)
         self.assertEqual(ended.status, 1)
         self.assertEqual(ended.err.count("\n"), 1, ended.err)
         self.assertIn(message, ended.err)
 
     def test_port_in_use(self) -> None:
-        """A port that another process holds."""
+        """A port in use is reported with its errno."""
         with socket.socket() as other:
             other.bind(("127.0.0.1", 0))
             other.listen()
@@ -190,12 +190,12 @@ class AddressTests(DaemonTestCase):
             )
 
     def test_foreign_address(self) -> None:
-        """An address that this host does not have (TEST-NET-1 of RFC 5737)."""
+        """An address that this host does not have (TEST-NET-1 of RFC 5737) is reported."""
         for option in ("--tcp", "--udp"):
             self.assert_cannot_listen([option, "192.0.2.1:0"], "192.0.2.1:0: Cannot assign requested address")
 
     def test_privileged_port(self) -> None:
-        """A port below 1024 without the capability."""
+        """A port below 1024 without the capability is reported."""
         self.need("setpriv")
         lowest = int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text(encoding="ascii"))
         if lowest <= 7:
@@ -205,7 +205,7 @@ class AddressTests(DaemonTestCase):
         )
 
     def test_daemon_mode(self) -> None:
-        """Without -n the parent ends with status 1, and the reason is where twistd says it is: in the log file."""
+        """Without -n the parent ends with status 1, and the reason is also in the log file."""
         directory = self.mktemp()
         Path(directory).mkdir(parents=True)
         child = self.twistd_in_daemon_mode(directory, "--tcp", "192.0.2.1:0")
@@ -216,7 +216,7 @@ class AddressTests(DaemonTestCase):
         self.assertFalse((Path(directory) / "twistd.pid").exists())
 
     def test_backlog(self) -> None:
-        """--backlog connections wait although nobody accepts them; more than somaxconn is told."""
+        """A backlog above somaxconn is logged with its effective value."""
         somaxconn = int(Path("/proc/sys/net/core/somaxconn").read_text(encoding="ascii"))
         daemon = self.echotime("--backlog", str(somaxconn + 1))
         daemon.line(f"backlog: requested {somaxconn + 1}, effective {somaxconn}")

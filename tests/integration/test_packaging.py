@@ -1,4 +1,4 @@
-"""The wheel, the sdist and an editable install, each tried in an empty virtual environment."""
+"""Install the wheel, the sdist and an editable copy, each into an empty virtual environment."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _LIMIT = 240
 
 
 def run(*command: str | Path, cwd: str | Path) -> str:
-    """Its output; it must succeed. The environment is the tests' own, less what would lead back to the checkout."""
+    """Run a command in an environment without the checkout, check that it succeeds, and return its output."""
     environ = {
         name: value for name, value in os.environ.items() if name not in {"PYTHONPATH", "COVERAGE_PROCESS_CONFIG"}
     }
@@ -54,7 +54,7 @@ def run(*command: str | Path, cwd: str | Path) -> str:
 
 @functools.cache
 def work() -> Path:
-    """A directory with a copy of the checkout, and wheel and sdist built from it; made once, removed at exit."""
+    """Build wheel and sdist from a copy of the checkout, once; return the directory."""
     directory = Path(tempfile.mkdtemp(prefix="echotime-packaging-"))
     atexit.register(shutil.rmtree, directory)
     shutil.copytree(ROOT, directory / "source", ignore=shutil.ignore_patterns(*_NOT_SOURCE))
@@ -63,19 +63,19 @@ def work() -> Path:
 
 
 def built(pattern: str) -> Path:
-    """The one file that was built under such a name."""
+    """Return the one built file that matches a pattern."""
     (found,) = (work() / "dist").glob(pattern)
     return found
 
 
 class PackagingTests(SynchronousTestCase):
-    """`twistd echotime` is there from any directory, however it was installed."""
+    """Check that `twistd echotime` works from any directory, however it was installed."""
 
     def assert_installs(self, *what: str | Path) -> None:
-        """Installed alone into an empty environment, the plugin is found from the root directory."""
+        """Check that the plugin, installed alone into an empty environment, is found from any directory."""
         home = Path(self.mktemp()).resolve()
         venv.create(home)
-        # our own pip: to install another takes as long as all the rest
+        # with our own pip: installing another one would take as long as everything else
         pip = (sys.executable, "-m", "pip", "--python", home / "bin" / "python", "--disable-pip-version-check")
         run(*pip, "install", "--quiet", *what, cwd=home)
         for directory in ("/", home):
@@ -87,19 +87,19 @@ class PackagingTests(SynchronousTestCase):
         run(*pip, "check", cwd="/")
 
     def test_wheel(self) -> None:
-        """The wheel installs."""
+        """The wheel installs into an empty environment."""
         self.assert_installs(built("*.whl"))
 
     def test_sdist(self) -> None:
-        """The sdist installs."""
+        """The sdist installs into an empty environment."""
         self.assert_installs(built("*.tar.gz"))
 
     def test_editable(self) -> None:
-        """`pip install -e .` installs."""
+        """`pip install -e .` installs into an empty environment."""
         self.assert_installs("--editable", work() / "source")
 
     def test_wheel_contents(self) -> None:
-        """The wheel holds every module of ours and nothing of the tests or of Twisted itself."""
+        """The wheel has every module of echotime, and nothing of the tests or of Twisted."""
         names = set(zipfile.ZipFile(built("*.whl")).namelist())
         ours = {str(path.relative_to(ROOT)) for path in (ROOT / "echotime").rglob("*.py")}
         self.assertEqual(ours - names, set())
@@ -116,7 +116,7 @@ class PackagingTests(SynchronousTestCase):
             self.assertTrue(any(name.endswith(f".data/data/share/{shared}") for name in names), shared)
 
     def test_sdist_contents(self) -> None:
-        """The sdist holds what a packager needs to run `make test`."""
+        """The sdist has everything a packager needs to run `make test`."""
         with tarfile.open(built("*.tar.gz")) as archive:
             names = {name.partition("/")[2] for name in archive.getnames()}
         for path in ("Makefile", "LICENSE", "README.md", "CHANGELOG.md", "setup.cfg", "docs/design.md"):
@@ -126,7 +126,7 @@ class PackagingTests(SynchronousTestCase):
         self.assertEqual(tests - names, set())
 
     def test_name(self) -> None:
-        """Nothing has pip fetch echotime: on the Python Package Index that is an unrelated project."""
+        """No document has pip fetch echotime, which is an unrelated project on the Python Package Index."""
         with zipfile.ZipFile(built("*.whl")) as wheel:
             (metadata,) = (name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
             lines = wheel.read(metadata).decode("utf-8").splitlines()
@@ -138,6 +138,6 @@ class PackagingTests(SynchronousTestCase):
             self.assertIsNone(re.search(r"pip3? install (\S+ )*echotime\b", each.read_text(encoding="utf-8")), each)
 
     def test_twisted_is_not_shadowed(self) -> None:
-        """twisted/ and twisted/plugins/ have no __init__.py: with one, Twisted or our plugin could not be found."""
+        """twisted/ and twisted/plugins/ have no __init__.py, which would hide Twisted or the plugin."""
         self.assertFalse((ROOT / "twisted" / "__init__.py").exists())
         self.assertFalse((ROOT / "twisted" / "plugins" / "__init__.py").exists())

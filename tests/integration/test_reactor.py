@@ -1,4 +1,4 @@
-"""echotime/reactor.py in a real twistd, and under Twisted's own reactor tests."""
+"""Test echotime/reactor.py in a real twistd, and under Twisted's own reactor tests."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ class ReactorTests(DaemonTestCase):
     """Check which reactor runs, and that it serves."""
 
     def test_own_reactor(self) -> None:
-        """The daemon installs its reactor; the log names it."""
+        """The daemon installs its reactor, and the log names it."""
         daemon = self.echotime()
         daemon.line(r"reactor class: echotime\.reactor\.ChangelistReactor\.$")
         self.served(daemon)
 
     def test_another_reactor(self) -> None:
-        """`twistd -r NAME` wins, whichever it is, and the daemon serves."""
+        """`twistd -r NAME` selects another reactor, and the daemon serves."""
         for name, found in (
             ("poll", "PollReactor"),
             ("select", "SelectReactor"),
@@ -43,7 +43,7 @@ class ReactorTests(DaemonTestCase):
 
 
 class ReactorSuiteTests(SynchronousTestCase):
-    """Twisted's tests for every reactor, run on its EPollReactor and on ours."""
+    """Run Twisted's tests for every reactor on its EPollReactor and on ours."""
 
     def test_what_passes_on_epoll_passes_on_ours(self) -> None:
         """Every test that passes on EPollReactor in this run passes on ChangelistReactor."""

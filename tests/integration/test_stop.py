@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT: what connections still get, and how long that may take."""
+"""Test SIGTERM and SIGINT: which replies connections still get, and how long that may take."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from tests.support.twistd_process import DaemonTestCase
 
 
 class StopTests(DaemonTestCase):
-    """The daemon ends by the signal it was sent, after its connections."""
+    """Stop daemons by a signal, with connections open."""
 
     def greeted(self, address: tuple[str, int]) -> socket.socket:
-        """A connection that has had its first answer."""
+        """Connect and read the first reply."""
         sock = connect(address)
         self.addCleanup(sock.close)
         sock.sendall(b"hi")
@@ -22,7 +22,7 @@ class StopTests(DaemonTestCase):
         return sock
 
     def test_idle(self) -> None:
-        """A daemon whose connections are owed nothing ends at once, closing them in order."""
+        """A daemon without pending output ends at once, closing its connections with an end of file."""
         for number in (signal.SIGTERM, signal.SIGINT):
             daemon = self.echotime("--drain-timeout", "30")
             sock = self.greeted(daemon.address("TCP"))
@@ -35,7 +35,7 @@ class StopTests(DaemonTestCase):
             self.assertLess(time.monotonic() - began, 10)
 
     def test_port_is_closed_first(self) -> None:
-        """A stopping daemon accepts nobody, while it still serves those it has."""
+        """A stopping daemon accepts no connection while it drains the open ones."""
         daemon = self.echotime("--drain-timeout", "20")
         address = daemon.address("TCP")
         sock = self.stuck(address)
@@ -48,14 +48,14 @@ class StopTests(DaemonTestCase):
         self.assertEqual(daemon.wait().status, -signal.SIGTERM)
 
     def stuck(self, address: tuple[str, int]) -> socket.socket:
-        """A connection that has sent until nothing more went, and has read nothing."""
+        """Connect, and send without reading until the socket accepts no more."""
         sock = connect(address)
         self.addCleanup(sock.close)
         self.sent = fill(sock)
         return sock
 
     def test_owed_bytes_arrive(self) -> None:
-        """A client with megabytes coming gets every answer after SIGTERM, also for what still lay in the kernel."""
+        """A client with megabytes pending gets every reply after SIGTERM, also to data still in the kernel."""
         daemon = self.echotime("--drain-timeout", "20")
         sock = self.stuck(daemon.address("TCP"))
         daemon.signal()
@@ -66,7 +66,7 @@ class StopTests(DaemonTestCase):
         self.assertEqual(daemon.wait().status, -signal.SIGTERM)
 
     def test_slow_readers_lose_nothing(self) -> None:
-        """Clients that begin to read only after SIGTERM get all of it, with small buffers that fill and empty often."""
+        """Clients that begin to read only after SIGTERM get every byte, also with small buffers."""
         daemon = self.echotime("--drain-timeout", "60", "--sockopt", "SO_SNDBUF=8K")
         address = daemon.address("TCP")
         clients = []
@@ -80,10 +80,10 @@ class StopTests(DaemonTestCase):
             messages = split_answers(read_all(sock), ACKNOWLEDGEMENT)
             self.assertEqual(sum(map(len, messages)), sent)
         out = daemon.wait().out
-        self.assertEqual(out.count("ended by client,"), 40, "they had ended before the daemon did")
+        self.assertEqual(out.count("ended by client,"), 40, "each ended before the daemon")
 
     def test_deadline(self) -> None:
-        """A client that does not take what it is owed is reset after --drain-timeout."""
+        """A client that does not read its replies is reset after --drain-timeout."""
         daemon = self.echotime("--drain-timeout", "0.5")
         sock = self.stuck(daemon.address("TCP"))
         ended = daemon.stop()
@@ -92,8 +92,8 @@ class StopTests(DaemonTestCase):
             read_all(sock)
 
     def test_awaited_word(self) -> None:
-        """A client whose word does not come in time is reset, too."""
-        child = self.late_words()
+        """A client whose reply does not come in time is reset."""
+        child = self.late_replies()
         with connect(child.address("TCP")) as sock:
             sock.sendall(b"never")
             read_exactly(sock, 5 + len(ACKNOWLEDGEMENT))
@@ -103,8 +103,8 @@ class StopTests(DaemonTestCase):
         self.assertNotIn("Traceback", ended.out)
 
     def test_word_during_drain(self) -> None:
-        """What a client sent while its word was awaited is answered, though the daemon stops meanwhile."""
-        child = self.late_words()
+        """Data sent while a reply was awaited is answered, although the daemon stops meanwhile."""
+        child = self.late_replies()
         clients = [connect(child.address("TCP")) for _ in range(50)]
         for sock in clients:
             self.addCleanup(sock.close)
@@ -117,7 +117,7 @@ class StopTests(DaemonTestCase):
             self.assertEqual(read_all(sock), b"late" + b"next" + ACKNOWLEDGEMENT + b"now")
 
     def test_second_signal(self) -> None:
-        """A second signal ends the waiting at once."""
+        """A second signal ends the drain at once."""
         for first, second in ((signal.SIGTERM, signal.SIGINT), (signal.SIGINT, signal.SIGINT)):
             daemon = self.echotime("--drain-timeout", "3600")
             self.stuck(daemon.address("TCP"))
@@ -141,7 +141,7 @@ class StopTests(DaemonTestCase):
             self.assertIn("ended by server's reset", ended.out)
 
     def test_rebind_at_once(self) -> None:
-        """SO_REUSEADDR: the next daemon can have the port although old connections are in TIME_WAIT."""
+        """The next daemon can bind the port (SO_REUSEADDR) although old connections are in TIME_WAIT."""
         daemon = self.echotime()
         address = daemon.address("TCP")
         self.greeted(address)

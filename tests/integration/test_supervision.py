@@ -1,4 +1,4 @@
-"""What a daemon tells a service manager that asks, over a real socket; tests/systemd has the real one."""
+"""Test the messages to a service manager over a real socket; tests/systemd has a real service manager."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from tests.support.twistd_process import LIMIT, DaemonTestCase, Twistd
 
 
 class SupervisionTests(DaemonTestCase):
-    """A service manager's end of $NOTIFY_SOCKET."""
+    """Receive at the service manager's end of $NOTIFY_SOCKET."""
 
     def setUp(self) -> None:
-        """With an abstract name."""
+        """Bind a notification socket with an abstract name."""
         self.name = f"echotime-{secrets.token_hex(8)}"
         self.manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.addCleanup(self.manager.close)
@@ -26,56 +26,56 @@ class SupervisionTests(DaemonTestCase):
         self.manager.settimeout(LIMIT)
 
     def prefix(self, **more: str) -> tuple[str, ...]:
-        """What it sets in the environment."""
+        """Return a command prefix that sets the environment."""
         return ("env", f"NOTIFY_SOCKET=@{self.name}", *(f"{name}={value}" for name, value in more.items()))
 
     def supervised(self, *args: str, **more: str) -> Twistd:
-        """A daemon that is asked to tell."""
+        """Start a daemon that has a notification socket."""
         addresses = ("--tcp", "127.0.0.1:0", "--udp", "127.0.0.1:0")
         return self.twistd("echotime", *addresses, *args, prefix=self.prefix(**more))
 
-    def told(self, beginning: str, further: str = "") -> str:
-        """The next line that begins so, or that of its datagram that begins as `further`; others are read over."""
+    def notified(self, beginning: str, further: str = "") -> str:
+        """Receive until a line begins with `beginning`; return it, or the line of that datagram at `further`."""
         while True:
             lines = self.manager.recv(4096).decode().splitlines()
             if any(line.startswith(beginning) for line in lines):
                 return next(line for line in lines if line.startswith(further or beginning))
 
     def test_ready_and_stopping(self) -> None:
-        """Ready is told when clients are served, with figures; and the stop, with a demand for time."""
+        """READY=1 is sent when clients are served; STOPPING=1 comes with figures."""
         daemon = self.supervised()
-        self.told("READY=1")
+        self.notified("READY=1")
         self.assertTrue(any("listening on UDP" in line for line in (daemon.address("UDP") and daemon.lines)))
         with connect(daemon.address("TCP")) as sock:
             sock.sendall(b"hi")
             read_exactly(sock, 2 + len(ACKNOWLEDGEMENT))
             daemon.signal()
-            self.told("STOPPING=1")
-            self.assertIn("open connections: 1;", self.told("STATUS="))
+            self.notified("STOPPING=1")
+            self.assertIn("open connections: 1;", self.notified("STATUS="))
         self.assertEqual(daemon.wait().status, -signal.SIGTERM)
 
     def test_reload(self) -> None:
-        """Its beginning, with the moment that Type=notify-reload asks for, and that it is over, faulty file or not."""
+        """A reload is notified with its time, as Type=notify-reload requires, and its end, also if it fails."""
         path = Path(tempfile.mkdtemp(), "echotime.conf")
         self.addCleanup(shutil.rmtree, path.parent)
         for text in ("[echotime]\n", "[echotime]\nbacklog = x\n"):
             path.write_text("[echotime]\n", encoding="utf-8")
             daemon = self.supervised("--config", str(path))
-            self.told("READY=1")
+            self.notified("READY=1")
             path.write_text(text, encoding="utf-8")
             before = time.monotonic_ns() // 1000
             daemon.signal(signal.SIGHUP)
-            moment = self.told("RELOADING=1", "MONOTONIC_USEC=").partition("=")[2]
+            moment = self.notified("RELOADING=1", "MONOTONIC_USEC=").partition("=")[2]
             self.assertTrue(before <= int(moment) <= time.monotonic_ns() // 1000)
-            self.told("READY=1")
+            self.notified("READY=1")
             daemon.line("reload: changed: |reload failed: ")
             daemon.stop()
 
     def test_watchdog(self) -> None:
-        """It is told again and again; the questions behind it leave no line in the log."""
+        """The watchdog is notified repeatedly, and the probes behind it leave no line in the log."""
         daemon = self.supervised("--operator", WATCHDOG_USEC="400000")
         for _ in range(5):
-            self.told("WATCHDOG=1")
+            self.notified("WATCHDOG=1")
         one_shot(daemon.address("TCP"), b"hi")
         ended = daemon.stop()
         self.assertIn("served connections: 1 (empty: 0), messages: 1,", ended.out)
@@ -83,31 +83,31 @@ class SupervisionTests(DaemonTestCase):
         self.assertNotIn("health check", ended.out)
 
     def test_another_process(self) -> None:
-        """A watchdog that is another process's is left alone."""
+        """A watchdog of another process is left alone."""
         daemon = self.supervised(WATCHDOG_USEC="1000", WATCHDOG_PID="1")
-        self.told("READY=1")
+        self.notified("READY=1")
         daemon.stop()
         self.manager.settimeout(0.1)
         with self.assertRaises(TimeoutError):
-            self.told("WATCHDOG=1")
+            self.notified("WATCHDOG=1")
 
     def test_hung(self) -> None:
-        """A daemon that is alive and hung on one port is not told to be well, until it is well again."""
+        """A daemon that is hung on one port does not notify the watchdog until it recovers."""
         for transport in ("tcp", "udp"):
             options = "--tcp 127.0.0.1:0 --udp 127.0.0.1:0"
             hung = self.prefix(WATCHDOG_USEC="800000", ECHOTIME_HUNG=transport, ECHOTIME_OPTIONS=options)
             daemon = self.twistd("-r", "echotime", "-y", str(Path(__file__).with_name("hung.tac")), prefix=hung)
-            self.told("WATCHDOG=1")
+            self.notified("WATCHDOG=1")
             daemon.signal(signal.SIGUSR2)
             daemon.line(rf"health check: {transport.upper()} 127.0.0.1:\d+: hung: .*pending.*, none .* for [\d.]+ s")
             self.manager.settimeout(0.8)
             try:
-                while True:  # what was told before
-                    self.told("WATCHDOG=1")
+                while True:  # skip earlier notifications
+                    self.notified("WATCHDOG=1")
             except TimeoutError:
                 self.manager.settimeout(LIMIT)
             daemon.signal(signal.SIGUSR2)
-            self.told("WATCHDOG=1")
+            self.notified("WATCHDOG=1")
             daemon.line(rf"health check: {transport.upper()} 127.0.0.1:\d+: answered in ")
             ended = daemon.stop()
             self.assertEqual(ended.out.count("health check: "), 2, "once for each change")
@@ -115,18 +115,18 @@ class SupervisionTests(DaemonTestCase):
             self.assertIn("datagrams: 0\n", ended.out)
 
     def test_slow_answer(self) -> None:
-        """A listener that sends slowly, as it was told to, serves: the answer to the daemon's question is late, too."""
+        """A listener that sends slowly, by its own options, counts as serving, although its probe is late."""
         pace = ("--sockopt", "tcp:SO_MAX_PACING_RATE=20000", "--sockopt", "tcp:TCP_MAXSEG=1000")
         daemon = self.supervised(*pace, "--reply", "x" * 60_000, WATCHDOG_USEC="800000")
         daemon.line(r"health check: TCP 127.0.0.1:\d+: not answered: ")
         for _ in range(3):
-            self.told("WATCHDOG=1")
+            self.notified("WATCHDOG=1")
         ended = daemon.stop()
         self.assertNotIn("hung", ended.out)
         self.assertIn("served connections: 0 (empty: 0), messages: 0", ended.out)
 
     def test_nobody_listens(self) -> None:
-        """A service manager that went away is no reason to end."""
+        """A service manager that went away does not end the daemon."""
         self.manager.close()
         daemon = self.supervised(WATCHDOG_USEC="200000")
         self.assertEqual(one_shot(daemon.address("TCP"), b"hi"), b"hi" + ACKNOWLEDGEMENT)

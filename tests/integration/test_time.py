@@ -1,4 +1,4 @@
-"""UDP time, by plain sockets."""
+"""Test the UDP time service with plain sockets."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.twistd_process import LIMIT, DaemonTestCase, Twistd
 
 
 class TimeTests(DaemonTestCase):
-    """Any datagram is answered with four bytes."""
+    """Send datagrams, which are answered with four bytes."""
 
     io_method = "recvmmsg and sendmmsg, 64 datagrams a call"
 
@@ -24,7 +24,7 @@ class TimeTests(DaemonTestCase):
         self.served(daemon)
 
     def assert_now(self, answer: bytes) -> None:
-        """Four bytes, big-endian, unsigned, the Unix time of now."""
+        """Check that an answer is the current Unix time: four bytes, big-endian, unsigned."""
         self.assertEqual(len(answer), 4)
         self.assertLessEqual(abs(struct.unpack("!I", answer)[0] - time.time()), 2)
 
@@ -36,7 +36,7 @@ class TimeTests(DaemonTestCase):
         self.served(daemon)
 
     def test_hundred_at_once(self) -> None:
-        """Datagrams that wait together are answered one by one, none left out."""
+        """A hundred pending datagrams are answered one by one."""
         address = self.echotime().address("UDP")
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
             sock.settimeout(LIMIT)
@@ -47,7 +47,7 @@ class TimeTests(DaemonTestCase):
                 self.assert_now(sock.recv(100))
 
     def test_answer_leaves_from_the_address_that_was_asked(self) -> None:
-        """On a wildcard address a client that asked 127.0.0.2 hears 127.0.0.2, IPv4 alone or dual-stack."""
+        """On a wildcard address, IPv4 alone or dual-stack, the answer leaves from the requested address."""
         daemon = self.twistd("echotime", "--udp", "0", "--udp", "[::]:0")
         for number in (0, 1):
             port = daemon.address("UDP", number)[1]
@@ -57,7 +57,7 @@ class TimeTests(DaemonTestCase):
         self.served(daemon)
 
     def test_wildcard_by_any_name(self) -> None:
-        """However the wildcard address is written, the answer leaves from the address that was asked."""
+        """The answer leaves from the requested address also if the wildcard is written in full."""
         daemon = self.twistd("echotime", "--udp", "[0:0::0]:0", "--sockopt", "IP_TTL=9")
         self.assert_now(ask_time(("127.0.0.2", daemon.address("UDP")[1])))
 
@@ -73,7 +73,7 @@ class TimeTests(DaemonTestCase):
                 thief.bind((host, port))
 
     def test_port_of_another_socket(self) -> None:
-        """A port that another socket bound first, with SO_REUSEADDR, is not shared: the daemon does not start."""
+        """A port that another socket bound with SO_REUSEADDR is not shared: the daemon does not start."""
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
             other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             other.bind(("127.0.0.1", 0))
@@ -85,7 +85,7 @@ class TimeTests(DaemonTestCase):
                 self.assertIn(f"cannot listen on UDP {where}: Address already in use (EADDRINUSE)", ended.err)
 
     def test_restart_at_once(self) -> None:
-        """Without SO_REUSEADDR the next daemon has the port at once, although clients still ask there."""
+        """Without SO_REUSEADDR the next daemon can bind the port at once, although clients still send."""
         daemon = self.echotime()
         address = daemon.address("UDP")
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
@@ -114,13 +114,13 @@ class TimeTests(DaemonTestCase):
             second.bind(address)
 
     def ask_and_go(self, daemon: Twistd, times: int) -> None:
-        """Ask from sockets that are closed before the answer is here, so that it meets an ICMP error."""
+        """Send from sockets that are closed before the answer arrives, so that it causes an ICMP error."""
         for _ in range(times):
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
                 sock.sendto(b"", daemon.address("UDP"))
 
     def test_icmp_errors_do_not_stop_it(self) -> None:
-        """With IP_RECVERR on, answers that meet a closed port are counted, and the next client is served."""
+        """With IP_RECVERR answers to a closed port are counted, and the next client is served."""
         daemon = self.echotime("--sockopt", "IP_RECVERR=on")
         for _ in range(20):
             self.ask_and_go(daemon, 10)
@@ -128,7 +128,7 @@ class TimeTests(DaemonTestCase):
         self.assertIn("ICMP", self.served(daemon).out)
 
     def test_source_port_zero(self) -> None:
-        """A datagram that cannot be answered costs no traceback and no service."""
+        """Datagrams from port 0, which cannot be answered, cause no traceback and no outage."""
         daemon = self.echotime()
         address = daemon.address("UDP")
         try:
@@ -143,7 +143,7 @@ class TimeTests(DaemonTestCase):
 
 
 class SingleDatagramTimeTests(TimeTests):
-    """The same where recvmmsg(2) is missing, datagram by datagram."""
+    """Test the time service without recvmmsg(2), one datagram at a time."""
 
     python = "from echotime.net import mmsg; mmsg.is_available = lambda: False"
     io_method = "recvmsg and sendmsg, one datagram a call"

@@ -1,4 +1,4 @@
-"""`echotime check`."""
+"""Test `echotime check` as a program that monitoring runs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.twistd_process import LIMIT
 
 
 class CheckTests(ToolTestCase):
-    """`echotime check`."""
+    """Status line, exit status and performance data of `echotime check`."""
 
     def setUp(self) -> None:
         """A daemon with both services on one port number, as the tool expects."""
@@ -25,7 +25,7 @@ class CheckTests(ToolTestCase):
         self.twistd("echotime", "--udp", self.server).address("UDP")
 
     def test_ok(self) -> None:
-        """One line with performance data, status 0."""
+        """A passed check prints one line with performance data, and has status 0."""
         ended = self.tool("check", self.server)
         self.assertEqual(ended.returncode, 0, ended.stdout)
         self.assertRegex(
@@ -35,7 +35,7 @@ class CheckTests(ToolTestCase):
         )
 
     def test_thresholds(self) -> None:
-        """Above -w it is a warning, above -c critical."""
+        """A value above -w is a warning, and above -c critical."""
         warned = self.tool("check", "--tcp", "-w", "tcp=0.000001", "-c", "tcp=100", self.server)
         self.assertEqual(warned.returncode, 1)
         self.assertRegex(warned.stdout, rb"^ECHOTIME WARNING - TCP .* ms, beyond 0\.000001 s \|.*;0\.000001;100\n$")
@@ -47,34 +47,34 @@ class CheckTests(ToolTestCase):
         """A service that is down, not exact, or does not give the time is critical."""
         ended = self.tool("check", "--timeout", "1", self.closed_port())
         self.assertEqual(ended.returncode, 2)
-        self.assertIn(b"ECHOTIME CRITICAL - TCP echo: connection error! refused", ended.stdout)
+        self.assertIn(b"ECHOTIME CRITICAL - TCP echo: connection refused", ended.stdout)
         cut = self.tcp_server(lambda connection: connection.sendall(read_all(connection)[:100]))
         self.assertIn(b"TCP echo not exact", self.tool("check", "--tcp", cut).stdout)
         daytime = self.udp_server(lambda sock, datagram, peer: sock.sendto(b"Sunday", peer))
-        self.assertIn(b"UDP time: bad reply, 6 bytes", self.tool("check", "--udp", daytime).stdout)
+        self.assertIn(b"UDP time: bad response, 6 bytes", self.tool("check", "--udp", daytime).stdout)
 
     def test_offset(self) -> None:
-        """A clock that is off is found, and held against its thresholds."""
+        """The clock's offset is measured, and compared with its thresholds."""
         off = self.udp_server(lambda sock, datagram, peer: sock.sendto(struct.pack("!I", int(time.time()) - 100), peer))
         ended = self.tool("check", "--udp", "-w", "offset=2", "-c", "offset=50", off)
         self.assertEqual(ended.returncode, 2)
         self.assertRegex(ended.stdout, rb"offset -(99|100)\.\d s")
 
     def test_unknown(self) -> None:
-        """A fault of the command line is unknown, not critical."""
+        """A wrong command line is unknown, not critical."""
         for args in ([], ["--bogus", self.server], ["-w", "rtt=1", self.server]):
             self.assertEqual(self.tool("check", *args).returncode, 3)
 
     def test_ended_by_signal(self) -> None:
-        """A check that is ended is not ok."""
-        asked = threading.Event()
-        child = self.start("check", "--udp", self.udp_server(lambda sock, datagram, peer: asked.set()))
-        self.assertTrue(asked.wait(LIMIT))
+        """A check that is ended by a signal is not ok."""
+        requested = threading.Event()
+        child = self.start("check", "--udp", self.udp_server(lambda sock, datagram, peer: requested.set()))
+        self.assertTrue(requested.wait(LIMIT))
         child.terminate()
         self.assertEqual(child.wait(LIMIT), -signal.SIGTERM)
 
     def test_textfile_on_no_file(self) -> None:
-        """What is no regular file is not replaced, and a service that is down stays critical all the same."""
+        """Only a regular file is replaced, and a service that is down is critical all the same."""
         path = Path(self.mktemp())
         path.parent.mkdir(parents=True, exist_ok=True)
         os.mkfifo(path)

@@ -1,4 +1,4 @@
-"""`echotime send`."""
+"""Test `echotime send` against a real daemon."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from tests.support.twistd_process import LIMIT
 
 
 def where(address: tuple[str, int]) -> str:
-    """HOST:PORT."""
+    """Return an address as HOST:PORT, as the tools take it."""
     return "{}:{}".format(*address)
 
 
 class SendTests(ToolTestCase):
-    """Against our daemon."""
+    """`echotime send` with a daemon that serves as it should."""
 
     def server(self, *args: str) -> str:
-        """HOST:PORT of a daemon."""
+        """Start a daemon, and return its address as HOST:PORT."""
         return where(self.echotime(*args).address("TCP"))
 
     def test_message(self) -> None:
-        """What came back goes to standard output and nothing else does; that sending is done is said beside it."""
+        """Standard output has the answer and nothing else; progress goes to standard error."""
         ended = self.tool("send", self.server("--reply", "ok"), "hello")
         self.assertEqual((ended.returncode, ended.stdout), (0, b"hello\nI get it!\nok"))
         self.assertEqual(ended.stderr, b"Sending is done.\n")
@@ -85,7 +85,7 @@ class SendTests(ToolTestCase):
         self.assertEqual(self.tool("send", "--verify", "--reply", "ok", server, stdin=big).returncode, 0)
         ended = self.tool("send", "--verify", server, "hello")
         self.assertEqual((ended.returncode, ended.stdout), (1, b"hello\nI get it!\nok"))
-        self.assertIn(b"wrong at offset 16 of the answer: expected the end of file, found 'o'", ended.stderr)
+        self.assertIn(b"wrong byte at offset 16: expected end of file, found 'o'", ended.stderr)
 
     def test_keep_open(self) -> None:
         """--keep-open does not half-close: the daemon goes on waiting, and --timeout ends that."""
@@ -133,7 +133,7 @@ class SendTests(ToolTestCase):
         self.assertNotIn(b"Traceback", child.stderr.read())
 
     def test_terminal(self) -> None:
-        """On a terminal it asks for what is missing, as the seed's client does."""
+        """On a terminal it prompts for missing arguments, as the original client does."""
         server = self.server("--reply", "ok")
         shown = self.at_terminal(
             "send", typed=[(b"input the server ip:", server.encode()), (b"input the message to send:", b"hello")]
@@ -142,7 +142,7 @@ class SendTests(ToolTestCase):
         self.assertTrue(shown.endswith(b"Sending is done.\r\nhello\r\nI get it!\r\nok"), shown)
 
     def test_chinese_terminal(self) -> None:
-        """The same in Chinese, in the seed's words."""
+        """The Chinese prompts are those of the original client."""
         server = self.server("--reply", "ok")
         shown = self.at_terminal(
             "send",

@@ -1,4 +1,4 @@
-"""`echotime send` where something goes wrong."""
+"""Test failures of `echotime send`."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from tests.support.twistd_process import LIMIT
 
 
 class FailureTests(ToolTestCase):
-    """Each kind of failure has its exit status, and one clear line."""
+    """Check the exit status and the one line of each kind of failure."""
 
     def assert_fails(self, status: int, text: str, *args: str) -> None:
-        """One line on standard error but for that of sending, and the status."""
+        """Check the status and the only line on standard error."""
         ended = self.tool("send", "--quiet", *args)
         self.assertEqual((ended.returncode, ended.stderr.count(b"\n")), (status, 1), ended.stderr)
         self.assertIn(text.encode(), ended.stderr)
 
     def test_refused(self) -> None:
-        """3: nobody listens."""
-        self.assert_fails(3, "connection error! refused", self.closed_port(), "x")
+        """Status 3: the port is closed."""
+        self.assert_fails(3, "connection refused", self.closed_port(), "x")
 
     def test_timed_out(self) -> None:
-        """4: a server that accepts and says nothing."""
+        """Status 4: the server accepts and sends nothing."""
         server = self.tcp_server(lambda connection: (connection.recv(100), connection.recv(100)))
         self.assert_fails(4, "timed out", "--keep-open", "--timeout", "0.3", server, "x")
 
     def test_reset(self) -> None:
-        """5: a server that resets."""
+        """Status 5: the server resets the connection."""
 
         def reset(connection: socket.socket) -> None:
             connection.recv(1)
@@ -41,17 +41,17 @@ class FailureTests(ToolTestCase):
         self.assert_fails(5, "reset by the server", self.tcp_server(reset), "xx")
 
     def test_name(self) -> None:
-        """6: a name that is not there (RFC 6761)."""
+        """Status 6: the name does not exist (RFC 6761)."""
         self.assert_fails(6, "name not found", "nowhere.invalid", "x")
 
     def test_no_answer(self) -> None:
-        """7: a server that ends without a word."""
+        """Status 7: the server closes without sending anything."""
         server = self.tcp_server(lambda connection: connection.recv(100))
         self.assert_fails(7, "no answer", server, "x")
         self.assertEqual(self.tool("send", server, stdin=b"x").returncode, 7)
 
     def test_usage(self) -> None:
-        """2: faults of the command line."""
+        """Status 2: the command line has a fault."""
         for args in (
             ["host:99999", "x"],
             ["12345", "x"],
@@ -69,7 +69,7 @@ class FailureTests(ToolTestCase):
         self.assertEqual(self.tool("nothing").returncode, 2)
 
     def test_misspelt(self) -> None:
-        """An unknown option is told with the nearest, whatever follows it; what follows -- is none."""
+        """An unknown option is reported with the nearest one; arguments after -- are no options."""
         for args in (["--timeuot", "1", "host", "x"], ["host", "x", "--timeuot=1"]):
             ended = self.tool("send", *args)
             self.assertEqual(ended.returncode, 2)
@@ -78,20 +78,18 @@ class FailureTests(ToolTestCase):
         self.assertEqual(self.tool("check", "--timeuot", "1", "host").returncode, 3)
 
     def test_cut(self) -> None:
-        """--verify tells an answer that ends early."""
+        """--verify reports a reply that ends early."""
         server = self.tcp_server(lambda connection: connection.sendall(connection.recv(100)[:3]))
-        self.assert_fails(
-            1, "wrong at offset 3 of the answer: expected 'l', found the end of file", "--verify", server, "hello"
-        )
+        self.assert_fails(1, "wrong byte at offset 3: expected 'l', found end of file", "--verify", server, "hello")
 
     def test_early_end(self) -> None:
-        """A server that ends in the middle of a long message is a reset, not an endless wait."""
+        """A server that closes during a long message counts as a reset, not an endless wait."""
         server = self.tcp_server(lambda connection: connection.recv(10))
         ended = self.tool("send", "--quiet", server, stdin=bytes(50_000_000))
         self.assertEqual(ended.returncode, 5, ended.stderr)
 
     def foreign(self, *command: str) -> tuple[int, bytes]:
-        """How --verify finds another program as the echo server; PORT in its command line stands for a free port."""
+        """Return the result of --verify with another program as server; PORT in its command stands for a free port."""
         self.need(command[0])
         port = self.closed_port().rpartition(":")[2]
         server = subprocess.Popen(
@@ -106,26 +104,26 @@ class FailureTests(ToolTestCase):
         raise AssertionError(f"{command[0]} does not listen")
 
     def test_socat_as_server(self) -> None:
-        """With --ack '' a plain echo, as socat serves it, is exact; one that cuts is not."""
+        """With --ack '' a plain echo, as by socat, is exact; a truncated one is not."""
         listen = ("socat", "-t", "5", "TCP-LISTEN:PORT,bind=127.0.0.1,reuseaddr")
         self.assertEqual(self.foreign(*listen, "EXEC:cat"), (0, b"hello"))
         self.assertEqual(self.foreign(*listen, "EXEC:head -c 3"), (1, b"hel"))
 
     def test_ncat_as_server(self) -> None:
-        """Ncat's echo that cuts is found, whether or not it loses the rest at half-close, as it did until 7.96."""
+        """A truncated echo by ncat is found; ncat may lose the rest at half-close, as it did until 7.96."""
         status, answer = self.foreign("ncat", "-l", "127.0.0.1", "PORT", "--exec", "/usr/bin/head -c 3")
         self.assertIn(status, {1, 5})
         self.assertTrue(b"hel".startswith(answer), answer)
 
     def test_repeat_counts_losses(self) -> None:
-        """--repeat counts what a server loses."""
+        """--repeat counts the bytes that a server loses."""
         server = self.tcp_server(lambda connection: connection.sendall(connection.recv(100)[:3]))
         ended = self.tool("send", "--repeat", "5", "--ack", "", server, "hello")
         self.assertEqual(ended.returncode, 1)
         self.assertIn(b"sessions: 5, exact: 0, bytes lost: 10\n", ended.stdout)
 
     def test_full_output(self) -> None:
-        """When what comes back cannot be written it says so, with status 1."""
+        """A reply that cannot be written is reported, with status 1."""
         server = self.tcp_server(lambda connection: connection.sendall(connection.recv(100)))
         with Path("/dev/full").open("wb") as full:
             command = self.command("send", "--quiet", server, "hello")
@@ -134,7 +132,7 @@ class FailureTests(ToolTestCase):
         self.assertRegex(ended.stderr, rb"^echotime: \S+: standard output: [^\n]+\n$")
 
     def test_closed_streams(self) -> None:
-        """Streams that were closed before it began are no reason for a traceback."""
+        """Standard streams that were closed before the start cause no traceback."""
         server = self.tcp_server(lambda connection: connection.sendall(connection.recv(100)))
         for closed in ("<&-", ">&-", "2>&-", "<&- >&- 2>&-"):
             command = ["sh", "-c", f'exec "$0" "$@" {closed}', *self.command("send", server, "hello")]
@@ -143,7 +141,7 @@ class FailureTests(ToolTestCase):
             self.assertNotIn(b"Traceback", ended.stderr)
 
     def test_answer_without_end(self) -> None:
-        """An exact answer without an end of file is not exact: the session is not over."""
+        """An exact reply without an end of file is not exact: the session has not ended."""
 
         def keep(connection: socket.socket) -> None:
             connection.sendall(connection.recv(100))
@@ -170,7 +168,7 @@ class FailureTests(ToolTestCase):
         self.assertIn(b"failures by kind: wrong bytes: 1\n", ended.stdout)
 
     def test_ended_before_all_was_sent(self) -> None:
-        """A server that says it is done before we are has not had all of it."""
+        """A server that ends before the client has sent everything is an error."""
 
         def early(connection: socket.socket) -> None:
             connection.sendall(connection.recv(1))
@@ -184,10 +182,10 @@ class FailureTests(ToolTestCase):
         child.stdin.write(b"hello")
         child.stdin.flush()
         self.assertEqual(child.wait(LIMIT), 1)
-        self.assertIn(b"the server ended before all was sent", child.stderr.read())
+        self.assertIn(b"the server closed the connection before everything was sent", child.stderr.read())
 
     def test_slow_reader_of_output(self) -> None:
-        """--timeout does not count while standard output is what waits."""
+        """--timeout does not count while standard output is blocked."""
 
         def much(connection: socket.socket) -> None:
             connection.sendall(bytes(10_000_000))
@@ -200,7 +198,7 @@ class FailureTests(ToolTestCase):
         self.assertEqual((child.returncode, len(out)), (0, 10_000_000), err)
 
     def test_ended_by_signal(self) -> None:
-        """SIGTERM and Ctrl-C end it, also at a prompt, and not with status 0."""
+        """SIGTERM and Ctrl-C end `send`, also at a prompt, with the signal as status."""
         child = self.start("send", "--keep-open", self.server_that_waits(), "hello")
         assert child.stderr is not None
         self.assertEqual(child.stderr.readline(), b"Sending is done.\n")
@@ -210,14 +208,14 @@ class FailureTests(ToolTestCase):
         self.assertEqual(self.status, -signal.SIGINT, shown)
 
     def server_that_waits(self) -> str:
-        """HOST:PORT of a server that reads and says nothing until the test is over."""
+        """Start a server that sends nothing until the test is over; return its HOST:PORT."""
         released = threading.Event()
         server = self.tcp_server(lambda connection: released.wait(LIMIT))
         self.addCleanup(released.set)
         return server
 
     def test_few_descriptors(self) -> None:
-        """More sessions at once than descriptors are told for what they are."""
+        """More parallel sessions than descriptors are reported as EMFILE."""
         self.need("prlimit")
         server = "{}:{}".format(*self.echotime().address("TCP"))
         command = self.command("send", "--repeat", "300", "--parallel", "200", server, "hello")

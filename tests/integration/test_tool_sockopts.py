@@ -1,4 +1,4 @@
-"""`echotime sockopts`."""
+"""Test `echotime sockopts`: tables, trials and JSON."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _LOST = "setpriv", "--bounding-set", "-all", "--inh-caps", "-all"
 
 
 class SockoptsTests(ToolTestCase):
-    """It needs no server: all happens on sockets of its own."""
+    """Run `echotime sockopts`, which uses its own sockets."""
 
     def out(self, *args: str, status: int = 0) -> str:
-        """What `echotime sockopts ARGS` writes to standard output."""
+        """Return the standard output of `echotime sockopts ARGS`."""
         ended = self.tool("sockopts", *args)
         self.assertEqual(ended.returncode, status, ended.stderr)
         return ended.stdout.decode()
@@ -41,8 +41,8 @@ class SockoptsTests(ToolTestCase):
         self.assertRegex(table, r"TCP_KEEPCNT +IPPROTO_TCP 6 +9 +9 +- +yes +How many")
         self.assertRegex(table, r"TCP_INFO +IPPROTO_TCP 11 +LISTEN… +ESTABLISHED… +- +no ")
 
-    def test_seed(self) -> None:
-        """The seed's question, which SO_ names this Python knows, is answered in full."""
+    def test_python_names(self) -> None:
+        """All SO_ names that this Python knows are listed, as in the original script."""
         known = {name for name in dir(socket) if re.fullmatch(r"SO_(?!VM_)[A-Z_]+", name)}
         self.assertLessEqual(known, set(re.findall(r"SO_[A-Z_]+", self.out())))
 
@@ -57,16 +57,16 @@ class SockoptsTests(ToolTestCase):
         self.assertNotIn("UDP ", self.out("--tcp").splitlines()[0])
 
     def test_names(self) -> None:
-        """All about some: by name in any case, or by number, with a row or without."""
+        """Options are described by name in any case, or by number, also unknown numbers."""
         text = self.out("so-rcvbuf", "1:9", "1:11")
         self.assertIn("SO_RCVBUF (SOL_SOCKET 8): The size of the receive buffer of each socket.", text)
-        self.assertRegex(text, r"elsewhere +Python socket.SO_RCVBUF, systemd.socket ReceiveBuffer=, socat")
-        self.assertIn("Shown by: echotime explain SO_RCVBUF", text)
+        self.assertRegex(text, r"other names +Python socket.SO_RCVBUF, systemd.socket ReceiveBuffer=, socat")
+        self.assertIn("Demonstration: echotime explain SO_RCVBUF", text)
         self.assertIn("SO_KEEPALIVE (SOL_SOCKET 9)", text)
         self.assertRegex(text, r"1:11 \(SOL_SOCKET 11\)")
 
     def test_json(self) -> None:
-        """The same for programs."""
+        """--json prints the same facts."""
         records = self.records()
         self.assertEqual(set(records), {option.name for option in CATALOGUE})
         row = records["TCP_NODELAY"]
@@ -78,9 +78,9 @@ class SockoptsTests(ToolTestCase):
         self.assertEqual(list(self.records("--udp", "SO_BROADCAST", "TCP_NODELAY")), ["SO_BROADCAST"])
 
     def test_set(self) -> None:
-        """A value that is tried shows asked, effective and inherited."""
+        """A trial shows the requested, effective and inherited values."""
         lines = self.out("--set", "SO_RCVBUF=64K").splitlines()
-        self.assertEqual(lines[0], "SO_RCVBUF, asked 65536")
+        self.assertEqual(lines[0], "SO_RCVBUF, requested 65536")
         self.assertRegex(lines[1], "^  TCP listener  effective 131072: the kernel doubles it, between")
         self.assertEqual(lines[2], "  connection    effective 131072: inherited")
         self.assertRegex(lines[3], "^  UDP           effective 131072: the kernel doubles it")
@@ -92,16 +92,16 @@ class SockoptsTests(ToolTestCase):
 
     def test_set_by_number(self) -> None:
         """One without a row is tried, too."""
-        self.assertRegex(self.out("--set", "1:11=1"), r"1:11, asked 1\n  TCP listener  effective 1\n")
+        self.assertRegex(self.out("--set", "1:11=1"), r"1:11, requested 1\n  TCP listener  effective 1\n")
 
     def test_warned(self) -> None:
-        """What the daemon would warn of is said here."""
+        """A trial prints the warning that the daemon would log."""
         ended = self.tool("sockopts", "--set", "SO_LINGER=0")
         record = self.records("--set", "SO_LINGER=0")["SO_LINGER"]["outcomes"]
         self.assertIn("reset", record["listener"]["warning"])
         self.assertIsNone(record["udp"]["warning"])
-        said = b"warning: tcp:SO_LINGER=0: with 0 every close is a reset, and data that has not arrived yet may be"
-        self.assertEqual(ended.stderr, said + b" lost\n")
+        warning = b"warning: tcp:SO_LINGER=0: with 0 every close is a reset, and data that has not arrived yet may be"
+        self.assertEqual(ended.stderr, warning + b" lost\n")
 
     def test_filtered_trial(self) -> None:
         """With one of --tcp and --udp a value is tried there alone; where nothing took it the status is 1."""
@@ -111,7 +111,7 @@ class SockoptsTests(ToolTestCase):
         self.assertIn("effective 1400", self.out("--set", "17:103=1400"))
         ended = self.tool("sockopts", "--udp", "TCP_NODELAY")
         self.assertEqual((ended.returncode, ended.stdout), (0, b""))
-        self.assertIn(b"none of these fits", ended.stderr)
+        self.assertIn(b"no such option matches", ended.stderr)
 
     def test_without_loopback(self) -> None:
         """A host whose loopback is down is told so, and the status is 1."""
@@ -134,10 +134,10 @@ class SockoptsTests(ToolTestCase):
         self.assertIn(b"UDP: no IPv4", ended.stdout)
 
     def test_refused(self) -> None:
-        """A value that the kernel refuses is status 1 with the reason; one not for this kind is none."""
+        """A value that the kernel refuses is status 1 with the reason; one not applicable is none."""
         text = self.out("--set", "SO_BINDTODEVICE=none0", status=1)
         self.assertRegex(text, r"TCP listener  refused: No such device \(ENODEV\); existing interfaces: .*\blo\b")
-        self.assertIn("UDP           not for this kind: Protocol not available", self.out("--set", "TCP_CORK=on"))
+        self.assertIn("UDP           not applicable: Protocol not available", self.out("--set", "TCP_CORK=on"))
 
     def test_without_privileges(self) -> None:
         """A value that takes privileges says which."""
@@ -151,12 +151,12 @@ class SockoptsTests(ToolTestCase):
     def test_differs(self) -> None:
         """Every option is tried; those are left that the kernel alters or that connections do not inherit."""
         text = self.out("--differs")
-        found = set(re.findall(r"^(\w+), asked", text, re.M))
+        found = set(re.findall(r"^(\w+), requested", text, re.M))
         self.assertLessEqual({"SO_RCVBUF", "TCP_DEFER_ACCEPT", "SO_PRIORITY", "TCP_MAXSEG", "TCP_QUICKACK"}, found)
         self.assertFalse(found & {"SO_KEEPALIVE", "IP_TTL", "TCP_NODELAY"})
         self.assertEqual(self.out("--differs", "--set", "SO_KEEPALIVE=on"), "")
         self.assertEqual(
-            re.findall(r"^(\w+), asked", self.out("--differs", "SO_RCVBUF", "IP_TTL"), re.M), ["SO_RCVBUF"]
+            re.findall(r"^(\w+), requested", self.out("--differs", "SO_RCVBUF", "IP_TTL"), re.M), ["SO_RCVBUF"]
         )
         self.assertEqual(self.tool("sockopts", "--differs").stderr, b"", "examples are not warned of")
 
@@ -167,7 +167,7 @@ class SockoptsTests(ToolTestCase):
             (["--set", "SO_RCVBUF"], b"expected [tcp:|udp:]NAME=VALUE"),
             (["--set", "TCP_INFO=1"], b"TCP_INFO is read-only"),
             (["--set", "IP_TTL=300"], b"out of range; expected 1 to 255"),
-            (["--set", "IP_TTL=3", "IP_TTL"], b"NAME and --set do not go together"),
+            (["--set", "IP_TTL=3", "IP_TTL"], b"NAME cannot be combined with --set NAME=VALUE"),
         ):
             ended = self.tool("sockopts", *args)
             self.assertEqual(ended.returncode, 2)
@@ -195,7 +195,7 @@ class SockoptsTests(ToolTestCase):
         self.assertEqual(ended.returncode, 3, "to a monitoring system 2 would mean that the server is down")
 
     def test_nobody_reads(self) -> None:
-        """It ends quietly where its output is not read to the end."""
+        """The tool ends without an error message if its output is not read to the end."""
         pipe = subprocess.Popen([*self.command("sockopts", "--json")], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         assert pipe.stdout is not None
         pipe.stdout.close()
@@ -203,7 +203,7 @@ class SockoptsTests(ToolTestCase):
         self.assertEqual(said, b"")
 
     def test_chinese(self) -> None:
-        """The seed's six options are explained in Chinese."""
+        """The six options of the original text are explained in Chinese."""
         six = ["SO_BINDTODEVICE", "SO_BROADCAST", "SO_DONTROUTE", "SO_KEEPALIVE", "SO_OOBINLINE", "SO_REUSEADDR"]
         text = self.tool("sockopts", *six, language=CHINESE).stdout.decode()
         for name in six:

@@ -1,4 +1,4 @@
-"""`echotime time`."""
+"""Test `echotime time` against daemons and misbehaving servers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Peer = tuple[str, int]
 
 
 class TimeTests(ToolTestCase):
-    """Against our daemon."""
+    """`echotime time` with a daemon that serves as it should."""
 
     def server(self, *args: str) -> str:
         """HOST:PORT of a daemon's UDP service."""
@@ -40,10 +40,10 @@ class TimeTests(ToolTestCase):
         """A server that counts from 1900 is understood with --epoch 1900, and without it remarked on."""
         server = self.server("--epoch", "1900")
         self.assertLessEqual(abs(int(self.tool("time", "--raw", "--epoch", "1900", server).stdout) - time.time()), 2)
-        self.assertIn(b"probably counts from 1900: use --epoch 1900", self.tool("time", server).stderr)
+        self.assertIn(b"probably in seconds since 1900: use --epoch 1900", self.tool("time", server).stderr)
 
     def test_terminal(self) -> None:
-        """It asks for the server, in the seed's words in Chinese."""
+        """The tool prompts for the server. The Chinese prompt is that of the original client."""
         server = self.server()
         shown = self.at_terminal("time", typed=[("输入服务器地址:".encode(), server.encode())], language=CHINESE)
         self.assertEqual(self.status, 0)
@@ -56,7 +56,7 @@ class TimeTests(ToolTestCase):
 
 
 class BadAnswerTests(ToolTestCase):
-    """Servers that answer something else, late, from elsewhere, or not at all."""
+    """Test servers with wrong, late, foreign or missing responses."""
 
     def assert_bad(self, answer: bytes, size: int, kind: str) -> None:
         """Status 1, and a line that shows the answer printably and guesses what it is."""
@@ -64,7 +64,7 @@ class BadAnswerTests(ToolTestCase):
         ended = self.tool("time", "--quiet", server)
         self.assertEqual((ended.returncode, ended.stdout), (1, b""))
         self.assertRegex(
-            ended.stderr.decode(), rf"^echotime: \S+: bad reply, {size} bytes: [ -~]*\(probably {kind}.*\)\n$"
+            ended.stderr.decode(), rf"^echotime: \S+: bad response, {size} bytes: [ -~]*\(probably {kind}.*\)\n$"
         )
 
     def test_lengths(self) -> None:
@@ -73,9 +73,9 @@ class BadAnswerTests(ToolTestCase):
         self.assert_bad(struct.pack("!q", now), 8, "64-bit Unix time")
         self.assert_bad(struct.pack("!q", now + 2_208_988_800), 8, "64-bit time since 1900")
         self.assert_bad(b"\x24" + bytes(47), 48, "NTP packet")
-        self.assert_bad(b"Sun Nov 22 2026\r\n", 17, "text, as a daytime")
-        self.assert_bad(b"", 0, "nothing that is known here")
-        self.assert_bad(b"\x1b[31m\xff", 6, "nothing that is known here")
+        self.assert_bad(b"Sun Nov 22 2026\r\n", 17, "text, as from a daytime")
+        self.assert_bad(b"", 0, "an unknown format")
+        self.assert_bad(b"\x1b[31m\xff", 6, "an unknown format")
 
     def test_inetutils(self) -> None:
         """GNU inetutils' inetd, whose time answer has 8 bytes, is recognised."""
@@ -98,7 +98,7 @@ class BadAnswerTests(ToolTestCase):
             check=False,
         )
         self.assertEqual(ended.returncode, 1, ended.stderr)
-        self.assertIn(b"bad reply, 8 bytes", ended.stderr)
+        self.assertIn(b"bad response, 8 bytes", ended.stderr)
         self.assertIn(b"probably 64-bit time since 1900", ended.stderr)
 
     def test_retry(self) -> None:
@@ -129,7 +129,7 @@ class BadAnswerTests(ToolTestCase):
 
         ended = self.tool("time", "--timeout", "0.3", "--tries", "1", self.udp_server(elsewhere))
         self.assertEqual((ended.returncode, ended.stdout), (7, b""))
-        self.assertRegex(ended.stderr, rb"an answer from 127\.0\.0\.1:\d+, which was not asked, was refused\n")
+        self.assertRegex(ended.stderr, rb"ignored a response from the wrong address 127\.0\.0\.1:\d+\n")
 
     def test_statuses(self) -> None:
         """3 refused, 6 name not found, 7 no answer, 2 usage."""

@@ -1,4 +1,4 @@
-"""The world's own programs as clients: nc, socat, ncat, rdate."""
+"""Test clients of other projects: nc, socat, ncat, rdate."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from tests.support.twistd_process import LIMIT, DaemonTestCase
 
 
 class ToolTests(DaemonTestCase):
-    """What people have at hand works as they expect."""
+    """Run common clients against the daemon."""
 
     def run_tool(self, *command: str, stdin: bytes = b"") -> bytes:
-        """Its standard output; it must end by itself, with status 0."""
+        """Run a program, which must end with status 0, and return its output."""
         self.need(command[0])
         program = self.which(command[0])
         assert program is not None
@@ -22,32 +22,32 @@ class ToolTests(DaemonTestCase):
         return ended.stdout
 
     def test_nc(self) -> None:
-        """`echo hello | nc -N` ends by itself with all of the answer."""
+        """`echo hello | nc -N` ends by itself with the whole reply."""
         host, port = self.echotime("--reply", "ok").address("TCP")
         answer = self.run_tool("nc", "-N", host, str(port), stdin=b"hello\n")
         self.assertEqual(answer, b"hello\n\nI get it!\nok")
 
     def test_socat(self) -> None:
-        """Socat, which half-closes at the end of its input, gets all of the answer."""
+        """Socat, which half-closes at the end of its input, gets the whole reply."""
         host, port = self.echotime("--reply", "ok").address("TCP")
         answer = self.run_tool("socat", "-t", "10", "-", f"TCP:{host}:{port}", stdin=b"hello\n")
         self.assertEqual(answer, b"hello\n\nI get it!\nok")
 
     def test_ncat(self) -> None:
-        """Ncat gets all of the answer."""
+        """Ncat gets the whole reply."""
         host, port = self.echotime("--reply", "ok").address("TCP")
         answer = self.run_tool("ncat", host, str(port), stdin=b"hello\n")
         self.assertEqual(answer, b"hello\n\nI get it!\nok")
 
     def test_large_file_through_socat(self) -> None:
-        """A megabyte through a pipe comes back whole."""
+        """A megabyte through socat comes back whole."""
         host, port = self.echotime("--ack", "").address("TCP")
         sent = bytes(range(256)) * 4096
         answer = self.run_tool("socat", "-t", "10", "-", f"TCP:{host}:{port}", stdin=sent)
         self.assertTrue(answer == sent, "the echo differs from what was sent")
 
     def test_nc_udp(self) -> None:
-        """`nc -u` shows the four bytes."""
+        """`nc -u` prints the four bytes."""
         host, port = self.echotime().address("UDP")
         answer = self.run_tool("nc", "-u", "-w", "1", host, str(port), stdin=b"x")
         self.assertEqual(len(answer), 4)

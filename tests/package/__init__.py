@@ -1,1 +1,1 @@
-"""The Debian package under a real systemd, which `make test-deb` boots in a container of its own; see container.py."""
+"""Test the Debian package under a real systemd, which `make test-deb` boots in a container; see container.py."""

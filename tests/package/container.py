@@ -1,8 +1,8 @@
-"""Builds the Debian package and a newer one, boots a systemd in a container, and runs the tests there.
+"""Build the Debian package and a newer one, boot systemd in a container, and run the tests there.
 
-``python -m tests.package.container FOLDER``: the folder keeps what is made for it. The container is that of
-tests/systemd, but its /usr can be written, to an overlay in memory, and its dpkg knows what the machine has. Where it
-cannot be done it says why, with status 0.
+``python -m tests.package.container FOLDER``: the folder keeps the files made for it. The container is that of
+tests/systemd, but its /usr is writable, on an overlay in memory, and it has a copy of the machine's dpkg database.
+Where no container can run, the reason is printed and the exit status is 0.
 """
 
 from __future__ import annotations
@@ -46,11 +46,11 @@ NEWER = "99.0"
 
 
 def packages(folder: Path) -> Path:
-    """The package as built, one with a newer version and another /etc/default/echotime, and what make installs."""
+    """Build the package, a newer one with another /etc/default/echotime, and a staged `make install`."""
     made = folder / "packages"
     shutil.rmtree(made, ignore_errors=True)
     made.mkdir()
-    # what cannot be built is no reason to skip anything
+    # a failed build is an error, never a reason to skip
     places = (f"DESTDIR={made}/staged", "PREFIX=/usr/local", "SYSCONFDIR=/etc")
     subprocess.run(["make", "-s", "-C", str(ROOT), "install", *places], check=True)
     subprocess.run([str(ROOT / "etc" / "debian" / "build"), str(made)], check=True)
@@ -80,7 +80,7 @@ def packages(folder: Path) -> Path:
 
 
 def units(folder: Path) -> Path:
-    """What stands in /etc/systemd/system, where the package puts nothing."""
+    """Write the files for /etc/systemd/system, where the package installs nothing."""
     made = folder / "units"
     shutil.rmtree(made, ignore_errors=True)
     made.mkdir()
@@ -90,7 +90,7 @@ def units(folder: Path) -> Path:
 
 
 def main() -> int:
-    """The status of the tests, and 0 where there can be none."""
+    """Return the exit status of the tests, or 0 if they cannot run here."""
     folder = Path(sys.argv[1]).absolute()
     folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -102,7 +102,7 @@ def main() -> int:
         print(f"tests/package are skipped: {why}")
         return 0
     except subprocess.CalledProcessError as failed:
-        print(f"the package is not built: {failed}")
+        print(f"cannot build the package: {failed}")
         return 1
 
 

@@ -1,4 +1,4 @@
-"""What `make install` brings to /usr/local, under the systemd that runs; and what `make uninstall` does there."""
+"""Test the result of `make install` in /usr/local under a running systemd, and `make uninstall` there."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import os
 import unittest
 from pathlib import Path
 
-from tests.package.asking import BOTH, DEFAULT, PACKAGES, echo, run, show, time, traces
+from tests.package.machine import BOTH, DEFAULT, PACKAGES, echo, run, show, time, traces
 
 ROOT = Path(__file__).parents[2]
 
 
 @unittest.skipIf("ECHOTIME_PACKAGES" not in os.environ, "runs in the container that `make test-deb` boots")
 class InstalledTests(unittest.TestCase):
-    """Made on the machine with DESTDIR, and copied."""
+    """Test an installation that was made with DESTDIR, and copied."""
 
     def test_all(self) -> None:
-        """The units run it in their sandbox; removing stops and disables it, and leaves what was edited."""
+        """Check that the units run in their sandbox, and that uninstalling stops and disables all but edited files."""
         before = traces()
         run("cp", "-a", f"{PACKAGES}/staged/.", "/")
         run("systemctl", "daemon-reload")
@@ -27,8 +27,8 @@ class InstalledTests(unittest.TestCase):
         warned = run("journalctl", "-u", BOTH[1], "-p", "warning", "-q", "-o", "cat", "--no-pager")
         self.assertEqual(warned, "")
         DEFAULT.write_text("# edited\n", encoding="utf-8")
-        said = run("make", "-s", "-C", ROOT, "uninstall")
-        self.assertEqual(said, f"{DEFAULT} was edited, and stays\nechotime is uninstalled\n")
+        printed = run("make", "-s", "-C", ROOT, "uninstall")
+        self.assertEqual(printed, f"{DEFAULT} was edited and is kept\nechotime is uninstalled\n")
         self.assertRaises(ConnectionRefusedError, echo, b"hi")
         for unit in (*BOTH, "echotime@7777.socket"):
             self.assertEqual((show(unit, "ActiveState"), show(unit, "LoadState")), ("inactive", "not-found"), unit)

@@ -1,4 +1,4 @@
-"""The package installed, upgraded under load, removed and purged. On the system's Python: standard library only."""
+"""Install, upgrade under load, remove and purge the package. On the system's Python: standard library only."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ import threading
 import unittest
 from pathlib import Path
 
-from tests.package.asking import BOTH, CONF, DEFAULT, LIMIT, PACKAGES, echo, run, show, time, traces
+from tests.package.machine import BOTH, CONF, DEFAULT, LIMIT, PACKAGES, echo, run, show, time, traces
 
 HOME = Path("/usr/lib/echotime")
 
 
-def dpkg(*words: str | Path) -> str:
-    """Without the triggers of other packages, which have no configuration here."""
-    return run("dpkg", "--no-triggers", "--force-confold", *words)
+def dpkg(*arguments: str | Path) -> str:
+    """Run dpkg without the triggers of other packages, which are not configured here."""
+    return run("dpkg", "--no-triggers", "--force-confold", *arguments)
 
 
 class Clients(threading.Thread):
-    """One after another, until it is enough."""
+    """Connect clients one after another, until `enough` is set."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -28,7 +28,6 @@ class Clients(threading.Thread):
         self.failed: Exception | None = None
 
     def run(self) -> None:
-        """Any failure ends it."""
         try:
             while not self.enough.is_set():
                 self.answers.add(echo(b"hi"))
@@ -40,24 +39,24 @@ class Clients(threading.Thread):
 
 @unittest.skipIf("ECHOTIME_PACKAGES" not in os.environ, "runs in the container that `make test-deb` boots")
 class LifeCycleTests(unittest.TestCase):
-    """What dpkg does, and what it leaves."""
+    """Check the results of dpkg commands, and the files they leave."""
 
     def setUp(self) -> None:
-        """It is installed, and of nothing else a trace."""
+        """Install the package, with no other trace of it in the system."""
         self.before = traces()
         dpkg("-i", PACKAGES / "built.deb")
         self.addCleanup(dpkg, "-P", "echotime")
 
     def test_installed(self) -> None:
-        """It runs and serves, is enabled, and complains of nothing; its tools are there."""
+        """After installation the units are enabled and serve without warnings, and the tools are there."""
         self.assertEqual((echo(b"hi"), len(time())), (b"hi\nI get it!\n", 4))
         for unit in BOTH:
             self.assertEqual((show(unit, "ActiveState"), show(unit, "UnitFileState")), ("active", "enabled"))
         self.assertEqual(show("echotime-direct.service", "UnitFileState"), "disabled")
         run("journalctl", "--sync")
-        said = run("journalctl", "-u", "echotime.service", "-o", "cat", "--no-pager")
-        self.assertIn("listening on TCP", said)
-        self.assertNotIn("plugin cache", said)
+        output = run("journalctl", "-u", "echotime.service", "-o", "cat", "--no-pager")
+        self.assertIn("listening on TCP", output)
+        self.assertNotIn("plugin cache", output)
         self.assertEqual(
             run("journalctl", "-u", "echotime.service", "-p", "warning", "-q", "-o", "cat", "--no-pager"), ""
         )
@@ -67,7 +66,7 @@ class LifeCycleTests(unittest.TestCase):
         self.assertEqual(run("dpkg", "--verify", "echotime"), "")
 
     def test_upgraded(self) -> None:
-        """Every client is served meanwhile; the sockets are the same, the daemon is another; an edited file stays."""
+        """An upgrade serves every client, keeps the sockets and edited files, and replaces the daemons."""
         DEFAULT.write_text('ECHOTIME_OPTIONS="--reply ok"\n', encoding="utf-8")
         instance = "echotime@7777.service"
         run("systemctl", "start", "echotime@7777.socket", instance)
@@ -92,14 +91,14 @@ class LifeCycleTests(unittest.TestCase):
         self.assertIn("some constant reply", DEFAULT.with_name("echotime.dpkg-dist").read_text(encoding="utf-8"))
 
     def test_stopped_and_disabled(self) -> None:
-        """What an administrator stopped and disabled is that after an upgrade, too."""
+        """Units that an administrator stopped and disabled stay so after an upgrade."""
         run("systemctl", "disable", "--now", *BOTH)
         dpkg("-i", PACKAGES / "newer.deb")
         for unit in BOTH:
             self.assertEqual((show(unit, "ActiveState"), show(unit, "UnitFileState")), ("inactive", "disabled"))
 
     def test_removed_and_purged(self) -> None:
-        """Removed it is stopped, and its configuration is kept; purged there is no trace of it, nor of an instance."""
+        """Removing the package stops its units and keeps its configuration; purging leaves no trace."""
         run("systemctl", "enable", "--now", "echotime@7777.socket")
         echo(b"hi")
         dpkg("-r", "echotime")

@@ -1,1 +1,1 @@
-"""Provide what tests of every kind share: processes, networks, reactors, clients and models."""
+"""Provide what all kinds of tests share: processes, networks, reactors, clients and models."""

@@ -1,4 +1,4 @@
-"""Work counted in function calls, which does not depend on how fast or busy the machine is."""
+"""Count function calls, a measure of work that does not depend on the speed or load of the machine."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 
 def calls(act: Callable[[], object]) -> int:
-    """Return how many functions are called while `act` runs, those written in C included."""
+    """Return the number of functions that `act` calls, functions written in C included."""
     number = 0
 
     def count(frame: object, event: str, argument: object) -> None:

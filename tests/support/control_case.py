@@ -1,4 +1,4 @@
-"""A daemon with a control socket, and operators at it."""
+"""Provide a test case with a daemon that has a control socket, and clients of that socket."""
 
 from __future__ import annotations
 
@@ -19,38 +19,37 @@ NOBODY = ("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups")
 
 
 class ControlTestCase(ToolTestCase):
-    """A daemon with a control socket, and operators."""
+    """Run a daemon with a control socket, and `echotime control` against it."""
 
     def setUp(self) -> None:
-        """A place for the socket."""
         directory = tempfile.TemporaryDirectory()
         self.addCleanup(directory.cleanup)
         self.directory = Path(directory.name)
         self.path = self.directory / "control"
 
-    def controlled(self, *args: str) -> Twistd:
-        """A daemon that lets questions wait; `address` is where it listens."""
+    def start_daemon(self, *args: str) -> Twistd:
+        """Start a daemon with a control socket, and set `address` to its TCP address."""
         daemon = self.echotime("--control", str(self.path), *args)
         daemon.line("listening on control socket ")
         self.address = daemon.address("TCP")
         return daemon
 
-    def control(self, *words: str) -> subprocess.CompletedProcess[bytes]:
-        """`echotime control WORDS`."""
-        return self.tool("control", "--socket", str(self.path), *words)
+    def control(self, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+        """Run `echotime control` with these arguments."""
+        return self.tool("control", "--socket", str(self.path), *arguments)
 
-    def told(self, *words: str) -> str:
-        """What it says; it must work out."""
-        ended = self.control(*words)
+    def output(self, *arguments: str) -> str:
+        """Return the output of `echotime control`, which must succeed."""
+        ended = self.control(*arguments)
         self.assertEqual((ended.returncode, ended.stderr), (0, b""))
         return ended.stdout.decode()
 
-    def rows(self, *words: str) -> Any:
-        """The same from --json."""
-        return json.loads(self.told("--json", *words))
+    def rows(self, *arguments: str) -> Any:
+        """Return the decoded JSON that `echotime control --json` prints."""
+        return json.loads(self.output("--json", *arguments))
 
-    def asks(self, message: bytes) -> socket.socket:
-        """A client whose message waits at the desk."""
+    def pending_client(self, message: bytes) -> socket.socket:
+        """Connect a client and send a message, and wait until its question is pending."""
         before = len(self.rows("questions"))
         sock = connect(self.address)
         self.addCleanup(sock.close)
@@ -59,13 +58,13 @@ class ControlTestCase(ToolTestCase):
         return sock
 
     def wait_for(self, condition: Any) -> None:
-        """Until it is true; each look takes its time."""
+        """Wait until a condition holds, up to the time limit."""
         deadline = time.monotonic() + LIMIT
         while not condition():
             self.assertLess(time.monotonic(), deadline)
 
-    def plain(self) -> socket.socket:
-        """The socket itself."""
+    def control_socket(self) -> socket.socket:
+        """Return a socket that is connected to the control socket."""
         sock = socket.socket(socket.AF_UNIX)
         self.addCleanup(sock.close)
         sock.settimeout(LIMIT)
@@ -74,6 +73,6 @@ class ControlTestCase(ToolTestCase):
 
 
 def amp_box(**values: bytes) -> bytes:
-    """A box of AMP: lengths and keys and values."""
+    """Encode an AMP box: lengths, keys and values."""
     parts = [part for key, value in values.items() for part in (key.encode(), value)]
     return b"".join(struct.pack("!H", len(part)) + part for part in parts) + b"\0\0"

@@ -1,4 +1,4 @@
-"""How long the fuzzers run: hundreds of examples in the tests; in `make fuzz` thousands, and failures made short."""
+"""Set how long the fuzzers run: hundreds of examples in tests, thousands in `make fuzz`."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ _STEPS = 60
 
 
 def bounded() -> settings:
-    """As the profile says that is loaded: ``pytest --hypothesis-profile=long`` for more."""
-    asked = settings().max_examples
-    more = asked > EXAMPLES
+    """Return the settings for the loaded profile; ``pytest --hypothesis-profile=long`` runs more examples."""
+    examples = settings().max_examples
+    more = examples > EXAMPLES
     return settings(
-        max_examples=max(asked, EXAMPLES),
+        max_examples=max(examples, EXAMPLES),
         stateful_step_count=_STEPS,
         phases=[Phase.generate, Phase.shrink] if more else [Phase.generate],
         suppress_health_check=list(HealthCheck),

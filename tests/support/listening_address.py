@@ -1,4 +1,4 @@
-"""Where a process listens, as the kernel tells it: for daemons whose log cannot be read."""
+"""Find the listening address of a process in /proc, for daemons whose log cannot be read."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _UNCONNECTED = "00000000:0000"
 
 
 def address(process: subprocess.Popen[str], transport: str) -> tuple[str, int]:
-    """Its IPv4 address, once it has one; the process may not be over before."""
+    """Wait for the IPv4 address of the process's socket and return it; fail if the process ends first."""
     for _ in range(_LOOKS):
         inodes = _sockets(process.pid)
         for line in Path(f"/proc/{process.pid}/net/{_TABLES[transport]}").read_text(encoding="ascii").splitlines()[1:]:
@@ -33,5 +33,5 @@ def _sockets(process: int) -> set[str]:
     found = set()
     for each in Path(f"/proc/{process}/fd").iterdir():
         with suppress(FileNotFoundError):
-            found.update(re.findall(r"socket:\[(\d+)\]", os.readlink(each)))  # noqa: PTH115 - it is no path
+            found.update(re.findall(r"socket:\[(\d+)\]", os.readlink(each)))  # noqa: PTH115 - not a path
     return found

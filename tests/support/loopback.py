@@ -1,9 +1,10 @@
-"""Protocols, clients and sockets for the tests of ports/."""
+"""Provide protocols, clients and sockets on loopback for tests of echotime/net."""
 
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,8 +12,10 @@ from twisted.internet.defer import Deferred
 from twisted.internet.protocol import DatagramProtocol, Protocol, ServerFactory
 from zope.interface import implementer
 
-from echotime.net.batch_responder import IBatchResponder
-from echotime.net.udp import TimePort
+from echotime.counters import ServiceCounters
+from echotime.limits.datagrams import DatagramBatch
+from echotime.net.udp import IBatchResponder, TimePort
+from echotime.services.datagram_policy import DatagramPolicy
 from echotime.sockopt.assignment import Assignment, parse
 from echotime.sockopt.catalogue.index import BY_NAME
 
@@ -20,10 +23,10 @@ LIMIT = 10
 
 
 class Sizes(Protocol):
-    """Keeps the sizes of what it is given, and the last transport."""
+    """Record the sizes of received messages and the last transport."""
 
     def dataReceived(self, data: bytes) -> None:
-        """Note it; at the end of the message tell whoever waits."""
+        """Record the size, and fire `done` when the whole message arrived."""
         factory = self.factory
         assert isinstance(factory, SizesFactory)
         factory.sizes.append(len(data))
@@ -33,7 +36,7 @@ class Sizes(Protocol):
 
 
 class SizesFactory(ServerFactory):
-    """Makes Sizes."""
+    """Build protocols that record message sizes in this factory."""
 
     noisy = False
     protocol = Sizes
@@ -46,21 +49,32 @@ class SizesFactory(ServerFactory):
 
 
 class Mirror(DatagramProtocol):
-    """Sends every datagram back, or fails at it; `singly` and `together` are the numbers of what it was given."""
+    """Send back every datagram that its policy admits, or fail; count those that are served singly and together."""
 
     noisy = False
 
     def __init__(self) -> None:
+        self.counters = ServiceCounters()
+        self.policy = DatagramPolicy(self.counters, time.time)
         self.singly = 0
         self.together: list[int] = []
 
     @property
     def given(self) -> int:
-        """All of them."""
+        """The number of datagrams that were not refused."""
         return self.singly + sum(self.together)
 
+    @property
+    def refused(self) -> dict[str, int]:
+        """The number of refused datagrams by reason."""
+        return self.counters.refusals()
+
     def datagramReceived(self, datagram: bytes, addr: Any) -> None:
-        """Answer."""
+        if self.policy.admits(datagram, addr):
+            self.serve(datagram, addr)
+
+    def serve(self, datagram: bytes, addr: Any) -> None:
+        """Send one datagram back to its sender."""
         self.singly += 1
         if datagram == b"fail":
             raise ValueError("cannot be handled")
@@ -70,51 +84,46 @@ class Mirror(DatagramProtocol):
 
 @implementer(IBatchResponder)
 class Short(Mirror):
-    """Sends what is short back, one by one; all else gets the answer ``x``."""
+    """Send short datagrams back one by one; reply ``x`` to all others."""
 
     per_datagram_lengths = frozenset(range(17))
-    per_datagram_only = False
-    per_datagram_ports: frozenset[int] = frozenset()
 
-    def allow_batch(self, number: int, hosts: Callable[[], Mapping[str, int]]) -> bool:
-        """For all."""
-        return True
+    def probe_received(self, source: Any) -> None:
+        raise AssertionError("there is no health check")
 
-    def batch_response(self, number: int) -> bytes:
-        """The answer to what is not short."""
-        self.together.append(number)
+    def batch_response(self, batch: DatagramBatch) -> bytes | None:
+        if not self.per_datagram_lengths.isdisjoint(batch.lengths()) or not self.policy.admits_batch(batch):
+            return None
+        self.together.append(batch.count)
         return b"x"
 
-    def datagramReceived(self, datagram: bytes, addr: Any) -> None:
-        """Answer."""
-        super().datagramReceived(datagram if len(datagram) in self.per_datagram_lengths else b"x", addr)
+    def serve(self, datagram: bytes, addr: Any) -> None:
+        super().serve(datagram if len(datagram) in self.per_datagram_lengths else b"x", addr)
 
 
 class Constant(Short):
-    """Answers everybody ``x``."""
+    """Reply ``x`` to every datagram."""
 
     per_datagram_lengths = frozenset()
-    per_datagram_only = False
-    per_datagram_ports: frozenset[int] = frozenset()
 
 
 class Portable(TimePort):
-    """A UDP port where recvmmsg(2) is missing."""
+    """Run a UDP port without recvmmsg(2)."""
 
     def _prepare(self) -> bool:
         return False
 
 
 class Served(NamedTuple):
-    """A kind of UDP port, and what it serves; each sends ``x`` back."""
+    """Name a kind of UDP port and the protocol it serves, which sends ``x`` back."""
 
     port: type[TimePort]
     protocol: type[Mirror]
     work: int
-    """The most datagrams of a call."""
+    """Largest number of datagrams per call."""
 
     def on(self, interface: str = "127.0.0.1", number: int = 0, **how: Any) -> TimePort:
-        """One that is not listening yet."""
+        """Return a port that is not listening yet."""
         return self.port(number, self.protocol(), interface=interface, **how)
 
 
@@ -125,43 +134,34 @@ SERVED = {
     "batched, together": Served(TimePort, Constant, _MANY),
 }
 Started = Callable[[Any], Any]
-"""Starts a port that is stopped after the test."""
+"""Start a port and stop it after the test."""
 
 
 def open_descriptors() -> int:
-    """How many this process has."""
+    """Return the number of open descriptors of this process."""
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def options(*texts: str) -> list[Assignment]:
-    """Assignments of a command line."""
+    """Parse assignments as given on a command line."""
     return [parse(text) for text in texts]
 
 
 def get(sock: socket.socket, name: str) -> int:
-    """An option's value on a socket."""
+    """Read the value of an option from a socket."""
     option = BY_NAME[name]
     return sock.getsockopt(option.level_number, option.number)
 
 
 def deliver(address: tuple[str, int], data: bytes) -> None:
-    """Send over TCP and close."""
+    """Send data over TCP and close the connection."""
     with socket.create_connection(address, timeout=LIMIT) as sock:
         sock.sendall(data)
         sock.recv(1)
 
 
-def ask(address: tuple[str, int], datagram: bytes = b"x") -> bytes:
-    """Ask over UDP, hearing only the address that was asked."""
-    with socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.settimeout(LIMIT)
-        sock.connect(address)
-        sock.send(datagram)
-        return sock.recv(100)
-
-
 def bound(kind: socket.SocketKind, *, listen: bool = True) -> socket.socket:
-    """A blocking socket on loopback, as a service manager could pass it."""
+    """Return a blocking socket on loopback, as a service manager could pass it."""
     sock = socket.socket(socket.AF_INET, kind)
     sock.bind(("127.0.0.1", 0))
     if kind == socket.SOCK_STREAM and listen:

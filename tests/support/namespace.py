@@ -1,4 +1,4 @@
-"""A network namespace of its own, for tests that need interfaces and routes."""
+"""Run a function in a network namespace of its own, for tests that need interfaces and routes."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ _INTERFACES = (
     "ip link set lo up",
     "ip link add here type veth peer name there",
     "sysctl -qw net.ipv6.conf.there.disable_ipv6=1",
+    # "here" first: its carrier comes with its peer, in one event, and IPv6 has its routes from then on
     "ip link set here up",
     "ip link set there up",
     "ip address add 10.9.0.1/24 dev here",
@@ -27,9 +28,10 @@ Result = TypeVar("Result")
 
 
 def in_namespace(run: Callable[[], Result]) -> Result:
-    """What `run` gives in a namespace with the interfaces `here`, at fe80::1, fd09::1 and 10.9.0.1, and `there`.
+    """Return the result of `run` in a namespace with two interfaces.
 
-    The namespace is that of a thread, and gone with it. Skips the test where it cannot be made.
+    `here` has the addresses fe80::1, fd09::1 and 10.9.0.1, and `there` is its peer. The namespace belongs to a
+    thread and ends with it. Skip the test if it cannot be made.
     """
     if os.geteuid() != 0 or not shutil.which("ip"):
         pytest.skip("a network namespace takes root and ip(8)")

@@ -1,4 +1,4 @@
-"""The daemon that asks for words, and clients whose messages wait for them."""
+"""Start a daemon whose replies come from an operator, and clients whose questions stay pending."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SERVE = [*TWISTD, "echotime", "--tcp", "127.0.0.1:0", "--udp", "127.0.0.1:0"]
 
 
 def sent(address: tuple[str, int], message: bytes) -> socket.socket:
-    """A client that has sent its message and half-closed, as the seed's does."""
+    """Connect, send a message and half-close, as the client of the original scripts does."""
     sock = connect(address)
     sock.sendall(message)
     sock.shutdown(socket.SHUT_WR)

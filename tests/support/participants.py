@@ -1,4 +1,4 @@
-"""Who takes part in a World: operators whose words are known, protocols that note what they are given, clients."""
+"""Provide the participants of an EchoModel: operators, protocols that record messages, and clients."""
 
 from __future__ import annotations
 
@@ -21,95 +21,93 @@ from echotime.services.traffic import TrafficLog
 from echotime.wire.message import MESSAGE_SIZE
 
 PAYLOAD = random.Random(12345).randbytes(1 << 20)
-"""What clients send and operators say is cut from here, so that no two places look alike."""
+"""Random bytes from which messages and replies are cut, so that no two positions look alike."""
 
 
-class NoWord(Exception):
-    """An operator's desk burnt down."""
+class ReplyFailed(Exception):
+    """Report that an operator cannot reply."""
 
 
 @implementer(IReplySource)
 class Operators:
-    """Words that come when the test says so; every third is known at once, every fifth before it is awaited."""
+    """Reply when the test decides; every third and every fifth reply is known at once.
+
+    Every fifth reply comes as a Deferred that has already fired.
+    """
 
     def __init__(self) -> None:
-        self.asked = 0
+        self.questions = 0
         self.due: list[tuple[int, Deferred[bytes]]] = []
-        self.never: set[int] = set()
-        """Whose connection was over before the word came, or whose word failed."""
+        self.unanswered: set[int] = set()
+        """Port numbers of the clients whose connection ended before the reply, or whose reply failed."""
 
     def reply_to(self, message: bytes, peer: IAddress) -> bytes | Deferred[bytes]:
-        """Now, or later."""
-        self.asked += 1
-        if (known := self.at_once(self.asked)) is not None:
-            return succeed(known) if self.asked % 5 == 0 else known
+        self.questions += 1
+        if (known := self.at_once(self.questions)) is not None:
+            return succeed(known) if self.questions % 5 == 0 else known
         number: int = peer.port  # type: ignore[attr-defined]
-        word: Deferred[bytes] = Deferred(lambda word: self.never.add(number))
-        self.due.append((number, word))
-        return word
+        reply: Deferred[bytes] = Deferred(lambda reply: self.unanswered.add(number))
+        self.due.append((number, reply))
+        return reply
 
     @staticmethod
     def at_once(number: int) -> bytes | None:
-        """The number-th word, where it is known."""
+        """Return the number-th reply if it is known at once, else None."""
         return PAYLOAD[: number % 7] if number % 3 == 0 or number % 5 == 0 else None
 
 
-class Noted(EchoProtocol):
-    """Notes what it is given, and what it may not be given."""
+class RecordingEchoProtocol(EchoProtocol):
+    """Record every message, and every message that must not be delivered."""
 
-    factory: Notes
+    factory: RecordingEchoFactory
 
     def connectionMade(self) -> None:
-        """It begins."""
-        self.came: list[bytes] = []
-        self.said = bytearray()
+        self.received: list[bytes] = []
+        self.expected = bytearray()
         self.ends = 0
         self.factory.made[self.transport.getPeer().port] = self
         super().connectionMade()
 
     def dataReceived(self, message: bytes) -> None:
-        """A message."""
-        operators = self.factory.reply_source
-        most = MESSAGE_SIZE if isinstance(operators, Operators) else LARGE_READ_SIZE
+        reply_source = self.factory.reply_source
+        most = MESSAGE_SIZE if isinstance(reply_source, Operators) else LARGE_READ_SIZE
         if self.has_pending_output or self.closing or self.ends or not 0 < len(message) <= most:
             self.factory.wrong.append(f"read at the wrong time, or too much: {len(message)}")
         self.factory.largest = max(self.factory.largest, len(message))
         # the messages that so many recv(4096) would have returned
         for at in range(0, len(message), MESSAGE_SIZE):
-            self.came.append(message[at : at + MESSAGE_SIZE])
-            self.said += self.came[-1] + self.factory.trailer
-        if isinstance(operators, Operators):
-            self.said += operators.at_once(operators.asked + 1) or b""
+            self.received.append(message[at : at + MESSAGE_SIZE])
+            self.expected += self.received[-1] + self.factory.trailer
+        if isinstance(reply_source, Operators):
+            self.expected += reply_source.at_once(reply_source.questions + 1) or b""
         super().dataReceived(message)
         counted = (self.messages, self.bytes_in, self.bytes_out)
-        if counted != (len(self.came), sum(map(len, self.came)), len(self.said)):
+        if counted != (len(self.received), sum(map(len, self.received)), len(self.expected)):
             self.factory.wrong.append(f"counted {counted}")
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """The end."""
         self.ends += 1
         super().connectionLost(reason)
 
 
-class Notes(EchoFactory):
-    """Makes Noted."""
+class RecordingEchoFactory(EchoFactory):
+    """Build protocols that record their messages."""
 
     def __init__(self, reply_source: IReplySource | None, clock: Any, trailer: bytes) -> None:
         super().__init__(TrafficLog(clock, 0), trailer, reply_source)
-        self.made: dict[int, Noted] = {}
+        self.made: dict[int, RecordingEchoProtocol] = {}
         self.wrong: list[str] = []
         self.largest = 0
         """Bytes of the largest read."""
 
     def buildProtocol(self, addr: IAddress | None) -> EchoProtocol:  # type: ignore[override]
-        """One that notes."""
-        protocol = Noted(0)
+        protocol = RecordingEchoProtocol(0)
         protocol.factory = self
         return protocol
 
 
 class Client:
-    """One end of a connection, and what it did."""
+    """Act as the client end of a connection, and record what it sent and received."""
 
     def __init__(self, port: int, receive_buffer: int, start: int) -> None:
         self.sock = socket.socket()
@@ -124,18 +122,18 @@ class Client:
         self.half = self.gone = self.ended = self.was_reset = False
 
     def send(self, size: int) -> None:
-        """As much of it as the kernel takes."""
+        """Send up to `size` bytes, as many as the kernel accepts."""
         begin = self.start + self.sent
         try:
             self.sent += self.sock.send(PAYLOAD[begin : begin + size])
         except BlockingIOError:
             pass
         except (ConnectionResetError, BrokenPipeError):
-            # a reset is told once: what is left to read ends like a file
+            # the kernel reports a reset once: reading on returns an end of file
             self.was_reset = True
 
     def read(self, size: int) -> int:
-        """What is there of so much; how much that was."""
+        """Read up to `size` bytes and return their number."""
         if self.gone or self.ended:
             return 0
         try:
@@ -150,13 +148,13 @@ class Client:
         return len(piece)
 
     def shut(self) -> None:
-        """Send no more."""
+        """Half-close the connection, if still open."""
         if not self.half and not self.gone:
             self.half = True
             with suppress(OSError):
                 self.sock.shutdown(socket.SHUT_WR)
 
     def leave(self, how: Callable[[socket.socket], None]) -> None:
-        """Close, in one way or another."""
+        """Close the socket with the given function."""
         self.gone = True
         how(self.sock)

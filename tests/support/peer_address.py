@@ -1,4 +1,4 @@
-"""Who asks at the desk."""
+"""Provide the address of a TCP client that has a question."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ from twisted.internet.address import IPv4Address
 
 
 def peer(port: int = 1945, host: str = "192.0.2.1") -> IPv4Address:
-    """Who asks."""
+    """Return the address of a TCP client."""
     return IPv4Address("TCP", host, port)

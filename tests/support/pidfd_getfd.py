@@ -1,4 +1,4 @@
-"""A second descriptor for a socket of another process, as a child that inherited it would have. See pidfd_getfd(2)."""
+"""Duplicate a socket of another process, as a child that inherited it would hold it. See pidfd_getfd(2)."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ _PIDFD_GETFD = 438
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
-def stolen(process: int, kind: socket.SocketKind) -> socket.socket:
-    """The process's internet socket of this kind. Raises OSError where that is not allowed."""
+def duplicate_socket(process: int, kind: socket.SocketKind, port: int | None = None) -> socket.socket:
+    """Return the internet socket of this kind, and port if given, of a process. Raises OSError if not allowed."""
     holder = os.pidfd_open(process)
     try:
         for number in _sockets(process):
@@ -20,12 +20,13 @@ def stolen(process: int, kind: socket.SocketKind) -> socket.socket:
             if descriptor < 0:
                 raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
             found = socket.socket(fileno=descriptor)
-            if found.type == kind and found.family in {socket.AF_INET, socket.AF_INET6}:
+            is_internet = found.family in {socket.AF_INET, socket.AF_INET6}
+            if is_internet and found.type == kind and port in {None, found.getsockname()[1]}:
                 return found
             found.close()
     finally:
         os.close(holder)
-    raise AssertionError(f"process {process} has no {kind.name}")
+    raise AssertionError(f"process {process} has no {kind.name} on port {port or 'any'}")
 
 
 def _sockets(process: int) -> list[int]:

@@ -1,4 +1,4 @@
-"""Plain-socket clients, and the check that what came back is exactly what the wire contract owes."""
+"""Provide plain-socket clients, and checks of their input against the wire protocol."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from tests.support.twistd_process import LIMIT
 
 ACKNOWLEDGEMENT = b"\nI get it!\n"
 RESET = struct.pack("ii", 1, 0)
-"""For SO_LINGER: closing resets the connection."""
+"""SO_LINGER value with which a close resets the connection."""
 
 
 def connect(address: tuple[str, int], source: str = "") -> socket.socket:
-    """A connected TCP socket with a time limit; `source` is an address of the client's own."""
+    """Connect over TCP with a time limit; `source` is the client's own address."""
     return socket.create_connection(address, timeout=LIMIT, source_address=(source, 0) if source else None)
 
 
 def read_all(sock: socket.socket) -> bytes:
-    """Everything up to the end of file."""
+    """Read up to the end of file."""
     parts = []
     while part := sock.recv(65536):
         parts.append(part)
@@ -28,7 +28,7 @@ def read_all(sock: socket.socket) -> bytes:
 
 
 def read_exactly(sock: socket.socket, size: int) -> bytes:
-    """So many bytes."""
+    """Read exactly `size` bytes; fail at an earlier end of file."""
     data = b""
     while len(data) < size:
         part = sock.recv(size - len(data))
@@ -38,7 +38,7 @@ def read_exactly(sock: socket.socket, size: int) -> bytes:
 
 
 def fill(sock: socket.socket) -> int:
-    """Send until nothing more goes, reading nothing; how many bytes."""
+    """Send until the socket accepts nothing more, without reading; return the number of bytes."""
     sock.settimeout(0.1)
     sent = 0
     try:
@@ -50,7 +50,7 @@ def fill(sock: socket.socket) -> int:
 
 
 def one_shot(address: tuple[str, int], message: bytes, source: str = "") -> bytes:
-    """What the seed's client does: send, half-close, read to the end of file."""
+    """Send, half-close, and read to the end of file, as the client of the original scripts does."""
     with connect(address, source) as sock:
         sock.sendall(message)
         sock.shutdown(socket.SHUT_WR)
@@ -58,7 +58,7 @@ def one_shot(address: tuple[str, int], message: bytes, source: str = "") -> byte
 
 
 def duplex(address: tuple[str, int], total: int, source: str = "") -> bytes:
-    """Send `total` bytes (none of them a newline) and read at the same time; what came back."""
+    """Send `total` bytes without a newline while reading; return the bytes read."""
     line = bytes(byte for byte in range(256) if byte != 0x0A)
     block = line * 257
     received = bytearray()
@@ -82,19 +82,22 @@ def duplex(address: tuple[str, int], total: int, source: str = "") -> bytes:
 
 
 def sent_by_duplex(total: int) -> bytes:
-    """What duplex sent."""
+    """Return the bytes that duplex() sends."""
     line = bytes(byte for byte in range(256) if byte != 0x0A)
     return (line * (total // len(line) + 1))[:total]
 
 
 def split_answers(received: bytes, after_each: bytes) -> list[bytes]:
-    """The messages that were answered, where none of them holds `after_each`."""
+    """Split what was received into the echoed messages, none of which contains `after_each`."""
     assert received.endswith(after_each), f"the last answer is cut: ...{received[-40:]!r}"
     return received[: -len(after_each)].split(after_each)
 
 
 def ask_time(address: tuple[str, int], datagram: bytes = b"") -> bytes:
-    """One answer of the UDP service, to a connected socket: from another address it would not be seen."""
+    """Return one answer of the UDP service, received on a connected socket.
+
+    A connected socket drops an answer from another address.
+    """
     family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
     with socket.socket(family, socket.SOCK_DGRAM) as sock:
         sock.settimeout(LIMIT)

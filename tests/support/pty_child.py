@@ -1,4 +1,4 @@
-"""A child on a terminal of its own: what it shows is waited for, what is typed is typed."""
+"""Run a child process on a pseudoterminal: type input, and wait for output."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.twistd_process import LIMIT
 
 
 class OnTerminal:
-    """`command` on a new terminal, which is its controlling one: Ctrl-C there is a signal."""
+    """Run a command on a new controlling terminal, where Ctrl-C is a signal."""
 
     def __init__(self, command: list[str], environment: dict[str, str] | None = None) -> None:
         self._terminal, other_side = pty.openpty()
@@ -27,7 +27,7 @@ class OnTerminal:
         self.shown = b""
 
     def until(self, pattern: str) -> re.Match[str]:
-        """Wait until it shows this, after what was waited for before."""
+        """Wait until the child shows a pattern after the previous match."""
         deadline = time.monotonic() + LIMIT
         while True:
             text = self.shown.decode("utf-8", "backslashreplace")
@@ -47,11 +47,11 @@ class OnTerminal:
         return bool(part)
 
     def type(self, typed: bytes) -> None:
-        """Type something; a line ends with a line feed."""
+        """Type bytes on the terminal; a line feed ends a line."""
         os.write(self._terminal, typed)
 
     def end(self) -> int:
-        """Wait for its end by itself, showing on; its status."""
+        """Wait until the child ends by itself, reading its output, and return its exit status."""
         deadline = time.monotonic() + LIMIT
         while self.child.poll() is None and time.monotonic() < deadline:
             if select.select([self._terminal], [], [], 0.05)[0]:
@@ -61,11 +61,11 @@ class OnTerminal:
         return self.child.wait(1)
 
     def modes_now(self) -> list[object]:
-        """The terminal's modes."""
+        """Return the current modes of the terminal."""
         return list(termios.tcgetattr(self._other_side))
 
     def close(self) -> None:
-        """For clean-up: whatever the test did."""
+        """Kill the child if it still runs, and close the terminal."""
         if self.child.poll() is None:
             self.child.kill()
             self.child.wait(LIMIT)

@@ -1,4 +1,4 @@
-"""A protocol that notes what its transport tells it, and a port in a reactor turned by hand."""
+"""Provide a protocol that records its events, and a port in a reactor that the test steps."""
 
 from __future__ import annotations
 
@@ -15,82 +15,77 @@ from echotime.reactor import ChangelistReactor
 from tests.support.stepping_reactor import SteppingEPollReactor, received
 
 LARGE = bytes(range(256)) * 40_000
-"""More than the buffers of both ends hold."""
+"""More bytes than the buffers of both ends hold."""
 
 
 @implementer(IHalfCloseableProtocol)
-class Noting(Protocol):
-    """Notes what it is told, and does what its factory's `acts` say."""
+class RecordingProtocol(Protocol):
+    """Record each event, and call the action that the factory has for it."""
 
-    factory: Notes
+    factory: RecordingFactory
     transport: Any
 
     def connectionMade(self) -> None:
-        """It begins."""
         self.factory.connections.append(self)
-        self._happens("made")
+        self._record("made")
 
     def dataReceived(self, data: bytes) -> None:
-        """A message."""
-        self._happens("data", data)
+        self._record("data", data)
 
     def readConnectionLost(self) -> None:
-        """The client's end."""
-        self._happens("read lost")
+        self._record("read lost")
 
     def writeConnectionLost(self) -> None:
-        """Our own."""
-        self._happens("write lost")
+        self._record("write lost")
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """All over."""
-        self._happens("lost", reason.type)
+        self._record("lost", reason.type)
 
-    def _happens(self, *what: object) -> None:
-        self.factory.noted.append(what)
+    def _record(self, *what: object) -> None:
+        self.factory.events.append(what)
         act = self.factory.acts.get(str(what[0]))
         if act is not None:
             act(self)
 
 
-class Notes(ServerFactory):
-    """Makes Noting."""
+class RecordingFactory(ServerFactory):
+    """Build protocols that record their events in this factory."""
 
     noisy = False
-    protocol = Noting  # type: ignore[assignment]  # its factory is of this class
+    protocol = RecordingProtocol  # type: ignore[assignment]  # its factory is of this class
 
     def __init__(self) -> None:
-        self.noted: list[tuple[object, ...]] = []
+        self.events: list[tuple[object, ...]] = []
         self.acts: dict[str, Any] = {}
-        self.connections: list[Noting] = []
+        self.connections: list[RecordingProtocol] = []
 
     @property
     def transport(self) -> Any:
-        """That of the last connection."""
+        """Return the transport of the last connection."""
         return self.connections[-1].transport
 
-    def happened(self, what: str) -> int:
-        """How often."""
-        return sum(each[0] == what for each in self.noted)
+    def count(self, what: str) -> int:
+        """Return the number of events of one kind."""
+        return sum(each[0] == what for each in self.events)
 
 
-class Bench:
-    """A port in a reactor of its own."""
+class PortHarness:
+    """Listen on a port in a reactor that the test steps."""
 
     def __init__(self, reactor: SteppingEPollReactor, interface: str = "127.0.0.1") -> None:
         self.reactor = reactor
         self.ours = isinstance(reactor, ChangelistReactor)
-        self.factory = Notes()
+        self.factory = RecordingFactory()
         self.port: Any = EchoPort(0, self.factory, interface=interface, reactor=reactor)
         self.port.startListening()
 
     def made(self, number: int = 1) -> Any:
-        """The transport, once so many connections began."""
-        self.reactor.until(lambda: self.factory.happened("made") == number)
+        """Return the last transport once `number` connections have been made."""
+        self.reactor.until(lambda: self.factory.count("made") == number)
         return self.factory.transport
 
     def read(self, sock: socket.socket, size: int) -> bytes:
-        """So many bytes."""
+        """Step the reactor until `size` bytes were read."""
         found = bytearray()
 
         def enough() -> bool:
@@ -101,7 +96,7 @@ class Bench:
         return bytes(found)
 
     def read_all(self, sock: socket.socket) -> bytes:
-        """All until the end of file."""
+        """Step the reactor until the end of file, and return all bytes."""
         found: list[bytes] = []
 
         def ended() -> bool:
@@ -113,10 +108,10 @@ class Bench:
         return b"".join(found)
 
     def over(self) -> None:
-        """The end of the last connection, after which nothing is left of any."""
-        self.reactor.until(lambda: self.factory.happened("lost") == len(self.factory.connections))
+        """Wait for the end of all connections, and check that the reactor forgot them."""
+        self.reactor.until(lambda: self.factory.count("lost") == len(self.factory.connections))
         self.reactor.step(3)
-        assert self.factory.happened("lost") == len(self.factory.connections), "told twice"
+        assert self.factory.count("lost") == len(self.factory.connections), "connectionLost was called twice"
         assert nothing_watched(self.reactor)
 
 

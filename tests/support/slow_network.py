@@ -1,4 +1,4 @@
-"""A network namespace whose packets are held back for a while, as netem would, in the time of a test's clock."""
+"""Provide a network namespace that delays packets by the test's clock, as netem would by the real one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from tests.support.stepping_reactor import SteppingEPollReactor
 
 ADDRESS = "10.9.0.9"
-"""The address that is reached over the slow network, from its own host, too."""
+"""Address that is reached over the slow network, also from its own host."""
 _TUNSETIFF = 0x400454CA
 _IFF_TUN_NO_PI = 0x1001
 _MTU = 1500
@@ -22,7 +22,7 @@ _COMMANDS = (
     "ip link set slow up",
     f"ip address add {ADDRESS}/32 dev slow",
     "sysctl -qw net.ipv4.conf.slow.accept_local=1 net.ipv4.conf.slow.rp_filter=0 net.ipv4.conf.all.rp_filter=0",
-    # what the host sends to itself leaves by the interface; what comes in there is the host's
+    # packets of the host to itself leave by the interface; packets that enter there are the host's
     "ip route add default dev slow table 100",
     "ip rule add pref 1 iif slow lookup local",
     f"ip rule add pref 2 to {ADDRESS} lookup 100",
@@ -32,7 +32,7 @@ _COMMANDS = (
 
 
 class SlowNetwork:
-    """Delivers each packet `delay` seconds of the reactor's clock after it was sent."""
+    """Deliver each packet `delay` seconds of the reactor's clock after it was sent."""
 
     def __init__(self, reactor: SteppingEPollReactor, delay: float, tun: int) -> None:
         self._reactor = reactor
@@ -41,7 +41,7 @@ class SlowNetwork:
         self._held: list[tuple[float, bytes]] = []
 
     def turn(self, seconds: float = 0.01) -> None:
-        """Let the reactor turn, and this time pass."""
+        """Step the reactor, deliver due packets, and advance the clock."""
         self._reactor.step(3)
         self._carry()
         self._reactor.clock.advance(seconds)
@@ -59,7 +59,10 @@ class SlowNetwork:
 
 @contextmanager
 def slow_network(reactor: SteppingEPollReactor, delay: float) -> Iterator[SlowNetwork]:
-    """Make one in the calling thread's namespace, which has to be a test's own. Skips where there is no tun device."""
+    """Make a slow network in the calling thread's namespace, which must belong to the test.
+
+    Skip the test if there is no tun device.
+    """
     try:
         tun = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
     except OSError as error:

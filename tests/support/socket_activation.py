@@ -1,6 +1,6 @@
-"""Runs a command as a service manager would that passes sockets: ``activated.py N NAMES COMMAND...``.
+"""Run a command as a service manager that passes sockets would: ``socket_activation.py N NAMES COMMAND...``.
 
-The descriptors 3 to 2+N are there already; LISTEN_PID is the number of this process, which the command takes over.
+The descriptors 3 to 2+N are already open. LISTEN_PID is the number of this process, which the command replaces.
 """
 
 import os

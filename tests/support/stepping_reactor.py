@@ -1,4 +1,4 @@
-"""Reactors of a test's own, turned by hand: nothing happens between two steps, and time stands unless moved."""
+"""Provide reactors that the test steps: between two steps nothing happens, and the clock stands still."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STEPS = 20_000
 
 
 class SteppingEPollReactor(EPollReactor):
-    """Twisted's epoll reactor, not installed, with a clock that the test moves."""
+    """Run Twisted's epoll reactor, not installed, with a clock that the test advances."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -27,13 +27,13 @@ class SteppingEPollReactor(EPollReactor):
         self.seconds = self.clock.seconds
 
     def step(self, turns: int = 1) -> None:
-        """Turn, without waiting."""
+        """Turn the reactor without blocking."""
         for _ in range(turns):
             self.clock.advance(0)
             self.doIteration(0)
 
     def until(self, holds: Callable[[], object]) -> None:
-        """Turn until it does."""
+        """Turn the reactor until a condition holds."""
         for _ in range(STEPS):
             if holds():
                 return
@@ -42,7 +42,7 @@ class SteppingEPollReactor(EPollReactor):
 
 
 class SteppingReactor(SteppingEPollReactor, ChangelistReactor):
-    """Our reactor, likewise."""
+    """Run the echotime reactor in the same way."""
 
 
 REACTORS = [SteppingReactor, SteppingEPollReactor]
@@ -50,7 +50,7 @@ REACTORS = [SteppingReactor, SteppingEPollReactor]
 
 @contextmanager
 def stepping(kind: type[SteppingEPollReactor] = SteppingReactor) -> Iterator[SteppingEPollReactor]:
-    """Make a reactor whose descriptors are closed at the end."""
+    """Make a reactor and close its descriptors at the end."""
     reactor = kind()
     try:
         yield reactor
@@ -64,7 +64,7 @@ def stepping(kind: type[SteppingEPollReactor] = SteppingReactor) -> Iterator[Ste
 
 @contextmanager
 def connected(port: Any, receive_buffer: int = 0) -> Iterator[socket.socket]:
-    """A client of a port on loopback, that does not block."""
+    """Connect a nonblocking client to a port on loopback."""
     sock = socket.socket()
     if receive_buffer:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
@@ -75,7 +75,7 @@ def connected(port: Any, receive_buffer: int = 0) -> Iterator[socket.socket]:
 
 
 def received(sock: socket.socket, most: int = 1 << 20) -> bytes | None:
-    """What is there; None for nothing, empty for the end. Raises ConnectionResetError."""
+    """Read what has arrived; None if nothing, empty at the end of file. Raises ConnectionResetError."""
     try:
         return sock.recv(most)
     except BlockingIOError:
@@ -83,6 +83,6 @@ def received(sock: socket.socket, most: int = 1 << 20) -> bytes | None:
 
 
 def reset(sock: socket.socket) -> None:
-    """Close with a reset."""
+    """Close a socket with a reset."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     sock.close()

@@ -1,4 +1,4 @@
-"""The tool `echotime` as a child process, and misbehaving servers for it."""
+"""Run the tool `echotime` as a child process, and misbehaving servers for it."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ CHINESE = {"LC_ALL": "zh_CN.UTF-8", "LANGUAGE": ""}
 
 
 def environment(extra: dict[str, str]) -> dict[str, str]:
-    """The tests' own environment, in a language of one's choice."""
+    """Return the environment of the tests, with a language."""
     return {**os.environ, **ENGLISH, **extra}
 
 
 class ToolTestCase(DaemonTestCase):
-    """Tests that run tools against our daemon or against servers made for them."""
+    """Run tools against the daemon or against servers that a test makes."""
 
     def tool(
         self, *args: str, stdin: bytes = b"", language: dict[str, str] = ENGLISH, limit: float = 2 * LIMIT
     ) -> subprocess.CompletedProcess[bytes]:
-        """How `echotime ARGS` ends that is given some bytes; never with a traceback."""
+        """Run `echotime ARGS` with these bytes as input, and assert that it prints no traceback."""
         ended = subprocess.run(
             [*TOOL, *args], input=stdin, capture_output=True, timeout=limit, check=False, env=environment(language)
         )
@@ -39,11 +39,11 @@ class ToolTestCase(DaemonTestCase):
 
     @staticmethod
     def command(*args: str) -> list[str]:
-        """The tool's command line, for a shell."""
+        """Return the command line of the tool."""
         return [*TOOL, *args]
 
     def start(self, *args: str) -> subprocess.Popen[bytes]:
-        """A running `echotime ARGS` with pipes."""
+        """Start `echotime ARGS` with pipes."""
         child = subprocess.Popen(
             [*TOOL, *args],
             stdin=subprocess.PIPE,
@@ -65,7 +65,7 @@ class ToolTestCase(DaemonTestCase):
                     stream.close()
 
     def tcp_server(self, serve: Callable[[socket.socket], object]) -> str:
-        """HOST:PORT of a server that does `serve` with each connection, and closes it."""
+        """Return HOST:PORT of a server that calls `serve` with each connection, and closes it."""
         listener = socket.create_server(("127.0.0.1", 0))
         return self._server(listener, lambda: self._accept(listener, serve))
 
@@ -77,7 +77,7 @@ class ToolTestCase(DaemonTestCase):
             serve(connection)
 
     def udp_server(self, serve: Callable[[socket.socket, bytes, tuple[str, int]], object]) -> str:
-        """HOST:PORT of a server that does `serve` with each datagram."""
+        """Return HOST:PORT of a server that calls `serve` with each datagram."""
         sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         sock.bind(("127.0.0.1", 0))
         return self._server(sock, lambda: self._datagram(sock, serve))
@@ -109,13 +109,13 @@ class ToolTestCase(DaemonTestCase):
         return f"{host}:{port}"
 
     def closed_port(self) -> str:
-        """HOST:PORT where nobody listens."""
+        """Return HOST:PORT where nothing listens."""
         with socket.socket() as sock:
             sock.bind(("127.0.0.1", 0))
             return "{}:{}".format(*sock.getsockname())
 
     def at_terminal(self, *args: str, typed: list[tuple[bytes, bytes]], language: dict[str, str] = ENGLISH) -> bytes:
-        """All that a terminal shows while `echotime ARGS` runs on it; each answer is typed after its prompt."""
+        """Return what a terminal shows while `echotime ARGS` runs on it. Each line is typed after its prompt."""
         self.need("setsid")
         terminal, other_side = pty.openpty()
         # setsid makes it the controlling terminal, where Ctrl-C is a signal

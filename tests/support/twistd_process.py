@@ -1,4 +1,4 @@
-"""A real `twistd -n` as a child process: started, followed by its log, and ended whatever the test does."""
+"""Run `twistd -n` as a child process: start it, follow its log, and end it whatever the test does."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from typing import IO, Any, NamedTuple
 from twisted.trial.unittest import SynchronousTestCase
 
 TWISTD = [sys.executable, str(Path(sysconfig.get_path("scripts")) / "twistd"), "-n", "--pidfile="]
-# a shell that runs the tests in the background, or nohup, ignores these, as all that is started then would
+# background shells and nohup ignore these signals, and children would inherit that
 for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
     if signal.getsignal(number) is signal.SIG_IGN:
         signal.signal(number, signal.default_int_handler if number is signal.SIGINT else signal.SIG_DFL)
 LIMIT = 20.0
-"""Seconds after which a test gives up waiting for anything."""
+"""Seconds after which a test gives up waiting."""
 
 
 class Ended(NamedTuple):
-    """How a child ended: its status as subprocess gives it, and what it wrote."""
+    """Hold the exit status of a child, as subprocess gives it, and its output."""
 
     status: int
     out: str
@@ -34,7 +34,7 @@ class Ended(NamedTuple):
 
 
 class Twistd:
-    """One child. Its output is read all the time by threads, so that it never waits for the test."""
+    """Run one child whose output is read by threads, so that it never blocks on a pipe."""
 
     def __init__(
         self,
@@ -44,9 +44,9 @@ class Twistd:
         python: str = "",
         stdin: int = subprocess.DEVNULL,
     ) -> None:
-        """`inherited` are descriptors that stay open for it; `python` is run in its process before twistd is."""
+        """Start the child with the `inherited` descriptors; `python` is run in its process before twistd."""
         first = [sys.executable, "-c", f"{python}\nfrom twisted.scripts.twistd import run; run()", *TWISTD[2:]]
-        # should the tests themselves be killed, the kernel ends the child
+        # if the tests are killed, the kernel ends the child
         guard = ["setpriv", "--pdeathsig", "TERM"] if shutil.which("setpriv") else []
         self.process = subprocess.Popen(
             [*guard, *prefix, *(first if python else TWISTD), *args],
@@ -60,7 +60,7 @@ class Twistd:
         )
         self.lines: list[str] = []
         self.ended: Ended | None = None
-        """How it ended, once that was waited for."""
+        """Status and output of the child, once wait() returned."""
         self._arrived: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._errors: list[str] = []
         self._threads = [
@@ -79,7 +79,7 @@ class Twistd:
         self._errors.extend(stream)
 
     def line(self, pattern: str) -> re.Match[str]:
-        """The first line of the log, from its beginning, that holds `pattern`; waits for it to come."""
+        """Wait for a log line that matches `pattern`, searching from the start of the log; return the match."""
         for known in self.lines:
             if found := re.search(pattern, known):
                 return found
@@ -95,7 +95,7 @@ class Twistd:
                 return found
 
     def address(self, transport: str, number: int = 0) -> tuple[str, int]:
-        """Host and port of the number-th listener of a transport, as its start report names them."""
+        """Return host and port of the number-th listener of a transport, as logged at the start."""
         self.line(rf"listening on {transport} ")
         pattern = rf"listening on {transport} \[?(.*?)\]?:(\d+)$"
         found = [match for line in self.lines if (match := re.search(pattern, line))]
@@ -111,22 +111,22 @@ class Twistd:
             self.lines = known + self.lines
 
     def text(self) -> str:
-        """All that the child wrote so far, and has been read."""
+        """Return all output of the child that has been read."""
         return "\n".join(self.lines) + "\n--- standard error ---\n" + "".join(self._errors)
 
     def resident(self) -> int:
-        """The child's resident memory in bytes."""
+        """Return the child's resident memory in bytes."""
         status = Path(f"/proc/{self.process.pid}/status").read_text(encoding="ascii", errors="replace")
         found = re.search(r"VmRSS:\s+(\d+) kB", status)
         assert found is not None
         return int(found[1]) * 1024
 
     def signal(self, number: int = signal.SIGTERM) -> None:
-        """Send it a signal."""
+        """Send a signal to the child."""
         self.process.send_signal(number)
 
     def wait(self) -> Ended:
-        """Wait for its end by itself."""
+        """Wait until the child ends by itself."""
         status = self.process.wait(LIMIT)
         for thread in self._threads:
             thread.join(LIMIT)
@@ -138,12 +138,12 @@ class Twistd:
         return self.ended
 
     def stop(self) -> Ended:
-        """SIGTERM, and its end."""
+        """Send SIGTERM and wait for the end."""
         self.signal()
         return self.wait()
 
     def kill(self) -> None:
-        """End it in any case; for clean-up."""
+        """Kill the child if it still runs; for clean-up."""
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait(LIMIT)
@@ -158,46 +158,46 @@ class Twistd:
 
 
 class DaemonTestCase(SynchronousTestCase):
-    """Tests that start daemons; each is ended, even when the test fails."""
+    """Start daemons that end with the test, also if it fails."""
 
     reactor: tuple[str, ...] = ()
-    """The option of twistd that names a reactor; empty for the daemon's own."""
+    """Option of twistd that selects a reactor; empty for the daemon's own."""
     python = ""
-    """Python to run in the process of every daemon before twistd."""
+    """Python code to run in every daemon's process before twistd."""
 
     def twistd(self, *args: str, **how: Any) -> Twistd:
-        """A child `twistd -n` with arguments of any kind; `how` as for Twistd."""
+        """Start `twistd -n` with any arguments; `how` as for Twistd."""
         child = Twistd(*self.reactor, *args, **{"python": self.python, **how})
         self.addCleanup(child.kill)
         return child
 
     def echotime(self, *args: str) -> Twistd:
-        """A daemon on loopback port 0, TCP and UDP, with these options added."""
+        """Start a daemon on loopback port 0 for TCP and UDP, with these options added."""
         return self.twistd("echotime", "--tcp", "127.0.0.1:0", "--udp", "127.0.0.1:0", *args)
 
-    def late_words(self) -> Twistd:
-        """The daemon with words that take their time."""
-        return self.application("late_words.tac")
+    def late_replies(self) -> Twistd:
+        """Start the daemon with replies that come late."""
+        return self.application("late_replies.tac")
 
     def application(self, name: str) -> Twistd:
-        """Start a daemon with words of a test's own."""
+        """Start a daemon from a .tac file of tests/integration."""
         ours = () if self.reactor else ("-r", "echotime")
         return self.twistd(*ours, "-y", str(Path(__file__).parents[1] / "integration" / name))
 
     def refused(self, *args: str, prefix: tuple[str, ...] = ()) -> Ended:
-        """How a daemon ends that cannot or must not start; never with a traceback."""
+        """Return how a daemon ends that cannot start, and fail if it prints a traceback."""
         ended = self.twistd("echotime", *args, prefix=prefix).wait()
         self.assertNotIn("Traceback", ended.out + ended.err)
         return ended
 
     def twistd_in_daemon_mode(self, directory: str, *args: str) -> Ended:
-        """How `twistd` without -n ends, run in a directory; the daemon itself is the test's to end."""
+        """Run `twistd` in a directory without -n and return how it ends; the test has to end the daemon."""
         command = [*TWISTD[:2], *self.reactor, "echotime", *args]
         ended = subprocess.run(command, cwd=directory, capture_output=True, text=True, timeout=LIMIT, check=False)
         return Ended(ended.returncode, ended.stdout, ended.stderr)
 
     def served(self, child: Twistd) -> Ended:
-        """Stop a daemon that should have nothing to complain of; what it wrote."""
+        """Stop a daemon and check that it ended cleanly; return its output."""
         ended = child.stop()
         self.assertEqual(ended.status, -signal.SIGTERM, ended.err)
         self.assertNotIn("Traceback", ended.out + ended.err)
@@ -205,12 +205,12 @@ class DaemonTestCase(SynchronousTestCase):
         return ended
 
     def need(self, *programs: str) -> None:
-        """Skip, saying why, where one of the world's programs is missing."""
+        """Skip the test if a program is not installed."""
         for program in programs:
             if self.which(program) is None:
                 self.skipTest(f"{program} is not installed")
 
     @staticmethod
     def which(program: str) -> str | None:
-        """Its path; system programs are found without being root, too."""
+        """Return the path of a program; system programs are found without root, too."""
         return shutil.which(program, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")

@@ -1,4 +1,4 @@
-"""UDP ports that read when they are told to, and clients for them."""
+"""UDP ports that read only when their doRead is called, and clients for them."""
 
 from __future__ import annotations
 
@@ -13,11 +13,19 @@ from tests.support.loopback import Served, options
 
 
 @contextlib.contextmanager
-def listening(served: Served, interface: str, *asked: str, min_source_port: int = 0, **how: Any) -> Iterator[Any]:
-    """A port that reads when it is told to, and is closed at the end."""
+def listening(
+    served: Served,
+    interface: str,
+    *sockopts: str,
+    min_source_port: int = 0,
+    answer_broadcast: bool = False,
+    **parameters: Any,
+) -> Iterator[Any]:
+    """Yield a port that reads only when its doRead is called, and close it at the end."""
     reactor = MemoryReactorClock()
-    asked_for = options("SO_RCVBUF=1000000", *asked)
-    port: Any = served.on(interface, sockopts=asked_for, reactor=reactor, min_source_port=min_source_port, **how)
+    requested = options("SO_RCVBUF=1000000", *sockopts)
+    port: Any = served.on(interface, sockopts=requested, reactor=reactor, min_source_port=min_source_port, **parameters)
+    port.protocol.policy.set_answer_broadcast(answer_broadcast)
     port.startListening()
     port._next_batch_size = port.batch_size  # as under load, where it has grown
     try:
@@ -29,7 +37,7 @@ def listening(served: Served, interface: str, *asked: str, min_source_port: int 
 
 @contextlib.contextmanager
 def client(to: tuple[Any, ...] | None = None, host: str = "127.0.0.1") -> Iterator[socket.socket]:
-    """A socket for asking; connected to the address asked, it hears no other."""
+    """Yield a UDP client. Connected to an address, it receives from no other."""
     host = to[0] if to else host
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.settimeout(1)
@@ -41,7 +49,7 @@ def client(to: tuple[Any, ...] | None = None, host: str = "127.0.0.1") -> Iterat
 
 
 def answered(port: Any, address: tuple[Any, ...]) -> bytes:
-    """What a client hears that asks there, from there."""
+    """Return the reply that a client connected to an address receives."""
     with client(address) as sock:
         sock.send(b"x")
         port.doRead()
@@ -50,7 +58,7 @@ def answered(port: Any, address: tuple[Any, ...]) -> bytes:
 
 
 def heard(sock: socket.socket) -> list[tuple[bytes, Any]]:
-    """All that has come, and the hosts that it came from."""
+    """Return all pending datagrams, each with its source host."""
     answers = []
     sock.setblocking(False)
     with contextlib.suppress(BlockingIOError):

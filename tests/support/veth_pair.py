@@ -1,4 +1,4 @@
-"""Two hosts and a cable between them: network namespaces, joined by a veth, made for one test and gone with it."""
+"""Join two network namespaces by a veth pair, for one test."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SERVER, CLIENT = "10.9.0.1", "10.9.0.2"
 
 
 class Cable:
-    """The test is at CLIENT from now on, on `there`; `prefix` runs a command at SERVER, on `here`."""
+    """Move the test to CLIENT on interface `there`; `prefix` runs a command at SERVER on `here`."""
 
     def __init__(self) -> None:
         if os.geteuid() != 0 or not all(map(shutil.which, ("ip", "nsenter", "sysctl"))):
@@ -43,13 +43,13 @@ class Cable:
         self._run("ip link set lo up", f"ip address add {CLIENT}/24 dev there", "ip link set there up")
 
     def _fresh(self) -> int:
-        """Go into a namespace of its own; a descriptor for it."""
+        """Enter a new network namespace and return a descriptor for it."""
         if _LIBC.unshare(_CLONE_NEWNET):
             raise SkipTest(f"no network namespace: {os.strerror(ctypes.get_errno())}")
         return os.open(_HERE, os.O_RDONLY)
 
     def server(self, *commands: str) -> None:
-        """Run them at SERVER."""
+        """Run commands in the server's namespace."""
         self._run(*(" ".join((*self.prefix, each)) for each in commands))
 
     @staticmethod
@@ -60,7 +60,7 @@ class Cable:
                 raise SkipTest(f"{command}: {done.stderr.strip()}")
 
     def leave(self) -> None:
-        """Back to where the test came from."""
+        """Return to the namespace that the test came from."""
         _LIBC.setns(self._home, _CLONE_NEWNET)
         for each in (self._home, self._server):
             if each >= 0:

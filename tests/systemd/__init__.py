@@ -1,1 +1,1 @@
-"""The units under a real systemd, which `make test-systemd` boots in a container of its own; see container.py."""
+"""Test the units under a real systemd, which `make test-systemd` boots in a container; see container.py."""

@@ -1,9 +1,9 @@
-"""Boots a systemd of this machine in a container, runs the tests of this folder there, and ends with their status.
+"""Boot this machine's systemd in a container, run the tests of this folder there, and exit with their status.
 
-``python -m tests.systemd.container FOLDER [TEST...]``: the folder keeps what is made for it, an environment of the
-system's Python and systemd-nspawn. The container is this machine's own /usr, read-only, with an empty /etc and /var
-(`--volatile=yes`) and a network of its own: nothing is installed on the machine, and nothing is left. Where it cannot
-be done it says why, with status 0.
+``python -m tests.systemd.container FOLDER [TEST...]``: the folder keeps the files made for it, such as a virtual
+environment of the system's Python. The container has this machine's /usr, read-only, an empty /etc and /var
+(`--volatile=yes`) and a network of its own. Nothing is installed on the machine, and nothing is left. Where no
+container can run, the reason is printed and the exit status is 0.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 INSTALLED = "/usr/lib/echotime"
 """Where the units expect the environment."""
 INSIDE = "/srv"
-"""Where it is in the container: at the same place it would need a folder in the machine's own /usr."""
+"""Where the environment is in the container; the same place would need a folder in the machine's own /usr."""
 LIMIT = 420
 """Seconds for everything that happens in the container."""
 _CGROUPS = ("/sys/fs/cgroup/unified", "/sys/fs/cgroup", "/sys/fs/cgroup/systemd")
@@ -46,11 +46,11 @@ RuntimeMaxSec={LIMIT}
 
 
 class Impossible(Exception):
-    """A systemd cannot be booted here; says why."""
+    """Report why systemd cannot be booted here."""
 
 
 def run(*command: str, **more: str) -> None:
-    """A step of the preparation. Raises Impossible with what it complained of."""
+    """Run a step of the preparation. Raises Impossible with the last line of its errors."""
     ended = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **more})
     if ended.returncode:
         last = (ended.stderr.strip() or ended.stdout.strip() or str(ended.returncode)).splitlines()[-1]
@@ -58,7 +58,10 @@ def run(*command: str, **more: str) -> None:
 
 
 def nspawn(folder: Path) -> Path:
-    """systemd-nspawn: the machine's, or unpacked from its package, as to install that may replace a running systemd."""
+    """Return the path of systemd-nspawn, installed or unpacked from its package.
+
+    Installing the package might replace a running systemd.
+    """
     found = shutil.which("systemd-nspawn")
     unpacked = folder / "package" / "usr" / "bin" / "systemd-nspawn"
     if found is None and not unpacked.exists():
@@ -79,12 +82,12 @@ def nspawn(folder: Path) -> Path:
 
 
 def newest(*folders: Path) -> float:
-    """When the latest change below them was."""
+    """Return the time of the latest change in these folders."""
     return max(each.stat().st_mtime for folder in folders for each in [folder, *folder.rglob("*.py")])
 
 
 def environment(folder: Path) -> Path:
-    """The daemon in an environment of the system's Python, which any user can run; made anew when it changed."""
+    """Install the daemon into a virtual environment of the system's Python, again after a change."""
     made, stamp = folder / "environment", folder / "environment.stamp"
     if stamp.exists() and stamp.stat().st_mtime > newest(ROOT / "echotime", ROOT / "twisted", ROOT / "setup.cfg"):
         return made
@@ -98,7 +101,7 @@ def environment(folder: Path) -> Path:
         if script.is_file() and not script.is_symlink():
             text = script.read_text(encoding="utf-8")
             script.write_text(text.replace(str(made), INSIDE), encoding="utf-8")
-    # the cache of plugins, as an installation has it; the tests have a way without
+    # an installation has the plugin cache; one test removes it
     plugins = "from twisted.plugin import IPlugin, getPlugins; list(getPlugins(IPlugin))"
     run(str(made / "bin" / "python"), "-c", plugins)
     stamp.touch()
@@ -106,7 +109,7 @@ def environment(folder: Path) -> Path:
 
 
 def units(folder: Path, tests: list[str]) -> Path:
-    """What stands in /etc/systemd/system: our units, for where the environment is, and the tests."""
+    """Write the files for /etc/systemd/system: our units with the environment's path, and the tests' unit."""
     made = folder / "units"
     shutil.rmtree(made, ignore_errors=True)
     made.mkdir()
@@ -123,7 +126,7 @@ def units(folder: Path, tests: list[str]) -> Path:
 
 @contextmanager
 def cgroup(name: str) -> Iterator[Path]:
-    """A cgroup of version 2 for the container, gone with all that it leaves there and in systemd's own hierarchy."""
+    """Make a cgroup v2 for the container, and remove it with everything below it."""
     there = [Path(each) for each in _CGROUPS]
     made = [each / name for each in there if (each / "cgroup.controllers").exists()]
     if not made:
@@ -144,13 +147,13 @@ def cgroup(name: str) -> Iterator[Path]:
 
 
 def boot(folder: Path, tests: list[str]) -> int:
-    """The status of the tests; their report is printed."""
+    """Boot the container, print the report of the tests and return their status."""
     check()
     return booted(folder, units(folder, tests), f"--bind-ro={environment(folder)}:{INSIDE}")
 
 
 def check() -> None:
-    """Raises Impossible where it is known beforehand."""
+    """Raise Impossible if a container obviously cannot run here."""
     if os.geteuid() != 0:
         raise Impossible("a container takes root")
     if not Path("/usr/lib/systemd/systemd").exists() and not Path("/lib/systemd/systemd").exists():
@@ -158,7 +161,7 @@ def check() -> None:
 
 
 def booted(folder: Path, made: Path, *more: str) -> int:
-    """The status of check.service, one of the units that were made; more is for systemd-nspawn."""
+    """Return the exit status of check.service, one of the units in `made`; `more` are options of systemd-nspawn."""
     program, out = nspawn(folder), folder / "out"
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir()
@@ -169,7 +172,7 @@ def booted(folder: Path, made: Path, *more: str) -> int:
     command = [
         *(str(program), "--quiet", "--boot", "--directory=/", "--volatile=yes", f"--machine={name}"),
         *("--private-network", "--register=no", "--keep-unit", "--link-journal=no", "--console=pipe"),
-        # for the firewall of a unit (IPAddressDeny=), which would do nothing else; and for the tests
+        # bpf for a unit's firewall (IPAddressDeny=), which has no effect otherwise; the others for the tests
         "--system-call-filter=bpf pidfd_getfd adjtimex clock_adjtime",
         *(f"--bind-ro={ROOT}:/run/tests", f"--bind={out}:/run/out", f"--bind={made}:/etc/systemd/system"),
         *more,
@@ -177,7 +180,7 @@ def booted(folder: Path, made: Path, *more: str) -> int:
         "systemd.unit=check.service",
     ]
     with cgroup(name) as group, (out / "console").open("wb") as console:
-        # a session of its own, as what is sent to its process group must not reach ours
+        # a new session, so that signals to its process group do not reach ours
         child = subprocess.Popen(
             ["sh", "-c", 'echo $$ >"$0/cgroup.procs" && exec "$@"', str(group), *command],
             stdin=subprocess.DEVNULL,
@@ -204,7 +207,7 @@ def booted(folder: Path, made: Path, *more: str) -> int:
 
 
 def main() -> int:
-    """The status of the tests, and 0 where there can be none."""
+    """Return the exit status of the tests, or 0 if they cannot run here."""
     folder, *tests = sys.argv[1:]
     where = Path(folder).absolute()
     where.mkdir(parents=True, exist_ok=True)

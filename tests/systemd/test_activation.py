@@ -1,4 +1,4 @@
-"""Sockets that systemd opens: what is served on them, and that nothing is lost while the daemon is away."""
+"""Test sockets that systemd opens: they are served, and lose nothing while the daemon is away."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _MANY = 200
 
 
 class ActivationTests(UnitTestCase):
-    """echotime.socket and echotime@.socket."""
+    """Start the daemon by echotime.socket and echotime@.socket."""
 
     def test_first_client_starts_it(self) -> None:
-        """The socket alone is enabled; a connection or a datagram starts the daemon, which answers it."""
+        """With only the socket started, a connection or a datagram starts the daemon, which answers it."""
         for ask in (lambda: one_shot(ADDRESS, b"hi"), lambda: ask_time(ADDRESS)):
             systemctl("start", SOCKET)
             self.assertEqual(self.show(SERVICE, "ActiveState"), "inactive")
@@ -31,21 +31,21 @@ class ActivationTests(UnitTestCase):
             systemctl("stop", SOCKET, SERVICE)
 
     def test_both_versions_and_addresses(self) -> None:
-        """One socket serves IPv4 and IPv6, and a datagram is answered from the address that was asked."""
+        """One socket serves IPv4 and IPv6, and a datagram is answered from its destination address."""
         self.start()
         for host in ("127.0.0.1", "127.0.0.9", "::1"):
             self.assertEqual(one_shot((host, ADDRESS[1]), b"hi"), b"hi" + ACKNOWLEDGEMENT)
             self.assertEqual(len(ask_time((host, ADDRESS[1]))), 4)
 
     def test_nothing_else_is_opened(self) -> None:
-        """What listens is systemd's: no other inode than those that it holds."""
+        """The daemon listens on systemd's sockets only, as their inodes show."""
         self.start()
         for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
             ours, theirs = (self.held(process, kind, ADDRESS[1]) for process in (self.process(), 1))
             self.assertEqual(os.fstat(ours.fileno()).st_ino, os.fstat(theirs.fileno()).st_ino)
 
     def test_without_the_cache_of_plugins(self) -> None:
-        """Twisted takes the variables away before we are asked, and the sockets are served all the same."""
+        """The sockets are served also if Twisted removes the environment variables before echotime reads them."""
         bare = Path("/opt/bare")
         self._changed.add(bare)
         shutil.copytree(PROGRAMS.parent, bare, symlinks=True)
@@ -63,7 +63,7 @@ class ActivationTests(UnitTestCase):
         self.assertEqual(one_shot(ADDRESS, b"hi"), b"hi" + ACKNOWLEDGEMENT)
 
     def test_by_name(self) -> None:
-        """Two more sockets of other names; one of them is nobody's."""
+        """Sockets are selected by name, and a socket that no listener uses is reported."""
         for name, listen in (("web", "ListenStream=127.0.0.1:8001"), ("other", "ListenDatagram=127.0.0.1:8002")):
             path = Path(f"/etc/systemd/system/echotime-{name}.socket")
             text = f"[Socket]\n{listen}\nService={SERVICE}\nFileDescriptorName={name}\n"
@@ -80,7 +80,7 @@ class ActivationTests(UnitTestCase):
         self.assertEqual(len(found), 2)
 
     def test_not_what_was_asked(self) -> None:
-        """Is told in the journal, with status 1."""
+        """A socket that was not passed is reported in the journal, with status 1."""
         self.change(SERVICE, "Restart=no")
         self.options("--udp systemd:nobody")
         self.fails(SERVICE)
@@ -88,7 +88,7 @@ class ActivationTests(UnitTestCase):
         self.assertEqual(self.show(SERVICE, "ExecMainStatus"), "1")
 
     def test_options(self) -> None:
-        """What can still be set is; what comes too late is told."""
+        """Options that can still be set are set, and those that come too late are reported."""
         self.options("--sockopt tcp:SO_KEEPALIVE=on --sockopt IP_FREEBIND=on --sockopt udp:SO_RCVBUF=100K")
         self.start()
         self.line(SERVICE, "TCP .*: SO_KEEPALIVE requested on, effective on$")
@@ -96,7 +96,7 @@ class ActivationTests(UnitTestCase):
         self.line(SERVICE, "UDP .*: SO_RCVBUF requested 102400, effective 204800")
 
     def test_instances(self) -> None:
-        """Each has its own port, options and control socket."""
+        """Each instance has its own port, options and control socket."""
         self.options("--reply seven", "echotime-7777")
         systemctl("start", "echotime@7777.socket", "echotime@8888.socket")
         self.assertEqual(one_shot(("127.0.0.1", 7777), b"hi"), b"hi" + ACKNOWLEDGEMENT + b"seven")
@@ -107,10 +107,10 @@ class ActivationTests(UnitTestCase):
 
 
 class RestartTests(UnitTestCase):
-    """Nothing is refused and nothing lost."""
+    """Restart the daemon under its sockets: no connection is refused, and no byte is lost."""
 
     def test_killed(self) -> None:
-        """Who comes while a killed daemon is away waits, and is answered by the next."""
+        """A client that comes while a killed daemon is away is answered by the next one."""
         before = self.start()
         self.change(SERVICE, "RestartSec=1")
         os.kill(before, signal.SIGKILL)
@@ -122,7 +122,7 @@ class RestartTests(UnitTestCase):
         self.assertNotEqual(self.process(), before)
 
     def test_owed_bytes(self) -> None:
-        """A client that is owed something gets it from the old daemon, while the new one waits for its end."""
+        """A client with pending output gets it from the old daemon, and the new one waits for that."""
         self.options("--drain-timeout 20")
         before = self.start()
         with connect(ADDRESS) as sock:
@@ -131,12 +131,12 @@ class RestartTests(UnitTestCase):
             with subprocess.Popen(["systemctl", "restart", SERVICE]) as restart:
                 sock.sendall(b"there")
                 self.assertEqual(read_exactly(sock, 5 + len(ACKNOWLEDGEMENT)), b"there" + ACKNOWLEDGEMENT)
-                self.assertEqual(read_all(sock), b"", "in order, as it was quiet then")
+                self.assertEqual(read_all(sock), b"", "closed with an end of file")
                 self.assertEqual(restart.wait(LIMIT), 0)
         self.assertNotEqual(self.process(), before)
 
     def test_under_load(self) -> None:
-        """Three restarts under load: no connection refused or reset, every answer exact, every datagram answered."""
+        """During three restarts under load every connection and every datagram is answered correctly."""
         self.options("--log-message-rate 0")
         self.start()
         with Load() as load:
@@ -150,7 +150,7 @@ class RestartTests(UnitTestCase):
 
 
 class Load:
-    """Clients of both services, one question after the other, each answer looked at."""
+    """Send requests to both services one after the other, and check each answer."""
 
     def __init__(self) -> None:
         self.done = {"connections": 0, "datagrams": 0}
@@ -170,7 +170,7 @@ class Load:
             each.join(LIMIT)
 
     def goes_on(self) -> None:
-        """Until many more of both were answered, or something went wrong."""
+        """Wait until many more requests of both kinds were answered, or one failed."""
         before = dict(self.done)
         deadline = time.monotonic() + LIMIT
         while not self.faults and any(self.done[kind] < before[kind] + _MANY for kind in before):

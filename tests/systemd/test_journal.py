@@ -1,4 +1,4 @@
-"""What the journal has of a daemon: messages, priorities, fields."""
+"""Test the journal entries of a daemon: messages, priorities, fields."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from tests.systemd.units import ADDRESS, DIRECT, SERVICE, UnitTestCase, systemct
 
 
 class JournalTests(UnitTestCase):
-    """By journald's own protocol."""
+    """Check entries that were sent by journald's native protocol."""
 
     def test_a_session(self) -> None:
-        """Entries have fields that can be asked for."""
+        """Entries of a session can be found by their fields."""
         self.start()
         with connect(ADDRESS) as sock:
             peer = f"127.0.0.1:{sock.getsockname()[1]}"
@@ -27,7 +27,7 @@ class JournalTests(UnitTestCase):
         self.assertEqual(ended["ECHOTIME_PEER"], text["ECHOTIME_PEER"])
 
     def test_nothing_to_worry_about(self) -> None:
-        """An ordinary life has no entry of a priority that somebody has to look at, and no line without one."""
+        """An ordinary run logs nothing at notice or above, and no line without a priority."""
         for unit in (SERVICE, DIRECT):
             self.start(unit)
             systemctl("stop", unit, "echotime.socket")

@@ -1,4 +1,4 @@
-"""systemctl reload: the file is read again, by a daemon that goes on serving."""
+"""Test `systemctl reload`: the daemon reads its file again and goes on serving."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from tests.systemd.units import ADDRESS, CONFIG, DIRECT, LIMIT, SERVICE, UnitTes
 
 
 class ReloadTests(UnitTestCase):
-    """With the file that the units name."""
+    """Reload the daemon with the configuration file that the units name."""
 
     def configure(self, text: str) -> None:
-        """Below its section."""
+        """Write the configuration file, below its section header."""
         CONFIG.write_text(f"[echotime]\n{text}", encoding="utf-8")
 
     def test_good(self) -> None:
-        """What it says holds from then on; the process and its connections are the same."""
+        """New settings apply after a reload, in the same process and on open connections."""
         for unit in (SERVICE, DIRECT):
             self.configure("reply = one\n")
             process = self.start(unit)
@@ -36,29 +36,29 @@ class ReloadTests(UnitTestCase):
             systemctl("stop", unit, "echotime.socket")
 
     def test_instance(self) -> None:
-        """It shares the file, or has one of its own."""
+        """An instance shares the configuration file, or has one of its own."""
         own = CONFIG.with_name("8888.conf")
         self._changed.add(own)
         self.options(f"--config {own}", "echotime-8888")
-        for word in ("one", "two"):
-            self.configure(f"reply = {word}\n")
-            own.write_text(f"[echotime]\nreply = own {word}\n", encoding="utf-8")
-            for port, said in ((7777, word), (8888, f"own {word}")):
+        for reply in ("one", "two"):
+            self.configure(f"reply = {reply}\n")
+            own.write_text(f"[echotime]\nreply = own {reply}\n", encoding="utf-8")
+            for port, expected in ((7777, reply), (8888, f"own {reply}")):
                 unit = f"echotime@{port}.service"
-                if word == "one":
+                if reply == "one":
                     self.start(unit)
                 else:
                     systemctl("reload", unit)
                     self.line(unit, "^reload: changed: reply$")
-                self.assertEqual(one_shot(("127.0.0.1", port), b"x"), b"x" + ACKNOWLEDGEMENT + said.encode())
+                self.assertEqual(one_shot(("127.0.0.1", port), b"x"), b"x" + ACKNOWLEDGEMENT + expected.encode())
 
     def fails_to_reload(self) -> None:
-        """systemctl says so, by its status."""
+        """Check that `systemctl reload` fails."""
         ended = subprocess.run(["systemctl", "reload", SERVICE], capture_output=True, timeout=LIMIT, check=False)
         self.assertNotEqual(ended.returncode, 0)
 
     def test_without_the_file(self) -> None:
-        """It is told, by name, and nothing is changed; a start without it is none."""
+        """A missing file is reported by name and changes nothing at a reload; a start without it fails."""
         self.configure("reply = one\n")
         process = self.start()
         CONFIG.unlink()
@@ -72,7 +72,7 @@ class ReloadTests(UnitTestCase):
         self.assertEqual(self.show(SERVICE, "ExecMainStatus"), "2")
 
     def test_faulty(self) -> None:
-        """Changes nothing, and the journal says why; the service goes on."""
+        """A faulty file changes nothing; the journal has the reason, and the service goes on."""
         self.configure("reply = one\n")
         process = self.start()
         self.configure("reply = two\nbacklog = many\n")
@@ -80,7 +80,7 @@ class ReloadTests(UnitTestCase):
         fault = "/etc/echotime/echotime.conf: backlog = many: 'many' is not a valid number"
         found = self.line(SERVICE, f"^echotime: {fault}")
         self.assertEqual((found["PRIORITY"], found["SYSLOG_IDENTIFIER"]), ("3", "echotime"))
-        # a daemon that is told all the same says so, too
+        # SIGHUP to the daemon itself is reported, too
         systemctl("kill", "--signal=HUP", "--kill-who=main", SERVICE)
         self.assertEqual(self.line(SERVICE, f"^reload failed: {fault}")["PRIORITY"], "3")
         self.assertEqual(one_shot(ADDRESS, b"x"), b"x" + ACKNOWLEDGEMENT + b"one")
@@ -88,7 +88,7 @@ class ReloadTests(UnitTestCase):
         self.assertEqual(self.process(), process)
 
     def test_faulty_at_start(self) -> None:
-        """Is told, and not tried again."""
+        """A faulty file at the start is reported, and the start is not repeated."""
         self.configure("tcp = nowhere\n")
         self.fails(DIRECT)
         found = self.line(DIRECT, "^echotime: /etc/echotime/echotime.conf: tcp = nowhere: ")

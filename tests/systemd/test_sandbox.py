@@ -1,4 +1,4 @@
-"""The units themselves, what their sandbox keeps the daemon from, and what works in it."""
+"""Test the unit files, what their sandbox denies the daemon, and what works in it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.support.plain_clients import ACKNOWLEDGEMENT, ask_time, one_shot
 from tests.systemd.units import ADDRESS, DIRECT, LIMIT, PROGRAMS, SERVICE, UNITS, UnitTestCase, systemctl, wait_for
 
 EXPOSURE = {SERVICE: 3, "echotime@1.service": 3, DIRECT: 12}
-"""The most, in tenths."""
+"""Largest accepted exposure, in tenths."""
 _ATTEMPTS = {
     "write to /etc": "open('/etc/x', 'w')",
     "write to /var/lib": "open('/var/lib/x', 'w')",
@@ -53,13 +53,13 @@ print("PROBED " + json.dumps(sorted(name for name, code in attempts.items() if p
 
 
 class UnitFileTests(UnitTestCase):
-    """What systemd says of them."""
+    """Check the unit files with systemd's own tools."""
 
     def test_verify(self) -> None:
-        """systemd-analyze verify has nothing to say of any unit, unknown words included."""
+        """systemd-analyze verify finds no fault in any unit, unknown directives included."""
         files = [str(each) for each in UNITS.iterdir() if each.match("echotime*.s*") and each.is_file()]
         self.assertEqual(len(files), 5)
-        # a template is looked at as an instance
+        # a template is verified as an instance
         files = [each.replace("@.", "@7777.") for each in files]
         ended = subprocess.run(
             ["systemd-analyze", "verify", "--man=no", "--recursive-errors=yes", *files],
@@ -71,13 +71,13 @@ class UnitFileTests(UnitTestCase):
         self.assertEqual((ended.returncode, ended.stdout + ended.stderr), (0, ""))
 
     def test_no_end_of_restarts(self) -> None:
-        """A daemon that comes to an end again and again is started for ever: the limit of starts is not reached."""
+        """A daemon that ends again and again is restarted without end: the start limit is never reached."""
         for unit in (SERVICE, "echotime@1.service", DIRECT):
             pause, interval = (self.show(unit, name) for name in ("RestartUSec", "StartLimitIntervalUSec"))
             self.assertEqual((pause, interval, self.show(unit, "StartLimitBurst")), ("1s", "10s", "10"))
 
     def test_exposure(self) -> None:
-        """systemd-analyze security is content."""
+        """systemd-analyze security finds no more exposure than expected."""
         for unit, most in EXPOSURE.items():
             command = ["systemd-analyze", "security", "--no-pager", f"--threshold={most}", unit]
             ended = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, check=False)
@@ -86,15 +86,15 @@ class UnitFileTests(UnitTestCase):
 
 
 class SandboxTests(UnitTestCase):
-    """In the daemon's place."""
+    """Run a probe in the daemon's sandbox."""
 
     def test_what_cannot_be_done(self) -> None:
-        """Nothing but what the daemon needs, tried from within."""
+        """The sandbox allows only what the daemon needs."""
         probe = UNITS / "probe.py"
         probe.write_text(_PROBE % json.dumps(_ATTEMPTS), encoding="utf-8")
         self._changed.add(probe)
         for unit, allowed in _ALLOWED.items():
-            # systemd keeps it, and with it what says which entries are its
+            # a unit that remains active keeps its invocation ID, by which its entries are found
             kept = ("Type=oneshot", "RemainAfterExit=yes", "Restart=no", "WatchdogSec=0")
             self.change(unit, *kept, "ExecStart=", f"ExecStart={PROGRAMS}/python {probe}")
             systemctl("start", unit)
@@ -102,7 +102,7 @@ class SandboxTests(UnitTestCase):
             self.assertEqual(set(json.loads(found["MESSAGE"].removeprefix("PROBED "))), allowed)
 
     def test_the_clock_may_not_be_asked(self) -> None:
-        """Whether it is synchronized is unknown, and that is told; --require-sync is silent then."""
+        """In the sandbox the state of the clock is unknown, which is reported, and --require-sync stays silent."""
         self.options("--require-sync")
         self.start(DIRECT)
         why = "unknown: Operation not permitted, by a filter of system calls (ProtectClock= of systemd)"
@@ -110,7 +110,7 @@ class SandboxTests(UnitTestCase):
         self.line(DIRECT, re.escape(f"clock: {why}; UDP replies are suspended"))
 
     def test_the_clock_may_be_asked(self) -> None:
-        """With the lines that the documentation names."""
+        """With the directives that the documentation names, the state of the clock is known."""
         for unit in (SERVICE, DIRECT):
             self.change(unit, "ProtectClock=no", "SystemCallFilter=adjtimex clock_adjtime")
             self.options("--require-sync")
@@ -119,7 +119,7 @@ class SandboxTests(UnitTestCase):
             subprocess.run(["systemctl", "stop", unit, "echotime.socket"], check=True, timeout=LIMIT)
 
     def test_the_attempts_are_possible(self) -> None:
-        """Without a sandbox they work out, so that their failure says something."""
+        """Without a sandbox every attempt succeeds, so that a failure in it means something."""
         attempts = {name: code for name, code in _ATTEMPTS.items() if not name.startswith(("be root", "set", "change"))}
         # the container itself has no /dev/kmsg, and its own sockets
         for name in ("open a device", "write to its program", "write to its RuntimeDirectory"):
@@ -136,7 +136,7 @@ class SandboxTests(UnitTestCase):
             Path(each).unlink()
 
     def test_what_works(self) -> None:
-        """recvmmsg by ctypes without memory to write and execute; the control socket, its group and its options."""
+        """recvmmsg works by ctypes without writable and executable memory; so does the control socket."""
         for unit in (SERVICE, DIRECT):
             self.start(unit)
             self.line(unit, "UDP .*: served by recvmmsg and sendmmsg, 64 datagrams a call")
@@ -147,7 +147,7 @@ class SandboxTests(UnitTestCase):
             subprocess.run(["systemctl", "stop", unit, "echotime.socket"], check=True, timeout=LIMIT)
 
     def test_from_its_own_port(self) -> None:
-        """A datagram that may be the daemon's own does not end it, where it can make no socket to find out."""
+        """A datagram from the daemon's own port does not end a daemon that can make no socket to check it."""
         self.start()
         code = (
             "import socket; s = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_UDP); "
@@ -155,4 +155,4 @@ class SandboxTests(UnitTestCase):
         )
         subprocess.run(["/usr/bin/python3", "-c", code], check=True, timeout=LIMIT)
         self.assertEqual(len(ask_time(ADDRESS)), 4)
-        self.assertIn("from our own address: 1", self.control("counters"))
+        self.assertIn("refused_own_address: 1", self.control("counters"))

@@ -1,4 +1,4 @@
-"""Ready when it is ready, and what a stop leaves."""
+"""Test that a unit is ready when it serves, and what a stop leaves."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from tests.systemd.units import ADDRESS, DIRECT, SERVICE, SOCKET, UnitTestCase, 
 
 
 class StartTests(UnitTestCase):
-    """Type=notify."""
+    """Start both units, which have Type=notify."""
 
     def test_serves(self) -> None:
-        """Both units are ready when `systemctl start` ends, and serve both services; the status says how it goes."""
+        """Both units serve both services when `systemctl start` returns, and report a status."""
         for unit in (SERVICE, DIRECT):
             self.start(unit)
             self.assertEqual(one_shot(ADDRESS, b"hi"), b"hi" + ACKNOWLEDGEMENT)
@@ -29,7 +29,7 @@ class StartTests(UnitTestCase):
             self.assertIn("open connections: 0; since the start: ", self.show(unit, "StatusText"))
 
     def test_waits_for_ready(self) -> None:
-        """A daemon that serves and does not say so is not started, and is ended after its time."""
+        """A daemon that serves but does not report it counts as not started, and is ended after its timeout."""
         self.change(DIRECT, "TimeoutStartSec=1", "UnsetEnvironment=NOTIFY_SOCKET", "Restart=no")
         began = time.monotonic()
         self.assertEqual(self.fails(DIRECT), "timeout")
@@ -37,7 +37,7 @@ class StartTests(UnitTestCase):
         self.assertTrue(any("listening on TCP" in each["MESSAGE"] for each in self.entries(DIRECT)))
 
     def test_faulty_command_line(self) -> None:
-        """Is told in the journal, and not tried again."""
+        """A faulty command line is reported in the journal, and the start is not repeated."""
         self.options("--tcp nowhere")
         self.fails(DIRECT)
         found = self.line(DIRECT, "^echotime: --tcp nowhere: ")
@@ -45,14 +45,14 @@ class StartTests(UnitTestCase):
         self.assertEqual((self.show(DIRECT, "ExecMainStatus"), self.show(DIRECT, "NRestarts")), ("2", "0"))
 
     def test_faulty_under_a_socket(self) -> None:
-        """Is told in the journal, and not tried again."""
+        """A faulty command line under a socket is reported in the journal, and the start is not repeated."""
         self.options("--tcp nowhere")
         self.fails(SERVICE)
         self.line(SERVICE, "^echotime: --tcp nowhere: ")
         self.assertEqual((self.show(SERVICE, "ActiveState"), self.show(SERVICE, "NRestarts")), ("failed", "0"))
 
     def test_given_up(self) -> None:
-        """With a client in the socket it is tried at once, and given up with its socket; mended, it can be started."""
+        """A client makes systemd retry and give up, socket included; after the repair both can be started."""
         self.options("--tcp nowhere")
         systemctl("start", SOCKET)
         with connect(ADDRESS):
@@ -65,7 +65,7 @@ class StartTests(UnitTestCase):
         self.assertEqual(one_shot(ADDRESS, b"hi"), b"hi" + ACKNOWLEDGEMENT)
 
     def test_port_is_taken(self) -> None:
-        """Is told in the journal as an error, with status 1."""
+        """A port in use is reported in the journal as an error, with status 1."""
         self.change(DIRECT, "Restart=no")
         with socket.socket() as sock:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -79,22 +79,22 @@ class StartTests(UnitTestCase):
 
 
 class StopTests(UnitTestCase):
-    """systemctl stop."""
+    """Stop units by `systemctl stop`."""
 
     def test_at_once(self) -> None:
-        """A daemon that is stopped as soon as it runs stays so: nothing of ours connects and starts it again."""
+        """A daemon stopped just after its start stays stopped: its own probes do not start it again."""
         self.start(SERVICE)
         systemctl("stop", SERVICE)
         self.assertEqual((self.show(SERVICE, "ActiveState"), self.show(SERVICE, "Job")), ("inactive", ""))
 
     def test_clean(self) -> None:
-        """The signal that it ends by is no failure."""
+        """The signal that ends the daemon is not a failure of the unit."""
         self.start(DIRECT)
         systemctl("stop", DIRECT)
         self.assertEqual((self.show(DIRECT, "Result"), self.show(DIRECT, "ActiveState")), ("success", "inactive"))
 
     def test_drain_longer_than_the_time(self) -> None:
-        """A stop that has clients to serve asks for more time than the unit gives, and they get all they are owed."""
+        """A drain longer than the unit's timeout asks for more time, and the clients get all their replies."""
         self.change(DIRECT, "TimeoutStopSec=1")
         self.options("--drain-timeout 20 --log-message-rate 0")
         self.start(DIRECT)
@@ -108,7 +108,7 @@ class StopTests(UnitTestCase):
                 sock.settimeout(20)
             systemctl("stop", "--no-block", DIRECT)
             self.line(DIRECT, "stopping, open connections: 1")
-            time.sleep(2.5)  # longer than the unit gives
+            time.sleep(2.5)  # longer than TimeoutStopSec=
             self.assertEqual(self.show(DIRECT, "ActiveState"), "deactivating")
             sock.shutdown(socket.SHUT_WR)
             self.assertEqual(sum(map(len, split_answers(read_all(sock), ACKNOWLEDGEMENT))), sent)
@@ -116,7 +116,7 @@ class StopTests(UnitTestCase):
         self.assertEqual(self.show(DIRECT, "Result"), "success")
 
     def test_a_quiet_client(self) -> None:
-        """Is closed in order."""
+        """A quiet client is closed with an end of file."""
         self.start(DIRECT)
         with connect(ADDRESS) as sock:
             sock.sendall(b"hi")

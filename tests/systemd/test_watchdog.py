@@ -1,4 +1,4 @@
-"""A daemon that is stopped, stuck or hung is restarted, one that is not is left alone."""
+"""Test that a stopped, stuck or hung daemon is restarted, and a healthy one is not."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from tests.systemd.units import ADDRESS, DIRECT, SERVICE, UnitTestCase, shut_dow
 
 
 class WatchdogTests(UnitTestCase):
-    """WatchdogSec=, much shortened."""
+    """Run the daemon with a short WatchdogSec=."""
 
     def watched(self, unit: str) -> int:
-        """One that is started; its process."""
+        """Start a unit with a short watchdog and return its process."""
         self.change(unit, "WatchdogSec=1", "RestartSec=0")
         return self.start(unit)
 
     def test_well(self) -> None:
-        """A daemon that is well is told to be, in a sandbox without a network, too; it costs nothing in the journal."""
+        """A healthy daemon stays up and logs nothing, also in a sandbox without a network."""
         for unit in (SERVICE, DIRECT):
             before = self.watched(unit)
             first = self.show(unit, "WatchdogTimestampMonotonic")
-            time.sleep(2)  # twice the time
+            time.sleep(2)  # twice WatchdogSec=
             self.assertNotEqual(self.show(unit, "WatchdogTimestampMonotonic"), first)
             self.assertEqual((self.process(unit), self.show(unit, "NRestarts")), (before, "0"))
             self.assertTrue(self.answered())
@@ -33,14 +33,14 @@ class WatchdogTests(UnitTestCase):
             self.assertEqual(self.entries(unit, "-p", "warning"), [])
 
     def test_before_the_first_client(self) -> None:
-        """A daemon that has no network answers its own questions as soon as it runs, an instance, too."""
+        """A daemon without a network answers its own probes as soon as it runs, and so does an instance."""
         self.start()
         wait_for(self.answered, "answers to its own questions")
         systemctl("start", "echotime@7777.service")
         wait_for(lambda: self.answered("/run/echotime-7777/control"), "those of an instance")
 
     def test_stopped(self) -> None:
-        """A process that does not run any more is restarted, and the client who waits is answered by the next."""
+        """A stopped process is restarted, and the pending client is answered by the next one."""
         before = self.watched(SERVICE)
         os.kill(before, signal.SIGSTOP)
         with connect(ADDRESS) as sock:
@@ -51,7 +51,7 @@ class WatchdogTests(UnitTestCase):
         self.assertEqual(self.show(SERVICE, "NRestarts"), "1")
 
     def test_hung_on_its_own_ports(self) -> None:
-        """A daemon that is alive and does not read one port is found out by its own question, without any client."""
+        """A daemon that stops reading one port is detected by its own probe, without any client."""
         for transport in ("tcp", "udp"):
             self.hung(DIRECT, transport)
             before = self.watched(DIRECT)
@@ -63,7 +63,7 @@ class WatchdogTests(UnitTestCase):
             self._restore()
 
     def test_hung_under_a_socket(self) -> None:
-        """In a sandbox without a network a UDP socket that is not read is found out without any client."""
+        """In a sandbox without a network a UDP socket that is not read is detected without any client."""
         self.hung(SERVICE, "udp")
         before = self.watched(SERVICE)
         os.kill(before, signal.SIGUSR2)
@@ -72,7 +72,7 @@ class WatchdogTests(UnitTestCase):
         self.assertEqual(len(ask_time(ADDRESS)), 4)
 
     def test_client_of_a_hung_daemon(self) -> None:
-        """In that sandbox a TCP listener that does not accept is found out by a client that waits, and not before.
+        """In that sandbox a listener that does not accept is detected by a pending client, and not before.
 
         The client is answered by the next daemon.
         """
@@ -80,7 +80,7 @@ class WatchdogTests(UnitTestCase):
         before = self.watched(SERVICE)
         os.kill(before, signal.SIGUSR2)
         self.line(SERVICE, "hung from now on")
-        time.sleep(2)  # twice the time
+        time.sleep(2)  # twice WatchdogSec=
         wait_for(self.answered, "answers over the socketpair")
         self.assertEqual(self.process(), before)
         with connect(ADDRESS) as sock:
@@ -91,7 +91,7 @@ class WatchdogTests(UnitTestCase):
         self.restarted(before)
 
     def test_client_of_a_hung_udp_socket(self) -> None:
-        """A datagram that arrives meanwhile is answered by the next daemon."""
+        """A datagram that arrives while the daemon hangs is answered by the next one."""
         self.hung(SERVICE, "udp")
         before = self.watched(SERVICE)
         os.kill(before, signal.SIGUSR2)
@@ -100,7 +100,7 @@ class WatchdogTests(UnitTestCase):
         self.restarted(before)
 
     def test_socket_shut_down(self) -> None:
-        """A daemon whose socket somebody else has shut down ends with status 1, and is restarted."""
+        """A daemon whose socket another process has shut down ends with status 1, and is restarted."""
         for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
             before = self.watched(DIRECT)
             shut_down(self.held(before, kind, ADDRESS[1]))
@@ -111,7 +111,7 @@ class WatchdogTests(UnitTestCase):
             self._restore()
 
     def test_firewalled(self) -> None:
-        """A daemon whose own question cannot reach it is left alone: a restart would not help."""
+        """A daemon whose own probe is filtered is left alone: a restart would not help."""
         self.change(DIRECT, "IPAddressDeny=localhost")
         before = self.watched(DIRECT)
         self.line(DIRECT, "health check: TCP .* not answered: ")

@@ -1,8 +1,7 @@
-"""Units that a test starts, changes and asks about, in the container; after it each is stopped and as it was."""
+"""Start, change and query units in the container; after each test they are stopped and restored."""
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import re
@@ -17,39 +16,38 @@ from typing import Any
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
+from tests.support.pidfd_getfd import duplicate_socket
+
 LIMIT = 20.0
 ADDRESS = ("127.0.0.1", 12345)
 SERVICE, SOCKET, DIRECT = "echotime.service", "echotime.socket", "echotime-direct.service"
 UNITS = Path("/etc/systemd/system")
 CONFIG = Path("/etc/echotime/echotime.conf")
 PROGRAMS = Path("/srv/bin")
-_PIDFD_GETFD = 438
-"""The number of the call on every architecture."""
 
 
-def systemctl(*words: str) -> str:
-    """What it says; it must work out."""
-    ended = subprocess.run(["systemctl", *words], capture_output=True, text=True, timeout=2 * LIMIT, check=False)
-    assert ended.returncode == 0, f"systemctl {words}: {ended.stderr}"
+def systemctl(*arguments: str) -> str:
+    """Run systemctl, check that it succeeds, and return its output."""
+    ended = subprocess.run(["systemctl", *arguments], capture_output=True, text=True, timeout=2 * LIMIT, check=False)
+    assert ended.returncode == 0, f"systemctl {arguments}: {ended.stderr}"
     return ended.stdout
 
 
 def wait_for(condition: Callable[[], Any], what: str) -> Any:
-    """What it gives, once that is something."""
+    """Wait until a condition returns a true value, and return that value."""
     deadline = time.monotonic() + LIMIT
     while not (found := condition()):
         assert time.monotonic() < deadline, f"{what} within {LIMIT} s"
-        time.sleep(0.02)  # systemd is asked, which tells nobody by itself
+        time.sleep(0.02)  # polled: systemctl has no events
     return found
 
 
 class UnitTestCase(SynchronousTestCase):
-    """Only inside the container."""
+    """Run units inside the container only."""
 
     timeout = 120
 
     def setUp(self) -> None:
-        """Nothing of ours runs."""
         if "ECHOTIME_CONTAINER" not in os.environ:
             raise SkipTest("runs in the container that `make test-systemd` boots")
         CONFIG.parent.mkdir(exist_ok=True)
@@ -66,7 +64,7 @@ class UnitTestCase(SynchronousTestCase):
         subprocess.run(["systemctl", "reset-failed"], check=True, timeout=LIMIT)
 
     def change(self, unit: str, *lines: str) -> None:
-        """Lines of its [Service], or of the section that the first of them names."""
+        """Add lines to a unit's [Service], or to the section that the first line names."""
         folder = UNITS / f"{unit}.d"
         folder.mkdir(exist_ok=True)
         self._changed.add(folder)
@@ -75,14 +73,14 @@ class UnitTestCase(SynchronousTestCase):
         systemctl("daemon-reload")
 
     def options(self, text: str, unit: str = "echotime") -> None:
-        """What its file of defaults says."""
+        """Write the options of a unit to its file in /etc/default."""
         path = Path(f"/etc/default/{unit}")
         path.parent.mkdir(exist_ok=True)
         self._changed.add(path)
         path.write_text(f'ECHOTIME_OPTIONS="{text}"\n', encoding="utf-8")
 
     def hung(self, unit: str, transport: str, options: str = "--log-message-rate=100") -> None:
-        """A daemon that SIGUSR2 makes hung."""
+        """Let the unit run a daemon that SIGUSR2 makes hang."""
         self.change(
             unit,
             "ExecStart=",
@@ -91,29 +89,29 @@ class UnitTestCase(SynchronousTestCase):
         )
 
     def start(self, unit: str = SERVICE) -> int:
-        """It must be ready; its process."""
+        """Start a unit, which must become ready, and return its process."""
         systemctl("start", unit)
         self._invocations[unit] = self.show(unit, "InvocationID")
         return self.process(unit)
 
     def fails(self, unit: str) -> str:
-        """It must not start; why, in systemd's words."""
+        """Start a unit, which must fail, and return systemd's name of the result."""
         ended = subprocess.run(["systemctl", "start", unit], capture_output=True, timeout=2 * LIMIT, check=False)
         self.assertNotEqual(ended.returncode, 0)
         return self.show(unit, "Result")
 
     def show(self, unit: str, name: str) -> str:
-        """A property."""
+        """Return a property of a unit."""
         return systemctl("show", "--value", "-p", name, unit).strip()
 
     def process(self, unit: str = SERVICE) -> int:
-        """Its main process, which there is."""
+        """Return the main process of a unit, which must have one."""
         found = int(self.show(unit, "MainPID"))
         self.assertGreater(found, 1)
         return found
 
     def restarted(self, before: int, unit: str = SERVICE) -> int:
-        """Its process, once that is another one and ready."""
+        """Wait until a unit is active with another process, and return that process."""
 
         def another() -> int:
             found = int(self.show(unit, "MainPID"))
@@ -122,16 +120,16 @@ class UnitTestCase(SynchronousTestCase):
         return int(wait_for(another, f"{unit} restarts"))
 
     def entries(self, unit: str, *more: str) -> list[dict[str, Any]]:
-        """What its last run has in the journal, of the daemon's own."""
+        """Return the journal entries of a unit's last run."""
         subprocess.run(["journalctl", "--sync"], check=True, timeout=LIMIT)
-        # systemd forgets what has stopped
+        # systemd forgets the invocation ID of a stopped unit
         invocation = self.show(unit, "InvocationID") or self._invocations[unit]
         command = ["journalctl", "-o", "json", "--no-pager", f"_SYSTEMD_INVOCATION_ID={invocation}", *more]
         out = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, check=True).stdout
         return [json.loads(line) for line in out.splitlines()]
 
     def line(self, unit: str, pattern: str) -> dict[str, Any]:
-        """The first entry with a message like that; waits for it to come."""
+        """Wait for a journal entry whose message matches, and return the first."""
 
         def found() -> dict[str, Any] | None:
             return next((each for each in self.entries(unit) if re.search(pattern, str(each["MESSAGE"]))), None)
@@ -139,41 +137,25 @@ class UnitTestCase(SynchronousTestCase):
         entry: dict[str, Any] = wait_for(found, f"{pattern!r} in the journal")
         return entry
 
-    def control(self, *words: str, path: str = "/run/echotime/control") -> str:
-        """`echotime control`, as root."""
-        command = [str(PROGRAMS / "echotime"), "control", "--socket", path, *words]
+    def control(self, *arguments: str, path: str = "/run/echotime/control") -> str:
+        """Run `echotime control` as root and return its output."""
+        command = [str(PROGRAMS / "echotime"), "control", "--socket", path, *arguments]
         ended = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, check=False)
         self.assertEqual((ended.returncode, ended.stderr), (0, ""))
         return ended.stdout
 
     def answered(self, path: str = "/run/echotime/control") -> bool:
-        """Whether both listeners answer the daemon's own question."""
-        return self.control("status", path=path).count(", answered in ") == 2
+        """Return True if both listeners answer the daemon's own probes."""
+        return self.control("status", path=path).count(", probe answered in ") == 2
 
     def held(self, process: int, kind: socket.SocketKind, port: int) -> socket.socket:
-        """A duplicate of a process' socket on a port, as another that holds it would have."""
-        libc = ctypes.CDLL(None, use_errno=True)
-        pidfd = os.pidfd_open(process)
-        try:
-            for each in Path(f"/proc/{process}/fd").iterdir():
-                number = libc.syscall(_PIDFD_GETFD, pidfd, int(each.name), 0)
-                if number < 0:
-                    raise OSError(ctypes.get_errno(), f"pidfd_getfd: {os.strerror(ctypes.get_errno())}")
-                try:
-                    sock = socket.socket(fileno=number)
-                except OSError:
-                    os.close(number)
-                    continue
-                if sock.type == kind and sock.family != socket.AF_UNIX and sock.getsockname()[1] == port:
-                    self.addCleanup(sock.close)
-                    return sock
-                sock.close()
-        finally:
-            os.close(pidfd)
-        raise AssertionError(f"no such socket in process {process}")
+        """Return a duplicate of a process's socket on a port, as a process that inherited it would hold it."""
+        sock = duplicate_socket(process, kind, port)
+        self.addCleanup(sock.close)
+        return sock
 
 
 def shut_down(sock: socket.socket) -> None:
-    """For everybody who holds it; ours is closed."""
-    with sock, suppress(OSError):  # UDP says that it is not connected, and does it
+    """Shut a socket down for all its holders, and close this descriptor."""
+    with sock, suppress(OSError):  # UDP reports ENOTCONN, and is shut down all the same
         sock.shutdown(socket.SHUT_RDWR)

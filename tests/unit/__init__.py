@@ -1,1 +1,1 @@
-"""Tests of one module at a time; the network, where there is any, is loopback port 0."""
+"""Test one module at a time, with no network but loopback."""

@@ -1,4 +1,4 @@
-"""Fixtures of the unit tests."""
+"""Provide fixtures for the unit tests."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from twisted.logger import LogEvent, globalLogPublisher
 
 from tests.support.checked_listeners import Daemon, open_sockets
 from tests.support.loopback import Started
-from tests.support.recording_protocol import Bench
+from tests.support.recording_protocol import PortHarness
 from tests.support.stepping_reactor import REACTORS, SteppingEPollReactor, stepping
 
 
 @pytest.fixture(params=REACTORS)
 def stepped(request: pytest.FixtureRequest) -> Iterator[SteppingEPollReactor]:
-    """Our reactor and Twisted's, turned by hand."""
+    """Provide the echotime reactor and Twisted's, stepped by the test."""
     with stepping(request.param) as reactor:
         yield reactor
 
 
 @pytest_twisted.async_yield_fixture()
 async def started() -> AsyncIterator[Started]:
-    """Starts ports, and stops them after the test."""
+    """Provide a function that starts ports, which are stopped after the test."""
     ports: list[Any] = []
 
     def start(port: Any) -> Any:
@@ -39,14 +39,14 @@ async def started() -> AsyncIterator[Started]:
 
 
 @pytest.fixture
-def bench(stepped: SteppingEPollReactor) -> Bench:
-    """A TCP port on each of the reactors."""
-    return Bench(stepped)
+def harness(stepped: SteppingEPollReactor) -> PortHarness:
+    """Provide a TCP port on each of the reactors."""
+    return PortHarness(stepped)
 
 
 @pytest.fixture
 def lines() -> Iterator[list[str]]:
-    """Collect the formats of what is logged."""
+    """Collect the formats of logged events."""
     found: list[str] = []
 
     def note(event: LogEvent) -> None:
@@ -59,7 +59,7 @@ def lines() -> Iterator[list[str]]:
 
 @pytest.fixture
 def daemon(stepped: SteppingEPollReactor) -> Iterator[Daemon]:
-    """One on each of the reactors, that leaves no descriptor and no time limit behind."""
+    """Provide a daemon on each of the reactors, which must leave no descriptor and no timer."""
     made = Daemon(stepped)
     before = open_sockets()
     yield made

@@ -1,4 +1,4 @@
-"""net/accepting.py: errors of accept(2), from a socket that fails as often as the test wants."""
+"""Test net/accepting.py: errors of accept, from a socket that fails as often as the test says."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from echotime.daemon.listener_service import TCPListenerService
 from echotime.net import accepting
 from echotime.net.accepting import RETRY_DELAY
 from echotime.wire.hostport import HostPort
-from tests.support.recording_protocol import Bench
+from tests.support.recording_protocol import PortHarness
 from tests.support.stepping_reactor import SteppingEPollReactor, connected, received, reset
 
 
 class Failing:
-    """Wrap a listening socket whose accept fails `times` times with errno `number`."""
+    """Wrap a listening socket whose accept fails `times` times with `number`."""
 
     def __init__(self, real: Any) -> None:
         self._real = real
@@ -38,9 +38,9 @@ class Failing:
 
 
 @pytest.fixture
-def failing(stepped: SteppingEPollReactor) -> Iterator[Bench]:
-    """A bench with such a socket."""
-    found = Bench(stepped)
+def failing(stepped: SteppingEPollReactor) -> Iterator[PortHarness]:
+    """Provide a port whose socket can fail."""
+    found = PortHarness(stepped)
     found.port.socket = Failing(found.port.socket)
     yield found
     found.port.stopListening()
@@ -48,36 +48,36 @@ def failing(stepped: SteppingEPollReactor) -> Iterator[Bench]:
     assert stepped.clock.getDelayedCalls() == []
 
 
-def fails(bench: Bench, number: int, times: int) -> Failing:
-    """From now on, so often."""
-    sock: Failing = bench.port.socket
+def fails(harness: PortHarness, number: int, times: int) -> Failing:
+    """Make accept fail so many times from now on."""
+    sock: Failing = harness.port.socket
     sock.number, sock.times, sock.tried = number, times, 0
     return sock
 
 
-def served(bench: Bench, sock: Any) -> None:
-    """That a client is, and ends."""
+def served(harness: PortHarness, sock: Any) -> None:
+    """Check that a client is served, and end it."""
     sock.send(b"x")
-    bench.reactor.until(lambda: bench.factory.noted[-1:] == [("data", b"x")])
+    harness.reactor.until(lambda: harness.factory.events[-1:] == [("data", b"x")])
     reset(sock)
-    bench.over()
+    harness.over()
 
 
 @pytest.mark.parametrize(
     "number", [errno.ECONNABORTED, errno.EPERM, errno.EPROTO, errno.ENETUNREACH], ids=errno.errorcode.get
 )
-def test_of_one_client(failing: Bench, number: int) -> None:
-    """What concerns one client is counted, and the next is accepted in the same turn."""
+def test_of_one_client(failing: PortHarness, number: int) -> None:
+    """An error that concerns one client is counted, and the next client is accepted in the same turn."""
     fails(failing, number, 3)
     with connected(failing.port) as sock:
         failing.reactor.step()
-        assert failing.factory.happened("made") == 1
+        assert failing.factory.count("made") == 1
         served(failing, sock)
     assert failing.port.errors == {f"accept {errno.errorcode[number]}": 3}
 
 
-def test_of_every_client(failing: Bench) -> None:
-    """Where a whole turn is nothing but such errors, the next try is a while later."""
+def test_of_every_client(failing: PortHarness) -> None:
+    """A turn with nothing but such errors is followed by a pause."""
     most = failing.port.numberAccepts
     sock = fails(failing, errno.EPERM, 10 * most)
     with connected(failing.port) as client:
@@ -93,23 +93,23 @@ def test_of_every_client(failing: Bench) -> None:
 
 
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM], ids=errno.errorcode.get)
-def test_lacking(failing: Bench, number: int) -> None:
-    """Where something is lacking that the kept descriptor gives, those who wait are reset."""
+def test_lacking(failing: PortHarness, number: int) -> None:
+    """A lack of descriptors or memory is bridged by the reserved descriptor, and pending clients are reset."""
     sock = fails(failing, number, 1)
     with connected(failing.port) as one, connected(failing.port) as other:
         failing.reactor.step(3)
-        assert sock.tried == 4, "the one that failed, two clients, and nobody else"
+        assert sock.tried == 4, "one failure, two clients, one EAGAIN"
         for each in (one, other):
             with pytest.raises(ConnectionResetError):
                 received(each)
-    assert failing.factory.happened("made") == 0
+    assert failing.factory.count("made") == 0
     assert failing.port.errors == {f"accept {errno.errorcode[number]}": 2}
     with connected(failing.port) as later:
         served(failing, later)
 
 
-def test_still_lacking(failing: Bench) -> None:
-    """Where not even that helps, clients wait, and nothing is tried for a while."""
+def test_still_lacking(failing: PortHarness) -> None:
+    """If the reserved descriptor does not help, clients stay pending during a pause."""
     sock = fails(failing, errno.ENOMEM, 1000)
     with connected(failing.port) as client:
         failing.reactor.step(50)
@@ -123,8 +123,8 @@ def test_still_lacking(failing: Bench) -> None:
     assert failing.port.errors == {"accept ENOMEM": 2}
 
 
-def test_stopped_while_it_pauses(failing: Bench) -> None:
-    """A port that is stopped meanwhile stays so."""
+def test_stopped_while_it_pauses(failing: PortHarness) -> None:
+    """A port that is stopped during the pause stays stopped."""
     fails(failing, errno.ENOMEM, 1000)
     with connected(failing.port):
         failing.reactor.step(2)
@@ -134,19 +134,19 @@ def test_stopped_while_it_pauses(failing: Bench) -> None:
         assert not failing.port.connected
 
 
-def test_unknown(failing: Bench) -> None:
-    """An error that nothing is known of ends the port, and its owner is told."""
-    told: list[Any] = []
-    failing.port.on_lost = told.append
+def test_unknown(failing: PortHarness) -> None:
+    """An unknown error ends the port, and its owner is notified."""
+    failures: list[Any] = []
+    failing.port.on_lost = failures.append
     fails(failing, errno.EBADF, 1)
     with connected(failing.port):
         failing.reactor.step(2)
-    assert [each.value.errno for each in told] == [errno.EBADF]
+    assert [each.value.errno for each in failures] == [errno.EBADF]
     assert not failing.port.connected
 
 
-def test_told(failing: Bench) -> None:
-    """An operator and the log are told of it as of datagrams."""
+def test_told(failing: PortHarness) -> None:
+    """Errors of accept are counted by the listener, as those of datagrams are."""
     listener = TCPListenerService(HostPort("127.0.0.1", 0), failing.port)
     assert listener.errors() == {}
     fails(failing, errno.EMFILE, 1)
@@ -156,7 +156,7 @@ def test_told(failing: Bench) -> None:
 
 
 def test_reserve(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The descriptor is free while it is released, and held before and after. Failing to open it is no error."""
+    """The reserved descriptor is free while released, and held before and after, unless it cannot be reopened."""
     kept = accepting.ReservedFD()
     with kept.released():
         free = os.dup(0)

@@ -1,4 +1,4 @@
-"""limits/access.py, and what both services make of it."""
+"""limits/access.py, and both services with it."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from twisted.internet.task import Clock
 from echotime.counters import ServiceCounters
 from echotime.limits.access import AccessList, Network, Networks
 from echotime.limits.admission import Admission
+from echotime.net.pktinfo import SourceAddress
 from echotime.services.tcp_echo import EchoFactory
 from echotime.services.traffic import TrafficLog
 from echotime.services.udp_time import TimeProtocol
@@ -40,7 +41,7 @@ def access(allow: str = "", deny: str = "") -> AccessList:
     ],
 )
 def test_who_is_served(allow: str, deny: str, served: str, refused: str) -> None:
-    """The most specific network decides; who is not named is served, unless some are allowed."""
+    """The most specific network decides; a client in no network is served, unless some networks are allowed."""
     one = access(allow, deny)
     assert [host for host in served.split() if not one.admits(host)] == []
     assert [host for host in refused.split() if one.admits(host)] == []
@@ -104,7 +105,7 @@ def test_cost() -> None:
 
 
 def test_connections() -> None:
-    """Who is not admitted gets no protocol, which closes the connection, and costs one counter."""
+    """A refused connection gets no protocol, which closes it, and is counted."""
     traffic = TrafficLog(Clock())
     admission = Admission(traffic.counters, access(deny="192.0.2.0/24"))
     factory = EchoFactory(traffic, admission=admission)
@@ -114,11 +115,11 @@ def test_connections() -> None:
 
 
 def test_datagrams() -> None:
-    """Who is not admitted gets no answer; and every datagram has to be looked at."""
+    """A refused datagram gets no answer, and with access lists every datagram is checked by itself."""
     counters = ServiceCounters()
     protocol = TimeProtocol(lambda: 0, counters, access=access(deny="192.0.2.0/24"))
-    assert protocol.per_datagram_only
+    assert protocol.policy.one_by_one
     protocol.transport = object()  # type: ignore[assignment]  # nothing is sent
-    protocol.datagramReceived(b"", ("192.0.2.1", 2000))
+    protocol.datagramReceived(b"", SourceAddress(("192.0.2.1", 2000)))
     assert counters == ServiceCounters(refused_datagrams=1)
-    assert not TimeProtocol(lambda: 0, counters).per_datagram_only
+    assert not TimeProtocol(lambda: 0, counters).policy.one_by_one

@@ -1,4 +1,4 @@
-"""systemd/activation.py: what the variables of a service manager mean."""
+"""Test systemd/activation.py: the environment variables of a service manager."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ import pytest
 from twisted.python.usage import UsageError
 
 from echotime.config import options, parsers
-from echotime.config.options import DaemonOptions
-from echotime.config.settings import Settings
 from echotime.systemd.activation import (
     InheritedFD,
     InheritedSockets,
@@ -19,19 +17,13 @@ from echotime.systemd.activation import (
     listen_fds,
 )
 from echotime.wire.hostport import HostPort
+from tests.unit.test_daemon import settings
 
 US = str(os.getpid())
 
 
-def settings(*args: str) -> Settings:
-    """What a command line means."""
-    parsed = DaemonOptions()
-    parsed.parseOptions(args)
-    return parsed.settings
-
-
 def test_passed() -> None:
-    """As many as there are, with their names."""
+    """As many descriptors are found as were passed, with their names."""
     assert listen_fds({}) == []
     assert listen_fds({"LISTEN_PID": US, "LISTEN_FDS": "0"}) == []
     assert listen_fds({"LISTEN_PID": US, "LISTEN_FDS": "2", "LISTEN_FDNAMES": "a:b"}) == [
@@ -41,20 +33,20 @@ def test_passed() -> None:
 
 
 def test_without_names() -> None:
-    """Names may be missing, or be of another number: then none is known."""
+    """Without names, or with a wrong number of names, every name is unknown."""
     for names in ({}, {"LISTEN_FDNAMES": ""}, {"LISTEN_FDNAMES": "a:b:c"}):
         assert listen_fds({"LISTEN_PID": US, "LISTEN_FDS": "1", **names}) == [InheritedFD(3, "unknown")]
 
 
 def test_others() -> None:
-    """Those of another process, and what is no number, are nothing."""
+    """Variables for another process, or without a valid number, are ignored."""
     assert listen_fds({"LISTEN_PID": "1", "LISTEN_FDS": "1"}) == []
     assert listen_fds({"LISTEN_FDS": "1", "LISTEN_FDNAMES": "a"}) == []
     assert listen_fds({"LISTEN_PID": US, "LISTEN_FDS": "many"}) == []
 
 
 def test_what_twisted_leaves() -> None:
-    """The names say how many there are, and SYSTEMD_EXEC_PID whose they are."""
+    """After Twisted has removed variables, the names give the number and SYSTEMD_EXEC_PID the process."""
     left = {"LISTEN_FDNAMES": "a:b"}
     assert len(listen_fds({**left, "SYSTEMD_EXEC_PID": US})) == 2
     assert listen_fds({**left, "SYSTEMD_EXEC_PID": "1"}) == []
@@ -62,7 +54,7 @@ def test_what_twisted_leaves() -> None:
 
 
 def test_original_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What this process was started with, whatever it has done with its variables since."""
+    """The initial environment is found also after the process has changed its own."""
     monkeypatch.delenv("PATH")
     monkeypatch.setenv("ECHOTIME_NEW", "1")
     found = initial_environ()
@@ -71,18 +63,18 @@ def test_original_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_not_a_socket() -> None:
-    """A descriptor that is closed, or no socket, is of no kind."""
+    """A closed descriptor, or one that is no socket, has no kind, but can be claimed by name."""
     activation = InheritedSockets([InheritedFD(10_000, "a"), InheritedFD(os.open(os.devnull, os.O_RDONLY), "b")])
     with pytest.raises(SocketNotPassed, match="no TCP socket is left of what was passed: descriptor 10000 \\(a\\), "):
         activation.claim("tcp", SystemdSocket())
     assert [each.name for each in activation.claim("tcp", SystemdSocket("b"))] == ["b"], (
-        "whoever adopts it says what it is"
+        "the port that adopts it reports what it is"
     )
     activation.close()
 
 
 def test_where() -> None:
-    """``systemd``, a name, or an address."""
+    """A listening address is ``systemd``, ``systemd:NAME``, or an address with a port."""
     assert parsers.listen_address("systemd") == SystemdSocket()
     assert parsers.listen_address("systemd:echotime.socket") == SystemdSocket("echotime.socket")
     assert parsers.listen_address("127.0.0.1:7") == HostPort("127.0.0.1", 7)
@@ -92,7 +84,7 @@ def test_where() -> None:
 
 
 def test_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was passed is served where nothing else was asked for."""
+    """Passed sockets are served by default."""
     monkeypatch.setattr(options, "initial_environ", lambda: {"LISTEN_PID": US, "LISTEN_FDS": "1"})
     assert settings().tcp == settings().udp == (SystemdSocket(required=False),)
     assert settings("--tcp", "7").udp == ()

@@ -1,4 +1,4 @@
-"""limits/admission.py: as many as there is room for, and whoever takes too much gives way."""
+"""Test limits/admission.py: connection limits and evictions."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from echotime.counters import ServiceCounters
 from echotime.limits.admission import Admission, AdmissionLimits
 from echotime.services.tcp_echo import EchoFactory, EchoProtocol
 from echotime.services.traffic import TrafficLog
-from tests.unit.test_echo import Abortable, Asked
+from tests.unit.test_echo import Abortable, PendingReplies
 
 
 class AdmissionTests(SynchronousTestCase):
-    """With real protocols."""
+    """Admit protocols that are connected to fake transports."""
 
     def limited(self, connections: int, per_source: int, leaving: int | None = None) -> None:
-        """A factory with limits."""
+        """Make a factory with limits."""
         self.clock = Clock()
         traffic = TrafficLog(self.clock, 0)
         self.counters = traffic.counters
@@ -29,13 +29,13 @@ class AdmissionTests(SynchronousTestCase):
         self.factory = EchoFactory(traffic, admission=self.admission)
 
     def tearDown(self) -> None:
-        """Counts return to zero."""
+        """Check that all counts return to zero."""
         for each in list(self.factory.connections):
             each.connectionLost()
         self.assertEqual(self.admission.count, 0)
 
     def come(self, host: str) -> EchoProtocol | None:
-        """One more, if it is admitted."""
+        """Open a connection; return None if it is refused."""
         self.clock.advance(1)
         address = IPv4Address("TCP", host, 1945)
         protocol = self.factory.buildProtocol(address)
@@ -44,13 +44,13 @@ class AdmissionTests(SynchronousTestCase):
         return protocol
 
     def comes(self, host: str) -> EchoProtocol:
-        """One that is admitted."""
+        """Open a connection that must be admitted."""
         protocol = self.come(host)
         assert protocol is not None
         return protocol
 
     def ended(self, *protocols: EchoProtocol) -> list[bool]:
-        """Which have to go; their transports then do what the real ones would."""
+        """Return which protocols were aborted, and end those as their transports would."""
         found = [isinstance(each.transport, Abortable) and each.transport.aborted for each in protocols]
         for gone, each in zip(found, protocols, strict=True):
             if gone and each in self.factory.connections:
@@ -58,7 +58,7 @@ class AdmissionTests(SynchronousTestCase):
         return found
 
     def test_per_source(self) -> None:
-        """One source has only so many, and again one when one of them is over."""
+        """One source has a limit, and can connect again when one of its connections ends."""
         self.limited(10, 2)
         first = self.comes("10.0.0.1")
         self.comes("10.0.0.1")
@@ -69,7 +69,7 @@ class AdmissionTests(SynchronousTestCase):
         self.assertEqual(self.counters.refused_source_limit, 1)
 
     def test_longest_idle_of_the_source_with_most_gives_way(self) -> None:
-        """Not who was first, but who has been silent for longest; and of nobody else."""
+        """At the limit the longest-idle connection of the largest source is evicted, not the oldest one."""
         self.limited(4, 4)
         honest = self.comes("10.0.0.9")
         many = [self.comes("10.0.0.1") for _ in range(3)]
@@ -81,7 +81,7 @@ class AdmissionTests(SynchronousTestCase):
         self.assertEqual((self.counters.evicted, self.admission.count), (1, 4))
 
     def test_full(self) -> None:
-        """Who has a connection already gets no other while there is no room."""
+        """At the limit a source that already has a connection gets no other."""
         self.limited(2, 2)
         self.comes("10.0.0.1")
         self.comes("10.0.0.2")
@@ -89,7 +89,7 @@ class AdmissionTests(SynchronousTestCase):
         self.assertEqual(self.counters.refused_connection_limit, 1)
 
     def test_everybody_has_one(self) -> None:
-        """Even then the service is there for who comes: the longest idle of all gives way."""
+        """If every source has one connection, the longest-idle of all is evicted for a new source."""
         self.limited(3, 3)
         here = [self.comes(f"10.0.0.{number}") for number in range(3)]
         here[0].dataReceived(b"x")
@@ -97,7 +97,7 @@ class AdmissionTests(SynchronousTestCase):
         self.assertEqual(self.ended(*here), [False, True, False])
 
     def test_before_the_evicted_are_gone(self) -> None:
-        """Several that come at once each take another one's place."""
+        """Several new sources at once evict one connection each."""
         self.limited(4, 4)
         many = [self.comes("10.0.0.1") for _ in range(4)]
         for number in range(2, 5):
@@ -106,7 +106,7 @@ class AdmissionTests(SynchronousTestCase):
         self.assertEqual(self.admission.count, 4)
 
     def test_too_many_at_once(self) -> None:
-        """Those that gave way have their descriptors until they are over: only so many may be on their way."""
+        """Evicted connections keep their descriptors until they end, so their number is limited."""
         self.limited(4, 4, 2)
         many = [self.comes("10.0.0.1") for _ in range(4)]
         self.comes("10.0.0.2")
@@ -117,15 +117,13 @@ class AdmissionTests(SynchronousTestCase):
         self.comes("10.0.0.4")
 
     def test_a_failure_at_the_end(self) -> None:
-        """Words that cannot be called off, and a watcher that fails, leave no place taken, and a stop goes on."""
+        """Errors in the cancellation of a reply or in the traffic log still release the connection's place."""
 
-        class Stubborn(Asked):
-            """Its words are its own."""
+        class Stubborn(PendingReplies):
+            """Refuse the cancellation of pending replies."""
 
             def reply_to(self, message: bytes, peer: IAddress) -> Deferred[bytes]:
-                """Never."""
-
-                def refuse(word: Deferred[bytes]) -> None:
+                def refuse(reply: Deferred[bytes]) -> None:
                     raise ValueError("no")
 
                 return Deferred(refuse)
@@ -141,7 +139,7 @@ class AdmissionTests(SynchronousTestCase):
         self.successResultOf(empty)
 
     def test_no_limits(self) -> None:
-        """None means any number."""
+        """Without limits any number of connections is admitted."""
         self.admission = Admission(ServiceCounters())
         self.factory = EchoFactory(TrafficLog(Clock(), 0))
         self.clock = Clock()

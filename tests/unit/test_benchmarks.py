@@ -104,7 +104,7 @@ def test_bar_of_memory() -> None:
 
 
 def test_tables(results: Results) -> None:
-    """Every table has its row."""
+    """Every table has a row for each server."""
     lines = lines_of(results)
     assert "echotime 20.0" in lines
     assert "uvloop* 0.50" in lines
@@ -126,7 +126,7 @@ def test_missing_servers_are_in_the_last_lines(results: Results) -> None:
 
 
 def test_nothing_missing() -> None:
-    """A complete run has no such lines."""
+    """A complete run prints no list of missing servers."""
     complete = Results(1, 0.5, {}, [SERVER["echotime"]], {}, [made_up("echo-1", echotime=rounds(1))])
     assert "missing" not in text(complete)
 
@@ -142,7 +142,7 @@ def test_missing_program(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_two_daemons() -> None:
-    """Two daemons on one port have a table: their work against that of one, and how evenly the kernel spreads it."""
+    """Two daemons on one port have a table with their work and the share of the busier one."""
     lines = lines_of(run_of(made_up("echo-50", echotime=rounds(20, 10), echotime_x2=rounds(10, 5))))
     start = lines.index("Two daemons on one port (SO_REUSEPORT), each on a CPU, both shared with the load")
     assert lines[start + 1 : start + 4] == [
@@ -238,7 +238,7 @@ def test_order_is_reversed_in_every_other_round(tmp_path: Path, monkeypatch: pyt
 
 
 def test_server_that_reports_no_port(tmp_path: Path) -> None:
-    """A server that ended is not waited for."""
+    """A server that ended without a port is reported at once."""
     server = Server("mute", lambda kind, folder: [sys.executable, "-c", ""])
     with (
         pytest.raises(DidNotStart, match="did not report its port"),

@@ -1,4 +1,4 @@
-"""The loads of the benchmarks: content with servers that are right, and with no other."""
+"""Test that the loads of the benchmarks accept correct servers and no others."""
 
 from __future__ import annotations
 
@@ -26,47 +26,47 @@ Answer = Callable[[bytes], bytes]
 
 
 def right(message: bytes) -> bytes:
-    """As it should be."""
+    """Return the correct reply to a message."""
     return message + ACKNOWLEDGEMENT
 
 
 def flipped(message: bytes) -> bytes:
-    """The last byte of the echo is another."""
+    """Return a reply whose last echoed byte is wrong."""
     return message[:-1] + bytes([message[-1] ^ 1]) + ACKNOWLEDGEMENT
 
 
 def misspelt(message: bytes) -> bytes:
-    """Another acknowledgement."""
+    """Return a reply with another acknowledgement."""
     return message + b"\nI got it!\n"
 
 
 def silent(message: bytes) -> bytes:
-    """None."""
+    """Return a reply without an acknowledgement."""
     return message
 
 
 def doubled(message: bytes) -> bytes:
-    """One too many."""
+    """Return a reply with two acknowledgements."""
     return right(message) + ACKNOWLEDGEMENT
 
 
 def short(message: bytes) -> bytes:
-    """A byte of the echo is missing."""
+    """Return a reply that lacks a byte of the echo."""
     return right(message[1:])
 
 
 def gone(message: bytes) -> bytes:
-    """The connection ends."""
+    """Close the connection without a reply."""
     raise ConnectionAbortedError
 
 
 def seconds(datagram: bytes) -> bytes:
-    """The time."""
+    """Return the time in four bytes."""
     return struct.pack("!I", int(time.time()))
 
 
 class Port(socketserver.ThreadingTCPServer):
-    """Answers the first message of each connection rightly where `patient`, and those after it by `answer`."""
+    """Answer with `answer`, or if `patient` only from the second message of each connection on."""
 
     daemon_threads = True
     request_queue_size = 64
@@ -76,16 +76,15 @@ class Port(socketserver.ThreadingTCPServer):
         super().__init__(("127.0.0.1", 0), Connection)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A load that found a fault leaves at once."""
+        """Do nothing: a load that found a fault closes its sockets."""
 
 
 class Connection(socketserver.BaseRequestHandler):
-    """One of them."""
+    """Serve one connection of a Port."""
 
     server: Port
 
     def handle(self) -> None:
-        """Message by message, to the end of file."""
         answer = right if self.server.patient else self.server.answer
         while message := self.request.recv(4096):
             self.request.sendall(answer(message))
@@ -94,7 +93,7 @@ class Connection(socketserver.BaseRequestHandler):
 
 @contextmanager
 def tcp(answer: Answer, patient: bool) -> Iterator[int]:
-    """A TCP server in a thread; its port."""
+    """Run a TCP server in a thread and yield its port."""
     with Port(answer, patient) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
@@ -107,7 +106,7 @@ def tcp(answer: Answer, patient: bool) -> Iterator[int]:
 
 @contextmanager
 def udp(answer: Answer) -> Iterator[int]:
-    """A UDP server in a thread, which an empty datagram ends; its port."""
+    """Run a UDP server in a thread, which an empty datagram ends, and yield its port."""
 
     def serve() -> None:
         while (received := sock.recvfrom(2048))[0]:
@@ -126,21 +125,21 @@ def udp(answer: Answer) -> Iterator[int]:
 
 @pytest.fixture(scope="module")
 def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder that the loads are in."""
+    """Build the loads and return their folder."""
     folder = tmp_path_factory.mktemp("bin")
     build_c(folder)
     return folder
 
 
 def run(programs: Path, load: str, port: int) -> subprocess.CompletedProcess[str]:
-    """A load, for a twentieth of a second on 4 sockets or with 4 datagrams outstanding on each."""
+    """Run a load for 50 ms, on 4 sockets or with 4 datagrams outstanding on each."""
     command = [str(programs / f"load-{load}"), str(port), "0.05", "4", ACKNOWLEDGEMENT.decode()]
     return subprocess.run(command, input="go\n", capture_output=True, text=True, timeout=60, check=False)
 
 
 @pytest.mark.parametrize("load", ["echo", "sessions", "stream"])
 def test_right_answers(programs: Path, load: str) -> None:
-    """It counts what was done."""
+    """A load counts the work of a correct server."""
     with tcp(right, patient=True) as port:
         done = run(programs, load, port)
     assert (done.returncode, done.stderr) == (0, "")
@@ -168,7 +167,7 @@ def test_right_answers(programs: Path, load: str) -> None:
     ],
 )
 def test_wrong_answers(programs: Path, load: str, answer: Answer, complaint: str) -> None:
-    """It says what is wrong, and counts nothing."""
+    """A load reports a wrong reply, and counts nothing."""
     with tcp(answer, patient=load != "sessions") as port:
         done = run(programs, load, port)
     assert done.returncode == 1
@@ -177,7 +176,7 @@ def test_wrong_answers(programs: Path, load: str, answer: Answer, complaint: str
 
 
 def test_right_time(programs: Path) -> None:
-    """It counts the datagrams that were answered."""
+    """The UDP load counts the answered datagrams."""
     with udp(seconds) as port:
         done = run(programs, "udp", port)
     assert (done.returncode, done.stderr) == (0, "")
@@ -195,7 +194,7 @@ def test_right_time(programs: Path) -> None:
     ],
 )
 def test_wrong_time(programs: Path, answer: Answer, complaint: str) -> None:
-    """It says what is wrong."""
+    """The UDP load reports a wrong answer."""
     with udp(answer) as port:
         done = run(programs, "udp", port)
     assert done.returncode == 1
@@ -203,7 +202,7 @@ def test_wrong_time(programs: Path, answer: Answer, complaint: str) -> None:
 
 
 def test_no_time(programs: Path) -> None:
-    """Datagrams that nobody answers are lost."""
+    """Datagrams without an answer are counted as lost."""
     with socket.socket(type=socket.SOCK_DGRAM) as sock:
         sock.bind(("127.0.0.1", 0))
         done = run(programs, "udp", sock.getsockname()[1])

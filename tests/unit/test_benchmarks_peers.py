@@ -1,4 +1,4 @@
-"""Test the C echo peer against exact bytes: it must be right before it can be the bound for the daemon."""
+"""Test the C echo peer against exact bytes: as the upper bound for the daemon it must be correct."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is miss
 TRAILER = ACKNOWLEDGEMENT.encode()
 MESSAGE = 4096
 PAYLOAD = bytes(128 + i * 7 % 113 for i in range(1 << 20))
-"""Bytes of 128 and above, so none can be taken for part of an acknowledgement."""
+"""Bytes of 128 and above, none of which can be part of an acknowledgement."""
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def peer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 
 def connected(peer: Running) -> socket.socket:
-    """Return a connection that the peer has accepted, as it has echoed a message on it."""
+    """Return a connection that the peer has accepted, since it echoed a message on it."""
     sock = socket.create_connection(("127.0.0.1", peer.port), timeout=60)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.sendall(b"first")
@@ -61,7 +61,7 @@ def to_the_end(sock: socket.socket) -> bytes:
 
 @contextmanager
 def stopped(pid: int) -> Iterator[None]:
-    """Stop a child process meanwhile, so that data gathers in its receive queues."""
+    """Stop a child process in the body, so that data gathers in its receive queues."""
     os.kill(pid, signal.SIGSTOP)
     try:
         os.waitpid(pid, os.WUNTRACED)
@@ -71,12 +71,12 @@ def stopped(pid: int) -> Iterator[None]:
 
 
 def unacknowledged(sock: socket.socket) -> int:
-    """Return how many bytes the other end's kernel has not acknowledged (SIOCOUTQ, man 7 tcp)."""
+    """Return the number of bytes that the peer's kernel has not acknowledged (SIOCOUTQ, man 7 tcp)."""
     return int.from_bytes(fcntl.ioctl(sock, termios.TIOCOUTQ, bytes(4)), sys.byteorder)
 
 
 def answer(data: bytes) -> bytes:
-    """Return what a server that receives 4096 bytes at a time answers, when all of `data` is there before it reads."""
+    """Return the reply of a server that reads 4096 bytes at a time and finds all of `data` pending."""
     return b"".join(data[start : start + MESSAGE] + TRAILER for start in range(0, len(data), MESSAGE))
 
 
@@ -103,7 +103,7 @@ def test_messages_that_wait_to_be_read(peer: Running, size: int, half_close: boo
 
 
 def test_stream_of_a_client_that_reads_late(peer: Running) -> None:
-    """A client that reads only when it cannot send gets every byte, with an acknowledgement behind 1 to 4096 of it."""
+    """A client that reads only when it cannot send gets every byte, with the acknowledgements in place."""
     received, sent = bytearray(), 0
     with connected(peer) as sock:
         sock.setblocking(False)
@@ -124,7 +124,7 @@ def test_stream_of_a_client_that_reads_late(peer: Running) -> None:
 
 
 def test_lengths_do_not_shift(peer: Running) -> None:
-    """Short messages after long ones, each awaited, have the acknowledgement at their own end."""
+    """Short messages after long ones have the acknowledgement at their own end."""
     with connected(peer) as sock:
         for size in [4096, 4095, 1, 4090, 4096, 4096, 2]:
             sock.sendall(PAYLOAD[:size])

@@ -1,4 +1,4 @@
-"""net/bpf.py, and what UDP ports do about where a datagram comes from."""
+"""net/bpf.py, and refusals by address on each kind of UDP port."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ root = pytest.mark.skipif(os.geteuid() != 0, reason="a frame with a forged sourc
 
 
 def from_port(number: int, to: tuple[str, int]) -> socket.socket:
-    """A question from a low port."""
+    """Send a datagram from a low port and return its socket."""
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     try:
         sock.bind(("127.0.0.5", number))
@@ -40,18 +40,18 @@ def from_port(number: int, to: tuple[str, int]) -> socket.socket:
 
 
 def test_low_ports_are_dropped_by_the_kernel(served: Served) -> None:
-    """What comes from a port below the limit is dropped and counted there; what comes from the limit on is answered."""
+    """The kernel drops and counts datagrams from ports below the limit; others are answered."""
     with listening(served, "127.0.0.1", min_source_port=1000) as port, client() as sock:
         address = port.socket.getsockname()
         with from_port(999, address) as low, from_port(1000, address) as lowest:
             sock.sendto(b"x", address)
             port.doRead()
             assert (heard(low), len(heard(lowest)), len(heard(sock))) == ([], 1, 1)
-        assert (port.dropped, dict(port.errors)) == (1, {})
+        assert (port.dropped, port.protocol.refused, port.errors) == (1, {}, {})
 
 
 def test_ipv6(served: Served) -> None:
-    """The same on IPv6."""
+    """The filter works on IPv6, too."""
     with listening(served, "::1", min_source_port=65535) as port, client(host="::1") as sock:
         sock.sendto(b"x", port.socket.getsockname())
         port.doRead()
@@ -59,7 +59,7 @@ def test_ipv6(served: Served) -> None:
 
 
 def test_without_the_filter(served: Served, monkeypatch: pytest.MonkeyPatch, clean_reactor: list[LogEvent]) -> None:
-    """Where the kernel takes no filter, that is told, and each datagram is looked at."""
+    """If the kernel takes no filter, that is logged, and the daemon refuses datagrams from low ports."""
 
     def refused(sock: socket.socket, lowest: int, own: int) -> None:
         raise PermissionError(1, "no")
@@ -73,7 +73,7 @@ def test_without_the_filter(served: Served, monkeypatch: pytest.MonkeyPatch, cle
             port.doRead()
             port.doRead()
             assert (heard(low), len(heard(sock))) == ([], 1)
-        assert dict(port.errors) == {"from a low port": 1}
+        assert port.protocol.refused == {"datagrams refused (low port)": 1}
 
 
 def test_our_own_port(served: Served) -> None:
@@ -90,11 +90,11 @@ def test_our_own_port(served: Served) -> None:
                 each.sendto(b"x", ("127.0.0.1", number))
             port.doRead()
             assert (heard(sock), len(heard(other))) == ([], 1)
-        assert dict(port.errors) == {"from our own address": 1}
+        assert port.protocol.refused == {"datagrams refused (own address)": 1}
 
 
 def test_our_own_port_without_a_descriptor(served: Served) -> None:
-    """Whose address it is can be told where no descriptor is left, too."""
+    """The check of the own address needs no descriptor."""
     with listening(served, "127.0.0.1") as port, client() as sock:
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as same_number:
@@ -107,13 +107,13 @@ def test_our_own_port_without_a_descriptor(served: Served) -> None:
             finally:
                 resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
             assert (heard(same_number), len(heard(sock))) == ([], 1)
-        assert dict(port.errors) == {"from our own address": 1}
+        assert port.protocol.refused == {"datagrams refused (own address)": 1}
 
 
 @pytest.mark.parametrize("asked", ["127.255.255.255", "224.0.0.1"])
 @pytest.mark.parametrize("answers", [False, True])
 def test_broadcast(served: Served, asked: str, answers: bool) -> None:
-    """What was sent to everybody is answered only if that is asked for; what came with it to one is in any case."""
+    """A broadcast or multicast datagram is refused unless enabled; others of the batch are answered."""
     with listening(served, "0.0.0.0", answer_broadcast=answers) as port, client() as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
         sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton("127.0.0.1"))
@@ -125,7 +125,7 @@ def test_broadcast(served: Served, asked: str, answers: bool) -> None:
         found = heard(sock)
         assert len(found) == (3 if answers else 2)
         assert {host for _, host in found} == {"127.0.0.1", "127.0.0.3"}
-        assert dict(port.errors) == ({} if answers else {"to a broadcast or multicast address": 1})
+        assert port.protocol.refused == ({} if answers else {"datagrams refused (broadcast or multicast)": 1})
 
 
 @root
@@ -141,7 +141,7 @@ def test_broadcast(served: Served, asked: str, answers: bool) -> None:
     ],
 )
 def test_unspecified_source(served: Served, interface: str, source: str, asked: str, switched: tuple[str, ...]) -> None:
-    """The kernel would send an answer to the unspecified address to loopback: there is none, and others get theirs."""
+    """A datagram from the unspecified address is refused, as the kernel would reply to loopback."""
     host = "127.0.0.1" if interface == "0.0.0.0" else "::1"
     with listening(served, interface, *switched, answer_broadcast=True) as port, client(host=host) as sock:
         number = port.getHost().port
@@ -152,7 +152,7 @@ def test_unspecified_source(served: Served, interface: str, source: str, asked: 
         sock.sendto(b"x", (host, number))
         port.doRead()
         assert heard(sock) == [(b"x", host)] * 3
-        assert port.errors == {"from the unspecified address": 2}
+        assert port.protocol.refused == {"datagrams refused (unspecified source)": 2}
         assert port.protocol.given == 3
 
 
@@ -163,7 +163,7 @@ def test_unspecified_source_with_our_port(served: Served) -> None:
         number = port.getHost().port
         forge_on_link("lo", ("::", number), ("::1", number))
         port.doRead()
-        assert (port.errors, port.protocol.given) == ({"from the unspecified address": 1}, 0)
+        assert (port.protocol.refused, port.protocol.given) == ({"datagrams refused (unspecified source)": 1}, 0)
 
 
 @root
@@ -179,16 +179,16 @@ def test_mapped_source(served: Served, source: str, switched: str) -> None:
             six.sendto(b"x", ("::1", number))
             port.doRead()
             assert [answer for each in (sock, six) for answer, _ in heard(each)] == [b"x", b"x"]
-        assert (port.dropped, port.errors, port.protocol.given) == (1, {}, 2)
+        assert (port.dropped, port.errors, port.protocol.refused, port.protocol.given) == (1, {}, {}, 2)
 
 
 def udp(family: socket.AddressFamily = socket.AF_INET) -> socket.socket:
-    """A socket of the network that it is made in."""
+    """Return a UDP socket of this network."""
     return socket.socket(family, socket.SOCK_DGRAM)
 
 
 def test_is_ours() -> None:
-    """The host's addresses are, and no others; nobody is sent anything for it."""
+    """Only addresses of the host are local; the check sends nothing."""
     with udp() as sock, udp(socket.AF_INET6) as six, udp() as witness:
         witness.bind(("127.0.0.9", 0))
         number = witness.getsockname()[1]
@@ -215,7 +215,7 @@ def test_is_ours() -> None:
     ],
 )
 def test_is_ours_elsewhere(address: tuple[Any, ...], ours: bool) -> None:
-    """What counts is the network that the socket lives in: it may have been passed in from another than ours."""
+    """The check applies to the socket's own network namespace."""
 
     def made() -> tuple[socket.socket, int]:
         return udp(socket.AF_INET6 if ":" in address[0] else socket.AF_INET), socket.if_nametoindex("here")
@@ -226,7 +226,7 @@ def test_is_ours_elsewhere(address: tuple[Any, ...], ours: bool) -> None:
 
 
 def test_program() -> None:
-    """Four instructions of classic BPF: load the source port, compare, drop, take."""
+    """Four instructions of classic BPF: load the source port, compare, drop, accept."""
     assert bpf.build_program(1024).hex(" ", 8) == (
         "2800000000000000 3500010000040000 0600000000000000 0600000000000400"
     )
@@ -242,18 +242,18 @@ def test_program_for_ipv6() -> None:
 
 
 def test_program_of_a_low_port() -> None:
-    """One more: its own port is taken, too."""
+    """One more instruction accepts the socket's own port."""
     assert bpf.build_program(1024, 37).hex(" ", 8) == (
         "2800000000000000 3500020000040000 1500010025000000 0600000000000000 0600000000000400"
     )
 
 
-@pytest.mark.parametrize(("ours", "reason"), [(True, "from our own address"), (False, "from a low port")])
+@pytest.mark.parametrize(("ours", "reason"), [(True, "own address"), (False, "low port")])
 def test_own_low_port(served: Served, monkeypatch: pytest.MonkeyPatch, ours: bool, reason: str) -> None:
-    """What comes from the same low port passes the kernel, as its own questions have to; nobody is answered there."""
+    """Datagrams from the socket's own low port pass the filter, for its probes, and are refused."""
     monkeypatch.setattr("echotime.net.udp_port.is_local", lambda address, sock: ours)
     with listening(served, "127.0.0.1", number=999, min_source_port=1000) as port:
         with from_port(999, port.socket.getsockname()) as other:
             port.doRead()
             assert heard(other) == []
-        assert (port.kernel_filtered, dict(port.errors)) == (True, {reason: 1})
+        assert (port.kernel_filtered, port.protocol.refused) == (True, {f"datagrams refused ({reason})": 1})

@@ -1,4 +1,4 @@
-"""limits/capacity.py: what the limit of descriptors leaves room for."""
+"""Test limits/capacity.py: the connection limit that the descriptor limit allows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from echotime.limits.admission import AdmissionLimits
 
 
 @pytest.mark.parametrize(
-    ("soft", "hard", "asked", "per_source", "expected"),
+    ("soft", "hard", "requested", "per_source", "expected"),
     [
         (1024, 4096, None, None, (960, 240, 1024)),
         (1024, 4096, 100, None, (100, 25, 1024)),
@@ -28,11 +28,11 @@ def test_room(
     monkeypatch: pytest.MonkeyPatch,
     soft: int,
     hard: int,
-    asked: int | None,
+    requested: int | None,
     per_source: int | None,
     expected: tuple[int, int, int],
 ) -> None:
-    """A reserve is left; for what was asked the limit is raised, as far as it may be."""
+    """Some descriptors stay reserved, and the descriptor limit is raised for a requested number, if allowed."""
     now = soft, hard
 
     def set_limit(which: int, new: tuple[int, int]) -> None:
@@ -42,7 +42,7 @@ def test_room(
 
     monkeypatch.setattr(resource, "getrlimit", lambda which: now)
     monkeypatch.setattr(resource, "setrlimit", set_limit)
-    found = capacity.compute_capacity(asked, per_source)
+    found = capacity.compute_capacity(requested, per_source)
     leaving = (expected[2] - expected[0]) // 2
-    assert found == capacity.Capacity(asked, AdmissionLimits(*expected[:2], leaving), expected[2])
+    assert found == capacity.Capacity(requested, AdmissionLimits(*expected[:2], leaving), expected[2])
     assert (now[0] > soft) == (expected[2] > soft > 0)

@@ -1,4 +1,4 @@
-"""command/: arguments, the textfile, and the catalogues of messages."""
+"""Test cli/: arguments, the textfile, and the message catalogues."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from babel.messages.pofile import read_po
 from twisted.internet.task import Clock
 
 from echotime.cli import arguments
-from echotime.cli.describe_option import describe_option, option_json
-from echotime.cli.idle_timer import IdleTimer
 from echotime.cli.main import build_parser
+from echotime.cli.option_report import describe_option, option_json
 from echotime.cli.output.columns import pad, wrap
 from echotime.cli.output.prometheus import Metric, format_metrics, write_metrics
+from echotime.cli.send import IdleTimer
 from echotime.client.exit_status import ExitStatus
 from echotime.i18n.build import compile_catalogues
 from echotime.sockopt.catalogue.index import CATALOGUE
@@ -47,13 +47,13 @@ TRANSLATIONS = sorted((PACKAGE / "i18n").glob("*/LC_MESSAGES/echotime.po"))
     ],
 )
 def test_server(typed: str, server: HostPort) -> None:
-    """Names and addresses of both kinds, with and without a port."""
+    """A server is a name or an address, with or without a port."""
     assert arguments.parse_server(typed) == server
 
 
 @pytest.mark.parametrize("typed", ["", "12345", ":7", "host:", "host:x", "host:70000", "[host]:7", "[]", "1:2:3:x"])
 def test_no_server(typed: str) -> None:
-    """Everything else is a fault."""
+    """All other texts are errors."""
     with pytest.raises(ValueError, match=r"\w"):
         arguments.parse_server(typed)
 
@@ -89,7 +89,7 @@ def test_statuses_are_promised() -> None:
 
 
 def test_inactivity() -> None:
-    """Whoever moves in time is not given up."""
+    """The function is called only after a time without a reset."""
     clock, given_up = Clock(), []
     watch = IdleTimer(clock, 2)
     watch.reset()  # before it has begun
@@ -121,7 +121,7 @@ def test_textfile(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("option", CATALOGUE, ids=lambda option: option.name)
 def test_facts(option: Option) -> None:
-    """All about every option can be told, in lines that fit a terminal, and as a record."""
+    """Every option can be described, in lines that fit a terminal and as JSON."""
     values = current_values(option)
     lines = list(describe_option(option, values))
     told = " ".join(" ".join(lines).split())
@@ -157,34 +157,34 @@ def test_terminal_text() -> None:
 
 
 def read(path: Path) -> Catalog:
-    """A catalogue as it is edited."""
+    """Return a catalogue from its .po file."""
     with path.open("rb") as source:
         return read_po(source, abort_invalid=True)
 
 
 @functools.cache
 def messages() -> set[str]:
-    """Every message that the source marks."""
+    """Return every message that the source marks."""
     found = extract_from_dir(PACKAGE, method_map=[("**.py", "python")], keywords={"_": None, "N_": None})
     return {message for _, _, message, _, _ in found if isinstance(message, str)}
 
 
 def fields(message: str) -> set[str]:
-    """The places that a message fills in, with how they are formatted."""
+    """Return the fields of a message, with their conversions and formats."""
     if "%(" in message or "%s" in message or "%r" in message:
         return set(re.findall(r"%\(?\w*\)?[sr]", message))
     return {f"{name}!{conversion}:{form}" for _, name, form, conversion in Formatter().parse(message) if name}
 
 
 def test_there_is_chinese() -> None:
-    """One catalogue at least is there to be tested."""
+    """There is a Chinese catalogue."""
     assert [path.parts[-3] for path in TRANSLATIONS] == ["zh_CN"]
     assert len(messages()) > 100
 
 
 @pytest.mark.parametrize("path", TRANSLATIONS, ids=lambda path: path.parts[-3])
 def test_catalogue_is_complete(path: Path) -> None:
-    """Every message of the source is translated, with the same places to fill in, and nothing else is there."""
+    """Every message of the source is translated with the same fields, and there are no other entries."""
     catalogue = read(path)
     translated = {entry.id for entry in catalogue if entry.string and not entry.fuzzy}
     assert messages() - translated == set()
@@ -192,12 +192,12 @@ def test_catalogue_is_complete(path: Path) -> None:
         if entry.id:
             assert fields(str(entry.id)) == fields(str(entry.string)), entry.id
             known = entry.id in messages() or "argparse" in entry.auto_comments
-            assert known, f"{entry.id!r} is said nowhere"
+            assert known, f"{entry.id!r} is not in the source"
 
 
 @pytest.mark.parametrize("path", TRANSLATIONS, ids=lambda path: path.parts[-3])
 def test_build(path: Path, tmp_path: Path) -> None:
-    """The package build makes a .mo that says the same."""
+    """The package build makes a .mo with the same messages."""
     copy = tmp_path / path.relative_to(PACKAGE / "i18n")
     copy.parent.mkdir(parents=True)
     copy.write_bytes(path.read_bytes())
@@ -207,8 +207,8 @@ def test_build(path: Path, tmp_path: Path) -> None:
     assert said == {entry.id: entry.string for entry in read(path) if entry.id}
 
 
-def test_seed_words() -> None:
-    """Where the seed has a wording, it is the seed's."""
+def test_original_wording() -> None:
+    """Texts of the original scripts are unchanged."""
     said = {str(entry.id): str(entry.string) for entry in read(TRANSLATIONS[0])}
     for message, wording in {
         "connection from {peer}": "连接来自: {peer}",
@@ -219,5 +219,5 @@ def test_seed_words() -> None:
         "waiting for the answer...": "等待回复……",
     }.items():
         assert said[message] == wording
-    assert "连接错误!" in said["connection error! refused: nobody listens there"]
-    assert "回复错误" in said["echotime: {server}: bad reply, {size} bytes: {text} (probably {kind})"]
+    assert "连接错误!" in said["connection refused: nothing listens there"]
+    assert "回复错误" in said["echotime: {server}: bad response, {size} bytes: {text} (probably {kind})"]

@@ -1,4 +1,4 @@
-"""clients/: the account of pings, statistics, what an answer says. Time is a Clock."""
+"""Test client/: ping sessions, statistics, and decoding of responses. Time is a Clock."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TIMES = st.lists(st.floats(0, 100), min_size=1, max_size=200)
 
 
 class Probes:
-    """A prober and a watcher in one: keeps what it is told."""
+    """Act as prober and reporter, and record all calls."""
 
     def __init__(self) -> None:
         self.sent: list[int] = []
@@ -36,39 +36,32 @@ class Probes:
         self.closed = 0
 
     def probe(self, sequence: int) -> None:
-        """Keep it."""
         self.sent.append(sequence)
 
     def forget(self, sequence: int) -> None:
-        """Keep it."""
         self.forgotten.append(sequence)
 
     def close(self) -> None:
-        """Count it."""
         self.closed += 1
 
     def reply_received(self, sequence: int, kind: ReplyKind, seconds: float, detail: str) -> None:
-        """Keep it."""
         self.seen.append((sequence, kind))
 
     def probe_failed(self, sequence: int, error: ClientError) -> None:
-        """Keep it."""
         self.seen.append((sequence, error.status))
 
     def probe_lost(self, sequence: int) -> None:
-        """Keep it."""
         self.seen.append((sequence, "lost"))
 
     def connection_lost(self, error: ClientError | None) -> None:
-        """Keep it."""
         self.seen.append(("broke", error))
 
 
 class PingTests(SynchronousTestCase):
-    """PingSession."""
+    """Test PingSession with probers that answer, fail or stay silent."""
 
     def start(self, count: int | None = 3, deadline: float | None = None) -> None:
-        """A probe a second, two seconds for each answer."""
+        """Start a session with one probe per second and a timeout of two seconds."""
         self.clock = Clock()
         self.probes = Probes()
         self.session = PingSession(self.clock, self.probes, count=count, interval=1, timeout=2)
@@ -79,13 +72,13 @@ class PingTests(SynchronousTestCase):
         self.ended = self.session.start(make, deadline)
 
     def summary(self) -> Summary:
-        """The result; nothing must be left in the reactor."""
+        """Return the summary, and assert that no delayed call is left."""
         self.assertEqual(self.clock.getDelayedCalls(), [])
         self.assertEqual(self.probes.closed, 1)
         return self.successResultOf(self.ended)
 
     def test_all_answered(self) -> None:
-        """With the last answer it is over, at once."""
+        """The session ends with the last answer."""
         self.start()
         for sequence in (1, 2, 3):
             self.session.reply_received(sequence, 0.1, correct=True)
@@ -96,7 +89,7 @@ class PingTests(SynchronousTestCase):
         self.assertEqual(found.times, [0.1] * 3)
 
     def test_loss(self) -> None:
-        """Without answers it is over when the last one's time is."""
+        """Without answers the session ends at the timeout of the last probe."""
         self.start()
         self.clock.pump([1] * 4)
         found = self.summary()
@@ -104,7 +97,7 @@ class PingTests(SynchronousTestCase):
         self.assertEqual(self.probes.seen, [(1, "lost"), (2, "lost"), (3, "lost")])
 
     def test_kinds(self) -> None:
-        """A second answer is a duplicate, one after its time late, one that is not right wrong."""
+        """A second answer is a duplicate; others are late or wrong."""
         self.start()
         self.session.reply_received(1, 0.1, correct=False)
         self.session.reply_received(1, 0.2, correct=True)
@@ -121,7 +114,7 @@ class PingTests(SynchronousTestCase):
         self.assertEqual((found.received, found.wrong, found.duplicates, found.late), (2, 1, 1, 1))
 
     def test_errors(self) -> None:
-        """What is refused is lost at once, and counted as an error."""
+        """A refused probe is lost at once, and counted as an error."""
         self.start(1)
         self.session.probe_failed(1, ClientError(ExitStatus.REFUSED))
         self.session.probe_failed(1, ClientError(ExitStatus.REFUSED))
@@ -129,7 +122,7 @@ class PingTests(SynchronousTestCase):
         self.assertEqual((found.errors, found.received), (1, 0))
 
     def test_broke(self) -> None:
-        """A connection that is over ends it, and is told also between two probes."""
+        """A lost connection ends the session, also between two probes."""
         self.start()
         self.session.reply_received(1, 0.1, correct=True)
         self.session.connection_lost(None)
@@ -137,20 +130,20 @@ class PingTests(SynchronousTestCase):
         self.assertEqual(self.summary().errors, 1)
 
     def test_deadline(self) -> None:
-        """Without a count the deadline ends it."""
+        """Without a count the deadline ends the session."""
         self.start(None, 5)
         self.clock.pump([1] * 5)
         self.assertEqual(self.summary().sent, 5)
 
     def test_stop(self) -> None:
-        """As stop does, which may be called twice."""
+        """stop ends the session, and may be called twice."""
         self.start(None)
         self.session.stop()
         self.session.stop()
         self.assertEqual(self.summary().sent, 1)
 
     def test_forgets(self) -> None:
-        """Old probes are forgotten: their sockets would add up."""
+        """Old probes are forgotten, so that their sockets are closed."""
         self.start(None)
         for sequence in range(1, 601):
             self.session.reply_received(sequence, 0.1, correct=True)
@@ -161,7 +154,7 @@ class PingTests(SynchronousTestCase):
 
 @given(TIMES)
 def test_figures(times: list[float]) -> None:
-    """The figures stand in the order that they must."""
+    """The statistics are ordered from min to max."""
     found = compute_stats(times)
     assert found.min <= found.p50 <= found.p99 <= found.max
     assert found.min - 1e-9 <= found.avg <= found.max + 1e-9
@@ -169,7 +162,7 @@ def test_figures(times: list[float]) -> None:
 
 
 def test_figures_of_known_times() -> None:
-    """Milliseconds, nearest rank, and ping's mdev."""
+    """The line has milliseconds, nearest-rank quantiles, and ping's mdev."""
     assert (
         format_stats([0.001, 0.002, 0.003, 0.004])
         == "min/avg/max/mdev/p50/p99 = 1.000/2.500/4.000/1.118/2.000/4.000 ms"
@@ -178,7 +171,7 @@ def test_figures_of_known_times() -> None:
 
 @given(TIMES)
 def test_histogram(times: list[float]) -> None:
-    """Every time is in one bar, the longest bar is full, and there are not too many."""
+    """Every time is in one bar, the longest bar is full, and there are at most 14 bars."""
     bars = histogram(times)
     counts = [int(bar.rpartition(" ")[2]) for bar in bars]
     assert sum(counts) == len(times)
@@ -191,7 +184,7 @@ def test_histogram(times: list[float]) -> None:
     [(NOW, int(NOW), 0.25), (NOW, int(NOW) + 100, 100.25), (2**32 + 5.25, 5, 0.25), (2**32 - 3.75, 1, 5.25)],
 )
 def test_reading(seconds: float, answer_seconds: int, offset: float) -> None:
-    """The offset is that of the middle of the second, at the middle of the round trip; the wrap is undone."""
+    """The offset is from the middle of the second to the middle of the round trip, with the wrap undone."""
     found = decode_response(UDPResponse(struct.pack("!I", answer_seconds), 0.0, seconds), Epoch.UNIX)
     assert found.offset == pytest.approx(offset)
     assert found.uncertainty == 0.5
@@ -200,7 +193,7 @@ def test_reading(seconds: float, answer_seconds: int, offset: float) -> None:
 
 @given(st.floats(0, 2**33), st.integers(-(2**31) + 1, 2**31 - 1))
 def test_unwrapped(near: float, distance: int) -> None:
-    """Four bytes stand for the time that is nearest, up to 68 years away."""
+    """Four bytes stand for the nearest time, up to 68 years away."""
     true = int(near) + distance
     assert abs(timestamp.nearest_era(true % 2**32, near) - true) in {0, 2**32}
     if abs(true - near) < 2**31 - 1:
@@ -222,13 +215,13 @@ def test_unwrapped(near: float, distance: int) -> None:
     ],
 )
 def test_recognised(answer: bytes, kind: ReplyFormat) -> None:
-    """Answers of other services are recognised by their form and the time of day."""
+    """Responses of other services are recognized by their format and the time of day."""
     assert identify(answer, NOW) is kind
 
 
 @given(st.binary(max_size=60))
 def test_recognises_anything(answer: bytes) -> None:
-    """No answer is an error."""
+    """Any bytes get a format, without an exception."""
     assert identify(answer, NOW) in ReplyFormat
 
 
@@ -245,5 +238,5 @@ def test_recognises_anything(answer: bytes) -> None:
     ],
 )
 def test_statuses(reason: Exception, status: ExitStatus) -> None:
-    """What Twisted says becomes the promised status."""
+    """Exceptions of Twisted become the documented exit statuses."""
     assert ClientError.from_failure(Failure(reason)).status is status

@@ -15,6 +15,7 @@ from twisted.internet.task import Clock
 from echotime.counters import ServiceCounters
 from echotime.daemon import clock_watch
 from echotime.daemon.clock_watch import ClockState, SyncMonitor, read_adjtimex
+from echotime.net.pktinfo import SourceAddress
 from echotime.services.udp_time import TimeProtocol
 
 PROGRAM = r"""
@@ -85,7 +86,7 @@ def test_silence() -> None:
     protocol = TimeProtocol(lambda: 7, counters)
     protocol.transport = Transport()  # type: ignore[assignment]  # all that is used of one
     state = ClockState(False)
-    watch = SyncMonitor([protocol], clock, lambda: state)
+    watch = SyncMonitor([protocol.policy], clock, lambda: state)
     watch.startService()
     for now, silent in (
         (ClockState(False), True),
@@ -96,8 +97,8 @@ def test_silence() -> None:
         state = now
         clock.advance(1)
         sent.clear()
-        assert protocol.per_datagram_only == silent
-        protocol.datagramReceived(b"", ("192.0.2.1", 2000))
+        assert protocol.policy.one_by_one == silent
+        protocol.datagramReceived(b"", SourceAddress(("192.0.2.1", 2000)))
         assert sent == ([] if silent else [b"\0\0\0\7"])
     assert (counters.unsynced_dropped, counters.datagrams) == (2, 2)
     watch.stopService()

@@ -1,4 +1,4 @@
-"""config/file.py: what a file says, held against configparser; tests/integration/test_config.py has the rest."""
+"""Test config/file.py against configparser; tests/integration/test_config.py has the rest."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _Result = TypeVar("_Result")
 
 
 def finish(steps: Generator[None, None, _Result]) -> _Result:
-    """Carry out all steps; return what they return."""
+    """Run all steps of a generator and return its result."""
     while True:
         try:
             next(steps)
@@ -30,7 +30,7 @@ def finish(steps: Generator[None, None, _Result]) -> _Result:
 
 
 def parsed(text: str) -> dict[str, list[str]] | None:
-    """Return what the file says; None if it is faulty."""
+    """Parse a file; return None if it has a fault."""
     with TemporaryDirectory() as folder:
         path = Path(folder, "file")
         path.write_bytes(text.encode())
@@ -41,7 +41,7 @@ def parsed(text: str) -> dict[str, list[str]] | None:
 
 
 def as_configparser(text: str) -> dict[str, list[str]] | None:
-    """Return what configparser makes of the same."""
+    """Parse the same text with configparser."""
     parser = configparser.ConfigParser(
         delimiters=("=",), comment_prefixes=("#", ";"), interpolation=None, default_section=""
     )
@@ -84,14 +84,14 @@ PARTS = st.sampled_from(
 @example("\n a=1\n  2\n 3=\n\n  4\n#\n  5\n", True)
 @example("a=1\n[echotime]\n", True)
 def test_as_configparser(text: str, headed: bool) -> None:
-    """A file means what configparser takes it to mean, or is faulty where that finds a fault."""
+    """A file has the meaning that configparser gives it, or a fault where configparser finds one."""
     text = "[echotime]\n" * headed + text
     assert parsed(text) == as_configparser(text)
 
 
 @pytest.mark.parametrize("line", ["    192.0.2.1\n", "x\n", "[x]\n", "\n", "# x\n"])
 def test_cost(line: str, tmp_path: Path) -> None:
-    """Reading takes time in proportion to the length of the file at most, whether it is faulty or not."""
+    """Reading takes time in proportion to the length of the file, whether it has faults or not."""
 
     def work(lines: int) -> int:
         path = tmp_path / "file"
@@ -107,7 +107,7 @@ def test_cost(line: str, tmp_path: Path) -> None:
 
 
 def test_steps(tmp_path: Path) -> None:
-    """Each line is a step."""
+    """Reading yields once per line."""
     path = tmp_path / "file"
     path.write_text("[echotime]\nallow =\n" + "    192.0.2.1\n" * 1000, encoding="ascii")
     assert sum(1 for _ in read(str(path))) == 1002

@@ -1,4 +1,4 @@
-"""limits/connection_table.py, compared with what is found by looking at every connection."""
+"""Test limits/connection_table.py against a scan of all connections."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from echotime.limits.connection_table import SAMPLE, ConnectionTable
 
 @dataclass(eq=False)
 class Connection:
-    """A connection of a source."""
+    """Stand for a connection of a source."""
 
     number: int
     source: str
@@ -27,26 +27,26 @@ Steps = st.lists(st.tuples(st.sampled_from(["add", "discard", "message", "evict"
 
 @given(Steps, st.randoms(use_true_random=False))
 def test_compared_with_all_connections(steps: list[tuple[str, int]], random: Random) -> None:
-    """Check numbers and evictions after any steps, in particular the exact eviction among 16 connections or fewer."""
-    crowd = ConnectionTable(random)
+    """Counts and evictions agree with a scan of all connections, after any steps."""
+    table = ConnectionTable(random)
     here: list[Connection] = []
     for now, (what, which) in enumerate(steps):
         if what == "add":
             here.append(Connection(now, f"10.0.0.{which % 4}", now))
-            crowd.add(here[-1])
+            table.add(here[-1])
         elif here and what == "message":
             here[which % len(here)].last_active = now
         elif here:
             gone = here[which % len(here)]
             if what == "evict":
-                gone = crowd.eviction_candidate()  # type: ignore[assignment]  # it holds what was added
+                gone = table.eviction_candidate()  # type: ignore[assignment]  # it holds what was added
                 assert gone in expected(here)
             here.remove(gone)
-            crowd.discard(gone)
-            crowd.discard(gone)
-        assert len(crowd) == len(here)
+            table.discard(gone)
+            table.discard(gone)
+        assert len(table) == len(here)
         numbers = Counter(each.source for each in here)
-        assert [crowd.number_of(f"10.0.0.{one}") for one in range(4)] == [numbers[f"10.0.0.{one}"] for one in range(4)]
+        assert [table.number_of(f"10.0.0.{one}") for one in range(4)] == [numbers[f"10.0.0.{one}"] for one in range(4)]
 
 
 def expected(here: list[Connection]) -> list[Connection]:
@@ -58,68 +58,68 @@ def expected(here: list[Connection]) -> list[Connection]:
 
 
 def test_sources_that_left_cost_nothing() -> None:
-    """Check that nothing is kept of a source whose last connection is over."""
-    crowd = ConnectionTable()
+    """A source whose last connection ended leaves nothing in the table."""
+    table = ConnectionTable()
     for number in range(1000):
         one = Connection(number, f"10.0.{number // 256}.{number % 256}", 0)
-        crowd.add(one)
-        assert crowd.eviction_candidate() is one
-        crowd.discard(one)
-    assert (crowd._groups, crowd._by_size) == ({}, {})
+        table.add(one)
+        assert table.eviction_candidate() is one
+        table.discard(one)
+    assert (table._groups, table._by_size) == ({}, {})
 
 
 def test_the_busy_are_not_evicted_before_the_silent() -> None:
-    """Check that 100 sources that came first and are active all the time stay, however many silent ones follow."""
-    crowd = ConnectionTable(Random(1))
-    everybody = [Connection(number, f"10.0.{number // 256}.{number % 256}", number) for number in range(2000)]
-    for each in everybody:
-        crowd.add(each)
-    busy = set(everybody[:100])
+    """The 100 oldest connections stay while they are active, however many idle ones follow."""
+    table = ConnectionTable(Random(1))
+    connections = [Connection(number, f"10.0.{number // 256}.{number % 256}", number) for number in range(2000)]
+    for each in connections:
+        table.add(each)
+    busy = set(connections[:100])
     for now in range(2000, 3000):
         for each in busy:
             each.last_active = now
-        gone = crowd.eviction_candidate()
+        gone = table.eviction_candidate()
         assert gone not in busy
-        crowd.discard(gone)
-        crowd.add(Connection(now, f"10.1.{now // 256}.{now % 256}", now))
+        table.discard(gone)
+        table.add(Connection(now, f"10.1.{now // 256}.{now % 256}", now))
 
 
 @pytest.mark.parametrize("sources", [1, 4, 2000])
 def test_a_small_source_is_never_evicted(sources: int) -> None:
-    """Check that the longest idle connection stays while larger sources are there, which are busy."""
-    crowd = ConnectionTable(Random(2))
+    """The longest-idle connection stays while larger sources exist, which are busy."""
+    table = ConnectionTable(Random(2))
     small = Connection(0, "10.9.0.1", 0)
-    crowd.add(small)
+    table.add(small)
     for number in range(1, 2 * 2000 + 1):
-        crowd.add(Connection(number, f"10.0.0.{number % sources}", number))
+        table.add(Connection(number, f"10.0.0.{number % sources}", number))
     for _ in range(2000):
-        gone = crowd.eviction_candidate()
+        gone = table.eviction_candidate()
         assert gone is not small
-        crowd.discard(gone)
+        table.discard(gone)
 
 
 @pytest.mark.parametrize("sources", [1, 20, 2000])
 def test_evicted_are_among_the_longest_idle(sources: int) -> None:
-    """Check the promised probabilities in 2000 evictions: 1 in 65,536 from the active half, 1 % beyond a quarter."""
-    crowd = ConnectionTable(Random(3))
+    """The promised probabilities hold: 1 in 65,536 from the active half, 1 % beyond a quarter."""
+    table = ConnectionTable(Random(3))
     beyond_quarter = 0
     for number in range(2000):
-        crowd.add(Connection(number, f"10.0.0.{number % sources}", number))
+        table.add(Connection(number, f"10.0.0.{number % sources}", number))
     for came in range(2000, 4000):
-        # the next takes the source of the evicted, so that the sources stay equally large
-        gone = crowd.eviction_candidate()
-        ages = [guest.number for group in crowd._groups.values() for guest in group]
+        # the next connection has the source of the evicted one, so that sources stay equally large
+        gone = table.eviction_candidate()
+        ages = [connection.number for group in table._groups.values() for connection in group]
         rank = sum(number < gone.number for number in ages)
         assert rank < len(ages) / 2
         beyond_quarter += rank >= len(ages) / 4
-        crowd.discard(gone)
-        crowd.add(Connection(came, gone.source, came))
+        table.discard(gone)
+        table.add(Connection(came, gone.source, came))
     assert beyond_quarter < 2 * 2000 / 100
 
 
 @pytest.mark.parametrize("sources", [1, 20, 2000])
 def test_an_eviction_looks_at_few(sources: int) -> None:
-    """Check that one eviction reads the last activity of 16 connections, whether any was silent or not."""
+    """An eviction reads the last activity of 16 connections, whether any was idle or not."""
     looks = 0
 
     class Watched(Connection):
@@ -131,10 +131,10 @@ def test_an_eviction_looks_at_few(sources: int) -> None:
 
         @last_active.setter
         def last_active(self, value: float) -> None:
-            """It is the same for all."""
+            """Do nothing: the activity is the same for all."""
 
-    crowd = ConnectionTable()
+    table = ConnectionTable()
     for number in range(2000):
-        crowd.add(Watched(number, f"10.0.0.{number % sources}", 0))
-    crowd.eviction_candidate()
+        table.add(Watched(number, f"10.0.0.{number % sources}", 0))
+    table.eviction_candidate()
     assert looks == SAMPLE

@@ -1,7 +1,8 @@
-"""daemon/ and tap.py: options, services, how a start fails."""
+"""Test daemon/ and tap.py: options, services, and a failing start."""
 
 from __future__ import annotations
 
+import socket
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -27,9 +28,9 @@ from echotime.daemon.listener_service import (
 )
 from echotime.daemon.service import Daemon
 from echotime.errors import StartupError
-from echotime.net.batch_responder import IBatchResponder
+from echotime.net.mmsg import Batch
 from echotime.net.tcp import EchoPort
-from echotime.net.udp import TimePort
+from echotime.net.udp import IBatchResponder, TimePort
 from echotime.services.drain import Drain
 from echotime.services.tcp_echo import EchoFactory
 from echotime.services.traffic import TrafficLog
@@ -42,23 +43,23 @@ from echotime.wire.timestamp import Epoch
 
 
 def settings(*args: str) -> Settings:
-    """What a command line means."""
+    """Return the settings of a command line."""
     options = DaemonOptions()
     options.parseOptions(list(args))
     return options.settings
 
 
 class OptionsTests(SynchronousTestCase):
-    """Options."""
+    """Parse the options of the daemon."""
 
     def test_defaults(self) -> None:
-        """With nothing given both services are on port 12345 of every IPv4 address, as the seed's are."""
+        """By default both services are on port 12345 of every IPv4 address, as in the original scripts."""
         everywhere = (HostPort("0.0.0.0", 12345),)
         self.assertEqual(settings(), Settings(tcp=everywhere, udp=everywhere))
         self.assertEqual(settings().acknowledgement, ACKNOWLEDGEMENT)
 
     def test_one_service(self) -> None:
-        """With one of the two given the other is not served."""
+        """With --tcp or --udp alone the other service is off."""
         self.assertEqual(settings("--udp", "7").tcp, ())
         self.assertEqual(settings("--tcp", "7").udp, ())
 
@@ -91,23 +92,23 @@ class OptionsTests(SynchronousTestCase):
         )
 
     def test_empty_texts(self) -> None:
-        """An empty acknowledgement is none; an empty word is a word."""
+        """An empty acknowledgement disables it; an empty reply is a reply."""
         self.assertEqual(settings("--ack", "").acknowledgement, b"")
         self.assertEqual(settings("--reply", "").reply, b"")
         self.assertIsNone(settings().reply)
 
     def faults(self, *args: str) -> list[str]:
-        """The lines of the usage error that a command line is."""
+        """Return the lines of the usage error of a command line."""
         return str(self.assertRaises(UsageError, settings, *args)).splitlines()
 
     def test_removed_option(self) -> None:
-        """--transport, which earlier versions had, is a fault that says what there is instead."""
+        """--transport, which earlier versions had, is a fault that names its replacement."""
         (fault,) = self.faults("--transport", "stock")
         self.assertIn("unknown option --transport; there is one transport now", fault)
         self.assertIn("twistd -r epoll -n echotime", fault)
 
     def test_all_faults(self) -> None:
-        """All faults are told at once, a line each."""
+        """All faults are reported at once, one per line."""
         faults = self.faults(
             "--tcp", "x", "--udp", "70000", "--backlog", "many", "--drain-timeout", "-1", "--epoch", "0"
         )
@@ -117,17 +118,17 @@ class OptionsTests(SynchronousTestCase):
             self.assertTrue(fault.startswith(f"--{option} "), fault)
 
     def test_control_characters(self) -> None:
-        """What was typed is told harmless, in one line."""
+        """Control characters in an argument are escaped in its error."""
         (fault,) = self.faults("--tcp", "\x1b[31m\n")
         self.assertTrue(fault.isprintable(), fault)
 
     def test_twice(self) -> None:
-        """The same address twice is a fault, port 0 twice is not."""
+        """The same address twice is a fault; port 0 twice is not."""
         self.assertEqual(self.faults("--tcp", "7", "--tcp", "0.0.0.0:7"), ["--tcp 0.0.0.0:7: given twice"])
         self.assertEqual(len(settings("--tcp", "0", "--tcp", "0").tcp), 2)
 
     def test_unserved_option(self) -> None:
-        """A socket option with nothing to act on is a fault."""
+        """A socket option without a socket to act on is a fault."""
         self.assertEqual(
             self.faults("--udp", "7", "--sockopt", "TCP_NODELAY=off"),
             ["--sockopt TCP_NODELAY=off: TCP_NODELAY acts on TCP sockets, and none is served"],
@@ -139,25 +140,25 @@ class OptionsTests(SynchronousTestCase):
         self.assertEqual(len(settings("--tcp", "[::]:7", "--sockopt", "IP_TTL=9").sockopts), 1)
 
     def test_other_errors(self) -> None:
-        """getopt's other complaints are left as they are."""
+        """Other errors of getopt are passed on unchanged."""
         self.assertEqual(self.faults("--tcp"), ["option --tcp requires argument"])
 
     def test_exit_status(self) -> None:
-        """twistd's door ends the process with status 2, where the options raise UsageError."""
+        """UsageError in the options makes twistd exit with status 2."""
         ended = self.assertRaises(SystemExit, tap.Options().parseOptions, ["--tcp", "x"])
         self.assertEqual(ended.code, 2)
 
 
 class CoercionTests(SynchronousTestCase):
-    """coercions."""
+    """Parse the values of options."""
 
     def assert_refused(self, coerce: Callable[[str], object], *texts: str) -> None:
-        """Each is refused with what was expected."""
+        """Check that each text is refused with what is accepted."""
         for text in texts:
             self.assertIn("expected", str(self.assertRaises(ValueError, coerce, text)), text)
 
     def test_address(self) -> None:
-        """Numeric addresses, IPv6 in brackets, a port."""
+        """An address is numeric, IPv6 in brackets, with a port."""
         self.assertEqual(host_and_port("0"), HostPort("0.0.0.0", 0))
         self.assertEqual(host_and_port("127.0.0.1:65535"), HostPort("127.0.0.1", 65535))
         self.assertEqual(str(host_and_port("[fe80::1%lo]:7")), "[fe80::1%lo]:7")
@@ -170,7 +171,7 @@ class CoercionTests(SynchronousTestCase):
             self.assertEqual(host_and_port(text), HostPort("::", 7))
 
     def test_numbers(self) -> None:
-        """Counts are whole, seconds may have fractions, nothing is negative or endless."""
+        """Counts are whole, seconds may have fractions, and no number is negative or infinite."""
         self.assertEqual(parsers.non_negative_int("0"), 0)
         self.assertEqual(parsers.non_negative_seconds("0.5"), 0.5)
         for text, seconds in (("500ms", 0.5), ("5s", 5), ("1.5m", 90), ("2h", 7200)):
@@ -183,10 +184,10 @@ class CoercionTests(SynchronousTestCase):
 
 
 class StartTests(SynchronousTestCase):
-    """ListenerService and Daemon, on ports that really bind but are never polled."""
+    """Run ListenerService and Daemon on ports that bind but are never polled."""
 
     def setUp(self) -> None:
-        """A reactor that keeps time and does nothing with sockets."""
+        """Make a reactor that keeps time and ignores sockets."""
         self.reactor: Any = Clock()
         for name in ("addReader", "removeReader", "addWriter", "removeWriter"):
             setattr(self.reactor, name, lambda selectable: None)
@@ -197,20 +198,19 @@ class StartTests(SynchronousTestCase):
         self.addCleanup(self.stop)
 
     def stop(self) -> None:
-        """Close what is open."""
         stopping = self.daemon.stopService()
         self.reactor.advance(1)
         self.successResultOf(stopping)
 
     def listener(self, where: HostPort) -> TCPListenerService:
-        """A TCP listener of the daemon."""
+        """Add a TCP listener to the daemon."""
         port = EchoPort(where.port, self.factory, interface=where.host, reactor=self.reactor)
         listener = TCPListenerService(where, port)
         self.daemon.addService(listener)
         return listener
 
     def test_start(self) -> None:
-        """privilegedStartService listens, startService does not listen again."""
+        """privilegedStartService listens, and startService does not listen again."""
         listener = self.listener(HostPort("127.0.0.1", 0))
         self.daemon.privilegedStartService()
         where = listener.port.getHost()
@@ -218,13 +218,13 @@ class StartTests(SynchronousTestCase):
         self.assertEqual(listener.port.getHost(), where)
 
     def test_start_without_privileges(self) -> None:
-        """startService alone listens, too."""
+        """startService listens also without privilegedStartService."""
         listener = self.listener(HostPort("127.0.0.1", 0))
         self.daemon.startService()
         self.assertTrue(listener.port.connected)
 
     def test_all_or_nothing(self) -> None:
-        """When one port cannot be opened those that were are closed again."""
+        """If one port cannot be opened, those already open are closed."""
         first = self.listener(HostPort("127.0.0.1", 0))
         self.listener(HostPort("192.0.2.1", 0))
         failed = self.assertRaises(StartupError, self.daemon.privilegedStartService)
@@ -233,12 +233,12 @@ class StartTests(SynchronousTestCase):
         self.assertFalse(first.port.connected)
 
     def test_second_signal_ends_the_drain(self) -> None:
-        """It is arranged at start, as it may come before the first was dealt with."""
+        """The handler of a second signal is set at the start, before any signal."""
         self.daemon.startService()
         self.assertEqual(self.on_signal, [self.daemon._drain.abort])
 
     def test_udp_errors_are_told(self) -> None:
-        """What could not be answered is told at the end."""
+        """A datagram that cannot be sent is counted by its error."""
         protocol = TimeProtocol(lambda: 0.0, ServiceCounters())
         port = TimePort(0, protocol, interface="127.0.0.1", reactor=self.reactor)
         self.daemon.addService(UDPListenerService(HostPort("127.0.0.1", 0), port))
@@ -248,7 +248,7 @@ class StartTests(SynchronousTestCase):
 
 
 class FailureTests(SynchronousTestCase):
-    """failure."""
+    """Report a start that failed."""
 
     def test_status(self) -> None:
         """StartupError is an Exception for twistd and a SystemExit with status 1 for the interpreter."""
@@ -258,7 +258,7 @@ class FailureTests(SynchronousTestCase):
         self.assertEqual((failed.code, str(failed)), (1, "reason"))
 
     def test_words(self) -> None:
-        """Address, reason, errno and hint stand in one line."""
+        """Address, reason, errno and hint are in one line."""
         address = HostPort("::1", 7)
         refused = CannotListenError("::1", 7, PermissionError(13, "Permission denied"))
         self.assertEqual(
@@ -276,10 +276,10 @@ class FailureTests(SynchronousTestCase):
 
 
 class TapTests(SynchronousTestCase):
-    """tap and the plugin."""
+    """Load the plugin and tap.py."""
 
     def test_no_epoll(self) -> None:
-        """Where there is no epoll(7), our reactor is not installed, and Twisted chooses one."""
+        """Without epoll(7) the echotime reactor is not installed, and Twisted chooses one."""
         installed = sys.modules.pop("twisted.internet.reactor")
         self.addCleanup(sys.modules.__setitem__, "twisted.internet.reactor", installed)
         self.patch(tap, "select", object())
@@ -287,13 +287,13 @@ class TapTests(SynchronousTestCase):
         self.assertNotIn("twisted.internet.reactor", sys.modules)
 
     def test_plugin(self) -> None:
-        """twistd finds one plugin of the name, which leads to tap."""
+        """twistd finds one plugin of the name, which leads to tap.py."""
         (plugin,) = [each for each in getPlugins(IServiceMaker) if each.tapname == "echotime"]
         self.assertIs(plugin.options, tap.Options)
         self.assertIs(plugin.makeService, tap.makeService)
 
     def test_service(self) -> None:
-        """makeService makes a listener an address and opens nothing."""
+        """makeService makes one listener per address and opens nothing."""
         options = DaemonOptions()
         options.parseOptions(["--tcp", "1", "--udp", "2", "--udp", "3", "--reply", "ok"])
         service = tap.makeService(options)
@@ -302,13 +302,15 @@ class TapTests(SynchronousTestCase):
         self.assertEqual([port.connected for port in ports], [0, 0, 0])
 
     def test_one_answer(self) -> None:
-        """The time protocol is one whose answer depends on the moment alone."""
+        """The time protocol can respond to a batch, as its answer depends on the time only."""
         protocol = TimeProtocol(lambda: 7.9, ServiceCounters())
         verifyObject(IBatchResponder, protocol)
-        self.assertEqual(protocol.batch_response(3), b"\0\0\0\7")
+        batch = Batch(3, socket.AF_INET, pktinfo=False)
+        batch.count, batch.ordinary_addresses = 3, True
+        self.assertEqual(protocol.batch_response(batch), b"\0\0\0\7")
 
     def test_stop_before_start(self) -> None:
-        """A service that was never started stops without complaint."""
+        """A service that was never started stops without an error."""
         options = DaemonOptions()
         options.parseOptions(["--tcp", "127.0.0.1:0"])
         service = tap.build_daemon(options.settings, Clock())

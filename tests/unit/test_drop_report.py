@@ -1,4 +1,4 @@
-"""daemon/drop_report.py: one line a reason each ten seconds."""
+"""Test daemon/drop_report.py: one line per reason every ten seconds."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from echotime.daemon.drop_report import DropReporter
 
 
 class IncidentsTests(SynchronousTestCase):
-    """On a clock of the test's own."""
+    """Report drops on a fake clock."""
 
     def setUp(self) -> None:
-        """Nothing happened yet."""
+        """Start a reporter without any drops."""
         self.clock = Clock()
         self.counts: dict[str, int] = {}
         self.lines: list[str] = []
@@ -26,12 +26,12 @@ class IncidentsTests(SynchronousTestCase):
         self.service.startService()
 
     def tearDown(self) -> None:
-        """Nothing is left behind."""
+        """Check that the reporter leaves no timer."""
         self.service.stopService()
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_soon_and_then_seldom(self) -> None:
-        """The first is told within a second, what follows after ten; nothing where nothing follows."""
+        """The first drop is logged within a second, later ones every ten seconds."""
         for number in range(1, 25):
             self.counts["too many"] = number
             self.clock.advance(1)
@@ -49,7 +49,7 @@ class IncidentsTests(SynchronousTestCase):
         )
 
     def test_reasons(self) -> None:
-        """Those that are not zero, in words."""
+        """refusals() returns the counters that are not zero, by their description."""
         self.assertEqual(ServiceCounters().refusals(), {})
         self.assertEqual(
             ServiceCounters(refused_connection_limit=3, loop_dropped=4, messages=9).refusals(),

@@ -1,4 +1,4 @@
-"""services/tcp_echo.py on StringTransport: no socket, every moment of the dialogue chosen by the test."""
+"""Test services/tcp_echo.py on StringTransport, without a socket, at every point of the dialogue."""
 
 from __future__ import annotations
 
@@ -24,46 +24,42 @@ PEER = IPv4Address("TCP", "127.0.0.1", 1945)
 
 
 @implementer(IReplySource)
-class Asked:
-    """A source that keeps its questions for the test to answer."""
+class PendingReplies:
+    """Keep the questions for the test to answer."""
 
     def __init__(self) -> None:
         self.messages: list[bytes] = []
-        self.words: list[Deferred[bytes]] = []
+        self.replies: list[Deferred[bytes]] = []
         self.cancelled: list[Deferred[bytes]] = []
 
     def reply_to(self, message: bytes, peer: IAddress) -> Deferred[bytes]:
-        """Note the question."""
         self.messages.append(message)
-        self.words.append(Deferred(self.cancelled.append))
-        return self.words[-1]
+        self.replies.append(Deferred(self.cancelled.append))
+        return self.replies[-1]
 
 
 class Abortable(StringTransport):
-    """Says whether it was."""
+    """Record abortConnection(); other state is set by the test."""
 
     aborted = False
     ended = False
     sent = 0
 
     def peer_half_closed(self) -> bool:
-        """As the test says."""
         return self.ended
 
     def bytes_acked(self) -> int:
-        """As the test says."""
         return self.sent
 
     def abortConnection(self) -> None:
-        """Note it."""
         self.aborted = True
 
 
 class EchoTestCase(SynchronousTestCase):
-    """A connection with a source of one's choice."""
+    """Connect a protocol with a reply source that the test chooses."""
 
     def connect(self, trailer: bytes = ACKNOWLEDGEMENT, reply_source: IReplySource | None = None) -> None:
-        """Make a factory and one connection of it."""
+        """Make a factory with a trailer and a reply source, and one connection."""
         self.factory = EchoFactory(TrafficLog(Clock(), 0), trailer, reply_source)
         self.protocol = self.another()
         transport = self.protocol.transport
@@ -71,19 +67,19 @@ class EchoTestCase(SynchronousTestCase):
         self.transport = transport
 
     def another(self) -> EchoProtocol:
-        """One more connection."""
+        """Open another connection of the factory."""
         protocol = self.factory.buildProtocol(PEER)
         assert protocol is not None
         protocol.makeConnection(StringTransport(peerAddress=PEER))
         return protocol
 
     def assert_reading(self, reading: bool) -> None:
-        """Whether the transport may read more from the client."""
+        """Check if the transport may read from the client."""
         self.assertEqual(self.transport.producerState, "producing" if reading else "paused")
 
 
 class ImmediateTests(EchoTestCase):
-    """Answers that are known at once."""
+    """Answer each message at once."""
 
     def test_original_dialogue(self) -> None:
         """The default trailer is the acknowledgement of the original scripts, 11 bytes."""
@@ -133,7 +129,7 @@ class ImmediateTests(EchoTestCase):
         self.assertEqual(writes, [b"hello" + ACKNOWLEDGEMENT + b"ok"])
 
     def test_half_close(self) -> None:
-        """After the client's end of file the connection is closed, all answers written."""
+        """After the client's end of file all replies are written and the connection is closed."""
         self.connect(ACKNOWLEDGEMENT + b"ok")
         self.protocol.dataReceived(b"hello")
         self.protocol.readConnectionLost()
@@ -142,7 +138,7 @@ class ImmediateTests(EchoTestCase):
         self.assertIsNone(self.transport.producer)
 
     def test_back_pressure(self) -> None:
-        """While the transport's buffer is full the client is not read from."""
+        """While the transport's buffer is full the client is not read."""
         self.connect()
         self.assert_reading(True)
         self.protocol.pauseProducing()
@@ -154,66 +150,66 @@ class ImmediateTests(EchoTestCase):
 
 
 class AwaitedTests(EchoTestCase):
-    """Words that come later."""
+    """Reply later than the message."""
 
     def setUp(self) -> None:
-        """A connection whose words the test gives."""
+        """Connect with replies that the test gives."""
         super().setUp()
-        self.source = Asked()
+        self.source = PendingReplies()
         self.connect(reply_source=self.source)
 
     def test_echo_at_once(self) -> None:
-        """Echo and acknowledgement do not wait for the word, and nothing more is read until it comes."""
+        """Echo and acknowledgement come at once, and nothing more is read until the reply comes."""
         self.protocol.dataReceived(b"hello")
         self.assertEqual(self.transport.value(), b"hello" + ACKNOWLEDGEMENT)
         self.assert_reading(False)
-        self.source.words[0].callback(b"ok")
+        self.source.replies[0].callback(b"ok")
         self.assertEqual(self.transport.value(), b"hello" + ACKNOWLEDGEMENT + b"ok")
         self.assert_reading(True)
 
     def test_others_go_on(self) -> None:
-        """Another connection of the factory is read meanwhile."""
+        """Other connections of the factory are read while a reply is pending."""
         self.protocol.dataReceived(b"hello")
         other = self.another()
         other.dataReceived(b"hi")
         assert isinstance(other.transport, StringTransport)
         self.assertEqual(other.transport.value(), b"hi" + ACKNOWLEDGEMENT)
 
-    def test_empty_word(self) -> None:
-        """An empty word is a word."""
+    def test_empty_reply(self) -> None:
+        """An empty reply ends the wait like any other."""
         self.protocol.dataReceived(b"hello")
-        self.source.words[0].callback(b"")
+        self.source.replies[0].callback(b"")
         self.assertEqual(self.transport.value(), b"hello" + ACKNOWLEDGEMENT)
         self.assert_reading(True)
 
-    def test_word_after_half_close(self) -> None:
-        """A word that comes after the client's end of file is written before the connection is closed."""
+    def test_reply_after_half_close(self) -> None:
+        """A reply after the client's end of file is written before the connection is closed."""
         self.protocol.dataReceived(b"hello")
         self.protocol.readConnectionLost()
         self.assertFalse(self.transport.disconnecting)
-        self.source.words[0].callback(b"ok")
+        self.source.replies[0].callback(b"ok")
         self.assertEqual(self.transport.value(), b"hello" + ACKNOWLEDGEMENT + b"ok")
         self.assertTrue(self.transport.disconnecting)
 
-    def test_full_buffer_and_word(self) -> None:
-        """A buffer that empties while a word is awaited does not start reading, nor the word while it is full."""
+    def test_full_buffer_and_reply(self) -> None:
+        """Reading resumes only when the buffer has space and the reply has come."""
         self.protocol.dataReceived(b"hello")
         self.protocol.pauseProducing()
         self.protocol.resumeProducing()
         self.assert_reading(False)
         self.protocol.pauseProducing()
-        self.source.words[0].callback(b"ok")
+        self.source.replies[0].callback(b"ok")
         self.assert_reading(False)
         self.protocol.resumeProducing()
         self.assert_reading(True)
 
-    def test_word_at_once(self) -> None:
-        """A Deferred that has fired already leaves nothing waiting."""
+    def test_reply_at_once(self) -> None:
+        """A Deferred that has already fired leaves no reply pending."""
 
         def reply_to(message: bytes, peer: IAddress) -> Deferred[bytes]:
-            word: Deferred[bytes] = Deferred()
-            word.callback(b"ok")
-            return word
+            reply: Deferred[bytes] = Deferred()
+            reply.callback(b"ok")
+            return reply
 
         self.patch(self.source, "reply_to", reply_to)
         self.protocol.dataReceived(b"hello")
@@ -221,39 +217,39 @@ class AwaitedTests(EchoTestCase):
         self.assert_reading(True)
 
     def test_failing_source(self) -> None:
-        """A source that fails, raises or gives something else resets the connection and is told in the log."""
-        for wrong in (Failure(RuntimeError("no word")), "text"):
+        """A source that fails, or gives something other than bytes, resets the connection and is logged."""
+        for wrong in (Failure(RuntimeError("no reply")), "text"):
             self.connect(reply_source=self.source)
             self.protocol.dataReceived(b"hello")
-            self.source.words[-1].callback(wrong)  # type: ignore[arg-type]
+            self.source.replies[-1].callback(wrong)  # type: ignore[arg-type]
             self.assertTrue(self.transport.disconnecting)
             self.assertTrue(self.transport.disconnected)
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError, TypeError)), 2)
 
     def test_end_cancels(self) -> None:
-        """A source is told by cancellation that nobody waits for its word any more, and nothing is logged."""
+        """The end of the connection cancels the pending reply, and logs nothing."""
         self.protocol.dataReceived(b"hello")
         self.protocol.connectionLost(Failure(ConnectionLost()))
-        self.assertEqual(self.source.cancelled, self.source.words)
+        self.assertEqual(self.source.cancelled, self.source.replies)
         self.assertFalse(self.protocol.has_pending_output)
 
 
 class EndTests(EchoTestCase):
-    """What the factory knows, and who ended a connection."""
+    """Check which side ended a connection, and the factory's set of connections."""
 
     def setUp(self) -> None:
-        """A connection whose end is noted."""
+        """Connect, and record how the connection ends."""
         super().setUp()
         self.connect()
         self.ends: list[tuple[object, ...]] = []
         self.patch(self.factory.traffic, "connection_closed", self.note)
 
-    def note(self, talker: EchoProtocol, how: str) -> None:
-        """An end, and what was served until then."""
-        self.ends.append((talker.peer, how, talker.bytes_in, talker.bytes_out))
+    def note(self, protocol: EchoProtocol, how: str) -> None:
+        """Record an end and the traffic until then."""
+        self.ends.append((protocol.peer, how, protocol.bytes_in, protocol.bytes_out))
 
     def test_open_connections(self) -> None:
-        """The factory knows which connections are open, and tells when there is none."""
+        """The factory knows its open connections, and when there are none."""
         empty = self.factory.when_empty()
         self.assertNoResult(empty)
         self.assertEqual(self.factory.connections, {self.protocol})
@@ -276,7 +272,7 @@ class EndTests(EchoTestCase):
         self.assertEqual(self.ends, [("127.0.0.1:1945", "client's reset", 0, 0)])
 
     def test_by_server(self) -> None:
-        """close and reset say who it was."""
+        """close() and reset() give the reason of the end."""
         self.protocol.close("server")
         self.assertTrue(self.transport.disconnecting)
         self.protocol.connectionLost(Failure(ConnectionDone()))

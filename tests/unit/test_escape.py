@@ -1,4 +1,4 @@
-"""wire/escape.py."""
+"""Test wire/escape.py: peers' bytes made printable, and escapes read back."""
 
 import re
 
@@ -13,14 +13,14 @@ PRINTABLE = re.compile(r"[ -~]*")
 
 @given(st.binary())
 def test_reversible(data: bytes) -> None:
-    """Nothing is lost, and the text is one line of printable ASCII."""
+    """Escaping is lossless, and the text is one line of printable ASCII."""
     text = escape(data)
     assert PRINTABLE.fullmatch(text)
     assert unescape(text) == data
 
 
 def test_every_byte() -> None:
-    """All 256 values are told apart."""
+    """All 256 byte values have different escapes."""
     assert len({escape(bytes([value])) for value in range(256)}) == 256
 
 
@@ -31,7 +31,7 @@ def test_names() -> None:
 
 @given(st.binary(), st.integers(0, 20))
 def test_cut(data: bytes, limit: int) -> None:
-    """What is cut says so, and nothing that a peer sends can look as if it had been cut."""
+    """A truncated preview has a note, which a peer cannot forge."""
     text = preview(data, limit)
     assert PRINTABLE.fullmatch(text)
     if len(data) > limit:
@@ -43,19 +43,19 @@ def test_cut(data: bytes, limit: int) -> None:
 
 @given(st.text(st.characters(codec="utf-8", exclude_characters="\\")))
 def test_other_characters(text: str) -> None:
-    """Beyond ASCII a character stands for its UTF-8."""
+    """A character beyond ASCII stands for its UTF-8 bytes."""
     assert unescape(text) == text.encode()
 
 
 def test_undecodable_command_line() -> None:
-    """Bytes of a command line that are no UTF-8 are given back as they were."""
+    """Bytes of a command line that are not UTF-8 are restored."""
     assert unescape(b"\xff\xfe".decode("utf-8", "surrogateescape")) == b"\xff\xfe"
 
 
 @pytest.mark.parametrize("text", ["\\", "ab\\q", "\\x", "\\x1", "\\xg0", "\\u1234"])
 def test_no_escape(text: str) -> None:
-    """A backslash that begins no escape is an error that names the place and what was expected."""
-    with pytest.raises(ValueError, match=rf"at character {text.index(chr(92)) + 1} .*expected \\n"):
+    """An unknown escape is an error with its position and the accepted escapes."""
+    with pytest.raises(ValueError, match=rf"at character {text.index(chr(92)) + 1}; expected \\n"):
         unescape(text)
 
 
@@ -72,12 +72,12 @@ def test_no_escape(text: str) -> None:
     ],
 )
 def test_shown_as(data: bytes, encoding: str, text: str) -> None:
-    """Characters are themselves, all else is escaped, and bytes can be told from backslashes."""
+    """Printable characters are unchanged, and all else is escaped unambiguously."""
     assert preview_decoded(data, 100, encoding) == text
 
 
 def test_shown_as_cut() -> None:
-    """What is cut is marked as cut, never within a character; the whole size is told where only a part is there."""
+    """A truncated preview ends at a whole character, and its note has the whole size."""
     assert preview_decoded("你好".encode(), 4, "utf-8") == r"你\... (first 4 of 6 bytes)"
     assert preview_decoded(b"abc", 2, "utf-8", 4000) == r"ab\... (first 2 of 4000 bytes)"
     assert preview_decoded(b"abc", 3, "utf-8", 3) == "abc"
@@ -87,7 +87,7 @@ def test_shown_as_cut() -> None:
     st.binary(max_size=40), st.sampled_from(["utf-8", "cp936", "gb18030", "latin-1", "utf-16", "shift_jis", "ascii"])
 )
 def test_shown_as_is_harmless(data: bytes, encoding: str) -> None:
-    """Whatever the bytes and the encoding: one line of printable characters."""
+    """The preview is one line of printable characters for any bytes and encoding."""
     text = preview_decoded(data, 30, encoding)
     assert text.isprintable()
 

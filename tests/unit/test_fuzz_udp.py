@@ -1,6 +1,6 @@
-"""A fuzzer of the UDP service: any bytes, from any source port, with any control message, while the clock jumps.
+"""Fuzz the UDP service: any bytes, from any source port, with any control message, while the clock jumps.
 
-Each datagram has one answer of four bytes, from the address that was asked, or a counted reason; and both ports reckon
+Each datagram has one answer of four bytes, from its destination address, or a counted reason. Both ports count
 alike, though one looks at each datagram and the other at as few as it can.
 """
 
@@ -28,43 +28,43 @@ from tests.support.loopback import Portable, options
 from tests.support.udp_ports import heard
 
 HOSTS = ["127.0.0.2", "127.0.0.3", "127.0.0.2"]
-"""Of those who ask; two are one host."""
-ASKED = ["127.0.0.1", "127.0.0.9"]
+"""Addresses of the clients; two of them share one."""
+DESTINATIONS = ["127.0.0.1", "127.0.0.9"]
 BROADCAST = "127.255.255.255"
 LOW = ("127.0.0.5", 77)
 MESSAGES = ["SO_TIMESTAMP", "IP_RECVTTL", "IP_RECVTOS"]
-"""Options that add a control message to what comes."""
+"""Options that add a control message to received datagrams."""
 MTU = 9000
-"""Bytes that find room in one packet on loopback for certain."""
+"""Bytes that fit one packet on loopback for certain."""
 _READS = 300
-"""Calls in which all that waits is read."""
+"""Calls of doRead that read all pending datagrams."""
 _ROOM = 150_000
-"""Bytes that find room in the receive buffer for certain."""
+"""Bytes that fit the receive buffer for certain."""
 PAYLOADS = st.binary(max_size=40) | st.integers(0, 10_000).map(bytes)
 WHERE = st.integers(0, 5)
 CLOCKS = st.integers(-5000, 5000) | st.integers(-(10**9), 10**10)
 OFF = st.sampled_from([-3601, -3600, -1, 0, 1, 3600, 3601])
 
 
-class Asked(NamedTuple):
-    """A datagram that is on its way, or waits to be read; `who` is the number of its sender, or why it has none."""
+class Pending(NamedTuple):
+    """A pending datagram; `sender` is the index of its client, or names what is special about its source."""
 
-    who: int | str
+    sender: int | str
     payload: bytes
     host: str
 
 
 class TimeMachine(RuleBasedStateMachine):
-    """A port, three clients, and whoever forges."""
+    """A port, three clients, and a sender of forged datagrams."""
 
     def __init__(self) -> None:
         super().__init__()
         self.resources = ExitStack()
         self.now = 1_700_000_000.0
-        self.waiting: list[Asked] = []
+        self.pending: list[Pending] = []
         self.in_a_row: Counter[int] = Counter()
-        self.errors: Counter[str] = Counter()
-        self.answered = self.looping = self.dropped = self.gone = 0
+        self.refused: Counter[str] = Counter()
+        self.answered = self.dropped = self.gone = 0
         self.raw: socket.socket | None = None
 
     @initialize(
@@ -74,7 +74,7 @@ class TimeMachine(RuleBasedStateMachine):
         recverr=st.booleans(),
     )
     def begin(self, kind: type[TimePort], interface: str, epoch: Epoch, recverr: bool) -> None:
-        """Everybody is there."""
+        """Start the port and the clients."""
         self.epoch, self.interface = epoch, interface
         self.recverr = recverr and interface != "::"
         self.counters = ServiceCounters()
@@ -91,7 +91,7 @@ class TimeMachine(RuleBasedStateMachine):
             self.raw = self.resources.enter_context(raw_socket())
 
     def client(self, at: tuple[str, int]) -> socket.socket:
-        """One who asks."""
+        """Return a client socket bound to an address."""
         sock = self.resources.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
         sock.bind(at)
@@ -99,84 +99,84 @@ class TimeMachine(RuleBasedStateMachine):
 
     @property
     def hosts(self) -> list[str]:
-        """Where it can be asked."""
+        """The addresses at which the port can be reached."""
         if self.interface == "127.0.0.1":
-            return ASKED[:1]
-        return [*ASKED, BROADCAST] if self.interface == "0.0.0.0" else ASKED
+            return DESTINATIONS[:1]
+        return [*DESTINATIONS, BROADCAST] if self.interface == "0.0.0.0" else DESTINATIONS
 
-    def send(self, who: int, payload: bytes, where: int, times: int = 1) -> None:
-        """Ask; where there might be no room left, all is read before. An odd `where` is read at once."""
+    def send(self, sender: int, payload: bytes, where: int, times: int = 1) -> None:
+        """Send datagrams; read before, if the receive buffer may be full, and at once, if `where` is odd."""
         host = self.hosts[where % len(self.hosts)]
         for _ in range(times):
-            if sum(len(each.payload) + 1000 for each in self.waiting) > _ROOM:
+            if sum(len(each.payload) + 1000 for each in self.pending) > _ROOM:
                 self.read()
-            self.clients[who].sendto(payload, (host, self.number))
-            self.waiting.append(Asked(who, payload, host))
+            self.clients[sender].sendto(payload, (host, self.number))
+            self.pending.append(Pending(sender, payload, host))
         if where % 2:
             self.read()
 
-    @rule(who=st.integers(0, 2), payload=PAYLOADS, where=WHERE)
-    def ask(self, who: int, payload: bytes, where: int) -> None:
-        """With any bytes."""
-        self.send(who, payload, where)
+    @rule(sender=st.integers(0, 2), payload=PAYLOADS, where=WHERE)
+    def ask(self, sender: int, payload: bytes, where: int) -> None:
+        """Send a datagram with any bytes."""
+        self.send(sender, payload, where)
 
-    @rule(who=st.integers(0, 2), payload=st.binary(max_size=5), where=WHERE, times=st.integers(1, 100))
-    def ask_often(self, who: int, payload: bytes, where: int, times: int) -> None:
-        """With the same bytes, many times."""
-        self.send(who, payload, where, times)
+    @rule(sender=st.integers(0, 2), payload=st.binary(max_size=5), where=WHERE, times=st.integers(1, 100))
+    def ask_often(self, sender: int, payload: bytes, where: int, times: int) -> None:
+        """Send the same bytes many times."""
+        self.send(sender, payload, where, times)
 
-    @rule(who=st.integers(0, 2), epoch=st.sampled_from(Epoch), off=OFF, where=WHERE, times=st.integers(1, 4))
-    def ask_with_a_time(self, who: int, epoch: Epoch, off: int, where: int, times: int) -> None:
-        """With what looks like an answer, or nearly."""
-        self.send(who, struct.pack("!I", (int(self.now) + epoch.value + off) % 2**32), where, times)
+    @rule(sender=st.integers(0, 2), epoch=st.sampled_from(Epoch), off=OFF, where=WHERE, times=st.integers(1, 4))
+    def ask_with_a_time(self, sender: int, epoch: Epoch, off: int, where: int, times: int) -> None:
+        """Send datagrams that look like an answer, or nearly."""
+        self.send(sender, struct.pack("!I", (int(self.now) + epoch.value + off) % 2**32), where, times)
 
     @precondition(lambda self: self.raw is not None)
     @rule(which=st.sampled_from(["no port", "low port", "own port"]), payload=PAYLOADS)
     def ask_from_nowhere(self, which: str, payload: bytes) -> None:
-        """With a source that nobody has who asks the time."""
+        """Send from a source that no client has."""
         source = {"no port": ("127.0.0.6", 0), "low port": LOW, "own port": ("127.0.0.6", self.number)}[which]
         self.read()
         forge(source, ("127.0.0.1", self.number), payload, by=self.raw)
-        self.waiting.append(Asked(which, payload, "127.0.0.1"))
+        self.pending.append(Pending(which, payload, "127.0.0.1"))
 
     @precondition(lambda self: self.raw is not None and self.interface != "127.0.0.1")
     @rule(ipv6=st.booleans(), payload=PAYLOADS.filter(lambda payload: len(payload) < MTU))
     def ask_without_source(self, ipv6: bool, payload: bytes) -> None:
-        """With the unspecified address, as a neighbour can."""
+        """Send from the unspecified address, as a neighbor can."""
         source, host = ("::", "::1") if ipv6 and self.interface == "::" else ("0.0.0.0", "255.255.255.255")
         self.read()
         forge_on_link("lo", (source, self.clients[0].getsockname()[1]), (host, self.number), payload)
-        self.waiting.append(Asked("unspecified", payload, host))
+        self.pending.append(Pending("unspecified", payload, host))
 
     @precondition(lambda self: self.recverr)
     @rule()
     def ask_and_go(self) -> None:
-        """So that the answer meets an ICMP error."""
+        """Send from a client that closes, so that the answer causes an ICMP error."""
         self.read()
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
             sock.sendto(b"", ("127.0.0.1", self.number))
-        self.waiting.append(Asked("gone", b"", "127.0.0.1"))
+        self.pending.append(Pending("gone", b"", "127.0.0.1"))
 
     @rule(seconds=CLOCKS)
     def jump(self, seconds: int) -> None:
-        """The clock is set."""
+        """Set the wall clock forward or back."""
         self.now = max(0.0, self.now + seconds)
 
     @rule(name=st.sampled_from(MESSAGES), value=st.sampled_from(["on", "off"]))
     def change(self, name: str, value: str) -> None:
-        """What comes has another control message from now on."""
+        """Switch a control message of received datagrams on or off."""
         self.read()
         self.port.set_option(options(f"{name}={value}")[0])
 
     @rule()
     def read(self) -> None:
-        """All that waits is read; and everything is as the model has it."""
+        """Read all pending datagrams, and compare answers and counters with the model."""
         expected: list[list[tuple[bytes, str]]] = [[] for _ in self.clients]
         answer = struct.pack("!I", (int(self.now) + self.epoch.value) % 2**32)
-        for each in self.waiting:
-            if self.is_answered(each) and isinstance(each.who, int):
-                expected[each.who].append((answer, each.host))
-        self.waiting.clear()
+        for each in self.pending:
+            if self.is_answered(each) and isinstance(each.sender, int):
+                expected[each.sender].append((answer, each.host))
+        self.pending.clear()
         for _ in range(_READS):
             if not select.select([self.port.socket], [], [], 0)[0]:
                 break
@@ -186,28 +186,29 @@ class TimeMachine(RuleBasedStateMachine):
         assert [heard(sock) for sock in self.clients] == expected
         errors = dict(self.port.errors)
         assert errors.pop("ICMP error", 0) <= self.gone
-        assert errors == self.errors
-        assert (self.counters.datagrams, self.counters.loop_dropped) == (self.answered, self.looping)
+        assert errors == {}
+        assert self.counters.refusals() == self.refused
+        assert self.counters.datagrams == self.answered
         assert self.port.dropped == self.dropped
 
-    def is_answered(self, asked: Asked) -> bool:
-        """Whether it is, by the words of docs/security.md; counts why not."""
-        if asked.who in {"no port", "low port"}:
+    def is_answered(self, each: Pending) -> bool:
+        """Return True if docs/security.md promises an answer; count the reason if not."""
+        if each.sender in {"no port", "low port"}:
             self.dropped += 1
             return False
-        if asked.who == "unspecified":
-            self.errors["from the unspecified address"] += 1
+        if each.sender == "unspecified":
+            self.refused["datagrams refused (unspecified source)"] += 1
             return False
-        if asked.who == "own port":
-            self.errors["from our own address"] += 1
+        if each.sender == "own port":
+            self.refused["datagrams refused (own address)"] += 1
             return False
-        if asked.host == BROADCAST:
-            self.errors["to a broadcast or multicast address"] += 1
+        if each.host == BROADCAST:
+            self.refused["datagrams refused (broadcast or multicast)"] += 1
             return False
-        if isinstance(asked.who, int):
-            self.in_a_row[asked.who] = self.in_a_row[asked.who] + 1 if self.looks_like_a_time(asked.payload) else 0
-            if self.in_a_row[asked.who] > 3:
-                self.looping += 1
+        if isinstance(each.sender, int):
+            self.in_a_row[each.sender] = self.in_a_row[each.sender] + 1 if self.looks_like_a_time(each.payload) else 0
+            if self.in_a_row[each.sender] > 3:
+                self.refused["datagrams refused (loop)"] += 1
                 return False
         else:
             self.gone += 1
@@ -215,14 +216,14 @@ class TimeMachine(RuleBasedStateMachine):
         return True
 
     def looks_like_a_time(self, payload: bytes) -> bool:
-        """Within an hour of the clock, from either epoch, in numbers that go round at 2**32."""
+        """Return True for a time within an hour of the clock, from either epoch, modulo 2**32."""
         if len(payload) != 4:
             return False
         said = int.from_bytes(payload, "big")
         return any((said - int(self.now) - epoch.value + 3600) % 2**32 <= 7200 for epoch in Epoch)
 
     def teardown(self) -> None:
-        """It is still there."""
+        """Check that the port is still open."""
         with self.resources:
             if hasattr(self, "port"):
                 self.send(0, b"after all", 0)
@@ -230,5 +231,5 @@ class TimeMachine(RuleBasedStateMachine):
 
 
 def test_fuzz_udp() -> None:
-    """One answer of four bytes for each, or a counted reason; the port survives."""
+    """Each datagram has one answer of four bytes or a counted reason, and the port survives."""
     run_state_machine_as_test(TimeMachine, settings=bounded())

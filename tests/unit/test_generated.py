@@ -1,4 +1,4 @@
-"""The files that `make docs` writes: those that are kept are current, and well formed."""
+"""Test that the files which `make docs` writes are current and well formed."""
 
 from __future__ import annotations
 
@@ -19,18 +19,22 @@ _BY_HAND = {Path("etc/completion/_twistd-echotime")}
 
 
 def test_current(tmp_path: Path) -> None:
-    """The generators write what is kept, whatever the language and the terminal are."""
+    """The generators write the committed files in any language and on any terminal."""
     environ = {**os.environ, "LC_ALL": "zh_CN.UTF-8", "LANGUAGE": "zh_CN", "COLUMNS": "40"}
     subprocess.run([sys.executable, "docs/generate/write.py", tmp_path], check=True, timeout=60, cwd=ROOT, env=environ)
     made = {each.relative_to(tmp_path) for each in tmp_path.rglob("*") if each.is_file()}
     kept = {each.relative_to(ROOT) for folder in ("docs/man", "etc/completion") for each in (ROOT / folder).iterdir()}
-    assert made == kept - _BY_HAND | {Path("docs/socket-options.md"), Path("docs/configuration.md")}
+    assert made == kept - _BY_HAND | {
+        Path("docs/monitoring.md"),
+        Path("docs/socket-options.md"),
+        Path("docs/configuration.md"),
+    }
     for each in made:
         assert (tmp_path / each).read_text(encoding="utf-8") == (ROOT / each).read_text(encoding="utf-8")
 
 
 def test_man_pages_are_well_formed() -> None:
-    """Groff finds nothing to complain of, and shows every option of the daemon."""
+    """Groff finds no fault in the man pages, and shows every option of the daemon."""
     if shutil.which("groff") is None:
         pytest.skip("groff is not installed")
     options = {f"--{name.rstrip('=')}" for name in DaemonOptions().longOpt} - {"--help"}
@@ -47,6 +51,6 @@ def test_man_pages_are_well_formed() -> None:
             timeout=60,
         )
         assert ended.stderr == ""
-        # bold is told in one of two ways
-        said = re.sub(r"\x1b\[[\d;]*m|.\x08", "", ended.stdout).replace("\u2010", "-").replace("\u2212", "-")
-        assert {each for each in shown if each not in said} == set()
+        # groff marks bold text in one of two ways
+        shown_text = re.sub(r"\x1b\[[\d;]*m|.\x08", "", ended.stdout).replace("\u2010", "-").replace("\u2212", "-")
+        assert {each for each in shown if each not in shown_text} == set()

@@ -1,4 +1,4 @@
-"""health/check.py: every listener is asked, and a hung one is told from one that gave no answer."""
+"""Test health/check.py: every listener is probed, and a hung one is told from an unanswered probe."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from echotime.wire import timestamp
 from tests.support.checked_listeners import Daemon
 
 HUNG = (r"\d pending connections?, none accepted for 1(\.\d)? s", r"pending datagrams, none read for 1(\.\d)? s")
-"""The reasons for TCP and UDP."""
+"""Reasons for TCP and UDP."""
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "::", "::1", "127.0.0.7"])
 def test_answered(daemon: Daemon, host: str, lines: list[str]) -> None:
-    """A daemon that serves answers, wherever it listens; it costs one count a question, and no line of the log."""
+    """A serving daemon answers its probes wherever it listens, at the cost of one count and no log line."""
     daemon.serve(host, host)
     lines.clear()
     assert daemon.verdicts() == [HealthStatus.ANSWERED] * 2
@@ -38,7 +38,7 @@ def test_answered(daemon: Daemon, host: str, lines: list[str]) -> None:
 
 
 def test_named_as_in_the_log(daemon: Daemon) -> None:
-    """A finding has the listener's name, and how long it took."""
+    """A result has the listener's name and the duration."""
     daemon.serve()
     found = daemon.findings()
     assert str(found[0]).startswith(f"TCP 127.0.0.1:{daemon.tcp.getHost().port}: answered in ")
@@ -46,7 +46,7 @@ def test_named_as_in_the_log(daemon: Daemon) -> None:
 
 
 def test_nobody_admitted(daemon: Daemon) -> None:
-    """--deny does not concern the daemon itself, and nobody is counted as refused."""
+    """Access lists do not apply to the daemon's own probes, and no refusal is counted."""
     daemon.serve(access=AccessList(deny=Networks(map(ipaddress.ip_network, ["0.0.0.0/0", "::/0"]))))
     assert daemon.verdicts() == [HealthStatus.ANSWERED] * 2
     assert daemon.traffic.counters == ServiceCounters(health_checks=2)
@@ -56,19 +56,19 @@ def test_nobody_admitted(daemon: Daemon) -> None:
 
 
 def test_operator_is_not_asked(daemon: Daemon) -> None:
-    """Where words are asked for, none is for a health check."""
+    """A probe never reaches the reply source."""
 
-    class Asked:
+    class NoSource:
         def reply_to(self, message: bytes, peer: object) -> bytes:
-            raise AssertionError("asked")
+            raise AssertionError("the reply source was called")
 
-    daemon.serve(reply_source=Asked())  # type: ignore[arg-type]
+    daemon.serve(reply_source=NoSource())  # type: ignore[arg-type]
     assert daemon.verdicts()[0] is HealthStatus.ANSWERED
 
 
 @pytest.mark.parametrize("which", [0, 1], ids=["tcp", "udp"])
 def test_hung(daemon: Daemon, which: int) -> None:
-    """A listener that is not read any more is hung, the other one is not; read again it is well."""
+    """A listener that is not read is hung, the other one is not, and it recovers when read again."""
     daemon.serve()
     port = (daemon.tcp, daemon.udp)[which]
     port.stopReading()
@@ -80,19 +80,17 @@ def test_hung(daemon: Daemon, which: int) -> None:
     assert daemon.verdicts() == [HealthStatus.ANSWERED] * 2
     daemon.settle()
     counters = daemon.traffic.counters
-    assert counters == ServiceCounters(health_checks=counters.health_checks), (
-        "what was taken late is no client's either"
-    )
+    assert counters == ServiceCounters(health_checks=counters.health_checks), "late probes are not counted as clients"
     assert not daemon.probe_factory.expected
-    assert not daemon.udp.protocol.per_datagram_ports
+    assert not daemon.udp.protocol.policy._guard.suspect_ports
 
 
 @pytest.mark.parametrize("which", [0, 1], ids=["tcp", "udp"])
 def test_shut_down(daemon: Daemon, which: int, clean_reactor: list[LogEvent]) -> None:
-    """A socket that somebody else shut down is hung, whether its port has noticed or not."""
+    """A socket that another process shut down is hung, whether its port has noticed or not."""
     daemon.serve()
     port = (daemon.tcp, daemon.udp)[which]
-    with port.socket.dup() as other, suppress(OSError):  # UDP says that it is not connected, and shuts it down
+    with port.socket.dup() as other, suppress(OSError):  # UDP reports ENOTCONN, and is shut down all the same
         other.shutdown(socket.SHUT_RDWR)
     assert daemon.verdicts()[which] is HealthStatus.HUNG
     assert daemon.verdicts()[1 - which] is HealthStatus.ANSWERED
@@ -100,7 +98,7 @@ def test_shut_down(daemon: Daemon, which: int, clean_reactor: list[LogEvent]) ->
 
 
 def test_closed(daemon: Daemon) -> None:
-    """A port that is closed is hung, and still has its name."""
+    """A closed port is hung, and keeps its name."""
     daemon.serve()
     name = daemon.listeners[1].label
     daemon.udp.stopListening()
@@ -110,7 +108,7 @@ def test_closed(daemon: Daemon) -> None:
 
 
 def test_not_reached(daemon: Daemon) -> None:
-    """What does not let the daemon's own question pass, as a firewall or a device may, is not a hang."""
+    """A probe that a firewall or device filters is not a hang."""
     daemon.serve()
     for port in (daemon.tcp, daemon.udp):
         bpf.attach(port.socket, 65535)
@@ -120,12 +118,12 @@ def test_not_reached(daemon: Daemon) -> None:
 
 
 def test_not_reached_but_hung(daemon: Daemon) -> None:
-    """One that cannot be asked, as it shares its port, is hung when clients wait and are not taken."""
+    """A port that cannot be probed, as it is shared, is hung if clients are pending and not accepted."""
     daemon.serve()
     daemon.tcp.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     assert daemon.verdicts()[0] is HealthStatus.UNANSWERED
     daemon.tcp.stopReading()
-    assert daemon.verdicts()[0] is HealthStatus.UNANSWERED, "nobody waits"
+    assert daemon.verdicts()[0] is HealthStatus.UNANSWERED, "no client is pending"
     with socket.create_connection(("127.0.0.1", daemon.tcp.getHost().port)):
         assert daemon.verdicts()[0] is HealthStatus.HUNG
     daemon.tcp.startReading()
@@ -133,7 +131,7 @@ def test_not_reached_but_hung(daemon: Daemon) -> None:
 
 
 def test_busy(daemon: Daemon) -> None:
-    """While others are taken a listener is not hung, though the question is not answered in time."""
+    """A listener that accepts others is not hung, though its probe is not answered in time."""
     daemon.serve()
     daemon.tcp.stopReading()
     address = ("127.0.0.1", daemon.tcp.getHost().port)
@@ -154,7 +152,7 @@ def test_busy(daemon: Daemon) -> None:
 
 
 def test_busy_with_datagrams(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same under a flood: the queue is as full at each look, but others are answered from it."""
+    """A UDP listener under a flood is not hung while it answers others."""
     daemon.serve()
     counters = daemon.traffic.counters
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
@@ -162,7 +160,7 @@ def test_busy_with_datagrams(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) ->
         for _ in range(1000):
             sock.send(b"x")
         for progress, verdict in ((1, HealthStatus.UNANSWERED), (0, HealthStatus.HUNG)):
-            # a queue that is filled again at once, or one that nobody takes anything from
+            # a queue that refills at once, or one that is never read
             monkeypatch.setattr(
                 type(daemon.udp),
                 "doRead",
@@ -175,7 +173,7 @@ def test_busy_with_datagrams(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_wrong_answer(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What comes back and is no answer is passed over: over IPv6 a neighbour might have forged it."""
+    """A wrong answer to a UDP probe is ignored, as it might be forged by an IPv6 neighbor."""
     daemon.serve()
     monkeypatch.setattr(timestamp, "pack", lambda now, epoch: b"time")
     assert daemon.verdicts()[1] is HealthStatus.ANSWERED
@@ -186,7 +184,7 @@ def test_wrong_answer(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("answer", [b"health check", b"health checkX" * 100, b""])
 def test_wrong_echo(daemon: Daemon, monkeypatch: pytest.MonkeyPatch, answer: bytes) -> None:
-    """A wrong echo, be it shorter, longer or nothing, is told, and proves no hang: the connection was accepted."""
+    """A wrong echo is reported but is no hang: the connection was accepted."""
     daemon.serve()
 
     probe_factory: Any = daemon.probe_factory
@@ -204,7 +202,7 @@ def test_wrong_echo(daemon: Daemon, monkeypatch: pytest.MonkeyPatch, answer: byt
 
 
 def test_shared(daemon: Daemon) -> None:
-    """Who asks while a check is under way gets its findings; each listener was asked once."""
+    """A second caller shares the results of the current check, and each listener is probed once."""
     daemon.serve()
     first, second = daemon.check.check(), daemon.check.check()
     assert daemon.wait_for(first) == daemon.wait_for(second)
@@ -212,19 +210,19 @@ def test_shared(daemon: Daemon) -> None:
 
 
 def test_stop(daemon: Daemon) -> None:
-    """A check that is stopped leaves nothing open, and tells all who asked; the next one is another."""
+    """A stopped check leaves nothing open and cancels all callers, and the next check is a new one."""
     daemon.serve()
-    asked = [daemon.check.check(), daemon.check.check()]
+    checks = [daemon.check.check(), daemon.check.check()]
     daemon.reactor.step()
     daemon.check.stop()
-    for each in asked:
+    for each in checks:
         (failure,) = daemon.wait_for(each)
         assert failure.check(CancelledError), failure
     assert daemon.verdicts() == [HealthStatus.ANSWERED] * 2
 
 
 def test_one_gives_up(daemon: Daemon) -> None:
-    """One of two who ask may cancel, and the other is told."""
+    """One of two callers may cancel, and the other still gets the results."""
     daemon.serve()
     first, second = daemon.check.check(), daemon.check.check()
     first.cancel()
@@ -235,7 +233,7 @@ def test_one_gives_up(daemon: Daemon) -> None:
 
 
 def test_no_socket_to_ask_with(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where no internet socket can be made TCP is not asked, and that is not a hang; a UDP socket asks itself."""
+    """Without internet sockets TCP is not probed, which is not a hang; a UDP socket probes itself."""
     daemon.serve()
     original: Callable[..., Any] = socket.socket.__init__
 
@@ -252,7 +250,7 @@ def test_no_socket_to_ask_with(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_made_progress() -> None:
-    """Fewer that are pending, or one more that was served, is progress; more that are pending is none."""
+    """Fewer pending or more served is progress; more pending is not."""
     before = QueueState(5, 7, "")
     assert before.made_progress(QueueState(4, 7, ""))
     assert before.made_progress(QueueState(6, 8, ""))
@@ -261,7 +259,7 @@ def test_made_progress() -> None:
 
 
 def test_never_answered(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A question that is accepted and never answered proves no hang: that is beyond what the check can see."""
+    """A probe that is accepted and never answered is not a hang, as the check cannot tell."""
     daemon.serve()
     monkeypatch.setattr(EchoProtocol, "dataReceived", lambda protocol, message: None)
     monkeypatch.setattr(EchoProtocol, "readConnectionLost", lambda protocol: None)

@@ -1,4 +1,4 @@
-"""health/check.py: what comes back for a question, or from its own address without one."""
+"""Test health/check.py: answers to UDP probes, and other datagrams from the port's own address."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from tests.support.checked_listeners import Daemon
 
 
 def test_own_datagrams_that_were_not_asked(daemon: Daemon) -> None:
-    """What comes from the port's own address, neither its question nor an answer to that, is counted and no more."""
+    """Datagrams from the port's own address that belong to no probe are counted and ignored."""
     daemon.serve()
     assert daemon.verdicts() == [HealthStatus.ANSWERED] * 2
     own = daemon.udp.socket.getsockname()
     for each in (b"", b"time", os.urandom(16), os.urandom(17)):
         daemon.udp.socket.sendto(each, own)
     daemon.settle()
-    assert dict(daemon.udp.errors) == {"from our own address": 4}
-    assert daemon.traffic.counters == ServiceCounters(health_checks=2)
+    assert dict(daemon.udp.errors) == {}
+    assert daemon.traffic.counters == ServiceCounters(health_checks=2, refused_own_address=4)
 
 
 def test_the_answer_is_lost(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An answer that does not come back may have found our own buffer full: nobody is called hung for it."""
+    """A lost answer is not a hang: our own receive buffer may have been full."""
     daemon.serve()
     monkeypatch.setattr(daemon.udp, "write", lambda datagram, addr: None)
     found = daemon.findings()[1]
@@ -34,7 +34,7 @@ def test_the_answer_is_lost(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.parametrize("forged", [b"", b"timer", b"time"])
 def test_forged_answers(daemon: Daemon, forged: bytes) -> None:
-    """Whatever comes from the port's own address while it is asked, no daemon is called hung for it."""
+    """Forged datagrams from the port's own address during a probe never cause a hang."""
     daemon.serve()
     own = daemon.udp.socket.getsockname()
     for _ in range(3):
@@ -48,7 +48,7 @@ def test_forged_answers(daemon: Daemon, forged: bytes) -> None:
 
 
 def test_every_close_resets(daemon: Daemon) -> None:
-    """With SO_LINGER=0 an answer may be thrown away, as was asked for: that is no hang, a queue that is not read is."""
+    """With SO_LINGER=0 a discarded answer is not a hang, but an unread queue is."""
     daemon.serve()
     daemon.tcp.set_option(parse("SO_LINGER=0"))
     assert daemon.verdicts()[0] is not HealthStatus.HUNG

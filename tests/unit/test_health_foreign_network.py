@@ -1,4 +1,4 @@
-"""health/check.py where the sockets were passed in from a network that is not the daemon's."""
+"""Test health/check.py with sockets passed in from another network than the daemon's."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from tests.support.namespace import in_namespace
 
 
 class Elsewhere:
-    """A listener and a UDP socket of another network, as a service manager passes them in, and a client there."""
+    """Pass in a listener and a UDP socket of another network, and provide a client there."""
 
     def __init__(self, daemon: Daemon, host: str = "::", port: int = 0, reply: bytes = b"ok", **udp: Any) -> None:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -62,18 +62,16 @@ class Elsewhere:
             )
 
     def __enter__(self) -> socket.socket:
-        """Connect the client."""
         self.client.connect(self.address)
         return self.client
 
     def __exit__(self, *error: object) -> None:
-        """Close the client."""
         self.client.close()
 
 
 @pytest.mark.parametrize("host", ["::", "0.0.0.0", "10.9.0.1"])
 def test_elsewhere(daemon: Daemon, host: str, lines: list[str]) -> None:
-    """Sockets of a network that is not the daemon's are asked without a client, and no question counts as one."""
+    """Sockets of another network are probed without a client, and no probe counts as a client."""
     there = Elsewhere(daemon, host)
     lines.clear()
     for _ in range(3):
@@ -88,16 +86,16 @@ def test_elsewhere(daemon: Daemon, host: str, lines: list[str]) -> None:
         daemon.settle()
     counters = daemon.traffic.counters
     assert (counters.connections, counters.messages, daemon.tcp.sessionno) == (1, 1, 1)
-    assert daemon.tcp.reapplied_options, "the options of clients' connections are not tried on a socketpair"
+    assert daemon.tcp.reapplied_options, "no options to reapply"
     assert not daemon.factory.connections
     assert dict(daemon.udp.errors) == {}
 
 
 def test_elsewhere_nobody_admitted(daemon: Daemon) -> None:
-    """--deny does not concern the daemon itself; others are refused."""
+    """Access lists do not apply to the daemon's own probes; others are refused."""
     there = Elsewhere(daemon)
-    nobody = AccessList(deny=Networks(map(ipaddress.ip_network, ["0.0.0.0/0", "::/0"])))
-    daemon.factory.admission.set_limits(nobody, daemon.factory.admission.limits)
+    deny_all = AccessList(deny=Networks(map(ipaddress.ip_network, ["0.0.0.0/0", "::/0"])))
+    daemon.factory.admission.set_limits(deny_all, daemon.factory.admission.limits)
     assert daemon.verdicts() == [HealthStatus.ANSWERED] * 2
     with there as client:
         daemon.settle()
@@ -106,7 +104,7 @@ def test_elsewhere_nobody_admitted(daemon: Daemon) -> None:
 
 
 def test_elsewhere_hung(daemon: Daemon) -> None:
-    """A listener that does not accept is hung once a client waits; without one a socketpair cannot show it."""
+    """A listener that does not accept is hung once a client is pending; a socketpair alone cannot show it."""
     there = Elsewhere(daemon)
     daemon.tcp.stopReading()
     assert daemon.verdicts() == [HealthStatus.ANSWERED] * 2
@@ -122,7 +120,7 @@ def test_elsewhere_hung(daemon: Daemon) -> None:
 
 
 def test_elsewhere_late(daemon: Daemon) -> None:
-    """A listener that accepts a waiting client while it is looked at is well."""
+    """A listener that accepts a pending client during the check is well."""
     with Elsewhere(daemon):
         daemon.tcp.stopReading()
         resuming = daemon.reactor.callLater(0.75, daemon.tcp.startReading)
@@ -133,7 +131,7 @@ def test_elsewhere_late(daemon: Daemon) -> None:
 
 
 def test_elsewhere_pause(daemon: Daemon) -> None:
-    """A port that pauses, as accept(2) has failed, is no hang, however short the check is."""
+    """A pause after an error of accept(2) is not a hang, however short the check is."""
     with Elsewhere(daemon):
         daemon.tcp._pause_accepting()
         (found,) = daemon.wait_for(daemon.check.check(0.1))
@@ -146,7 +144,7 @@ def test_elsewhere_pause(daemon: Daemon) -> None:
 
 
 def test_elsewhere_hung_udp(daemon: Daemon) -> None:
-    """A UDP socket asks itself there, too, so it is found without any client."""
+    """A UDP socket of another network probes itself, so a hang is found without any client."""
     Elsewhere(daemon).client.close()
     daemon.udp.stopReading()
     assert daemon.verdicts() == [HealthStatus.ANSWERED, HealthStatus.HUNG]
@@ -156,7 +154,7 @@ def test_elsewhere_hung_udp(daemon: Daemon) -> None:
 
 
 def test_elsewhere_shut_down(daemon: Daemon, clean_reactor: list[LogEvent]) -> None:
-    """A listener that was shut down is hung, though the question over the socketpair may be answered."""
+    """A listener that was shut down is hung, though the probe over the socketpair may be answered."""
     Elsewhere(daemon).client.close()
     daemon.tcp.stopReading()
     daemon.tcp.socket.shutdown(socket.SHUT_RDWR)
@@ -165,7 +163,7 @@ def test_elsewhere_shut_down(daemon: Daemon, clean_reactor: list[LogEvent]) -> N
 
 
 def test_elsewhere_never_answered(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A protocol that never answers is told, proves no hang, and leaves nothing open."""
+    """A protocol that never answers is reported, is not a hang, and leaves nothing open."""
     Elsewhere(daemon).client.close()
     before = open_sockets()
     monkeypatch.setattr(EchoProtocol, "dataReceived", lambda protocol, message: None)
@@ -179,7 +177,7 @@ def test_elsewhere_never_answered(daemon: Daemon, monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.parametrize("answer", [b"health check", b"health checkX" * 100, b""])
 def test_elsewhere_wrong_echo(daemon: Daemon, monkeypatch: pytest.MonkeyPatch, answer: bytes) -> None:
-    """A wrong echo is told, and proves no hang."""
+    """A wrong echo over the socketpair is reported, and is not a hang."""
     Elsewhere(daemon).client.close()
     monkeypatch.setattr(EchoProtocol, "dataReceived", lambda protocol, message: protocol.transport.write(answer))
     found = daemon.findings()[0]
@@ -187,20 +185,20 @@ def test_elsewhere_wrong_echo(daemon: Daemon, monkeypatch: pytest.MonkeyPatch, a
 
 
 def test_elsewhere_large_answer(daemon: Daemon) -> None:
-    """An answer that the socketpair has no room for is sent piece by piece, as to a client."""
+    """An answer larger than the socketpair's buffer is sent in pieces, as to a client."""
     Elsewhere(daemon, reply=b"x" * 1_000_000).client.close()
     assert daemon.verdicts() == [HealthStatus.ANSWERED] * 2
 
 
 def test_elsewhere_stop(daemon: Daemon) -> None:
-    """A check that is stopped leaves nothing open, however far it is."""
+    """A check that is stopped at any point leaves nothing open."""
     Elsewhere(daemon).client.close()
     before = open_sockets()
     for turns in range(4):
-        asked = daemon.check.check()
+        checking = daemon.check.check()
         daemon.reactor.step(turns)
         daemon.check.stop()
-        (failure,) = daemon.wait_for(asked)
+        (failure,) = daemon.wait_for(checking)
         if not isinstance(failure, list):
             assert failure.check(CancelledError), failure
         daemon.settle()
@@ -209,7 +207,7 @@ def test_elsewhere_stop(daemon: Daemon) -> None:
 
 
 def test_elsewhere_no_descriptor(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where no descriptor is left TCP is not asked, and that is not a hang."""
+    """Without a free descriptor TCP is not probed, which is not a hang."""
 
     def none(**kinds: object) -> None:
         raise OSError(errno.EMFILE, "Too many open files")
@@ -222,7 +220,7 @@ def test_elsewhere_no_descriptor(daemon: Daemon, monkeypatch: pytest.MonkeyPatch
 
 
 def test_elsewhere_on_a_low_port(daemon: Daemon) -> None:
-    """A UDP socket below the ports that are answered asks itself all the same; nobody else on that port is answered."""
+    """A UDP socket on a low port probes itself; no other datagram from that port is answered."""
     Elsewhere(daemon, "0.0.0.0", 37, min_source_port=1024).client.close()
     assert daemon.verdicts()[1] is HealthStatus.ANSWERED
     assert dict(daemon.udp.errors) == {}
@@ -230,7 +228,7 @@ def test_elsewhere_on_a_low_port(daemon: Daemon) -> None:
 
 
 def test_several_listeners(daemon: Daemon) -> None:
-    """Each is asked over a socketpair of its own, all at the same time."""
+    """Several listeners are probed at the same time, each over its own socketpair."""
     daemon.factory = EchoFactory(daemon.traffic)
     for sock in in_namespace(lambda: [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]):
         with sock:
@@ -244,7 +242,7 @@ def test_several_listeners(daemon: Daemon) -> None:
 
 
 def test_make_probe_socket(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the daemon has the listener's network a new socket is bound there. Otherwise the kernel says why not."""
+    """In the listener's network a new socket is bound there; otherwise the kernel's error is raised."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.7", 0))
         listener.listen()

@@ -1,4 +1,4 @@
-"""health/check.py: questions and answers that are late, as the reactor, the host or the network is slow."""
+"""Test health/check.py with late probes and answers, on a slow reactor, host or network."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SO_DETACH_FILTER = 27
 
 
 def busy_check(daemon: Daemon, stall: float) -> list[ProbeResult]:
-    """Check while the reactor is busy for `stall` seconds in each turn: all timers fire late, and before any I/O."""
+    """Run a check while the reactor is busy for `stall` seconds per turn: all timers fire late, before any I/O."""
     results: list[list[ProbeResult]] = []
     daemon.check.check().addCallback(results.append)
     for _ in range(100):
@@ -38,7 +38,7 @@ def test_busy_reactor(daemon: Daemon, stall: float) -> None:
         assert HealthStatus.HUNG not in {each.status for each in busy_check(daemon, stall)}
     assert daemon.verdicts() == [HealthStatus.ANSWERED] * 2
     counters = daemon.traffic.counters
-    assert counters == ServiceCounters(health_checks=counters.health_checks), "late questions are not a client's"
+    assert counters == ServiceCounters(health_checks=counters.health_checks), "late probes are counted as clients"
 
 
 @pytest.mark.parametrize("which", [0, 1], ids=["tcp", "udp"])
@@ -55,7 +55,7 @@ def test_busy_and_hung(daemon: Daemon, which: int) -> None:
 
 @pytest.mark.parametrize("delay", [0.2, 0.3, 0.4, 0.7, 1.5])
 def test_slow_network(daemon: Daemon, delay: float) -> None:
-    """A slow network is no hang, and a late question no client's, nor is a late answer."""
+    """A slow network is not a hang, and a late probe or answer is not a client's."""
 
     def scenario() -> None:
         with slow_network(daemon.reactor, delay) as network:
@@ -77,7 +77,7 @@ def test_slow_network(daemon: Daemon, delay: float) -> None:
 
 
 def give_up(daemon: Daemon) -> tuple[str, int]:
-    """Have a TCP question given up that has not arrived. Return where it came from, as if it were still under way."""
+    """Let a TCP probe time out before it arrives, and return its source address."""
     bpf.attach(daemon.tcp.socket, 65535)
     checking = daemon.check.check()
     expected: set[tuple[str, int]] = daemon.probe_factory.expected
@@ -88,7 +88,7 @@ def give_up(daemon: Daemon) -> tuple[str, int]:
 
 
 def arrive(daemon: Daemon, source: tuple[str, int]) -> None:
-    """Have it arrive."""
+    """Connect from the source address of a late probe, and check the answer."""
     with socket.socket() as late:
         late.bind(source)
         late.connect(("127.0.0.1", daemon.tcp.getHost().port))
@@ -100,7 +100,7 @@ def arrive(daemon: Daemon, source: tuple[str, int]) -> None:
 
 
 def test_arrives_after_later_ones(daemon: Daemon) -> None:
-    """A TCP question that was given up stays known while later ones are answered; once it has arrived it is over."""
+    """A timed-out TCP probe stays known until it arrives, and only once."""
     daemon.serve()
     source = give_up(daemon)
     for _ in range(2):
@@ -108,11 +108,11 @@ def test_arrives_after_later_ones(daemon: Daemon) -> None:
     arrive(daemon, source)
     assert daemon.traffic.counters == ServiceCounters(health_checks=6)
     arrive(daemon, source)
-    assert daemon.factory.counters().connections == 1, "the next one from there is a client's"
+    assert daemon.factory.counters().connections == 1, "a second connection from there is a client"
 
 
 def test_never_arrives(daemon: Daemon) -> None:
-    """A question that was given up is forgotten when nothing of it can be in the network or in the accept queue."""
+    """A timed-out probe is forgotten when it can be neither in the network nor in the accept queue."""
     daemon.serve()
     source = give_up(daemon)
     daemon.reactor.clock.advance(MAX_SEGMENT_LIFETIME)

@@ -1,4 +1,4 @@
-"""tests/hostile/figures.py and the two programs: what is judged, what is printed, what the exit status says."""
+"""Test tests/hostile/figures.py and both programs: judgment, output, exit status."""
 
 from __future__ import annotations
 
@@ -32,43 +32,43 @@ from tests.hostile.network import CannotMake
     ],
 )
 def test_figures(figure: Figure, met: bool, measured: str, target: str) -> None:
-    """Judged exactly, shown in three digits."""
+    """Figures are judged exactly, and shown with three digits."""
     assert (figure.met, figure.measured, figure.target) == (met, measured, target)
 
 
 RESULTS = [
-    Result("1 One", [Figure("a|b", 1, most=0), Figure("told", 2)], others="2 elsewhere"),
+    Result("1 One", [Figure("a|b", 1, most=0), Figure("shown", 2)], others="2 elsewhere"),
     Result("2 Two", not_measured="no root"),
     Result("3 Three", failure="it broke"),
 ]
 
 
 def test_results() -> None:
-    """A miss and a failure count, what was not measured does not."""
+    """A missed target and a failure count; a figure that was not measured does not."""
     assert [each.met for each in RESULTS] == [False, True, False]
 
 
 def test_tables() -> None:
-    """The same rows in both; the plain one in columns."""
+    """Both tables have the same rows, and the plain one is aligned."""
     lines = markdown(RESULTS).splitlines()
     assert lines[0] == "| " + " | ".join([*HEADER, "others"]) + " |"
     assert lines[2] == "| 1 One | a\\|b | 1 | at most 0 | NO | 2 elsewhere |"
-    assert lines[3] == "|  | told | 2 |  |  |  |"
+    assert lines[3] == "|  | shown | 2 |  |  |  |"
     assert lines[4:] == [
         "| 2 Two | not measured: no root |  |  |  |  |",
         "| 3 Three | failed: it broke |  |  | NO |  |",
     ]
     assert plain(RESULTS).splitlines()[1:3] == [
         "1 One    a|b                    1         at most 0  NO",
-        "         told                   2",
+        "         shown                  2",
     ]
 
 
 def carried_out(*figures: Figure, failing: Exception | None = None) -> Result:
-    """Of an attack that has these."""
+    """Run an attack that has these figures."""
 
     def tried(daemons: Daemons) -> Iterator[Figure]:
-        """Tried: for a test."""
+        """Tried: an attack for this test."""
         yield from figures
         if failing is not None:
             raise failing
@@ -77,7 +77,7 @@ def carried_out(*figures: Figure, failing: Exception | None = None) -> Result:
 
 
 def test_carried_out() -> None:
-    """What was measured before a failure is kept."""
+    """Figures measured before a failure are kept."""
     assert carried_out(yes("a", True)).met
     assert carried_out(yes("a", True)).threat == "9 Tried"
     broken = carried_out(yes("a", True), failing=ValueError("no"))
@@ -86,34 +86,34 @@ def test_carried_out() -> None:
 
 
 def test_exit_status(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """1 if one was missed."""
+    """The exit status is 1 if a target was missed."""
 
     def missed(daemons: Daemons) -> Iterator[Figure]:
-        """Missed: for a test."""
+        """Missed: an attack for this test."""
         yield exactly("a", 1, 0)
 
     def met(daemons: Daemons) -> Iterator[Figure]:
-        """Met: for a test."""
+        """Met: an attack for this test."""
         yield exactly("a", 0, 0)
 
     cpus = os.sched_getaffinity(0)
     monkeypatch.setattr(attack, "ATTACKS", (("1", missed, ""), ("2", met, "")))
     monkeypatch.setattr(os, "sched_setaffinity", lambda pid, to: None)
     monkeypatch.setattr(signal, "signal", lambda number, handler: None)
-    assert [attack.main(words) for words in ([], ["--only", "2"], ["--list"])] == [1, 0, 0]
+    assert [attack.main(arguments) for arguments in ([], ["--only", "2"], ["--list"])] == [1, 0, 0]
     assert "1 Missed" in capsys.readouterr().out
     assert os.sched_getaffinity(0) == cpus
 
 
 def test_every_attack_names_its_threat() -> None:
-    """A docstring begins with a name and a colon; no two are alike."""
+    """Every attack's docstring begins with a unique name and a colon."""
     names = [attack.threat(number, each) for number, each, _ in attack.ATTACKS]
     assert all(":" in (each.__doc__ or "") for _, each, _ in attack.ATTACKS)
     assert len({*names}) == len(names)
 
 
-@pytest.mark.parametrize("words", [["4"], ["-1"], ["nan"], ["x"]])
-def test_soak_usage(words: list[str]) -> None:
-    """Too short a time, or none, is a fault of usage."""
+@pytest.mark.parametrize("arguments", [["4"], ["-1"], ["nan"], ["x"]])
+def test_soak_usage(arguments: list[str]) -> None:
+    """A missing or too short time is a usage error."""
     with pytest.raises(SystemExit, match="2"):
-        soak.main(words)
+        soak.main(arguments)

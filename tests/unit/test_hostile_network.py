@@ -1,4 +1,4 @@
-"""tests/hostile/network.py: hosts that hear each other and nobody else, and that are gone afterwards."""
+"""Test tests/hostile/network.py: hosts reach each other and no other network, and are removed afterwards."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.hostile.network import CannotMake, Host, hosts
 
 @contextlib.contextmanager
 def made(number: int) -> Iterator[list[Host]]:
-    """So many hosts, or the reason why the test is skipped."""
+    """Make so many hosts, or skip the test with the reason."""
     with contextlib.ExitStack() as stack:
         try:
             found = stack.enter_context(hosts(number))
@@ -27,36 +27,36 @@ def made(number: int) -> Iterator[list[Host]]:
 
 
 def names() -> list[str]:
-    """Of all namespaces that are ours."""
+    """Return the names of this process's network namespaces."""
     listed = subprocess.run(["ip", "netns", "list"], capture_output=True, text=True, check=True).stdout
     return [line.split()[0] for line in listed.splitlines() if line.startswith(f"echotime-{os.getpid()}-")]
 
 
 def test_they_hear_each_other() -> None:
-    """Each from its own address; what they receive is counted; what is not of their network finds no route."""
-    with made(3) as (one, two, three), one.socket() as asking, three.socket() as answering:
+    """Hosts reach each other from their own addresses, count what they receive, and have no other route."""
+    with made(3) as (one, two, three), one.socket() as client, three.socket() as server:
         before = three.received()
-        asking.sendto(b"?", answering.getsockname())
-        answering.settimeout(5)
-        assert answering.recvfrom(10) == (b"?", asking.getsockname())
-        assert asking.getsockname()[0] == one.address
+        client.sendto(b"?", server.getsockname())
+        server.settimeout(5)
+        assert server.recvfrom(10) == (b"?", client.getsockname())
+        assert client.getsockname()[0] == one.address
         assert (two.received(), three.received() - before) == (0, 1)
         with pytest.raises(OSError, match="unreachable"):
-            asking.sendto(b"?", ("192.0.2.1", 9))
+            client.sendto(b"?", ("192.0.2.1", 9))
 
 
 def test_processes() -> None:
-    """A command line runs there, and a function."""
+    """Commands and functions run on a host."""
     with made(1) as (host,):
         interfaces = "import socket; print([name for _, name in socket.if_nameindex()])"
         command = [*host.prefix, sys.executable, "-c", interfaces]
-        said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-        assert said == "['lo', 'eth0']\n"
+        output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        assert output == "['lo', 'eth0']\n"
         assert [name for _, name in host.run(socket.if_nameindex)] == ["lo", "eth0"]
 
 
 def test_gone_whatever_happens() -> None:
-    """After a failure, too."""
+    """Namespaces are removed also after a failure."""
     there = []
     with contextlib.suppress(ZeroDivisionError), made(2):
         there = names()
@@ -66,7 +66,7 @@ def test_gone_whatever_happens() -> None:
 
 
 def test_left_by_the_dead() -> None:
-    """What a process left that was killed is removed by the next."""
+    """Namespaces that a killed process left are removed by the next process."""
     with made(1), subprocess.Popen([sys.executable, "-c", ""]) as process:
         left = f"echotime-{process.pid}-1"
         subprocess.run(["ip", "netns", "add", left], check=True)
@@ -78,14 +78,14 @@ def test_left_by_the_dead() -> None:
 
 
 def test_reasons(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Why it cannot be done is told."""
+    """The reason for a missing network is reported."""
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with pytest.raises(CannotMake, match="root"), hosts(1):
         pass
 
 
 def test_faults_of_ip() -> None:
-    """What ip(8) and the kernel say is told."""
+    """Errors of ip(8) and of the kernel are reported."""
     with made(1) as (host,):
         with pytest.raises(CannotMake, match="Cannot find device"):
             host.change("link", "set", "eth7", "up")

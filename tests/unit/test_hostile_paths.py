@@ -1,4 +1,4 @@
-"""tests/hostile: the faulty paths really have the faults that they are asked for, and packets are forged right."""
+"""Test tests/hostile: faulty paths have the faults that were requested, and forged packets are well formed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Address = tuple[str, int]
 
 @contextlib.contextmanager
 def one_connection() -> Iterator[tuple[Address, list[socket.socket]]]:
-    """A listener, and the connection that it accepted, once it has."""
+    """Yield a listening address, and a list that will have the accepted connection."""
     accepted: list[socket.socket] = []
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=lambda: accepted.append(listener.accept()[0]))
@@ -37,7 +37,7 @@ def one_connection() -> Iterator[tuple[Address, list[socket.socket]]]:
 
 @contextlib.contextmanager
 def ends(up: Fault = NONE, down: Fault = NONE) -> Iterator[tuple[socket.socket, socket.socket]]:
-    """Client and server, at both ends of a path."""
+    """Yield the client and the server at both ends of a path."""
     with (
         one_connection() as (address, accepted),
         tcp_proxy(address, up, down) as path,
@@ -49,7 +49,7 @@ def ends(up: Fault = NONE, down: Fault = NONE) -> Iterator[tuple[socket.socket, 
 
 
 def test_tcp_without_faults() -> None:
-    """Bytes and both ends pass."""
+    """Without faults bytes and both ends of file pass."""
     with ends() as (client, server):
         client.sendall(b"hello")
         assert server.recv(100) == b"hello"
@@ -62,7 +62,7 @@ def test_tcp_without_faults() -> None:
 
 
 def test_tcp_both_ways_at_once() -> None:
-    """More than all buffers hold goes both ways without either waiting for the other."""
+    """More bytes than all buffers hold pass in both directions at the same time."""
     size = 20_000_000
     with ends() as (client, server):
         senders = [threading.Thread(target=each.sendall, args=(bytes(size),)) for each in (client, server)]
@@ -78,14 +78,14 @@ def test_tcp_both_ways_at_once() -> None:
 
 
 def test_tcp_segments() -> None:
-    """A piece at a time."""
+    """With a segment size data arrives in pieces."""
     with ends(up=Fault(segment=2, delay=0.05)) as (client, server):
         client.sendall(b"12345")
         assert [server.recv(100) for _ in range(3)] == [b"12", b"34", b"5"]
 
 
 def test_tcp_stall() -> None:
-    """Nothing more comes, and nothing ends."""
+    """After a stall nothing more arrives in that direction, and nothing ends."""
     with ends(up=Fault(after=3)) as (client, server):
         client.sendall(b"12345")
         assert server.recv(100) == b"123"
@@ -96,7 +96,7 @@ def test_tcp_stall() -> None:
 
 @pytest.mark.parametrize("up", [True, False])
 def test_tcp_reset(up: bool) -> None:
-    """Both ends know, whichever way the bytes went."""
+    """A reset reaches both ends, in whichever direction the bytes went."""
     fault = Fault(after=3, then=Then.RESET)
     with ends(**{"up" if up else "down": fault}) as (client, server):
         sender, receiver = (client, server) if up else (server, client)
@@ -108,7 +108,7 @@ def test_tcp_reset(up: bool) -> None:
 
 
 def test_tcp_close() -> None:
-    """Both ends have an end of file."""
+    """A close gives both ends an end of file."""
     with ends(up=Fault(after=5, then=Then.CLOSE)) as (client, server):
         client.sendall(b"12345")
         assert server.recv(100) == b"12345"
@@ -117,7 +117,7 @@ def test_tcp_close() -> None:
 
 
 def test_tcp_half_close() -> None:
-    """One direction ends, and the other goes on."""
+    """A half-close ends one direction, and the other goes on."""
     with ends(down=Fault(after=3, then=Then.HALF_CLOSE)) as (client, server):
         server.sendall(b"12345")
         assert client.recv(100) == b"123"
@@ -127,7 +127,7 @@ def test_tcp_half_close() -> None:
 
 
 def heard(address: Address, number: int) -> list[bytes]:
-    """What comes back for so many datagrams, in its order, until there is no more."""
+    """Send so many datagrams and return the answers in order, until no more come."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.connect(address)
         for each in range(number):
@@ -139,7 +139,7 @@ def heard(address: Address, number: int) -> list[bytes]:
 
 
 def test_udp_faults() -> None:
-    """Datagrams are lost, doubled and overtaken as it was asked, and counted."""
+    """Datagrams are lost, doubled and reordered as requested, and counted."""
     sent = [b"%d" % each for each in range(50)]
     with responder(echo) as service:
         with udp_proxy(service, Faults()) as path:
@@ -158,7 +158,7 @@ def test_udp_faults() -> None:
 
 
 def test_udp_delay() -> None:
-    """It adds up on both ways."""
+    """The delay applies in both directions."""
     with responder(echo) as service, udp_proxy(service, Faults(delay=0.05)) as path:
         began = time.monotonic()
         assert heard(path.address, 1) == [b"0"]
@@ -166,7 +166,7 @@ def test_udp_delay() -> None:
 
 
 def test_forged_packets() -> None:
-    """As tcpdump would find them: addresses, ports, lengths, checksums."""
+    """Forged packets have the right addresses, ports, lengths and checksums."""
     packet = udp_packet(("10.0.0.1", 7), ("10.0.0.2", 9), b"abc")
     assert (
         packet[:2] + packet[8:10] + packet[12:]

@@ -1,4 +1,4 @@
-"""wire/hostport.py."""
+"""Test wire/hostport.py: addresses and ports as text."""
 
 from ipaddress import IPv4Address, IPv6Address
 
@@ -36,18 +36,18 @@ def test_mapped() -> None:
     ],
 )
 def test_split(text: str, parts: tuple[str | None, str | None]) -> None:
-    """Every form is told apart."""
+    """Every form of host and port is recognized."""
     assert hostport.split_hostport(text) == parts
 
 
 def test_ipv6_without_brackets() -> None:
-    """Where the port begins would be a guess."""
+    """An IPv6 address with a port needs brackets."""
     with pytest.raises(ValueError, match="brackets"):
         hostport.split_hostport("::1:7")
 
 
 @pytest.mark.parametrize("text", ["", "-1", "65536", "1e3", "0x10", "\u0661", "1_0", " 7", "999999"])
 def test_no_port(text: str) -> None:
-    """Only 0 to 65535 in plain digits is a port."""
+    """A port is 0 to 65535 in ASCII digits."""
     with pytest.raises(ValueError, match="expected a number from 0 to 65535"):
         hostport.parse_port(text)

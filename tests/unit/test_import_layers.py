@@ -1,4 +1,4 @@
-"""Hold the layers of echotime/: a module imports from lower layers and from its own package only, never in a circle."""
+"""Test the layers of echotime/: a module imports from lower layers and its own package only, never in a circle."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ LAYERS = (
     {"daemon", "cli"},
     {"tap"},
 )
-"""Packages and modules of echotime/, the lowest first: each imports from lower layers and from itself only."""
+"""Packages and modules of echotime/, the lowest first; each imports from lower layers and from itself only."""
 NEVER = {("services", "net"), ("net", "services"), ("cli", "daemon"), ("cli", "net")}
-"""Imports that would go down, and are wrong all the same: a protocol sees a transport, a port is given a protocol."""
+"""Imports that go down and are forbidden: protocols use transports by interface, ports are given protocols."""
 STANDARD_LIBRARY_ONLY = {"wire", "sockopt", "demonstrations"}
 MODULES = sorted((ROOT / "echotime").rglob("*.py"))
 
 
 def imported(path: Path) -> Iterator[str]:
-    """The dotted names that a module imports, wherever in it."""
+    """Yield the dotted names that a module imports anywhere."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -36,12 +36,12 @@ def imported(path: Path) -> Iterator[str]:
 
 
 def package_of(path: Path) -> str:
-    """Return the package below echotime/, or the name of a module that stands there by itself."""
+    """Return the package below echotime/, or the name of a single module there."""
     return path.relative_to(ROOT / "echotime").parts[0].removesuffix(".py")
 
 
 def layer_of(package: str) -> int:
-    """Return the number of the layer that a package belongs to, 0 for the lowest."""
+    """Return the number of a package's layer, 0 for the lowest."""
     (found,) = (number for number, packages in enumerate(LAYERS) if package in packages)
     return found
 
@@ -65,7 +65,7 @@ def test_imports_go_down(path: Path) -> None:
 
 
 def test_no_circles() -> None:
-    """The modules can be put in an order in which each imports earlier ones only."""
+    """The modules have an order in which each imports earlier ones only."""
     names = {str(path.relative_to(ROOT).with_suffix("")).replace("/", "."): path for path in MODULES}
     left = {}
     for name, path in names.items():
@@ -78,6 +78,6 @@ def test_no_circles() -> None:
 
 
 def test_plugin_imports_nothing_of_ours() -> None:
-    """`twistd --help` loads the plugin, and must not load the daemon for it."""
+    """`twistd --help` loads the plugin, which must not load the daemon."""
     plugin = ROOT / "twisted" / "plugins" / "echotime_plugin.py"
     assert not [name for name in imported(plugin) if name.startswith("echotime")]

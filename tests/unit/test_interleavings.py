@@ -1,6 +1,6 @@
-"""The TCP service under random interleavings of what clients, operators and the reactor do, against a simple model.
+"""Test the TCP service under random interleavings of clients, operators and reactor turns, against a simple model.
 
-On our reactor and on Twisted's.
+The tests run on the echotime reactor and on Twisted's.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from echotime.services.replies import IReplySource
 from echotime.wire.message import ACKNOWLEDGEMENT, MESSAGE_SIZE
-from tests.support.echo_model import SEND_BUFFERS, SIZES, World, nothing_left
+from tests.support.echo_model import SEND_BUFFERS, SIZES, EchoModel, nothing_left
 from tests.support.participants import Operators
 from tests.support.stepping_reactor import REACTORS, SteppingEPollReactor, stepping
 
@@ -23,7 +23,7 @@ ACTS = [
     "half",
     "reset",
     "close",
-    "word",
+    "reply",
     "their close",
     "their reset",
     "step",
@@ -31,19 +31,19 @@ ACTS = [
     "change",
     "quiet",
 ]
-OFTEN = ["connect", "send", "read", "word", "step", "step"]
+OFTEN = ["connect", "send", "read", "reply", "step", "step"]
 EXAMPLES = 250
 
 STEPS = st.tuples(st.sampled_from([*ACTS, *OFTEN, *OFTEN, *OFTEN, "stop"]), st.integers(0, 5), st.sampled_from(SIZES))
 
 
 @pytest.mark.parametrize("kind", REACTORS)
-@pytest.mark.parametrize("reply_source", [None, Operators])
+@pytest.mark.parametrize("source", [None, Operators])
 @pytest.mark.parametrize("trailer", [ACKNOWLEDGEMENT, b""])
 def test_interleavings(
-    kind: type[SteppingEPollReactor], reply_source: Callable[[], IReplySource] | None, trailer: bytes
+    kind: type[SteppingEPollReactor], source: Callable[[], IReplySource] | None, trailer: bytes
 ) -> None:
-    """Whatever happens in whatever order: exact answers, one end each, nothing missed, nothing left."""
+    """In any order of events the replies are exact, each connection ends once, and nothing is left."""
 
     largest = 0
 
@@ -51,19 +51,21 @@ def test_interleavings(
     @given(st.lists(STEPS, min_size=5, max_size=60), st.sampled_from(SEND_BUFFERS))
     def holds(steps: list[tuple[str, int, int]], send_buffer: int) -> None:
         with nothing_left(), stepping(kind) as reactor:
-            world = World(reactor, reply_source and reply_source(), trailer, send_buffer)
+            model = EchoModel(reactor, source and source(), trailer, send_buffer)
             try:
-                world.act("connect", 0, 0)
+                model.act("connect", 0, 0)
                 for what, which, size in steps:
-                    world.act(what, which, size)
-                    assert not world.factory.wrong
-                world.drain()
+                    model.act(what, which, size)
+                    assert not model.factory.wrong
+                model.drain()
             finally:
                 nonlocal largest
-                largest = max(largest, world.factory.largest)
+                largest = max(largest, model.factory.largest)
                 reactor.disconnectAll()
-                for each in world.clients:
+                for each in model.clients:
                     each.sock.close()
 
     holds()
-    assert (largest > MESSAGE_SIZE) is (reply_source is None), "large reads, but not where each message is needed"
+    assert (largest > MESSAGE_SIZE) is (source is None), (
+        "large reads are used exactly if no operator needs each message"
+    )

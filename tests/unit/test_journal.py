@@ -1,4 +1,4 @@
-"""systemd/journal.py: what reaches journald, and what stands in its place."""
+"""Test systemd/journal.py: entries for journald, and the lines that replace them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from echotime.systemd.journal import JournalObserver, is_journal
 
 @pytest.fixture
 def journald() -> Iterator[socket.socket]:
-    """Its socket."""
+    """Provide a socket that stands for journald's."""
     with tempfile.TemporaryDirectory() as directory, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
         sock.bind(f"{directory}/socket")
         sock.setblocking(False)
@@ -28,7 +28,7 @@ def journald() -> Iterator[socket.socket]:
 
 
 def fields(datagram: bytes) -> dict[str, str]:
-    """Of an entry."""
+    """Decode the fields of an entry."""
     found = {}
     while datagram:
         name, _, rest = datagram.partition(b"\n")
@@ -40,7 +40,7 @@ def fields(datagram: bytes) -> dict[str, str]:
 
 
 def logged(path: str, level: LogLevel, text: str, **more: Any) -> str:
-    """What goes to standard output of an event that was logged."""
+    """Log an event and return what goes to standard output."""
     stream = io.StringIO()
     journal = JournalObserver(stream, path)
     Logger("echotime.test", observer=LogPublisher(journal)).emit(level, text, **more)
@@ -62,7 +62,7 @@ def test_fields(journald: socket.socket) -> None:
 
 
 def test_traceback(journald: socket.socket) -> None:
-    """A failure is in the text, which has newlines then; as lines each has its priority."""
+    """A traceback is part of the text; without journald each of its lines has the priority."""
     try:
         raise ValueError("reason")
     except ValueError:
@@ -82,30 +82,30 @@ def test_traceback(journald: socket.socket) -> None:
     [(LogLevel.debug, 7), (LogLevel.info, 6), (LogLevel.warn, 4), (LogLevel.error, 3), (LogLevel.critical, 2)],
 )
 def test_lines(level: LogLevel, priority: int) -> None:
-    """Where journald is not there the line has the priority that journald understands on standard output."""
+    """Without journald a line has the priority that journald understands on standard output."""
     assert logged("/nowhere", level, "hello") == f"<{priority}>hello\n"
 
 
 def test_journald_is_busy(journald: socket.socket) -> None:
-    """What it has no room for is not waited for, and not lost."""
+    """An entry for which journald has no space is written as a line at once."""
     lines = [logged(journald.getsockname(), LogLevel.info, "hello {number}", number=number) for number in range(600)]
     assert lines[0] == ""
     assert lines[-1] == "<6>hello 599\n"
 
 
 def test_nothing_to_say(journald: socket.socket) -> None:
-    """An event without a text is none."""
+    """An event without text makes no entry."""
     assert logged(journald.getsockname(), LogLevel.info, "") == ""
     with pytest.raises(BlockingIOError):
         journald.recv(100)
 
 
 def test_is_journal() -> None:
-    """Device and inode of the stream are those that systemd told."""
+    """The stream is the journal's if its device and inode are those in JOURNAL_STREAM."""
     with Path(os.devnull).open("rb") as stream:
         found = os.fstat(stream.fileno())
-        told = {"JOURNAL_STREAM": f"{found.st_dev}:{found.st_ino}"}
-        assert is_journal(stream.fileno(), told)
+        environ = {"JOURNAL_STREAM": f"{found.st_dev}:{found.st_ino}"}
+        assert is_journal(stream.fileno(), environ)
         assert not is_journal(stream.fileno(), {})
         assert not is_journal(stream.fileno(), {"JOURNAL_STREAM": "0:0"})
-    assert not is_journal(stream.fileno() if not stream.closed else 10_000, told)
+    assert not is_journal(stream.fileno() if not stream.closed else 10_000, environ)

@@ -1,4 +1,4 @@
-"""services/large_reads.py, and EchoProtocol where a client streams."""
+"""Test services/large_reads.py, and EchoProtocol with clients that stream."""
 
 from __future__ import annotations
 
@@ -12,46 +12,42 @@ from twisted.internet.testing import StringTransport
 from zope.interface import implementer
 
 from echotime.services.large_reads import _REVOKE_THRESHOLD, LARGE_READ_SIZE, MAX_OUTPUT_PER_ITERATION, LargeReads
-from echotime.services.replies import IReplySource
 from echotime.services.tcp_echo import EchoFactory, EchoProtocol
 from echotime.services.traffic import ITrafficObserver, TrafficLog
 from echotime.wire.message import ACKNOWLEDGEMENT, MESSAGE_SIZE
 
 
 class Reading:
-    """A connection that notes the size of its reads."""
+    """Record the read size of a connection."""
 
     size = MESSAGE_SIZE
 
     def set_read_size(self, size: int) -> None:
-        """Note it."""
         self.size = size
 
     def send_buffer(self) -> int:
-        """One that is large enough."""
+        """Return a size sufficient for large reads."""
         return 2 * LARGE_READ_SIZE
 
 
 class Transport(StringTransport):
-    """A transport with a buffer of `space` bytes, that tells its producer when it is full."""
+    """Pause the producer when more than `space` bytes are buffered."""
 
     read_size = MESSAGE_SIZE
     space = 1 << 30
     sndbuf = 2 * LARGE_READ_SIZE
 
     def send_buffer(self) -> int:
-        """As large as the test says."""
         return self.sndbuf
 
     def write(self, data: bytes) -> None:
-        """Take it."""
         super().write(data)
         if len(self.value()) > self.space and self.producer is not None:
             self.producer.pauseProducing()
 
 
 def connected(factory: EchoFactory, **transport: Any) -> EchoProtocol:
-    """A connection of a factory."""
+    """Connect a protocol of a factory."""
     protocol = factory.buildProtocol(Transport().getPeer())
     assert protocol is not None
     made = Transport()
@@ -60,11 +56,9 @@ def connected(factory: EchoFactory, **transport: Any) -> EchoProtocol:
     return protocol
 
 
-def factory(
-    reply_source: IReplySource | None = None, trailer: bytes = ACKNOWLEDGEMENT, messages: int = 0
-) -> EchoFactory:
-    """One with a clock of its own."""
-    return EchoFactory(TrafficLog(Clock(), messages), trailer, reply_source)
+def factory(trailer: bytes = ACKNOWLEDGEMENT, messages: int = 0) -> EchoFactory:
+    """Make a factory with a clock of its own."""
+    return EchoFactory(TrafficLog(Clock(), messages), trailer)
 
 
 @given(
@@ -72,7 +66,7 @@ def factory(
     st.sampled_from([ACKNOWLEDGEMENT, b"", b"x" * 4000]),
 )
 def test_answers_are_those_of_messages(sizes: list[int], trailer: bytes) -> None:
-    """However much is read at a time, echo and counters are those of reads of at most 4096 bytes."""
+    """Echo and counters of large reads are those of reads of at most 4096 bytes."""
     data = [bytes([number % 256]) * size for number, size in enumerate(sizes)]
     large, small = factory(trailer=trailer), factory(trailer=trailer)
     one, other = connected(large), connected(small)
@@ -85,7 +79,7 @@ def test_answers_are_those_of_messages(sizes: list[int], trailer: bytes) -> None
 
 
 def test_grows_and_shrinks() -> None:
-    """After a full message much is read, after less a message again."""
+    """A full message makes reads large, and less than a message makes them small again."""
     protocol = connected(factory())
     for size, next_size in [
         (100, 4096),
@@ -100,7 +94,7 @@ def test_grows_and_shrinks() -> None:
 
 
 def test_not_where_each_message_is_needed() -> None:
-    """A reply source that is asked, or a trailer longer than a message, ends large reads, also those granted before."""
+    """A source that needs each message, or a trailer longer than a message, ends large reads."""
 
     class Asking:
         def reply_to(self, message: bytes, peer: object) -> Deferred[bytes]:
@@ -119,7 +113,7 @@ def test_not_where_each_message_is_needed() -> None:
 
 
 def test_the_send_buffer_has_space() -> None:
-    """A connection whose send buffer is smaller than an answer reads messages, until the kernel has made it larger."""
+    """Large reads begin only when the kernel's send buffer holds an answer to one."""
     protocol = connected(factory(), sndbuf=2 * LARGE_READ_SIZE - 1)
     protocol.dataReceived(bytes(4096))
     assert protocol.transport.read_size == MESSAGE_SIZE
@@ -129,7 +123,7 @@ def test_the_send_buffer_has_space() -> None:
 
 
 def test_messages_are_shown() -> None:
-    """Each message of a large read is shown, as long as the log may show one, and the others are counted."""
+    """Each message of a large read is logged within the limit, and the others are counted."""
     made = factory(messages=3)
     seen: list[int] = []
 
@@ -150,14 +144,14 @@ def test_messages_are_shown() -> None:
     assert seen == [0, 4096, 4096, 1808]
     made.traffic.remove_observer(watcher)
     connected(made).dataReceived(bytes(10_000))
-    assert made.traffic.unlogged_messages == 2, "the line limit has counted the first itself"
+    assert made.traffic.unlogged_messages == 2, "the rate limiter counts the first"
     connected(made).dataReceived(bytes(10))
     connected(made).dataReceived(bytes(10_000))
     assert made.traffic.unlogged_messages == 6
 
 
 def test_an_iteration_is_bounded() -> None:
-    """Once so much was read in an iteration of the reactor, all read messages, until the next."""
+    """After a number of bytes in an iteration of the reactor, reads are small until the next one."""
     clock = Clock()
     reads = LargeReads(clock)
     readers = [Reading() for _ in range(40)]
@@ -176,7 +170,7 @@ def test_an_iteration_is_bounded() -> None:
 
 
 def test_stalled_readers_of_messages_do_not_count() -> None:
-    """Many clients that send a message and do not read leave large reads to others."""
+    """Many clients that send one message and do not read leave large reads to others."""
     made = factory()
     stalled = [connected(made, space=0, sndbuf=0) for _ in range(10_000)]
     for each in stalled:
@@ -189,7 +183,7 @@ def test_stalled_readers_of_messages_do_not_count() -> None:
 
 
 def test_memory_is_bounded() -> None:
-    """While so much is unsent, all read messages; each goes on when what it holds has left, or it is lost."""
+    """With too many unsent bytes reads are small, until the output has left or the connection ended."""
     made = factory()
     protocols = [connected(made, space=0) for _ in range(200)]
     held = 0

@@ -1,4 +1,4 @@
-"""daemon/log_output.py: lines are whole, and what is missing is told."""
+"""Test daemon/log_output.py: lines are whole, and lost lines are reported."""
 
 from __future__ import annotations
 
@@ -25,33 +25,33 @@ _LOST = re.compile(rb"^\S+ \[echotime#warn\] log lines lost: (\d+)\n", re.MULTIL
 
 
 class Written(NamedTuple):
-    """A stream, and who can read what was written."""
+    """Hold a stream and the reading end of its output."""
 
     stream: DroppingStream
     clock: Clock
     reader: int
 
     def read(self, size: int = _PAGE) -> bytes:
-        """What is there."""
+        """Read from the stream's other end, without blocking."""
         try:
             return os.read(self.reader, size)
         except BlockingIOError:
             return b""
 
     def fill(self, lines: int) -> None:
-        """So many lines."""
+        """Write so many lines to the stream."""
         for _ in range(lines):
             self.stream.write(_LINE)
 
 
 def close(stream: DroppingStream) -> None:
-    """Close what it opened for itself."""
+    """Close the descriptor that the stream opened."""
     stream._writer.close()
 
 
 @pytest.fixture(params=["opened anew", "polled"])
 def pipe(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Written]:
-    """A pipe with room for a page, where it may be opened anew and where it may not."""
+    """Provide a pipe of one page, reopened or polled by the stream."""
 
     def refused(*args: object) -> int:
         raise PermissionError(13, "Permission denied")
@@ -71,19 +71,19 @@ def pipe(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ite
 
 
 def test_what_is_missing_is_told_in_time(pipe: Written) -> None:
-    """Lines without room are counted, and told within a second from when there is room; once, and then no more."""
+    """Lost lines are counted, and reported once within a second after there is space."""
     pipe.fill(100)
     shown = pipe.read().count(b"\n")
     assert 0 < shown <= _IN_A_PAGE
     pipe.clock.advance(1)
     found = _LOST.fullmatch(pipe.read())
     assert found is not None
-    assert int(found[1]) + shown >= 100 - 1, "at most the line that was begun is neither"
+    assert int(found[1]) + shown >= 100 - 1, "only a partial line may be missing"
     assert pipe.clock.getDelayedCalls() == []
 
 
 def test_what_is_missing_is_told_before_the_next_line(pipe: Written) -> None:
-    """A line that comes first has it in front."""
+    """Lost lines are reported before the next line that is written."""
     pipe.fill(100)
     everything = pipe.read()
     pipe.stream.write("next\n")
@@ -97,7 +97,7 @@ def test_what_is_missing_is_told_before_the_next_line(pipe: Written) -> None:
 
 
 def test_lines_are_whole(pipe: Written) -> None:
-    """A line that was begun is completed, whatever is lost behind it; one that is longer than all the room, too."""
+    """A partial line is completed, also if it is longer than the whole buffer."""
     long = "y" * 3 * _PAGE + "\n"
     pipe.stream.write(long)
     pipe.stream.write("lost\n")
@@ -110,7 +110,7 @@ def test_lines_are_whole(pipe: Written) -> None:
 
 
 def test_no_reader(pipe: Written) -> None:
-    """A pipe that nobody can read any more is looked at once a second, and raises nothing."""
+    """A pipe without a reader is polled once a second, and raises nothing."""
     other = os.open(os.devnull, os.O_RDONLY)
     os.dup2(other, pipe.reader)
     os.close(other)
@@ -121,7 +121,7 @@ def test_no_reader(pipe: Written) -> None:
 
 
 def test_file(tmp_path: Path) -> None:
-    """A file goes on at its end when there is room again; a line that was torn is completed."""
+    """A file that was full is continued at its end, and a partial line is completed."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     path = tmp_path / "log"
     clock = Clock()
@@ -145,7 +145,7 @@ def test_file(tmp_path: Path) -> None:
 
 
 def test_socket() -> None:
-    """A socket is not waited for, and stays as it was for others."""
+    """A socket never blocks the writer, and its mode is unchanged for other processes."""
     here, there = socket.socketpair()
     clock = Clock()
     with here, os.fdopen(there.detach(), "w", encoding="ascii") as given:
@@ -168,7 +168,7 @@ def test_socket() -> None:
 
 
 def test_full() -> None:
-    """Where there is never any room nothing is raised, and nothing kept."""
+    """A device that is always full raises nothing and buffers nothing."""
     with Path("/dev/full").open("w", encoding="ascii") as full:
         stream = DroppingStream(full, Clock())
         for _ in range(3):
@@ -194,7 +194,7 @@ _OURS = "echotime.daemon.log_output.log_observer"
 def test_choice(
     twistd: dict[str, Any], in_front: str | None, journal: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Check which logger twistd is given, and that standard output of `twistd -n` never blocks, whatever the logger."""
+    """The logger depends on twistd's options; standard output of `twistd -n` never blocks."""
     with Path(os.devnull).open("w", encoding="ascii") as given:
         for here, logger in ((False, in_front), (True, journal)):
             with monkeypatch.context() as patch:
@@ -209,14 +209,14 @@ def test_choice(
 
 
 def test_what_cannot_be_encoded(tmp_path: Path) -> None:
-    """It is written as an escape."""
+    """A character that cannot be encoded is escaped."""
     with (tmp_path / "log").open("w", encoding="ascii") as file:
         DroppingStream(file, Clock()).write("\u20ac\n")
     assert (tmp_path / "log").read_text(encoding="ascii") == "\\u20ac\n"
 
 
 def test_closed() -> None:
-    """Check that a standard output that was closed loses nothing that is told, and is no terminal."""
+    """A closed standard output loses nothing that is counted, and is not a terminal."""
     clock = Clock()
     stream: Any = DroppingStream(None, clock)
     assert stream.write(_LINE) == len(_LINE)

@@ -1,4 +1,4 @@
-"""config/options.py with lists of any length: time in proportion at most, and a bounded number of faults."""
+"""Test config/options.py with long lists: linear time, and a bounded number of faults."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def faults(path: Path) -> list[str]:
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Name a file."""
+    """Name a configuration file in the temporary folder."""
     return tmp_path / "echotime.conf"
 
 
@@ -56,7 +56,7 @@ FAULTY: list[Callable[[int], str]] = [
 
 @pytest.mark.parametrize("form", SOUND + FAULTY)
 def test_cost(path: Path, form: Callable[[int], str]) -> None:
-    """Twice the lines take twice the time, with or without faults."""
+    """Twice the lines take at most twice the time, with or without faults."""
 
     def work(number: int) -> int:
         path.write_text("[echotime]\n" + form(number), encoding="ascii")
@@ -73,7 +73,7 @@ def test_cost(path: Path, form: Callable[[int], str]) -> None:
 
 
 def test_read_again_in_steps(path: Path) -> None:
-    """Reading again yields at each line and each network, and gives what parsing gives."""
+    """Reparsing yields at each line and each network, with the same result as parsing."""
     path.write_text("[echotime]\n", encoding="ascii")
     options = DaemonOptions()
     options.parseOptions(["--config", str(path), "--udp", "7"])
@@ -91,7 +91,7 @@ def test_read_again_in_steps(path: Path) -> None:
 
 @pytest.mark.parametrize("form", FAULTY)
 def test_faults_are_bounded(path: Path, form: Callable[[int], str]) -> None:
-    """The first hundred are told, and how many more there are; the options that are no lists come before."""
+    """The first hundred faults are reported, and the number of the others; lists come last."""
     path.write_text("[echotime]\nbacklog = many\n" + form(1000), encoding="ascii")
     found = faults(path)
     assert len(found) == 101
@@ -100,7 +100,7 @@ def test_faults_are_bounded(path: Path, form: Callable[[int], str]) -> None:
 
 
 def test_long_faults(path: Path) -> None:
-    """The middle of a long one is left out, and its end, which says what is expected, is not."""
+    """A long fault is cut in its middle, so that its end says what is accepted."""
     path.write_text("[echotime]\nbacklog = " + "x" * 100_000 + "\n" + "n" * 100_000 + " = 1\n", encoding="ascii")
     one, other = faults(path)
     assert max(map(len, (one, other))) < 1100
@@ -109,14 +109,14 @@ def test_long_faults(path: Path) -> None:
 
 
 def test_both_allowed_and_denied(path: Path) -> None:
-    """Each network that is both is told as it stands in the list of those that are denied."""
+    """A network that is allowed and denied is reported as written in the list of denied ones."""
     path.write_text("[echotime]\nallow =\n ::1\n 10.0.0.0/8\ndeny =\n 10.0.0.0/9\n ::1/128\n", encoding="ascii")
     (fault,) = faults(path)
     assert fault == f"{path}: deny = ::1/128: is allowed, too; expected one of --allow and --deny"
 
 
 def test_mapped_network(path: Path) -> None:
-    """A network of IPv4-mapped addresses would hold no client, as each is taken for the IPv4 address."""
+    """A network of IPv4-mapped addresses is a fault, as clients match by their IPv4 addresses."""
     path.write_text("[echotime]\ndeny =\n ::ffff:192.0.2.0/120\n ::ffff:192.0.2.1\n ::/0\n", encoding="ascii")
     first, second = faults(path)
     assert first.endswith("'::ffff:192.0.2.0/120' is an IPv4 network; write it as 192.0.2.0/24")

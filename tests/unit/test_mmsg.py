@@ -1,4 +1,4 @@
-"""net/mmsg.py: the calls' structures, and what is there where the calls are not."""
+"""net/mmsg.py: the structures of the system calls, and the fallback without the calls."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ int main(void)
 
 
 def places(structure: Any, *fields: str) -> list[int]:
-    """A structure's size, and where some fields are."""
+    """Return the size of a structure and the offsets of some fields."""
     return [ctypes.sizeof(structure), *(getattr(structure, field).offset for field in fields)]
 
 
 @pytest.mark.skipif(not mmsg.is_available(), reason="these calls are Linux's, and known with words of eight bytes")
 def test_structures(tmp_path: Path) -> None:
-    """Sizes and places are those of the system's own headers."""
+    """Sizes and offsets are those of the system's own headers."""
     if not (compiler := shutil.which("cc") or shutil.which("gcc")):
         pytest.skip("a C compiler is needed to know the system's structures")
     source, program = tmp_path / "sizes.c", tmp_path / "sizes"
@@ -77,7 +77,7 @@ def test_structures(tmp_path: Path) -> None:
 
 
 class Refusing:
-    """A C library, or a filter of system calls, that gives every call this error."""
+    """A C library whose calls fail with an error, as under a system call filter."""
 
     def __init__(self, *names: str, number: int) -> None:
         def refuse(*_args: Any) -> int:
@@ -94,7 +94,7 @@ class Refusing:
 @pytest.mark.parametrize("call", ["recvmmsg", "sendmmsg"])
 @pytest.mark.parametrize(("number", "works"), [(errno.ENOSYS, False), (errno.EPERM, False), (errno.ECONNREFUSED, True)])
 def test_calls_that_are_refused(monkeypatch: pytest.MonkeyPatch, call: str, number: int, works: bool) -> None:
-    """Where one of them is missing or forbidden, the port serves as the portable one does."""
+    """If a call is missing or forbidden, the port works one datagram a call."""
     batch = mmsg.Batch(4, socket.AF_INET, pktinfo=False)
     with bound(socket.SOCK_DGRAM) as sock, monkeypatch.context() as patch:
         assert batch.is_supported(sock.fileno())
@@ -107,7 +107,7 @@ def test_calls_that_are_refused(monkeypatch: pytest.MonkeyPatch, call: str, numb
 
 
 def test_nothing_stale() -> None:
-    """A batch tells nothing of an earlier, larger one: lengths, sources, control messages."""
+    """A batch shows no lengths, sources or control messages of an earlier, larger one."""
     batch = mmsg.Batch(4, socket.AF_INET, pktinfo=True)
     assert len(batch._ancillary) == 4 * ANCILLARY_SIZE
     with bound(socket.SOCK_DGRAM) as sock, bound(socket.SOCK_DGRAM) as first, bound(socket.SOCK_DGRAM) as second:
@@ -115,30 +115,31 @@ def test_nothing_stale() -> None:
         for each in (first, first, second):
             each.sendto(b"long", sock.getsockname())
         assert batch.receive(sock.fileno(), batch.size) == 3
-        sources = [sender for _, sender in batch.datagrams(3)]
+        sources = [sender for _, sender in batch.datagrams()]
         assert sources == [first.getsockname()] * 2 + [second.getsockname()]
         assert all(each.ancillary for each in sources)
         sock.setsockopt(socket.IPPROTO_IP, 8, 0)
         second.sendto(b"-", sock.getsockname())
         assert batch.receive(sock.fileno(), batch.size) == 1
-        assert not batch.is_uniform(1, frozenset())
-        [(datagram, sender)] = batch.datagrams(1)
+        assert not batch.check_addresses(0)
+        [(datagram, sender)] = batch.datagrams()
         assert (datagram, sender, sender.ancillary) == (b"-", second.getsockname(), ())
-        sock.setsockopt(socket.SOL_SOCKET, 29, 1)  # SO_TIMESTAMP, which is as long as the address that was asked
+        sock.setsockopt(socket.SOL_SOCKET, 29, 1)  # SO_TIMESTAMP, which is as long as IP_PKTINFO
         second.sendto(b"-", sock.getsockname())
         assert batch.receive(sock.fileno(), batch.size) == 1
-        assert not batch.is_uniform(1, frozenset())
+        assert not batch.check_addresses(0)
         sock.setsockopt(socket.SOL_SOCKET, 29, 0)
         sock.setsockopt(socket.IPPROTO_IP, 8, 1)
         second.sendto(b"-", sock.getsockname())
         assert batch.receive(sock.fileno(), batch.size) == 1
-        # what is not there has no length
-        assert batch.is_uniform(1, frozenset({0, 4}))
+        assert batch.check_addresses(0)
+        # no lengths of the earlier, larger batch
+        assert batch.lengths() == [1]
         assert batch.receive(sock.fileno(), batch.size) == 0
 
 
 def test_sources() -> None:
-    """A source is named as the socket module names it, IPv6 with its scope."""
+    """A source is the tuple of the socket module, for IPv6 with the scope."""
     with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
         sock.bind(("::", 0))
         for family, host in ((socket.AF_INET6, "::1"), (socket.AF_INET, "127.0.0.1")):
@@ -148,12 +149,12 @@ def test_sources() -> None:
                 asking.send(b"2")
                 batch = mmsg.Batch(1, socket.AF_INET6, pktinfo=False)
                 assert batch.receive(sock.fileno(), batch.size) == 1
-                assert [tuple(each) for _, each in batch.datagrams(1)] == [sock.recvmsg(1)[3]]
+                assert [tuple(each) for _, each in batch.datagrams()] == [sock.recvmsg(1)[3]]
 
 
 @pytest.mark.parametrize(("family", "host", "option"), [(socket.AF_INET, "127.0.0.1", 8), (socket.AF_INET6, "::1", 49)])
 def test_no_interface(family: socket.AddressFamily, host: str, option: int) -> None:
-    """What is sent leaves by the route's interface, not by the one where the question came in."""
+    """Replies leave by the route's interface, not by the one that received the datagram."""
     batch = mmsg.Batch(2, family, pktinfo=True)
     with socket.socket(family, socket.SOCK_DGRAM) as sock:
         sock.bind((host, 0))
@@ -162,5 +163,5 @@ def test_no_interface(family: socket.AddressFamily, host: str, option: int) -> N
             sock.sendto(b"x", sock.getsockname())
         assert batch.receive(sock.fileno(), batch.size) == 2
         assert list(batch._interfaces) == [socket.if_nametoindex("lo")] * 2
-        assert batch.is_uniform(2, frozenset())
+        assert batch.check_addresses(0)
         assert list(batch._interfaces) == [0, 0]

@@ -1,4 +1,4 @@
-"""net/adopted.py, and ports on sockets that somebody else bound."""
+"""Test net/adopted.py, and ports on sockets that another process bound."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from tests.support.loopback import (
     Portable,
     SizesFactory,
     Started,
-    ask,
     bound,
     deliver,
     get,
     open_descriptors,
     options,
 )
+from tests.support.plain_clients import ask_time
 
 
 @pytest_twisted.ensureDeferred
 async def test_adopted_tcp(started: Started) -> None:
-    """An EchoPort on a listening descriptor serves it, sets what still can be set, and says what came too late."""
+    """An EchoPort on a passed listening socket serves it, sets late options, and reports those that come too late."""
     factory = SizesFactory(2)
     with bound(socket.SOCK_STREAM) as given:
-        asked = options("SO_KEEPALIVE=on", "IP_FREEBIND=on")
-        port = started(EchoPort.adopt(given.fileno(), factory, sockopts=asked))
+        sockopts = options("SO_KEEPALIVE=on", "IP_FREEBIND=on")
+        port = started(EchoPort.adopt(given.fileno(), factory, sockopts=sockopts))
         address = given.getsockname()
     assert not port.socket.getblocking()
     assert (get(port.socket, "SO_KEEPALIVE"), get(port.socket, "TCP_NODELAY")) == (1, 1)
@@ -50,17 +50,17 @@ async def test_adopted_tcp(started: Started) -> None:
 
 @pytest_twisted.ensureDeferred
 async def test_adopted_udp(started: Started) -> None:
-    """A UDP port on a bound descriptor serves it, without blocking on it, and closes it to others."""
+    """A UDP port on a passed socket serves it without blocking, and turns SO_REUSEADDR off."""
     with bound(socket.SOCK_DGRAM) as given:
         given.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         port = started(Portable.adopt(given.fileno(), Mirror(), sockopts=options("IP_TTL=9")))
         address = given.getsockname()
-    assert await deferToThread(ask, address) == b"x"
+    assert await deferToThread(ask_time, address, b"x") == b"x"
     assert (get(port.socket, "IP_TTL"), get(port.socket, "SO_REUSEADDR")) == (9, 0)
 
 
 def test_wrong_descriptor() -> None:
-    """A descriptor that is not what was expected is refused in words."""
+    """A descriptor of an unexpected kind is refused with the reason."""
     made: list[tuple[Callable[[], Any], socket.SocketKind, str]] = [
         (lambda: bound(socket.SOCK_DGRAM), socket.SOCK_STREAM, "expected a TCP socket, found a UDP one"),
         (lambda: bound(socket.SOCK_STREAM), socket.SOCK_DGRAM, "expected a UDP socket, found a TCP one"),

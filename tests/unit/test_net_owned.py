@@ -1,4 +1,4 @@
-"""net/owned.py: who is told when a port ends, and when nobody is."""
+"""Test net/owned.py: the owner of a port is notified when the port is lost."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ from echotime.net.owned import SocketShutDown
 from echotime.net.tcp import EchoPort
 from echotime.wire.hostport import HostPort
 from tests.support.loopback import SERVED
-from tests.support.recording_protocol import Notes
+from tests.support.recording_protocol import RecordingFactory
 from tests.support.stepping_reactor import SteppingEPollReactor, reset
 
 
 class Owner:
-    """A listening port of one kind, in a reactor of its own, and why its owner was told that it is lost."""
+    """Own a listening port of one kind, and record the failures it is notified of."""
 
     def __init__(self, kind: str, reactor: SteppingEPollReactor) -> None:
         self.reactor = reactor
         if kind == "tcp":
-            self.port: Any = EchoPort(0, Notes(), interface="127.0.0.1", reactor=reactor)
+            self.port: Any = EchoPort(0, RecordingFactory(), interface="127.0.0.1", reactor=reactor)
         else:
             self.port = SERVED[kind].on(reactor=reactor)
-        self.told: list[Failure] = []
-        self.port.on_lost = self.told.append
+        self.failures: list[Failure] = []
+        self.port.on_lost = self.failures.append
         self.port.startListening()
 
     def shut(self, how: int) -> None:
-        """What another process may do with a descriptor that it has inherited."""
+        """Shut the socket down, as another process with an inherited descriptor may do."""
         with socket.socket(fileno=self.port.socket.dup().detach()) as other, suppress(OSError):
             other.shutdown(how)
 
     def visit(self) -> None:
-        """Give it something to read."""
+        """Send the port something to read."""
         with socket.socket(socket.AF_INET, self.port.socketType) as sock:
             sock.connect(("127.0.0.1", self.port.getHost().port))
             if self.port.socketType == socket.SOCK_DGRAM:
@@ -50,58 +50,58 @@ class Owner:
 
 @pytest.fixture(params=["tcp", *SERVED])
 def owner(request: pytest.FixtureRequest, stepped: SteppingEPollReactor) -> Owner:
-    """One, for each kind of port on each of the reactors."""
+    """Provide an owner for each kind of port on each of the reactors."""
     return Owner(request.param, stepped)
 
 
 def test_stopped(owner: Owner) -> None:
-    """A port that is asked to stop is not lost."""
+    """A port that is stopped is not lost."""
     stopping = owner.port.stopListening()
     owner.reactor.step(2)
     assert stopping.called
     assert not owner.port.connected
-    assert owner.told == []
+    assert owner.failures == []
 
 
 def test_lost_after_a_stop(owner: Owner) -> None:
-    """A port that was stopped and started again can be lost as any other."""
+    """A port that was stopped and started again can be lost like any other."""
     owner.port.stopListening()
     owner.reactor.step(2)
     owner.port.startListening()
     owner.shut(socket.SHUT_RDWR)
     owner.reactor.step(5)
-    assert [each.type for each in owner.told] == [SocketShutDown]
+    assert [each.type for each in owner.failures] == [SocketShutDown]
 
 
 @pytest.mark.parametrize("how", [socket.SHUT_RD, socket.SHUT_RDWR])
 def test_shut_down(owner: Owner, how: int) -> None:
-    """A socket that is shut down ends its port; the owner is told, once, when all is closed."""
+    """A socket that is shut down ends its port, and the owner is notified once everything is closed."""
     owner.shut(how)
-    owner.reactor.until(lambda: owner.told)
+    owner.reactor.until(lambda: owner.failures)
     owner.reactor.step(5)
-    assert [each.type for each in owner.told] == [SocketShutDown]
+    assert [each.type for each in owner.failures] == [SocketShutDown]
     assert not owner.port.connected
     assert owner.reactor.getReaders() == [owner.reactor.waker]
 
 
 def test_shut_down_for_sending(owner: Owner) -> None:
-    """A UDP port that cannot answer any more is lost; a listener does not send."""
+    """A UDP port that cannot send is lost; a listener does not send."""
     owner.shut(socket.SHUT_WR)
     owner.visit()
-    assert [each.type for each in owner.told] == (
+    assert [each.type for each in owner.failures] == (
         [SocketShutDown] if owner.port.socketType == socket.SOCK_DGRAM else []
     )
 
 
 def test_any_error(owner: Owner, clean_reactor: list[LogEvent]) -> None:
-    """An exception that leaves doRead, of whatever kind, ends the port, and the owner is told which."""
+    """Any exception in doRead ends the port, and the owner is notified of it."""
 
     def fail() -> None:
         raise MemoryError
 
     owner.port.doRead = fail
     owner.visit()
-    assert [each.type for each in owner.told] == [MemoryError]
+    assert [each.type for each in owner.failures] == [MemoryError]
     assert not owner.port.connected
     assert [event["failure"].type for event in clean_reactor] == [MemoryError], "Twisted logs it"
     clean_reactor.clear()
@@ -115,7 +115,7 @@ def test_nobody_to_tell(owner: Owner) -> None:
 
 
 @pytest.mark.parametrize(
-    ("why", "told"),
+    ("why", "reason"),
     [
         (SocketShutDown(), "another process shut the socket down"),
         (MemoryError(), "MemoryError"),
@@ -123,8 +123,8 @@ def test_nobody_to_tell(owner: Owner) -> None:
     ],
     ids=["shut down", "memory", "unknown"],
 )
-def test_listener(owner: Owner, why: Exception, told: str) -> None:
-    """The service that holds a port says which it was, and why."""
+def test_listener(owner: Owner, why: Exception, reason: str) -> None:
+    """The service that holds a port reports which port was lost, and why."""
     owner.port.stopListening()
     owner.reactor.step(2)
     reasons: list[str] = []
@@ -133,4 +133,4 @@ def test_listener(owner: Owner, why: Exception, told: str) -> None:
     listener.startService()
     name = listener.label
     owner.port.connectionLost(Failure(why))
-    assert reasons == [f"listener lost: {name}: {told}"]
+    assert reasons == [f"listener lost: {name}: {reason}"]

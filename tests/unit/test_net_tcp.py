@@ -1,4 +1,4 @@
-"""net/tcp.py: real sockets on loopback, in the reactor of the tests."""
+"""Test net/tcp.py with real sockets on loopback, in the reactor of the tests."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.loopback import Mirror, Portable, SizesFactory, Started, deli
 
 @pytest_twisted.ensureDeferred
 async def test_messages_have_at_most_4096_bytes(started: Started) -> None:
-    """An accepted connection is read 4096 bytes at a time, and has its options."""
+    """An accepted connection is read 4096 bytes at a time, and has the port's options."""
     factory = SizesFactory(100_000)
     port = started(
         EchoPort(0, factory, interface="127.0.0.1", sockopts=options("SO_PRIORITY=5", "tcp:SO_KEEPALIVE=on"))
@@ -26,7 +26,7 @@ async def test_messages_have_at_most_4096_bytes(started: Started) -> None:
     await factory.done
     handle = factory.connection.getHandle()
     assert max(factory.sizes) == 4096
-    assert get(handle, "SO_PRIORITY") == 5, "not inherited, so it is set again"
+    assert get(handle, "SO_PRIORITY") == 5, "not inherited, so set again"
     assert get(handle, "SO_KEEPALIVE") == 1
     assert get(handle, "TCP_NODELAY") == 1
     factory.connection.loseConnection()
@@ -35,7 +35,7 @@ async def test_messages_have_at_most_4096_bytes(started: Started) -> None:
 
 @pytest_twisted.ensureDeferred
 async def test_what_fails_on_connections_is_left_out(started: Started) -> None:
-    """An option that the listener takes and connections refuse does not keep clients out."""
+    """An option that the listener accepts and connections refuse does not keep clients out."""
     factory = SizesFactory(2)
     # TCP_FASTOPEN_NO_COOKIE, which has no row: EINVAL on an accepted connection
     port = started(EchoPort(0, factory, interface="127.0.0.1", sockopts=options("6:34=1")))
@@ -48,12 +48,12 @@ async def test_what_fails_on_connections_is_left_out(started: Started) -> None:
 
 @pytest_twisted.ensureDeferred
 async def test_tcp_defaults(started: Started) -> None:
-    """SO_REUSEADDR and TCP_NODELAY are on unless asked off; [::] serves both IP versions unless asked not to."""
+    """SO_REUSEADDR and TCP_NODELAY are on by default, and [::] serves both IP versions."""
     port = started(EchoPort(0, SizesFactory(1), interface="::"))
     assert (get(port.socket, "SO_REUSEADDR"), get(port.socket, "TCP_NODELAY")) == (1, 1)
     assert get(port.socket, "IPV6_V6ONLY") == 0
-    asked = options("TCP_NODELAY=off", "SO_REUSEADDR=off", "IPV6_V6ONLY=on", "udp:IP_TTL=9", "SO_BROADCAST=on")
-    other = started(EchoPort(0, SizesFactory(1), interface="::", sockopts=asked))
+    sockopts = options("TCP_NODELAY=off", "SO_REUSEADDR=off", "IPV6_V6ONLY=on", "udp:IP_TTL=9", "SO_BROADCAST=on")
+    other = started(EchoPort(0, SizesFactory(1), interface="::", sockopts=sockopts))
     assert (get(other.socket, "SO_REUSEADDR"), get(other.socket, "TCP_NODELAY")) == (0, 0)
     assert get(other.socket, "IPV6_V6ONLY") == 1
     assert [str(each.assignment) for each in other.read_back()] == [
@@ -76,7 +76,7 @@ def test_failed_start_leaves_nothing(make: Any, text: str, error: type[Exception
 
 @pytest_twisted.ensureDeferred
 async def test_change(started: Started) -> None:
-    """An option that is changed on a live port is read back, and holds for connections to come."""
+    """An option changed on a live port is read back, and applies to later connections."""
     factory = SizesFactory(2)
     port = started(EchoPort(0, factory, interface="127.0.0.1", sockopts=options("SO_PRIORITY=2")))
     (keepalive, priority) = options("SO_KEEPALIVE=on", "SO_PRIORITY=4")
@@ -89,14 +89,14 @@ async def test_change(started: Started) -> None:
     assert (get(connection.socket, "SO_KEEPALIVE"), get(connection.socket, "SO_PRIORITY")) == (1, 4)
     (off,) = options("SO_KEEPALIVE=off")
     assert str(connection.set_option(off)) == "SO_KEEPALIVE requested off, effective off"
-    assert get(port.socket, "SO_KEEPALIVE") == 1, "that was the connection's alone"
+    assert get(port.socket, "SO_KEEPALIVE") == 1, "the listener was changed, too"
     connection.loseConnection()
     await client
 
 
 @pytest_twisted.ensureDeferred
 async def test_listen_again(started: Started) -> None:
-    """How many connections may wait is changed while it listens."""
+    """The backlog is changed while the port listens."""
     port = started(EchoPort(0, SizesFactory(1), interface="127.0.0.1", backlog=7))
     assert read_tcp_info(port.socket).accept_queue_limit == 7
     port.set_backlog(9)

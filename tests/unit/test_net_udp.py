@@ -1,4 +1,4 @@
-"""net/udp.py, udp_single.py and asked_address.py: real sockets on loopback, the same for both ports."""
+"""net/udp.py, udp_port.py and pktinfo.py with real sockets on loopback, the same for each kind of port."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from echotime.net.pktinfo import SourceAddress
 from echotime.sockopt import meminfo
 from echotime.wire.hostport import HostPort
 from tests.hostile.forging import port_unreachable
-from tests.support.loopback import LIMIT, SERVED, Served, Started, ask, bound, get, options
+from tests.support.loopback import LIMIT, SERVED, Served, Started, bound, get, options
+from tests.support.plain_clients import ask_time
 from tests.support.udp_ports import listening
 
 
@@ -31,7 +32,7 @@ def served(request: pytest.FixtureRequest) -> Served:
 
 @pytest_twisted.ensureDeferred
 async def test_udp_defaults(started: Started, served: Served) -> None:
-    """SO_REUSEADDR is off; wildcard addresses have their packet info on, others do not."""
+    """SO_REUSEADDR is off; IP_PKTINFO or IPV6_RECVPKTINFO is on for wildcard addresses only."""
     any4, any6, one = (started(served.on(host)) for host in ("0.0.0.0", "::", "127.0.0.1"))
     assert [get(port.socket, "SO_REUSEADDR") for port in (any4, any6, one)] == [0, 0, 0]
     assert get(any4.socket, "IP_PKTINFO") == 1
@@ -80,14 +81,14 @@ def reusing(host: str, number: int = 0) -> socket.socket:
 
 @pytest_twisted.ensureDeferred
 async def test_answers_leave_from_where_they_were_asked(started: Started, served: Served) -> None:
-    """On wildcard addresses, IPv4 and dual-stack, a connected client hears the address that it asked."""
+    """On wildcard addresses, IPv4 and dual-stack, a connected client receives a reply from its destination."""
     for host, asked in (("0.0.0.0", "127.0.0.3"), ("::", "127.0.0.3"), ("::", "::1"), ("127.0.0.1", "127.0.0.1")):
         port = started(served.on(host))
-        assert await deferToThread(ask, (asked, port.getHost().port)) == b"x"
+        assert await deferToThread(ask_time, (asked, port.getHost().port), b"x") == b"x"
 
 
 def test_multicast_is_no_source() -> None:
-    """An answer to a multicast address leaves from the route's; one to a link-local address keeps its link."""
+    """A reply to a multicast datagram leaves from the route's address; a link-local reply keeps its interface."""
     level, kind = socket.IPPROTO_IPV6, 50
     group, local = bytes.fromhex("ff02" + "0" * 28), bytes.fromhex("fe80" + "0" * 28)
     assert SourceAddress.from_recvmsg(("::1", 7), [(level, kind, group + b"\1\0\0\0")]).ancillary == ()
@@ -99,7 +100,7 @@ def test_multicast_is_no_source() -> None:
 
 @pytest_twisted.ensureDeferred
 async def test_one_call_does_bounded_work(started: Started, served: Served) -> None:
-    """However many datagrams wait, and however short they are, doRead handles so many and gives way."""
+    """One doRead serves a bounded number of datagrams, however many are pending and however short they are."""
     port = started(served.on(sockopts=options("SO_RCVBUF=1000000")))
     port.stopReading()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
@@ -113,7 +114,7 @@ async def test_one_call_does_bounded_work(started: Started, served: Served) -> N
 
 @pytest_twisted.ensureDeferred
 async def test_dropped(started: Started, served: Served) -> None:
-    """What finds the receive buffer full is counted, and an operator and the log are told."""
+    """Datagrams that exceed the receive buffer are counted among the listener's errors."""
     port = started(served.on(sockopts=options("SO_RCVBUF=0")))
     listener = UDPListenerService(HostPort("127.0.0.1", 0), port)
     assert (port.dropped, listener.errors()) == (0, {})
@@ -129,7 +130,7 @@ async def test_dropped(started: Started, served: Served) -> None:
 
 @pytest_twisted.ensureDeferred
 async def test_dropped_where_nobody_counts(started: Started, served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A kernel before 4.12 does not tell what it dropped, which must not keep a daemon from stopping."""
+    """A kernel before 4.12 does not report dropped datagrams, which must not keep a daemon from stopping."""
     monkeypatch.setattr(meminfo, "SO_MEMINFO", 9999)
     port = started(served.on())
     assert UDPListenerService(HostPort("127.0.0.1", 0), port).errors() == {}
@@ -137,18 +138,18 @@ async def test_dropped_where_nobody_counts(started: Started, served: Served, mon
 
 @pytest_twisted.ensureDeferred
 async def test_unsendable(started: Started, served: Served) -> None:
-    """An answer to port 0, an unroutable or an impossible address is counted, and raises nothing."""
+    """A reply to port 0, or to an unroutable or impossible address, is counted and raises nothing."""
     port = started(served.on())
     for address in (("127.0.0.1", 0), ("192.0.2.1", 7), ("255.255.255.255", 7)):
         port.write(b"x", address)
     assert sum(port.errors.values()) == 3, port.errors
     assert port.errors["send EINVAL"] >= 1
-    assert await deferToThread(ask, port.socket.getsockname()) == b"x"
+    assert await deferToThread(ask_time, port.socket.getsockname(), b"x") == b"x"
 
 
 @pytest_twisted.ensureDeferred
 async def test_error_queue(started: Started, served: Served) -> None:
-    """ICMP errors that IP_RECVERR reports neither close the port nor take an answer's place."""
+    """ICMP errors that IP_RECVERR reports neither close the port nor prevent a reply."""
     port = started(served.on(sockopts=options("IP_RECVERR=on")))
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as gone:
         gone.bind(("127.0.0.1", 0))
@@ -163,12 +164,12 @@ async def test_error_queue(started: Started, served: Served) -> None:
     port.write(b"x", nobody)  # and this one is all that the reactor sees
     while port.errors["ICMP error"] == 1:
         await deferLater(reactor, 0, lambda: None)
-    assert await deferToThread(ask, port.socket.getsockname()) == b"x"
+    assert await deferToThread(ask_time, port.socket.getsockname(), b"x") == b"x"
 
 
 @pytest_twisted.ensureDeferred
 async def test_error_without_room_in_the_queue(started: Started, served: Served) -> None:
-    """An ICMP error that finds no room in the error queue is taken, too: left pending it would spin the reactor."""
+    """An ICMP error without space in the error queue is cleared, too; left pending it would spin the reactor."""
     asked = options("IP_RECVERR=on", "SO_RCVBUF=0")
     port = started(served.on(sockopts=asked))
     port.stopReading()
@@ -187,7 +188,7 @@ async def test_error_without_room_in_the_queue(started: Started, served: Served)
 @pytest.mark.parametrize("how", [socket.SHUT_RD, socket.SHUT_RDWR])
 @pytest_twisted.ensureDeferred
 async def test_socket_shut_down_by_another(served: Served, how: int) -> None:
-    """A UDP socket that another process shuts down ends the port, instead of reading nothing without end."""
+    """A UDP socket that another process shuts down ends the port, instead of spinning the reactor."""
     with bound(socket.SOCK_DGRAM) as given:
         port = served.port.adopt(given.fileno(), served.protocol())
         port.startListening()

@@ -1,4 +1,4 @@
-"""net/udp.py and udp_single.py where the kernel refuses for a while: counted, and served on."""
+"""net/udp.py and udp_port.py while system calls fail: errors are counted, and service continues."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MSG_ERRQUEUE = 0x2000
 
 
 class Refused:
-    """A call that fails so often, and is `real` otherwise."""
+    """Fail the first `times` calls, then call `real`."""
 
     def __init__(self, real: Any, number: int, times: int) -> None:
         self._real = real
@@ -27,7 +27,7 @@ class Refused:
         self.times = times
 
     def __call__(self, *args: Any) -> Any:
-        """Do it, or fail; the queue of errors is another matter."""
+        """Call or fail; reads of the error queue never fail."""
         if self.times and _MSG_ERRQUEUE not in args[2:]:
             self.times -= 1
             raise OSError(self._number, os.strerror(self._number))
@@ -35,7 +35,7 @@ class Refused:
 
 
 class Failing:
-    """What has one call that fails."""
+    """Wrap an object, with one method replaced."""
 
     def __init__(self, real: Any, **calls: Refused) -> None:
         self._real = real
@@ -45,14 +45,14 @@ class Failing:
         return getattr(self._real, name)
 
 
-class Asked(NamedTuple):
-    """A port in a reactor of its own."""
+class Bench(NamedTuple):
+    """A listening port and its reactor."""
 
     port: Any
     reactor: SteppingEPollReactor
 
     def refuse(self, call: str, number: int, times: int) -> Refused:
-        """Let its way to receive or send fail."""
+        """Make the port's receive or send call fail."""
         if self.port._batch is not None:
             batch: Any = self.port._batch
             refused = Refused(getattr(batch, call), number, times)
@@ -63,8 +63,8 @@ class Asked(NamedTuple):
             self.port.socket = Failing(self.port.socket, **{name: refused})
         return refused
 
-    def ask(self, number: int) -> int:
-        """So many questions; how many answers."""
+    def send_and_count(self, number: int) -> int:
+        """Send datagrams and return the number of replies."""
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
             for _ in range(number):
                 sock.sendto(b"x", ("127.0.0.1", self.port.getHost().port))
@@ -79,37 +79,37 @@ class Asked(NamedTuple):
 
 
 @pytest.fixture(params=["portable", "batched, together"])
-def asked(request: pytest.FixtureRequest) -> Iterator[Asked]:
-    """One, for each way to serve."""
+def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
+    """A listening port of each kind."""
     with stepping() as reactor:
         port = SERVED[request.param].on(reactor=reactor)
         port.startListening()
-        yield Asked(port, reactor)
+        yield Bench(port, reactor)
 
 
 @pytest.mark.parametrize("number", LACKING, ids=errno.errorcode.get)
-def test_send(asked: Asked, number: int) -> None:
-    """The answers that the kernel does not take are lost and counted, the others leave."""
-    refused = asked.refuse("send", number, 3)
-    assert asked.ask(5) == 2
+def test_send(bench: Bench, number: int) -> None:
+    """Replies that cannot be sent are counted and lost; the others are sent."""
+    refused = bench.refuse("send", number, 3)
+    assert bench.send_and_count(5) == 2
     assert refused.times == 0
-    assert asked.port.errors == {f"send {errno.errorcode[number]}": 3}
-    assert asked.ask(2) == 2
+    assert bench.port.errors == {f"send {errno.errorcode[number]}": 3}
+    assert bench.send_and_count(2) == 2
 
 
 @pytest.mark.parametrize("number", sorted({*LACKING} - {errno.EAGAIN}), ids=errno.errorcode.get)
-def test_receive(asked: Asked, number: int) -> None:
-    """A question that cannot be received yet is answered when it can, and what failed is counted."""
-    refused = asked.refuse("receive", number, 3)
-    assert asked.ask(5) == 5
+def test_receive(bench: Bench, number: int) -> None:
+    """A datagram that cannot be received yet is answered later, and the failures are counted."""
+    refused = bench.refuse("receive", number, 3)
+    assert bench.send_and_count(5) == 5
     assert refused.times == 0
-    assert asked.port.errors == {f"receive {errno.errorcode[number]}": 3}
+    assert bench.port.errors == {f"receive {errno.errorcode[number]}": 3}
 
 
-def test_receive_fails_for_long(asked: Asked) -> None:
-    """Others have their turn meanwhile: a call tries a bounded number of times."""
-    refused = asked.refuse("receive", errno.ENOMEM, 10_000)
-    asked.ask(1)
+def test_receive_fails_for_long(bench: Bench) -> None:
+    """The reactor is not blocked: doRead tries a bounded number of times."""
+    refused = bench.refuse("receive", errno.ENOMEM, 10_000)
+    bench.send_and_count(1)
     assert 10_000 - refused.times <= 5 * TimePort.max_per_call
     refused.times = 0
-    assert asked.ask(1) == 1
+    assert bench.send_and_count(1) == 1

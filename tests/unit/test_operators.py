@@ -1,4 +1,4 @@
-"""desk/: a script as the operator, one who does not read, words, and the line that is typed."""
+"""Test operators/ and its control clients: a script as the operator, encoded replies, and the line editor."""
 
 from __future__ import annotations
 
@@ -20,34 +20,34 @@ from tests.support.peer_address import peer
 
 
 class PipeTests(SynchronousTestCase):
-    """StdinOperator, fed by hand."""
+    """Feed a StdinOperator by hand."""
 
     def setUp(self) -> None:
-        """A script at the desk."""
-        self.desk = ReplyQueue(Clock(), b"no")
-        self.pipe = StdinOperator(self.desk, 0, None)
+        """Attach a script as the operator."""
+        self.queue = ReplyQueue(Clock(), b"no")
+        self.pipe = StdinOperator(self.queue, 0, None)
         self.reading: list[str] = []
         self.pipe._input.startReading = lambda: self.reading.append("start")  # type: ignore[method-assign]
         self.pipe._input.stopReading = lambda: self.reading.append("stop")  # type: ignore[method-assign]
         self.pipe.start()
 
     def ask(self, port: int) -> Deferred[bytes]:
-        """A question."""
-        word = self.desk.reply_to(b"hello", peer(port))
-        assert isinstance(word, Deferred)
-        return word
+        """Add a question, which must stay pending."""
+        reply = self.queue.reply_to(b"hello", peer(port))
+        assert isinstance(reply, Deferred)
+        return reply
 
     def test_lines(self) -> None:
-        """A line a word, in the order of the questions, the bytes as they are; lines may come before questions."""
-        words = [self.ask(port) for port in (1, 2)]
+        """Each line is a reply, in the order of the questions, unchanged; lines may come before questions."""
+        replies = [self.ask(port) for port in (1, 2)]
         self.pipe._received(b"o")
-        self.assertNoResult(words[0])
+        self.assertNoResult(replies[0])
         self.pipe._received(b"ne\n\ntab\tand \xff\nla")
-        self.assertEqual([self.successResultOf(each) for each in words], [b"one", b""])
+        self.assertEqual([self.successResultOf(each) for each in replies], [b"one", b""])
         self.assertEqual(self.successResultOf(self.ask(3)), b"tab\tand \xff")
 
     def test_reads_on_demand(self) -> None:
-        """It is read only while a question waits."""
+        """Standard input is read only while a question is pending."""
         self.assertEqual(self.reading, [])
         self.ask(1)
         self.assertEqual(self.reading, ["start"])
@@ -55,32 +55,32 @@ class PipeTests(SynchronousTestCase):
         self.assertEqual(self.reading, ["start", "stop"])
 
     def test_end(self) -> None:
-        """Its end gives the last words, and then the operator leaves; the rest gets the fallback."""
-        words = [self.ask(port) for port in (1, 2, 3)]
+        """At the end of file the last replies are given, then the operator leaves and the rest gets the fallback."""
+        replies = [self.ask(port) for port in (1, 2, 3)]
         self.pipe._received(b"one\ntwo")
         self.pipe._on_eof()
-        self.assertEqual([self.successResultOf(each) for each in words], [b"one", b"two", b"no"])
-        self.assertEqual(self.desk.operator_count, 0)
+        self.assertEqual([self.successResultOf(each) for each in replies], [b"one", b"two", b"no"])
+        self.assertEqual(self.queue.operator_count, 0)
 
     def test_end_before_a_question(self) -> None:
-        """Words that are left at its end are given yet."""
-        word = self.ask(1)
+        """Replies left at the end of file are still given."""
+        reply = self.ask(1)
         self.pipe._received(b"one\ntwo\n")
         self.pipe._on_eof()
-        self.successResultOf(word)
+        self.successResultOf(reply)
         self.assertEqual(self.successResultOf(self.ask(2)), b"two")
         self.assertEqual(self.successResultOf(self.ask(3)), b"no")
 
     def test_endless_line(self) -> None:
-        """A line without an end is bounded."""
-        words = [self.ask(port) for port in (1, 2)]
+        """A line without an end is cut."""
+        replies = [self.ask(port) for port in (1, 2)]
         for _ in range(3):
             self.pipe._received(b"x" * 60000)
-        self.assertEqual(len(self.successResultOf(words[0])), 120000)
+        self.assertEqual(len(self.successResultOf(replies[0])), 120000)
 
 
 class Unread:
-    """A transport whose other end has not read so many bytes."""
+    """Stand for a transport whose peer has this many bytes left to read."""
 
     _tempDataLen = 0  # noqa: N815 - Twisted's name
 
@@ -90,20 +90,18 @@ class Unread:
         self.aborted = False
 
     def write(self, data: bytes) -> None:
-        """Note it."""
         self.written += data
 
     def abortConnection(self) -> None:
-        """Note it."""
         self.aborted = True
 
 
 @pytest.mark.parametrize(("size", "dropped"), [(0, False), (2**20, False), (3 * 2**20, True)])
 def test_watcher_that_does_not_read(size: int, dropped: bool) -> None:
-    """A question is pushed to a watcher that has some to read yet, cut; one that lets them pile up is dropped."""
+    """A question is sent to a slow subscriber in short form; one that reads too little is dropped."""
     protocol = ControlProtocol()
-    desk = ReplyQueue(Clock())
-    protocol.factory = ControlFactory(desk, cast(Any, None), TrafficLog(Clock()), Clock(), lambda uid, gid: True)
+    queue = ReplyQueue(Clock())
+    protocol.factory = ControlFactory(queue, cast(Any, None), TrafficLog(Clock()), Clock(), lambda uid, gid: True)
     protocol.transport = Unread(size)
     protocol._name = "somebody"
     protocol.boxSender = protocol
@@ -114,7 +112,7 @@ def test_watcher_that_does_not_read(size: int, dropped: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "encoding", "raw", "word"),
+    ("text", "encoding", "raw", "reply"),
     [
         ("ok", "utf-8", False, b"ok"),
         ("", "utf-8", False, b""),
@@ -124,9 +122,9 @@ def test_watcher_that_does_not_read(size: int, dropped: bool) -> None:
         (r"a\n\x00你", "cp936", True, b"a\n\x00\xc4\xe3"),
     ],
 )
-def test_word(text: str, encoding: str, raw: bool, word: bytes) -> None:
-    """As typed, in the encoding; escapes only when raw."""
-    assert encode_reply(text, encoding, raw=raw) == word
+def test_encode_reply(text: str, encoding: str, raw: bool, reply: bytes) -> None:
+    """A reply is encoded as typed; escapes are interpreted in raw mode only."""
+    assert encode_reply(text, encoding, raw=raw) == reply
 
 
 @pytest.mark.parametrize(
@@ -135,71 +133,71 @@ def test_word(text: str, encoding: str, raw: bool, word: bytes) -> None:
         ("a\tb", "utf-8", False, "control characters"),
         ("\x1b[2J", "utf-8", True, "control characters"),
         ("你", "latin-1", False, "'\\\\u4f60' cannot be written in latin-1"),
-        (r"\q", "utf-8", True, "no escape"),
+        (r"\q", "utf-8", True, "unknown escape"),
         ("\udc80", "utf-8", False, "cannot be written in utf-8"),
     ],
 )
-def test_no_word(text: str, encoding: str, raw: bool, why: str) -> None:
-    """What is no word says why."""
+def test_invalid_reply(text: str, encoding: str, raw: bool, why: str) -> None:
+    """An invalid reply is refused with the reason."""
     with pytest.raises(InvalidReply, match=why):
         encode_reply(text, encoding, raw=raw)
 
 
 class EditorTests(SynchronousTestCase):
-    """LineEditor, on a terminal of 20 columns."""
+    """Edit a line on a terminal of 20 columns."""
 
     def setUp(self) -> None:
-        """Nothing typed yet."""
+        """Make an editor without any input."""
         self.screen: list[str] = []
         self.lines: list[str] = []
         self.ends = 0
         self.editor = LineEditor(self.screen.append, lambda: 20, self.lines.append, self.end)
 
     def end(self) -> None:
-        """Ctrl-D."""
+        """Count the calls at Ctrl-D."""
         self.ends += 1
 
     def written(self) -> str:
-        """What was written since the last time."""
+        """Return the output since the last call."""
         text = "".join(self.screen)
         self.screen.clear()
         return text
 
     def test_line(self) -> None:
-        """What is typed is shown behind the prompt, and entered as a line."""
-        self.editor.set_prompt("word:")
+        """Typed characters are shown behind the prompt, and entered as a line."""
+        self.editor.set_prompt("reply:")
         self.editor.feed(b"ok\n")
         self.assertEqual(self.lines, ["ok"])
-        self.assertTrue(self.written().endswith("word:ok\n"))
+        self.assertTrue(self.written().endswith("reply:ok\n"))
 
     def test_aside(self) -> None:
-        """Other lines go before the one that is typed, which is drawn anew."""
-        self.editor.set_prompt("word:")
+        """Other output goes above the typed line, which is redrawn."""
+        self.editor.set_prompt("reply:")
         self.editor.feed(b"o")
         self.written()
         self.editor.print_above("a log line\n")
-        self.assertEqual(self.written(), "\r\x1b[Ja log line\nword:o")
+        self.assertEqual(self.written(), "\r\x1b[Ja log line\nreply:o")
         self.editor.feed(b"k\n")
         self.assertEqual(self.lines, ["ok"])
 
     def test_aside_of_a_long_line(self) -> None:
-        """A line that fills several rows is erased from its first row on."""
-        self.editor.set_prompt("word:")
+        """A line of several rows is erased from its first row on."""
+        self.editor.set_prompt("reply:")
         self.editor.feed("你".encode() * 20)
         self.written()
         self.editor.print_above("x\n")
         self.assertTrue(self.written().startswith("\r\x1b[2A\x1b[Jx\n"))
 
     def test_without_a_prompt(self) -> None:
-        """Nothing is drawn, but what is typed ahead is kept for the next prompt."""
+        """Without a prompt nothing is drawn, but input is kept for the next prompt."""
         self.editor.feed(b"o")
         self.editor.print_above("log\n")
         self.assertEqual(self.written(), "log\n")
-        self.editor.set_prompt("word:")
-        self.assertEqual(self.written(), "word:o")
+        self.editor.set_prompt("reply:")
+        self.assertEqual(self.written(), "reply:o")
 
     def test_keys(self) -> None:
-        """Backspace, Ctrl-U, Ctrl-W; arrows and other keys do nothing; characters in pieces are whole."""
+        """Backspace, Ctrl-U and Ctrl-W edit, other keys are ignored, and characters may come in pieces."""
         for typed, line in (
             (b"abc\x7f\x08\n", "a"),
             (b"abc\x15d\n", "d"),
@@ -214,13 +212,13 @@ class EditorTests(SynchronousTestCase):
         self.assertEqual(self.lines[-1], "你")
 
     def test_end(self) -> None:
-        """Ctrl-D ends on an empty line only."""
+        """Ctrl-D ends the input on an empty line only."""
         self.editor.feed(b"a\x04")
         self.assertEqual(self.ends, 0)
         self.editor.feed(b"\x7f\x04")
         self.assertEqual(self.ends, 1)
 
     def test_bounded(self) -> None:
-        """A line has an end."""
+        """The length of a line is limited."""
         self.editor.feed(b"x" * 10000 + b"\n")
         self.assertEqual(len(self.lines[0]), 4096)

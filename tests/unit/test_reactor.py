@@ -1,4 +1,4 @@
-"""echotime/reactor.py: what only our reactor does. What it shares with Twisted's is in test_transports.py.
+"""Test echotime/reactor.py where it differs from Twisted's; test_transports.py has what they share.
 
 Twisted's own tests for reactors run in tests/integration/test_reactor.py.
 """
@@ -25,38 +25,38 @@ from echotime import reactor as module
 from echotime.net.connection import EchoConnection
 from echotime.reactor import ChangelistReactor, IChangelistConnection
 from tests.support.loopback import open_descriptors
-from tests.support.recording_protocol import Bench
+from tests.support.recording_protocol import PortHarness
 from tests.support.stepping_reactor import SteppingReactor, connected, received, reset, stepping
 
 
 @pytest.fixture
-def bench() -> Iterator[Bench]:
-    """A TCP port on our reactor."""
+def harness() -> Iterator[PortHarness]:
+    """Provide a TCP port on the echotime reactor."""
     with stepping() as reactor:
-        yield Bench(reactor)
+        yield PortHarness(reactor)
 
 
 def others(reactor: Any) -> list[Any]:
-    """Return the selectables that are no connections, without the reactor's own."""
+    """Return the selectables that are not connections, without the reactor's own."""
     selectables = [reactor._selectables[fd] for fd in reactor._others]
     return [each for each in selectables if each not in reactor._internalReaders]
 
 
 @contextmanager
-def many_connected(bench: Bench) -> Iterator[list[socket.socket]]:
+def many_connected(harness: PortHarness) -> Iterator[list[socket.socket]]:
     """Connect 25 clients, and abort their connections at the end."""
     with ExitStack() as stack:
-        clients = [stack.enter_context(connected(bench.port)) for _ in range(25)]
-        bench.made(25)
-        bench.reactor.step(9)
+        clients = [stack.enter_context(connected(harness.port)) for _ in range(25)]
+        harness.made(25)
+        harness.reactor.step(9)
         yield clients
-        for connection in bench.factory.connections:
+        for connection in harness.factory.connections:
             connection.transport.abortConnection()
-        bench.over()
+        harness.over()
 
 
 class Epoll:
-    """Counts epoll_ctl(2) calls by name, and refuses one kind with ENOSPC if told to."""
+    """Count epoll_ctl(2) calls by name, and fail register with ENOSPC on request."""
 
     def __init__(self, reactor: Any) -> None:
         self._real = reactor._poller
@@ -65,14 +65,12 @@ class Epoll:
         reactor._poller = self
 
     def register(self, fd: int, mask: int) -> None:
-        """Count."""
         if self.refuses:
             raise OSError(errno.ENOSPC, "no room")
         self.calls.append(("register", mask))
         self._real.register(fd, mask)
 
     def modify(self, fd: int, mask: int) -> None:
-        """Count."""
         self.calls.append(("modify", mask))
         self._real.modify(fd, mask)
 
@@ -81,7 +79,7 @@ class Epoll:
 
 
 def test_interfaces() -> None:
-    """The reactor is one, and connections provide what it asks of them."""
+    """The reactor and the connections provide their interfaces."""
     reactor = ChangelistReactor()
     verifyObject(IReactorFDSet, reactor)
     verifyObject(IReactorTime, reactor)
@@ -92,130 +90,132 @@ def test_interfaces() -> None:
 
 
 def test_monotonic_time() -> None:
-    """Seconds are those of the clock that nobody sets."""
+    """The reactor's time is the monotonic clock."""
     assert abs(ChangelistReactor.seconds() - time.monotonic()) < 60
 
 
-def test_events_are_bounded(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many connections are ready, an iteration handles so many events; the rest comes first in the next."""
+def test_events_are_bounded(harness: PortHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An iteration handles a bounded number of events, and the rest comes first in the next."""
     monkeypatch.setattr(module, "MAX_EVENTS", 10)
-    with many_connected(bench) as clients:
+    with many_connected(harness) as clients:
         for each in clients:
             each.send(bytes(5000))  # two messages each
         for served in (10, 20, 30, 40, 50):
-            bench.reactor.step()
-            assert bench.factory.happened("data") == served
+            harness.reactor.step()
+            assert harness.factory.count("data") == served
             if served == 30:
-                assert sum(each == ("data", bytes(4096)) for each in bench.factory.noted) == 25, "one left out"
+                assert sum(each == ("data", bytes(4096)) for each in harness.factory.events) == 25, (
+                    "a connection was left out"
+                )
 
 
-def test_others_do_not_wait_for_connections(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many connections are ready, another selectable is served in each iteration."""
+def test_others_do_not_wait_for_connections(harness: PortHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another selectable is served in each iteration, however many connections are ready."""
     monkeypatch.setattr(module, "MAX_EVENTS", 5)
-    with many_connected(bench) as clients:
-        pipe = Pipe(bench.reactor)
+    with many_connected(harness) as clients:
+        pipe = Pipe(harness.reactor)
         pipe.startReading()
         for each in clients:
             each.send(bytes(100))
         os.write(pipe.write_end, b"x")
-        bench.reactor.step()
-        assert (bench.factory.happened("data"), pipe.heard) == (5, [b"x"])
+        harness.reactor.step()
+        assert (harness.factory.count("data"), pipe.heard) == (5, [b"x"])
         pipe.connectionLost(Failure(SystemExit()))
 
 
-def test_short_sessions_are_never_registered(bench: Bench) -> None:
-    """A client that sends and ends before it is accepted is answered and closed without any epoll_ctl(2)."""
-    epoll = Epoll(bench.reactor)
-    bench.factory.acts["data"] = lambda one: one.transport.write(b"answer")
-    bench.factory.acts["read lost"] = lambda one: one.transport.loseConnection()
-    with connected(bench.port) as sock:
+def test_short_sessions_are_never_registered(harness: PortHarness) -> None:
+    """A client that sends and closes before it is accepted is served without any epoll_ctl(2)."""
+    epoll = Epoll(harness.reactor)
+    harness.factory.acts["data"] = lambda one: one.transport.write(b"answer")
+    harness.factory.acts["read lost"] = lambda one: one.transport.loseConnection()
+    with connected(harness.port) as sock:
         sock.send(b"question")
         sock.shutdown(socket.SHUT_WR)
-        bench.reactor.step()
-        assert bench.factory.happened("lost") == 1
+        harness.reactor.step()
+        assert harness.factory.count("lost") == 1
         sock.setblocking(True)
         assert received(sock) == b"answer"
         assert received(sock) == b""
     assert epoll.calls == []
 
 
-def test_pause_and_resume_cost_nothing(bench: Bench) -> None:
-    """A connection that is paused and resumed within an iteration is not registered anew; a pause alone is, once."""
+def test_pause_and_resume_cost_nothing(harness: PortHarness) -> None:
+    """A pause and resume within an iteration change no registration; a pause alone changes it once."""
 
     def act(one: Any) -> None:
         one.transport.pauseProducing()
         one.transport.resumeProducing()
 
-    with connected(bench.port) as sock:
-        transport = bench.made()
-        bench.reactor.step(2)
-        bench.factory.acts["data"] = act
-        epoll = Epoll(bench.reactor)
+    with connected(harness.port) as sock:
+        transport = harness.made()
+        harness.reactor.step(2)
+        harness.factory.acts["data"] = act
+        epoll = Epoll(harness.reactor)
         sock.send(b"x")
-        bench.reactor.until(lambda: bench.factory.happened("data"))
-        bench.reactor.step(2)
+        harness.reactor.until(lambda: harness.factory.count("data"))
+        harness.reactor.step(2)
         assert epoll.calls == []
         transport.pauseProducing()
-        bench.reactor.step(2)
+        harness.reactor.step(2)
         assert epoll.calls == [("modify", 0)]
         reset(sock)
-        bench.over()
+        harness.over()
 
 
-def test_a_descriptor_number_is_used_again(bench: Bench) -> None:
-    """A connection that ends in the iteration in which the next gets its number leaves nothing behind for that one."""
-    bench.factory.acts["data"] = lambda one: one.transport.loseConnection()
+def test_a_descriptor_number_is_used_again(harness: PortHarness) -> None:
+    """A connection that reuses a descriptor number within an iteration is served like any other."""
+    harness.factory.acts["data"] = lambda one: one.transport.loseConnection()
     for _ in range(3):
-        with connected(bench.port) as first, connected(bench.port) as second:
-            number = len(bench.factory.connections)
+        with connected(harness.port) as first, connected(harness.port) as second:
+            number = len(harness.factory.connections)
             first.send(b"x")
             second.send(b"x")
-            bench.made(number + 2)
-            bench.over()
-    bench.factory.acts.clear()
-    with connected(bench.port) as sock:
-        bench.made(7)
+            harness.made(number + 2)
+            harness.over()
+    harness.factory.acts.clear()
+    with connected(harness.port) as sock:
+        harness.made(7)
         sock.send(b"served")
-        bench.reactor.until(lambda: bench.factory.noted[-1] == ("data", b"served"))
+        harness.reactor.until(lambda: harness.factory.events[-1] == ("data", b"served"))
         reset(sock)
-        bench.over()
+        harness.over()
 
 
-def test_what_cannot_be_registered_is_ended(bench: Bench) -> None:
-    """At fs.epoll.max_user_watches a new connection ends, and those that are there do not."""
-    with connected(bench.port) as old:
-        bench.made()
-        bench.reactor.step(2)
-        epoll = Epoll(bench.reactor)
+def test_what_cannot_be_registered_is_ended(harness: PortHarness) -> None:
+    """At fs.epoll.max_user_watches a new connection ends, and the existing ones do not."""
+    with connected(harness.port) as old:
+        harness.made()
+        harness.reactor.step(2)
+        epoll = Epoll(harness.reactor)
         epoll.refuses = True
-        with connected(bench.port) as new, pytest.raises(ConnectionResetError):
-            bench.read_all(new)
+        with connected(harness.port) as new, pytest.raises(ConnectionResetError):
+            harness.read_all(new)
         old.send(b"served")
-        bench.reactor.until(lambda: bench.factory.noted[-1] == ("data", b"served"))
-        bench.factory.connections[0].transport.loseConnection()
-        bench.over()
+        harness.reactor.until(lambda: harness.factory.events[-1] == ("data", b"served"))
+        harness.factory.connections[0].transport.loseConnection()
+        harness.over()
 
 
-def test_a_change_by_a_timer_does_not_wait(bench: Bench) -> None:
-    """What a timer changes is registered before the reactor waits, and what that calls may set another timer."""
-    with connected(bench.port) as sock:
-        transport = bench.made()
+def test_a_change_by_a_timer_does_not_wait(harness: PortHarness) -> None:
+    """A change by a timer is registered before the reactor waits, and may set another timer."""
+    with connected(harness.port) as sock:
+        transport = harness.made()
         transport.pauseProducing()
         sock.send(b"x")
-        bench.reactor.step(2)
-        transport.resumeProducing()  # as a timer would
-        bench.reactor.doIteration(None)  # would wait for ever for what was not registered
-        bench.reactor.until(lambda: bench.factory.happened("data"))
-        bench.factory.acts["lost"] = lambda one: bench.reactor.callLater(0, sock.close)
+        harness.reactor.step(2)
+        transport.resumeProducing()  # as a timer does
+        harness.reactor.doIteration(None)  # would block for ever without the registration
+        harness.reactor.until(lambda: harness.factory.count("data"))
+        harness.factory.acts["lost"] = lambda one: harness.reactor.callLater(0, sock.close)
         transport.loseConnection()
-        bench.reactor.doIteration(None)  # its end is told before the poll
-        bench.over()
-        bench.reactor.step()
+        harness.reactor.doIteration(None)  # connectionLost is called before the poll
+        harness.over()
+        harness.reactor.step()
         assert sock.fileno() == -1
 
 
 class Pipe(FileDescriptor):
-    """A selectable with direct dispatch, reading from a pipe."""
+    """Read from a pipe as a selectable with direct dispatch."""
 
     direct_dispatch = True
 
@@ -227,17 +227,16 @@ class Pipe(FileDescriptor):
         self.lost: list[Failure] = []
 
     def fileno(self) -> int:
-        """That of the end to read."""
         return self._read
 
     def doRead(self) -> None:
-        """Note it, or fail."""
+        """Record the data, and fail on request."""
         self.heard.append(os.read(self._read, 10))
         if self.fails:
             raise SystemExit("odd")
 
     def connectionLost(self, reason: Failure) -> None:
-        """Note it, and fail again."""
+        """Record the failure, and fail again on request."""
         super().connectionLost(reason)
         self.lost.append(reason)
         os.close(self._read)
@@ -247,7 +246,7 @@ class Pipe(FileDescriptor):
 
 
 def test_direct_dispatch(clean_reactor: list[LogEvent]) -> None:
-    """A selectable that fails is logged and ended, also if its end fails; the reactor and others go on."""
+    """A selectable that fails is logged and ended, also if its end fails; others go on."""
     with stepping() as reactor:
         failing, other = Pipe(reactor), Pipe(reactor)
         for each in (failing, other):
@@ -264,7 +263,7 @@ def test_direct_dispatch(clean_reactor: list[LogEvent]) -> None:
 
 
 def test_removed_by_an_earlier_event() -> None:
-    """A selectable that an earlier event of the same iteration removes is not called."""
+    """A selectable removed by an earlier event of the same iteration is not called."""
     with stepping() as reactor:
         pipes = [Pipe(reactor), Pipe(reactor)]
         for one, other in (pipes, pipes[::-1]):
@@ -277,25 +276,25 @@ def test_removed_by_an_earlier_event() -> None:
             each.connectionLost(Failure(SystemExit()))
 
 
-def test_nothing_is_left_open(bench: Bench) -> None:
-    """After the last connection and the port there are no descriptors but the reactor's own."""
+def test_nothing_is_left_open(harness: PortHarness) -> None:
+    """After the last connection and the port only the reactor's own descriptors are open."""
     before = open_descriptors()
-    with connected(bench.port):
-        bench.made()
-        bench.reactor.step(2)
+    with connected(harness.port):
+        harness.made()
+        harness.reactor.step(2)
         assert open_descriptors() == before + 2, "both ends"
-    bench.reactor.until(lambda: bench.factory.happened("read lost"))
-    bench.factory.transport.loseConnection()
-    bench.over()
-    bench.port.stopListening()
-    bench.reactor.step(3)
+    harness.reactor.until(lambda: harness.factory.count("read lost"))
+    harness.factory.transport.loseConnection()
+    harness.over()
+    harness.port.stopListening()
+    harness.reactor.step(3)
     assert open_descriptors() == before - 1, "the port is closed"
-    assert bench.reactor.getReaders() == [bench.reactor.waker]
-    assert others(bench.reactor) == []
+    assert harness.reactor.getReaders() == [harness.reactor.waker]
+    assert others(harness.reactor) == []
 
 
 def test_regular_files_are_polled() -> None:
-    """What epoll refuses (EPERM: a regular file) is served as Twisted does."""
+    """A file that epoll refuses (EPERM: a regular file) is served as Twisted does."""
     with stepping() as reactor, open(os.devnull, "rb") as file:  # noqa: PTH123
         assert isinstance(reactor, SteppingReactor)
 
@@ -314,20 +313,20 @@ def test_regular_files_are_polled() -> None:
         os.close(one.write_end)
 
 
-def test_memory_error(bench: Bench, clean_reactor: list[LogEvent]) -> None:
-    """An application hears of a MemoryError before it is logged, to free what logging it needs."""
+def test_memory_error(harness: PortHarness, clean_reactor: list[LogEvent]) -> None:
+    """The MemoryError callback runs before the error is logged, to free the memory that logging needs."""
 
     def fail(one: Any) -> None:
         raise MemoryError
 
     order: list[object] = []
-    bench.reactor.on_memory_error = lambda: order.append(len(clean_reactor))  # type: ignore[attr-defined]
-    bench.factory.acts["data"] = fail
-    with connected(bench.port) as sock:
+    harness.reactor.on_memory_error = lambda: order.append(len(clean_reactor))  # type: ignore[attr-defined]
+    harness.factory.acts["data"] = fail
+    with connected(harness.port) as sock:
         sock.send(b"x")
-        bench.made()
-        bench.over()
+        harness.made()
+        harness.over()
     assert order == [0]
-    assert bench.factory.noted[-1] == ("lost", MemoryError)
+    assert harness.factory.events[-1] == ("lost", MemoryError)
     assert "MemoryError" in str(clean_reactor)
     clean_reactor.clear()

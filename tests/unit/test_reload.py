@@ -1,4 +1,7 @@
-"""daemon/reload.py: slices, between which the reactor turns. tests/integration/test_config.py has what is changed."""
+"""Test daemon/reload.py: a reload runs in slices between turns of the reactor.
+
+tests/integration/test_config.py has the changes that a reload makes.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +18,13 @@ from echotime.config.settings import Settings
 from echotime.daemon.reload import MAX_SLICE, ReloadResult, ReloadService
 
 STEP = MAX_SLICE / 4
-"""Seconds that each step of reading takes here."""
+"""Seconds that each step of reading takes."""
 TURN = 1e-6
 """Seconds that a turn of the reactor takes besides."""
 
 
 def turning_clock() -> Any:
-    """Return a clock on which what is due at once is due in the next turn, as in a reactor."""
+    """Return a clock on which calls without a delay run in the next turn, as in a reactor."""
     clock: Any = cast(Any, Clock())
     later = clock.callLater
     clock.callFromThread = lambda act: act()
@@ -29,10 +32,11 @@ def turning_clock() -> Any:
     return clock
 
 
-class Bench:
-    """A ReloadService whose file takes some steps to read, on a clock; each step moves the clock by what it takes.
+class ReloadHarness:
+    """Run a ReloadService whose file takes many steps to read, on a clock that each step advances.
 
-    It is the RuntimeConfig, too: `changes` has what it is asked to change. `told` has what the service manager is told.
+    The harness is the RuntimeConfig, too: `changes` has the settings to apply. `notified` has the calls for the
+    service manager.
     """
 
     def __init__(self) -> None:
@@ -43,8 +47,8 @@ class Bench:
         self.reads = 0
         self.longest = 0.0
         self.changes: list[int] = []
-        self.told: list[bool] = []
-        self.service = ReloadService(Settings(), self.read, self, self.clock, self.told.append)
+        self.notified: list[bool] = []
+        self.service = ReloadService(Settings(), self.read, self, self.clock, self.notified.append)
 
     def read(self) -> Generator[None, None, Settings]:
         """Read `backlog` at once, and then take time."""
@@ -58,18 +62,18 @@ class Bench:
         return settings
 
     def apply(self, old: Settings, new: Settings) -> ReloadResult:
-        """As RuntimeConfig."""
+        """Record the change, as RuntimeConfig would apply it."""
         self.changes.append(new.backlog)
         return ReloadResult(new, ["backlog"], [])
 
     def turn(self) -> None:
-        """Turn the reactor once, and note how long it is held."""
+        """Turn the reactor once, and record how long it was blocked."""
         before = self.clock.seconds()
         self.clock.advance(TURN)
         self.longest = max(self.longest, self.clock.seconds() - before)
 
     def finish(self) -> int:
-        """Turn until nothing is left to do; return how many turns it took."""
+        """Turn until nothing is left to do, and return the number of turns."""
         turns = 0
         while self.clock.getDelayedCalls():
             self.turn()
@@ -78,9 +82,9 @@ class Bench:
 
 
 @pytest.fixture
-def bench() -> Iterator[Bench]:
-    """One that is started."""
-    made, before = Bench(), signal.getsignal(signal.SIGHUP)
+def harness() -> Iterator[ReloadHarness]:
+    """Provide a harness with a started service."""
+    made, before = ReloadHarness(), signal.getsignal(signal.SIGHUP)
     made.service.startService()
     yield made
     if made.service.running:
@@ -90,84 +94,84 @@ def bench() -> Iterator[Bench]:
 
 
 @pytest.mark.parametrize("steps", [100, 10_000])
-def test_slices(bench: Bench, steps: int) -> None:
-    """A longer file takes more turns of the reactor, not longer ones; the end is told after the change."""
-    bench.steps = steps
+def test_slices(harness: ReloadHarness, steps: int) -> None:
+    """A longer file takes more turns of the reactor, not longer ones; the end is notified after the change."""
+    harness.steps = steps
     signal.raise_signal(signal.SIGHUP)
-    assert (bench.told, bench.changes) == ([True], [])
-    assert bench.finish() > steps * STEP / MAX_SLICE / 2
-    assert bench.longest < MAX_SLICE + 2 * STEP
-    assert (bench.told, bench.changes) == ([True, False], [1])
+    assert (harness.notified, harness.changes) == ([True], [])
+    assert harness.finish() > steps * STEP / MAX_SLICE / 2
+    assert harness.longest < MAX_SLICE + 2 * STEP
+    assert (harness.notified, harness.changes) == ([True, False], [1])
 
 
-def test_short_file(bench: Bench) -> None:
-    """One that is read within a slice is dealt with at once."""
-    bench.steps = 1
-    bench.service.reload()
-    assert (bench.told, bench.changes) == ([True, False], [1])
+def test_short_file(harness: ReloadHarness) -> None:
+    """A file that is read within one slice is applied at once."""
+    harness.steps = 1
+    harness.service.reload()
+    assert (harness.notified, harness.changes) == ([True, False], [1])
 
 
-def test_again(bench: Bench) -> None:
-    """Signals that come meanwhile are followed by one reload more, which sees the file as it is then."""
-    bench.service.reload()
-    bench.turn()
-    bench.backlog = 2
+def test_again(harness: ReloadHarness) -> None:
+    """Signals during a reload cause one more reload, which reads the file as it is then."""
+    harness.service.reload()
+    harness.turn()
+    harness.backlog = 2
     for _ in range(3):
         signal.raise_signal(signal.SIGHUP)
-    bench.finish()
-    assert (bench.reads, bench.changes, bench.told) == (2, [1, 2], [True, False, True, False])
-    assert bench.service.settings.backlog == 2
-    bench.service.reload()
-    bench.finish()
-    assert bench.reads == 3
+    harness.finish()
+    assert (harness.reads, harness.changes, harness.notified) == (2, [1, 2], [True, False, True, False])
+    assert harness.service.settings.backlog == 2
+    harness.service.reload()
+    harness.finish()
+    assert harness.reads == 3
 
 
-def test_stop(bench: Bench) -> None:
-    """A stop gives a reload up: nothing is changed, and the service manager is not told that the daemon is ready."""
-    bench.service.reload()
+def test_stop(harness: ReloadHarness) -> None:
+    """A stop abandons a reload: nothing is changed, and READY is not notified."""
+    harness.service.reload()
     signal.raise_signal(signal.SIGHUP)
-    bench.turn()
-    bench.service.stopService()
-    assert not bench.clock.getDelayedCalls()
+    harness.turn()
+    harness.service.stopService()
+    assert not harness.clock.getDelayedCalls()
     signal.raise_signal(signal.SIGHUP)
-    bench.service.reload()
-    assert (bench.reads, bench.changes, bench.told) == (1, [], [True])
+    harness.service.reload()
+    assert (harness.reads, harness.changes, harness.notified) == (1, [], [True])
 
 
-def test_faulty(bench: Bench, clean_reactor: list[LogEvent]) -> None:
-    """A faulty file changes nothing; each fault is a line of the log, and the end is told. So with a bug of ours."""
-    bench.fault = "one\ntwo"
-    bench.service.reload()
-    bench.finish()
+def test_faulty(harness: ReloadHarness, clean_reactor: list[LogEvent]) -> None:
+    """A faulty file, or a bug, changes nothing; each fault is logged, and the end is notified."""
+    harness.fault = "one\ntwo"
+    harness.service.reload()
+    harness.finish()
     assert [each["fault"] for each in clean_reactor] == ["one", "two"]
-    assert (bench.changes, bench.told) == ([], [True, False])
+    assert (harness.changes, harness.notified) == ([], [True, False])
     clean_reactor.clear()
-    bench.fault = ""
-    bench.apply = None  # type: ignore[assignment,method-assign]
-    bench.service.reload()
-    bench.finish()
+    harness.fault = ""
+    harness.apply = None  # type: ignore[assignment,method-assign]
+    harness.service.reload()
+    harness.finish()
     assert [each["log_format"] for each in clean_reactor] == ["reload failed"]
     clean_reactor.clear()
-    assert bench.told == [True, False] * 2
-    del bench.apply
-    bench.service.reload()
-    bench.finish()
-    assert bench.changes == [1]
+    assert harness.notified == [True, False] * 2
+    del harness.apply
+    harness.service.reload()
+    harness.finish()
+    assert harness.changes == [1]
 
 
-def test_closed_steps(bench: Bench) -> None:
-    """What reads is closed with the reload that is given up."""
+def test_closed_steps(harness: ReloadHarness) -> None:
+    """An abandoned reload closes its generator."""
     closed: list[Any] = []
 
     def read() -> Generator[None, None, Settings]:
         try:
             while True:
-                bench.clock.rightNow += STEP
+                harness.clock.rightNow += STEP
                 yield
         finally:
             closed.append(True)
 
-    bench.service._reparse = read
-    bench.service.reload()
-    bench.service.stopService()
+    harness.service._reparse = read
+    harness.service.reload()
+    harness.service.stopService()
     assert closed

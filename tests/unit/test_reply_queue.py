@@ -1,4 +1,4 @@
-"""desk/: questions and what settles them."""
+"""Test operators/reply_queue.py: questions, and what settles them."""
 
 from __future__ import annotations
 
@@ -14,169 +14,167 @@ from tests.support.peer_address import peer
 
 
 @implementer(IOperator)
-class Present:
-    """An operator who notes what is said, and may have an answer ready."""
+class RecordingOperator:
+    """Record questions and their settlement, and answer at once if a reply is ready."""
 
-    def __init__(self, desk: ReplyQueue | None = None, ready: bytes | None = None) -> None:
-        self.desk = desk
+    def __init__(self, queue: ReplyQueue | None = None, ready: bytes | None = None) -> None:
+        self.queue = queue
         self.ready = ready
         self.questions: list[PendingMessage] = []
-        self.told: list[tuple[int, str]] = []
+        self.settled: list[tuple[int, str]] = []
 
     def on_question(self, question: PendingMessage) -> None:
-        """Note it."""
         self.questions.append(question)
-        if self.desk is not None and self.ready is not None:
-            self.desk.answer(question.number, self.ready, "a machine")
+        if self.queue is not None and self.ready is not None:
+            self.queue.answer(question.number, self.ready, "a machine")
 
     def on_settled(self, question: PendingMessage, how: str) -> None:
-        """Note it."""
-        self.told.append((question.number, how))
+        self.settled.append((question.number, how))
 
 
 class ReplyQueueTests(SynchronousTestCase):
-    """ReplyQueue."""
+    """Queue questions, and settle them in every way."""
 
     def setUp(self) -> None:
-        """A desk with an operator."""
+        """Make a queue with an operator."""
         self.clock = Clock()
-        self.operator = Present()
-        self.desk = self.desk_with()
+        self.operator = RecordingOperator()
+        self.queue = self.queue_with()
 
-    def desk_with(self, **limits: Any) -> ReplyQueue:
-        """One with the fallback `no` and these limits."""
-        desk = ReplyQueue(self.clock, b"no", QueueLimits(**limits))
-        desk.attach(self.operator)
-        return desk
+    def queue_with(self, **limits: Any) -> ReplyQueue:
+        """Make a queue with the fallback `no` and these limits."""
+        queue = ReplyQueue(self.clock, b"no", QueueLimits(**limits))
+        queue.attach(self.operator)
+        return queue
 
-    def ask(self, desk: ReplyQueue, **who: Any) -> Deferred[bytes]:
-        """A question that waits."""
-        word = desk.reply_to(b"hello", peer(**who))
-        assert isinstance(word, Deferred)
-        return word
+    def ask(self, queue: ReplyQueue, **who: Any) -> Deferred[bytes]:
+        """Add a question, which must stay pending."""
+        reply = queue.reply_to(b"hello", peer(**who))
+        assert isinstance(reply, Deferred)
+        return reply
 
     def test_answered(self) -> None:
-        """The word goes to the question it is for, in any order, and everybody there is told."""
-        words = [self.ask(self.desk, port=port) for port in (1, 2)]
+        """A reply goes to its question, in any order, and all operators are notified."""
+        replies = [self.ask(self.queue, port=port) for port in (1, 2)]
         self.assertEqual([each.peer for each in self.operator.questions], ["192.0.2.1:1", "192.0.2.1:2"])
-        self.assertEqual(self.desk.answer(2, b"two", "me").message, b"hello")
-        self.assertNoResult(words[0])
-        self.assertEqual(self.successResultOf(words[1]), b"two")
-        self.desk.answer(1, b"", "me")
-        self.assertEqual(self.successResultOf(words[0]), b"", "an empty word is a word")
-        self.assertEqual(self.operator.told, [(2, "answered by me"), (1, "answered by me")])
-        self.assertEqual((self.desk.counters.asked, self.desk.counters.answered), (2, 2))
+        self.assertEqual(self.queue.answer(2, b"two", "me").message, b"hello")
+        self.assertNoResult(replies[0])
+        self.assertEqual(self.successResultOf(replies[1]), b"two")
+        self.queue.answer(1, b"", "me")
+        self.assertEqual(self.successResultOf(replies[0]), b"", "an empty reply is a reply")
+        self.assertEqual(self.operator.settled, [(2, "answered by me"), (1, "answered by me")])
+        self.assertEqual((self.queue.counters.asked, self.queue.counters.answered), (2, 2))
 
     def test_first_answer_wins(self) -> None:
-        """Whoever is later is told who was faster, and the word is not given twice."""
-        word = self.ask(self.desk)
-        self.desk.answer(1, b"one", "root at the terminal")
+        """The first answer wins, and a later one is refused with the name of the first operator."""
+        reply = self.ask(self.queue)
+        self.queue.answer(1, b"one", "root at the terminal")
         with self.assertRaisesRegex(AlreadySettled, "answered by root at the terminal"):
-            self.desk.answer(1, b"two", "me")
-        self.assertEqual(self.successResultOf(word), b"one")
+            self.queue.answer(1, b"two", "me")
+        self.assertEqual(self.successResultOf(reply), b"one")
         with self.assertRaisesRegex(AlreadySettled, "no such question"):
-            self.desk.answer(7, b"x", "me")
+            self.queue.answer(7, b"x", "me")
 
     def test_deadline(self) -> None:
-        """After it the fallback is the word, and nothing is left in the reactor; an answer in time stops the clock."""
-        desk = self.desk_with(deadline=30)
-        words = [self.ask(desk, port=port) for port in (1, 2)]
+        """A question past its deadline gets the fallback, and no timer is left."""
+        queue = self.queue_with(deadline=30)
+        replies = [self.ask(queue, port=port) for port in (1, 2)]
         self.clock.advance(29)
-        desk.answer(1, b"in time", "me")
-        self.assertNoResult(words[1])
+        queue.answer(1, b"in time", "me")
+        self.assertNoResult(replies[1])
         self.clock.advance(1)
-        self.assertEqual(self.successResultOf(words[1]), b"no")
-        self.assertEqual(desk.counters.expired, 1)
+        self.assertEqual(self.successResultOf(replies[1]), b"no")
+        self.assertEqual(queue.counters.expired, 1)
         self.assertEqual(self.clock.getDelayedCalls(), [])
-        self.assertIn((2, "deadline expired"), self.operator.told)
+        self.assertIn((2, "deadline expired"), self.operator.settled)
 
     def test_connection_ends(self) -> None:
-        """A connection that ends takes its question with it."""
-        word = self.ask(self.desk_with(deadline=30))
-        word.cancel()
-        self.failureResultOf(word, CancelledError)
-        self.assertEqual(self.operator.told, [(1, "connection ended")])
+        """A connection that ends withdraws its question."""
+        reply = self.ask(self.queue_with(deadline=30))
+        reply.cancel()
+        self.failureResultOf(reply, CancelledError)
+        self.assertEqual(self.operator.settled, [(1, "connection ended")])
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_limits(self) -> None:
-        """Beyond the limits the fallback comes at once and is counted; a settled question makes room."""
-        desk = self.desk_with(max_pending=3, max_per_source=2)
-        first = self.ask(desk)
-        self.ask(desk)
-        self.assertEqual(desk.reply_to(b"x", peer()), b"no", "two of one source")
-        self.ask(desk, host="192.0.2.2")
-        self.assertEqual(desk.reply_to(b"x", peer(host="192.0.2.3")), b"no", "three in all")
-        self.assertEqual(desk.counters.beyond_limit, 2)
-        desk.answer(1, b"", "me")
+        """Beyond the limits the fallback comes at once and is counted; a settled question frees its place."""
+        queue = self.queue_with(max_pending=3, max_per_source=2)
+        first = self.ask(queue)
+        self.ask(queue)
+        self.assertEqual(queue.reply_to(b"x", peer()), b"no", "two of one source")
+        self.ask(queue, host="192.0.2.2")
+        self.assertEqual(queue.reply_to(b"x", peer(host="192.0.2.3")), b"no", "three in all")
+        self.assertEqual(queue.counters.beyond_limit, 2)
+        queue.answer(1, b"", "me")
         self.successResultOf(first)
-        self.ask(desk)
+        self.ask(queue)
 
     def test_nobody_there(self) -> None:
-        """Without an operator the fallback comes at once, unless questions are to wait."""
-        self.desk.detach(self.operator)
-        self.assertEqual(self.desk.reply_to(b"x", peer()), b"no")
-        self.assertEqual(self.desk.counters.unattended, 1)
+        """Without an operator the fallback comes at once, unless questions wait for one."""
+        self.queue.detach(self.operator)
+        self.assertEqual(self.queue.reply_to(b"x", peer()), b"no")
+        self.assertEqual(self.queue.counters.unattended, 1)
         waiting = ReplyQueue(self.clock, b"no", QueueLimits(wait_for_operator=True))
-        word = self.ask(waiting)
-        late = Present()
+        reply = self.ask(waiting)
+        late = RecordingOperator()
         waiting.attach(late)
-        self.assertEqual([each.number for each in late.questions], [1], "who comes later is asked, too")
+        self.assertEqual([each.number for each in late.questions], [1], "a later operator gets the question")
         waiting.detach(late)
-        self.assertNoResult(word)
+        self.assertNoResult(reply)
 
     def test_last_operator_leaves(self) -> None:
-        """What waits gets the fallback with the last of them, and not before."""
-        word = self.ask(self.desk)
-        second = Present()
-        self.desk.attach(second)
-        self.desk.detach(self.operator)
-        self.assertNoResult(word)
-        self.desk.detach(second)
-        self.assertEqual(self.successResultOf(word), b"no")
-        self.assertEqual(self.desk.counters.given_up, 1)
-        self.desk.detach(second)
+        """Pending questions get the fallback when the last operator leaves, and not before."""
+        reply = self.ask(self.queue)
+        second = RecordingOperator()
+        self.queue.attach(second)
+        self.queue.detach(self.operator)
+        self.assertNoResult(reply)
+        self.queue.detach(second)
+        self.assertEqual(self.successResultOf(reply), b"no")
+        self.assertEqual(self.queue.counters.given_up, 1)
+        self.queue.detach(second)
 
     def test_stop(self) -> None:
-        """At the daemon's stop what waits gets the fallback, and what comes after it at once."""
-        word = self.ask(self.desk)
-        self.desk.stop()
-        self.assertEqual(self.successResultOf(word), b"no")
-        self.assertEqual(self.desk.reply_to(b"x", peer()), b"no")
-        self.assertEqual(self.operator.told, [(1, "the daemon stopped")])
-        self.assertEqual(self.desk.counters.stopped, 1)
+        """At the daemon's stop pending questions get the fallback, and later ones at once."""
+        reply = self.ask(self.queue)
+        self.queue.stop()
+        self.assertEqual(self.successResultOf(reply), b"no")
+        self.assertEqual(self.queue.reply_to(b"x", peer()), b"no")
+        self.assertEqual(self.operator.settled, [(1, "the daemon stopped")])
+        self.assertEqual(self.queue.counters.stopped, 1)
 
     def test_answered_while_asked(self) -> None:
-        """An operator that has its answer ready settles it before anybody else is bothered."""
-        desk = ReplyQueue(self.clock)
-        desk.attach(Present(desk, b"ready"))
-        desk.attach(self.operator)
-        self.assertEqual(self.successResultOf(self.ask(desk)), b"ready")
+        """An operator with a ready reply settles a question before the next operator sees it."""
+        queue = ReplyQueue(self.clock)
+        queue.attach(RecordingOperator(queue, b"ready"))
+        queue.attach(self.operator)
+        self.assertEqual(self.successResultOf(self.ask(queue)), b"ready")
         self.assertEqual(self.operator.questions, [])
 
     def test_operator_that_fails(self) -> None:
-        """An operator that raises is taken for gone; nobody else suffers for it."""
+        """An operator that raises is detached, and others are unaffected."""
 
-        class Broken(Present):
+        class Broken(RecordingOperator):
             def on_question(self, question: PendingMessage) -> None:
                 raise ValueError("cannot show it")
 
-        desk = ReplyQueue(self.clock, b"no")
+        queue = ReplyQueue(self.clock, b"no")
         broken = Broken()
-        desk.attach(broken)
-        self.assertEqual(self.successResultOf(self.ask(desk)), b"no")
-        self.assertEqual(desk.operator_count, 0)
-        desk.attach(self.operator)
-        desk.attach(broken)
-        word = self.ask(desk)
-        self.assertEqual(desk.operator_count, 1)
-        desk.answer(2, b"ok", "me")
-        self.assertEqual(self.successResultOf(word), b"ok")
+        queue.attach(broken)
+        self.assertEqual(self.successResultOf(self.ask(queue)), b"no")
+        self.assertEqual(queue.operator_count, 0)
+        queue.attach(self.operator)
+        queue.attach(broken)
+        reply = self.ask(queue)
+        self.assertEqual(queue.operator_count, 1)
+        queue.answer(2, b"ok", "me")
+        self.assertEqual(self.successResultOf(reply), b"ok")
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 2)
 
     def test_remembers_so_many(self) -> None:
-        """What became of old questions is forgotten: memory is bounded."""
+        """Outcomes of old questions are forgotten, so that memory is bounded."""
         for _ in range(1200):
-            self.ask(self.desk)
-            self.desk.answer(self.operator.questions[-1].number, b"", "me")
-        self.assertEqual(len(self.desk._outcomes), 1000)
-        self.assertEqual(self.desk._sources, {})
+            self.ask(self.queue)
+            self.queue.answer(self.operator.questions[-1].number, b"", "me")
+        self.assertEqual(len(self.queue._outcomes), 1000)
+        self.assertEqual(self.queue._sources, {})

@@ -1,4 +1,4 @@
-"""The rest of servers/: time, line_limit, traffic, drain."""
+"""Test the rest of services/ and limits/log_rate.py: time, line limit, traffic, drain."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from zope.interface import provider
 
 from echotime.counters import ServiceCounters
 from echotime.limits.log_rate import LogRateLimiter
+from echotime.net.pktinfo import SourceAddress
 from echotime.services.drain import QUIET_INTERVAL, Drain
 from echotime.services.tcp_echo import EchoFactory, EchoProtocol
 from echotime.services.traffic import MAX_CONNECTION_LINES, TrafficLog
@@ -21,33 +22,32 @@ from echotime.wire.timestamp import Epoch
 
 
 class Sent:
-    """A UDP transport that keeps what is written."""
+    """Record the datagrams written to a UDP transport."""
 
     def __init__(self) -> None:
         self.datagrams: list[tuple[bytes, Any]] = []
 
     def write(self, datagram: bytes, addr: Any) -> None:
-        """Keep it."""
         self.datagrams.append((datagram, addr))
 
 
 class TimeTests(SynchronousTestCase):
-    """TimeProtocol."""
+    """Answer datagrams with a TimeProtocol."""
 
     def answers(self, epoch: Epoch, *times: float) -> list[tuple[bytes, Any]]:
-        """What is sent at these times of the clock."""
+        """Return the answers at these times of the clock."""
         clock = iter(times)
         counters = ServiceCounters()
         protocol = TimeProtocol(lambda: next(clock), counters, epoch)
         sent = Sent()
         protocol.transport = sent  # type: ignore[assignment]
         for size in range(len(times)):
-            protocol.datagramReceived(bytes(size), ("192.0.2.1", size))
+            protocol.datagramReceived(bytes(size), SourceAddress(("192.0.2.1", size)))
         self.assertEqual(counters.datagrams, len(times))
         return sent.datagrams
 
     def test_clock(self) -> None:
-        """Each datagram is answered to its sender with the time of that moment, around the ends of its range."""
+        """Each datagram is answered to its sender with the current time, around the ends of its range."""
         self.assertEqual(
             self.answers(Epoch.UNIX, 2**31 - 1, 2**31, 2**32 - 1, 2**32),
             [
@@ -59,21 +59,21 @@ class TimeTests(SynchronousTestCase):
         )
 
     def test_epoch(self) -> None:
-        """--epoch 1900 counts from there."""
+        """--epoch 1900 counts seconds from 1900."""
         self.assertEqual(self.answers(Epoch.RFC868, 0)[0][0], b"\x83\xaa\x7e\x80")
 
 
 class LogRateLimiterTests(SynchronousTestCase):
-    """LogRateLimiter."""
+    """Limit lines with a LogRateLimiter."""
 
     def setUp(self) -> None:
-        """Two lines a second."""
+        """Allow two lines a second."""
         self.clock = Clock()
         self.reports: list[int] = []
         self.limit = LogRateLimiter(2, self.clock, self.reports.append)
 
     def allowed(self, lines: int) -> int:
-        """How many of so many lines are allowed now."""
+        """Return the number of lines that are allowed now."""
         return sum(self.limit.allows() for _ in range(lines))
 
     def test_within(self) -> None:
@@ -82,14 +82,14 @@ class LogRateLimiterTests(SynchronousTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_beyond(self) -> None:
-        """Beyond it lines are left out, which is reported once, with their number, though no further line comes."""
+        """Lines beyond the limit are left out, and their number is reported once, without a further line."""
         self.assertEqual(self.allowed(10), 2)
         self.clock.advance(1)
         self.assertEqual(self.reports, [8])
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_next_second(self) -> None:
-        """The next second has its own lines."""
+        """The next second has its own limit."""
         self.allowed(10)
         self.clock.advance(1)
         self.assertEqual(self.allowed(10), 2)
@@ -97,7 +97,7 @@ class LogRateLimiterTests(SynchronousTestCase):
         self.assertEqual(self.reports, [8, 8])
 
     def test_flush(self) -> None:
-        """At the end what was left out so far is reported, and only once."""
+        """At the end the number left out so far is reported, and only once."""
         self.allowed(3)
         self.limit.flush()
         self.clock.advance(1)
@@ -105,8 +105,8 @@ class LogRateLimiterTests(SynchronousTestCase):
 
 
 @dataclass
-class Said:
-    """As much of an EchoProtocol as Traffic sees."""
+class FakeProtocol:
+    """Stand for the part of an EchoProtocol that TrafficLog uses."""
 
     messages: int = 0
     bytes_in: int = 0
@@ -115,10 +115,10 @@ class Said:
 
 
 class TrafficTests(SynchronousTestCase):
-    """Traffic."""
+    """Log and count with a TrafficLog."""
 
     def setUp(self) -> None:
-        """Note what is logged."""
+        """Collect the lines that echotime logs."""
         self.clock = Clock()
         self.lines: list[str] = []
 
@@ -131,11 +131,11 @@ class TrafficTests(SynchronousTestCase):
         self.addCleanup(globalLogPublisher.removeObserver, observe)
 
     def test_lines(self) -> None:
-        """The lines of a session."""
+        """A session logs its connection, messages and end."""
         traffic = TrafficLog(self.clock)
-        talker = Said(1, 8, 19)
-        traffic.message_received(talker, b"{hello}\n")
-        traffic.connection_closed(talker, "client")
+        protocol = FakeProtocol(1, 8, 19)
+        traffic.message_received(protocol, b"{hello}\n")
+        traffic.connection_closed(protocol, "client")
         self.assertEqual(
             self.lines,
             [
@@ -149,15 +149,15 @@ class TrafficTests(SynchronousTestCase):
     def test_silent(self) -> None:
         """A connection without a message is counted and not logged."""
         traffic = TrafficLog(self.clock)
-        traffic.connection_closed(Said(), "client")
+        traffic.connection_closed(FakeProtocol(), "client")
         self.assertEqual(self.lines, [])
         self.assertEqual(traffic.counters, ServiceCounters(connections=1, empty_connections=1))
 
     def test_left_out(self) -> None:
-        """Both kinds of lines have their own limit and their own report."""
+        """Message lines and connection lines have separate limits and reports."""
         traffic = TrafficLog(self.clock, 3)
         for _ in range(MAX_CONNECTION_LINES + 5):
-            traffic.message_received(Said(1), b"m")
+            traffic.message_received(FakeProtocol(1), b"m")
         self.assertEqual(len(self.lines), MAX_CONNECTION_LINES + 3)
         traffic.flush()
         self.assertEqual(
@@ -170,7 +170,7 @@ class TrafficTests(SynchronousTestCase):
 
 
 class FakeConnection:
-    """As much of an EchoProtocol as Drain sees; its end comes when the test says so."""
+    """Stand for the part of an EchoProtocol that Drain uses; the test ends it."""
 
     def __init__(self, factory: EchoFactory) -> None:
         self.factory = factory
@@ -181,26 +181,24 @@ class FakeConnection:
         factory.connections.add(self)  # type: ignore[arg-type]
 
     def close(self, reason: str) -> None:
-        """An orderly end."""
         self.done.append(f"closed by {reason}")
         self.end()
 
     def reset(self, reason: str) -> None:
-        """A reset."""
         self.done.append(reason)
         self.end()
 
     def end(self) -> None:
-        """The connection is over."""
+        """Remove the connection from its factory."""
         self.factory.connections.discard(self)
         self.factory.notify_if_empty()
 
 
 class DrainTests(SynchronousTestCase):
-    """Drain."""
+    """Drain the connections of a factory."""
 
     def setUp(self) -> None:
-        """Five seconds for the connections of a factory."""
+        """Allow five seconds for the connections of a factory."""
         self.clock = Clock()
         self.factory = EchoFactory(TrafficLog(self.clock))
         self.drain = Drain(self.factory, self.clock, 5)
@@ -210,12 +208,12 @@ class DrainTests(SynchronousTestCase):
         self.clock.pump([QUIET_INTERVAL] * number)
 
     def test_nothing_open(self) -> None:
-        """Without connections it is over at once, leaving nothing in the reactor."""
+        """Without connections the drain ends at once, leaving nothing in the reactor."""
         self.successResultOf(self.drain.start())
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_idle(self) -> None:
-        """A quiet connection that is owed nothing is closed after a tick."""
+        """A quiet connection without pending output is closed after a tick."""
         connection = FakeConnection(self.factory)
         ended = self.drain.start()
         self.assertEqual(connection.done, [])
@@ -225,7 +223,7 @@ class DrainTests(SynchronousTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_busy(self) -> None:
-        """A connection whose messages go on is served until it is quiet."""
+        """A connection that goes on sending messages is served until it is quiet."""
         connection = FakeConnection(self.factory)
         ended = self.drain.start()
         for _ in range(10):
@@ -236,7 +234,7 @@ class DrainTests(SynchronousTestCase):
         self.assertEqual(connection.done, ["closed by server"])
 
     def test_owed(self) -> None:
-        """A connection that is owed something is waited for, and then closed."""
+        """A connection with pending output is kept until the output has left, and then closed."""
         connection = FakeConnection(self.factory)
         connection.has_pending_output = True
         ended = self.drain.start()
@@ -244,12 +242,12 @@ class DrainTests(SynchronousTestCase):
         self.assertNoResult(ended)
         connection.has_pending_output = False
         self.ticks(1)
-        self.assertEqual(connection.done, [], "it was not read from yet, so what it sent is unknown")
+        self.assertEqual(connection.done, [], "not read since, so it may have sent more")
         self.ticks(1)
         self.assertEqual(connection.done, ["closed by server"])
 
     def test_ended_by_client(self) -> None:
-        """A connection whose client has ended its side is left to its last answers."""
+        """A connection that the client has ended is left to its last replies."""
         connection = FakeConnection(self.factory)
         connection.closing = True
         self.drain.start()
@@ -258,7 +256,7 @@ class DrainTests(SynchronousTestCase):
         connection.end()
 
     def assert_reset(self, act: Callable[[], object]) -> None:
-        """What is still owed something is reset by an act, and the drain is over."""
+        """Check that connections with pending output are reset by an act, which ends the drain."""
         connection = FakeConnection(self.factory)
         connection.has_pending_output = True
         ended = self.drain.start()
@@ -268,15 +266,15 @@ class DrainTests(SynchronousTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_deadline(self) -> None:
-        """When the time is over what is left is reset."""
+        """Connections left at the deadline are reset."""
         self.assert_reset(lambda: self.clock.advance(5))
 
     def test_end_now(self) -> None:
-        """end_now does not wait for the deadline."""
+        """abort() does not wait for the deadline."""
         self.assert_reset(self.drain.abort)
 
     def test_end_now_before_start(self) -> None:
-        """A second signal that comes before the drain has begun leaves it no time."""
+        """A second signal before the drain has begun leaves the drain no time."""
         connection = FakeConnection(self.factory)
         connection.has_pending_output = True
         self.drain.abort()
@@ -287,6 +285,6 @@ class DrainTests(SynchronousTestCase):
         self.successResultOf(ended)
 
     def test_real_protocols(self) -> None:
-        """Drain uses nothing of a connection that EchoProtocol does not have."""
+        """Drain uses only attributes that EchoProtocol has."""
         for name in ("messages", "has_pending_output", "closing", "close", "reset"):
             self.assertTrue(hasattr(EchoProtocol(), name))

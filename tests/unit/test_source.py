@@ -1,4 +1,4 @@
-"""limits/source.py."""
+"""Test limits/source.py: addresses that count as one source."""
 
 from __future__ import annotations
 
@@ -27,24 +27,27 @@ from echotime.limits.source import is_loopback, source_key
     ],
 )
 def test_source(host: str, expected: str) -> None:
-    """The source is an IPv4 address or an IPv6 /64, and for link-local addresses the address."""
+    """A source is an IPv4 address or a 64-bit IPv6 network; a link-local address counts alone."""
     assert source_key(host) == expected
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "::ffff:0.0.0.0", "64:ff9b::7f00:1", "::127.0.0.1", "2002:7f00:1::"])
 def test_not_loopback(host: str) -> None:
-    """The unspecified address is not loopback, nor is another host's address that contains 127.0.0.1."""
+    """The unspecified address is not loopback, nor is a foreign address that contains 127.0.0.1."""
     assert not is_loopback(source_key(host))
 
 
 def test_loopback() -> None:
-    """127.0.0.0/8 and ::1 are loopback, and no other source."""
-    sources = ("127.0.0.1", "127.9.9.9", "::1", "12.7.0.1", "::/64", "128.0.0.1")
-    assert [each for each in sources if is_loopback(each)] == ["127.0.0.1", "127.9.9.9", "::1"]
+    """Loopback addresses of both versions are recognized, and no others."""
+    assert [one for one in ("127.0.0.1", "127.9.9.9", "::1", "12.7.0.1", "::/64", "128.0.0.1") if is_loopback(one)] == [
+        "127.0.0.1",
+        "127.9.9.9",
+        "::1",
+    ]
 
 
 @given(st.one_of(st.ip_addresses(v=6), st.ip_addresses(network="::ffff:0:0/96"), st.ip_addresses(network="fe80::/9")))
-def test_global_addresses(address: ipaddress.IPv6Address) -> None:
+def test_ipaddress(address: ipaddress.IPv6Address) -> None:
     """The key of an IPv6 address is the one that the ipaddress module gives."""
     if address.ipv4_mapped:
         expected = str(address.ipv4_mapped)

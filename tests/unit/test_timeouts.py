@@ -1,4 +1,4 @@
-"""services/timeouts.py: connections that stay too long are ended, in order where nothing is owed."""
+"""Test services/timeouts.py: connections that stay too long are closed, or reset if output is pending."""
 
 from __future__ import annotations
 
@@ -13,47 +13,47 @@ from echotime.services.replies import IReplySource
 from echotime.services.tcp_echo import EchoFactory, EchoProtocol
 from echotime.services.timeouts import TimeoutMonitor, Timeouts
 from echotime.services.traffic import TrafficLog
-from tests.unit.test_echo import Abortable, Asked
+from tests.unit.test_echo import Abortable, PendingReplies
 
 PEER = IPv4Address("TCP", "127.0.0.1", 1945)
 
 
 class TimeoutTests(SynchronousTestCase):
-    """On a clock of the test's own."""
+    """Monitor connections on a fake clock."""
 
-    def watched(self, timeouts: Timeouts, words: IReplySource | None = None) -> None:
-        """A factory and one connection."""
+    def watched(self, timeouts: Timeouts, source: IReplySource | None = None) -> None:
+        """Start a monitor with a factory and one connection."""
         self.clock = Clock()
-        self.factory = EchoFactory(TrafficLog(self.clock, 0), reply_source=words)
+        self.factory = EchoFactory(TrafficLog(self.clock, 0), reply_source=source)
         self.counters = self.factory.traffic.counters
         self.watch = TimeoutMonitor(self.factory, self.clock, timeouts)
         self.watch.start()
         self.one = self.another()
 
     def tearDown(self) -> None:
-        """Nothing is left behind."""
+        """Check that no timer is left."""
         self.watch.stop()
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def another(self) -> EchoProtocol:
-        """One more connection."""
+        """Open another connection of the factory."""
         protocol = self.factory.buildProtocol(PEER)
         assert protocol is not None
         protocol.makeConnection(Abortable(peerAddress=PEER))
         return protocol
 
     def seconds(self, number: float) -> None:
-        """Let them pass, in small steps."""
+        """Advance the clock in small steps."""
         self.clock.pump([0.1] * round(number * 10))
 
     def state(self, protocol: EchoProtocol | None = None) -> str:
-        """How its transport is."""
+        """Return the state of a connection's transport."""
         transport = (protocol or self.one).transport
         assert isinstance(transport, Abortable)
         return "reset" if transport.aborted else "closing" if transport.disconnecting else "open"
 
     def test_idle(self) -> None:
-        """It is closed when it has done nothing for so long, but for a tenth; others are not."""
+        """A connection idle for the timeout, give or take a tenth, is closed; others are not."""
         self.watched(Timeouts(idle=10))
         self.seconds(9)
         busy = self.another()
@@ -63,7 +63,7 @@ class TimeoutTests(SynchronousTestCase):
         self.assertEqual(self.counters.idle_timeouts, 1)
 
     def test_active(self) -> None:
-        """A message, and room for more, begin the time anew."""
+        """A message, and space in the send buffer, restart the timeout."""
         self.watched(Timeouts(idle=10))
         for act in (lambda: self.one.dataReceived(b"x"), self.one.resumeProducing) * 2:
             self.seconds(9)
@@ -72,7 +72,7 @@ class TimeoutTests(SynchronousTestCase):
         self.assertEqual(self.state(), "open")
 
     def test_does_not_read(self) -> None:
-        """Who does not take its answers is reset, as it does not get all of them."""
+        """A client that does not read its replies is reset, as it would miss some."""
         self.watched(Timeouts(idle=10))
         self.one.dataReceived(b"x")
         self.one.pauseProducing()
@@ -80,7 +80,7 @@ class TimeoutTests(SynchronousTestCase):
         self.assertEqual(self.state(), "reset")
 
     def test_reads_slowly(self) -> None:
-        """Who takes a little now and then is not idle, though there is no room for more yet."""
+        """A client that reads a little now and then is not idle, though its buffer stays full."""
         self.watched(Timeouts(idle=10))
         self.one.dataReceived(b"x")
         self.one.pauseProducing()
@@ -92,22 +92,22 @@ class TimeoutTests(SynchronousTestCase):
         self.seconds(3)
         self.assertEqual(self.state(), "reset")
 
-    def test_waits_for_its_word(self) -> None:
-        """It is not its fault: its time begins when the word is there."""
-        words = Asked()
-        self.watched(Timeouts(idle=10), words)
+    def test_waits_for_its_reply(self) -> None:
+        """The timeout does not run while a reply is pending, and starts when it comes."""
+        source = PendingReplies()
+        self.watched(Timeouts(idle=10), source)
         self.one.dataReceived(b"x")
         self.seconds(100)
         self.assertEqual(self.state(), "open")
-        words.words[0].callback(b"word")
+        source.replies[0].callback(b"reply")
         self.seconds(9)
         self.assertEqual(self.state(), "open")
         self.seconds(2)
         self.assertEqual(self.state(), "closing")
 
     def test_half_closed(self) -> None:
-        """A client that ended its side and is owed a word is reset in the end; before that it has its time."""
-        self.watched(Timeouts(idle=10, half_closed=20), Asked())
+        """A half-closed client with a pending reply is reset after its own timeout."""
+        self.watched(Timeouts(idle=10, half_closed=20), PendingReplies())
         self.one.dataReceived(b"x")
         self.one.readConnectionLost()
         self.seconds(19)
@@ -116,19 +116,19 @@ class TimeoutTests(SynchronousTestCase):
         self.assertEqual((self.state(), self.counters.half_closed_timeouts), ("reset", 1))
 
     def test_half_closed_unread(self) -> None:
-        """The same where the end was not read, as a word is awaited; what stands before it is answered then."""
-        words = Asked()
-        self.watched(Timeouts(half_closed=20), words)
+        """An end of file that is unread behind a pending reply counts as a half-close."""
+        source = PendingReplies()
+        self.watched(Timeouts(half_closed=20), source)
         other = self.another()
         for each in (self.one, other):
             each.dataReceived(b"x")
             assert isinstance(each.transport, Abortable)
             each.transport.ended = True
         self.seconds(19)
-        words.words[1].callback(b"word")
+        source.replies[1].callback(b"reply")
         self.seconds(1)
         other.dataReceived(b"y")
-        words.words[2].callback(b"word")
+        source.replies[2].callback(b"reply")
         other.readConnectionLost()
         self.assertEqual((self.state(), self.state(other)), ("open", "closing"))
         other.connectionLost()
@@ -136,9 +136,9 @@ class TimeoutTests(SynchronousTestCase):
         self.assertEqual((self.state(), self.counters.half_closed_timeouts), ("reset", 1))
 
     def test_session(self) -> None:
-        """However busy it is, it lasts no longer; closed if it is owed nothing, else reset."""
-        words = Asked()
-        self.watched(Timeouts(session=10), words)
+        """A busy connection ends at the session timeout: closed without pending output, else reset."""
+        source = PendingReplies()
+        self.watched(Timeouts(session=10), source)
         waiting = self.another()
         waiting.dataReceived(b"x")
         for _ in range(11):
@@ -148,7 +148,7 @@ class TimeoutTests(SynchronousTestCase):
         self.assertEqual(self.counters.session_timeouts, 2)
 
     def test_closed_and_does_not_go(self) -> None:
-        """A client that does not take what was written before the close is reset a little later; it counts once."""
+        """A closed client that does not read its last output is reset a little later, and counts once."""
         self.watched(Timeouts(idle=10))
         self.seconds(11)
         self.assertEqual(self.state(), "closing")
@@ -158,7 +158,7 @@ class TimeoutTests(SynchronousTestCase):
         self.assertEqual((self.state(), self.counters.idle_timeouts), ("reset", 1))
 
     def test_stopped_process(self) -> None:
-        """Who could not be read while the process was stopped was not idle."""
+        """The time in which the process was stopped does not count as idle."""
         self.watched(Timeouts(idle=10))
         self.clock.advance(3600)
         self.seconds(9)
@@ -167,7 +167,7 @@ class TimeoutTests(SynchronousTestCase):
         self.assertEqual(self.state(), "closing")
 
     def test_busy_process(self) -> None:
-        """Who was silent is idle also while the process is so busy that a look at all takes seconds."""
+        """An idle connection is found also by a process so busy that a pass takes seconds."""
         self.watched(Timeouts(idle=10))
         for _ in range(600):
             self.another()
@@ -177,7 +177,7 @@ class TimeoutTests(SynchronousTestCase):
         self.assertEqual(self.counters.idle_timeouts, 601)
 
     def test_many(self) -> None:
-        """A look at many leaves room for others in between."""
+        """A pass over many connections yields to others in between."""
         self.watched(Timeouts(idle=10))
         all_of_them = [self.one, *(self.another() for _ in range(600))]
         calls = 0
@@ -194,19 +194,19 @@ class TimeoutTests(SynchronousTestCase):
         self.assertEqual({self.state(each) for each in all_of_them}, {"closing"})
 
     def test_stop_in_the_middle(self) -> None:
-        """The daemon may stop while a look at many is not over: that is no error."""
+        """A stop during a pass over many connections is not an error."""
         self.watched(Timeouts(idle=10))
         for _ in range(600):
             self.another()
         at_once = self.clock.callLater
         self.patch(self.clock, "callLater", lambda seconds, *call: at_once(max(seconds, 0.9), *call))
         self.seconds(2)
-        self.assertTrue(self.watch._cooperator._tasks, "it is in the middle")
+        self.assertTrue(self.watch._cooperator._tasks, "the pass should still run")
         self.watch.stop()
         gc.collect()
         self.assertEqual(self.flushLoggedErrors(), [])
 
     def test_none(self) -> None:
-        """Without timeouts nothing is looked at."""
+        """Without timeouts no timer runs."""
         self.watched(Timeouts())
         self.assertEqual(self.clock.getDelayedCalls(), [])

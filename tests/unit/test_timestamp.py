@@ -1,4 +1,4 @@
-"""wire/timestamp.py."""
+"""Test wire/timestamp.py, which packs the time."""
 
 import struct
 
@@ -22,7 +22,7 @@ from echotime.wire.timestamp import Epoch
     ],
 )
 def test_unix(seconds: float, answer: bytes) -> None:
-    """Seconds since 1970, unsigned, big-endian, fractions cut, modulo 2**32."""
+    """A Unix time is packed as unsigned big-endian seconds since 1970, modulo 2**32."""
     assert timestamp.pack(seconds) == answer
 
 
@@ -35,18 +35,18 @@ def test_unix(seconds: float, answer: bytes) -> None:
     ],
 )
 def test_rfc868(seconds: float, answer: bytes) -> None:
-    """Seconds since 1900, which wrap in 2036."""
+    """RFC 868 time counts seconds since 1900, which wrap in 2036."""
     assert timestamp.pack(seconds, Epoch.RFC868) == answer
 
 
 @given(st.integers(0, 2**32 - 1))
 def test_back(seconds: int) -> None:
-    """What is packed unpacks to the same time."""
+    """A packed time unpacks to the same time."""
     assert timestamp.unpack(timestamp.pack(seconds)) == seconds
 
 
 @given(st.binary().filter(lambda answer: len(answer) != 4))
 def test_other_length(answer: bytes) -> None:
-    """An answer of another length is an error that tells the length."""
-    with pytest.raises(ValueError, match=f"not {len(answer)}$"):
+    """An answer of another length is an error that gives the length."""
+    with pytest.raises(ValueError, match=f"got {len(answer)}$"):
         timestamp.unpack(answer)

@@ -1,4 +1,4 @@
-"""The TCP port where descriptors are lacking."""
+"""Test the TCP port without free descriptors or epoll watches."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 
 from tests.support.loopback import open_descriptors
-from tests.support.recording_protocol import Bench
+from tests.support.recording_protocol import PortHarness
 from tests.support.stepping_reactor import connected, received, reset, stepping
 
 
 @contextmanager
 def few_descriptors(number: int) -> Iterator[None]:
-    """So many are left for a while."""
+    """Leave so many free descriptors in the body."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     taken = [os.dup(0)]
     resource.setrlimit(resource.RLIMIT_NOFILE, (taken[0] + 40, hard))
@@ -36,42 +36,42 @@ def few_descriptors(number: int) -> Iterator[None]:
             os.close(each)
 
 
-def test_out_of_descriptors(bench: Bench) -> None:
-    """Who comes while no descriptor is left is turned away; then as many are accepted in a turn as before."""
-    with connected(bench.port) as sock, connected(bench.port) as other:
+def test_out_of_descriptors(harness: PortHarness) -> None:
+    """Clients that come without a free descriptor are reset; afterwards as many are accepted per turn as before."""
+    with connected(harness.port) as sock, connected(harness.port) as other:
         with few_descriptors(0):
-            bench.reactor.step(3)
-        assert bench.factory.happened("made") == 0
+            harness.reactor.step(3)
+        assert harness.factory.count("made") == 0
         for each in (sock, other):
             with pytest.raises(ConnectionResetError):
                 received(each)
-    assert bench.port.errors == {"accept EMFILE": 2}
-    clients = [socket.create_connection(("127.0.0.1", bench.port.getHost().port)) for _ in range(30)]
-    bench.reactor.step(2)
-    assert bench.factory.happened("made") >= len(clients)
+    assert harness.port.errors == {"accept EMFILE": 2}
+    clients = [socket.create_connection(("127.0.0.1", harness.port.getHost().port)) for _ in range(30)]
+    harness.reactor.step(2)
+    assert harness.factory.count("made") >= len(clients)
     for client in clients:
         reset(client)
-    bench.over()
+    harness.over()
 
 
-def test_the_last_descriptor(bench: Bench) -> None:
-    """The connection that takes it is served, though nobody came before; and nobody was turned away."""
-    with connected(bench.port) as sock:
+def test_the_last_descriptor(harness: PortHarness) -> None:
+    """The connection that takes the last descriptor is served, and none is reset."""
+    with connected(harness.port) as sock:
         with few_descriptors(1):
             sock.send(b"served")
-            bench.reactor.until(lambda: bench.factory.happened("data"))
-            bench.reactor.step(3)
-            assert bench.factory.happened("lost") == 0
-        assert bench.port.errors == {}
+            harness.reactor.until(lambda: harness.factory.count("data"))
+            harness.reactor.step(3)
+            assert harness.factory.count("lost") == 0
+        assert harness.port.errors == {}
         reset(sock)
-        bench.over()
+        harness.over()
 
 
 EPOLL = select.epoll
 
 
 class Refusing:
-    """An epoll that has no room for some."""
+    """Stand for an epoll that fails some registrations with ENOSPC."""
 
     refuses = 0
 
@@ -82,7 +82,6 @@ class Refusing:
         return getattr(self._real, name)
 
     def register(self, number: int, mask: int) -> None:
-        """As the kernel's at its limit."""
         if Refusing.refuses:
             Refusing.refuses -= 1
             raise OSError(28, "No space left on device")
@@ -90,24 +89,24 @@ class Refusing:
 
 
 def test_no_room_to_watch(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Connections that the kernel cannot watch are ended, and no other."""
+    """Connections that the kernel cannot watch are ended, and no others."""
     monkeypatch.setattr("twisted.internet.epollreactor.epoll", Refusing)
     with stepping() as reactor:
-        bench = Bench(reactor)
+        harness = PortHarness(reactor)
         Refusing.refuses = 2
-        with connected(bench.port), connected(bench.port):
-            bench.made(2)
-            bench.over()
-        with connected(bench.port) as sock:
-            bench.made(3)
+        with connected(harness.port), connected(harness.port):
+            harness.made(2)
+            harness.over()
+        with connected(harness.port) as sock:
+            harness.made(3)
             sock.send(b"served")
-            reactor.until(lambda: bench.factory.noted[-1] == ("data", b"served"))
+            reactor.until(lambda: harness.factory.events[-1] == ("data", b"served"))
             reset(sock)
-            bench.over()
+            harness.over()
 
 
 def test_the_port_cannot_be_watched(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where epoll has no room for the port, startListening raises, and the port does not listen."""
+    """If epoll cannot watch the port, startListening raises, and the port does not listen."""
     with stepping() as reactor:
         before = open_descriptors()
         add = reactor.addReader
@@ -117,11 +116,11 @@ def test_the_port_cannot_be_watched(monkeypatch: pytest.MonkeyPatch) -> None:
 
         monkeypatch.setattr(reactor, "addReader", refuse)
         with pytest.raises(OSError, match="No space"):
-            Bench(reactor)
+            PortHarness(reactor)
         assert open_descriptors() == before
         monkeypatch.setattr(reactor, "addReader", add)
-        bench = Bench(reactor)
-        with connected(bench.port) as sock:
-            bench.made()
+        harness = PortHarness(reactor)
+        with connected(harness.port) as sock:
+            harness.made()
             reset(sock)
-            bench.over()
+            harness.over()

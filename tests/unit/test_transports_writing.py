@@ -1,4 +1,4 @@
-"""net/connection.py: writing, producers, and ending one side."""
+"""Test net/connection.py: writing, producers, and half-close by the server."""
 
 from __future__ import annotations
 
@@ -11,52 +11,49 @@ from twisted.internet.interfaces import IPullProducer, IPushProducer
 from zope.interface import implementer
 
 from tests.support.loopback import get, options
-from tests.support.recording_protocol import LARGE, Bench
+from tests.support.recording_protocol import LARGE, PortHarness
 from tests.support.stepping_reactor import connected, received, reset
 
 
 @implementer(IPushProducer)
 class Pushing:
-    """Writes as much as it may."""
+    """Record the calls of a push producer."""
 
     def __init__(self, transport: Any) -> None:
         self.transport = transport
-        self.said: list[str] = []
+        self.calls: list[str] = []
         transport.registerProducer(self, True)
 
     def pauseProducing(self) -> None:
-        """Too much is written."""
-        self.said.append("pause")
+        self.calls.append("pause")
 
     def resumeProducing(self) -> None:
-        """There is room."""
-        self.said.append("resume")
+        self.calls.append("resume")
 
     def stopProducing(self) -> None:
-        """Nobody is there."""
-        self.said.append("stop")
+        self.calls.append("stop")
 
 
-def test_push_producer(bench: Bench) -> None:
-    """It is paused when more is buffered than one message, resumed when all has left, stopped at the end."""
-    with connected(bench.port, 65536) as sock:
-        producer = Pushing(bench.made())
+def test_push_producer(harness: PortHarness) -> None:
+    """A push producer is paused with more than a message buffered, resumed when all has left, and stopped."""
+    with connected(harness.port, 65536) as sock:
+        producer = Pushing(harness.made())
         producer.transport.write(b"little")
-        assert producer.said == []
+        assert producer.calls == []
         producer.transport.write(LARGE)
-        assert producer.said == ["pause"]
-        assert bench.read(sock, len(LARGE) + 6) == b"little" + LARGE
-        bench.reactor.until(lambda: producer.said == ["pause", "resume"])
+        assert producer.calls == ["pause"]
+        assert harness.read(sock, len(LARGE) + 6) == b"little" + LARGE
+        harness.reactor.until(lambda: producer.calls == ["pause", "resume"])
         producer.transport.write(b"more")
-        assert bench.read(sock, 4) == b"more"
+        assert harness.read(sock, 4) == b"more"
         reset(sock)
-        bench.over()
-        assert producer.said == ["pause", "resume", "stop"]
+        harness.over()
+        assert producer.calls == ["pause", "resume", "stop"]
 
 
 @implementer(IPullProducer)
 class Pulled:
-    """Writes a piece each time it is asked, and then ends."""
+    """Write a piece on each call, and close after the last."""
 
     def __init__(self, transport: Any) -> None:
         self.transport = transport
@@ -64,86 +61,85 @@ class Pulled:
         transport.registerProducer(self, False)
 
     def resumeProducing(self) -> None:
-        """Asked."""
         self.transport.write(self.left.pop(0))
         if not self.left:
             self.transport.unregisterProducer()
             self.transport.loseConnection()
 
     def stopProducing(self) -> None:
-        """Nobody is there."""
+        """Do nothing: there is nothing to stop."""
 
 
-def test_pull_producer(bench: Bench) -> None:
-    """It is asked again each time that what it wrote has left."""
-    with connected(bench.port) as sock:
-        Pulled(bench.made())
-        assert bench.read_all(sock) == b"one two three"
-        bench.over()
+def test_pull_producer(harness: PortHarness) -> None:
+    """A pull producer is called again each time that its output has left."""
+    with connected(harness.port) as sock:
+        Pulled(harness.made())
+        assert harness.read_all(sock) == b"one two three"
+        harness.over()
 
 
-def test_pull_producer_keeps_it_open(bench: Bench) -> None:
-    """loseConnection waits until a pull producer has said all."""
-    with connected(bench.port) as sock:
-        producer = Pulled(bench.made())
+def test_pull_producer_keeps_it_open(harness: PortHarness) -> None:
+    """loseConnection waits until a pull producer has written everything."""
+    with connected(harness.port) as sock:
+        producer = Pulled(harness.made())
         producer.transport.loseConnection()
-        assert bench.read_all(sock) == b"one two three"
-        bench.over()
+        assert harness.read_all(sock) == b"one two three"
+        harness.over()
 
 
-def test_a_registered_producer_keeps_it_open(bench: Bench) -> None:
-    """loseConnection waits for a paused producer, as Twisted's does, and ends with unregisterProducer."""
-    with connected(bench.port, 65536) as sock:
-        producer = Pushing(bench.made())
+def test_a_registered_producer_keeps_it_open(harness: PortHarness) -> None:
+    """loseConnection waits for a paused producer, and closes with unregisterProducer."""
+    with connected(harness.port, 65536) as sock:
+        producer = Pushing(harness.made())
         producer.transport.write(LARGE)
         producer.transport.loseConnection()
-        assert bench.read(sock, len(LARGE)) == LARGE
-        bench.reactor.until(lambda: "resume" in producer.said)
+        assert harness.read(sock, len(LARGE)) == LARGE
+        harness.reactor.until(lambda: "resume" in producer.calls)
         producer.transport.unregisterProducer()
-        assert bench.read_all(sock) == b""
-        bench.over()
+        assert harness.read_all(sock) == b""
+        harness.over()
 
 
-def test_lose_write_connection(bench: Bench) -> None:
-    """The server may end its own side first; it is told when that is done, and what it writes after is dropped."""
-    with connected(bench.port, 65536) as sock:
-        transport = bench.made()
+def test_lose_write_connection(harness: PortHarness) -> None:
+    """After loseWriteConnection the server is notified, still reads, and later writes are dropped."""
+    with connected(harness.port, 65536) as sock:
+        transport = harness.made()
         transport.write(LARGE)
         transport.loseWriteConnection()
-        assert bench.read_all(sock) == LARGE
-        bench.reactor.until(lambda: bench.factory.happened("write lost"))
+        assert harness.read_all(sock) == LARGE
+        harness.reactor.until(lambda: harness.factory.count("write lost"))
         transport.write(b"dropped")
         sock.send(b"still read")
-        bench.reactor.until(lambda: bench.factory.happened("data"))
+        harness.reactor.until(lambda: harness.factory.count("data"))
         assert received(sock) == b""
         transport.loseConnection()
-        bench.over()
+        harness.over()
 
 
 @pytest.mark.parametrize("first", ["client", "server"])
-def test_both_sides_end(bench: Bench, first: str) -> None:
-    """Where both have ended their side and the server has not closed yet, all that was written still arrives."""
+def test_both_sides_end(harness: PortHarness, first: str) -> None:
+    """With both sides half-closed and the server still open, everything written arrives."""
 
     def end(one: Any) -> None:
         one.transport.write(LARGE)
         one.transport.loseWriteConnection()
 
-    bench.factory.acts["read lost" if first == "client" else "data"] = end
-    with connected(bench.port, 65536) as sock:
+    harness.factory.acts["read lost" if first == "client" else "data"] = end
+    with connected(harness.port, 65536) as sock:
         sock.send(b"x")
-        bench.reactor.until(lambda: bench.factory.happened("data"))
+        harness.reactor.until(lambda: harness.factory.count("data"))
         sock.shutdown(socket.SHUT_WR)
-        assert bench.read_all(sock) == LARGE
-        bench.reactor.step(5)
-        assert bench.factory.happened("lost") == 0
-        bench.factory.transport.loseConnection()
-        bench.over()
-    assert bench.factory.noted[-1] == ("lost", ConnectionDone)
+        assert harness.read_all(sock) == LARGE
+        harness.reactor.step(5)
+        assert harness.factory.count("lost") == 0
+        harness.factory.transport.loseConnection()
+        harness.over()
+    assert harness.factory.events[-1] == ("lost", ConnectionDone)
 
 
 @pytest.mark.parametrize("how", ["setTcpNoDelay", "change", "port", "corked"])
-def test_options_stay_as_they_were_set(bench: Bench, how: str) -> None:
-    """What holds back data for a FIN, and lets it go, changes no option that a protocol or an operator has set."""
+def test_options_stay_as_they_were_set(harness: PortHarness, how: str) -> None:
+    """Holding back data for the FIN changes no option that a protocol or an operator has set."""
 
     def act(one: Any) -> None:
         one.transport.write(b"answer")
@@ -155,54 +151,54 @@ def test_options_stay_as_they_were_set(bench: Bench, how: str) -> None:
             one.transport.set_option(*options("TCP_CORK=on"))
 
     if how == "port":
-        bench.port.set_option(*options("TCP_NODELAY=off"))
-    bench.factory.acts["data"] = act
-    with connected(bench.port) as sock:
+        harness.port.set_option(*options("TCP_NODELAY=off"))
+    harness.factory.acts["data"] = act
+    with connected(harness.port) as sock:
         if how == "port":
-            transport = bench.made()
-            bench.reactor.step(2)
-            bench.port.set_option(*options("TCP_NODELAY=on"))
+            transport = harness.made()
+            harness.reactor.step(2)
+            harness.port.set_option(*options("TCP_NODELAY=on"))
         sock.send(b"x")
         sock.shutdown(socket.SHUT_WR)
-        bench.reactor.until(lambda: bench.factory.happened("read lost"))
-        bench.reactor.step(2)
-        transport = bench.factory.transport
+        harness.reactor.until(lambda: harness.factory.count("read lost"))
+        harness.reactor.step(2)
+        transport = harness.factory.transport
         assert transport.getTcpNoDelay() is (how == "corked")
         assert get(transport.socket, "TCP_CORK") == (how == "corked")
-        assert bench.read(sock, 6) == b"answer"
+        assert harness.read(sock, 6) == b"answer"
         transport.loseConnection()
-        bench.over()
+        harness.over()
 
 
-def test_writing_outside_of_a_read(bench: Bench) -> None:
-    """What is written at any time, in pieces or sequences, arrives in order; text is refused."""
-    with connected(bench.port, 65536) as sock:
-        transport = bench.made()
+def test_writing_outside_of_a_read(harness: PortHarness) -> None:
+    """Writes at any time, in pieces or sequences, arrive in order; text is refused."""
+    with connected(harness.port, 65536) as sock:
+        transport = harness.made()
         transport.write(b"a")
         transport.writeSequence([b"b", b"c"])
         transport.write(LARGE)
         transport.writeSequence([b"d", b""])
         transport.write(b"")
         transport.write(b"e")
-        assert bench.read(sock, len(LARGE) + 5) == b"abc" + LARGE + b"de"
+        assert harness.read(sock, len(LARGE) + 5) == b"abc" + LARGE + b"de"
         with pytest.raises(TypeError):
             transport.write("text")
         transport.loseConnection()
-        assert bench.read_all(sock) == b""
-        bench.over()
+        assert harness.read_all(sock) == b""
+        harness.over()
         transport.write(b"too late")
         transport.loseConnection()
         transport.abortConnection()
 
 
-def test_write_to_a_reset_connection(bench: Bench) -> None:
-    """write calls nothing back, even if the client is gone; the end is told by the next turn."""
-    bench.factory.acts["made"] = lambda one: one.transport.pauseProducing()
-    with connected(bench.port) as sock:
-        transport = bench.made()
+def test_write_to_a_reset_connection(harness: PortHarness) -> None:
+    """A write never calls back, even after a reset; connectionLost follows in the next turn."""
+    harness.factory.acts["made"] = lambda one: one.transport.pauseProducing()
+    with connected(harness.port) as sock:
+        transport = harness.made()
         reset(sock)
         transport.write(b"x")
         transport.write(b"y")
-        assert bench.factory.happened("lost") == 0
-        bench.over()
-    assert bench.factory.noted[-1] == ("lost", ConnectionLost)
+        assert harness.factory.count("lost") == 0
+        harness.over()
+    assert harness.factory.events[-1] == ("lost", ConnectionLost)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from echotime.limits.datagrams import DatagramBatch
 from tests.hostile.forging import forge
 from tests.support.loopback import SERVED, Constant, Mirror, Served, Short, options
 from tests.support.namespace import in_namespace
@@ -20,7 +21,7 @@ both = pytest.mark.parametrize("served", SERVED.values(), ids=SERVED.keys())
 
 
 def source_of_answer(port: Any, asked: str) -> str:
-    """The host that answers a client on 127.0.0.1."""
+    """Return the host that a client on 127.0.0.1 receives the reply from."""
     with client() as sock:
         sock.sendto(b"x", (asked, port.getHost().port))
         port.doRead()
@@ -40,7 +41,7 @@ def source_of_answer(port: Any, asked: str) -> str:
     ],
 )
 def test_asked_addresses(interface: str, asked: str) -> None:
-    """Answers that are sent together leave from the addresses that were asked."""
+    """Replies that are sent together leave from the destination addresses."""
     with listening(TOGETHER, interface) as port:
         for _ in range(2):
             assert answered(port, (asked, port.getHost().port)) == b"x"
@@ -48,7 +49,7 @@ def test_asked_addresses(interface: str, asked: str) -> None:
 
 
 def test_link_local_and_multicast() -> None:
-    """A link-local address answers by its own link; one that asks a multicast address hears the route's."""
+    """A link-local reply leaves by its interface; the reply to a multicast datagram from the route's address."""
 
     def answers() -> tuple[bytes, list[tuple[bytes, Any]], Mirror]:
         index = socket.if_nametoindex("here")
@@ -75,7 +76,7 @@ def test_link_local_and_multicast() -> None:
     ("interface", "asked", "elsewhere"), [("0.0.0.0", "10.9.0.1", "10.9.0.7"), ("::", "fd09::1", "fd09::7")]
 )
 def test_answers_leave_by_the_route(interface: str, asked: str, elsewhere: str) -> None:
-    """Not by the interface where the question came in, which may know no way back."""
+    """Replies leave by the route, not by the interface that received the datagram."""
 
     def served() -> tuple[list[int], dict[str, int], str]:
         with listening(TOGETHER, interface) as port:
@@ -102,7 +103,7 @@ def test_answers_leave_by_the_route(interface: str, asked: str, elsewhere: str) 
 @both
 @pytest.mark.parametrize("interface", ["127.0.0.1", "0.0.0.0", "::"])
 def test_failed_answer_in_the_middle(served: Served, interface: str) -> None:
-    """What cannot be answered is counted by its error, and everybody else is answered."""
+    """Replies that cannot be sent are counted by errno, and all others are sent."""
     with listening(served, interface) as port, client() as sock:
         address = ("127.0.0.1", port.getHost().port)
         try:
@@ -120,7 +121,7 @@ def test_failed_answer_in_the_middle(served: Served, interface: str) -> None:
 
 @both
 def test_full_send_buffer(served: Served) -> None:
-    """Answers without room in the send buffer are counted and not waited for."""
+    """Replies without space in the send buffer are counted and dropped."""
 
     def errors() -> dict[str, int]:
         with listening(served, "10.9.0.1", "SO_SNDBUF=0") as port:
@@ -136,7 +137,7 @@ def test_full_send_buffer(served: Served) -> None:
 
 @both
 def test_icmp_errors_in_the_middle(served: Served) -> None:
-    """An ICMP error for one answer takes no other answer's place."""
+    """An ICMP error for one reply does not prevent another reply."""
     with listening(served, "127.0.0.1", "IP_RECVERR=on") as port, client() as sock:
         for _ in range(10):
             sock.sendto(b"x", port.socket.getsockname())
@@ -151,7 +152,7 @@ def test_icmp_errors_in_the_middle(served: Served) -> None:
 
 @both
 def test_icmp_error_before_a_batch(served: Served) -> None:
-    """A pending ICMP error is taken off, and the datagrams behind it are read in the same call."""
+    """A pending ICMP error is cleared, and the datagrams behind it are read in the same call."""
     with listening(served, "127.0.0.1", "IP_RECVERR=on") as port, client() as sock:
         with client() as gone:
             nobody = gone.getsockname()
@@ -163,15 +164,15 @@ def test_icmp_error_before_a_batch(served: Served) -> None:
 
 
 def test_icmp_error_before_the_answers() -> None:
-    """One that arrives between the questions and their answers takes no answer's place either."""
+    """An ICMP error that arrives between datagrams and replies does not prevent a reply either."""
     with client() as gone:
         nobody = gone.getsockname()
 
     class Disturbed(Constant):
-        def batch_response(self, number: int) -> bytes:
+        def batch_response(self, batch: DatagramBatch) -> bytes:
             assert self.transport is not None
             self.transport.write(b"", nobody)
-            return b"%d" % number
+            return b"%d" % batch.count
 
     kind = TOGETHER._replace(protocol=Disturbed)
     with listening(kind, "127.0.0.1", "IP_RECVERR=on") as port, client() as sock:
@@ -188,7 +189,7 @@ LENGTHS = [*range(21), 100, 8192, 9000, 65507]
 
 @pytest.mark.parametrize("protocol", [Constant, Short])
 def test_lengths(protocol: type[Short]) -> None:
-    """Datagrams of any length are answered; short ones are told from longer ones where that is asked for."""
+    """Datagrams of any length are answered, and the protocol can distinguish short ones."""
     with listening(TOGETHER._replace(protocol=protocol), "127.0.0.1") as port, client() as sock:
         for length in LENGTHS:
             sock.sendto(bytes(length), port.socket.getsockname())
@@ -222,14 +223,14 @@ RECEIVE = ["SO_TIMESTAMP=on", "IP_RECVTTL=on", "IP_RECVTOS=on"]
     ],
 )
 def test_other_control_messages(served: Served, interface: str, asked: str, switched: list[str], source: str) -> None:
-    """Whatever else comes with a datagram, the answer leaves from the right address."""
+    """With any other control messages the reply leaves from the right address."""
     with listening(served, interface, *switched) as port:
         assert [source_of_answer(port, asked) for _ in range(2)] == [source] * 2
 
 
 @both
 def test_asked_address_at_run_time(served: Served) -> None:
-    """The address asked may be told from now on, or no more, and answers leave accordingly."""
+    """IP_PKTINFO can be switched at run time, and replies leave accordingly."""
     with listening(served, "0.0.0.0", "IP_PKTINFO=off") as port:
         for text, source in (("SO_PRIORITY=0", "1"), ("IP_PKTINFO=on", "3"), ("IP_PKTINFO=off", "1")):
             port.set_option(options(text)[0])
@@ -238,7 +239,7 @@ def test_asked_address_at_run_time(served: Served) -> None:
 
 @both
 def test_many_sources(served: Served) -> None:
-    """Each hears its own answer from the address that it asked, in a large batch and in a smaller one after it."""
+    """Each client receives its own reply from its destination, in a large batch and a smaller one after it."""
     with listening(served, "0.0.0.0") as port, contextlib.ExitStack() as stack:
         hosts = [f"127.0.0.{number}" for number in range(1, 61)]
         clients = [stack.enter_context(client((host, port.getHost().port))) for host in hosts]

@@ -1,12 +1,13 @@
-"""net/udp.py and its protocol and reactor: failing, stopping, watching, and the path that is told."""
+"""net/udp.py with its protocol and reactor: failing, stopping, pausing, and the I/O method."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import pytest
 from twisted.logger import LogEvent
 
+from echotime.limits.datagrams import DatagramBatch
 from echotime.net.mmsg import Batch
 from echotime.net.udp import TimePort
 from tests.support.loopback import SERVED, Constant, options
@@ -16,29 +17,29 @@ TOGETHER = SERVED["batched, together"]
 
 
 def test_watched_again() -> None:
-    """While many answers leave nobody watches the port; afterwards it is watched, unless it was stopped."""
-    watched = []
+    """The reactor does not read the port while many replies are sent, and reads it again afterwards."""
+    was_read = []
 
-    class Watching(Constant):
-        def batch_response(self, number: int) -> bytes:
-            watched.append(port in port.reactor.getReaders())
-            return super().batch_response(number)
+    class Observing(Constant):
+        def batch_response(self, batch: DatagramBatch) -> bytes | None:
+            was_read.append(port in port.reactor.getReaders())
+            return super().batch_response(batch)
 
-    with listening(TOGETHER._replace(protocol=Watching), "127.0.0.1") as port, client() as sock:
+    with listening(TOGETHER._replace(protocol=Observing), "127.0.0.1") as port, client() as sock:
         for number in (1, 64):
             for _ in range(number):
                 sock.sendto(b"x", port.socket.getsockname())
             port._next_batch_size = port.batch_size
             port.doRead()
             assert port in port.reactor.getReaders()
-        assert watched == [True, False]
+        assert was_read == [True, False]
 
 
 def test_protocol_that_fails(clean_reactor: list[LogEvent]) -> None:
-    """No exception of a protocol leaves the port, which the reactor would close for it."""
+    """No exception of a protocol leaves doRead, because the reactor would close the port."""
 
     class Failing(Constant):
-        def batch_response(self, number: int) -> bytes:
+        def batch_response(self, batch: DatagramBatch) -> bytes | None:
             raise ValueError("no answer")
 
     with listening(TOGETHER._replace(protocol=Failing), "127.0.0.1") as port, client() as sock:
@@ -49,12 +50,12 @@ def test_protocol_that_fails(clean_reactor: list[LogEvent]) -> None:
 
 
 def test_protocol_that_stops_its_port() -> None:
-    """A port may be stopped by what it hands over."""
+    """A protocol may stop its port while it is called."""
 
     class Stopping(Constant):
-        def batch_response(self, number: int) -> bytes:
+        def batch_response(self, batch: DatagramBatch) -> bytes | None:
             port.stopListening()
-            return super().batch_response(number)
+            return super().batch_response(batch)
 
     with listening(TOGETHER._replace(protocol=Stopping), "127.0.0.1") as port, client() as sock:
         for _ in range(40):
@@ -67,40 +68,40 @@ def test_protocol_that_stops_its_port() -> None:
 
 
 @pytest.mark.parametrize(
-    ("interface", "sources", "told"),
+    ("interface", "sources", "expected"),
     [
         ("0.0.0.0", ["127.0.0.2"], {"127.0.0.2": 3}),
         ("0.0.0.0", ["127.0.0.2", "127.0.0.3"], {"127.0.0.2": 3, "127.0.0.3": 3}),
         ("::", ["::1", "127.0.0.3"], {"::1": 3, "::ffff:127.0.0.3": 3}),
     ],
 )
-@pytest.mark.parametrize("room", [True, False])
-def test_sources(interface: str, sources: list[str], told: dict[str, int], room: bool) -> None:
-    """A protocol can ask who sent them, and have them handed over one by one."""
-    heard_of: list[Mapping[str, int]] = []
+@pytest.mark.parametrize("batched", [True, False])
+def test_sources(interface: str, sources: list[str], expected: dict[str, int], batched: bool) -> None:
+    """A protocol can count the datagrams by source, and have them passed one by one."""
+    batches: list[Mapping[str, int]] = []
 
-    class Asking(Constant):
-        def allow_batch(self, number: int, hosts: Callable[[], Mapping[str, int]]) -> bool:
-            heard_of.append(hosts())
-            assert number == sum(heard_of[-1].values())
-            return room
+    class ByHost(Constant):
+        def batch_response(self, batch: DatagramBatch) -> bytes | None:
+            batches.append(batch.hosts())
+            assert batch.count == sum(batches[-1].values())
+            return super().batch_response(batch) if batched else None
 
-    with listening(TOGETHER._replace(protocol=Asking), interface) as port:
+    with listening(TOGETHER._replace(protocol=ByHost), interface) as port:
         port._next_batch_size = port.batch_size
         for source in sources:
             with client(host=source) as sock:
                 for _ in range(3):
                     sock.sendto(b"x", ("::1" if ":" in source else "127.0.0.1", port.getHost().port))
         port.doRead()
-        assert heard_of == [told]
+        assert batches == [expected]
         assert (port.protocol.singly, port.protocol.together) == (
-            (0, [port.protocol.given]) if room else (3 * len(sources), [])
+            (0, [port.protocol.given]) if batched else (3 * len(sources), [])
         )
 
 
 @pytest.mark.parametrize("works", [False, True])
 def test_path(monkeypatch: pytest.MonkeyPatch, works: bool) -> None:
-    """Without the calls it serves as the portable port does, and says so."""
+    """Without the system calls the port works one datagram a call, as `io_method` shows."""
     monkeypatch.setattr(Batch, "is_supported", lambda batch, descriptor: works)
     with listening(TOGETHER, "127.0.0.1") as port:
         assert (port.io_method == TimePort.io_method) is not works
@@ -113,13 +114,13 @@ def test_path(monkeypatch: pytest.MonkeyPatch, works: bool) -> None:
 
 
 def test_batches_grow_under_load() -> None:
-    """Few are answered before more are taken; where many wait, a call takes twice as many as the last."""
+    """The batch size starts small, and doubles while batches are full."""
     together: list[int] = []
 
     class Counting(Constant):
-        def batch_response(self, number: int) -> bytes:
-            together.append(number)
-            return super().batch_response(number)
+        def batch_response(self, batch: DatagramBatch) -> bytes | None:
+            together.append(batch.count)
+            return super().batch_response(batch)
 
     with listening(TOGETHER._replace(protocol=Counting), "127.0.0.1") as port, client() as sock:
         port._next_batch_size = 2

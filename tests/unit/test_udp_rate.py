@@ -1,4 +1,4 @@
-"""limits/udp_rate.py: who sends too much is answered less, nobody else is, and memory is bounded."""
+"""limits/udp_rate.py: only a source that sends too much is answered less, and memory is bounded."""
 
 from __future__ import annotations
 
@@ -14,22 +14,41 @@ from echotime.limits.udp_rate import RateLimit
 NEVER, ALWAYS = 0.99, 0.0
 
 
+class Batch:
+    """A batch with these numbers of datagrams by source address."""
+
+    ordinary_addresses = True
+
+    def __init__(self, count: int, hosts: Mapping[str, int]) -> None:
+        self.count = count
+        self._hosts = hosts
+
+    def hosts(self) -> Mapping[str, int]:
+        return self._hosts
+
+    def lengths(self) -> list[int]:
+        return [1] * self.count
+
+    def source_ports(self) -> list[int]:
+        return [40_000] * self.count
+
+
 def limit(rate: int, clock: Clock, *chances: float, most: int = 100) -> RateLimit:
-    """With these chances, over and over."""
+    """Return a limit whose random numbers are `chances`, repeated."""
     chance = cycle(chances or [NEVER])
     return RateLimit(rate, clock.seconds, exempt=is_loopback, uniform=lambda: next(chance), max_sources=most)
 
 
 def answered(limit: RateLimit, host: str, number: int) -> int:
-    """How many of so many."""
+    """Return the number of datagrams that are answered."""
     return sum(limit.allows(host) for _ in range(number))
 
 
 def test_bucket() -> None:
-    """After a pause as many as a second has are answered at once, then as many as the time that passes allows."""
+    """After a pause a burst of one second's rate is answered, then as many as the time that passes allows."""
     clock = Clock()
     one = limit(10, clock)
-    answered(one, "192.0.2.9", 10)  # all of them together are not too many, so nobody is looked at
+    answered(one, "192.0.2.9", 10)  # all together are within the limit, so no source is looked up
     assert answered(one, "192.0.2.1", 30) == 10
     clock.advance(0.5)
     assert answered(one, "192.0.2.1", 30) == 5
@@ -38,7 +57,7 @@ def test_bucket() -> None:
 
 
 def test_a_steady_flood_gets_its_rate() -> None:
-    """Whoever sends all the time is answered as often as the limit says, and not less for what was refused."""
+    """A steady flood is answered at the rate of the limit, not less because of what was refused."""
     clock = Clock()
     one = limit(10, clock)
     number = 0
@@ -49,7 +68,7 @@ def test_a_steady_flood_gets_its_rate() -> None:
 
 
 def test_every_other_second() -> None:
-    """Who sends twice as much as it may in one second, and just not too much in the next, gains little."""
+    """A source that sends double its limit in one second, and just below it in the next, gains little."""
     clock = Clock()
     one = limit(100, clock)
     number = 0
@@ -62,7 +81,7 @@ def test_every_other_second() -> None:
 
 
 def test_leak() -> None:
-    """Of what is above the limit a quarter is answered, at random: who forges a client's address cannot silence it."""
+    """A quarter of the excess is answered, at random, so a forger of a client's address cannot silence the client."""
     clock = Clock()
     one = limit(10, clock, *(number / 100 for number in range(100)))
     answered(one, "192.0.2.1", 20)
@@ -70,7 +89,7 @@ def test_leak() -> None:
 
 
 def test_others_are_answered() -> None:
-    """Who sends little is answered beside who floods, and so is loopback here."""
+    """A slow source is answered during another's flood, and so is the exempt loopback."""
     clock = Clock()
     one = limit(10, clock)
     answered(one, "192.0.2.1", 1000)
@@ -80,39 +99,40 @@ def test_others_are_answered() -> None:
 
 
 def test_no_limit() -> None:
-    """0 is none."""
+    """A rate of 0 means no limit."""
     assert answered(limit(0, Clock()), "192.0.2.1", 1000) == 1000
 
 
 @pytest.mark.parametrize("hosts", [{"192.0.2.1": 5, "192.0.2.2": 3}, {"::ffff:192.0.2.1": 8}])
 def test_together(hosts: Mapping[str, int]) -> None:
-    """Many at once are taken all, or none of them is and each has to be looked at."""
+    """A batch is counted as a whole, or not at all."""
     clock = Clock()
     one = limit(10, clock)
     number = sum(hosts.values())
     answered(one, "192.0.2.9", 10)
-    assert one.allow_batch(number, lambda: hosts)
-    assert one.allow_batch(2, lambda: {"192.0.2.1": 2})
-    assert not one.allow_batch(8, lambda: {"192.0.2.1": 8, "192.0.2.3": 1})
-    assert one.allow_batch(10, lambda: {"192.0.2.3": 10}), "nothing was taken of those that were refused"
-    assert one.allow_batch(1000, lambda: {"127.0.0.1": 1000})
+    assert one.allow_batch(Batch(number, hosts))
+    assert one.allow_batch(Batch(2, {"192.0.2.1": 2}))
+    assert not one.allow_batch(Batch(8, {"192.0.2.1": 8, "192.0.2.3": 1}))
+    assert one.allow_batch(Batch(10, {"192.0.2.3": 10})), "a refused batch takes no tokens"
+    assert one.allow_batch(Batch(1000, {"127.0.0.1": 1000}))
 
 
-def test_nobody_is_asked_for_where_it_is_quiet() -> None:
-    """While all are together below what one may send, it does not matter who they are."""
+def test_no_source_is_looked_up_while_it_is_quiet() -> None:
+    """While all sources together are within the limit of one, the source addresses are not read."""
 
-    def asked() -> Mapping[str, int]:
-        raise AssertionError("who sent them is of no matter")
+    class Unread(Batch):
+        def hosts(self) -> Mapping[str, int]:
+            raise AssertionError("the source addresses were read")
 
     clock = Clock()
     one = limit(10, clock)
     for _ in range(5):
-        assert one.allow_batch(10, asked)
+        assert one.allow_batch(Unread(10, {}))
         clock.advance(1)
 
 
 def test_bounded() -> None:
-    """Only so many sources are remembered, and who floods is not forgotten for many others."""
+    """The number of remembered sources is bounded, and a flooding source is not forgotten because of others."""
     clock = Clock()
     one = limit(10, clock, most=100)
     answered(one, "192.0.2.1", 30)

@@ -1,4 +1,4 @@
-"""net/udp.py with many datagrams a call and with one: both send the same answers, and count the same."""
+"""net/udp.py with many datagrams a call and with one: both send the same replies, and count the same."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _PORT_ZERO, _UNSPECIFIED = -1, -2
 
 
 class Question(NamedTuple):
-    """From which client, at which address of 127.0.0.0/8, of which length; no client is _PORT_ZERO or _UNSPECIFIED."""
+    """A datagram of a client, or of _PORT_ZERO or _UNSPECIFIED, to an address of 127.0.0.0/8."""
 
     client: int
     asked: int
@@ -42,7 +42,7 @@ OPTIONS = st.dictionaries(st.sampled_from(SWITCHES), st.sampled_from(["on", "off
 
 
 def outcome(port_class: type[TimePort], apart: set[int], interface: str, *, asked: list[str], batches: Any) -> Any:
-    """What every client heard from where, what went wrong, and how many datagrams were given to the protocol."""
+    """Return the replies to each client, the errors, the refusals, and the number of datagrams served."""
 
     class Some(Short):
         pass
@@ -67,7 +67,7 @@ def outcome(port_class: type[TimePort], apart: set[int], interface: str, *, aske
             port.doRead()
             port.doRead()
             answers.append([heard(one) for one in clients])
-        return answers, port.errors, port.protocol.given
+        return answers, port.errors, port.protocol.refused, port.protocol.given
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="questions from port 0 take a raw socket, and that takes root")
@@ -79,6 +79,6 @@ def outcome(port_class: type[TimePort], apart: set[int], interface: str, *, aske
     st.lists(st.lists(QUESTIONS, max_size=80), max_size=3),
 )
 def test_both_do_the_same(apart: set[int], interface: str, asked: list[str], batches: list[list[Question]]) -> None:
-    """Lengths, sources, addresses asked, options and unanswerable datagrams as they come."""
+    """Lengths, sources, destinations, options and forged datagrams vary."""
     portable, many = (outcome(each, apart, interface, asked=asked, batches=batches) for each in (Portable, TimePort))
     assert many == portable

@@ -1,4 +1,4 @@
-"""wire/verify.py, against the contract's own rule for making answers."""
+"""Test wire/verify.py against answers made of message, acknowledgement and reply."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ from echotime.wire.message import MESSAGE_SIZE
 from echotime.wire.verify import EchoVerifier, VerifyResult
 
 ACK = b"\nI get it!\n"
-# few different bytes, so that echo looks like trailers and trailers like echo
+# few different bytes, so that echo often looks like a trailer, and a trailer like echo
 TRICKY = st.binary(max_size=6).map(lambda data: bytes(b"ab\n"[each % 3] for each in data))
 MESSAGES = st.lists(TRICKY.filter(bool), max_size=6)
 
 
-def judge(
-    sent: bytes, received: bytes, acknowledgement: bytes = ACK, word: bytes = b"", pieces: int = 1000
+def verify(
+    sent: bytes, received: bytes, acknowledgement: bytes = ACK, reply: bytes = b"", pieces: int = 1000
 ) -> VerifyResult:
-    """The verdict on an answer that comes in pieces."""
-    exactness = EchoVerifier(acknowledgement, word)
-    exactness.feed_sent(sent)
+    """Return the result for an answer that arrives in pieces of at most `pieces` bytes."""
+    verifier = EchoVerifier(acknowledgement, reply)
+    verifier.feed_sent(sent)
     for start in range(0, len(received), pieces):
-        exactness.feed_received(received[start : start + pieces])
-    return exactness.finish()
+        verifier.feed_received(received[start : start + pieces])
+    return verifier.finish()
 
 
 @given(MESSAGES, TRICKY, TRICKY, st.integers(1, 9))
-def test_every_split_is_right(messages: list[bytes], acknowledgement: bytes, word: bytes, pieces: int) -> None:
-    """Whatever the server took for a message, its answers are found exact, in pieces of any size."""
-    received = b"".join(message + acknowledgement + word for message in messages)
-    assert judge(b"".join(messages), received, acknowledgement, word, pieces).exact
+def test_every_split_is_right(messages: list[bytes], acknowledgement: bytes, reply: bytes, pieces: int) -> None:
+    """Every split into messages is exact, received in pieces of any size."""
+    received = b"".join(message + acknowledgement + reply for message in messages)
+    assert verify(b"".join(messages), received, acknowledgement, reply, pieces).exact
 
 
 def splits(data: bytes) -> list[list[bytes]]:
-    """Every way to cut some bytes into messages."""
+    """Return every way to split bytes into messages."""
     if not data:
         return [[]]
     return [[data[:size], *rest] for size in range(1, len(data) + 1) for rest in splits(data[size:])]
@@ -43,19 +43,19 @@ def splits(data: bytes) -> list[list[bytes]]:
 @example(sent=b"\na", acknowledgement=b"abb", received=b"\naba")
 @given(TRICKY, TRICKY, st.binary(max_size=14).map(lambda data: bytes(b"ab\n"[each % 3] for each in data)))
 def test_nothing_else_is_right(sent: bytes, acknowledgement: bytes, received: bytes) -> None:
-    """An answer is exact if and only if some split makes it, as trying all of them shows."""
+    """An answer is exact if and only if some split produces it, as trying all splits shows."""
     possible = {b"".join(each + acknowledgement for each in split) for split in splits(sent)}
-    verdict = judge(sent, received, acknowledgement, pieces=1)
-    assert verdict.exact == (received in possible)
-    if not verdict.exact:
-        assert verdict.wrong_at is not None
-        assert verdict.wrong_at <= len(received)
-        assert verdict.lost > 0
-        good = received[: verdict.wrong_at]
-        assert any(each.startswith(good) for each in possible), "up to there it could have been right"
-        if verdict.wrong_at < len(received):
-            through = received[: verdict.wrong_at + 1]
-            assert not any(each.startswith(through) for each in possible), "from there on it could not"
+    result = verify(sent, received, acknowledgement, pieces=1)
+    assert result.exact == (received in possible)
+    if not result.exact:
+        assert result.wrong_at is not None
+        assert result.wrong_at <= len(received)
+        assert result.lost > 0
+        good = received[: result.wrong_at]
+        assert any(each.startswith(good) for each in possible), "the bytes before the offset are possible"
+        if result.wrong_at < len(received):
+            through = received[: result.wrong_at + 1]
+            assert not any(each.startswith(through) for each in possible), "the byte at the offset is not possible"
 
 
 @pytest.mark.parametrize(
@@ -70,47 +70,47 @@ def test_nothing_else_is_right(sent: bytes, acknowledgement: bytes, received: by
     ],
 )
 def test_first_wrong_offset(received: bytes, wrong_at: int, expected: bytes, found: bytes) -> None:
-    """The first wrong offset is named, with what was expected and what came."""
-    verdict = judge(b"hello", received)
-    assert verdict.wrong_at == wrong_at
-    assert verdict.found == found
-    assert verdict.expected == expected
+    """The result has the first wrong offset, the expected byte and the received one."""
+    result = verify(b"hello", received)
+    assert result.wrong_at == wrong_at
+    assert result.found == found
+    assert result.expected == expected
 
 
 def test_ambiguous_message() -> None:
-    """A message that is made of acknowledgements has many splits; they are followed in reasonable time."""
+    """A message made of acknowledgements has many splits, which are followed in reasonable time."""
     sent = ACK * 150
-    assert judge(sent, sent + ACK).exact
-    assert not judge(sent, sent + ACK[:-1]).exact
+    assert verify(sent, sent + ACK).exact
+    assert not verify(sent, sent + ACK[:-1]).exact
 
 
 def test_garbage_is_not_kept() -> None:
-    """After the first wrong byte nothing more is remembered, and it is still known where that was."""
-    exactness = EchoVerifier()
-    exactness.feed_sent(b"hello")
+    """After the first wrong byte no more data is kept, and its offset is still reported."""
+    verifier = EchoVerifier()
+    verifier.feed_sent(b"hello")
     for _ in range(100):
-        exactness.feed_received(b"G" * 65536)
-        exactness.feed_sent(b"H" * 65536)
-    assert not exactness.can_still_match
-    assert len(exactness._received._bytes) + len(exactness._sent._bytes) < 200_000
-    assert exactness.finish().wrong_at == 0
+        verifier.feed_received(b"G" * 65536)
+        verifier.feed_sent(b"H" * 65536)
+    assert not verifier.can_still_match
+    assert len(verifier._received._bytes) + len(verifier._sent._bytes) < 200_000
+    assert verifier.finish().wrong_at == 0
 
 
 def test_message_size() -> None:
-    """A message of more than 4096 bytes is no message."""
+    """A message has at most 4096 bytes."""
     sent = b"x" * (MESSAGE_SIZE + 1)
-    assert judge(sent, sent[:-1] + ACK + b"x" + ACK).exact
-    verdict = judge(sent, sent + ACK)
-    assert verdict.wrong_at == MESSAGE_SIZE
-    assert verdict.expected == b"\n"
+    assert verify(sent, sent[:-1] + ACK + b"x" + ACK).exact
+    result = verify(sent, sent + ACK)
+    assert result.wrong_at == MESSAGE_SIZE
+    assert result.expected == b"\n"
 
 
 def test_long_stream_is_forgotten() -> None:
     """Memory does not grow with the stream."""
-    exactness = EchoVerifier()
+    verifier = EchoVerifier()
     for _ in range(500):
-        exactness.feed_sent(b"m" * MESSAGE_SIZE)
-        exactness.feed_received(b"m" * MESSAGE_SIZE + ACK)
-    assert len(exactness._sent._bytes) + len(exactness._received._bytes) < 300_000
-    assert exactness.finish().exact
-    assert exactness.sent_bytes == 500 * MESSAGE_SIZE
+        verifier.feed_sent(b"m" * MESSAGE_SIZE)
+        verifier.feed_received(b"m" * MESSAGE_SIZE + ACK)
+    assert len(verifier._sent._bytes) + len(verifier._received._bytes) < 300_000
+    assert verifier.finish().exact
+    assert verifier.sent_bytes == 500 * MESSAGE_SIZE

@@ -1,1 +1,1 @@
-"""`echotime control`: a client for the daemon's control socket, with a prompt."""
+"""Implement `echotime control`: a client for the daemon's control socket, with a prompt."""

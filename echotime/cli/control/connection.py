@@ -1,6 +1,6 @@
-"""The operator's end of the control socket: asks and waits for the answer; what is pushed meanwhile is told.
+"""Connect to the control socket: call commands, wait for their results, and receive events.
 
-AMP without a reactor: a person at a prompt is waited for by readline, so a thread reads the socket beside it.
+This is AMP without a reactor. readline blocks the main thread at the prompt, so another thread reads the socket.
 """
 
 from __future__ import annotations
@@ -28,61 +28,56 @@ EventCallback = Callable[[type[commands.PushedEvent], dict[str, Any]], object]
 
 
 class ControlConnectionLost(Exception):
-    """The daemon is gone, or does not answer."""
+    """Report that the daemon ended, or does not respond."""
 
 
 class _ControlProtocol(amp.AMP):
-    """AMP for one connection. `on_event` is called with every pushed command."""
+    """Speak AMP, and call the connection's `on_event` with every event."""
 
     transport: Any
 
-    def __init__(self, on_event: EventCallback) -> None:
+    def __init__(self, connection: ControlConnection) -> None:
         super().__init__()
-        self.on_event = on_event
+        self._connection = connection
 
     def ampBoxReceived(self, box: Any) -> None:
-        """A pushed command, or an answer."""
         command = _EVENT_COMMANDS.get(box.get(amp.COMMAND))
         if command is None:
             super().ampBoxReceived(box)
         else:
-            self.on_event(command, command.parseArguments(box, self))
+            self._connection.on_event(command, command.parseArguments(box, self))
 
     def makeConnection(self, transport: Any) -> None:
-        """Without the line that AMP logs."""
+        """Skip AMP's implementation, which logs a line."""
         amp.BinaryBoxProtocol.makeConnection(self, transport)
 
     def connectionLost(self, reason: Failure = Failure(ConnectionLost())) -> None:  # noqa: B008
-        """Likewise."""
+        """Skip AMP's implementation, which logs a line."""
         amp.BinaryBoxProtocol.connectionLost(self, reason)
 
 
 class _SocketTransport:
-    """As much of a transport as AMP needs."""
+    """Provide the part of a transport that AMP needs."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
 
     def write(self, data: bytes) -> None:
-        """Send, waiting as long as it takes."""
-        with contextlib.suppress(OSError):  # the reader notices
+        """Send data, and block until it is written."""
+        with contextlib.suppress(OSError):  # the reader thread detects a lost connection
             self._socket.sendall(data, socket.MSG_NOSIGNAL)
 
     def loseConnection(self) -> None:
-        """Wake the reader."""
+        """Shut the socket down, which wakes the reader thread."""
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
 
 
 class ControlConnection:
-    """Connected to `path`. Raises OSError if nobody listens there."""
+    """Connect to the control socket at `path`. Raises OSError if no daemon listens there."""
 
-    def __init__(
-        self,
-        path: str,
-        on_event: EventCallback = lambda command, event: None,
-        on_lost: Callable[[], object] = lambda: None,
-    ) -> None:
+    def __init__(self, path: str, on_lost: Callable[[], object] = lambda: None) -> None:
+        self.on_event: EventCallback = lambda command, event: None
         self._socket = socket.socket(socket.AF_UNIX)
         try:
             self._socket.settimeout(_TIMEOUT)
@@ -94,13 +89,13 @@ class ControlConnection:
         self._lock = threading.RLock()
         self.closed = threading.Event()
         self._on_lost = on_lost
-        self._amp = _ControlProtocol(on_event)
+        self._amp = _ControlProtocol(self)
         self._amp.makeConnection(_SocketTransport(self._socket))
         self._reader_thread = threading.Thread(target=self._read, daemon=True)
         self._reader_thread.start()
 
     def call(self, command: type[amp.Command], **arguments: Any) -> dict[str, Any]:
-        """Raises Refused, or ControlConnectionLost."""
+        """Return the result of a command. Raises CommandError or ControlConnectionLost."""
         results: queue.SimpleQueue[Any] = queue.SimpleQueue()
         with self._lock:
             if self.closed.is_set():
@@ -118,7 +113,7 @@ class ControlConnection:
         return response
 
     def rows(self, command: type[amp.Command], key: str | None = None, **arguments: Any) -> Iterator[dict[str, Any]]:
-        """Every row of a list, page by page; `key` is the column that the next page begins after, or none to count."""
+        """Yield every row of a list, page by page. A page begins after the last `key`, or row number if None."""
         after, more = 0, True
         while more:
             page = self.call(command, after=after, **arguments)
@@ -127,7 +122,7 @@ class ControlConnection:
             after = page["rows"][-1][key] if more and key else after + len(page["rows"])
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection without calling `on_lost`."""
         self._on_lost = lambda: None
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)

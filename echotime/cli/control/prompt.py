@@ -1,4 +1,4 @@
-"""`echotime control` at a terminal: a prompt with line editing, history and completion, and what happens above it."""
+"""Implement the prompt of `echotime control`: line editing, history, completion, and events above the line."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import Any
 from echotime.cli.control.connection import ControlConnectionLost
 from echotime.cli.control.verbs import (
     COMMANDS,
+    WATCH_HELP,
     CommandSyntaxError,
     ControlCommand,
     ControlSession,
@@ -22,12 +23,12 @@ from echotime.cli.control.verbs import (
     run_line,
 )
 from echotime.cli.output.columns import pad
-from echotime.cli.output.stderr import print_error
-from echotime.cli.output.stdio import exit_on_write_error
+from echotime.cli.output.streams import exit_on_write_error, print_error
 from echotime.control import commands
 from echotime.control.commands import CommandError
 from echotime.i18n.language import gettext as _
 from echotime.sockopt.catalogue.index import BY_NAME
+from echotime.sockopt.values import N_
 from echotime.terminal.raw_terminal import RawTerminal
 
 PROMPT = "echotime> "
@@ -35,14 +36,14 @@ _HISTORY_LENGTH = 1000
 
 
 class Screen:
-    """Where answers and events are shown: whole lines, never through the line that is being typed."""
+    """Show results and events as whole lines, above the line that is being typed."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._prompt: str | None = None
 
     def show(self, line: str) -> None:
-        """A line, from whatever thread."""
+        """Show a line. This method is thread-safe."""
         with self._lock:
             try:
                 if self._prompt is None:
@@ -53,7 +54,7 @@ class Screen:
                 exit_on_write_error(error)
 
     def read_line(self, prompt: str) -> str:
-        """What a person types. Raises EOFError, KeyboardInterrupt."""
+        """Return a typed line. Raises EOFError or KeyboardInterrupt."""
         is_terminal = sys.stdin.isatty() and sys.stdout.isatty()
         if not is_terminal:
             line = sys.stdin.readline()
@@ -74,24 +75,23 @@ def _line_buffer() -> str:
 
 
 class Prompt:
-    """The conversation: commands until quit or the end of input; `watch` until Ctrl-D or Ctrl-C."""
+    """Run commands until quit or the end of input. `watch` lasts until Ctrl-D or Ctrl-C."""
 
     def __init__(self, session: ControlSession, screen: Screen) -> None:
         self._session = session
+        session.connection.on_event = self.on_event
         self._screen = screen
         self._pending: dict[int, str] = {}
         self._status = 0
         self._commands = {
             **COMMANDS,
-            "watch": ControlCommand(
-                "", _("show what happens; what is typed answers the oldest question"), self._run_watch
-            ),
-            "help": ControlCommand("", _("this list"), self._run_help),
-            "quit": ControlCommand("", _("leave"), lambda session, rest: None),
+            "watch": ControlCommand("", WATCH_HELP, lambda session, rest: self.watch()),
+            "help": ControlCommand("", N_("show this list"), lambda session, rest: self._help()),
+            "quit": ControlCommand("", N_("leave the prompt"), lambda session, rest: None),
         }
 
     def run(self) -> int:
-        """Until the person leaves; for a script 1 if something was refused or not understood."""
+        """Run the prompt, and return the exit status: for a script, 1 if a command failed."""
         if sys.stdin.isatty():
             greeting = _("connected to echotime {version} as {name}; help lists the commands")
             self._screen.show(greeting.format(**self._session.hello))
@@ -109,18 +109,18 @@ class Prompt:
                     self._on_interrupt()
 
     def watch(self) -> None:
-        """Show what happens; each line typed answers the oldest question. Until the end of input."""
+        """Show events until the end of input. Each line typed answers the oldest question."""
         self._pending.clear()
         self._session.connection.call(commands.Watch, on=True)
         try:
             while True:
                 target = next(iter(self._pending), None)
-                line = self._screen.read_line(_("word: "))
+                line = self._screen.read_line(_("reply: "))
                 try:
-                    # a word that was begun for one question is not given to another
+                    # a reply that was begun for one question is not given to another
                     answer(self._session, f"{target or next(iter(self._pending), 'next')} {line}")
-                except (CommandSyntaxError, CommandError) as fault:
-                    self._session.output({"error": str(fault)}, [str(fault)])
+                except (CommandSyntaxError, CommandError) as error:
+                    self._session.output({"error": str(error)}, [str(error)])
         except EOFError:
             self._session.output({"event": "end"}, [""])
         except KeyboardInterrupt:
@@ -129,19 +129,14 @@ class Prompt:
             with contextlib.suppress(ControlConnectionLost, CommandError):
                 self._session.connection.call(commands.Watch, on=False)
 
-    def watch_only(self) -> None:
-        """Watch, without a prompt before and after it."""
-        with _line_editing([]):
-            self.watch()
-
     def _on_interrupt(self) -> None:
-        """Ctrl-C, or what stands for it when the daemon is gone."""
+        """Handle SIGINT, from Ctrl-C or from `on_lost` when the daemon ended."""
         if self._session.connection.closed.is_set():
             raise ControlConnectionLost
         self._screen.show("")
 
     def on_event(self, command: type[commands.PushedEvent], event: dict[str, Any]) -> None:
-        """Show what was pushed."""
+        """Show an event that the daemon sent."""
         if command is commands.QuestionAsked:
             self._pending[event["number"]] = event["peer"]
         elif command is commands.QuestionSettled:
@@ -154,34 +149,28 @@ class Prompt:
         self._screen.show(_EVENT_FORMATS[command]().format(**event))
 
     def _run_line(self, line: str) -> bool:
-        """Carry a line out; False for quit."""
+        """Run a line, and return False for quit."""
         try:
             return run_line(self._session, line, self._commands) is not self._commands["quit"]
-        except (CommandSyntaxError, CommandError) as fault:
-            self._report_error(str(fault))
+        except (CommandSyntaxError, CommandError) as error:
+            if sys.stdin.isatty():
+                self._screen.show(str(error))
+            else:
+                print_error(f"echotime: {error}")
+                self._status = 1
         return True
 
-    def _report_error(self, text: str) -> None:
-        """Tell it: to a person where the answers are, for a script on standard error."""
-        if sys.stdin.isatty():
-            self._screen.show(text)
-        else:
-            print_error(f"echotime: {text}")
-            self._status = 1
-
     def run_command(self, argv: list[str]) -> None:
-        """One command of the command line. Raises CommandSyntaxError or commands.Refused."""
+        """Run one command of the command line. Raises CommandSyntaxError or CommandError."""
         name, *rest = argv
         command = find_command(name, self._commands)
         if command is self._commands["watch"]:
-            self.watch_only()
+            with _line_editing([]):
+                self.watch()
         else:
             command.run(self._session, " ".join(rest))
 
-    def _run_watch(self, session: ControlSession, rest: str) -> None:
-        self.watch()
-
-    def _run_help(self, session: ControlSession, rest: str) -> None:
+    def _help(self) -> None:
         for name, each in self._commands.items():
             self._screen.show(pad(f"{name} {each.usage}", 46) + _(each.help))
 
@@ -194,12 +183,12 @@ _EVENT_FORMATS: dict[type[commands.PushedEvent], Callable[[], str]] = {
     commands.ConnectionClosed: lambda: _(
         "connection from {peer} ended by {how}, {bytes_in} bytes in, {bytes_out} bytes out"
     ),
-    commands.EventsDropped: lambda: _("events left out in the last second: {count}"),
+    commands.EventsDropped: lambda: _("events dropped in the last second: {count}"),
 }
 
 
 def _completions(names: list[str], text: str) -> list[str]:
-    """What could follow: a command, or what belongs to the one that is there."""
+    """Return the completions of a word: commands, or arguments of the command before it."""
     command, space, _rest = _line_buffer().lstrip().partition(" ")
     known = _ARGUMENTS.get(command, []) if space else names
     return [each for each in known if each.startswith(text)]
@@ -211,10 +200,10 @@ _ARGUMENTS = {"answer": ["next", "all", "--raw"], "sockopts": ["all", *_TARGETS]
 
 @contextlib.contextmanager
 def _line_editing(names: list[str]) -> Any:
-    """readline with a history of its own and completion of the first word."""
+    """Set readline up with a history file and completion."""
     try:
         import readline
-    except ImportError:  # a Python without it: lines are typed as the terminal lets them be
+    except ImportError:  # this Python has no readline: the terminal edits the line
         yield
         return
     history = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "echotime_history"

@@ -1,4 +1,4 @@
-"""`echotime control`: the operator's desk of a running daemon, at a prompt or with one command."""
+"""Parse the command line of `echotime control`, and run one command or the prompt."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any
 from echotime.cli import arguments
 from echotime.cli.control.connection import ControlConnection, ControlConnectionLost
 from echotime.cli.control.prompt import Prompt, Screen
-from echotime.cli.control.verbs import COMMANDS, CommandSyntaxError, ControlSession
-from echotime.cli.output.stderr import print_error
+from echotime.cli.control.verbs import COMMANDS, WATCH_HELP, CommandSyntaxError, ControlSession
+from echotime.cli.output.streams import print_error
 from echotime.client.exit_status import ExitStatus
 from echotime.control.commands import CommandError
 from echotime.i18n.language import gettext as _
@@ -22,85 +22,68 @@ _DEFAULT_SOCKET = "/run/echotime/control"
 
 
 def add_parser(commands: Any) -> None:
-    """Add the subcommand."""
-    usage = "\n".join(f"  {name} {each.usage}".ljust(48) + _(each.help) for name, each in COMMANDS.items())
+    """Add the parser of this subcommand."""
+    usages = [(f"{name} {each.usage}", each.help) for name, each in COMMANDS.items()]
+    lines = [f"  {usage}".ljust(48) + _(text) for usage, text in [*usages, ("watch", WATCH_HELP)]]
     parser = commands.add_parser(
         "control",
-        help=_("answer questions and look after a running daemon"),
+        help=_("answer questions of a running daemon, and inspect it"),
         description=_(
-            "Talk to a daemon that was started with --control. Without COMMAND there is a prompt, where help lists the "
-            "commands; with one it is carried out."
+            "Control a daemon that was started with --control. With COMMAND, run it once. Without COMMAND, start a "
+            "prompt, where help lists the commands."
         ),
-        epilog=_("Example: echotime control answer next ok")
-        + "\n\n"
-        + _("commands:")
-        + "\n"
-        + usage
-        + "\n  watch".ljust(49)
-        + _("show what happens; what is typed answers the oldest question"),
+        epilog="\n".join([_("Example: echotime control answer next ok"), "", _("commands:"), *lines]),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "--socket",
         metavar="PATH",
         default=os.environ.get("ECHOTIME_CONTROL") or _DEFAULT_SOCKET,
-        help=_("the daemon's control socket (default: $ECHOTIME_CONTROL, or {path})").format(path=_DEFAULT_SOCKET),
+        help=_("control socket of the daemon (default: $ECHOTIME_CONTROL, or {path})").format(path=_DEFAULT_SOCKET),
     )
-    parser.add_argument("--json", action="store_true", help=_("for programs"))
+    parser.add_argument("--json", action="store_true", help=_("print JSON"))
     parser.add_argument(
-        "--raw", action="store_true", help=_(r"in words \n \t \xNN are understood, and control characters allowed")
+        "--raw", action="store_true", help=_(r"allow control characters in replies, and the escapes \n \t \xNN")
     )
     parser.add_argument(
         "--encoding",
         metavar="NAME",
         type=arguments.argparse_type(parsers.encoding),
-        help=_("of words and of what is shown (default: the daemon's)"),
+        help=_("encoding of replies and of the output (default: the daemon's)"),
     )
-    parser.add_argument("command", metavar="COMMAND", nargs=argparse.REMAINDER, help=_("what to do"))
+    parser.add_argument("command", metavar="COMMAND", nargs=argparse.REMAINDER, help=_("command to run"))
     parser.set_defaults(run_without_reactor=run, usage_error=parser.error)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Carry it out, without a reactor; the exit status."""
+    """Run the subcommand without a reactor, and return its exit status."""
     _extract_flags(args)
-    # at the prompt Ctrl-C gives up a line, and not the program
+    # at the prompt Ctrl-C discards the line, and does not end the program
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    # events are shown by a thread, which could not arrange this when nobody reads them any more
+    # a thread prints events, and a thread cannot change the handler when the output is closed
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     screen = Screen()
-    prompt: Prompt | None = None
-
-    def on_event(command: Any, event: dict[str, Any]) -> None:
-        if prompt is not None:
-            prompt.on_event(command, event)
-
     try:
-        connection = ControlConnection(args.socket, on_event, lambda: os.kill(os.getpid(), signal.SIGINT))
+        connection = ControlConnection(args.socket, lambda: os.kill(os.getpid(), signal.SIGINT))
     except OSError as error:
         print_error(_("echotime: {path}: {reason}").format(path=args.socket, reason=error.strerror or error))
         if not Path(args.socket).exists():
-            print_error(_("echotime: is a daemon running with --control, and --socket its path?"))
+            print_error(_("echotime: start the daemon with --control PATH, and give the same path to --socket"))
         return ExitStatus.REFUSED
     try:
-        session = ControlSession(
-            connection, as_json=args.json, raw=args.raw, encoding=args.encoding, write_line=screen.show
-        )
-        prompt = Prompt(session, screen)
-        return _execute(args, prompt)
-    except ControlConnectionLost:
-        print_error(_("echotime: {path}: the daemon is gone, or does not answer").format(path=args.socket))
+        session = ControlSession(connection, args.json, args.raw, args.encoding or "", screen.show)
+        return _execute(args, Prompt(session, screen))
+    except (ControlConnectionLost, KeyboardInterrupt) as error:
+        if isinstance(error, KeyboardInterrupt) and not connection.closed.is_set():
+            return 128 + signal.SIGINT
+        print_error(_("echotime: {path}: the daemon ended, or does not respond").format(path=args.socket))
         return ExitStatus.RESET
-    except KeyboardInterrupt:
-        if connection.closed.is_set():
-            print_error(_("echotime: {path}: the daemon is gone, or does not answer").format(path=args.socket))
-            return ExitStatus.RESET
-        return 128 + signal.SIGINT
     finally:
         connection.close()
 
 
 def _extract_flags(args: argparse.Namespace) -> None:
-    """--json and --raw may follow the command, too; in a word to be sent they are text."""
+    """Accept --json and --raw after the command, too, but not within the text of a reply."""
     is_answer = args.command and "answer".startswith(args.command[0])
     searched = args.command[:2] if is_answer else args.command
     for flag in ("json", "raw"):
@@ -114,8 +97,8 @@ def _execute(args: argparse.Namespace, prompt: Prompt) -> int:
         return prompt.run()
     try:
         prompt.run_command(args.command)
-    except CommandSyntaxError as fault:
-        args.usage_error(str(fault))
+    except CommandSyntaxError as error:
+        args.usage_error(str(error))
     except CommandError as refused:
         print_error(f"echotime: {refused}")
         return ExitStatus.FAILED

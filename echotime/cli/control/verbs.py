@@ -1,15 +1,16 @@
-"""What can be said to `echotime control`: the same words on the command line and at its prompt."""
+"""Implement the commands of `echotime control`, which are the same on the command line and at the prompt."""
 
 from __future__ import annotations
 
 import difflib
 import json
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 from echotime.cli.control.connection import ControlConnection
 from echotime.cli.output.columns import pad
-from echotime.cli.output.stdio import print_line
 from echotime.control import commands
 from echotime.i18n.language import gettext as _
 from echotime.operators.encode import InvalidReply, encode_reply
@@ -19,48 +20,44 @@ from echotime.wire.escape import display_width, escape, preview_decoded
 PREVIEW_BYTES = 60
 _MAX_NUMBER, _MAX_DIGITS = 2**31 - 1, 10
 _MAX_REPLY = 65535
-"""What fits a value of AMP."""
+"""Maximum length of a value in AMP."""
 
 
 class CommandSyntaxError(ValueError):
-    """What was said is no command; says what was expected."""
+    """Report a command with wrong syntax, and what is expected."""
 
 
+@dataclass
 class ControlSession:
-    """One operator's conversation with the daemon. What is shown goes through `write_line`."""
+    """Hold the connection to the daemon and the output settings. All output goes through `write_line`."""
 
-    def __init__(
-        self,
-        connection: ControlConnection,
-        *,
-        as_json: bool,
-        raw: bool,
-        encoding: str | None,
-        write_line: Callable[[str], Any] = print_line,
-    ) -> None:
-        self.connection = connection
-        self.as_json = as_json
-        self.raw = raw
-        self.hello = connection.call(commands.Hello)
-        self.encoding = encoding or str(self.hello["encoding"])
-        self.write_line = write_line
+    connection: ControlConnection
+    as_json: bool
+    raw: bool
+    encoding: str
+    """Encoding of replies and messages. If it is empty, the daemon's is used."""
+    write_line: Callable[[str], object]
 
-    def parse_reply(self, text: str) -> bytes:
-        """What is typed as a word. Raises CommandSyntaxError."""
+    def __post_init__(self) -> None:
+        self.hello = self.connection.call(commands.Hello)
+        self.encoding = self.encoding or str(self.hello["encoding"])
+
+    def parse_reply(self, text: str, *, raw: bool) -> bytes:
+        """Return the bytes of a typed reply. Raises CommandSyntaxError."""
         try:
-            reply = encode_reply(text, self.encoding, raw=self.raw)
-        except InvalidReply as refused:
-            raise CommandSyntaxError(str(refused)) from None
+            reply = encode_reply(text, self.encoding, raw=raw)
+        except InvalidReply as error:
+            raise CommandSyntaxError(str(error)) from None
         if len(reply) > _MAX_REPLY:
-            raise CommandSyntaxError(_("a word has at most {most} bytes").format(most=_MAX_REPLY))
+            raise CommandSyntaxError(_("a reply must not exceed {limit} bytes").format(limit=_MAX_REPLY))
         return reply
 
     def preview(self, data: bytes, size: int) -> str:
-        """A peer's message, to be shown; `size` is how many bytes it has."""
+        """Return a peer's message as text. `size` is its length, if `data` is only its beginning."""
         return preview_decoded(data, PREVIEW_BYTES, self.encoding, size)
 
     def output(self, result: Any, lines: Iterable[str]) -> None:
-        """One thing, as a person or a program wants it."""
+        """Write a result as JSON, or the lines."""
         if self.as_json:
             self.write_line(json.dumps(result, default=escape))
             return
@@ -68,7 +65,7 @@ class ControlSession:
             self.write_line(line)
 
     def table(self, rows: Sequence[dict[str, Any]], *columns: tuple[str, Callable[[dict[str, Any]], str]]) -> None:
-        """Rows under headings; nothing where there are none."""
+        """Write rows under headings, or nothing if there are no rows."""
         cells = [[title for title, _value in columns], *([value(row) for _title, value in columns] for row in rows)]
         widths = [max(map(display_width, column)) + 2 for column in zip(*cells, strict=True)]
         lines = ["".join(map(pad, line, widths)).rstrip() for line in cells]
@@ -76,7 +73,7 @@ class ControlSession:
 
 
 class ControlCommand(NamedTuple):
-    """A command: its words, what it does, and the function that does it."""
+    """Describe a command: its arguments, its help, and the function that runs it."""
 
     usage: str
     help: str
@@ -84,7 +81,7 @@ class ControlCommand(NamedTuple):
 
 
 def status(session: ControlSession, rest: str) -> None:
-    """The daemon in a few figures."""
+    """Show a summary of the daemon."""
     _expect_no_arguments(rest)
     result = session.connection.call(commands.Status)
     lines = [
@@ -100,14 +97,14 @@ def status(session: ControlSession, rest: str) -> None:
 
 def _health_line(row: dict[str, Any]) -> str:
     if row["status"] == "answered":
-        return _("listening on {listener}, answered in {milliseconds:.1f} ms").format(**row)
+        return _("listening on {listener}, probe answered in {milliseconds:.1f} ms").format(**row)
     if row["status"] == "hung":
         return _("{listener} is hung: {reason}").format(**row)
-    return _("listening on {listener}, not answered: {reason}").format(**row)
+    return _("listening on {listener}, probe not answered: {reason}").format(**row)
 
 
 def connections(session: ControlSession, rest: str) -> None:
-    """All that are open."""
+    """List the open connections with their statistics."""
     _expect_no_arguments(rest)
     session.table(
         list(session.connection.rows(commands.Connections, "number")),
@@ -125,7 +122,7 @@ def connections(session: ControlSession, rest: str) -> None:
 
 
 def questions(session: ControlSession, rest: str) -> None:
-    """All that wait."""
+    """List the pending questions with their messages."""
     _expect_no_arguments(rest)
     session.table(
         list(session.connection.rows(commands.Questions, "number")),
@@ -137,16 +134,9 @@ def questions(session: ControlSession, rest: str) -> None:
 
 
 def answer(session: ControlSession, rest: str) -> None:
-    """A word for one, the next, or all."""
-    if rest.startswith("--raw "):
-        session.raw, previous_raw = True, session.raw
-        try:
-            answer(session, rest.removeprefix("--raw "))
-        finally:
-            session.raw = previous_raw
-        return
-    selector, _space, text = rest.partition(" ")
-    reply = session.parse_reply(text)
+    """Reply to one question, the next, or all."""
+    selector, _space, text = rest.removeprefix("--raw ").partition(" ")
+    reply = session.parse_reply(text, raw=session.raw or rest.startswith("--raw "))
     if selector == "all":
         result = session.connection.call(commands.AnswerAll, reply=reply)
         session.output(result, [_("answered: {count}").format(**result)])
@@ -154,24 +144,24 @@ def answer(session: ControlSession, rest: str) -> None:
         result = session.connection.call(commands.AnswerNext, reply=reply)
         session.output(result, [_("answered question {number} of {peer}").format(**result)])
     else:
-        number = _parse_number(selector, _("the number of a question, next or all"))
+        number = _parse_number(selector, _("a question's number, next or all"))
         result = session.connection.call(commands.Answer, number=number, reply=reply)
         session.output(result, [_("answered question {number} of {peer}").format(number=number, **result)])
 
 
 def sockopts(session: ControlSession, rest: str) -> None:
-    """Options of live sockets."""
+    """Show options of live sockets."""
     target, *names = rest.split() or [""]
     if not target:
-        raise CommandSyntaxError(_("expected {words}").format(words="sockopts " + COMMANDS["sockopts"].usage))
+        raise CommandSyntaxError(_("expected {usage}").format(usage="sockopts " + COMMANDS["sockopts"].usage))
     _show_options(session, list(session.connection.rows(commands.Sockopts, target=target, names=names)))
 
 
 def set_option(session: ControlSession, rest: str) -> None:
-    """Set one on live sockets."""
+    """Set an option on live sockets."""
     target, _space, text = rest.partition(" ")
     if "=" not in text:
-        raise CommandSyntaxError(_("expected {words}").format(words="set " + COMMANDS["set"].usage))
+        raise CommandSyntaxError(_("expected {usage}").format(usage="set " + COMMANDS["set"].usage))
     _show_options(session, session.connection.call(commands.SetOption, target=target, assignment=text.strip())["rows"])
 
 
@@ -187,8 +177,8 @@ def _show_options(session: ControlSession, rows: list[dict[str, Any]]) -> None:
 
 
 def backlog(session: ControlSession, rest: str) -> None:
-    """Queues, and their limit."""
-    limit = {"limit": _parse_number(rest, _("a number, or nothing"))} if rest else {}
+    """Show the accept queues, and set their limit if one is given."""
+    limit = {"limit": _parse_number(rest, _("a number or nothing"))} if rest else {}
     session.table(
         session.connection.call(commands.Backlog, **limit)["rows"],
         (_("LISTENER"), lambda row: str(row["listener"])),
@@ -197,24 +187,15 @@ def backlog(session: ControlSession, rest: str) -> None:
     )
 
 
-def close(session: ControlSession, rest: str) -> None:
-    """End a connection in order."""
-    _close_or_reset(session, rest, orderly=True)
-
-
-def reset(session: ControlSession, rest: str) -> None:
-    """End it by a reset."""
-    _close_or_reset(session, rest, orderly=False)
-
-
-def _close_or_reset(session: ControlSession, rest: str, *, orderly: bool) -> None:
-    number = _parse_number(rest, _("the number of a connection"))
+def close(session: ControlSession, rest: str, *, orderly: bool = True) -> None:
+    """Close a connection with a FIN, or with a RST unless `orderly`."""
+    number = _parse_number(rest, _("a connection's number"))
     result = session.connection.call(commands.CloseConnection, number=number, orderly=orderly)
-    session.output(result, [_("connection {number} of {peer} is ended").format(number=number, **result)])
+    session.output(result, [_("connection {number} of {peer} ended").format(number=number, **result)])
 
 
 def counters(session: ControlSession, rest: str) -> None:
-    """What was served."""
+    """Show what was served since the start."""
     _expect_no_arguments(rest)
     rows = session.connection.call(commands.Counters)["rows"]
     result = {row["name"]: row["value"] for row in rows}
@@ -222,35 +203,32 @@ def counters(session: ControlSession, rest: str) -> None:
 
 
 COMMANDS = {
-    "status": ControlCommand("", N_("the daemon in a few figures"), status),
-    "connections": ControlCommand("", N_("open connections"), connections),
-    "questions": ControlCommand("", N_("messages that wait for a word"), questions),
-    "answer": ControlCommand(
-        "[--raw] ID|next|all WORD", N_("give a word; with --raw \\n \\t \\xNN are understood"), answer
-    ),
-    "sockopts": ControlCommand("tcp|udp|CONNECTION [all|NAME...]", N_("options of live sockets"), sockopts),
-    "set": ControlCommand("tcp|udp|CONNECTION NAME=VALUE", N_("set an option of live sockets"), set_option),
-    "backlog": ControlCommand(
-        "[N]", N_("how many connections wait to be accepted, and may; with N, listen again"), backlog
-    ),
-    "close": ControlCommand("CONNECTION", N_("end a connection in order"), close),
-    "reset": ControlCommand("CONNECTION", N_("end a connection by a reset"), reset),
-    "counters": ControlCommand("", N_("what was served since the start"), counters),
+    "status": ControlCommand("", N_("show a summary of the daemon"), status),
+    "connections": ControlCommand("", N_("list open connections"), connections),
+    "questions": ControlCommand("", N_("list messages that await a reply"), questions),
+    "answer": ControlCommand("[--raw] ID|next|all REPLY", N_("reply to questions; --raw allows \\n \\t \\xNN"), answer),
+    "sockopts": ControlCommand("tcp|udp|CONNECTION [all|NAME...]", N_("show options of live sockets"), sockopts),
+    "set": ControlCommand("tcp|udp|CONNECTION NAME=VALUE", N_("set an option on live sockets"), set_option),
+    "backlog": ControlCommand("[N]", N_("show the accept queues; with N, set their limit"), backlog),
+    "close": ControlCommand("CONNECTION", N_("close a connection with a FIN"), close),
+    "reset": ControlCommand("CONNECTION", N_("reset a connection with a RST"), partial(close, orderly=False)),
+    "counters": ControlCommand("", N_("show what was served since the start"), counters),
 }
-"""watch, help and quit are the prompt's own."""
+"""The commands of both. The prompt adds watch, help and quit."""
+WATCH_HELP = N_("show events; each line typed answers the oldest question")
 
 
 def run_line(session: ControlSession, line: str, known: dict[str, ControlCommand]) -> ControlCommand:
-    """Carry out one command; which it was. Raises CommandSyntaxError, commands.Refused or ControlConnectionLost."""
+    """Run one command, and return it. Raises CommandSyntaxError, CommandError or ControlConnectionLost."""
     name, _space, rest = line.lstrip().partition(" ")
     command = find_command(name.strip(), known)
-    # of a word every blank counts
+    # spaces in a reply are kept
     command.run(session, rest if command is COMMANDS["answer"] else rest.strip())
     return command
 
 
 def find_command(name: str, known: dict[str, ControlCommand]) -> ControlCommand:
-    """The one of this name, or of an unambiguous beginning. Raises CommandSyntaxError with the nearest."""
+    """Return the command of this name or unambiguous prefix. Raises CommandSyntaxError with the nearest name."""
     matches = [name] if name in known else [each for each in known if name and each.startswith(name)]
     if len(matches) == 1:
         return known[matches[0]]
@@ -266,12 +244,12 @@ def find_command(name: str, known: dict[str, ControlCommand]) -> ControlCommand:
 
 def _expect_no_arguments(rest: str) -> None:
     if rest:
-        raise CommandSyntaxError(_("'{rest}': nothing is expected here").format(rest=rest))
+        raise CommandSyntaxError(_("unexpected argument '{text}'").format(text=rest))
 
 
 def _parse_number(text: str, expected: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS and int(text) <= _MAX_NUMBER):
         raise CommandSyntaxError(
-            _("'{text}' is not understood; expected {expected}").format(text=text, expected=expected)
+            _("invalid argument '{text}'; expected {expected}").format(text=text, expected=expected)
         )
     return int(text)

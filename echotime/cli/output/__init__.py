@@ -1,1 +1,1 @@
-"""What the tools print: columns, standard streams, error lines and Prometheus text files."""
+"""Write the output of the tools: columns, standard streams, error lines and Prometheus text files."""

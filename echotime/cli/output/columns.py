@@ -1,4 +1,4 @@
-"""Text in columns of a terminal, where a Chinese character takes two."""
+"""Align and wrap text for a terminal, where a Chinese character takes two columns."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _MIN_WIDTH = 60
 
 
 def pad(text: str, width: int) -> str:
-    """With as many spaces as it takes to fill the column, and one at least."""
+    """Append spaces up to the width of a column, at least one."""
     return text + " " * max(width - display_width(text), 1)
 
 
 def wrap(text: str, first_indent: str = "", indent: str = "") -> Iterator[str]:
-    """Lines that fit the terminal, the first and the others with these beginnings; nothing where there is no text."""
+    """Yield indented lines that fit the terminal, or nothing if the text is empty."""
     width = max(shutil.get_terminal_size().columns, _MIN_WIDTH)
     line = first_indent
     for chunk in _breakable_chunks(text.lstrip()):
@@ -31,7 +31,7 @@ def wrap(text: str, first_indent: str = "", indent: str = "") -> Iterator[str]:
 
 
 def _breakable_chunks(text: str) -> Iterator[str]:
-    """Where a line may end: after a space, and before each wide character that is no punctuation."""
+    """Split text where a line may end: after a space, and before each wide character except punctuation."""
     for word in re.findall(r"\S*\s*", text):
         start = 0
         for index, character in enumerate(word):

@@ -1,4 +1,4 @@
-"""Figures in the text format of Prometheus, for node_exporter's textfile collector. Written whole or not at all."""
+"""Write metrics in the text format of Prometheus, for node_exporter's textfile collector."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _FILE_MODE = 0o644
 
 
 class Metric:
-    """A gauge with labels."""
+    """Hold one sample of a gauge, with its labels."""
 
     def __init__(self, name: str, help_text: str, value: float, **labels: str) -> None:
         self.name = name
@@ -32,7 +32,7 @@ def _escape(value: str) -> str:
 
 
 def format_metrics(metrics: Sequence[Metric]) -> str:
-    """All of them, those of one name together, as the format asks for."""
+    """Return all metrics as text, grouped by name as the format requires."""
     lines = []
     for name in dict.fromkeys(each.name for each in metrics):
         same = [each for each in metrics if each.name == name]
@@ -41,14 +41,14 @@ def format_metrics(metrics: Sequence[Metric]) -> str:
 
 
 def write_metrics(path: Path, metrics: Sequence[Metric]) -> None:
-    """Replace the file in one step: a reader sees the old one or the new one. Raises OSError.
+    """Replace the file in one step: a reader sees the old file or the new one. Raises OSError.
 
-    Only a regular file is replaced: never a device such as /dev/null, nor what a link leads to.
+    Only a regular file is replaced, never a device such as /dev/null or the target of a link.
     """
     with suppress(FileNotFoundError):
         if not stat.S_ISREG(path.lstat().st_mode):
             raise OSError(errno.EINVAL, "not a regular file")
-    # the collector reads *.prom only, so not the unfinished file
+    # the collector reads *.prom only, so the temporary name hides the unfinished file
     descriptor, unfinished = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as stream:

@@ -1,1 +1,1 @@
-"""The attacks. Each is a function that starts daemons of its own and yields figures; its docstring names the threat."""
+"""Attack the daemon: each function here starts daemons, yields figures, and names its threat in its docstring."""

@@ -1,4 +1,4 @@
-"""Attacks beyond the list of known threats: half connections, sources without number, readers of single bytes."""
+"""Attack beyond the list of known threats: half-open connections, countless sources, readers of single bytes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MB = 1_000_000
 
 
 def half_connections(daemons: Daemons, number: int = 20_000, clients: int = 50) -> Iterator[Figure]:
-    """SYN flood: connections that are begun from forged sources and never completed fill the backlog."""
+    """SYN flood: connections from forged sources, never completed, fill the backlog."""
     with (
         hosts(3) as (host, attacker, client),
         daemons.start(prefix=host.prefix, host=host.address) as daemon,
@@ -31,17 +31,17 @@ def half_connections(daemons: Daemons, number: int = 20_000, clients: int = 50) 
         served = 0
         for _ in range(clients):
             for _ in range(number // clients):
-                nobody = (
+                source = (
                     f"{host.address.rpartition('.')[0]}.{chance.randrange(100, 255)}",
                     chance.randrange(1024, 65536),
                 )
-                raw.sendto(syn_packet(nobody, address, chance.getrandbits(32)), (host.address, 0))
+                raw.sendto(syn_packet(source, address, chance.getrandbits(32)), (host.address, 0))
             served += client.run(lambda: one_shot(address, b"hi") == b"hi" + ACKNOWLEDGEMENT)
-    yield exactly(f"clients served amid {number} half connections", served, clients)
+    yield exactly(f"clients served during {number} half-open connections", served, clients)
 
 
 def suspects(daemons: Daemons, number: int = 100_000) -> Iterator[Figure]:
-    """Sources without number: they send what looks like answers, and each is remembered, for its loop to be ended."""
+    """Countless sources: each sends what looks like an answer, and the loop guard has to remember it."""
     with hosts(1) as (host,), daemons.start(prefix=host.prefix, host=host.address) as daemon:
         address = daemon.address("UDP")
         host.run(lambda: send_answers(address, number // 2, 1))
@@ -54,7 +54,7 @@ def suspects(daemons: Daemons, number: int = 100_000) -> Iterator[Figure]:
 
 
 def single_bytes(daemons: Daemons, clients: int = 50, size: int = 20_000) -> Iterator[Figure]:
-    """Small windows: clients let in a few bytes at a time, so that every answer leaves in crumbs."""
+    """Small windows: clients accept a few bytes at a time, so that every reply leaves in small segments."""
     with daemons.start("--ack", "") as daemon, ThreadPoolExecutor(clients) as threads:
         address = daemon.address("TCP")
         message = os.urandom(size)
@@ -73,11 +73,11 @@ def single_bytes(daemons: Daemons, clients: int = 50, size: int = 20_000) -> Ite
 
 
 def resets(daemons: Daemons, number: int = 5000) -> Iterator[Figure]:
-    """Resets at every point: after the handshake, after a message, before and after its answer is read."""
+    """Resets at every point: after the handshake, after a message, before and after the reply is read."""
     with daemons.start("--log-message-rate", "0") as daemon:
         address = daemon.address("TCP")
         with connect(address) as sock:
-            # the first that has to be waited for opens what all have in common
+            # the first echo opens descriptors that all connections share
             for _ in range(2):
                 sock.sendall(b"hi")
                 read_exactly(sock, len(b"hi" + ACKNOWLEDGEMENT))
@@ -91,14 +91,14 @@ def resets(daemons: Daemons, number: int = 5000) -> Iterator[Figure]:
                 if each % 4 > 2:
                     read_all(sock)
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
-        # connections are taken in order: those before it are over, or were reset before anybody saw them
+        # connections are accepted in order: all earlier ones have ended, or were reset before accept(2)
         one_shot(address, b"last")
         left = settled(lambda: descriptors(daemon)) - before
     yield exactly(f"descriptors left by {number} resets", left, 0)
 
 
 def vanishing_link(daemons: Daemons) -> Iterator[Figure]:
-    """Vanishing link: the interface goes down and comes back, then its address is taken away and given again."""
+    """Vanishing link: the interface goes down and comes back, then its address is removed and added again."""
     with (
         hosts(2) as (host, client),
         daemons.start("--sockopt", "udp:IP_RECVERR=on", prefix=host.prefix, host=host.address) as daemon,

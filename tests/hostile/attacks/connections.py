@@ -1,4 +1,4 @@
-"""Attacks with connections: many at once, many that do nothing, more than there are descriptors."""
+"""Attack with connections: many at once, many idle ones, more than there are descriptors."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _MB = 1_000_000
 
 
 def burst(daemons: Daemons, number: int = 1000) -> Iterator[Figure]:
-    """Simultaneous connects: with Twisted's backlog of 50 those beyond it wait a second for their next try."""
+    """Simultaneous connects: with Twisted's backlog of 50, clients beyond it wait a second before they retry."""
     with daemons.start("--log-message-rate", "0") as daemon, first_in_line():
         answered, seconds = _all_at_once(daemon.address("TCP"), number)
     yield exactly(f"answered of {number} simultaneous connects", answered, number)
@@ -35,7 +35,7 @@ def burst(daemons: Daemons, number: int = 1000) -> Iterator[Figure]:
 
 
 def _all_at_once(address: Address, number: int) -> tuple[int, float]:
-    """How many were answered, and when the last was."""
+    """Return the number of clients that were answered, and the seconds until the last."""
     expected = len(b"hi" + ACKNOWLEDGEMENT)
     with ExitStack() as stack:
         socks = [stack.enter_context(socket.socket()) for _ in range(number)]
@@ -64,12 +64,12 @@ def _all_at_once(address: Address, number: int) -> tuple[int, float]:
 
 
 def _one_of_many(number: int) -> str:
-    """An address of the many that ask for little each: one alone may not have so many connections."""
+    """Return one of 200 client addresses, since one address may not hold so many connections."""
     return f"127.0.1.{number % 200 + 1}"
 
 
 def idle(daemons: Daemons, number: int = 5000) -> Iterator[Figure]:
-    """Idle memory: connections that cost who attacks nothing, and the daemon memory."""
+    """Idle memory: connections cost the attacker nothing, and the daemon memory."""
     with daemons.start() as daemon, ExitStack() as stack:
         address = daemon.address("TCP")
         one_shot(address, b"warm up")
@@ -81,14 +81,14 @@ def idle(daemons: Daemons, number: int = 5000) -> Iterator[Figure]:
 
 
 def three_parts(daemons: Daemons) -> Iterator[Figure]:
-    """Small writes: with Nagle's algorithm the second waits for a delayed acknowledgement, 44 ms."""
+    """Small writes: with Nagle's algorithm the second write waits 44 ms for a delayed acknowledgement."""
     with daemons.start("--reply", "ok", "--log-message-rate", "0") as daemon:
-        median = statistics.median(each.seconds for each in echoes(daemon, 1.0, word=b"ok"))
-    yield Figure("median until echo, acknowledgement and word", 1000 * median, "ms", most=1)
+        median = statistics.median(each.seconds for each in echoes(daemon, 1.0, reply=b"ok"))
+    yield Figure("median until echo, acknowledgement and reply", 1000 * median, "ms", most=1)
 
 
 def dead_resolver(daemons: Daemons, times: int = 10) -> Iterator[Figure]:
-    """Dead resolver: a server that looks up the names of its peers serves nobody while the resolver is dead."""
+    """Dead resolver: a server that looks up the names of its peers serves no client while the resolver is dead."""
     with (
         hosts(1) as (host,),
         tempfile.NamedTemporaryFile("w") as file,
@@ -101,18 +101,18 @@ def dead_resolver(daemons: Daemons, times: int = 10) -> Iterator[Figure]:
             return [seconds_of(lambda: one_shot(address, b"hi")) for _ in range(times)]
 
         slowest = max(host.run(first_bytes))
-        asked = 0
+        queries = 0
         dead.setblocking(False)
         with suppress(BlockingIOError):
             while dead.recv(1000):
-                asked += 1
+                queries += 1
     yield Figure("slowest first byte", 1000 * slowest, "ms", most=5, timed=True)
-    yield exactly("questions to the resolver", asked, 0)
+    yield exactly("queries to the resolver", queries, 0)
 
 
 @contextmanager
 def resolver(host: Host, file: IO[str]) -> Iterator[socket.socket]:
-    """A name server that never answers; `file` is the resolv.conf that names it."""
+    """Run a name server that never answers; write a resolv.conf that names it to `file`."""
 
     def bound() -> socket.socket:
         sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -126,7 +126,7 @@ def resolver(host: Host, file: IO[str]) -> Iterator[socket.socket]:
 
 
 def with_resolver(file: str) -> tuple[str, ...]:
-    """What makes a command line see a file as /etc/resolv.conf, in a mount namespace as `ip netns exec` makes one."""
+    """Return a command prefix that mounts a file over /etc/resolv.conf, in a mount namespace of `ip netns exec`."""
     return ("sh", "-c", 'mount --bind "$0" /etc/resolv.conf && exec "$@"', file)
 
 
@@ -147,7 +147,7 @@ def descriptors(daemons: Daemons, limit: int = 64, number: int = 200) -> Iterato
 
 
 def until_served(address: Address, source: str, patience: float = 3.0) -> float:
-    """Seconds until a client from there has its answer, trying again when refused; infinite after `patience`."""
+    """Return the seconds until a client at this address is served, with retries; infinite after `patience`."""
     began = time.perf_counter()
     while time.perf_counter() < began + patience:
         if served(address, source):
@@ -156,7 +156,7 @@ def until_served(address: Address, source: str, patience: float = 3.0) -> float:
 
 
 def served(address: Address, source: str, patience: float = 2.0) -> bool:
-    """Whether a client from there has its answer at its first try."""
+    """Return True if a client at this address is served at the first try."""
     try:
         with socket.create_connection(address, patience, (source, 0)) as sock:
             sock.sendall(b"hi")
@@ -166,7 +166,7 @@ def served(address: Address, source: str, patience: float = 2.0) -> bool:
 
 
 def silent(daemons: Daemons, number: int = 1000, limit: int = 256) -> Iterator[Figure]:
-    """Idle connections: one address opens more than there is room for and says nothing; another comes."""
+    """Idle connections: one address opens more than the limit and sends nothing, then another address connects."""
     with daemons.start(prefix=("prlimit", f"--nofile={limit}")) as daemon, ExitStack() as stack:
         address = daemon.address("TCP")
         for _ in range(number):
@@ -178,7 +178,7 @@ def silent(daemons: Daemons, number: int = 1000, limit: int = 256) -> Iterator[F
 
 
 def flood(daemons: Daemons, tries: int = 100, limit: int = 256) -> Iterator[Figure]:
-    """Flood of connections: one address opens connections as fast as it can and keeps many; nobody else may suffer."""
+    """Flood of connections: one address opens connections at full speed and keeps many; others must not suffer."""
     with daemons.start("--log-message-rate", "0", prefix=("prlimit", f"--nofile={limit}")) as daemon:
         address = daemon.address("TCP")
         over = threading.Event()
@@ -212,7 +212,7 @@ def _flood(address: Address, over: threading.Event, keep: int, most: int = 200_0
 
 
 def unattended(daemons: Daemons, questions: int = 100) -> Iterator[Figure]:
-    """Absent operator: questions wait, and other clients must not."""
+    """Absent operator: questions are pending, and other clients must not be delayed."""
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         control = ("--control", str(Path(folder, "control")), "--wait-for-operator", "--log-message-rate", "0")
         daemon = stack.enter_context(daemons.start(*control, "--max-questions-per-source", str(questions)))

@@ -1,4 +1,4 @@
-"""Attacks with what is sent, and when: bytes for the log, and years in which four bytes are not enough."""
+"""Attack with contents: bytes that corrupt a log, and years in which four bytes overflow."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.plain_clients import ask_time, one_shot
 _BYTES = 256
 _CLOCK = Path(__file__).parents[1] / "clock.tac"
 _RFC868_WRAPS = 2_085_978_496
-"""2036-02-07T06:28:16Z."""
+"""2036-02-07T06:28:16Z as Unix time, when the 32 bits of RFC 868 wrap."""
 YEARS = (
     ("UNIX", 2**31 - 1, 2**31 - 1),
     ("UNIX", 2**31, 2**31),
@@ -23,7 +23,7 @@ YEARS = (
     ("UNIX", 2**32, 0),
     ("RFC868", _RFC868_WRAPS, 0),
 )
-"""Epoch, Unix time, and what the four bytes have to say."""
+"""Epoch, Unix time, and the expected value of the four bytes."""
 
 
 def printable(daemons: Daemons) -> Iterator[Figure]:
@@ -34,21 +34,21 @@ def printable(daemons: Daemons) -> Iterator[Figure]:
         out = daemon.stop().out
     shown = [found[1] for line in out.splitlines() if (found := re.search(r"127\.0\.0\.1:\d+: (<.*>)$", line))]
     safe = sum(re.fullmatch("[ -~]*", each) is not None for each in shown)
-    told_apart = {unescape(each) for each in shown} & {b"<%c>" % value for value in range(_BYTES)}
+    decoded = {unescape(each) for each in shown} & {b"<%c>" % value for value in range(_BYTES)}
     yield exactly("byte values that the log shows in printable ASCII, on one line", safe, _BYTES)
-    yield exactly("and that can be told from it", len(told_apart), _BYTES)
+    yield exactly("and that can be decoded from it", len(decoded), _BYTES)
 
 
 def years(daemons: Daemons) -> Iterator[Figure]:
     """Years 2036, 2038, 2106: a signed number, or an error where four bytes overflow."""
     right = 0
     with tempfile.NamedTemporaryFile("w") as clock:
-        for epoch, now, says in YEARS:
+        for epoch, now, expected in YEARS:
             clock.seek(0)
             clock.truncate()
             clock.write(str(now))
             clock.flush()
             names = ("env", f"ECHOTIME_CLOCK={clock.name}", f"ECHOTIME_EPOCH={epoch}")
             with daemons.run("-y", str(_CLOCK), prefix=names) as daemon:
-                right += ask_time(daemon.address("UDP"), b"?") == says.to_bytes(4, "big")
+                right += ask_time(daemon.address("UDP"), b"?") == expected.to_bytes(4, "big")
     yield exactly(f"right at the turns of {len(YEARS)} numbers", right, len(YEARS))

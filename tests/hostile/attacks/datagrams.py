@@ -1,4 +1,4 @@
-"""Attacks with datagrams: reflection, broadcast, forged victims, errors that come back, addresses, other users."""
+"""Attack with datagrams: reflection, broadcast, forged victims, ICMP errors, addresses, other users."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _IP_RECVERR_ROUNDS = 10
 
 
 def amplification(daemons: Daemons, questions: int = 100) -> Iterator[Figure]:
-    """Reflection: what a forged source costs its victim, beside what it costs the attacker."""
+    """Reflection: the bytes sent to a forged source, beside the bytes that the attacker spends."""
     with daemons.start() as daemon, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.connect(daemon.address("UDP"))
 
@@ -36,14 +36,14 @@ def amplification(daemons: Daemons, questions: int = 100) -> Iterator[Figure]:
 
         ports = sock.getsockname()[1], daemon.address("UDP")[1]
         seen = captured(ports, ask)
-        asked = [each.size for each in seen if each.source[1] == ports[0]]
+        requested = [each.size for each in seen if each.source[1] == ports[0]]
         answered = [each.size for each in seen if each.source[1] == ports[1]]
-    yield Figure("bytes of IP out for each in, empty questions", sum(answered) / sum(asked), most=1.15, least=1.0)
-    yield exactly("packets out for each in", len(answered) / len(asked), 1)
+    yield Figure("bytes of IP out for each in, empty questions", sum(answered) / sum(requested), most=1.15, least=1.0)
+    yield exactly("packets out for each in", len(answered) / len(requested), 1)
 
 
 def broadcast(daemons: Daemons) -> Iterator[Figure]:
-    """Broadcast: one question to all hosts of a network, and all of them answer the forged source (fraggle)."""
+    """Broadcast: one request to all hosts of a network, and all of them answer the forged source (fraggle)."""
     with (
         hosts(2) as (host, attacker),
         daemons.start(prefix=host.prefix, host="0.0.0.0") as daemon,
@@ -52,11 +52,13 @@ def broadcast(daemons: Daemons) -> Iterator[Figure]:
         port = daemon.address("UDP")[1]
         yield exactly("answers", answers_to_many(sock, host, port), 0)
         sock.sendto(b"", (host.address, port))
-        yield yes("the same asker alone is answered", bool(select.select([sock], [], [], LIMIT)[0]))
+        yield yes(
+            "the same client is answered when it asks the host alone", bool(select.select([sock], [], [], LIMIT)[0])
+        )
 
 
 def answers_to_many(sock: socket.socket, host: Host, port: int) -> int:
-    """How many come back for a question to the network's broadcast address, and one to all hosts' multicast."""
+    """Count the answers to a request to the broadcast address and to one to the all-hosts multicast group."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
     sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton(sock.getsockname()[0]))
     number = 0
@@ -69,17 +71,17 @@ def answers_to_many(sock: socket.socket, host: Host, port: int) -> int:
 
 
 def victim(daemons: Daemons, questions: int = 50, rate: int = 1000) -> Iterator[Figure]:
-    """Silenced victim: forged datagrams use up what a victim may ask, and it is not answered any more."""
+    """Silenced victim: forged datagrams use up the rate limit of a victim, which gets no answers any more."""
     limited = ("--udp-rate", "100") if daemons.knows("--udp-rate") else ()
     with hosts(1) as (host,), daemons.start(*limited, prefix=host.prefix, host="0.0.0.0") as daemon:
-        asked = host.address, daemon.address("UDP")[1]
+        service = host.address, daemon.address("UDP")[1]
         with host.socket() as sock:
-            # connected: it hears the address that it asked and no other, and so no answer to what is forged
-            sock.connect(asked)
+            # a connected socket receives from this address only, so no answers to forged datagrams
+            sock.connect(service)
             source = sock.getsockname()
-            # another port of the victim, and its very port with what looks like answers
+            # another port of the victim, and the same port with payloads that look like answers
             forged = [((source[0], source[1] ^ 1), b""), (source, struct.pack("!I", int(time.time())))]
-            with host.run(raw_socket) as raw, _forging(raw, forged, ("127.0.0.1", asked[1]), rate):
+            with host.run(raw_socket) as raw, _forging(raw, forged, ("127.0.0.1", service[1]), rate):
                 answered = sum(_asks(sock) for _ in range(questions))
     what = f"victim answered while {rate}/s carry its address" + (", --udp-rate 100" if limited else "")
     yield Figure(what, 100 * answered / questions, "%", least=25)
@@ -119,14 +121,14 @@ def icmp_errors(daemons: Daemons) -> Iterator[Figure]:
         daemons.start("--sockopt", "IP_RECVERR=on", prefix=host.prefix, host=host.address) as daemon,
         attacker.run(raw_socket) as raw,
     ):
-        # nobody there says so for three seconds; here it is 20 ms
+        # the kernel reports an unreachable host after three seconds; here after 20 ms
         host.set("net/ipv4/neigh/eth0/retrans_time_ms", "10")
         host.set("net/ipv4/neigh/eth0/mcast_solicit", "2")
         address = daemon.address("UDP")
         answered = 0
         for number in range(_IP_RECVERR_ROUNDS):
-            nobody = f"{host.address.rpartition('.')[0]}.{200 + number}"
-            forge((nobody, 4000), address, by=raw)
+            missing = f"{host.address.rpartition('.')[0]}.{200 + number}"
+            forge((missing, 4000), address, by=raw)
             threading.Event().wait(0.05)
             answered += attacker.run(lambda: len(ask_time(address)) == 4)
         ended = daemon.stop()
@@ -136,7 +138,7 @@ def icmp_errors(daemons: Daemons) -> Iterator[Figure]:
 
 
 def secondary_address(daemons: Daemons) -> Iterator[Figure]:
-    """Several addresses: an answer from another address than was asked is not heard by a connected client."""
+    """Several addresses: a connected client does not receive an answer from another address than it asked."""
     with hosts(2) as (host, client), daemons.start(prefix=host.prefix, host="0.0.0.0") as daemon:
         second = f"{host.address.rpartition('.')[0]}.101"
         host.change("address", "add", f"{second}/24", "dev", "eth0")
@@ -155,7 +157,7 @@ try:
     os.setgid(65534)
     os.setuid(65534)
 except PermissionError as error:
-    sys.exit(f"to become another user takes root: {error}")
+    sys.exit(f"changing the user requires root: {error}")
 host, port, option = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
 sock.setsockopt(socket.SOL_SOCKET, option, 1)
@@ -174,12 +176,12 @@ _STEALING = {
     "0.0.0.0": ("127.0.0.1", "0.0.0.0", "::"),
     "::": ("127.0.0.1", "::1", "0.0.0.0", "::"),
 }
-"""The addresses of the daemon, and those where a socket of another user would get datagrams that are the daemon's."""
+"""Addresses of the daemon, and where a socket of another user would receive the daemon's datagrams."""
 _SHARING = (socket.SO_REUSEADDR, socket.SO_REUSEPORT)
 
 
 def hijack(daemons: Daemons) -> Iterator[Figure]:
-    """Hijacked port: another user's process binds it with SO_REUSEADDR or SO_REUSEPORT, and has all that comes."""
+    """Hijacked port: another user's process binds it with SO_REUSEADDR or SO_REUSEPORT, and receives all datagrams."""
     later = first = 0
     for ours, others in _STEALING.items():
         with daemons.start(host=f"[{ours}]" if ":" in ours else ours) as daemon:

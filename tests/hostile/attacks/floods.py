@@ -1,4 +1,4 @@
-"""Floods: many datagrams at once, and what they cost the TCP service and the log."""
+"""Flood the daemon with datagrams, and measure the cost for the TCP service and the log."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.hostile.timing import echoes
 from tests.support.plain_clients import ask_time
 
 _BURST = 50
-"""Datagrams between two questions of an honest client: none finds the buffer full."""
+"""Datagrams between two requests of an honest client, few enough not to fill the receive buffer."""
 UNANSWERABLE = {
     "port 0": ("10.77.0.1", 0),
     "a broadcast source": ("10.77.0.255", 4000),
@@ -24,7 +24,7 @@ UNANSWERABLE = {
 
 
 def stall(daemons: Daemons, seconds: float = 2.0) -> Iterator[Figure]:
-    """Short datagrams: Twisted's port reads on for as long as they come, and all others wait."""
+    """Short datagrams: Twisted's port reads for as long as they arrive, and all other connections wait."""
     with daemons.start("--log-message-rate", "0") as daemon:
         for size in (0, 1):
             with flooded(daemon.address("UDP"), size):
@@ -37,9 +37,9 @@ def stall(daemons: Daemons, seconds: float = 2.0) -> Iterator[Figure]:
 
 
 def log(daemons: Daemons, number: int = 10_000) -> Iterator[Figure]:
-    """Log flooding: each datagram that cannot be answered costs a traceback of Twisted's, 23 bytes for each of its."""
+    """Log flooding: each unanswerable datagram costs Twisted a traceback, 23 log bytes per byte received."""
     for what, source in UNANSWERABLE.items():
-        # without the limit of their rate, so that an answer to each is tried
+        # without a rate limit, so that the daemon tries to answer each datagram
         unlimited = ("--udp-rate", "0")
         with hosts(1) as (host,), daemons.start(*unlimited, prefix=host.prefix, host=host.address) as daemon:
             address = daemon.address("UDP")
@@ -62,6 +62,6 @@ def _forged(source: Address, to: Address, number: int) -> None:
 
 
 def counted(out: str) -> int:
-    """Datagrams that were not answered, as the log has them at the stop."""
+    """Return the number of unanswered datagrams, as logged at the stop."""
     lines = [line for line in out.splitlines() if "datagrams not answered" in line]
     return sum(int(each.rpartition(": ")[2]) for line in lines for each in line.partition("not sent, ")[2].split(", "))

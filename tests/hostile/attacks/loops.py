@@ -1,4 +1,7 @@
-"""Loops: one datagram with a forged source must not make two servers talk for ever (VU#417980, CVE-2024-2169)."""
+"""Start loops: one datagram with a forged source must not make two servers answer each other for ever.
+
+See VU#417980 and CVE-2024-2169.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +21,11 @@ from tests.hostile.udp_proxy import Faults, udp_proxy
 from tests.support.plain_clients import ask_time
 
 MOST = 10
-"""Datagrams until silence."""
+"""Largest number of datagrams until silence."""
 
 
 def two_hosts(daemons: Daemons) -> Iterator[Figure]:
-    """Loop of two servers: they are on two hosts, and each is the forged source of a question to the other."""
+    """Loop of two servers: they are on two hosts, and each is the forged source of a request to the other."""
     with (
         hosts(3) as (one, other, attacker),
         daemons.start(prefix=one.prefix, host=one.address) as first,
@@ -34,7 +37,7 @@ def two_hosts(daemons: Daemons) -> Iterator[Figure]:
 
 
 def slow_path(daemons: Daemons) -> Iterator[Figure]:
-    """Loop over a slow path: it stays below any limit of a rate."""
+    """Loop over a slow path: the loop stays below any rate limit."""
     with (
         hosts(4) as (one, other, relay, attacker),
         daemons.start(prefix=one.prefix, host=one.address) as first,
@@ -46,7 +49,7 @@ def slow_path(daemons: Daemons) -> Iterator[Figure]:
 
 
 def with_echo(daemons: Daemons) -> Iterator[Figure]:
-    """Loop with an echo service: as RFC 862 has it, on a high port."""
+    """Loop with an echo service: the service of RFC 862, on a high port."""
     with (
         hosts(3) as (host, other, attacker),
         daemons.start(prefix=host.prefix, host=host.address) as daemon,
@@ -62,7 +65,7 @@ def with_itself(daemons: Daemons) -> Iterator[Figure]:
     """Loop with itself: the forged source is the server's own address."""
     with hosts(1) as (host,), daemons.start(prefix=host.prefix, host=host.address) as daemon:
         address = daemon.address("UDP")
-        # from the host itself: from elsewhere the kernel takes nothing that claims to be of its own
+        # from the host itself: the kernel drops datagrams from elsewhere that claim a local source
         number = _after_one(host, address, address, host.received)
         yield Figure("datagrams with itself", number, most=MOST, least=1)
 
@@ -72,13 +75,13 @@ _NOBODY_IPV4 = [("0.0.0.0", "255.255.255.255"), ("0.0.0.0", "224.0.0.1")]
 _NOBODY_IPV6 = [
     (source, to) for source in ("::", "::ffff:127.0.0.1", "::ffff:0.0.0.0") for to in (_SERVER, _ALL_NODES)
 ] + _NOBODY_IPV4[:1]
-"""Sources that nobody has, and where a neighbour can send a datagram with each."""
+"""Invalid source addresses, and the destinations to which a neighbor can send a datagram with each."""
 
 
 def with_loopback(daemons: Daemons) -> Iterator[Figure]:
-    """Loop with a service on loopback: the answer to a source that nobody has is sent there by the kernel."""
+    """Loop with a service on loopback: the kernel sends the answer to an invalid source there."""
     heard = not_answered = 0
-    # without packet information no answer is bound to the address that was asked, which the kernel may refuse here
+    # without packet information no answer is bound to the requested address, which the kernel may refuse here
     surroundings = (
         ("[::]", _NOBODY_IPV6, "udp:IPV6_RECVPKTINFO=on"),
         ("[::]", _NOBODY_IPV6, "udp:IPV6_RECVPKTINFO=off"),
@@ -97,7 +100,7 @@ def with_loopback(daemons: Daemons) -> Iterator[Figure]:
                 for source, to in forged:
                     service = (six if source == "::" else four).getsockname()[1]
                     neighbour.run(partial(forge_on_link, "eth0", (source, service), (to, port), b"x"))
-                # once this is answered, all that was sent before it has been served
+                # once this request is answered, all earlier datagrams have been processed
                 neighbour.run(partial(ask_time, (_SERVER if ":" in where else host.address, port)))
                 not_answered += counted(daemon.stop().out)
                 heard += len(select.select([four, six], [], [], 0)[0])
@@ -114,7 +117,7 @@ def _service(host: str) -> socket.socket:
 
 
 def _after_one(attacker: Host, source: Address, to: Address, received: Callable[[], int]) -> int:
-    """Datagrams that are received after a forged one, with it."""
+    """Return the number of datagrams received after a forged one, that one included."""
     with attacker.run(raw_socket) as raw:
         before = received()
         forge(source, to, by=raw)

@@ -1,4 +1,4 @@
-"""No attack, but a figure of the same list: how many socket options are known, can be read live, are explained."""
+"""Count the socket options that are known, can be read live, and are explained; a figure, not an attack."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.twistd_process import LIMIT
 
 
 def by_name(daemons: Daemons) -> Iterator[Figure]:
-    """Socket options: what cannot be set, read and understood by name is left as it is."""
+    """Socket options: an option that cannot be set, read and explained by name is left at its default."""
     command = [*TOOL, "sockopts", "--json"]
     listed = subprocess.run(command, capture_output=True, timeout=LIMIT, check=True, env=environment({})).stdout
     rows = json.loads(listed)

@@ -1,4 +1,4 @@
-"""Attacks on what a TCP client is owed: half-close, words that come late, readers that do not read, a stop."""
+"""Attack TCP streams: half-close, late replies, readers that do not read, a stop while clients send."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ _MB = 1_000_000
 
 
 def missing(expected: bytes, came: bytes) -> int:
-    """How many bytes are missing; at least one where they are not the same."""
+    """Return the number of missing bytes, at least 1 if the bytes differ."""
     return 0 if came == expected else max(1, len(expected) - len(came))
 
 
 def half_close(daemons: Daemons, runs: int = 10_000) -> Iterator[Figure]:
-    """Half-close: a client sends and ends its side at once, upon which Twisted throws away what it has coming."""
+    """Half-close: a client sends and half-closes at once, upon which Twisted discards the pending output."""
     with daemons.start("--log-message-rate", "0") as daemon:
         address = daemon.address("TCP")
         short = [b"%010d" % number for number in range(runs)]
@@ -49,8 +49,8 @@ def _lost_of_stream(address: tuple[str, int], size: int) -> int:
     return missing(sent_by_duplex(size), b"".join(split_answers(duplex(address, size), ACKNOWLEDGEMENT)))
 
 
-def late_words(daemons: Daemons, clients: int = 100, seconds: float = 2.0) -> Iterator[Figure]:
-    """Late words: an operator answers so long after the clients' ends of file."""
+def late_replies(daemons: Daemons, clients: int = 100, seconds: float = 2.0) -> Iterator[Figure]:
+    """Late replies: an operator replies long after the clients' ends of file."""
     reads, writes = os.pipe()
     with (
         os.fdopen(writes, "wb") as operator,
@@ -64,15 +64,15 @@ def late_words(daemons: Daemons, clients: int = 100, seconds: float = 2.0) -> It
         echoes = [read_exactly(sock, 12 + len(ACKNOWLEDGEMENT)) for sock in socks]
         time.sleep(seconds)
         too_early = select.select(socks, [], [], 0)[0]
-        words = [b"word %03d" % number for number in range(clients)]
-        operator.write(b"".join(word + b"\n" for word in words))
+        replies = [b"reply %03d" % number for number in range(clients)]
+        operator.write(b"".join(reply + b"\n" for reply in replies))
         operator.flush()
         came = [read_all(sock) for sock in socks]
         for sock in socks:
             sock.close()
     wrong = sum(each != b"question %03d" % number + ACKNOWLEDGEMENT for number, each in enumerate(echoes))
     yield exactly("wrong echoes", wrong + len(too_early), 0)
-    yield exactly(f"words that arrived {seconds:g} s after the end of file", len({*came} & {*words}), clients)
+    yield exactly(f"replies that arrived {seconds:g} s after the end of file", len({*came} & {*replies}), clients)
 
 
 def never_reads(daemons: Daemons, total: int = 400 * _MB, others: int = 100) -> Iterator[Figure]:
@@ -94,7 +94,7 @@ def never_reads(daemons: Daemons, total: int = 400 * _MB, others: int = 100) -> 
 
 
 def stop_while_sending(daemons: Daemons, clients: int = 20) -> Iterator[Figure]:
-    """A stop while clients send: each has to get all it is owed, and an end of file instead of a reset."""
+    """A stop while clients send: each has to receive all replies, and an end of file instead of a reset."""
     stopping = threading.Event()
     with daemons.start("--drain-timeout", "60") as daemon, ThreadPoolExecutor(2 * clients) as threads:
         before = descriptors(daemon)
@@ -117,7 +117,7 @@ def stop_while_sending(daemons: Daemons, clients: int = 20) -> Iterator[Figure]:
 
 
 def _sends_past(sock: socket.socket, stopping: threading.Event, most: int = 5000) -> bytes:
-    """Send until then, and some more; what was sent."""
+    """Send until `stopping` is set, and 50 blocks more; return the bytes sent."""
     block = sent_by_duplex(10_000)
     number, more = 0, 50
     while number < most and more:

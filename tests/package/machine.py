@@ -1,4 +1,4 @@
-"""What the tests in the container ask and tell. Standard library only: they run on the system's Python."""
+"""Provide clients and commands for the tests in the container, with the system's Python and no packages."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LIMIT = 30
 
 
 def run(*command: str | Path, status: int = 0) -> str:
-    """What it says; it must end so."""
+    """Run a command, check its exit status, and return its output."""
     ended = subprocess.run(
         [str(part) for part in command],
         stdin=subprocess.DEVNULL,
@@ -30,12 +30,12 @@ def run(*command: str | Path, status: int = 0) -> str:
 
 
 def show(unit: str, name: str) -> str:
-    """A property."""
+    """Return a property of a unit."""
     return run("systemctl", "show", "--value", "-p", name, unit).strip()
 
 
 def echo(message: bytes) -> bytes:
-    """All that comes back."""
+    """Send a message, half-close, and return everything received."""
     with socket.create_connection(ADDRESS, timeout=LIMIT) as sock:
         sock.sendall(message)
         sock.shutdown(socket.SHUT_WR)
@@ -43,7 +43,7 @@ def echo(message: bytes) -> bytes:
 
 
 def time() -> bytes:
-    """The answer to a datagram."""
+    """Return the answer to a datagram."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.settimeout(LIMIT)
         sock.sendto(b"", ADDRESS)
@@ -51,6 +51,6 @@ def time() -> bytes:
 
 
 def traces() -> set[Path]:
-    """All of ours in the system, but what dpkg knows."""
+    """Return the paths named after echotime, except those in dpkg's database."""
     folders = ("/etc", "/usr/bin", "/usr/lib", "/usr/local", "/usr/share", "/run/systemd", "/var/lib/systemd")
     return {path for folder in folders for path in Path(folder).rglob("*echotime*")}

@@ -1,4 +1,4 @@
-"""The daemon with a source of words that fails as no source should: for test_faults.py."""
+"""Run the daemon with a reply source that fails as no real one should, for test_memory.py."""
 
 from twisted.application.service import Application
 from twisted.internet import reactor
@@ -15,8 +15,8 @@ shutdown.GRACE_PERIOD = 1.0
 
 
 @implementer(IReplySource)
-class OddWords:
-    """Out of memory for `memory`; for `stuck` the daemon cannot stop, and must."""
+class FailingReplies:
+    """Run out of memory for `memory`; also keep the daemon from stopping in order for `stuck`."""
 
     def reply_to(self, message, peer):
         if message == b"memory":
@@ -30,4 +30,4 @@ class OddWords:
 anywhere = (HostPort("127.0.0.1", 0),)
 settings = Settings(tcp=anywhere, udp=anywhere, drain_timeout=3600)
 application = Application("echotime")
-tap.build_daemon(settings, reactor, OddWords()).setServiceParent(application)
+tap.build_daemon(settings, reactor, FailingReplies()).setServiceParent(application)

@@ -1,15 +1,18 @@
-"""What `echotime sockopts` and `echotime explain` tell about an option: lines for a person, a record for programs."""
+"""Report on a socket option and on trials of its values, for `echotime sockopts` and `echotime explain`."""
 
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from echotime.cli.output.columns import pad, wrap
 from echotime.i18n.language import gettext as _
-from echotime.sockopt.option import Option, Readable, SocketRole
+from echotime.sockopt.apply import warning
+from echotime.sockopt.assignment import Assignment
+from echotime.sockopt.option import BOTH, Option, Readable, SocketRole
 from echotime.sockopt.structures import CString, InAddr, Linger, MulticastGroup, ReadOnlyStruct, Timeval
+from echotime.sockopt.trial import TrialResult
 from echotime.sockopt.values import Choice, Flag, Integer, RawValue
 
 _LABEL_WIDTH = 14
@@ -25,22 +28,22 @@ _JSON_FORMS: Mapping[type, str] = {
     MulticastGroup: "group",
     ReadOnlyStruct: "structure",
 }
-"""The values of `form` in JSON: public, so independent of the class names."""
+"""Values of `form` in JSON. They are public, so independent of the class names."""
 
 
 def describe_option(option: Option, values: Mapping[SocketRole, str]) -> Iterator[str]:
-    """A heading and lines for each thing known; `values` are what it is on new sockets."""
+    """Yield a heading and a labeled line for each fact. `values` are those on new sockets."""
     yield from wrap(f"{option.name} ({option.level} {option.number}): {_(option.meaning)}")
-    for label, text in _labelled_texts(option, values):
+    for label, text in _labeled_texts(option, values):
         yield from wrap(text, f"  {pad(label, _LABEL_WIDTH)}", " " * (_LABEL_WIDTH + 2))
 
 
-def _labelled_texts(option: Option, values: Mapping[SocketRole, str]) -> Iterator[tuple[str, str]]:
+def _labeled_texts(option: Option, values: Mapping[SocketRole, str]) -> Iterator[tuple[str, str]]:
     yield _("value"), _(option.value_type.expected) if option.settable else _("read-only")
     if option.settable and option.known:
-        yield _("as in"), f"--sockopt {option.name}={option.example}"
+        yield _("example"), f"--sockopt {option.name}={option.example}"
         yield _("set"), _(option.set_deadline.value)
-        yield _("taken by"), _role_names(option.roles)
+        yield _("applies to"), _role_names(option.roles)
         yield _("no effect on"), _role_names(option.ignored_roles)
         if "tcp" in option.transports:
             yield _("on accept"), _(option.on_accept.value)
@@ -50,11 +53,11 @@ def _labelled_texts(option: Option, values: Mapping[SocketRole, str]) -> Iterato
     yield _("reads back"), option.read_back_note.reason if option.read_back_note else ""
     for number, (role, value) in enumerate(values.items()):
         yield "" if number else _("now"), f"{_(role.value)}: {value}"
-    yield _("elsewhere"), ", ".join(_alias_names(option))
-    yield _("when"), _(option.use) if option.use else ""
-    yield _("careful"), _(option.caveat) if option.caveat else ""
+    yield _("other names"), ", ".join(_alias_names(option))
+    yield _("use"), _(option.use) if option.use else ""
+    yield _("caution"), _(option.caveat) if option.caveat else ""
     if option.hazard:
-        yield _("warned of"), option.hazard.warning
+        yield _("warning"), option.hazard.warning
 
 
 def _role_names(roles: tuple[SocketRole, ...]) -> str:
@@ -68,12 +71,12 @@ def _alias_names(option: Option) -> Iterator[str]:
 
 
 def python_name(option: Option) -> str:
-    """What this Python's socket module calls it; empty where it has no name for it."""
+    """Return the name of the option in this Python's socket module, or an empty string."""
     return f"socket.{option.name}" if hasattr(socket, option.name) else ""
 
 
 def _value_json(option: Option) -> dict[str, Any]:
-    """The values it takes: the kind of form, and what bounds it."""
+    """Return the form of the option's values, and their bounds."""
     value_type = option.value_type
     bounds = {
         name: getattr(value_type, name)
@@ -84,7 +87,7 @@ def _value_json(option: Option) -> dict[str, Any]:
 
 
 def option_json(option: Option, values: Mapping[SocketRole, str]) -> dict[str, Any]:
-    """The same for --json."""
+    """Return the same facts for --json."""
     return {
         "name": option.name,
         "level": option.level,
@@ -109,4 +112,57 @@ def option_json(option: Option, values: Mapping[SocketRole, str]) -> dict[str, A
         "trap": option.caveat or None,
         "warning": option.hazard.warning if option.hazard else None,
         "example": option.example if option.settable else None,
+    }
+
+
+def trial_lines(assignment: Assignment, results: Sequence[TrialResult]) -> Iterator[str]:
+    """Yield the requested value, and a line for each kind of socket."""
+    yield _("{name}, requested {value}").format(
+        name=assignment.option.name, value=assignment.option.value_type.show(assignment.value)
+    )
+    for each in results:
+        parts = [_effect(assignment, each), each.remark]
+        yield f"  {pad(_(each.role.value), _LABEL_WIDTH)}{': '.join(filter(None, parts))}"
+
+
+def _effect(assignment: Assignment, result: TrialResult) -> str:
+    if result.refused:
+        return _("refused") if result.role in assignment.option.roles else _("not applicable")
+    return _("effective {value}").format(value=result.effective) if result.effective else ""
+
+
+def startup_warnings(assignment: Assignment, results: Sequence[TrialResult]) -> Iterator[str]:
+    """Yield the warnings that the daemon would log for the value at every start."""
+    for transport in BOTH:
+        hazard = warning(assignment, transport)
+        if hazard and any(each.role.transport == transport and not each.refused for each in results):
+            yield _("warning: {transport}:{assignment}: {hazard}").format(
+                transport=transport, assignment=assignment, hazard=hazard
+            )
+
+
+def trial_failed(assignment: Assignment, results: Sequence[TrialResult]) -> bool:
+    """Return True if the value was refused by all sockets, or by a kind that accepts the option."""
+    refused = [each for each in results if each.refused]
+    return len(refused) == len(results) or (
+        assignment.option.known and any(each.role in assignment.option.roles for each in refused)
+    )
+
+
+def trial_json(assignment: Assignment, results: Sequence[TrialResult]) -> dict[str, Any]:
+    """Return the same results for --json."""
+    return {
+        "name": assignment.option.name,
+        "asked": assignment.option.value_type.show(assignment.value),
+        "outcomes": {
+            each.role.name.lower(): {
+                "effective": each.effective or None,
+                "remark": each.remark or None,
+                "refused": each.refused,
+                "for_this_kind": each.role in assignment.option.roles,
+                "differs": each.differs,
+                "warning": warning(assignment, each.role.transport) or None,
+            }
+            for each in results
+        },
     }

@@ -1,4 +1,4 @@
-"""The daemon with a source of words that takes its time, as a person would; ECHOTIME_CONTROL names a control socket."""
+"""Run the daemon with a reply source that is as slow as a person; ECHOTIME_CONTROL names a control socket."""
 
 import os
 
@@ -15,14 +15,14 @@ from echotime.services.replies import IReplySource
 
 
 @implementer(IReplySource)
-class LateWords:
-    """Late for `slow`, never for `never`, wrong in some ways for some, at once for every other message."""
+class LateReplies:
+    """Reply late to `slow`, never to `never`, wrongly to some messages, and at once to all others."""
 
     def reply_to(self, message, peer):
         if message == b"slow":
             return deferLater(reactor, 2, lambda: b"late")
         if message == b"fail":
-            return fail(RuntimeError("no word"))
+            return fail(RuntimeError("no reply"))
         if message == b"raise":
             raise RuntimeError("no source")
         if message == b"none":
@@ -30,7 +30,7 @@ class LateWords:
         if message == b"text":
             return "text"
         if message == b"never":
-            return Deferred(lambda word: print("word for never cancelled", flush=True))
+            return Deferred(lambda reply: print("reply to never cancelled", flush=True))
         return b"now"
 
 
@@ -38,4 +38,4 @@ anywhere = (HostPort("127.0.0.1", 0),)
 control = os.environ.get("ECHOTIME_CONTROL")
 settings = Settings(tcp=anywhere, udp=anywhere, drain_timeout=4, control=control)
 application = Application("echotime")
-tap.build_daemon(settings, reactor, LateWords()).setServiceParent(application)
+tap.build_daemon(settings, reactor, LateReplies()).setServiceParent(application)

@@ -1,0 +1,67 @@
+"""Open missing standard streams, print lines and errors, and end the program when its output cannot be written."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+from echotime.client.exit_status import ClientError, ExitStatus
+from echotime.i18n.language import gettext as _
+
+
+def open_missing_streams() -> None:
+    """Open /dev/null for standard streams that are closed. Escape characters that the terminal cannot show."""
+    for descriptor, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        if getattr(sys, name) is None:
+            opened = os.open(os.devnull, os.O_RDWR)
+            if opened != descriptor:
+                os.dup2(opened, descriptor)
+                os.close(opened)
+            setattr(sys, name, os.fdopen(descriptor, mode, encoding="utf-8"))
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+
+
+def exit_on_write_error(error: OSError, status: int = 1) -> None:
+    """End the program because standard output cannot be written: by SIGPIPE if the pipe is closed, else with a line."""
+    if isinstance(error, BrokenPipeError):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGPIPE)
+    print(f"echotime: {error.strerror or error}", file=sys.stderr, flush=True)
+    # exit without flushing: writing the buffered output would fail again
+    os._exit(status)
+
+
+def print_line(text: str) -> None:
+    """Print a line and flush it. End the program on an error, which the reactor would only log."""
+    try:
+        print(text, flush=True)
+    except OSError as error:
+        exit_on_write_error(error)
+
+
+def print_error(text: str) -> None:
+    """Print a line on standard error."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def describe_error(error: ClientError) -> str:
+    """Return the reason of a failure in the user's language."""
+    texts = {
+        ExitStatus.REFUSED: _("connection refused: nothing listens there"),
+        ExitStatus.TIMED_OUT: _("timed out"),
+        ExitStatus.RESET: _("connection reset by the server"),
+        ExitStatus.NAME_NOT_FOUND: _("name not found"),
+        ExitStatus.NO_ANSWER: _("no answer"),
+    }
+    text = texts.get(error.status)
+    if text is None:
+        return error.detail or _("wrong bytes")
+    return f"{text} ({error.detail})" if error.status is ExitStatus.NAME_NOT_FOUND and error.detail else text
+
+
+def report_error(server: object, error: ClientError) -> int:
+    """Print a failure in one line, and return its exit status."""
+    print_error(f"echotime: {server}: {describe_error(error)}")
+    return int(error.status)

@@ -1,0 +1,42 @@
+"""The interfaces of received datagrams, as the limits and DatagramPolicy need them. echotime.net implements them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+
+class Source(Protocol):
+    """The sender of a datagram: an address of the socket module, and what the port knows of the datagram's path."""
+
+    ordinary: bool
+    """True if none of the following is True. It may be False all the same, which takes more time."""
+    is_unspecified: bool
+    """True if the source is 0.0.0.0 or ``::``. A neighbor can forge that, and the kernel would reply to loopback."""
+    is_own_address: bool
+    """True if the sender has the socket's port and an address of its host."""
+    multicast_destination: bool
+    """True if the datagram was sent to a broadcast or multicast address, as far as the kernel reports that."""
+
+    def __getitem__(self, index: int, /) -> Any:
+        """Return the host (0) or the port (1)."""
+
+
+class DatagramBatch(Protocol):
+    """The datagrams that one system call returned."""
+
+    @property
+    def count(self) -> int:
+        """Return the number of datagrams."""
+
+    @property
+    def ordinary_addresses(self) -> bool:
+        """Return True if each source is ordinary, and has another port than the socket."""
+
+    def lengths(self) -> list[int]:
+        """Return the lengths in bytes."""
+
+    def source_ports(self) -> Sequence[int]: ...
+
+    def hosts(self) -> Mapping[str, int]:
+        """Return the number of datagrams by numeric source address. This takes longer than the other methods."""
