@@ -80,7 +80,7 @@ class ExhaustionTests(DaemonTestCase):
         counted = re.search(r"TCP {}:{}: connections not accepted: accept EMFILE: (\d+)\n".format(*self.address), out)
         assert counted is not None
         self.assertGreaterEqual(int(counted[1]), CLIENTS - len(served))
-        since = out[out.index("at most") :]
+        since = out[out.index("connection limits") :]
         of_clients = [line for line in since.splitlines() if "connection from" in line or line.endswith(": x")]
         self.assertLess(len(since) - sum(map(len, of_clients)), 2048)
 
