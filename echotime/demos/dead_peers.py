@@ -1,7 +1,7 @@
-"""How a peer that is gone is noticed: SO_KEEPALIVE and TCP_USER_TIMEOUT.
+"""Demonstrate how a dead peer is detected: SO_KEEPALIVE and TCP_USER_TIMEOUT.
 
-A peer dies here by IP_MINTTL: its kernel drops every segment that arrives with a smaller time to live than the
-largest there is, and answers nothing. To the other side that looks like a pulled cable.
+IP_MINTTL=255 makes a peer look dead: its kernel drops every segment that arrives with a lower TTL and answers nothing.
+To the other side that looks like a pulled cable.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import socket
 import time
 from collections.abc import Iterator
 
-from echotime.demos.script import CLIENT, SERVER, Entry, Section, Step, expect, result_of
+from echotime.demos.script import CLIENT, SERVER, Entry, Section, Step, attempt, expect, result_of
 from echotime.sockopt.scratch import Scratch
 from echotime.sockopt.tcp_info import read_tcp_info
 
@@ -21,55 +21,43 @@ _MAX_WAIT_MS = 3000
 
 
 def keepalive() -> Iterator[Entry]:
-    """SO_KEEPALIVE with the shortest times there are."""
-    yield Section("two connections, silent, whose clients die: one without SO_KEEPALIVE, one with it")
+    """Show that SO_KEEPALIVE, with the shortest times, detects a dead peer."""
+    yield Section("two idle connections whose clients die: one with SO_KEEPALIVE, one without")
     with Scratch() as scratch:
-        (plain, _), (watched, _) = _pair_with_dead_client(scratch), _pair_with_dead_client(scratch)
-        for name, value in (("TCP_KEEPIDLE", 1), ("TCP_KEEPINTVL", 1), ("TCP_KEEPCNT", 1)):
-            watched.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+        plain, watched = _connection_to_dead_client(scratch), _connection_to_dead_client(scratch)
+        for option in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT):
+            watched.setsockopt(socket.IPPROTO_TCP, option, 1)
         watched.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         yield Step(SERVER, "SO_KEEPALIVE=1, TCP_KEEPIDLE, _INTVL and _CNT=1", "ok")
-        yield from _wait_for_timeout(watched, "with", 1.5, 2.9)
-        plain.setblocking(False)
-        yield Step(SERVER, "without: recv(100)", result_of(plain.recv, 100), "it would wait for ever", "nothing")
+        yield from _wait_for_timeout(watched, 1.5, 2.9)
+        yield _recv_without(plain, "it would wait forever")
 
 
 def user_timeout() -> Iterator[Entry]:
-    """TCP_USER_TIMEOUT: sent bytes that nobody acknowledges."""
-    yield Section("two connections whose clients die, and both are sent something; one has TCP_USER_TIMEOUT=500")
+    """Show that TCP_USER_TIMEOUT limits how long sent data stays unacknowledged."""
+    yield Section("two connections with unacknowledged data whose clients die: one with TCP_USER_TIMEOUT=500")
     with Scratch() as scratch:
-        (plain, _), (watched, _) = _pair_with_dead_client(scratch), _pair_with_dead_client(scratch)
+        plain, watched = _connection_to_dead_client(scratch), _connection_to_dead_client(scratch)
         watched.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 500)
         for sock in (plain, watched):
             sock.send(b"are you there?")
-        yield from _wait_for_timeout(watched, "with", 0.4, 2.0)
-        plain.setblocking(False)
-        yield Step(
-            SERVER,
-            "without: recv(100)",
-            result_of(plain.recv, 100),
-            "net.ipv4.tcp_retries2 decides: a quarter of an hour",
-            "nothing",
-        )
+        yield from _wait_for_timeout(watched, 0.4, 2.0)
+        yield _recv_without(plain, "net.ipv4.tcp_retries2 sets its timeout: a quarter of an hour")
         retransmits = str(read_tcp_info(plain).total_retransmits)
-        yield Step(
-            SERVER,
-            "without: sent again so far, by TCP_INFO",
-            retransmits,
-            expected=expect(retransmits, retransmits != "0", "1"),
-        )
+        expected = expect(retransmits, retransmits != "0", "1")
+        yield Step(SERVER, "without: retransmissions so far, by TCP_INFO", retransmits, expected=expected)
 
 
-def _pair_with_dead_client(scratch: Scratch) -> tuple[socket.socket, socket.socket]:
-    """The server's side of a connection and the client's, which receives nothing from now on."""
+def _connection_to_dead_client(scratch: Scratch) -> socket.socket:
+    """Return the server's side of a connection whose client receives nothing from now on."""
     client, connection = scratch.connection_pair()
     connection.recv(1)
     client.setsockopt(socket.IPPROTO_IP, _IP_MINTTL, 255)
-    return connection, client
+    return connection
 
 
-def _wait_for_timeout(connection: socket.socket, label: str, min_seconds: float, max_seconds: float) -> Iterator[Entry]:
-    yield Step(CLIENT, "is gone, and says nothing")
+def _wait_for_timeout(connection: socket.socket, min_seconds: float, max_seconds: float) -> Iterator[Entry]:
+    yield Step(CLIENT, "is gone, and answers nothing")
     started_at = time.monotonic()
     poller = select.poll()
     poller.register(connection, 0)
@@ -77,6 +65,9 @@ def _wait_for_timeout(connection: socket.socket, label: str, min_seconds: float,
     elapsed = time.monotonic() - started_at
     result = f"{result_of(connection.recv, 100)} after {elapsed:.1f} s"
     ok = result.startswith("ETIMEDOUT") and min_seconds < elapsed < max_seconds
-    yield Step(
-        SERVER, f"{label}: recv(100)", result, expected=expect(result, ok, f"ETIMEDOUT after {min_seconds} s or so")
-    )
+    yield Step(SERVER, "with: recv(100)", result, expected=expect(result, ok, f"ETIMEDOUT after about {min_seconds} s"))
+
+
+def _recv_without(connection: socket.socket, remark: str) -> Step:
+    connection.setblocking(False)
+    return attempt(SERVER, connection.recv, 100, text="without: recv(100)", remark=remark, expected="nothing")

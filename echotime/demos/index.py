@@ -1,17 +1,27 @@
-"""Which demonstration belongs to which option, and to the topics that are no options."""
+"""Map socket options and other topics to their demonstrations."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from echotime.demos import accepting, buffers, client_steps, closing, dead_peers, headers, ports, reach, stream
+from echotime.demos import (
+    accepting,
+    buffers,
+    client_steps,
+    closing,
+    dead_peers,
+    headers,
+    ports,
+    reach,
+    server_steps,
+    stream,
+)
 from echotime.demos.script import Demonstration
-from echotime.demos.server_steps import server
 
 
 class Topic(NamedTuple):
-    """Something to explain that is no socket option."""
+    """Explain a subject that is not a socket option."""
 
     meaning: str
     use: str
@@ -42,26 +52,28 @@ DEMONSTRATIONS: Mapping[str, Demonstration] = {
     "IP_PKTINFO": headers.packet_info,
 }
 
+_STEPS_CAVEAT = "Each step is also left out, or done at the wrong time, where that has a visible effect."
+
 TOPICS: Mapping[str, Topic] = {
     "backlog": Topic(
-        "The number that listen takes: how many connections may wait to be accepted.",
-        "Larger than the number of clients that come at once while the server is busy. It may be changed by listening "
-        "again.",
-        "net.core.somaxconn bounds it in silence. A client whose connection waits is connected already, and does not "
-        "know that nobody has accepted it; one that finds no room sends its SYN again, each second at first, then ever "
-        "later.",
+        "The argument of listen(2): how many connections may be pending until accept.",
+        "Make it larger than the number of clients that connect at once while the server is busy. Calling listen again "
+        "changes it.",
+        "net.core.somaxconn limits it without an error. A pending connection is already established: the client cannot "
+        "tell that it has not been accepted. If the queue is full, a client retransmits its SYN, each second at first, "
+        "then less and less often.",
         accepting.backlog,
     ),
     "server": Topic(
-        "How a server comes to be: for TCP socket, setsockopt, bind, listen; for UDP recvfrom in place of listen.",
+        "The calls that set up a server: socket, setsockopt, bind, and listen for TCP or recvfrom for UDP.",
         "Each step is carried out here, with what it changes and what a client sees at that moment.",
-        "Each step is left out here, or misplaced, where something can be seen of it.",
-        server,
+        _STEPS_CAVEAT,
+        server_steps.server,
     ),
     "client": Topic(
-        "How a client comes to be: for TCP socket and connect; for UDP socket and sendto.",
+        "The calls that set up a client: socket, and connect for TCP or sendto for UDP.",
         "Each step is carried out here, with what it changes.",
-        "Each step is left out here, or misplaced, where something can be seen of it.",
+        _STEPS_CAVEAT,
         client_steps.client,
     ),
 }

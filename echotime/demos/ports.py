@@ -1,44 +1,46 @@
-"""Who may bind a port that is, or was, another's: SO_REUSEADDR and SO_REUSEPORT."""
+"""Demonstrate which sockets may bind a port that is, or was, in use: SO_REUSEADDR and SO_REUSEPORT."""
 
 from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
 
-from echotime.demos.script import CLIENT, SERVER, Entry, Section, Step, expect, result_of
+from echotime.demos.script import CLIENT, SERVER, Entry, Section, Step, attempt, expect, result_of
 from echotime.sockopt.scratch import Scratch
 
 _LISTENERS = 4
 _CONNECTIONS = 60
+_FIRST, _SECOND = "first", "second"
 
 
 def reuse_address() -> Iterator[Entry]:
-    """SO_REUSEADDR: over TIME_WAIT on TCP, and what it means on UDP."""
-    for first, again in ((0, 0), (0, 1), (1, 1)):
-        yield Section(f"TCP: the first server with SO_REUSEADDR={first}, the second with {again}")
+    """Show SO_REUSEADDR: bind despite TIME_WAIT on TCP, a shared port on UDP."""
+    for first, second in ((0, 0), (0, 1), (1, 1)):
+        yield Section(f"TCP: the first server with SO_REUSEADDR={first}, the second with {second}")
         with Scratch() as scratch:
-            yield from over_time_wait(scratch, first, again)
-    yield Section("TCP: two that listen, both with SO_REUSEADDR=1")
+            yield Step(_FIRST, "serves a client, closes first, and exits", "TIME_WAIT")
+            expected = "ok" if first and second else "EADDRINUSE"
+            yield attempt(_SECOND, bind_over_time_wait, scratch, first, second, text="bind", expected=expected)
+    yield Section("TCP: two listening servers, both with SO_REUSEADDR=1")
     with Scratch() as scratch:
-        listener = _reuse_address_socket(scratch, "tcp", 1)
-        scratch.bind(listener)
-        second = _reuse_address_socket(scratch, "tcp", 1)
-        yield Step("second", "bind", result_of(second.bind, listener.getsockname()), expected="EADDRINUSE")
+        listener = scratch.bind(_open(scratch, "tcp", socket.SO_REUSEADDR, 1))
+        other = _open(scratch, "tcp", socket.SO_REUSEADDR, 1)
+        yield attempt(_SECOND, other.bind, listener.getsockname(), text="bind", expected="EADDRINUSE")
     for reuse, expected in ((0, "EADDRINUSE"), (1, "ok")):
         yield Section(f"UDP: both with SO_REUSEADDR={reuse}")
         with Scratch() as scratch:
-            yield from _takeover(scratch, reuse, expected)
+            yield from _share_udp_port(scratch, reuse, expected)
 
 
-def _reuse_address_socket(scratch: Scratch, transport: str, value: int) -> socket.socket:
+def _open(scratch: Scratch, transport: str, option: int, value: int) -> socket.socket:
     sock = scratch.open(transport)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, value)
+    sock.setsockopt(socket.SOL_SOCKET, option, value)
     return sock
 
 
-def over_time_wait(scratch: Scratch, first_reuse: int, second_reuse: int) -> Iterator[Entry]:
-    """A server with a connection in TIME_WAIT ends, and another binds its port."""
-    listener = scratch.bind(_reuse_address_socket(scratch, "tcp", first_reuse))
+def bind_over_time_wait(scratch: Scratch, first_reuse: int, second_reuse: int) -> None:
+    """Leave a connection of a first server in TIME_WAIT, and bind a second server to its port. Raises OSError."""
+    listener = scratch.bind(_open(scratch, "tcp", socket.SO_REUSEADDR, first_reuse))
     address = listener.getsockname()
     client, connection = scratch.connection_pair(listener)
     connection.recv(1)
@@ -46,45 +48,36 @@ def over_time_wait(scratch: Scratch, first_reuse: int, second_reuse: int) -> Ite
     listener.close()
     client.recv(1)
     client.close()
-    yield Step("first", "serves a client, closes before it, and ends", "TIME_WAIT")
-    second = _reuse_address_socket(scratch, "tcp", second_reuse)
-    expected = "ok" if first_reuse and second_reuse else "EADDRINUSE"
-    yield Step("second", f"bind({address})", result_of(second.bind, address), expected=expected)
+    _open(scratch, "tcp", socket.SO_REUSEADDR, second_reuse).bind(address)
 
 
-def _takeover(scratch: Scratch, reuse: int, expected: str) -> Iterator[Entry]:
-    first, second = (_reuse_address_socket(scratch, "udp", reuse) for _ in range(2))
+def _share_udp_port(scratch: Scratch, reuse: int, expected: str) -> Iterator[Entry]:
+    first, second = (_open(scratch, "udp", socket.SO_REUSEADDR, reuse) for _ in range(2))
     scratch.bind(first)
-    yield Step("second", "bind to the first one's port", result_of(second.bind, first.getsockname()), expected=expected)
+    yield attempt(_SECOND, second.bind, first.getsockname(), text="bind to the first one's port", expected=expected)
     if not reuse:
         return
     scratch.connected_client(first).send(b"hello")
-    yield Step("second", "recv(100)", result_of(second.recv, 100), "of whichever user it is", "b'hello'")
+    yield attempt(_SECOND, second.recv, 100, remark="also if it belongs to another user", expected="b'hello'")
     first.setblocking(False)
-    yield Step("first", "recv(100)", result_of(first.recv, 100), "its datagrams are taken", "nothing")
+    yield attempt(_FIRST, first.recv, 100, remark="the second receives its datagrams", expected="nothing")
 
 
 def reuse_port() -> Iterator[Entry]:
-    """SO_REUSEPORT: connections spread over listeners."""
+    """Show that SO_REUSEPORT distributes connections among listeners."""
     for reuse, expected in ((0, "EADDRINUSE"), (1, "ok")):
         yield Section(f"SO_REUSEPORT={reuse} on both")
         with Scratch() as scratch:
-            first, second = _reuse_port_socket(scratch, reuse), _reuse_port_socket(scratch, reuse)
+            first, second = (_open(scratch, "tcp", socket.SO_REUSEPORT, reuse) for _ in range(2))
             scratch.bind(first)
-            yield Step("second", "bind to the first one's port", result_of(_join, second, first), expected=expected)
+            yield attempt(_SECOND, _join, second, first, text="bind to the first one's port", expected=expected)
     yield Section(f"{_LISTENERS} listeners, {_CONNECTIONS} connections")
     with Scratch() as scratch:
-        listeners = [_reuse_port_socket(scratch, 1) for _ in range(_LISTENERS)]
+        listeners = [_open(scratch, "tcp", socket.SO_REUSEPORT, 1) for _ in range(_LISTENERS)]
         scratch.bind(listeners[0], _CONNECTIONS)
         for listener in listeners[1:]:
             _join(listener, listeners[0])
-        yield from _spread(scratch, listeners)
-
-
-def _reuse_port_socket(scratch: Scratch, value: int) -> socket.socket:
-    sock = scratch.open("tcp")
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, value)
-    return sock
+        yield from _distribute(scratch, listeners)
 
 
 def _join(sock: socket.socket, first: socket.socket) -> None:
@@ -92,24 +85,15 @@ def _join(sock: socket.socket, first: socket.socket) -> None:
     sock.listen(_CONNECTIONS)
 
 
-def _accept(scratch: Scratch, listener: socket.socket) -> None:
-    scratch.accept(listener)
-
-
-def _spread(scratch: Scratch, listeners: list[socket.socket]) -> Iterator[Entry]:
+def _distribute(scratch: Scratch, listeners: list[socket.socket]) -> Iterator[Entry]:
     for _ in range(_CONNECTIONS):
         scratch.connected_client(listeners[0])
     yield Step(CLIENT, f"connect, {_CONNECTIONS} times")
     counts = []
     for listener in listeners:
         listener.setblocking(False)
-        counts.append(sum(result_of(_accept, scratch, listener) == "ok" for _ in range(_CONNECTIONS)))
+        counts.append(sum(result_of(scratch.accept, listener) != "nothing" for _ in range(_CONNECTIONS)))
     shares = " ".join(map(str, counts))
-    ok = sum(counts) == _CONNECTIONS > max(counts)
-    yield Step(
-        SERVER,
-        "accept on each until nothing is left",
-        shares,
-        "by a hash of both addresses, so never quite evenly",
-        expect(shares, ok, "shares for all"),
-    )
+    expected = expect(shares, sum(counts) == _CONNECTIONS > max(counts), "shares for all")
+    remark = "by a hash of both addresses and ports, so the shares differ"
+    yield Step(SERVER, "accept on each until its queue is empty", shares, remark, expected)

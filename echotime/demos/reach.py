@@ -1,46 +1,40 @@
-"""Where packets may go: SO_BINDTODEVICE, SO_DONTROUTE, SO_BROADCAST."""
+"""Demonstrate how far packets go: SO_BINDTODEVICE, SO_DONTROUTE, SO_BROADCAST."""
 
 from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
 
-from echotime.demos.script import CLIENT, SERVER, Entry, Section, Skipped, Step, result_of
+from echotime.demos.script import CLIENT, SERVER, Entry, Section, Skipped, Step, attempt, result_of
 from echotime.sockopt.scratch import Scratch
 
 _REMOTE = ("198.51.100.1", 9)
-"""An address of TEST-NET-2 (RFC 5737), nobody's. A UDP socket that is connected to it sends nothing."""
+"""An address of TEST-NET-2 (RFC 5737). Connecting a UDP socket to it sends nothing."""
 _BROADCAST = "127.255.255.255"
 
 
 def bind_to_device() -> Iterator[Entry]:
-    """SO_BINDTODEVICE: a listener on one interface."""
+    """Show that SO_BINDTODEVICE restricts a listener to one interface."""
     others = [name for _index, name in socket.if_nameindex() if name != "lo"]
     for device, expected in (("lo", "ok"), *((name, "ECONNREFUSED") for name in others[:1])):
         yield Section(f"a listener on 127.0.0.1, bound to the interface {device}")
         with Scratch() as scratch:
             listener = scratch.open("tcp")
-            yield Step(
-                SERVER,
-                f"setsockopt(SO_BINDTODEVICE, {device!r})",
-                result_of(_bind_to, listener, device),
-                expected="ok",
+            yield attempt(
+                SERVER, _bind_to, listener, device, text=f"setsockopt(SO_BINDTODEVICE, {device!r})", expected="ok"
             )
-            scratch.bind(listener)
-            yield Step(CLIENT, "connect to 127.0.0.1", result_of(_connect_client, scratch, listener), expected=expected)
+            address = scratch.bind(listener).getsockname()
+            client = scratch.open("tcp")
+            yield attempt(CLIENT, client.connect, address, text="connect to 127.0.0.1", expected=expected)
     if not others:
-        yield Skipped("there is no interface but lo here; bound to another, 127.0.0.1 would be refused")
-    yield Section("a socket that is bound to lo, set free again")
+        yield Skipped("there is no interface but lo here; a listener bound to another refuses 127.0.0.1")
+    yield Section("clear the interface of a socket that is bound to lo")
     with Scratch() as scratch:
         sock = scratch.open("tcp")
         _bind_to(sock, "lo")
         result = result_of(_bind_to, sock, "")
-        remark = "this takes CAP_NET_RAW, which " + ("we lack" if result == "EPERM" else "we have")
+        remark = "this needs CAP_NET_RAW, which this process " + ("lacks" if result == "EPERM" else "has")
         yield Step(SERVER, "setsockopt(SO_BINDTODEVICE, '')", result, remark)
-
-
-def _connect_client(scratch: Scratch, listener: socket.socket) -> None:
-    scratch.connected_client(listener)
 
 
 def _bind_to(sock: socket.socket, device: str) -> None:
@@ -48,11 +42,11 @@ def _bind_to(sock: socket.socket, device: str) -> None:
 
 
 def dont_route() -> Iterator[Entry]:
-    """SO_DONTROUTE: no way through a gateway. Nothing is sent: connect on UDP only chooses a route."""
+    """Show that SO_DONTROUTE excludes gateways. Nothing is sent: connect on UDP only selects a route."""
     with Scratch() as scratch:
         routed = result_of(scratch.open("udp").connect, _REMOTE) == "ok"
     if not routed:
-        yield Skipped(f"this host has no route to {_REMOTE[0]} anyway: SO_DONTROUTE has nothing to forbid")
+        yield Skipped(f"this host has no route to {_REMOTE[0]}, so SO_DONTROUTE changes nothing")
     for value, expected in ((0, "ok"), (1, "ENETUNREACH")):
         yield Section(f"SO_DONTROUTE={value}")
         with Scratch() as scratch:
@@ -60,29 +54,23 @@ def dont_route() -> Iterator[Entry]:
             for sock in (far, near):
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_DONTROUTE, value)
             if routed:
-                call = f"UDP connect to {_REMOTE[0]}, behind a gateway"
-                yield Step(CLIENT, call, result_of(far.connect, _REMOTE), expected=expected)
+                text = f"UDP connect to {_REMOTE[0]}, behind a gateway"
+                yield attempt(CLIENT, far.connect, _REMOTE, text=text, expected=expected)
             server = scratch.bind(scratch.open("udp"))
             near.sendto(b"hello", server.getsockname())
-            yield Step(
-                SERVER, "recv(100) of what it sent to 127.0.0.1", result_of(server.recv, 100), expected="b'hello'"
-            )
+            text = "recv(100) of a datagram sent to 127.0.0.1"
+            yield attempt(SERVER, server.recv, 100, text=text, expected="b'hello'")
 
 
 def broadcast() -> Iterator[Entry]:
-    """SO_BROADCAST: leave to ask everybody."""
+    """Show that sending to a broadcast address needs SO_BROADCAST, and receiving does not."""
     with Scratch() as scratch:
-        member = scratch.open("udp")
-        member.bind((_BROADCAST, 0))
-        address = member.getsockname()
+        receiver = scratch.open("udp")
+        receiver.bind((_BROADCAST, 0))
+        address = receiver.getsockname()
         for value, expected in ((0, "EACCES"), (1, "5")):
             yield Section(f"SO_BROADCAST={value}")
             sender = scratch.open("udp")
             sender.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, value)
-            yield Step(
-                CLIENT,
-                f"sendto(b'hello', {address})",
-                result_of(sender.sendto, b"hello", address),
-                expected=expected,
-            )
-        yield Step("member", "recv(100), without the option", result_of(member.recv, 100), expected="b'hello'")
+            yield attempt(CLIENT, sender.sendto, b"hello", address, expected=expected)
+        yield attempt("receiver", receiver.recv, 100, text="recv(100), without the option", expected="b'hello'")

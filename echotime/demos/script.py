@@ -1,26 +1,31 @@
-"""What a demonstration is made of: phases, calls and what came of them, and what this host cannot show."""
+"""Define the parts of a demonstration: sections, steps with their results, and what this host cannot show."""
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from echotime.sockopt.errno_name import errno_name
+from echotime.sockopt.tcp_info import read_tcp_info
 
 SERVER, CLIENT = "server", "client"
+WITHOUT, MISPLACED = "without", "misplaced"
+"""In place of the program: what happens if a step is left out, or done at the wrong time."""
+UNBOUND = "('0.0.0.0', 0)"
 
 
 @dataclass(frozen=True)
 class Section:
-    """A heading: under which condition the following is done."""
+    """Start a part of the demonstration under a heading."""
 
     title: str
 
 
 @dataclass(frozen=True)
 class Step:
-    """A call, by whom, and what really came of it; `expected` is what comes of it where all is as described."""
+    """Record a call and its result; `expected` is the result on a host that behaves as described, if it is known."""
 
     actor: str
     call: str
@@ -30,13 +35,12 @@ class Step:
 
     @property
     def as_expected(self) -> bool:
-        """Whether this host behaves as described."""
         return not self.expected or self.result == self.expected
 
 
 @dataclass(frozen=True)
 class Skipped:
-    """What could be shown on another host, and why not on this one."""
+    """Record a part that this host cannot show."""
 
     reason: str
 
@@ -46,16 +50,41 @@ Demonstration = Callable[[], Iterator[Entry]]
 
 
 def result_of(call: Callable[..., object], *arguments: Any) -> str:
-    """What a call gives: ``ok``, its value, ``nothing`` after the socket's time limit, or the name of its errno."""
+    """Return the value of a call, ``ok`` for None, ``nothing`` after a timeout, or the name of its errno."""
     try:
         value = call(*arguments)
     except OSError as error:
-        # Python's own time limit has no errno; ETIMEDOUT is the kernel's
+        # a Python socket timeout has no errno; ETIMEDOUT comes from the kernel
         timed_out = error.errno is None or isinstance(error, BlockingIOError)
         return "nothing" if timed_out else errno_name(error)
     return "ok" if value is None else str(value)
 
 
+def attempt(
+    actor: str, call: Callable[..., object], *arguments: Any, text: str = "", remark: str = "", expected: str = ""
+) -> Step:
+    """Carry out a call, and return the step; without `text` it shows the call itself, such as ``recv(100)``."""
+    text = text or f"{getattr(call, '__name__', '')}({', '.join(map(repr, arguments))})"
+    return Step(actor, text, result_of(call, *arguments), remark, expected)
+
+
 def expect(result: str, ok: bool, expected: str) -> str:
-    """For Step's `expected` where what is expected is no exact text: the result itself if it is well."""
+    """Return `expected` for a Step whose result is not an exact text: the result itself if `ok`."""
     return result if ok else expected
+
+
+def tcp_state(actor: str, sock: socket.socket, expected: str) -> Step:
+    """Return a step that shows the state of a TCP socket."""
+    return Step(actor, "the state, by TCP_INFO", read_tcp_info(sock).state, expected=expected)
+
+
+def local_address(actor: str, sock: socket.socket, expected: str = "", remark: str = "") -> Step:
+    """Return a step that shows getsockname."""
+    return Step(actor, "getsockname()", str(sock.getsockname()), remark, expected)
+
+
+def accept_queue(listener: socket.socket, expected: str, remark: str = "") -> Step:
+    """Return a step that shows the accept queue of a listener."""
+    info = read_tcp_info(listener)
+    result = f"{info.accept_queue} pending, limit {info.accept_queue_limit}"
+    return Step(SERVER, "TCP_INFO of the listener", result, remark, expected)

@@ -1,4 +1,4 @@
-"""What becomes of the bytes of a stream: SO_OOBINLINE and TCP_NODELAY."""
+"""Demonstrate the bytes of a TCP stream, and when they are sent: SO_OOBINLINE and TCP_NODELAY."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from statistics import median
 
-from echotime.demos.script import CLIENT, SERVER, Entry, Section, Step, expect, result_of
+from echotime.demos.script import CLIENT, SERVER, Entry, Section, Step, attempt, expect
 from echotime.sockopt.scratch import Scratch
 
 _ROUNDS = 7
@@ -15,9 +15,9 @@ _WRITES = (b"hello", b"\nI get it!\n", b"ok")
 
 
 def urgent() -> Iterator[Entry]:
-    """SO_OOBINLINE: where the urgent byte goes."""
+    """Show that SO_OOBINLINE keeps the urgent byte in the stream."""
     for inline, expected, remark in (
-        (0, "b'abcdef'", "one byte short: the urgent one is kept apart"),
+        (0, "b'abcdef'", "one byte short: the urgent byte is kept apart"),
         (1, "b'abcXdef'", "every byte in its place"),
     ):
         yield Section(f"SO_OOBINLINE={inline}")
@@ -31,14 +31,11 @@ def urgent() -> Iterator[Entry]:
             client.shutdown(socket.SHUT_WR)
             yield Step(CLIENT, "send(b'abc'), send(b'X', MSG_OOB), send(b'def')", "ok")
             if not inline:
-                yield Step(
-                    SERVER,
-                    "recv(1, MSG_OOB)",
-                    result_of(connection.recv, 1, socket.MSG_OOB),
-                    "for those who ask for it, in time",
-                    "b'X'",
-                )
-            yield Step(SERVER, "recv until the end of file", result_of(_recv_all, connection), remark, expected)
+                remark_oob = "a program must read it separately, and in time"
+                call = connection.recv, 1, socket.MSG_OOB
+                yield attempt(SERVER, *call, text="recv(1, MSG_OOB)", remark=remark_oob, expected="b'X'")
+            text = "recv until the end of file"
+            yield attempt(SERVER, _recv_all, connection, text=text, remark=remark, expected=expected)
 
 
 def _recv_all(sock: socket.socket) -> bytes:
@@ -46,12 +43,12 @@ def _recv_all(sock: socket.socket) -> bytes:
 
 
 def nagle() -> Iterator[Entry]:
-    """TCP_NODELAY: an answer in three writes."""
+    """Show how Nagle's algorithm delays an answer in three writes, and TCP_NODELAY does not."""
     for nodelay, remark in (
-        (0, "the second write waits for the client's acknowledgement, and the client delays that"),
+        (0, "the second write waits for the client's acknowledgement, which the client delays"),
         (1, "each write is sent at once"),
     ):
-        yield Section(f"TCP_NODELAY={nodelay}: a question, and an answer in three writes")
+        yield Section(f"TCP_NODELAY={nodelay}: a request, and an answer in three writes")
         with Scratch() as scratch:
             client, connection = scratch.connection_pair()
             connection.recv(1)
@@ -59,17 +56,12 @@ def nagle() -> Iterator[Entry]:
             elapsed_ms = median(_round_trip(client, connection) for _ in range(_ROUNDS))
         result = f"{elapsed_ms:.1f} ms" if elapsed_ms >= 1 else f"{elapsed_ms:.3f} ms"
         ok = elapsed_ms < 10 if nodelay else elapsed_ms > 10
-        yield Step(
-            CLIENT,
-            f"until it has the answer, median of {_ROUNDS}",
-            result,
-            remark,
-            expect(result, ok, "less than 1 ms" if nodelay else "40 ms"),
-        )
+        expected = expect(result, ok, "less than 1 ms" if nodelay else "40 ms")
+        yield Step(CLIENT, f"time to the whole answer, median of {_ROUNDS}", result, remark, expected)
 
 
 def _round_trip(client: socket.socket, connection: socket.socket) -> float:
-    """Milliseconds of one question and its answer."""
+    """Return the milliseconds of one request and its answer."""
     started_at = time.monotonic()
     client.send(b"hello")
     for part in (connection.recv(100), *_WRITES[1:]):

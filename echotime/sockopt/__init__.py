@@ -1,4 +1,1 @@
-"""Socket options by name: one catalogue, their values as text, setting them and reading back what the kernel did.
-
-Needs the standard library only; knows neither Twisted nor the services.
-"""
+"""Socket options: the catalogue, values as text, setting and reading back. Uses the standard library only."""

@@ -1,4 +1,4 @@
-"""Setting options on a socket and reading back what the kernel made of them."""
+"""Set options on a socket, and read back the values that the kernel uses."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PERMISSION_ERRNOS = frozenset({errno.EPERM, errno.EACCES})
 
 
 class OptionError(Exception):
-    """The kernel refused an option; says which, why, and which privilege it would take."""
+    """Report that the kernel refused an option: which, why, and the privilege it needs."""
 
     def __init__(self, assignment: Assignment, reason: str) -> None:
         super().__init__(f"{assignment}: {reason}")
@@ -29,7 +29,7 @@ class OptionError(Exception):
 
 @dataclass(frozen=True)
 class ReadBack:
-    """What was asked for an option and what getsockopt says; `remark` explains a difference."""
+    """Compare the requested value of an option with what getsockopt returns; `remark` explains a difference."""
 
     assignment: Assignment
     effective: str
@@ -37,12 +37,12 @@ class ReadBack:
 
     def __str__(self) -> str:
         option, value = self.assignment.option, self.assignment.value
-        line = f"{option.name} asked {option.value_type.show(value)}, effective {self.effective}"
+        line = f"{option.name} requested {option.value_type.show(value)}, effective {self.effective}"
         return f"{line}: {self.remark}" if self.remark else line
 
 
 def apply(sock: socket.socket, assignments: Iterable[Assignment]) -> None:
-    """Set them in order. Raises OptionError for the first that the kernel refuses."""
+    """Set the options in order. Raises OptionError for the first that the kernel refuses."""
     for each in assignments:
         option = each.option
         try:
@@ -52,7 +52,7 @@ def apply(sock: socket.socket, assignments: Iterable[Assignment]) -> None:
 
 
 def apply_or_close(sock: socket.socket, assignments: Iterable[Assignment]) -> socket.socket:
-    """The socket with them set; if one is refused it is closed, and OptionError goes on."""
+    """Set the options and return the socket. Closes it and raises OptionError if the kernel refuses one."""
     try:
         apply(sock, assignments)
     except OptionError:
@@ -62,12 +62,12 @@ def apply_or_close(sock: socket.socket, assignments: Iterable[Assignment]) -> so
 
 
 def apply_after_bind(sock: socket.socket, assignments: Iterable[Assignment]) -> None:
-    """On a socket that is bound, and may listen, already: set what can still have an effect. Raises OptionError."""
+    """Set the options that can still have an effect on a bound or listening socket. Raises OptionError."""
     apply(sock, (each for each in assignments if each.option.set_deadline is not SetDeadline.BEFORE_BIND))
 
 
 def read_back(sock: socket.socket, assignment: Assignment, *, was_bound: bool = False) -> ReadBack:
-    """What the kernel says about one assignment; `was_bound` if the socket came to us bound."""
+    """Read one option back. `was_bound` is True for a socket that was passed in already bound."""
     option = assignment.option
     if option.readable is Readable.NO:
         return ReadBack(assignment, UNKNOWN, f"it {option.readable.value}")
@@ -80,19 +80,18 @@ def read_back(sock: socket.socket, assignment: Assignment, *, was_bound: bool = 
         return ReadBack(assignment, effective, "")
     if was_bound and option.set_deadline is SetDeadline.BEFORE_BIND:
         return ReadBack(assignment, effective, f"too late: it must be set {option.set_deadline.value}")
-    return ReadBack(
-        assignment, effective, option.read_back_note.reason if option.read_back_note else "the kernel altered it"
-    )
+    reason = option.read_back_note.reason if option.read_back_note else "the kernel changed it"
+    return ReadBack(assignment, effective, reason)
 
 
 def get_value(sock: socket.socket, option: Option) -> Value:
-    """What getsockopt gives. Raises OSError."""
+    """Return the value from getsockopt. Raises OSError."""
     number = option.number if option.read_number is None else option.read_number
     return option.value_type.unpack(sock.getsockopt(option.level_number, number, option.value_type.size))
 
 
 def warning(assignment: Assignment, transport: str) -> str:
-    """What has to be said about a dangerous value, empty for all others."""
+    """Return the warning for a hazardous value, or an empty string."""
     hazard = assignment.option.hazard
     if hazard and transport in hazard.transports and assignment.value in hazard.values:
         return hazard.warning
@@ -104,7 +103,7 @@ def _describe_error(option: Option, error: OSError) -> str:
     if error.errno in _PERMISSION_ERRNOS and option.privilege:
         return _("{reason}; needs {privilege}").format(reason=reason, privilege=option.privilege.required)
     if error.errno == errno.ENODEV:
-        with suppress(OSError):  # a sandbox without AF_NETLINK
+        with suppress(OSError):  # a sandbox may forbid AF_NETLINK
             names = ", ".join(name for _index, name in socket.if_nameindex())
-            return _("{reason}; the interfaces here are {names}").format(reason=reason, names=names)
+            return _("{reason}; existing interfaces: {names}").format(reason=reason, names=names)
     return reason

@@ -1,4 +1,4 @@
-"""``[tcp:|udp:]NAME=VALUE`` as an option and a value, checked against the catalogue. No socket is touched."""
+"""Parse ``[tcp:|udp:]NAME=VALUE`` and check it against the catalogue, without any socket."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from gettext import gettext as _
 
 from echotime.sockopt.catalogue.index import BY_KEY, BY_NAME
-from echotime.sockopt.option import BOTH, LEVELS, OnAccept, Option, SocketTraits
+from echotime.sockopt.option import BOTH, LEVELS, Definition, OnAccept, Option, SocketTraits
 from echotime.sockopt.values import N_, RawValue, Value
 
 EXPECTED = N_("[tcp:|udp:]NAME=VALUE, as in SO_KEEPALIVE=on, or LEVEL:NUMBER=VALUE, as in 1:9=1")
@@ -24,14 +24,14 @@ _LEVEL_NAMES = {number: name for name, number in LEVELS.items()}
 
 @dataclass(frozen=True)
 class Assignment:
-    """An option and the value asked for it; `transport` is where, None for wherever it fits."""
+    """Request a value for an option; `transport` None stands for every transport on which it has an effect."""
 
     option: Option
     value: Value
     transport: str | None = None
 
     def fits(self, traits: SocketTraits) -> bool:
-        """Whether it is meant for such a socket."""
+        """Return True if the assignment applies to such a socket."""
         return self.transport in {None, traits.transport} and self.option.fits(traits)
 
     def __str__(self) -> str:
@@ -40,10 +40,10 @@ class Assignment:
 
 
 def parse(text: str) -> Assignment:
-    """The assignment that `text` asks for.
+    """Return the assignment that `text` requests.
 
-    Raises ValueError for an unknown name (with the nearest), a value out of its form, a read-only
-    option, or a transport on which the option can have no effect.
+    Raises ValueError for an unknown name (with the nearest one), an invalid value, a read-only option, or a transport
+    on which the option has no effect.
     """
     name, equals, value = text.partition("=")
     if not equals or not name:
@@ -62,19 +62,19 @@ def parse(text: str) -> Assignment:
 
 
 def example(option: Option) -> Assignment:
-    """The value that its row has to try it with."""
+    """Return an assignment of the example value."""
     return Assignment(option, option.value_type.parse(option.example))
 
 
 def no_effect_message(option: Option, transport: str) -> str:
-    """The sentence that says where an option would have an effect instead."""
+    """Return an error message that names the transports on which the option has an effect."""
     return _("{name} has no effect on a {transport} socket; it acts on {others}").format(
         name=option.name, transport=transport.upper(), others=", ".join(option.transports).upper()
     )
 
 
 def select_assignments(assignments: Iterable[Assignment], traits: SocketTraits) -> tuple[Assignment, ...]:
-    """Those meant for such a socket, in the catalogue's order; of several for one option the last."""
+    """Return the assignments for such a socket, in catalogue order; the last one for an option wins."""
     last = {_key(each.option): each for each in assignments if each.fits(traits)}
     order = {key: place for place, key in enumerate(BY_KEY)}
     return tuple(sorted(last.values(), key=lambda each: order.get(_key(each.option), len(order))))
@@ -85,7 +85,7 @@ def _key(option: Option) -> tuple[int, int]:
 
 
 def lookup(name: str) -> Option:
-    """The option of a name, in any case, with - or _, or of LEVEL:NUMBER. Raises ValueError with the nearest."""
+    """Return the option for a name (in any case, with - or _) or LEVEL:NUMBER. Raises ValueError."""
     level, colon, number = name.partition(":")
     if colon:
         return _lookup_number(level, number)
@@ -93,7 +93,7 @@ def lookup(name: str) -> Option:
     if plain in BY_NAME:
         return BY_NAME[plain]
     if number := _python_level_and_number(plain):
-        raise ValueError(_("{name} is known by number only: {number}").format(name=plain, number=number))
+        raise ValueError(_("{name} can only be given by number: {number}").format(name=plain, number=number))
     near = difflib.get_close_matches(plain, BY_NAME, n=1, cutoff=0.5)
     if near:
         raise ValueError(_("unknown option '{name}'; the nearest is {near}").format(name=name, near=near[0]))
@@ -101,7 +101,7 @@ def lookup(name: str) -> Option:
 
 
 def _python_level_and_number(name: str) -> str:
-    """LEVEL:NUMBER of an option that has no row, and that this Python has a name for; else empty."""
+    """Return LEVEL:NUMBER of an option that Python names and the catalogue does not, or an empty string."""
     prefix, underscore, _rest = name.partition("_")
     level = {"SO": "SOL_SOCKET", "IP": "IPPROTO_IP", "IPV6": "IPPROTO_IPV6", "TCP": "IPPROTO_TCP"}.get(prefix)
     number = getattr(socket, name, None)
@@ -109,29 +109,25 @@ def _python_level_and_number(name: str) -> str:
 
 
 def _lookup_number(level: str, number: str) -> Option:
-    """The row of a level and number, or one made for them with nothing known of it."""
+    """Return the row for a level and number, or an option of which nothing else is known."""
     texts = (str(LEVELS.get(level.upper(), level)), number)
     if not all(map(_NUMBER.fullmatch, texts)):
         raise ValueError(
-            _("{level}:{number} is no option by number; expected {form}").format(
+            _("invalid option number {level}:{number}; expected {form}").format(
                 level=level, number=number, form=_(EXPECTED)
             )
         )
     key = int(texts[0], 0), int(texts[1], 0)
     if max(key) > _INT_MAX:
         raise ValueError(
-            _("{level}:{number} is no option by number; level and number are 0 to {most}").format(
+            _("invalid option number {level}:{number}; level and number must be 0 to {most}").format(
                 level=level, number=number, most=_INT_MAX
             )
         )
     if key in BY_KEY:
         return BY_KEY[key]
     return Option(
-        level=_LEVEL_NAMES.get(key[0], str(key[0])),
-        name=f"{level}:{number}",
-        number=key[1],
-        value_type=RawValue(),
-        transports=BOTH,
+        Definition(_LEVEL_NAMES.get(key[0], str(key[0])), f"{level}:{number}", key[1], RawValue()),
         meaning="An option given by number.",
         versions=(4, 6),
         on_accept=OnAccept.REAPPLIED,

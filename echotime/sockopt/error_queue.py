@@ -1,4 +1,4 @@
-"""The ICMP errors that IP_RECVERR and IPV6_RECVERR collect for a UDP socket. See ip(7) IP_RECVERR."""
+"""Read the error queue of a UDP socket: ICMP errors that IP_RECVERR and IPV6_RECVERR collect. See ip(7)."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from collections.abc import Iterator
 _MSG_ERRQUEUE = 0x2000
 _ANCILLARY_SIZE = 512
 _EXTENDED_ERROR = struct.Struct("=I")
-"""The beginning of struct sock_extended_err: ee_errno."""
+"""ee_errno, the first field of struct sock_extended_err."""
 _RECVERR = frozenset({(socket.IPPROTO_IP, 11), (socket.IPPROTO_IPV6, 25)})
 
 
 def read_errors(sock: socket.socket, max_errors: int) -> list[int]:
-    """Take at most so many off the queue: the errno of each, 0 for one that came without.
+    """Remove at most `max_errors` errors from the queue, and return the errno of each (0 if it has none).
 
-    One that found no room in the queue is pending all the same, and keeps the socket ready until it is read.
+    An error that did not fit into the queue is still pending, and keeps the socket readable until SO_ERROR is read.
     """
     errors = []
     for _ in range(max_errors):

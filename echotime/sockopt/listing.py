@@ -1,4 +1,4 @@
-"""The names that --sockopt takes, for `--sockopt help`."""
+"""List the option names for `--sockopt help`."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from echotime.sockopt.assignment import EXPECTED
 from echotime.sockopt.catalogue.index import CHAPTERS
 from echotime.sockopt.values import N_
 
-_INTRODUCTION = N_("--sockopt {form}; repeatable. `echotime sockopts NAME` tells all about one.")
+_INTRODUCTION = N_("--sockopt {form}; repeatable. `echotime sockopts NAME` describes one.")
 
 
 def option_lines() -> Iterator[str]:
-    """Every option that can be set: its name, the values it takes, what it means."""
+    """Yield lines for every option that can be set: name, transports, meaning and values."""
     yield _(_INTRODUCTION).format(form=_(EXPECTED))
     for chapter in CHAPTERS:
         settable = [option for option in chapter.rows if option.settable]

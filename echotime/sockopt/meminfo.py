@@ -1,4 +1,4 @@
-"""SO_MEMINFO: what the kernel keeps for a socket, and what it had to drop. See sock_diag(7)."""
+"""Read SO_MEMINFO: the memory that a socket uses, and its dropped datagrams. See sock_diag(7)."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ SIZE = _STRUCT.size
 
 
 def unpack(raw: bytes) -> dict[str, int]:
-    """The counters by name: bytes, and at the end datagrams dropped."""
+    """Return the counters by name: bytes, except for `drops`."""
     return dict(zip(FIELDS, _STRUCT.unpack(raw), strict=True))
 
 
 def receive_memory(sock: socket.socket) -> int:
-    """How many bytes of memory what waits in the receive buffer takes. Raises OSError."""
+    """Return the bytes of memory that unread data takes in the receive buffer. Raises OSError."""
     return unpack(sock.getsockopt(socket.SOL_SOCKET, SO_MEMINFO, SIZE))["rmem"]
 
 
 def dropped_datagrams(sock: socket.socket) -> int:
-    """How many datagrams were dropped: no room in the receive buffer, a filter, a wrong checksum. Raises OSError."""
+    """Return the number of dropped datagrams: receive buffer full, a filter, a wrong checksum. Raises OSError."""
     return unpack(sock.getsockopt(socket.SOL_SOCKET, SO_MEMINFO, SIZE))["drops"]

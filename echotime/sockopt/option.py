@@ -1,6 +1,6 @@
-"""What the catalogue's rows are made of: an option, where and when it is set, what the kernel makes of it.
+"""Define the data types of the catalogue: an option, the sockets that accept it, and how the kernel treats it.
 
-Data types only; the rows are in rows/, the system calls in apply.py.
+The rows are in catalogue/, the system calls in apply.py.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from echotime.sockopt.values import N_, Value, ValueType
 
@@ -20,7 +21,7 @@ TCP = ("tcp",)
 
 
 class SocketRole(Enum):
-    """A kind of socket as the kernel tells them apart; the value says it in words."""
+    """Distinguish the kinds of sockets; the value is the name shown to users."""
 
     LISTENER = N_("TCP listener")
     CONNECTION = N_("connection")
@@ -28,7 +29,6 @@ class SocketRole(Enum):
 
     @property
     def transport(self) -> str:
-        """``tcp`` or ``udp``."""
         return "udp" if self is SocketRole.UDP else "tcp"
 
 
@@ -37,33 +37,33 @@ TCP_ROLES = (SocketRole.LISTENER, SocketRole.CONNECTION)
 
 
 class SetDeadline(Enum):
-    """Up to when setting an option has an effect; the value says it in words."""
+    """Define until when setting an option has an effect; the value is the text shown to users."""
 
     BEFORE_BIND = N_("before bind")
-    BEFORE_CONNECTION = N_("before the connection; on a listener it holds for those to come")
+    BEFORE_CONNECTION = N_("before the connection is established; on a listener, for future connections")
     ANY_TIME = N_("at any time")
 
 
 class OnAccept(Enum):
-    """What becomes of a listener's option on the connections it accepts, on Linux."""
+    """Define what an accepted connection gets from its listener, on Linux; the value is the text shown to users."""
 
     INHERITED = N_("inherited")
-    REDUCED = N_("inherited, less what TCP's own options take")
-    LISTENER_ONLY = N_("not inherited: it concerns the listener")
+    REDUCED = N_("inherited, minus the size of the TCP options")
+    LISTENER_ONLY = N_("not inherited: it applies to the listener only")
     REAPPLIED = N_("not inherited: echotime sets it on each connection")
 
 
 class Readable(Enum):
-    """What getsockopt does; the value says it in words."""
+    """Define whether getsockopt returns the option; the value is the text shown to users."""
 
     YES = N_("can be read")
     NO = N_("cannot be read back")
-    ONCE = N_("is gone once it was read, so it is left alone on sockets in use")
+    ONCE = N_("is cleared by reading it, so echotime does not read it on sockets in use")
 
 
 @dataclass(frozen=True)
 class SocketTraits:
-    """A kind of socket: ``tcp`` or ``udp``, and the IP versions it speaks (a dual-stack one both)."""
+    """Describe a socket: ``tcp`` or ``udp``, and its IP versions (both for a dual-stack socket)."""
 
     transport: str
     versions: frozenset[int]
@@ -71,7 +71,7 @@ class SocketTraits:
 
 @dataclass(frozen=True)
 class Hazard:
-    """Values that do on purpose what most do not want; `warning` is said at every start."""
+    """Name the values for which a warning is logged at every start."""
 
     transports: tuple[str, ...]
     values: Container[Value]
@@ -80,7 +80,7 @@ class Hazard:
 
 @dataclass(frozen=True)
 class ReadBackNote:
-    """Why getsockopt may give another value than was set, and a value that shows it on `transport`."""
+    """Explain why getsockopt returns another value than was set, with an example value that shows it."""
 
     reason: str
     example: str
@@ -89,7 +89,7 @@ class ReadBackNote:
 
 @dataclass(frozen=True)
 class Privilege:
-    """What it takes to set `example`, where `initial` was set before."""
+    """Name the capability required to set `example` on a socket where `initial` was set before."""
 
     required: str
     example: str
@@ -98,67 +98,94 @@ class Privilege:
 
 @dataclass(frozen=True)
 class Aliases:
-    """What others call it: a directive of systemd.socket(5), an address option of socat(1); empty for none."""
+    """Name the directive of systemd.socket(5) and the address option of socat(1); empty for none."""
 
     systemd: str = ""
     socat: str = ""
 
     def names(self) -> Iterator[tuple[str, str]]:
-        """Who calls it what."""
+        """Yield the programs that know the option, each with its name for it."""
         for program, name in (("systemd.socket", self.systemd), ("socat", self.socat)):
             if name:
                 yield program, name
 
 
-@dataclass(frozen=True)
-class Option:
-    """One row: what setsockopt is called with, and what is known of it."""
+class Definition(NamedTuple):
+    """Define an option as the kernel does: the arguments of setsockopt(2), and the sockets that accept it."""
 
     level: str
     name: str
     number: int
     value_type: ValueType
-    transports: tuple[str, ...]
-    """Where it has an effect."""
+    transports: tuple[str, ...] = BOTH
+    """The transports on which the option has an effect."""
+    roles: tuple[SocketRole, ...] = ALL_ROLES
+    """The sockets on which the kernel accepts the option, with an effect or without; read-only: returns it."""
+
+
+@dataclass(frozen=True)
+class Option:
+    """Describe one socket option: a row of the catalogue."""
+
+    definition: Definition
     meaning: str
     use: str = ""
-    """When one sets it."""
     caveat: str = ""
-    """What goes wrong with it."""
     example: str = "on"
-    """A value to try it with, which is not the default."""
+    """A value to try; not the default."""
     set_deadline: SetDeadline = SetDeadline.ANY_TIME
     on_accept: OnAccept = OnAccept.INHERITED
     settable: bool = True
-    roles: tuple[SocketRole, ...] = ALL_ROLES
-    """Where the kernel takes it (a read-only one: gives it), with an effect or without."""
     readable: Readable = Readable.YES
     read_number: int | None = None
-    """The number to read it by, where that is another."""
+    """The number for getsockopt, None if it is the same as for setsockopt."""
     versions: tuple[int, ...] = ()
-    """The IP versions it acts on, where the level does not say so: IP options are for 4, IPV6 options for 6."""
+    """The IP versions on which the option acts; empty: IPPROTO_IP on 4, IPPROTO_IPV6 on 6, other levels on both."""
     privilege: Privilege | None = None
     read_back_note: ReadBackNote | None = None
     hazard: Hazard | None = None
     aliases: Aliases = Aliases()
     known: bool = True
-    """False for one that is given by number: nothing is known of it."""
+    """False for an option given by number that is not in the catalogue."""
+
+    @property
+    def level(self) -> str:
+        return self.definition.level
 
     @property
     def level_number(self) -> int:
-        """The level as setsockopt wants it."""
         return LEVELS[self.level] if self.level in LEVELS else int(self.level)
 
     @property
+    def name(self) -> str:
+        return self.definition.name
+
+    @property
+    def number(self) -> int:
+        return self.definition.number
+
+    @property
+    def value_type(self) -> ValueType:
+        return self.definition.value_type
+
+    @property
+    def transports(self) -> tuple[str, ...]:
+        return self.definition.transports
+
+    @property
+    def roles(self) -> tuple[SocketRole, ...]:
+        return self.definition.roles
+
+    @property
     def ignored_roles(self) -> tuple[SocketRole, ...]:
-        """Where the kernel takes it and nothing comes of it."""
-        return tuple(place for place in self.roles if self.settable and place.transport not in self.transports)
+        """The sockets on which the kernel accepts the option without any effect."""
+        return tuple(role for role in self.roles if self.settable and role.transport not in self.transports)
 
     @property
     def ip_versions(self) -> tuple[int, ...]:
-        """The IP versions it acts on."""
+        """The IP versions on which the option acts."""
         return self.versions or {"IPPROTO_IP": (4,), "IPPROTO_IPV6": (6,)}.get(self.level, (4, 6))
 
     def fits(self, traits: SocketTraits) -> bool:
-        """Whether it can have an effect on such a socket."""
+        """Return True if the option can have an effect on such a socket."""
         return traits.transport in self.transports and not traits.versions.isdisjoint(self.ip_versions)

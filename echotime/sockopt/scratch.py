@@ -1,4 +1,4 @@
-"""Sockets on loopback to try things on, all of them closed together."""
+"""Open sockets on loopback for trials and demonstrations, and close them together."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from echotime.sockopt.errno_name import errno_name
 from echotime.sockopt.option import SocketRole
 
 TIMEOUT = 1.0
-"""Seconds after which a connection is given up, and a call of a client."""
+"""Timeout of every socket, in seconds."""
 
 _UNAVAILABLE_ERRNOS = frozenset({errno.EADDRNOTAVAIL, errno.ENETUNREACH, errno.EAFNOSUPPORT})
 _LOOPBACK = {4: (socket.AF_INET, "127.0.0.1"), 6: (socket.AF_INET6, "::1")}
 
 
 class LoopbackUnavailable(OSError):
-    """There is none of an IP version, or it is down."""
+    """Report that loopback lacks an IP version, or is down."""
 
 
 class Scratch:
-    """Opens sockets of one IP version, and closes them at the end of its `with`.
+    """Open sockets of one IP version, and close them when the context ends.
 
-    All of it may raise OSError, and the beginning NoLoopback.
+    Every method may raise OSError; entering the context raises LoopbackUnavailable.
     """
 
     def __init__(self, version: int = 4) -> None:
@@ -53,40 +53,40 @@ class Scratch:
         self._opened.close()
 
     def open(self, transport: str) -> socket.socket:
-        """A new one, not bound."""
+        """Return a new socket, not bound."""
         kind = socket.SOCK_STREAM if transport == "tcp" else socket.SOCK_DGRAM
         sock = self._opened.enter_context(socket.socket(self.family, kind))
         sock.settimeout(TIMEOUT)
         return sock
 
     def bind(self, sock: socket.socket, backlog: int = 16) -> socket.socket:
-        """Bind it to a port of the system's choice, and listen on it if it is TCP's."""
+        """Bind to an ephemeral port; a TCP socket also listens."""
         sock.bind((self.host, 0))
         if sock.type == socket.SOCK_STREAM:
             sock.listen(backlog)
         return sock
 
     def connected_client(self, server: socket.socket) -> socket.socket:
-        """A TCP or UDP socket that is connected to it."""
+        """Return a socket that is connected to `server`."""
         sock = self.open("tcp" if server.type == socket.SOCK_STREAM else "udp")
         sock.connect(server.getsockname()[:2])
         return sock
 
     def accept(self, listener: socket.socket) -> socket.socket:
-        """The next connection. It blocks as long as its listener does."""
+        """Accept a connection; it gets the timeout of its listener."""
         connection, _address = listener.accept()
         connection.settimeout(listener.gettimeout())
         return self._opened.enter_context(connection)
 
     def connection_pair(self, listener: socket.socket | None = None) -> tuple[socket.socket, socket.socket]:
-        """A connection: the client's side, which has sent a byte, and the server's, which has not read it."""
+        """Return both ends of a connection: the client has sent one byte, the server has not read it."""
         listener = listener or self.bind(self.open("tcp"))
         client = self.connected_client(listener)
-        client.send(b"x")  # where accept is deferred it waits for that
+        client.send(b"x")  # TCP_DEFER_ACCEPT waits for data
         return client, self.accept(listener)
 
     def ready_socket(self, role: SocketRole) -> socket.socket:
-        """A socket of this kind, ready for use and with every option as it comes."""
+        """Return a listener, connection or bound UDP socket with default options."""
         if role is SocketRole.CONNECTION:
             return self.connection_pair()[1]
         return self.bind(self.open(role.transport))

@@ -1,4 +1,4 @@
-"""Trying options on scratch sockets: what was asked, what the kernel made of it, what a connection inherits."""
+"""Try options on scratch sockets: the effective value, and what an accepted connection inherits."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from echotime.sockopt.scratch import LoopbackUnavailable, Scratch
 from echotime.sockopt.values import N_
 
 _UNSUPPORTED_ERRNOS = frozenset({errno.ENOPROTOOPT, errno.EOPNOTSUPP})
-NO_EFFECT = N_("taken, and nothing comes of it")
+NO_EFFECT = N_("accepted, but has no effect")
 NOT_INHERITED = N_("not inherited")
 
 
 @dataclass(frozen=True)
 class TrialResult:
-    """What became of an option in one place. `effective` is empty where nothing can be read."""
+    """Hold the result for one socket; `effective` is empty if the option cannot be read."""
 
     role: SocketRole
     effective: str
     remark: str = ""
     refused: bool = False
     differs: bool = False
-    """The kernel took it and did something else, or gave the connection something else than its listener has."""
+    """True if the kernel changed the value, or the connection has another value than its listener."""
 
 
 def try_option(assignment: Assignment) -> list[TrialResult]:
-    """What becomes of it on a listener, on a connection that this accepts, and on a UDP socket; each a new one.
+    """Set the option on a new listener and a new UDP socket before bind, and look at a connection of the listener.
 
-    On the listener and the UDP socket it is set before bind. Raises OSError where no socket can be opened.
+    Raises OSError if no socket can be opened.
     """
     results = []
     try:
@@ -46,8 +46,8 @@ def try_option(assignment: Assignment) -> list[TrialResult]:
             if assignment.transport in {None, "udp"}:
                 results += [_try_on(scratch, scratch.open("udp"), assignment, SocketRole.UDP)]
     except LoopbackUnavailable as absent:
-        roles = [place for place in SocketRole if assignment.transport in {None, place.transport}]
-        return [TrialResult(place, "", str(absent.strerror), refused=True) for place in roles]
+        roles = [role for role in SocketRole if assignment.transport in {None, role.transport}]
+        return [TrialResult(role, "", str(absent.strerror), refused=True) for role in roles]
     return results
 
 
@@ -58,19 +58,19 @@ def _try_on_tcp(scratch: Scratch, assignment: Assignment) -> list[TrialResult]:
 
 
 def current_values(option: Option) -> Mapping[SocketRole, str]:
-    """What it is on a new socket of each kind that has it, or the name of the error that getsockopt gives.
+    """Return the value on a new socket of each kind, or the errno name of getsockopt; without kinds that lack it.
 
-    What must be set before bind is read before bind. Raises OSError where no socket can be opened.
+    An option that must be set before bind is read before bind. Raises OSError if no socket can be opened.
     """
     if option.readable is Readable.NO:
         return {}
     version = _ip_version(option)
     try:
         with Scratch(version) as scratch:
-            values = {place: _current_value(scratch, option, place) for place in SocketRole}
+            values = {role: _current_value(scratch, option, role) for role in SocketRole}
     except LoopbackUnavailable:
         return dict.fromkeys(option.roles, _("no IPv{version}").format(version=version))
-    return {place: value for place, value in values.items() if value is not None}
+    return {role: value for role, value in values.items() if value is not None}
 
 
 def _ip_version(option: Option) -> int:
@@ -121,7 +121,7 @@ def _try_inheritance(scratch: Scratch, listener: socket.socket, assignment: Assi
 
 
 def _inheritance_remark(assignment: Assignment, effective: str, before: str) -> str:
-    """How a connection came to what it has, by what it has: the row has the last word only where that is not plain."""
+    """Explain the value of a connection from what was read; use the row only where that is ambiguous."""
     option = assignment.option
     if not effective:
         return ""

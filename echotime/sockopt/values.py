@@ -1,7 +1,6 @@
-"""The forms an option's value can have: from text, to the kernel's bytes, from those, to text.
+"""Convert option values between text and the bytes of setsockopt and getsockopt: numbers.
 
-A form says what it expects (`expected`), so that an error can. What a value means belongs to the catalogue.
-Here are the numbers; those that the kernel takes as structures or texts are in structures.py.
+Values that the kernel takes as structures or strings are in structures.py.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ _UNITS: Mapping[str, Mapping[str, float]] = {
 
 
 def N_(message: str) -> str:  # noqa: N802 - gettext's customary name for it
-    """Mark a message for translation where it is used."""
+    """Return `message`; mark it for translation at the place of use."""
     return message
 
 
@@ -46,65 +45,68 @@ _RANGES = {
 
 
 def parse_error(template: str, text: str, value_type: ValueType) -> ValueError:
-    """What parse raises: the template filled in with the text and with what was expected."""
+    """Return the error that parse raises for `text`."""
     return ValueError(_(template).format(text=text, expected=_(value_type.expected)))
 
 
 class ValueType(Protocol):
-    """What every form can do. parse raises ValueError, in words that end with what was expected."""
+    """Convert the values of one kind."""
 
     @property
     def expected(self) -> str:
-        """The values parse takes, for an error and for the documentation."""
+        """The values that parse accepts, for error messages and for the documentation."""
 
     @property
     def size(self) -> int:
-        """How many bytes getsockopt is asked for."""
+        """The buffer size for getsockopt, in bytes."""
 
     def parse(self, text: str) -> Value:
-        """The value that `text` names."""
+        """Return the value that `text` names. Raises ValueError; its message ends with what was expected."""
 
     def pack(self, value: Value) -> bytes:
-        """What setsockopt is given."""
+        """Return the bytes for setsockopt."""
 
     def unpack(self, raw: bytes) -> Value:
-        """The value of what getsockopt gave."""
+        """Return the value of the bytes from getsockopt."""
 
     def show(self, value: Value) -> str:
-        """The value as text, in the form parse takes."""
+        """Return the value as text that parse accepts."""
+
+
+class _CInt:
+    """Convert a value to and from a C int."""
+
+    def pack(self, value: Value) -> bytes:
+        return struct.pack("=i", value)
+
+    def unpack(self, raw: bytes) -> Value:
+        return int(struct.unpack("=i", raw)[0])
 
 
 @dataclass(frozen=True)
-class Flag:
-    """A C int that is zero or not."""
+class Flag(_CInt):
+    """Convert a C int that is a boolean."""
 
     expected: str = N_("on or off")
     size: int = 4
 
     def parse(self, text: str) -> Value:
-        """1 or 0."""
         if text.lower() in _ON:
             return 1
         if text.lower() in _OFF:
             return 0
         raise parse_error(N_("'{text}' is not a switch; expected {expected}"), text, self)
 
-    def pack(self, value: Value) -> bytes:
-        """A C int."""
-        return struct.pack("=i", value)
-
     def unpack(self, raw: bytes) -> Value:
-        """1 for every number but 0."""
-        return int(any(raw))
+        return int(any(raw))  # some flags come back as one byte
 
     def show(self, value: Value) -> str:
-        """``on`` or ``off``."""
         return "on" if value else "off"
 
 
 @dataclass(frozen=True)
 class Integer:
-    """A C integer within a range, with a unit and names for some values; unsigned where it has 8 bytes."""
+    """Convert a C integer within a range, with a unit and names for some values. One of 8 bytes is unsigned."""
 
     low: int
     high: int
@@ -115,12 +117,10 @@ class Integer:
 
     @property
     def expected(self) -> str:
-        """The range, the unit, the names."""
         text = _(_RANGES[self.unit]).format(low=self.low, high=self.high)
-        return text + (_(", or one of {names}").format(names=", ".join(self.names)) if self.names else "")
+        return text + (_(", or a name: {names}").format(names=", ".join(self.names)) if self.names else "")
 
     def parse(self, text: str) -> Value:
-        """A whole number of the unit, within the range."""
         for name, value in self.names.items():
             if text.lower() == name.lower():
                 return value
@@ -135,48 +135,37 @@ class Integer:
         return int(scaled)
 
     def pack(self, value: Value) -> bytes:
-        """The bytes of a C integer; of 4, values above 2**31-1 keep their 32 bits."""
+        # of 4 bytes: values above 2**31-1 keep their 32 bits
         return struct.pack("=Q", value) if self.size == _LONG_SIZE else struct.pack("=I", int(value) & 0xFFFFFFFF)
 
     def unpack(self, raw: bytes) -> Value:
-        """A C int, or an unsigned long; a shorter answer is an unsigned byte."""
+        # some options return an unsigned byte
         return int.from_bytes(raw, sys.byteorder, signed=self.signed and len(raw) == _INT_SIZE)
 
     def show(self, value: Value) -> str:
-        """The number; a name for one outside the range, which stands for something else."""
+        # a number outside the range has a meaning of its own, and so a name
         outside = not self.low <= int(value) <= self.high
         return next((name for name, known in self.names.items() if known == value and outside), str(value))
 
 
 @dataclass(frozen=True)
-class Choice:
-    """A C int that stands for one of a few things."""
+class Choice(_CInt):
+    """Convert a C int whose few values have names."""
 
     names: Mapping[str, int] = field(hash=False)
     size: int = _INT_SIZE
 
     @property
     def expected(self) -> str:
-        """The names."""
         return _("one of {names}").format(names=", ".join(self.names))
 
     def parse(self, text: str) -> Value:
-        """The number of a name, or a number that has one."""
         for name, value in self.names.items():
             if text.lower() in {name, str(value)}:
                 return value
         raise parse_error(N_("'{text}' is not understood; expected {expected}"), text, self)
 
-    def pack(self, value: Value) -> bytes:
-        """A C int."""
-        return struct.pack("=i", value)
-
-    def unpack(self, raw: bytes) -> Value:
-        """The C int."""
-        return int(struct.unpack("=i", raw)[0])
-
     def show(self, value: Value) -> str:
-        """The name, or the number where there is none."""
         return next((name for name, known in self.names.items() if known == value), str(value))
 
 
@@ -187,14 +176,13 @@ def _unit_factor(suffix: str, unit: str) -> float | None:
 
 @dataclass(frozen=True)
 class RawValue:
-    """The value of an option that is given by number: an int, or bytes as ``hex:``."""
+    """Convert the value of an option given by number: a C int, or bytes as ``hex:``."""
 
     expected: str = N_("a number, on, off, a size such as 64K, or bytes such as hex:01000000")
     size: int = 256
     _integer: Integer = Integer(-(2**31), 2**32 - 1, "bytes", {"on": 1, "off": 0})
 
     def parse(self, text: str) -> Value:
-        """A number, or the hexadecimal text behind ``hex:``."""
         kind, colon, digits = text.partition(":")
         try:
             if colon and kind.lower() == "hex":
@@ -204,13 +192,10 @@ class RawValue:
             raise parse_error(N_("'{text}' is not understood; expected {expected}"), text, self) from None
 
     def pack(self, value: Value) -> bytes:
-        """A C int for a number, else the bytes."""
         return bytes.fromhex(value) if isinstance(value, str) else self._integer.pack(value)
 
     def unpack(self, raw: bytes) -> Value:
-        """A number where the kernel gave a C int, else hexadecimal text."""
         return int(struct.unpack("=i", raw)[0]) if len(raw) == _INT_SIZE else raw.hex()
 
     def show(self, value: Value) -> str:
-        """The number, or ``hex:`` and the bytes."""
         return f"hex:{value}" if isinstance(value, str) else str(value)

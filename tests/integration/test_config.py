@@ -51,8 +51,8 @@ class ConfigTests(ConfigTestCase):
         )
         self.assertEqual(self.echoed(daemon), b"hi\nok # 100 %\nbye")
         self.assertEqual(one_shot(daemon.address("TCP", 1), b"x"), b"x\nok # 100 %\nbye")
-        daemon.line("SO_KEEPALIVE asked on, effective on")
-        daemon.line("UDP .*SO_RCVBUF asked 65536")
+        daemon.line("SO_KEEPALIVE requested on, effective on")
+        daemon.line("UDP .*SO_RCVBUF requested 65536")
         daemon.line("datagrams from ports below 1 are dropped")
         self.served(daemon)
 

@@ -17,12 +17,12 @@ class SockoptTests(DaemonTestCase):
     """--sockopt on live sockets, and what the log says of it."""
 
     def test_report(self) -> None:
-        """Each option asked for is told with its effective value, and why that differs."""
+        """The log has the requested and the effective value of each option, and why they differ."""
         daemon = self.echotime("--sockopt", "SO_RCVBUF=64K", "--sockopt", "tcp:SO_KEEPALIVE=on")
         daemon.address("UDP")
         for transport in ("TCP", "UDP"):
-            daemon.line(rf"{transport} \S+: SO_RCVBUF asked 65536, effective 131072: the kernel doubles it")
-        daemon.line(r"TCP \S+: SO_KEEPALIVE asked on, effective on$")
+            daemon.line(rf"{transport} \S+: SO_RCVBUF requested 65536, effective 131072: the kernel doubles it")
+        daemon.line(r"TCP \S+: SO_KEEPALIVE requested on, effective on$")
         self.assertNotIn("UDP 127.0.0.1: SO_KEEPALIVE", daemon.text())
         self.served(daemon)
 
@@ -37,7 +37,7 @@ class SockoptTests(DaemonTestCase):
     def test_by_number(self) -> None:
         """LEVEL:NUMBER=VALUE sets an option that has no name here."""
         daemon = self.twistd("echotime", "--udp", "127.0.0.1:0", "--sockopt", "1:11=1")
-        daemon.line("1:11 asked 1, effective 1$")
+        daemon.line("1:11 requested 1, effective 1$")
 
     def test_ttl_is_seen_by_the_client(self) -> None:
         """IP_TTL set on the listener is on the answers of TCP and UDP."""
@@ -61,7 +61,7 @@ class SockoptTests(DaemonTestCase):
             self.assertEqual(len(ask_time((host, daemon.address("UDP")[1]))), 4)
         for row in options:
             for transport in row.transports:
-                daemon.line(rf"{transport.upper()} \S+: {row.name} asked ")
+                daemon.line(rf"{transport.upper()} \S+: {row.name} requested ")
         self.served(daemon)
 
     def test_failing_option_is_fatal(self) -> None:

@@ -107,7 +107,7 @@ class TimeTests(DaemonTestCase):
         """udp:SO_REUSEADDR=on is left on, with a warning, and then a second socket can bind."""
         daemon = self.twistd("echotime", "--udp", "127.0.0.1:0", "--sockopt", "udp:SO_REUSEADDR=on")
         address = daemon.address("UDP")
-        daemon.line("SO_REUSEADDR asked on, effective on")
+        daemon.line("SO_REUSEADDR requested on, effective on")
         daemon.line("any process of any user")
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as second:
             second.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -59,7 +59,7 @@ class SockoptsTests(ToolTestCase):
     def test_names(self) -> None:
         """All about some: by name in any case, or by number, with a row or without."""
         text = self.out("so-rcvbuf", "1:9", "1:11")
-        self.assertIn("SO_RCVBUF (SOL_SOCKET 8): The receive buffer of each socket.", text)
+        self.assertIn("SO_RCVBUF (SOL_SOCKET 8): The size of the receive buffer of each socket.", text)
         self.assertRegex(text, r"elsewhere +Python socket.SO_RCVBUF, systemd.socket ReceiveBuffer=, socat")
         self.assertIn("Shown by: echotime explain SO_RCVBUF", text)
         self.assertIn("SO_KEEPALIVE (SOL_SOCKET 9)", text)
@@ -100,7 +100,7 @@ class SockoptsTests(ToolTestCase):
         record = self.records("--set", "SO_LINGER=0")["SO_LINGER"]["outcomes"]
         self.assertIn("reset", record["listener"]["warning"])
         self.assertIsNone(record["udp"]["warning"])
-        said = b"warning: tcp:SO_LINGER=0: with 0 every close is a reset, and what has not arrived yet may be"
+        said = b"warning: tcp:SO_LINGER=0: with 0 every close is a reset, and data that has not arrived yet may be"
         self.assertEqual(ended.stderr, said + b" lost\n")
 
     def test_filtered_trial(self) -> None:
@@ -136,7 +136,7 @@ class SockoptsTests(ToolTestCase):
     def test_refused(self) -> None:
         """A value that the kernel refuses is status 1 with the reason; one not for this kind is none."""
         text = self.out("--set", "SO_BINDTODEVICE=none0", status=1)
-        self.assertRegex(text, r"TCP listener  refused: No such device \(ENODEV\); the interfaces here are .*\blo\b")
+        self.assertRegex(text, r"TCP listener  refused: No such device \(ENODEV\); existing interfaces: .*\blo\b")
         self.assertIn("UDP           not for this kind: Protocol not available", self.out("--set", "TCP_CORK=on"))
 
     def test_without_privileges(self) -> None:

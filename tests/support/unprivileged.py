@@ -16,8 +16,8 @@ _NOBODY = 65534
 
 
 def main() -> None:
-    """`free`: the errors at each settable row's example. `privileged`: those at what is said to need privileges."""
-    gettext("imports on its first use what nobody may be unable to read later")
+    """Print the errors for the example of each settable row (`free`) and of each privilege (`privileged`)."""
+    gettext("its first use imports modules, which the unprivileged user may be unable to read")
     if os.geteuid() == 0:
         os.setgroups([])
         os.setgid(_NOBODY)
@@ -33,7 +33,7 @@ def main() -> None:
 
 
 def tried(option: Option, *texts: str) -> str:
-    """Why the last of these values could not be set, after the others; empty if it could."""
+    """Set the values in order, and return the error of the last; empty if there is none."""
     *before, last = [Assignment(option, option.value_type.parse(text)) for text in texts]
     with Scratch(min(option.ip_versions)) as scratch:
         sock = scratch.open(option.transports[0])

@@ -91,9 +91,9 @@ class ActivationTests(UnitTestCase):
         """What can still be set is; what comes too late is told."""
         self.options("--sockopt tcp:SO_KEEPALIVE=on --sockopt IP_FREEBIND=on --sockopt udp:SO_RCVBUF=100K")
         self.start()
-        self.line(SERVICE, "TCP .*: SO_KEEPALIVE asked on, effective on$")
-        self.line(SERVICE, "TCP .*: IP_FREEBIND asked on, effective off: too late")
-        self.line(SERVICE, "UDP .*: SO_RCVBUF asked 102400, effective 204800")
+        self.line(SERVICE, "TCP .*: SO_KEEPALIVE requested on, effective on$")
+        self.line(SERVICE, "TCP .*: IP_FREEBIND requested on, effective off: too late")
+        self.line(SERVICE, "UDP .*: SO_RCVBUF requested 102400, effective 204800")
 
     def test_instances(self) -> None:
         """Each has its own port, options and control socket."""

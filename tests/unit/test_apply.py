@@ -1,4 +1,4 @@
-"""sockopt/apply.py, tcp_info.py, errno_name.py and trial.py, on real sockets."""
+"""Test sockopt/apply.py, tcp_info.py, errno_name.py and trial.py on real sockets."""
 
 from __future__ import annotations
 
@@ -18,39 +18,40 @@ from echotime.sockopt.trial import TrialResult, current_values, try_option
 
 
 def test_too_late() -> None:
-    """What must be set before bind is left alone on a socket that is bound, and says so."""
+    """An option that must be set before bind is not set on a bound socket, and the remark says so."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
-        asked = parse("IP_FREEBIND=on")
-        apply_after_bind(sock, [asked])
-        assert str(read_back(sock, asked, was_bound=True)) == (
-            "IP_FREEBIND asked on, effective off: too late: it must be set before bind"
+        requested = parse("IP_FREEBIND=on")
+        apply_after_bind(sock, [requested])
+        assert str(read_back(sock, requested, was_bound=True)) == (
+            "IP_FREEBIND requested on, effective off: too late: it must be set before bind"
         )
 
 
 @pytest.mark.parametrize("bound_before", [False, True])
 def test_altered(bound_before: bool) -> None:
-    """The kernel's doubling is told, as the start report tells it; on a socket that came bound, too."""
+    """The remark explains that the kernel doubles the value, also on a socket passed in bound."""
     with socket.socket() as sock:
-        asked = parse("SO_RCVBUF=65536")
-        apply(sock, [asked])
-        assert "the kernel doubles it" in read_back(sock, asked, was_bound=bound_before).remark
-        assert str(read_back(sock, asked)).startswith("SO_RCVBUF asked 65536, effective 131072: the kernel doubles it")
+        requested = parse("SO_RCVBUF=65536")
+        apply(sock, [requested])
+        assert "the kernel doubles it" in read_back(sock, requested, was_bound=bound_before).remark
+        line = str(read_back(sock, requested))
+        assert line.startswith("SO_RCVBUF requested 65536, effective 131072: the kernel doubles it")
 
 
 def test_same_value_in_another_form() -> None:
-    """What reads back as the same bytes was not altered."""
+    """A value with the same bytes in another notation has no remark."""
     with socket.socket() as sock:
         apply(sock, [parse("1:11=hex:01000000")])
-        assert str(read_back(sock, parse("1:11=hex:01000000"))) == "1:11 asked hex:01000000, effective 1"
-        assert "asked default, effective 64" in str(read_back(sock, parse("IP_TTL=default")))
+        assert str(read_back(sock, parse("1:11=hex:01000000"))) == "1:11 requested hex:01000000, effective 1"
+        assert "requested default, effective 64" in str(read_back(sock, parse("IP_TTL=default")))
 
 
 def test_unreadable() -> None:
-    """An option that cannot be read back says so, by name and by number."""
+    """The remark says that an option cannot be read back, by name and by number."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         assert str(read_back(sock, parse("IP_ADD_MEMBERSHIP=239.1.2.3"))) == (
-            "IP_ADD_MEMBERSHIP asked 239.1.2.3, effective unknown: it cannot be read back"
+            "IP_ADD_MEMBERSHIP requested 239.1.2.3, effective unknown: it cannot be read back"
         )
         assert "effective unknown: it cannot be read back: Protocol not available" in str(
             read_back(sock, parse("0:36=1"))
@@ -65,7 +66,7 @@ def test_read_by_another_number() -> None:
 
 
 def test_refused() -> None:
-    """What the kernel refuses names the option, the reason and the errno."""
+    """The error of a refused option names the option, the reason and the errno."""
     with (
         socket.socket() as sock,
         pytest.raises(OptionError, match=r"^1:999=1: Protocol not available \(ENOPROTOOPT\)$"),
@@ -75,16 +76,16 @@ def test_refused() -> None:
 
 @pytest.mark.parametrize("text", ["SO_BINDTODEVICE=none0", "IP_ADD_MEMBERSHIP=239.1.2.3%none0"])
 def test_unknown_interface(text: str) -> None:
-    """A missing interface names those that are there."""
+    """The error for a missing interface names the existing ones."""
     with (
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock,
-        pytest.raises(OptionError, match=r"ENODEV\); the interfaces here are .*\blo\b"),
+        pytest.raises(OptionError, match=r"ENODEV\); existing interfaces: .*\blo\b"),
     ):
         apply(sock, [parse(text)])
 
 
 def test_joined() -> None:
-    """A group that was joined on loopback is heard there."""
+    """A socket that joined a group on loopback receives its datagrams."""
     with Scratch() as scratch:
         member, sender = scratch.open("udp"), scratch.open("udp")
         apply(member, [parse("IP_ADD_MEMBERSHIP=239.1.2.3%lo")])
@@ -94,8 +95,8 @@ def test_joined() -> None:
         assert member.recv(100) == b"hello"
 
 
-def test_dangers() -> None:
-    """Only the dangerous values on the dangerous transport warn."""
+def test_hazards() -> None:
+    """Only hazardous values on the transport of the hazard have a warning."""
     assert "take our datagrams" in warning(parse("SO_REUSEADDR=on"), "udp")
     assert warning(parse("SO_REUSEADDR=on"), "tcp") == ""
     assert warning(parse("SO_REUSEADDR=off"), "udp") == ""
@@ -103,11 +104,11 @@ def test_dangers() -> None:
     assert warning(parse("SO_LINGER=5"), "tcp") == ""
     assert warning(parse("SO_RCVLOWAT=1"), "tcp") == ""
     assert "waits until more bytes" in warning(parse("SO_RCVLOWAT=2"), "tcp")
-    assert "do not block" in warning(parse("SO_RCVTIMEO=1s"), "udp")
+    assert "nonblocking" in warning(parse("SO_RCVTIMEO=1s"), "udp")
 
 
-def test_acknowledged() -> None:
-    """What the other end has taken, and not what is kept here as it has no room."""
+def test_bytes_acked() -> None:
+    """bytes_acked counts what the peer acknowledged, not what waits in the send buffer."""
     with socket.socket() as listener, socket.socket() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         listener.bind(("127.0.0.1", 0))
@@ -123,12 +124,12 @@ def test_acknowledged() -> None:
 
 
 def test_tcp_info() -> None:
-    """A listener's queue, a connection's state, and one that nobody has connected."""
+    """TCP_INFO shows the queue of a listener, and the states of open, unconnected and half-closed sockets."""
     with Scratch() as scratch:
         listener = scratch.bind(scratch.open("tcp"), 7)
         client = scratch.connected_client(listener)
         assert (read_tcp_info(listener).accept_queue, read_tcp_info(listener).accept_queue_limit) == (1, 7)
-        assert str(read_tcp_info(listener)) == "LISTEN, 1 waiting, limit 7"
+        assert str(read_tcp_info(listener)) == "LISTEN, 1 pending, limit 7"
         assert str(read_tcp_info(scratch.open("tcp"))) == "CLOSE"
         info = read_tcp_info(client)
         assert (info.state, info.probes, info.total_retransmits) == ("ESTABLISHED", 0, 0)
@@ -140,16 +141,16 @@ def test_tcp_info() -> None:
 
 
 def test_unsent_is_unacknowledged() -> None:
-    """Segments that the other side does not take in are told."""
+    """`unacked` counts segments that the peer drops."""
     with Scratch() as scratch:
         client, connection = scratch.connection_pair()
-        apply(client, [parse("IP_MINTTL=255")])  # it drops whatever comes
+        apply(client, [parse("IP_MINTTL=255")])  # the client drops every segment
         connection.send(b"x")
         assert read_tcp_info(connection).unacked == 1
 
 
 def test_errno_names() -> None:
-    """The names of the man pages, also where others share the number."""
+    """The names are those of the man pages, also for shared numbers."""
     assert errno_name(OSError(errno.EOPNOTSUPP, "")) == "EOPNOTSUPP"
     assert errno_name(OSError(errno.EWOULDBLOCK, "")) == "EAGAIN"
     assert errno_name(OSError(errno.EINVAL, "")) == "EINVAL"
@@ -157,50 +158,50 @@ def test_errno_names() -> None:
     assert errno_name(TimeoutError()) == "ETIMEDOUT"
 
 
-def told(text: str) -> dict[SocketRole, TrialResult]:
-    """The outcomes of a value, by place."""
+def trial(text: str) -> dict[SocketRole, TrialResult]:
+    """Return the results of a trial by kind of socket."""
     return {each.role: each for each in try_option(parse(text))}
 
 
-def test_outcomes() -> None:
-    """Effective, inherited, altered, without effect, refused: each is told where it is so."""
-    found = told("TCP_DEFER_ACCEPT=5s")
+def test_trial() -> None:
+    """A trial shows effective, inherited, changed, ineffective and refused values."""
+    found = trial("TCP_DEFER_ACCEPT=5s")
     assert found[SocketRole.LISTENER].effective == "7"
     assert found[SocketRole.LISTENER].differs
     assert (found[SocketRole.CONNECTION].effective, found[SocketRole.CONNECTION].differs) == ("0", True)
     assert found[SocketRole.UDP].refused
-    assert told("SO_PRIORITY=5")[SocketRole.CONNECTION].remark.startswith("not inherited: echotime sets it")
-    assert told("1:1=0")[SocketRole.CONNECTION].remark == "inherited", "whatever is known of it, what is seen counts"
-    assert told("TCP_QUICKACK=off")[SocketRole.CONNECTION].remark.startswith("not inherited")
-    found = told("SO_KEEPALIVE=on")
+    assert trial("SO_PRIORITY=5")[SocketRole.CONNECTION].remark.startswith("not inherited: echotime sets it")
+    assert trial("1:1=0")[SocketRole.CONNECTION].remark == "inherited", "what was read counts, not what the row says"
+    assert trial("TCP_QUICKACK=off")[SocketRole.CONNECTION].remark.startswith("not inherited")
+    found = trial("SO_KEEPALIVE=on")
     assert [each.differs for each in found.values()] == [False] * 3
     assert found[SocketRole.CONNECTION].remark == "inherited"
-    assert found[SocketRole.UDP].remark == "taken, and nothing comes of it"
+    assert found[SocketRole.UDP].remark == "accepted, but has no effect"
 
 
-def test_outcomes_of_a_transport() -> None:
-    """With tcp: or udp: it is tried there alone."""
-    assert list(told("udp:IP_TTL=9")) == [SocketRole.UDP]
-    assert list(told("tcp:IP_TTL=9")) == [SocketRole.LISTENER, SocketRole.CONNECTION]
+def test_trial_on_one_transport() -> None:
+    """With tcp: or udp: a value is tried on that transport only."""
+    assert list(trial("udp:IP_TTL=9")) == [SocketRole.UDP]
+    assert list(trial("tcp:IP_TTL=9")) == [SocketRole.LISTENER, SocketRole.CONNECTION]
 
 
-def test_outcomes_where_it_is_refused() -> None:
-    """Where the listener refuses it there is no connection to look at."""
-    assert told("41:23=1")[SocketRole.LISTENER].effective == "1", "an option of IPv6 is tried there"
-    assert list(told("SO_BINDTODEVICE=none0")) == [SocketRole.LISTENER, SocketRole.UDP]
-    assert told("IP_ADD_MEMBERSHIP=239.1.2.3%lo")[SocketRole.UDP] == TrialResult(
+def test_trial_where_it_is_refused() -> None:
+    """If the listener refuses a value, there is no connection in the results."""
+    assert trial("41:23=1")[SocketRole.LISTENER].effective == "1", "an IPv6 option is tried on IPv6"
+    assert list(trial("SO_BINDTODEVICE=none0")) == [SocketRole.LISTENER, SocketRole.UDP]
+    assert trial("IP_ADD_MEMBERSHIP=239.1.2.3%lo")[SocketRole.UDP] == TrialResult(
         SocketRole.UDP, "", "it cannot be read back"
     )
 
 
 def test_no_connection() -> None:
-    """An option with which no connection comes says so; nothing hangs."""
-    outcome = told("IP_MINTTL=255")[SocketRole.CONNECTION]
+    """If no connection can be established, the remark says so, and nothing hangs."""
+    outcome = trial("IP_MINTTL=255")[SocketRole.CONNECTION]
     assert (outcome.remark, outcome.differs) == ("no connection: ETIMEDOUT", True)
 
 
 def test_shown_values() -> None:
-    """A value for each kind that has it, an error's name where the kernel gives one, none for what cannot be read."""
+    """Each kind of socket has a value or an errno name; kinds without the option are left out."""
     assert current_values(BY_NAME["SO_TYPE"]) == {
         SocketRole.LISTENER: "stream",
         SocketRole.CONNECTION: "stream",
@@ -216,7 +217,7 @@ def test_shown_values() -> None:
 
 
 def test_memory() -> None:
-    """SO_MEMINFO's counters stand under their names: the buffers are those that their own options tell."""
+    """The counters of SO_MEMINFO have the right names: the buffer sizes equal SO_RCVBUF and SO_SNDBUF."""
     row = BY_NAME["SO_MEMINFO"]
     with Scratch() as scratch:
         sock = scratch.bind(scratch.open("udp"))
@@ -229,7 +230,7 @@ def test_memory() -> None:
 
 
 def test_saved_syn() -> None:
-    """The SYN's headers are kept where it was asked for, and are gone once they were read."""
+    """The headers of the SYN are saved with TCP_SAVE_SYN, and can be read once."""
     row = BY_NAME["TCP_SAVED_SYN"]
     with Scratch() as scratch:
         listener = scratch.open("tcp")

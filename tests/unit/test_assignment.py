@@ -1,4 +1,4 @@
-"""sockopt/assignment.py."""
+"""Test parsing and selection in sockopt/assignment.py."""
 
 import contextlib
 
@@ -17,28 +17,28 @@ TCP6 = SocketTraits("tcp", frozenset({6}))
 
 @pytest.mark.parametrize("text", ["SO_KEEPALIVE=on", "so-keepalive=1", "1:9=1", "SOL_SOCKET:9=yes"])
 def test_names(text: str) -> None:
-    """A name in any case, with - for _, or the level and number: all mean the same row."""
-    asked = parse(text)
-    assert asked.option is BY_NAME["SO_KEEPALIVE"]
-    assert asked.value == 1
-    assert asked.transport is None
+    """A name in any case, with - for _, and a level and number find the same row."""
+    requested = parse(text)
+    assert requested.option is BY_NAME["SO_KEEPALIVE"]
+    assert requested.value == 1
+    assert requested.transport is None
 
 
 def test_scope() -> None:
-    """tcp: and udp: say where, and are shown again."""
-    asked = parse("udp:IP_TOS=EF")
-    assert str(asked) == "udp:IP_TOS=184"
-    assert asked.fits(UDP)
-    assert not asked.fits(TCP)
+    """The prefixes tcp: and udp: restrict an assignment, and are shown again."""
+    requested = parse("udp:IP_TOS=EF")
+    assert str(requested) == "udp:IP_TOS=184"
+    assert requested.fits(UDP)
+    assert not requested.fits(TCP)
 
 
 def test_by_number() -> None:
-    """An option without a row is taken as it is, for every socket, and again on each connection."""
-    asked = parse("6:45=50000")
-    assert asked.option.name == "6:45"
-    assert asked.option.level == "IPPROTO_TCP"
-    assert asked.option.on_accept is OnAccept.REAPPLIED
-    assert asked.fits(TCP)
+    """An option without a row applies to every socket, and is set again on each connection."""
+    requested = parse("6:45=50000")
+    assert requested.option.name == "6:45"
+    assert requested.option.level == "IPPROTO_TCP"
+    assert requested.option.on_accept is OnAccept.REAPPLIED
+    assert requested.fits(TCP)
 
 
 @pytest.mark.parametrize(
@@ -51,19 +51,19 @@ def test_by_number() -> None:
         ("SO_KEEPALIVE=maybe", "expected on or off"),
         ("TCP_INFO=1", "read-only"),
         ("udp:TCP_NODELAY=on", "no effect on a UDP socket; it acts on TCP"),
-        ("x:1=1", "x:1 is no option by number"),
-        ("sctp:SO_KEEPALIVE=on", "no option by number"),
-        ("1:2147483648=1", "level and number are 0 to 2147483647"),
-        ("-1:1=1", "no option by number"),
-        ("1:1_5=1", "no option by number"),
-        ("1:99999999999=1", "level and number are 0 to"),
+        ("x:1=1", "invalid option number x:1; expected"),
+        ("sctp:SO_KEEPALIVE=on", "invalid option number"),
+        ("1:2147483648=1", "level and number must be 0 to 2147483647"),
+        ("-1:1=1", "invalid option number"),
+        ("1:1_5=1", "invalid option number"),
+        ("1:99999999999=1", "level and number must be 0 to"),
         ("foo=1", "unknown option 'foo'; expected a name as in SO_KEEPALIVE"),
-        ("SO_DEBUG=1", "SO_DEBUG is known by number only: SOL_SOCKET:1"),
+        ("SO_DEBUG=1", "SO_DEBUG can only be given by number: SOL_SOCKET:1"),
         ("IP_TTL=300", "IP_TTL: '300' is out of range; expected 1 to 255"),
     ],
 )
 def test_refused(text: str, reason: str) -> None:
-    """Each fault says what it is."""
+    """The error message names the fault."""
     with pytest.raises(ValueError, match=reason):
         parse(text)
 
@@ -75,28 +75,28 @@ def test_any_text(text: str) -> None:
         parse(text)
 
 
-def test_chosen_fits() -> None:
-    """Of several, those that fit a socket are chosen; IP options for IPv4, IPV6 options for IPv6."""
-    asked = [parse(text) for text in ("SO_BROADCAST=on", "TCP_NODELAY=on", "IP_TTL=9", "IPV6_TCLASS=1")]
-    assert [str(each) for each in select_assignments(asked, TCP)] == ["TCP_NODELAY=on", "IP_TTL=9"]
-    assert [str(each) for each in select_assignments(asked, UDP)] == ["IP_TTL=9", "SO_BROADCAST=on"]
-    assert [str(each) for each in select_assignments(asked, TCP6)] == ["TCP_NODELAY=on", "IPV6_TCLASS=1"]
+def test_select_by_socket() -> None:
+    """Only the options that apply to a socket are selected: IP options for IPv4, IPV6 options for IPv6."""
+    requested = [parse(text) for text in ("SO_BROADCAST=on", "TCP_NODELAY=on", "IP_TTL=9", "IPV6_TCLASS=1")]
+    assert [str(each) for each in select_assignments(requested, TCP)] == ["TCP_NODELAY=on", "IP_TTL=9"]
+    assert [str(each) for each in select_assignments(requested, UDP)] == ["IP_TTL=9", "SO_BROADCAST=on"]
+    assert [str(each) for each in select_assignments(requested, TCP6)] == ["TCP_NODELAY=on", "IPV6_TCLASS=1"]
 
 
 def test_versions() -> None:
-    """IP_FREEBIND acts on IPv6, too; of an option without a row nobody knows where it acts."""
+    """IP_FREEBIND acts on IPv6, too; an option without a row applies to every IP version."""
     assert parse("IP_FREEBIND=on").fits(TCP6)
     assert parse("0:99=1").fits(TCP6)
     assert not parse("IP_TTL=9").fits(TCP6)
 
 
-def test_chosen_last() -> None:
-    """Of several for one option the last counts."""
-    asked = [parse(text) for text in ("SO_RCVBUF=1K", "SO_RCVBUF=2K")]
-    assert [str(each) for each in select_assignments(asked, TCP)] == ["SO_RCVBUF=2048"]
+def test_select_last() -> None:
+    """The last assignment for an option wins."""
+    requested = [parse(text) for text in ("SO_RCVBUF=1K", "SO_RCVBUF=2K")]
+    assert [str(each) for each in select_assignments(requested, TCP)] == ["SO_RCVBUF=2048"]
 
 
-def test_chosen_order() -> None:
-    """SO_PRIORITY is set after IP_TOS, which changes it, in whatever order they are asked for."""
-    asked = [parse(text) for text in ("1:99=1", "SO_PRIORITY=3", "IP_TOS=EF")]
-    assert [str(each) for each in select_assignments(asked, TCP)] == ["IP_TOS=184", "SO_PRIORITY=3", "1:99=1"]
+def test_select_order() -> None:
+    """SO_PRIORITY is set after IP_TOS, which changes it, in whatever order they are requested."""
+    requested = [parse(text) for text in ("1:99=1", "SO_PRIORITY=3", "IP_TOS=EF")]
+    assert [str(each) for each in select_assignments(requested, TCP)] == ["IP_TOS=184", "SO_PRIORITY=3", "1:99=1"]

@@ -1,4 +1,4 @@
-"""The catalogue, held against this kernel: every claim that a row makes, and every row."""
+"""Check every row of the socket option catalogue against the running kernel."""
 
 from __future__ import annotations
 
@@ -38,59 +38,59 @@ named = pytest.mark.parametrize
 
 
 def rows(options: Iterable[Option]) -> Any:
-    """A test for each of these rows."""
+    """Parametrize a test over these rows."""
     return named("option", options, ids=lambda option: option.name)
 
 
-def asked(option: Option, text: str | None = None) -> Assignment:
-    """A value for it, its example unless said."""
+def requested(option: Option, text: str | None = None) -> Assignment:
+    """Return an assignment of `text`, or of the example value."""
     return Assignment(option, option.value_type.parse(option.example if text is None else text))
 
 
 @pytest.fixture
 def scratch(request: pytest.FixtureRequest) -> Iterator[Scratch]:
-    """Sockets of the IP version that the row acts on."""
+    """Provide sockets of the IP version on which the row acts."""
     with Scratch(min(request.getfixturevalue("option").ip_versions)) as opened:
         yield opened
 
 
-def fresh(scratch: Scratch, place: SocketRole) -> socket.socket:
-    """A socket of this kind, on which options are set as early as can be."""
-    return scratch.connection_pair()[1] if place is SocketRole.CONNECTION else scratch.open(place.transport)
+def fresh(scratch: Scratch, role: SocketRole) -> socket.socket:
+    """Return a socket on which options can be set as early as possible."""
+    return scratch.connection_pair()[1] if role is SocketRole.CONNECTION else scratch.open(role.transport)
 
 
 def needs_root() -> None:
-    """Skip where options that need privileges cannot be set."""
+    """Skip the test without the privileges to set options that need them."""
     if os.geteuid() != 0:
         pytest.skip("needs root: sets options that need privileges")
 
 
 @rows(SETTABLE)
-@named("place", list(SocketRole))
-def test_places(option: Option, place: SocketRole, scratch: Scratch) -> None:
-    """A row is taken by just those kinds of socket that it names, and reads back as set, or altered if it says so."""
+@named("role", list(SocketRole))
+def test_roles(option: Option, role: SocketRole, scratch: Scratch) -> None:
+    """Exactly the sockets that a row names accept it, and read it back as set unless the row has a note."""
     if option.privilege:
         needs_root()
-    sock = fresh(scratch, place)
-    if place not in option.roles:
+    sock = fresh(scratch, role)
+    if role not in option.roles:
         with pytest.raises(OptionError):
-            apply(sock, [asked(option)])
+            apply(sock, [requested(option)])
         return
-    apply(sock, [asked(option)])
-    reading = read_back(sock, asked(option))
+    apply(sock, [requested(option)])
+    reading = read_back(sock, requested(option))
     if option.readable is Readable.YES and not option.read_back_note:
-        assert (reading.effective, reading.remark) == (option.value_type.show(asked(option).value), "")
+        assert (reading.effective, reading.remark) == (option.value_type.show(requested(option).value), "")
 
 
 @rows(SETTABLE)
 def test_transports(option: Option) -> None:
-    """Where a row acts it is taken, too, and so it can be asked for."""
+    """A transport on which a row acts has a socket that accepts it."""
     assert option.transports
-    assert set(option.transports) <= {place.transport for place in option.roles}
+    assert set(option.transports) <= {role.transport for role in option.roles}
 
 
 def known(option: Option) -> set[int]:
-    """Both ends of a number's range, and the numbers that have names."""
+    """Return both ends of the range, and the named numbers."""
     form = option.value_type
     assert isinstance(form, Integer | Choice)
     return {*form.names.values(), *((form.low, form.high) if isinstance(form, Integer) else ())}
@@ -98,7 +98,7 @@ def known(option: Option) -> set[int]:
 
 @rows([option for option in SETTABLE if isinstance(option.value_type, Integer | Choice)])
 def test_ranges(option: Option, scratch: Scratch) -> None:
-    """The kernel takes both ends of a range and every name, and gives them back unless the row says altered."""
+    """The kernel accepts both ends of a range and every name, and returns them unless the row has a note."""
     if option.privilege:
         needs_root()
     sock = fresh(scratch, option.roles[0])
@@ -117,7 +117,7 @@ REFUSED_BEYOND = [
 
 @rows([BY_NAME[name] for name in REFUSED_BEYOND])
 def test_beyond_ranges(option: Option, scratch: Scratch) -> None:
-    """No range is narrower than the kernel's: what lies one beyond is refused."""
+    """No range is narrower than the kernel's: the next values are refused."""
     values = known(option)
     sock = fresh(scratch, option.roles[0])
     for value in {min(values) - 1, max(values) + 1} - {2**31}:
@@ -127,12 +127,12 @@ def test_beyond_ranges(option: Option, scratch: Scratch) -> None:
 
 @rows(READ_ONLY)
 def test_read_only(option: Option, scratch: Scratch) -> None:
-    """A read-only row can be read in its places and nowhere else, and the kernel refuses to set it."""
+    """A read-only row can be read on the sockets that it names only, and the kernel refuses to set it."""
     with pytest.raises(ValueError, match="read-only"):
         parse(f"{option.name}=1")
-    for place in SocketRole:
-        sock = scratch.ready_socket(place)
-        if place in option.roles:
+    for role in SocketRole:
+        sock = scratch.ready_socket(role)
+        if role in option.roles:
             assert option.value_type.show(get_value(sock, option))
         else:
             with pytest.raises(OSError, match=r"\w"):
@@ -143,19 +143,19 @@ def test_read_only(option: Option, scratch: Scratch) -> None:
 
 @rows([option for option in CATALOGUE if option.readable is Readable.NO])
 def test_set_only(option: Option, scratch: Scratch) -> None:
-    """A row that cannot be read back cannot."""
+    """The kernel refuses to read a row that says it cannot be read back."""
     with pytest.raises(OSError, match=os.strerror(errno.ENOPROTOOPT)):
         get_value(scratch.open("udp"), option)
 
 
 @rows([option for option in SETTABLE if option.read_back_note])
-def test_altered(option: Option, scratch: Scratch) -> None:
-    """A row that says the kernel alters values does so with its example, and says why."""
+def test_read_back_notes(option: Option, scratch: Scratch) -> None:
+    """The example of a read-back note reads back as another value, with the reason of the note."""
     if option.privilege:
         needs_root()
     assert option.read_back_note
     sock = scratch.open(option.read_back_note.transport)
-    each = asked(option, option.read_back_note.example)
+    each = requested(option, option.read_back_note.example)
     apply(sock, [each])
     reading = read_back(scratch.bind(sock), each)
     assert reading.remark == option.read_back_note.reason
@@ -164,41 +164,41 @@ def test_altered(option: Option, scratch: Scratch) -> None:
 
 @rows(INHERITABLE)
 def test_on_accept(option: Option, scratch: Scratch) -> None:
-    """Every row is right about what becomes of it on an accepted connection."""
+    """An accepted connection gets what the row says."""
     if option.privilege:
         needs_root()
     listener = scratch.open("tcp")
-    apply(listener, [asked(option)])
-    was = get_value(listener, option)
-    came = get_value(scratch.connection_pair(scratch.bind(listener))[1], option)
-    assert (was == came) == (option.on_accept is OnAccept.INHERITED)
+    apply(listener, [requested(option)])
+    before = get_value(listener, option)
+    inherited = get_value(scratch.connection_pair(scratch.bind(listener))[1], option)
+    assert (before == inherited) == (option.on_accept is OnAccept.INHERITED)
     if option.on_accept is OnAccept.REDUCED:
-        assert 0 < int(came) < int(was)
+        assert 0 < int(inherited) < int(before)
 
 
 @rows(LATE)
 def test_late_on_a_listener(option: Option, scratch: Scratch) -> None:
-    """What need not be set before bind holds for the connections that a listener accepts from then on."""
+    """An option set on a listening socket is inherited by later connections, unless it must be set before bind."""
     if option.privilege:
         needs_root()
     listener = scratch.bind(scratch.open("tcp"))
-    apply(listener, [asked(option)])
+    apply(listener, [requested(option)])
     assert get_value(scratch.connection_pair(listener)[1], option) == get_value(listener, option)
 
 
 @pytest.fixture(scope="module")
 def unprivileged() -> dict[str, dict[str, str]]:
-    """What an unprivileged process may set."""
-    ended = subprocess.run(
+    """Return what an unprivileged process can set."""
+    completed = subprocess.run(
         [sys.executable, "-m", "tests.support.unprivileged"], cwd=ROOT, capture_output=True, timeout=60, check=True
     )
-    found: dict[str, dict[str, str]] = json.loads(ended.stdout)
+    found: dict[str, dict[str, str]] = json.loads(completed.stdout)
     return found
 
 
 @rows(SETTABLE)
 def test_privilege(option: Option, unprivileged: dict[str, dict[str, str]]) -> None:
-    """What a row says to need privileges is refused without them and told with them; all other rows need none."""
+    """Without privileges exactly the rows that need one are refused, and the error names the privilege."""
     if option.privilege is None:
         assert unprivileged["free"][option.name] == ""
         return
@@ -209,57 +209,59 @@ def test_privilege(option: Option, unprivileged: dict[str, dict[str, str]]) -> N
 
 @rows([option for option in SETTABLE if option.privilege])
 def test_privileged(option: Option, scratch: Scratch) -> None:
-    """With privileges the same is taken."""
+    """With privileges the kernel accepts the same values."""
     needs_root()
     assert option.privilege
     texts = [option.privilege.initial] * bool(option.privilege.initial) + [option.privilege.example]
-    apply(scratch.open("tcp"), [asked(option, text) for text in texts])
+    apply(scratch.open("tcp"), [requested(option, text) for text in texts])
 
 
 def test_congestion_control() -> None:
-    """An algorithm that not everybody may choose is refused without privileges."""
+    """An algorithm outside tcp_allowed_congestion_control is refused without privileges."""
     available, allowed = (
         Path(f"/proc/sys/net/ipv4/tcp_{which}_congestion_control").read_text(encoding="ascii").split()
         for which in ("available", "allowed")
     )
-    kept = sorted({*available} - {*allowed})
-    if not kept:
-        pytest.skip("every congestion control algorithm of this host is allowed to everybody")
+    restricted = sorted({*available} - {*allowed})
+    if not restricted:
+        pytest.skip("every congestion control algorithm of this host is allowed without privileges")
     code = (
         "import os, socket, sys; os.geteuid() or os.setuid(65534); "
         "socket.socket().setsockopt(6, socket.TCP_CONGESTION, sys.argv[1].encode())"
     )
-    ended = subprocess.run([sys.executable, "-c", code, kept[0]], capture_output=True, timeout=60, check=False)
-    assert b"PermissionError" in ended.stderr
+    completed = subprocess.run(
+        [sys.executable, "-c", code, restricted[0]], capture_output=True, timeout=60, check=False
+    )
+    assert b"PermissionError" in completed.stderr
 
 
 @rows([option for option in CATALOGUE if hasattr(socket, option.name)])
 def test_numbers(option: Option) -> None:
-    """Where Python knows the constants, they are the row's."""
+    """The numbers are those of Python's constants, where it has them."""
     assert getattr(socket, option.name) == option.number
     assert getattr(socket, option.level) == option.level_number
 
 
 def test_numbers_of_the_headers() -> None:
-    """Where the kernel's headers are there, they have the rows' numbers, also of those that Python does not know."""
+    """The numbers are those of the kernel headers, also for options that Python does not know."""
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None:
-        pytest.skip("there is no C compiler to ask the kernel's headers with")
+        pytest.skip("there is no C compiler to read the kernel headers with")
     source = "".join(f"#include <{each}.h>\n" for each in ("linux/in", "linux/in6", "linux/tcp", "asm/socket"))
     source += "#define IPV6_JOIN_GROUP IPV6_ADD_MEMBERSHIP\n"  # the first is RFC 3493's name, the second Linux's
     source += "".join(f'#ifdef {name}\nrow "{name}" {name}\n#endif\n' for name in BY_NAME)
-    ended = subprocess.run(
+    completed = subprocess.run(
         [compiler, "-E", "-P", "-"], input=source.encode(), capture_output=True, timeout=60, check=False
     )
-    if ended.returncode:
-        pytest.skip("the kernel's headers are not installed")
-    found = re.findall(r'^row "(\w+)" (\d+)$', ended.stdout.decode(), re.M)
+    if completed.returncode:
+        pytest.skip("the kernel headers are not installed")
+    found = re.findall(r'^row "(\w+)" (\d+)$', completed.stdout.decode(), re.M)
     assert {name: int(number) for name, number in found} == {name: row.number for name, row in BY_NAME.items()}
 
 
 @rows(CATALOGUE)
 def test_every_sentence(option: Option) -> None:
-    """Meaning, use and trap are sentences; a settable row says when one sets it."""
+    """Meaning, use and caveat are sentences; a settable row has a use."""
     for text in (option.meaning, option.use, option.caveat):
         assert not text or re.fullmatch(r"[A-Z0-9].*[.]", text), text
     assert option.meaning
@@ -267,8 +269,8 @@ def test_every_sentence(option: Option) -> None:
 
 
 @rows([option for option in CATALOGUE if option.hazard])
-def test_dangers(option: Option) -> None:
-    """What is warned of can be asked for: a value of the row's form, on a transport that it acts on."""
+def test_hazards(option: Option) -> None:
+    """A hazardous value can be requested: it has the row's value type, and a transport on which the row acts."""
     assert option.hazard
     assert set(option.hazard.transports) <= set(option.transports)
     values = [option.value_type.parse(option.example)]
@@ -280,19 +282,19 @@ def test_dangers(option: Option) -> None:
 
 
 def test_names_and_numbers_are_unique() -> None:
-    """No row stands twice, and 79 there are."""
+    """The catalogue has 79 rows, with unique names and numbers."""
     assert len(BY_NAME) == len(BY_KEY) == len(CATALOGUE) == 79
     assert len({chapter.title for chapter in CHAPTERS}) == len(CHAPTERS)
 
 
 def test_priority_after_tos() -> None:
-    """IP_TOS shifts SO_PRIORITY, so it is set before."""
+    """IP_TOS changes SO_PRIORITY, so it is set first."""
     names = list(BY_NAME)
     assert names.index("IP_TOS") < names.index("SO_PRIORITY")
 
 
-def test_elsewhere_socat() -> None:
-    """socat knows the keywords that rows name."""
+def test_aliases_socat() -> None:
+    """The socat names in the catalogue are options of socat."""
     try:
         known = subprocess.run(["socat", "-hhh"], capture_output=True, timeout=60, check=True).stdout.decode()
     except FileNotFoundError:
@@ -302,20 +304,20 @@ def test_elsewhere_socat() -> None:
     assert len(keywords) > 40
 
 
-def test_elsewhere_systemd() -> None:
-    """systemd.socket knows the directives that rows name."""
+def test_aliases_systemd() -> None:
+    """The systemd names in the catalogue are directives of systemd.socket."""
     program = Path("/lib/systemd/systemd")
     if not program.exists():
         pytest.skip("systemd is not installed")
-    ended = subprocess.run([program, "--dump-configuration-items"], capture_output=True, timeout=60, check=False)
-    section = ended.stdout.decode().partition("[Socket]")[2].partition("\n[")[0]
+    completed = subprocess.run([program, "--dump-configuration-items"], capture_output=True, timeout=60, check=False)
+    section = completed.stdout.decode().partition("[Socket]")[2].partition("\n[")[0]
     directives = {option.aliases.systemd.partition("=")[0] for option in CATALOGUE} - {""}
     assert directives <= set(re.findall(r"^(\w+)=", section, re.M))
     assert len(directives) > 15
 
 
 def test_everything_is_documented() -> None:
-    """Every row stands in the document; every settable one in what --sockopt help says, with a value it takes."""
+    """The document has every row; --sockopt help has every settable row, with a valid example."""
     text = (ROOT / "docs" / "socket-options.md").read_text(encoding="utf-8")
     names = "\n".join(listing.option_lines())
     for option in CATALOGUE:

@@ -1,4 +1,4 @@
-"""demonstrations/: each is carried out, comes out as it says, and shows what it is for."""
+"""Run every demonstration of demos/, and check its results."""
 
 from __future__ import annotations
 
@@ -21,55 +21,55 @@ ROOT = Path(__file__).parents[2]
 ALL: list[Demonstration] = list(
     dict.fromkeys([*DEMONSTRATIONS.values(), *(topic.demonstration for topic in TOPICS.values())])
 )
-ASKED_FOR = {
+REQUIRED = {
     *("SO_REUSEADDR", "SO_KEEPALIVE", "SO_OOBINLINE", "SO_BROADCAST", "SO_DONTROUTE", "SO_BINDTODEVICE", "SO_LINGER"),
     *("TCP_NODELAY", "SO_RCVBUF", "TCP_DEFER_ACCEPT", "IP_TOS", "SO_REUSEPORT", "IP_PKTINFO", "TCP_USER_TIMEOUT"),
 }
 
 
 def name_of(demonstration: Demonstration) -> str:
-    """The function's."""
+    """Return the name of its function."""
     return str(getattr(demonstration, "__name__", demonstration))
 
 
-def acts(lines: list[Entry]) -> list[Step]:
-    """The calls among them."""
+def steps(lines: list[Entry]) -> list[Step]:
+    """Return the steps of a demonstration."""
     return [line for line in lines if isinstance(line, Step)]
 
 
 @pytest.mark.parametrize("demonstration", ALL, ids=name_of)
 def test_as_described(demonstration: Demonstration) -> None:
-    """It shows a contrast, all of it comes out as described, and it is over soon."""
-    began = time.monotonic()
+    """A demonstration shows a contrast, every step has the expected result, and it ends soon."""
+    started_at = time.monotonic()
     lines = list(demonstration())
-    took = time.monotonic() - began
-    assert [act for act in acts(lines) if not act.as_expected] == []
-    claims = [act for act in acts(lines) if act.expected]
+    elapsed = time.monotonic() - started_at
+    assert [step for step in steps(lines) if not step.as_expected] == []
+    claims = [step for step in steps(lines) if step.expected]
     assert len(claims) > 1
-    assert len({act.result for act in claims}) > 1, "the same everywhere shows nothing"
+    assert len({step.result for step in claims}) > 1, "equal results show no contrast"
     assert isinstance(lines[0], Section | Skipped)
-    assert all(len(act.call) < 53 and len(act.actor) < 11 for act in acts(lines)), "columns"
-    assert took < 10, "bounded, also on a machine that is busy"
+    assert all(len(step.call) < 53 and len(step.actor) < 11 for step in steps(lines)), "must fit the columns"
+    assert elapsed < 10, "bounded, also on a busy machine"
 
 
 def test_index() -> None:
-    """All that has to have a demonstration has one, and each name is an option's."""
-    assert ASKED_FOR <= DEMONSTRATIONS.keys() <= BY_NAME.keys()
+    """Every required demonstration exists, and every name is that of an option."""
+    assert REQUIRED <= DEMONSTRATIONS.keys() <= BY_NAME.keys()
     assert TOPICS.keys() == {"backlog", "server", "client"}
 
 
 def results(demonstration: Demonstration, call: str) -> list[str]:
-    """What came of the calls whose words contain this."""
-    return [act.result for act in acts(list(demonstration())) if call in act.call]
+    """Return the results of the steps whose text contains `call`."""
+    return [step.result for step in steps(list(demonstration())) if call in step.call]
 
 
 def test_urgent_byte() -> None:
-    """SO_OOBINLINE: abc X def is one byte short without it."""
+    """Without SO_OOBINLINE the urgent byte is missing from the stream."""
     assert results(DEMONSTRATIONS["SO_OOBINLINE"], "until the end") == ["b'abcdef'", "b'abcXdef'"]
 
 
 def test_time_wait() -> None:
-    """SO_REUSEADDR: over TIME_WAIT if both set it, never beside one that listens, and on UDP it takes over."""
+    """SO_REUSEADDR allows bind over TIME_WAIT if both set it, never two listeners, and a takeover on UDP."""
     assert results(ports.reuse_address, "bind") == [
         *("EADDRINUSE", "EADDRINUSE", "ok"),
         "EADDRINUSE",
@@ -79,46 +79,46 @@ def test_time_wait() -> None:
 
 
 def test_dead_peer() -> None:
-    """SO_KEEPALIVE: noticed with it, not without it."""
+    """Only SO_KEEPALIVE detects the dead peer."""
     with_it, without = results(dead_peers.keepalive, "recv")
     assert with_it.startswith("ETIMEDOUT after ")
     assert without == "nothing"
 
 
 def test_linger() -> None:
-    """SO_LINGER {1, 0}: what was delivered is read, then a reset."""
+    """With SO_LINGER {1, 0} the client reads the delivered data, then gets a reset."""
     assert results(DEMONSTRATIONS["SO_LINGER"], "recv") == ["b'goodbye'", "b''", "b'goodbye'", "ECONNRESET"]
 
 
 def test_broadcast() -> None:
-    """SO_BROADCAST: EACCES without it."""
+    """Without SO_BROADCAST sending fails with EACCES."""
     assert results(reach.broadcast, "sendto") == ["EACCES", "5"]
 
 
 def test_queue() -> None:
-    """The backlog: one more than asked, and changed by listening again."""
+    """The accept queue holds one more than the backlog, and listen changes its limit."""
     queues = results(accepting.backlog, "TCP_INFO of")
-    assert queues == ["3 waiting, limit 2", "3 waiting, limit 4", "2 waiting, limit 4"]
+    assert queues == ["3 pending, limit 2", "3 pending, limit 4", "2 pending, limit 4"]
 
 
-def test_asked_address() -> None:
-    """IP_PKTINFO: the answer arrives only with it."""
+def test_pktinfo() -> None:
+    """The answer arrives only with IP_PKTINFO."""
     assert results(headers.packet_info, "recv(") == ["nothing", "b'now'"]
 
 
 def test_a_host_that_differs() -> None:
-    """A result that is not the expected one is noticed."""
+    """A step with another result than expected is detected."""
     assert not Step("server", "bind", "ok", expected="EADDRINUSE").as_expected
     assert Step("server", "bind", "ok").as_expected
 
 
-def alone(code: str, *, unshare: bool) -> list[str]:
-    """What a demonstration says in a process of its own, without privileges or in a network of its own."""
+def run_in_child(code: str, *, unshare: bool) -> list[str]:
+    """Run Python code in a child process, with `unshare` in a network namespace with loopback only."""
     command = [sys.executable, "-c", code]
     if unshare:
         command = ["unshare", "-n", "sh", "-c", 'ip link set lo up && exec "$@"', "sh", *command]
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=60, check=True)
-    found: list[str] = json.loads(ended.stdout)
+    completed = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=60, check=True)
+    found: list[str] = json.loads(completed.stdout)
     return found
 
 
@@ -142,13 +142,13 @@ print(json.dumps([line.result + " " + line.remark for line in cleared]
 
 
 def test_nothing_but_loopback() -> None:
-    """Where there is neither a route nor another interface, that is said, and all else still comes out as described."""
+    """Without a route and without another interface two parts are skipped, and every other step is as expected."""
     if os.geteuid() != 0 or not shutil.which("unshare") or not shutil.which("ip"):
         pytest.skip("needs root, unshare and ip to make a network without routes")
-    reasons = alone(WITHOUT_ROUTE, unshare=True)
+    reasons = run_in_child(WITHOUT_ROUTE, unshare=True)
     assert [" ".join(reason.split()[:4]) for reason in reasons] == ["this host has no", "there is no interface"]
 
 
 def test_without_privileges() -> None:
-    """Every demonstration comes out as described without privileges, too; only clearing a device is refused."""
-    assert alone(UNPRIVILEGED, unshare=False) == ["EPERM this takes CAP_NET_RAW, which we lack"]
+    """Without privileges every step is as expected; only clearing a device is refused."""
+    assert run_in_child(UNPRIVILEGED, unshare=False) == ["EPERM this needs CAP_NET_RAW, which this process lacks"]

@@ -39,8 +39,8 @@ async def test_adopted_tcp(started: Started) -> None:
     assert not port.socket.getblocking()
     assert (get(port.socket, "SO_KEEPALIVE"), get(port.socket, "TCP_NODELAY")) == (1, 1)
     assert [str(each) for each in port.read_back()] == [
-        "IP_FREEBIND asked on, effective off: too late: it must be set before bind",
-        "SO_KEEPALIVE asked on, effective on",
+        "IP_FREEBIND requested on, effective off: too late: it must be set before bind",
+        "SO_KEEPALIVE requested on, effective on",
     ]
     client = deferToThread(deliver, address, b"hi")
     await factory.done

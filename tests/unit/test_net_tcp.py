@@ -80,7 +80,7 @@ async def test_change(started: Started) -> None:
     factory = SizesFactory(2)
     port = started(EchoPort(0, factory, interface="127.0.0.1", sockopts=options("SO_PRIORITY=2")))
     (keepalive, priority) = options("SO_KEEPALIVE=on", "SO_PRIORITY=4")
-    assert str(port.set_option(keepalive)) == "SO_KEEPALIVE asked on, effective on"
+    assert str(port.set_option(keepalive)) == "SO_KEEPALIVE requested on, effective on"
     port.set_option(priority)
     assert [str(each.assignment) for each in port.read_back()] == ["SO_KEEPALIVE=on", "SO_PRIORITY=4"]
     client = deferToThread(deliver, ("127.0.0.1", port.getHost().port), b"hi")
@@ -88,7 +88,7 @@ async def test_change(started: Started) -> None:
     connection = factory.connection
     assert (get(connection.socket, "SO_KEEPALIVE"), get(connection.socket, "SO_PRIORITY")) == (1, 4)
     (off,) = options("SO_KEEPALIVE=off")
-    assert str(connection.set_option(off)) == "SO_KEEPALIVE asked off, effective off"
+    assert str(connection.set_option(off)) == "SO_KEEPALIVE requested off, effective off"
     assert get(port.socket, "SO_KEEPALIVE") == 1, "that was the connection's alone"
     connection.loseConnection()
     await client

@@ -1,4 +1,4 @@
-"""Every row that the kernel takes where nothing comes of it, each shown to be so: sockopt/ `Option.ignored`."""
+"""Check every option that the kernel accepts without any effect (`Option.ignored_roles`)."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from echotime.sockopt.option import Option
 from echotime.sockopt.scratch import Scratch
 
 Experiment = Callable[[Scratch, Option, bool], object]
-"""What is seen with the option set, or not; without an effect it is the same."""
+"""Return an observation with the option set or not; it must be the same."""
 
 
 def control_messages(scratch: Scratch, option: Option, is_set: bool) -> object:
-    """The kinds of control messages that come with bytes on a connection."""
+    """Return the kinds of control messages received on a connection."""
     client, connection = scratch.connection_pair()
     if is_set:
         apply(connection, [parse(f"{option.name}=on")])
@@ -30,7 +30,7 @@ def control_messages(scratch: Scratch, option: Option, is_set: bool) -> object:
 
 
 def multicast(scratch: Scratch, option: Option, is_set: bool) -> object:
-    """What connecting to a group gives."""
+    """Return the result of connecting to a group."""
     sock = scratch.open("tcp")
     if is_set:
         apply(sock, [parse(f"{option.name}=off")])
@@ -38,19 +38,19 @@ def multicast(scratch: Scratch, option: Option, is_set: bool) -> object:
 
 
 def large(scratch: Scratch, option: Option, is_set: bool) -> object:
-    """Whether more than any MTU comes through a connection."""
+    """Return 0 if more bytes than any MTU pass through a connection."""
     client, connection = scratch.connection_pair()
     if is_set:
         apply(client, [parse(f"{option.name}=on")])
     client.sendall(bytes(200_000))
-    left = 200_001  # pair() has sent a byte
+    left = 200_001  # connection_pair() has sent one byte
     while left:
         left -= len(connection.recv(left))
     return left
 
 
 def broadcast(scratch: Scratch, option: Option, is_set: bool) -> object:
-    """What connecting to a broadcast address gives."""
+    """Return the result of connecting to a broadcast address."""
     sock = scratch.open("tcp")
     if is_set:
         apply(sock, [parse("SO_BROADCAST=on")])
@@ -58,7 +58,7 @@ def broadcast(scratch: Scratch, option: Option, is_set: bool) -> object:
 
 
 def hops(scratch: Scratch, option: Option, is_set: bool) -> object:
-    """Whether a datagram with fewer hops left is received."""
+    """Return the datagram received with a lower TTL than required."""
     server = scratch.open("udp")
     if is_set:
         apply(server, [parse(f"{option.name}=255")])
@@ -68,7 +68,7 @@ def hops(scratch: Scratch, option: Option, is_set: bool) -> object:
 
 
 def low_water(scratch: Scratch, option: Option, is_set: bool) -> object:
-    """Whether a short datagram is received at once."""
+    """Return the short datagram that is received at once."""
     server = scratch.open("udp")
     if is_set:
         apply(server, [parse("SO_RCVLOWAT=100")])
@@ -78,19 +78,19 @@ def low_water(scratch: Scratch, option: Option, is_set: bool) -> object:
 
 
 def lingering(scratch: Scratch, option: Option, is_set: bool) -> object:
-    """Whether close takes its time, or takes back what was sent."""
+    """Return if close was fast, and what was received."""
     server = scratch.bind(scratch.open("udp"))
     client = scratch.connected_client(server)
     if is_set:
         apply(client, [parse("SO_LINGER=5")])
     client.send(b"hello")
-    began = time.monotonic()
+    started_at = time.monotonic()
     client.close()
-    return time.monotonic() - began < 4, server.recv(100)
+    return time.monotonic() - started_at < 4, server.recv(100)
 
 
 def urgent(scratch: Scratch, option: Option, is_set: bool) -> object:
-    """Whether there are urgent bytes at all."""
+    """Return the result of sending an urgent byte."""
     client = scratch.connected_client(scratch.bind(scratch.open("udp")))
     if is_set:
         apply(client, [parse("SO_OOBINLINE=on")])
@@ -98,7 +98,7 @@ def urgent(scratch: Scratch, option: Option, is_set: bool) -> object:
 
 
 def timers(scratch: Scratch, option: Option, is_set: bool) -> object:
-    """The timer that runs on a connected UDP socket, by the system's table; 00 for none."""
+    """Return the timer of a connected UDP socket from /proc/net/udp; 00 for none."""
     client = scratch.connected_client(scratch.bind(scratch.open("udp")))
     if is_set:
         apply(client, [parse("SO_KEEPALIVE=on")])
@@ -128,21 +128,21 @@ EXPERIMENTS: dict[tuple[str, str], Experiment] = {
 
 
 def test_every_claim_has_its_experiment() -> None:
-    """No row says without one that nothing comes of it, and no experiment is about a row that does not."""
-    claims = {(option.name, place.transport) for option in CATALOGUE for place in option.ignored_roles}
+    """Every ignored option has an experiment, and every experiment an ignored option."""
+    claims = {(option.name, role.transport) for option in CATALOGUE for role in option.ignored_roles}
     assert claims == set(EXPERIMENTS)
 
 
 @pytest.mark.parametrize("claim", EXPERIMENTS, ids="-".join)
 def test_no_effect(claim: tuple[str, str]) -> None:
-    """What is seen with the option on is what is seen without it."""
+    """The observation is the same with the option and without it."""
     option = BY_NAME[claim[0]]
-    seen = []
+    observed = []
     for is_set in (False, True):
         with Scratch(min(option.ip_versions)) as scratch:
-            seen.append(EXPERIMENTS[claim](scratch, option, is_set))
-    assert seen[0] == seen[1]
-    assert seen[0] not in (None, [None])
+            observed.append(EXPERIMENTS[claim](scratch, option, is_set))
+    assert observed[0] == observed[1]
+    assert observed[0] not in (None, [None])
 
 
 DELIVERED = {
@@ -159,7 +159,7 @@ DELIVERED = {
 
 @pytest.mark.parametrize("name", DELIVERED)
 def test_delivered(name: str) -> None:
-    """Where it acts, on UDP, the same is delivered: the experiments above could have seen it."""
+    """On UDP the options deliver control messages, so the experiment above could detect them."""
     option = BY_NAME[name]
     with Scratch(min(option.ip_versions)) as scratch:
         server = scratch.open("udp")
@@ -168,8 +168,8 @@ def test_delivered(name: str) -> None:
         assert [(level, kind) for level, kind, _ in server.recvmsg(100, 500)[1]] == [DELIVERED[name]]
 
 
-def test_dropped_are_counted() -> None:
-    """SO_RXQ_OVFL tells drops with a datagram that comes after them."""
+def test_drops_are_counted() -> None:
+    """SO_RXQ_OVFL reports drops with the next datagram."""
     with Scratch() as scratch:
         server = scratch.open("udp")
         apply(server, [parse("SO_RXQ_OVFL=on"), parse("SO_RCVBUF=4096")])
@@ -186,26 +186,26 @@ def test_dropped_are_counted() -> None:
 
 
 def test_timestamps_switch_each_other_off() -> None:
-    """Of the two the last counts."""
+    """The last of SO_TIMESTAMP and SO_TIMESTAMPNS turns the other off."""
     with Scratch() as scratch:
         server = scratch.open("udp")
         apply(server, [parse("SO_TIMESTAMP=on"), parse("SO_TIMESTAMPNS=on")])
         assert [server.getsockopt(1, BY_NAME[name].number) for name in ("SO_TIMESTAMP", "SO_TIMESTAMPNS")] == [0, 1]
 
 
-def test_time_limits_of_sockets_that_do_not_block() -> None:
-    """SO_RCVTIMEO: nothing comes of it on them."""
+def test_timeouts_of_nonblocking_sockets() -> None:
+    """SO_RCVTIMEO has no effect on a nonblocking socket."""
     with Scratch() as scratch:
         server = scratch.bind(scratch.open("udp"))
         server.setblocking(False)
         apply(server, [parse("SO_RCVTIMEO=5s")])
-        began = time.monotonic()
+        started_at = time.monotonic()
         assert result_of(server.recv, 1) == "nothing"
-        assert time.monotonic() - began < 4
+        assert time.monotonic() - started_at < 4
 
 
 def test_segment_size_of_a_connection() -> None:
-    """TCP_MAXSEG: on a connection that is established it is taken, and nothing comes of it."""
+    """TCP_MAXSEG is accepted on an established connection, but has no effect."""
     row = BY_NAME["TCP_MAXSEG"]
     with Scratch() as scratch:
         connection = scratch.connection_pair()[1]
@@ -216,7 +216,7 @@ def test_segment_size_of_a_connection() -> None:
 
 @pytest.mark.parametrize("name", ["IP_FREEBIND", "IPV6_FREEBIND"])
 def test_free_bind(name: str) -> None:
-    """Before bind any address will do; without it, it must be this host's."""
+    """With IP_FREEBIND any address can be bound; without it, only addresses of this host."""
     option = BY_NAME[name]
     address = ("192.0.2.77", 0) if option.ip_versions == (4, 6) else ("2001:db8::77", 0)
     with Scratch(min(option.ip_versions)) as scratch:

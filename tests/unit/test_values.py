@@ -1,4 +1,4 @@
-"""sockopt/values.py."""
+"""Test the value types of sockopt/values.py and structures.py."""
 
 import contextlib
 import socket
@@ -7,12 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from echotime.sockopt.catalogue.common import INTERFACE_NAME, TRAFFIC_CLASS
+from echotime.sockopt.catalogue.addresses import INTERFACE_NAME
 from echotime.sockopt.catalogue.index import CATALOGUE
+from echotime.sockopt.catalogue.ip_header import TRAFFIC_CLASS
 from echotime.sockopt.structures import InAddr, Linger, MulticastGroup, ReadOnlyStruct, Timeval
 from echotime.sockopt.values import Choice, Flag, Integer, RawValue, Value, ValueType
 
-FORMS = [option.value_type for option in CATALOGUE] + [RawValue()]
+VALUE_TYPES = [option.value_type for option in CATALOGUE] + [RawValue()]
 SECONDS = Integer(1, 32767, "seconds")
 MILLISECONDS = Integer(0, 2**31 - 1, "milliseconds")
 GROUP = MulticastGroup(socket.AF_INET, "a multicast group")
@@ -22,7 +23,7 @@ BYTES = Integer(0, 2**31 - 1, "bytes")
 
 
 @pytest.mark.parametrize(
-    ("form", "text", "value"),
+    ("value_type", "text", "value"),
     [
         (Flag(), "on", 1),
         (Flag(), "No", 0),
@@ -62,13 +63,13 @@ BYTES = Integer(0, 2**31 - 1, "bytes")
         (RawValue(), "hex:00FF", "00ff"),
     ],
 )
-def test_parse(form: ValueType, text: str, value: Value) -> None:
-    """Numbers, switches, sizes, times, names and strings are understood."""
-    assert form.parse(text) == value
+def test_parse(value_type: ValueType, text: str, value: Value) -> None:
+    """Numbers, switches, sizes, times, names and strings are parsed."""
+    assert value_type.parse(text) == value
 
 
 @pytest.mark.parametrize(
-    ("form", "text"),
+    ("value_type", "text"),
     [
         (Flag(), "2"),
         (SECONDS, "0"),
@@ -104,27 +105,27 @@ def test_parse(form: ValueType, text: str, value: Value) -> None:
         (ReadOnlyStruct(4), "1"),
     ],
 )
-def test_refused(form: ValueType, text: str) -> None:
-    """What is not understood is refused with what was expected."""
-    with pytest.raises(ValueError, match="expected " + form.expected.split(",")[0].replace("(", r"\(")):
-        form.parse(text)
+def test_refused(value_type: ValueType, text: str) -> None:
+    """The error for an invalid value says what was expected."""
+    with pytest.raises(ValueError, match="expected " + value_type.expected.split(",")[0].replace("(", r"\(")):
+        value_type.parse(text)
 
 
-@given(st.sampled_from(FORMS), st.text(max_size=12))
-def test_any_text(form: ValueType, text: str) -> None:
-    """Any text is a value that packs, unpacks and shows as itself, or a ValueError; never another error."""
+@given(st.sampled_from(VALUE_TYPES), st.text(max_size=12))
+def test_any_text(value_type: ValueType, text: str) -> None:
+    """Any text is a value that survives pack, unpack and show, or raises ValueError."""
     with contextlib.suppress(ValueError):
-        value = form.parse(text)
-        assert form.unpack(form.pack(value)) == value
-        assert form.parse(form.show(value)) == value or form.show(value) in {"none", "-1"}
+        value = value_type.parse(text)
+        assert value_type.unpack(value_type.pack(value)) == value
+        assert value_type.parse(value_type.show(value)) == value or value_type.show(value) in {"none", "-1"}
 
 
 @given(st.sampled_from([SECONDS, MILLISECONDS, BYTES]), st.integers(1, 32767))
-def test_numbers(form: Integer, number: int) -> None:
-    """Every number within the range comes back from the kernel's form as it was written."""
-    assert form.unpack(form.pack(form.parse(str(number)))) == number
+def test_numbers(value_type: Integer, number: int) -> None:
+    """Every number in the range survives pack and unpack."""
+    assert value_type.unpack(value_type.pack(value_type.parse(str(number)))) == number
 
 
-def test_short_answer() -> None:
-    """Some options give a single byte where an int was asked for."""
+def test_one_byte() -> None:
+    """Some options return one byte instead of an int."""
     assert Integer(0, 255).unpack(b"\x07") == 7

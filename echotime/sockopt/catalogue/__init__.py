@@ -1,5 +1,5 @@
-"""The rows of the catalogue, a module a purpose: data only.
+"""The rows of the catalogue, one module per chapter: data only.
 
-Numbers are Linux's (x86, arm). Sources: socket(7), tcp(7), udp(7), ip(7), ipv6(7), RFC 3493, RFC 3542, and the
-kernel itself (6.18), against which tests/unit/test_catalogue.py holds every row.
+Numbers are those of Linux on x86 and arm. Sources: socket(7), tcp(7), udp(7), ip(7), ipv6(7), RFC 3493, RFC 3542, and
+the kernel itself (6.18): tests/unit/test_catalogue.py checks every row against the running kernel.
 """

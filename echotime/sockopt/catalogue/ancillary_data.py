@@ -1,137 +1,90 @@
-"""What is told with each datagram."""
+"""Describe the options for ancillary data and for the error queue."""
 
 from __future__ import annotations
 
-from echotime.sockopt.catalogue.common import (
-    FLAG,
-    RECVERR_CAVEAT,
-    RECVERR_HAZARD,
-    ipv4_option,
-    ipv6_option,
-    socket_option,
-)
-from echotime.sockopt.option import BOTH, UDP, Aliases, Option
+from echotime.sockopt.catalogue.common import FLAG, ON, ipproto_ip, ipproto_ipv6, ipv6_twin, sol_socket
+from echotime.sockopt.option import TCP, UDP, Aliases, Hazard, Option
 from echotime.sockopt.values import N_
 
-TITLE = N_("What is told with each datagram")
+TITLE = N_("Ancillary data and the error queue")
 INTRODUCTION = (
-    "Control messages of recvmsg(2). The time service receives them; it uses the address that was asked and "
-    "the error queue, and nothing else."
+    "Control messages of recvmsg(2). The time service receives them; it uses the destination address and the error "
+    "queue only."
 )
 
-_TIMESTAMP_USE = "now minus it is how long the datagram waited for us"
-_PKTINFO_USE = "On wildcard addresses: only so does an answer leave from the address that was asked."
-_HOPS_USE = "To see how many hops away a sender is."
-_TOS_USE = "To see whether the network re-marks."
-_RECVERR_USE = "To hear of peers that are gone, without a connected socket each."
+_TIMESTAMP_USE = "Measure a server from inside: the current time minus this time is how long the datagram was queued."
 
 ROWS: tuple[Option, ...] = (
-    ipv4_option(
-        "IP_PKTINFO",
-        8,
-        FLAG,
-        UDP,
-        meaning="Deliver with each datagram the address it was sent to.",
-        use=_PKTINFO_USE,
-        caveat="Without it an answer leaves from an address of the route's choice. The daemon has it on there.",
-        aliases=Aliases("PassPacketInfo=", "ip-pktinfo"),
-    ),
-    ipv6_option(
-        "IPV6_RECVPKTINFO",
-        49,
-        FLAG,
-        UDP,
-        meaning="IP_PKTINFO for IPv6.",
-        use=_PKTINFO_USE,
-        caveat="Without it an answer leaves from an address of the route's choice. The daemon has it on there.",
+    *ipv6_twin(
+        Option(
+            ipproto_ip("IP_PKTINFO", 8, FLAG, UDP),
+            meaning="Deliver the destination address of each datagram.",
+            use="Set it on wildcard addresses, so that an answer is sent from the address that the client used.",
+            caveat="Without it, the route determines the source address of an answer. echotime turns it on for "
+            "wildcard addresses.",
+            aliases=Aliases("PassPacketInfo=", "ip-pktinfo"),
+        ),
+        ipproto_ipv6("IPV6_RECVPKTINFO", 49, FLAG, UDP),
         aliases=Aliases("PassPacketInfo=", "ipv6-recvpktinfo"),
     ),
-    ipv4_option(
-        "IP_RECVTTL",
-        12,
-        FLAG,
-        UDP,
-        meaning="Deliver the time to live each datagram arrived with.",
-        use=_HOPS_USE,
-        caveat="What the sender began with is a guess: 64, 128 or 255.",
-        aliases=Aliases(socat="ip-recvttl"),
-    ),
-    ipv6_option(
-        "IPV6_RECVHOPLIMIT",
-        51,
-        FLAG,
-        UDP,
-        meaning="Deliver the hop limit each datagram arrived with.",
-        use=_HOPS_USE,
-        caveat="What the sender began with is a guess: 64, 128 or 255.",
+    *ipv6_twin(
+        Option(
+            ipproto_ip("IP_RECVTTL", 12, FLAG, UDP),
+            meaning="Deliver the time to live (TTL) with which each datagram arrived.",
+            use="Find out how many hops away a sender is.",
+            caveat="The initial value that the sender used is a guess: 64, 128 or 255.",
+            aliases=Aliases(socat="ip-recvttl"),
+        ),
+        ipproto_ipv6("IPV6_RECVHOPLIMIT", 51, FLAG, UDP),
+        "Deliver the hop limit with which each datagram arrived.",
         aliases=Aliases(socat="ipv6-recvhoplimit"),
     ),
-    ipv4_option(
-        "IP_RECVTOS",
-        13,
-        FLAG,
-        UDP,
-        meaning="Deliver the DSCP and ECN byte each datagram arrived with.",
-        use=_TOS_USE,
-        aliases=Aliases(socat="ip-recvtos"),
-    ),
-    ipv6_option(
-        "IPV6_RECVTCLASS",
-        66,
-        FLAG,
-        UDP,
-        meaning="Deliver the traffic class each datagram arrived with.",
-        use=_TOS_USE,
+    *ipv6_twin(
+        Option(
+            ipproto_ip("IP_RECVTOS", 13, FLAG, UDP),
+            meaning="Deliver the DSCP and ECN byte with which each datagram arrived.",
+            use="Find out whether the network changes the value.",
+            aliases=Aliases(socat="ip-recvtos"),
+        ),
+        ipproto_ipv6("IPV6_RECVTCLASS", 66, FLAG, UDP),
+        "Deliver the traffic class with which each datagram arrived.",
         aliases=Aliases(socat="ipv6-recvtclass"),
     ),
-    socket_option(
-        "SO_TIMESTAMP",
-        29,
-        FLAG,
-        BOTH,
+    Option(
+        sol_socket("SO_TIMESTAMP", 29, FLAG),
         meaning="Deliver the time of receipt, in microseconds.",
-        use=f"To measure a server from inside: {_TIMESTAMP_USE}.",
-        caveat="SO_TIMESTAMPNS and this switch each other off.",
+        use=_TIMESTAMP_USE,
+        caveat="Setting it turns off SO_TIMESTAMPNS, and vice versa.",
         aliases=Aliases("Timestamping=us", "so-timestamp"),
     ),
-    socket_option(
-        "SO_TIMESTAMPNS",
-        35,
-        FLAG,
-        BOTH,
+    Option(
+        sol_socket("SO_TIMESTAMPNS", 35, FLAG),
         meaning="Deliver the time of receipt, in nanoseconds.",
-        use=f"To measure a server from inside: {_TIMESTAMP_USE}.",
-        caveat="SO_TIMESTAMP and this switch each other off.",
+        use=_TIMESTAMP_USE,
+        caveat="Setting it turns off SO_TIMESTAMP, and vice versa.",
         aliases=Aliases("Timestamping=ns"),
     ),
-    socket_option(
-        "SO_RXQ_OVFL",
-        40,
-        FLAG,
-        UDP,
-        meaning="Deliver how many datagrams were dropped on this socket, mostly for want of room; once any was.",
-        use="To notice drops with the next datagram; SO_MEMINFO tells the same without one.",
+    Option(
+        sol_socket("SO_RXQ_OVFL", 40, FLAG, UDP),
+        meaning="Deliver the number of datagrams that this socket dropped, if any; mostly because its buffer was full.",
+        use="Notice drops with the next datagram; SO_MEMINFO reports them without one.",
     ),
-    ipv4_option(
-        "IP_RECVERR",
-        11,
-        FLAG,
-        BOTH,
-        meaning="Report ICMP errors at once, through the socket's error queue.",
-        use=_RECVERR_USE,
-        caveat=RECVERR_CAVEAT,
-        hazard=RECVERR_HAZARD,
-        aliases=Aliases(socat="ip-recverr"),
-    ),
-    ipv6_option(
-        "IPV6_RECVERR",
-        25,
-        FLAG,
-        BOTH,
-        meaning="IP_RECVERR for IPv6.",
-        use=_RECVERR_USE,
-        caveat=RECVERR_CAVEAT,
-        hazard=RECVERR_HAZARD,
+    *ipv6_twin(
+        Option(
+            ipproto_ip("IP_RECVERR", 11, FLAG),
+            meaning="Report ICMP errors at once, through the socket's error queue.",
+            use="Detect peers that are gone, without a connected socket for each.",
+            caveat="On UDP, a later call reports the error of an earlier answer. A server that takes it for the error "
+            "of that call stops after one datagram; echotime reads the error queue, counts the error and continues. On "
+            "TCP the next call fails once, and most servers then close a connection that would have recovered.",
+            hazard=Hazard(
+                TCP,
+                ON,
+                "a single ICMP error ends a connection; an attacker who knows its sequence numbers can forge one",
+            ),
+            aliases=Aliases(socat="ip-recverr"),
+        ),
+        ipproto_ipv6("IPV6_RECVERR", 25, FLAG),
         aliases=Aliases(socat="ipv6-recverr"),
     ),
 )

@@ -1,24 +1,38 @@
-"""What rows of several purposes share: how a row of a level begins, forms, and sentences about the kernel's habits."""
+"""Provide what rows of several chapters share: levels, value types, privileges and texts."""
 
 from __future__ import annotations
 
 from collections.abc import Container
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
-from echotime.sockopt.option import BOTH, TCP, TCP_ROLES, Hazard, Option
-from echotime.sockopt.structures import CString
-from echotime.sockopt.values import N_, Flag, Integer, Value
+from echotime.sockopt.option import TCP, TCP_ROLES, Aliases, Definition, Option
+from echotime.sockopt.values import Flag, Integer, Value
 
-socket_option = partial(Option, "SOL_SOCKET")
-tcp_option = partial(Option, "IPPROTO_TCP", transports=TCP, roles=TCP_ROLES)
-ipv4_option = partial(Option, "IPPROTO_IP")
-ipv6_option = partial(Option, "IPPROTO_IPV6")
+sol_socket = partial(Definition, "SOL_SOCKET")
+ipproto_tcp = partial(Definition, "IPPROTO_TCP", transports=TCP, roles=TCP_ROLES)
+ipproto_ip = partial(Definition, "IPPROTO_IP")
+ipproto_ipv6 = partial(Definition, "IPPROTO_IPV6")
+_NO_ALIASES = Aliases()
+
+
+def ipv6_twin(
+    ipv4: Option, ipv6: Definition, meaning: str = "", *, aliases: Aliases = _NO_ALIASES, example: str = ""
+) -> tuple[Option, Option]:
+    """Return an IPv4 option and its IPv6 counterpart, which differs in what is given here."""
+    return ipv4, replace(
+        ipv4,
+        definition=ipv6,
+        meaning=meaning or f"{ipv4.name} for IPv6.",
+        example=example or ipv4.example,
+        versions=(),
+        aliases=aliases,
+    )
 
 
 @dataclass(frozen=True)
 class AnyValue(Container[Value]):
-    """All values, but those named."""
+    """Contain every value except those in `excluded`."""
 
     excluded: tuple[Value, ...] = ()
 
@@ -26,30 +40,9 @@ class AnyValue(Container[Value]):
         return value not in self.excluded
 
 
-FLAG = Flag()
+NONZERO = AnyValue(excluded=(0,))
 ON = frozenset({1})
+FLAG = Flag()
 BYTES = Integer(0, 2**31 - 1, "bytes")
-INTERFACE_NAME = CString(N_("an interface name of at most 15 bytes, such as eth0"))
-_DSCP = {
-    **{f"CS{n}": n << 5 for n in range(8)},
-    **{f"AF{c}{d}": (c << 5) | (d << 3) for c in (1, 2, 3, 4) for d in (1, 2, 3)},
-    "EF": 0xB8,
-    "LE": 0x04,
-    "lowdelay": 0x10,
-    "throughput": 0x08,
-    "reliability": 0x04,
-}
-TRAFFIC_CLASS = Integer(0, 255, "", _DSCP)
 HOP_LIMIT = Integer(0, 255, "", {"default": -1})
 DEFAULT_RESOLVED = "the default reads back as the number it stands for"
-ECN_CLEARED = "on TCP the two ECN bits are the kernel's own and are cleared"
-DEVICE_PRIVILEGE = "CAP_NET_RAW to change or clear it, and before Linux 5.7 to set it at all"
-TRANSPARENT_PRIVILEGE = "CAP_NET_RAW or CAP_NET_ADMIN"
-TRANSPARENT_HAZARD = Hazard(BOTH, ON, "it also serves addresses that are not this host's, if they are routed here")
-RECVERR_CAVEAT = (
-    "On UDP errors of earlier answers then surface at the next call. A server that takes such an error for its own "
-    "goes deaf after one datagram; echotime reads the error queue, counts and goes on. On TCP the next call fails "
-    "once, on which a server mostly drops a connection that would have recovered."
-)
-RECVERR_HAZARD = Hazard(TCP, ON, "a single ICMP error ends a connection; who knows its sequence numbers can forge one")
-SET_TOO_LATE = "Set later it is taken, and nothing comes of it."

@@ -1,6 +1,6 @@
-"""The catalogue: one row an option, in chapters by purpose. The rows themselves are in rows/, a module a chapter.
+"""Collect the rows of all chapters, and index them by name and by number.
 
-What is here drives the command line, the checks, the moment of setting, the start report, the tools
+The catalogue drives the command line, the checks, the time at which an option is set, the start report, the tools
 `echotime sockopts` and `echotime explain`, and docs/socket-options.md.
 """
 
@@ -23,7 +23,7 @@ from echotime.sockopt.option import Option
 
 
 class Chapter(NamedTuple):
-    """The options of one purpose."""
+    """Group the options of one purpose."""
 
     title: str
     introduction: str
@@ -46,7 +46,7 @@ CHAPTERS = tuple(
 )
 
 CATALOGUE: tuple[Option, ...] = tuple(option for chapter in CHAPTERS for option in chapter.rows)
-"""Every option known by name, in the order in which they are set."""
+"""Every option known by name, in the order in which options are set."""
 
 BY_NAME = {option.name: option for option in CATALOGUE}
 BY_KEY = {(option.level_number, option.number): option for option in CATALOGUE}

@@ -1,119 +1,94 @@
-"""Dead peers, times that run out, and the end of a connection."""
+"""Describe the options for dead peers, timeouts and the end of a connection."""
 
 from __future__ import annotations
 
-from echotime.sockopt.catalogue.common import FLAG, AnyValue, socket_option, tcp_option
+from echotime.sockopt.catalogue.common import FLAG, NONZERO, ipproto_tcp, sol_socket
 from echotime.sockopt.option import BOTH, TCP, Aliases, Hazard, Option, ReadBackNote
 from echotime.sockopt.structures import Linger, Timeval
 from echotime.sockopt.values import N_, Integer
 
 TITLE = N_("Dead peers and the end of a connection")
-INTRODUCTION = "How long a connection outlives its peer, and what close does."
+INTRODUCTION = "How long a connection outlives its peer, and what close(2) does."
 
 _SECONDS = Integer(1, 32767, "seconds")
-_BLOCKING_CAVEAT = "Nothing comes of it on sockets that do not block, which all of Twisted's are."
-_BLOCKING_HAZARD = Hazard(BOTH, AnyValue(excluded=(0,)), "nothing comes of it: the daemon's sockets do not block")
-_ROUNDED_TO_TICKS = ReadBackNote("the kernel rounds it up to its clock's ticks", example="1ms")
+_BLOCKING_CAVEAT = "It has no effect on nonblocking sockets, and all of Twisted's sockets are nonblocking."
+_BLOCKING_HAZARD = Hazard(BOTH, NONZERO, "it has no effect: the daemon's sockets are nonblocking")
+_ROUNDED_TO_TICKS = ReadBackNote("the kernel rounds it up to its clock ticks", "1ms")
 
 ROWS: tuple[Option, ...] = (
-    socket_option(
-        "SO_KEEPALIVE",
-        9,
-        FLAG,
-        TCP,
-        meaning=N_("Probe a silent connection, and end it when the probes stay unanswered."),
-        use=N_("Where connections are long and silent: to notice a peer that is gone, or to keep a NAT's entry alive."),
-        caveat=N_("The first probe goes out after TCP_KEEPIDLE, two hours unless set."),
+    Option(
+        sol_socket("SO_KEEPALIVE", 9, FLAG, TCP),
+        meaning=N_("Send keepalive probes on an idle connection, and end it if they stay unanswered."),
+        use=N_("Use it for long idle connections: to detect a dead peer, or to keep a NAT entry alive."),
+        caveat=N_("The first probe is sent after TCP_KEEPIDLE, which is two hours by default."),
         aliases=Aliases("KeepAlive=", "so-keepalive"),
     ),
-    tcp_option(
-        "TCP_KEEPIDLE",
-        4,
-        _SECONDS,
-        meaning="How long a connection is silent before the first keepalive probe.",
-        use="Below the idle time after which a NAT or firewall on the way forgets the connection.",
-        caveat="Acts only with SO_KEEPALIVE on.",
+    Option(
+        ipproto_tcp("TCP_KEEPIDLE", 4, _SECONDS),
+        meaning="How long a connection is idle before the first keepalive probe.",
+        use="Set it below the idle timeout of NATs and firewalls on the path.",
+        caveat="It has an effect only if SO_KEEPALIVE is on.",
         example="5s",
         aliases=Aliases("KeepAliveTimeSec=", "tcp-keepidle"),
     ),
-    tcp_option(
-        "TCP_KEEPINTVL",
-        5,
-        _SECONDS,
+    Option(
+        ipproto_tcp("TCP_KEEPINTVL", 5, _SECONDS),
         meaning="The time between keepalive probes.",
-        use="Together with TCP_KEEPCNT, to settle how soon a dead peer is given up.",
-        caveat="A dead peer is noticed after TCP_KEEPIDLE + TCP_KEEPINTVL x TCP_KEEPCNT, and not by "
-        "keepalive while sent "
-        "bytes are unacknowledged.",
+        use="Together with TCP_KEEPCNT it determines how soon a dead peer is detected.",
+        caveat="A dead peer is detected after TCP_KEEPIDLE + TCP_KEEPINTVL x TCP_KEEPCNT. While sent data is "
+        "unacknowledged, keepalive does not detect it.",
         example="5s",
         aliases=Aliases("KeepAliveIntervalSec=", "tcp-keepintvl"),
     ),
-    tcp_option(
-        "TCP_KEEPCNT",
-        6,
-        Integer(1, 127),
-        meaning="How many keepalive probes may stay unanswered.",
-        use="More than 1 where packets get lost.",
-        caveat="TCP_USER_TIMEOUT overrules it.",
+    Option(
+        ipproto_tcp("TCP_KEEPCNT", 6, Integer(1, 127)),
+        meaning="How many keepalive probes may stay unanswered before the connection ends.",
+        use="Use more than 1 where packets may be lost.",
+        caveat="TCP_USER_TIMEOUT overrides it.",
         example="5",
         aliases=Aliases("KeepAliveProbes=", "tcp-keepcnt"),
     ),
-    tcp_option(
-        "TCP_USER_TIMEOUT",
-        18,
-        Integer(0, 2**31 - 1, "milliseconds"),
-        meaning="How long sent bytes may stay unacknowledged before the connection is ended; 0: the system's default.",
-        use="Where a dead peer must be noticed while there is something to send, of which keepalive knows nothing.",
-        caveat="It counts from the first retransmission, so the end comes some tenths of a second later. "
-        "With keepalive "
-        "it takes the place of TCP_KEEPCNT. A client that lives and does not read is cut off, too.",
+    Option(
+        ipproto_tcp("TCP_USER_TIMEOUT", 18, Integer(0, 2**31 - 1, "milliseconds")),
+        meaning="How long sent data may stay unacknowledged before the connection ends; 0 for the system default.",
+        use="Detect a dead peer while sent data is unacknowledged, which keepalive does not do.",
+        caveat="The time counts from the first retransmission, so the connection ends some tenths of a second later. "
+        "With keepalive it replaces TCP_KEEPCNT. A client that is alive but does not read is disconnected, too.",
         example="10s",
-        hazard=Hazard(TCP, AnyValue(excluded=(0,)), "a client that does not read for so long is cut off"),
+        hazard=Hazard(TCP, NONZERO, "a client that does not read for this time is disconnected"),
     ),
-    socket_option(
-        "SO_LINGER",
-        13,
-        Linger(),
-        TCP,
-        meaning="What close does with bytes not yet sent: off sends them in the background.",
-        use="0 where a peer is to be told at once that all is over, and nothing may stay in TIME_WAIT.",
-        caveat="A number of seconds makes close itself wait, also on a socket that does not block, and "
-        "the whole daemon "
-        "with it: echotime switches it off before it closes. 0 resets the connection.",
+    Option(
+        sol_socket("SO_LINGER", 13, Linger(), TCP),
+        meaning="What close does with unsent data; off sends it in the background.",
+        use="Use 0 to reset the connection at once and leave nothing in TIME_WAIT.",
+        caveat="With a number of seconds close blocks, also on a nonblocking socket, and with it the whole daemon: "
+        "echotime turns it off before it closes. 0 resets the connection.",
         example="5s",
-        hazard=Hazard(TCP, (0,), "with 0 every close is a reset, and what has not arrived yet may be lost"),
+        hazard=Hazard(TCP, (0,), "with 0 every close is a reset, and data that has not arrived yet may be lost"),
         aliases=Aliases(socat="so-linger"),
     ),
-    tcp_option(
-        "TCP_LINGER2",
-        8,
-        Integer(1, 120, "seconds", {"default": 0, "none": -1}),
-        meaning="How long a closed connection waits in FIN_WAIT2 for the peer's end of file.",
-        use="Shorter where many clients never close.",
-        caveat="Bytes of the peer that come after close are answered with a reset in any case; none: no wait.",
+    Option(
+        ipproto_tcp("TCP_LINGER2", 8, Integer(1, 120, "seconds", {"default": 0, "none": -1})),
+        meaning="How long a closed connection stays in FIN_WAIT2, waiting for the peer's FIN; none does not wait.",
+        use="Lower it where many clients never close.",
+        caveat="Data that the peer sends after close is answered with RST in any case.",
         example="30s",
-        read_back_note=ReadBackNote("the default reads back as net.ipv4.tcp_fin_timeout", example="default"),
+        read_back_note=ReadBackNote("the default reads back as net.ipv4.tcp_fin_timeout", "default"),
         aliases=Aliases(socat="tcp-linger2"),
     ),
-    socket_option(
-        "SO_RCVTIMEO",
-        20,
-        Timeval(),
-        BOTH,
+    Option(
+        sol_socket("SO_RCVTIMEO", 20, Timeval()),
         meaning="How long a receiving call may block.",
-        use="In programs with blocking sockets; a daemon ends idle connections by its own clock.",
+        use="Use it in programs with blocking sockets. The daemon has its own timeout for idle connections.",
         caveat=_BLOCKING_CAVEAT,
         example="3s",
         read_back_note=_ROUNDED_TO_TICKS,
         hazard=_BLOCKING_HAZARD,
     ),
-    socket_option(
-        "SO_SNDTIMEO",
-        21,
-        Timeval(),
-        BOTH,
+    Option(
+        sol_socket("SO_SNDTIMEO", 21, Timeval()),
         meaning="How long a sending call, or connect, may block.",
-        use="In programs with blocking sockets.",
+        use="Use it in programs with blocking sockets.",
         caveat=_BLOCKING_CAVEAT,
         example="3s",
         read_back_note=_ROUNDED_TO_TICKS,

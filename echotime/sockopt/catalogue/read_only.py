@@ -1,15 +1,15 @@
-"""What can only be read."""
+"""Describe the options that can only be read."""
 
 from __future__ import annotations
 
 from echotime.sockopt import meminfo, tcp_info
-from echotime.sockopt.catalogue.common import ipv4_option, socket_option, tcp_option
+from echotime.sockopt.catalogue.common import ipproto_ip, ipproto_tcp, sol_socket
 from echotime.sockopt.option import BOTH, Aliases, Option, Readable, SocketRole
 from echotime.sockopt.structures import ReadOnlyStruct
 from echotime.sockopt.values import N_, Choice, Integer
 
-TITLE = N_("What can only be read")
-INTRODUCTION = "What the kernel tells about a socket."
+TITLE = N_("Read-only options")
+INTRODUCTION = "What the kernel reports about a socket."
 
 _ANY_INT = Integer(-(2**31), 2**31 - 1)
 
@@ -23,81 +23,54 @@ def _format_tcp_info(raw: bytes) -> str:
 
 
 ROWS: tuple[Option, ...] = (
-    tcp_option(
-        "TCP_INFO",
-        11,
-        ReadOnlyStruct(256, _format_tcp_info),
-        meaning="The kernel's view of a connection; on a listener, how many connections wait and how many may.",
+    Option(
+        ipproto_tcp("TCP_INFO", 11, ReadOnlyStruct(256, _format_tcp_info)),
+        meaning="The state of a connection in the kernel; on a listener, the length and the limit of the accept queue.",
         settable=False,
         aliases=Aliases(socat="tcp-info"),
     ),
-    socket_option(
-        "SO_MEMINFO",
-        meminfo.SO_MEMINFO,
-        ReadOnlyStruct(meminfo.SIZE, _format_meminfo),
-        BOTH,
+    Option(
+        sol_socket("SO_MEMINFO", meminfo.SO_MEMINFO, ReadOnlyStruct(meminfo.SIZE, _format_meminfo)),
         meaning="Nine counters of the socket's memory; the last is the number of datagrams dropped.",
         settable=False,
     ),
-    ipv4_option(
-        "IP_MTU",
-        14,
-        _ANY_INT,
-        BOTH,
-        meaning="The path MTU that is known for a connected socket.",
+    Option(
+        ipproto_ip("IP_MTU", 14, _ANY_INT, BOTH, (SocketRole.CONNECTION,)),
+        meaning="The known path MTU of a connected socket.",
         settable=False,
-        roles=(SocketRole.CONNECTION,),
         aliases=Aliases(socat="ip-mtu"),
     ),
-    socket_option(
-        "SO_ERROR",
-        4,
-        _ANY_INT,
-        BOTH,
-        meaning="The error that waits to be reported, as an errno; 0 for none.",
+    Option(
+        sol_socket("SO_ERROR", 4, _ANY_INT),
+        meaning="The pending error as an errno; 0 for none.",
         settable=False,
         readable=Readable.ONCE,
         aliases=Aliases(socat="so-error"),
     ),
-    socket_option(
-        "SO_COOKIE",
-        57,
-        Integer(0, 2**64 - 1, size=8),
-        BOTH,
-        meaning="A number that no other socket has until the next boot; eBPF and, in hexadecimal, ss -e show the same.",
+    Option(
+        sol_socket("SO_COOKIE", 57, Integer(0, 2**64 - 1, size=8)),
+        meaning="A number that no other socket has until the next boot; eBPF shows it, and ss -e in hexadecimal.",
         settable=False,
     ),
-    socket_option(
-        "SO_ACCEPTCONN",
-        30,
-        Choice({"no": 0, "yes": 1}),
-        BOTH,
+    Option(
+        sol_socket("SO_ACCEPTCONN", 30, Choice({"no": 0, "yes": 1})),
         meaning="Whether the socket listens.",
         settable=False,
         aliases=Aliases(socat="so-acceptconn"),
     ),
-    socket_option(
-        "SO_TYPE",
-        3,
-        Choice({"stream": 1, "datagram": 2}),
-        BOTH,
-        meaning="The type that socket was called with.",
+    Option(
+        sol_socket("SO_TYPE", 3, Choice({"stream": 1, "datagram": 2})),
+        meaning="The type that was passed to socket(2).",
         settable=False,
         aliases=Aliases(socat="so-type"),
     ),
-    socket_option(
-        "SO_DOMAIN",
-        39,
-        Choice({"inet": 2, "inet6": 10}),
-        BOTH,
-        meaning="The address family that socket was called with.",
+    Option(
+        sol_socket("SO_DOMAIN", 39, Choice({"inet": 2, "inet6": 10})),
+        meaning="The address family that was passed to socket(2).",
         settable=False,
     ),
-    socket_option(
-        "SO_PROTOCOL",
-        38,
-        Choice({"tcp": 6, "udp": 17}),
-        BOTH,
+    Option(
+        sol_socket("SO_PROTOCOL", 38, Choice({"tcp": 6, "udp": 17})),
         meaning="The protocol of the socket.",
         settable=False,
         aliases=Aliases(socat="so-protocol"),
