@@ -57,7 +57,7 @@ class LargeReadTests(DaemonTestCase):
         self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
         # kernel buffers small enough to fill the daemon's own, and large enough for large reads
         buffers = ("--sockopt", "tcp:SO_SNDBUF=128K", "--sockopt", "tcp:SO_RCVBUF=256K")
-        daemon = self.echotime(*buffers, "--log-message-rate", "0", "--max-per-source", str(CLIENTS + 1))
+        daemon = self.echotime(*buffers, "--log-message-rate", "0", "--max-per-source", str(CLIENTS + 10))
         address = daemon.address("TCP")
         with connect(address) as sock:
             sock.sendall(b"warm up")

@@ -179,7 +179,7 @@ class TerminalTests(DaemonTestCase):
             terminal = OnTerminal([*SERVE, "--operator", "--control", other.name])
             self.addCleanup(terminal.close)
             self.assertEqual(terminal.end(), 1)
-            self.assertIn(b"which is no socket", terminal.shown)
+            self.assertIn(b"the file exists and is not a socket", terminal.shown)
             self.assertEqual(terminal.modes_now(), terminal.modes)
         for number in (signal.SIGHUP, signal.SIGQUIT):
             terminal = self.with_operator()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import statistics
 from collections.abc import Iterator
 from functools import partial
@@ -62,6 +63,8 @@ def _forged(source: Address, to: Address, number: int) -> None:
 
 
 def counted(out: str) -> int:
-    """Return the number of unanswered datagrams, as logged at the stop."""
-    lines = [line for line in out.splitlines() if "datagrams not answered" in line]
-    return sum(int(each.rpartition(": ")[2]) for line in lines for each in line.partition("not sent, ")[2].split(", "))
+    """Return the number of datagrams that were refused or could not be answered, as logged at the stop."""
+    counts = re.findall(r"datagrams refused \([^)]*\): (\d+)(?:;|$)", out, re.MULTILINE)
+    for failures in re.findall(r"datagrams not answered: (.*)", out):
+        counts += re.findall(r": (\d+)(?:,|$)", failures)
+    return sum(map(int, counts))
