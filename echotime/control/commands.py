@@ -19,7 +19,6 @@ MAX_MESSAGE_BYTES = 500
 Arguments = list[tuple[bytes, Argument]]
 Rows = list[dict[str, Any]]
 """Rows of a response, by column."""
-_PAGE_ARGUMENTS: Arguments = [(b"after", Integer())]
 
 
 class CommandError(Exception):
@@ -30,28 +29,22 @@ class _FallibleCommand(Command):
     errors = {CommandError: b"REFUSED"}
 
 
-def _rows(*columns: tuple[bytes, Argument]) -> Arguments:
-    return [(b"rows", AmpList(list(columns))), (b"more", Boolean())]
+def _arguments(**arguments: Argument) -> Arguments:
+    return [(name.encode(), argument) for name, argument in arguments.items()]
 
 
-_SOCKOPT_ROWS = _rows(
-    (b"socket", Unicode()),
-    (b"name", Unicode()),
-    (b"requested", Unicode()),
-    (b"effective", Unicode()),
-    (b"note", Unicode()),
-)
+def _rows(**columns: Argument) -> Arguments:
+    return _arguments(rows=AmpList(_arguments(**columns)), more=Boolean())
+
+
+_SOCKOPT_ROWS = _rows(socket=Unicode(), name=Unicode(), requested=Unicode(), effective=Unicode(), note=Unicode())
 
 
 class Hello(_FallibleCommand):
     """Return the daemon's version and encoding, and the name by which the daemon knows the operator."""
 
     commandName = b"Hello"
-    response: ClassVar[Arguments] = [
-        (b"version", Unicode()),
-        (b"encoding", Unicode()),
-        (b"name", Unicode()),
-    ]
+    response: ClassVar[Arguments] = _arguments(version=Unicode(), encoding=Unicode(), name=Unicode())
 
 
 class Status(_FallibleCommand):
@@ -63,23 +56,18 @@ class Status(_FallibleCommand):
     """
 
     commandName = b"Status"
-    response: ClassVar[Arguments] = [
-        (b"version", Unicode()),
-        (b"pid", Integer()),
-        (b"seconds", Float()),
-        (b"listening", ListOf(Unicode())),
-        (b"connections", Integer()),
-        (b"most_connections", Integer()),
-        (b"clock", Unicode()),
-        (b"questions", Integer()),
-        (b"operators", Integer()),
-        (
-            b"health",
-            AmpList(
-                [(b"listener", Unicode()), (b"status", Unicode()), (b"milliseconds", Float()), (b"reason", Unicode())]
-            ),
-        ),
-    ]
+    response: ClassVar[Arguments] = _arguments(
+        version=Unicode(),
+        pid=Integer(),
+        seconds=Float(),
+        listening=ListOf(Unicode()),
+        connections=Integer(),
+        most_connections=Integer(),
+        clock=Unicode(),
+        questions=Integer(),
+        operators=Integer(),
+        health=AmpList(_arguments(listener=Unicode(), status=Unicode(), milliseconds=Float(), reason=Unicode())),
+    )
 
 
 class Connections(_FallibleCommand):
@@ -89,18 +77,18 @@ class Connections(_FallibleCommand):
     """
 
     commandName = b"Connections"
-    arguments: ClassVar[Arguments] = _PAGE_ARGUMENTS
+    arguments: ClassVar[Arguments] = _arguments(after=Integer())
     response: ClassVar[Arguments] = _rows(
-        (b"number", Integer()),
-        (b"peer", Unicode()),
-        (b"age", Float()),
-        (b"bytes_in", Integer()),
-        (b"bytes_out", Integer()),
-        (b"messages", Integer()),
-        (b"awaiting_reply", Boolean()),
-        (b"rtt", Float()),
-        (b"retransmits", Integer()),
-        (b"unsent", Integer()),
+        number=Integer(),
+        peer=Unicode(),
+        age=Float(),
+        bytes_in=Integer(),
+        bytes_out=Integer(),
+        messages=Integer(),
+        awaiting_reply=Boolean(),
+        rtt=Float(),
+        retransmits=Integer(),
+        unsent=Integer(),
     )
 
 
@@ -108,13 +96,9 @@ class Questions(_FallibleCommand):
     """List pending questions. `message` is the beginning of the message, `size` its length in bytes."""
 
     commandName = b"Questions"
-    arguments: ClassVar[Arguments] = _PAGE_ARGUMENTS
+    arguments: ClassVar[Arguments] = _arguments(after=Integer())
     response: ClassVar[Arguments] = _rows(
-        (b"number", Integer()),
-        (b"peer", Unicode()),
-        (b"message", String()),
-        (b"size", Integer()),
-        (b"age", Float()),
+        number=Integer(), peer=Unicode(), message=String(), size=Integer(), age=Float()
     )
 
 
@@ -122,38 +106,38 @@ class Answer(_FallibleCommand):
     """Reply to one question. Refused if the question is not pending, with the reason."""
 
     commandName = b"Answer"
-    arguments: ClassVar[Arguments] = [(b"number", Integer()), (b"reply", String())]
-    response: ClassVar[Arguments] = [(b"peer", Unicode())]
+    arguments: ClassVar[Arguments] = _arguments(number=Integer(), reply=String())
+    response: ClassVar[Arguments] = _arguments(peer=Unicode())
 
 
 class AnswerNext(_FallibleCommand):
     """Reply to the oldest question. Refused if none is pending."""
 
     commandName = b"AnswerNext"
-    arguments: ClassVar[Arguments] = [(b"reply", String())]
-    response: ClassVar[Arguments] = [(b"number", Integer()), (b"peer", Unicode())]
+    arguments: ClassVar[Arguments] = _arguments(reply=String())
+    response: ClassVar[Arguments] = _arguments(number=Integer(), peer=Unicode())
 
 
 class AnswerAll(_FallibleCommand):
     """Give the same reply to all questions that are pending now."""
 
     commandName = b"AnswerAll"
-    arguments: ClassVar[Arguments] = [(b"reply", String())]
-    response: ClassVar[Arguments] = [(b"count", Integer())]
+    arguments: ClassVar[Arguments] = _arguments(reply=String())
+    response: ClassVar[Arguments] = _arguments(count=Integer())
 
 
 class Watch(_FallibleCommand):
     """Be present as an operator and receive events, or stop that."""
 
     commandName = b"Watch"
-    arguments: ClassVar[Arguments] = [(b"on", Boolean())]
+    arguments: ClassVar[Arguments] = _arguments(on=Boolean())
 
 
 class Sockopts(_FallibleCommand):
     """List socket options of ``tcp``, ``udp`` or a connection: the requested ones, the named ones, or ``all``."""
 
     commandName = b"Sockopts"
-    arguments: ClassVar[Arguments] = [(b"target", Unicode()), (b"names", ListOf(Unicode())), *_PAGE_ARGUMENTS]
+    arguments: ClassVar[Arguments] = _arguments(target=Unicode(), names=ListOf(Unicode()), after=Integer())
     response: ClassVar[Arguments] = _SOCKOPT_ROWS
 
 
@@ -161,7 +145,7 @@ class SetOption(_FallibleCommand):
     """Set an option, ``NAME=VALUE``, on live sockets. Refused if it is too late, with when it could be set."""
 
     commandName = b"SetOption"
-    arguments: ClassVar[Arguments] = [(b"target", Unicode()), (b"assignment", Unicode())]
+    arguments: ClassVar[Arguments] = _arguments(target=Unicode(), assignment=Unicode())
     response: ClassVar[Arguments] = _SOCKOPT_ROWS
 
 
@@ -169,23 +153,23 @@ class Backlog(_FallibleCommand):
     """List the accept queues with their lengths and limits. With `limit`, call listen(2) with it first."""
 
     commandName = b"Backlog"
-    arguments: ClassVar[Arguments] = [(b"limit", Integer(optional=True))]
-    response: ClassVar[Arguments] = _rows((b"listener", Unicode()), (b"pending", Integer()), (b"limit", Integer()))
+    arguments: ClassVar[Arguments] = _arguments(limit=Integer(optional=True))
+    response: ClassVar[Arguments] = _rows(listener=Unicode(), pending=Integer(), limit=Integer())
 
 
 class CloseConnection(_FallibleCommand):
     """Close a connection after its pending output if `orderly`, else reset it."""
 
     commandName = b"CloseConnection"
-    arguments: ClassVar[Arguments] = [(b"number", Integer()), (b"orderly", Boolean())]
-    response: ClassVar[Arguments] = [(b"peer", Unicode())]
+    arguments: ClassVar[Arguments] = _arguments(number=Integer(), orderly=Boolean())
+    response: ClassVar[Arguments] = _arguments(peer=Unicode())
 
 
 class Counters(_FallibleCommand):
     """List the counters of both services, of the ports and of the questions."""
 
     commandName = b"Counters"
-    response: ClassVar[Arguments] = _rows((b"name", Unicode()), (b"value", Integer()))
+    response: ClassVar[Arguments] = _rows(name=Unicode(), value=Integer())
 
 
 class PushedEvent(Command):
@@ -201,12 +185,7 @@ class QuestionAsked(PushedEvent):
 
     commandName = b"QuestionAsked"
     event = "question"
-    arguments: ClassVar[Arguments] = [
-        (b"number", Integer()),
-        (b"peer", Unicode()),
-        (b"message", String()),
-        (b"size", Integer()),
-    ]
+    arguments: ClassVar[Arguments] = _arguments(number=Integer(), peer=Unicode(), message=String(), size=Integer())
 
 
 class QuestionSettled(PushedEvent):
@@ -214,7 +193,7 @@ class QuestionSettled(PushedEvent):
 
     commandName = b"QuestionSettled"
     event = "question_settled"
-    arguments: ClassVar[Arguments] = [(b"number", Integer()), (b"peer", Unicode()), (b"how", Unicode())]
+    arguments: ClassVar[Arguments] = _arguments(number=Integer(), peer=Unicode(), how=Unicode())
 
 
 class ConnectionOpened(PushedEvent):
@@ -222,7 +201,7 @@ class ConnectionOpened(PushedEvent):
 
     commandName = b"ConnectionOpened"
     event = "connection_opened"
-    arguments: ClassVar[Arguments] = [(b"peer", Unicode())]
+    arguments: ClassVar[Arguments] = _arguments(peer=Unicode())
 
 
 class MessageReceived(PushedEvent):
@@ -230,7 +209,7 @@ class MessageReceived(PushedEvent):
 
     commandName = b"MessageReceived"
     event = "message"
-    arguments: ClassVar[Arguments] = [(b"peer", Unicode()), (b"message", String()), (b"size", Integer())]
+    arguments: ClassVar[Arguments] = _arguments(peer=Unicode(), message=String(), size=Integer())
 
 
 class ConnectionClosed(PushedEvent):
@@ -238,12 +217,7 @@ class ConnectionClosed(PushedEvent):
 
     commandName = b"ConnectionClosed"
     event = "connection_closed"
-    arguments: ClassVar[Arguments] = [
-        (b"peer", Unicode()),
-        (b"how", Unicode()),
-        (b"bytes_in", Integer()),
-        (b"bytes_out", Integer()),
-    ]
+    arguments: ClassVar[Arguments] = _arguments(peer=Unicode(), how=Unicode(), bytes_in=Integer(), bytes_out=Integer())
 
 
 class EventsDropped(PushedEvent):
@@ -251,7 +225,7 @@ class EventsDropped(PushedEvent):
 
     commandName = b"EventsDropped"
     event = "events_dropped"
-    arguments: ClassVar[Arguments] = [(b"count", Integer())]
+    arguments: ClassVar[Arguments] = _arguments(count=Integer())
 
 
 PUSHED_EVENTS: tuple[type[PushedEvent], ...] = (

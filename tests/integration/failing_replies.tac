@@ -6,12 +6,12 @@ from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from echotime import tap
-from echotime.daemon import stopping
+from echotime.daemon import shutdown
 from echotime.config.settings import Settings
 from echotime.wire.hostport import HostPort
 from echotime.services.replies import IReplySource
 
-stopping.GRACE_PERIOD = 1.0
+shutdown.GRACE_PERIOD = 1.0
 
 
 @implementer(IReplySource)

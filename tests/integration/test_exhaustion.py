@@ -31,7 +31,7 @@ class ExhaustionTests(DaemonTestCase):
         """Start a daemon, then lower its descriptor limit."""
         daemon = self.echotime("--max-per-source", "1000")
         self.address, self.udp = daemon.address("TCP"), daemon.address("UDP")
-        daemon.line("at most")
+        daemon.line("connection limits")
         # not at the start: the daemon would limit its connections accordingly
         subprocess.run(["prlimit", f"--pid={daemon.process.pid}", f"--nofile={DESCRIPTORS}:"], check=True)
         return daemon
@@ -80,7 +80,7 @@ class ExhaustionTests(DaemonTestCase):
         counted = re.search(r"TCP {}:{}: connections not accepted: accept EMFILE: (\d+)\n".format(*self.address), out)
         assert counted is not None
         self.assertGreaterEqual(int(counted[1]), CLIENTS - len(served))
-        since = out[out.index("at most") :]
+        since = out[out.index("connection limits") :]
         of_clients = [line for line in since.splitlines() if "connection from" in line or line.endswith(": x")]
         self.assertLess(len(since) - sum(map(len, of_clients)), 2048)
 

@@ -68,7 +68,7 @@ class SupervisionTests(DaemonTestCase):
             moment = self.notified("RELOADING=1", "MONOTONIC_USEC=").partition("=")[2]
             self.assertTrue(before <= int(moment) <= time.monotonic_ns() // 1000)
             self.notified("READY=1")
-            daemon.line("reload: changed: ")
+            daemon.line("reload: changed: |reload failed: ")
             daemon.stop()
 
     def test_watchdog(self) -> None:

@@ -1,4 +1,4 @@
-"""Test `echotime check`, the monitoring plugin."""
+"""Test `echotime check` as a program that monitoring runs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.twistd_process import LIMIT
 
 
 class CheckTests(ToolTestCase):
-    """Check a daemon and broken servers."""
+    """Status line, exit status and performance data of `echotime check`."""
 
     def setUp(self) -> None:
         """Start a daemon with both services on one port number, as the tool expects."""

@@ -1,4 +1,4 @@
-"""Test `echotime explain`, the demonstrations of socket options."""
+"""Test `echotime explain`: texts, demonstrations and their exit status."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Test `echotime send` against the daemon."""
+"""Test `echotime send` against a real daemon."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from tests.support.twistd_process import LIMIT
 
 
 def where(address: tuple[str, int]) -> str:
-    """Format an address as HOST:PORT."""
+    """Return an address as HOST:PORT, as the tools take it."""
     return "{}:{}".format(*address)
 
 
 class SendTests(ToolTestCase):
-    """Send messages to a daemon."""
+    """`echotime send` with a daemon that serves as it should."""
 
     def server(self, *args: str) -> str:
-        """Start a daemon and return its HOST:PORT."""
+        """Start a daemon, and return its address as HOST:PORT."""
         return where(self.echotime(*args).address("TCP"))
 
     def test_message(self) -> None:
-        """Only the reply goes to standard output; the progress message goes to standard error."""
+        """Standard output has the answer and nothing else; progress goes to standard error."""
         ended = self.tool("send", self.server("--reply", "ok"), "hello")
         self.assertEqual((ended.returncode, ended.stdout), (0, b"hello\nI get it!\nok"))
         self.assertEqual(ended.stderr, b"Sending is done.\n")

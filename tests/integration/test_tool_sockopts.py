@@ -1,4 +1,4 @@
-"""Test `echotime sockopts`, which lists and tries socket options."""
+"""Test `echotime sockopts`: tables, trials and JSON."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class SockoptsTests(ToolTestCase):
     """Run `echotime sockopts`, which uses its own sockets."""
 
     def out(self, *args: str, status: int = 0) -> str:
-        """Return the standard output of `echotime sockopts ARGS`, after checking its status."""
+        """Return the standard output of `echotime sockopts ARGS`."""
         ended = self.tool("sockopts", *args)
         self.assertEqual(ended.returncode, status, ended.stderr)
         return ended.stdout.decode()
@@ -195,7 +195,7 @@ class SockoptsTests(ToolTestCase):
         self.assertEqual(ended.returncode, 3, "to a monitoring system 2 would mean that the server is down")
 
     def test_nobody_reads(self) -> None:
-        """If its output is closed, the tool ends quietly."""
+        """The tool ends without an error message if its output is not read to the end."""
         pipe = subprocess.Popen([*self.command("sockopts", "--json")], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         assert pipe.stdout is not None
         pipe.stdout.close()

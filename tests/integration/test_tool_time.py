@@ -1,4 +1,4 @@
-"""Test `echotime time` against the daemon and other time servers."""
+"""Test `echotime time` against daemons and misbehaving servers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Peer = tuple[str, int]
 
 
 class TimeTests(ToolTestCase):
-    """Request the time from a daemon."""
+    """`echotime time` with a daemon that serves as it should."""
 
     def server(self, *args: str) -> str:
         """Start a daemon and return the HOST:PORT of its UDP service."""
@@ -43,7 +43,7 @@ class TimeTests(ToolTestCase):
         self.assertIn(b"probably in seconds since 1900: use --epoch 1900", self.tool("time", server).stderr)
 
     def test_terminal(self) -> None:
-        """On a terminal `time` prompts for the server; the Chinese prompt is that of the original client."""
+        """The tool prompts for the server. The Chinese prompt is that of the original client."""
         server = self.server()
         shown = self.at_terminal("time", typed=[("输入服务器地址:".encode(), server.encode())], language=CHINESE)
         self.assertEqual(self.status, 0)

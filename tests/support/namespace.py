@@ -17,6 +17,7 @@ _INTERFACES = (
     "ip link set lo up",
     "ip link add here type veth peer name there",
     "sysctl -qw net.ipv6.conf.there.disable_ipv6=1",
+    # "here" first: its carrier comes with its peer, in one event, and IPv6 has its routes from then on
     "ip link set here up",
     "ip link set there up",
     "ip address add 10.9.0.1/24 dev here",

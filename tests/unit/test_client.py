@@ -58,7 +58,7 @@ class Probes:
 
 
 class PingTests(SynchronousTestCase):
-    """Run a PingSession on a fake clock."""
+    """Test PingSession with probers that answer, fail or stay silent."""
 
     def start(self, count: int | None = 3, deadline: float | None = None) -> None:
         """Start a session with one probe per second and a timeout of two seconds."""

@@ -1,4 +1,4 @@
-"""Test wire/escape.py, which escapes bytes for logs."""
+"""Test wire/escape.py: peers' bytes made printable, and escapes read back."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Test wire/hostport.py, which splits and formats HOST:PORT."""
+"""Test wire/hostport.py: addresses and ports as text."""
 
 from ipaddress import IPv4Address, IPv6Address
 
@@ -36,7 +36,7 @@ def test_mapped() -> None:
     ],
 )
 def test_split(text: str, parts: tuple[str | None, str | None]) -> None:
-    """Every form of HOST:PORT is recognized."""
+    """Every form of host and port is recognized."""
     assert hostport.split_hostport(text) == parts
 
 

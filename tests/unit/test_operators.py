@@ -133,7 +133,7 @@ def test_encode_reply(text: str, encoding: str, raw: bool, reply: bytes) -> None
         ("a\tb", "utf-8", False, "control characters"),
         ("\x1b[2J", "utf-8", True, "control characters"),
         ("你", "latin-1", False, "'\\\\u4f60' cannot be written in latin-1"),
-        (r"\q", "utf-8", True, "no escape"),
+        (r"\q", "utf-8", True, "unknown escape"),
         ("\udc80", "utf-8", False, "cannot be written in utf-8"),
     ],
 )
