@@ -8,31 +8,24 @@ import os
 import socket
 import termios
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from twisted.internet.defer import Deferred
 
 from echotime.control.commands import PAGE_SIZE, CommandError, Rows
 from echotime.health.check import HealthCheck, ProbeResult
-from echotime.net.listener import Listener, ListeningPort
+from echotime.net.listener import Listener, ListeningPort, SockoptSocket
 from echotime.net.tcp import EchoPort
 from echotime.services.tcp_echo import EchoFactory, EchoProtocol
 from echotime.sockopt import assignment
-from echotime.sockopt.apply import OptionError, ReadBack, get_value, read_back, warning
+from echotime.sockopt.apply import OptionError, ReadBack, get_value, warning
 from echotime.sockopt.assignment import Assignment
 from echotime.sockopt.catalogue.index import CATALOGUE
 from echotime.sockopt.errno_name import errno_name
-from echotime.sockopt.option import Option, Readable, SetDeadline, SocketRole, SocketTraits
+from echotime.sockopt.option import Option, Readable, SetDeadline, SocketRole
 from echotime.sockopt.tcp_info import read_tcp_info
 
-
-class _OptionHolder(Protocol):
-    """A port or connection whose socket options can be set."""
-
-    socket: Any
-
-    def set_option(self, assignment: Assignment) -> ReadBack:
-        """Set an option and return its effective value. Raises OptionError."""
+_ROLES = {"tcp": SocketRole.LISTENER, "udp": SocketRole.UDP}
 
 
 class ControlBackend:
@@ -100,12 +93,12 @@ class ControlBackend:
         """Return the requested options of live sockets, the named options, or with ``all`` every readable option."""
         options = list(CATALOGUE) if names == ["all"] else [_lookup_option(each) for each in names]
         rows: Rows = []
-        for label, sock, role, readings in self._target_readings(target):
-            rows += (
-                _read_options(label, sock, role, options)
-                if options
-                else (_sockopt_row(label, reading) for reading in readings)
-            )
+        role = _ROLES.get(target, SocketRole.CONNECTION)
+        for label, each in self._target_sockets(target):
+            if options:
+                rows += _read_options(label, each.socket, role, options)
+            else:
+                rows += [_sockopt_row(label, reading) for reading in each.read_back()]
         return rows
 
     def set_option(self, target: str, text: str) -> Rows:
@@ -115,22 +108,13 @@ class ControlBackend:
         except ValueError as error:
             raise CommandError(str(error)) from None
         rows = []
-        for label, settable, traits in self._target_sockets(target):
-            if requested.fits(traits):
-                _check_settable(requested.option, on_connection=target not in {"tcp", "udp"})
-                rows.append(self._set_on(label, settable, requested, traits.transport))
+        for label, each in self._target_sockets(target):
+            if requested.fits(each.kind):
+                _check_settable(requested.option, on_connection=target not in self._by_transport)
+                rows.append(_set_on(label, each, requested))
         if not rows:
             raise CommandError(f"{requested.option.name} has no effect on {target}")
         return rows
-
-    def _set_on(self, label: str, settable: _OptionHolder, requested: Assignment, transport: str) -> dict[str, Any]:
-        try:
-            row = _sockopt_row(label, settable.set_option(requested))
-        except OptionError as failed:
-            raise CommandError(f"{label}: {failed}") from None
-        if hazard := warning(requested, transport):
-            row["note"] = "; ".join(filter(None, [row["note"], f"warning: {hazard}"]))
-        return row
 
     def backlog(self, limit: int | None) -> Rows:
         """Return the accept queues. With a limit, call listen(2) with it first."""
@@ -169,34 +153,17 @@ class ControlBackend:
                 return connection
         raise CommandError(f"no connection {number}")
 
-    def _open_listeners(self, transport: str) -> list[Listener[ListeningPort]]:
-        return [each for each in self._by_transport[transport] if each.port.connected]
-
-    def _connection_transport(self, target: str) -> tuple[Any, SocketTraits]:
-        if not (target.isascii() and target.isdigit()):
+    def _target_sockets(self, target: str) -> Iterator[tuple[str, SockoptSocket]]:
+        """Yield each port or connection of the target, with its label."""
+        if target in self._by_transport:
+            for listener in self._by_transport[target]:
+                if listener.port.connected:
+                    yield listener.label, listener.port
+        elif target.isascii() and target.isdigit():
+            transport: Any = self._find_connection(int(target)).transport
+            yield f"connection {target}", transport
+        else:
             raise CommandError(f"unknown target '{target}'; expected tcp, udp or a connection number")
-        transport: Any = self._find_connection(int(target)).transport
-        version = 6 if transport.socket.family == socket.AF_INET6 else 4
-        return transport, SocketTraits("tcp", frozenset({version}))
-
-    def _target_sockets(self, target: str) -> Iterator[tuple[str, _OptionHolder, SocketTraits]]:
-        """Yield the label, the port or connection, and the kind of each socket of the target."""
-        if target in self._by_transport:
-            for listener in self._open_listeners(target):
-                yield listener.label, listener.port, listener.port.kind
-        else:
-            yield (f"connection {target}", *self._connection_transport(target))
-
-    def _target_readings(self, target: str) -> Iterator[tuple[str, socket.socket, SocketRole, list[ReadBack]]]:
-        """Yield the label, the socket, its role, and the requested options of each socket of the target."""
-        if target in self._by_transport:
-            role = SocketRole.LISTENER if target == "tcp" else SocketRole.UDP
-            for listener in self._open_listeners(target):
-                yield listener.label, listener.port.socket, role, listener.port.read_back()
-        else:
-            transport, traits = self._connection_transport(target)
-            readings = [read_back(transport.socket, each) for each in transport.sockopts if each.fits(traits)]
-            yield f"connection {target}", transport.socket, SocketRole.CONNECTION, readings
 
 
 def status_line(factory: EchoFactory) -> str:
@@ -241,6 +208,16 @@ def _read_options(label: str, sock: socket.socket, role: SocketRole, options: li
             except OSError as error:
                 effective = errno_name(error)
             yield {"socket": label, "name": option.name, "requested": "", "effective": effective, "note": ""}
+
+
+def _set_on(label: str, target: SockoptSocket, requested: Assignment) -> dict[str, Any]:
+    try:
+        row = _sockopt_row(label, target.set_option(requested))
+    except OptionError as failed:
+        raise CommandError(f"{label}: {failed}") from None
+    if hazard := warning(requested, target.kind.transport):
+        row["note"] = "; ".join(filter(None, [row["note"], f"warning: {hazard}"]))
+    return row
 
 
 def _sockopt_row(label: str, reading: ReadBack) -> dict[str, Any]:

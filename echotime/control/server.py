@@ -45,9 +45,8 @@ class ControlProtocol(amp.AMP):
 
     def makeConnection(self, transport: Any) -> None:
         """Check the peer's credentials. amp.AMP.makeConnection would also log a line."""
-        pid, uid, gid = _UCRED.unpack(
-            transport.getHandle().getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
-        )
+        ucred = transport.getHandle().getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
+        pid, uid, gid = _UCRED.unpack(ucred)
         self._name = f"{_user_name(uid)} (pid {pid})"
         amp.BinaryBoxProtocol.makeConnection(self, transport)
         if not self.factory.is_authorized(uid, gid):
@@ -172,12 +171,10 @@ class ControlProtocol(amp.AMP):
         return {}
 
     def _set_watching(self, on: bool) -> None:
-        queue, traffic = self.factory.queue, self.factory.traffic
-        subscriber = self._subscriber
+        queue, traffic, subscriber = self.factory.queue, self.factory.traffic, self._subscriber
         if on and subscriber is None:
-            self._subscriber = EventSubscriber(
-                self, self.factory.clock, _MAX_UNSENT + queue.limits.max_pending * _MAX_UNSENT_PER_MESSAGE
-            )
+            max_unsent = _MAX_UNSENT + queue.limits.max_pending * _MAX_UNSENT_PER_MESSAGE
+            self._subscriber = EventSubscriber(self, self.factory.clock, max_unsent)
             traffic.add_observer(self._subscriber)
             queue.attach(self._subscriber)
         elif not on and subscriber is not None:
@@ -205,8 +202,8 @@ class ControlProtocol(amp.AMP):
 
     @commands.Counters.responder
     def counters(self) -> dict[str, Any]:
-        reply_counters = vars(self.factory.queue.counters)
-        questions = [{"name": f"questions_{name}", "value": value} for name, value in reply_counters.items()]
+        counters = vars(self.factory.queue.counters).items()
+        questions = [{"name": f"questions_{name}", "value": value} for name, value in counters]
         return _single_page([*self.factory.backend.counters(), *questions])
 
 

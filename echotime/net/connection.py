@@ -18,6 +18,7 @@ from twisted.python.failure import Failure
 from echotime.sockopt.apply import ReadBack, apply, read_back
 from echotime.sockopt.assignment import Assignment
 from echotime.sockopt.catalogue.index import BY_NAME
+from echotime.sockopt.option import SocketTraits
 from echotime.sockopt.tcp_info import bytes_acked, read_tcp_info
 from echotime.wire.message import MESSAGE_SIZE
 
@@ -201,6 +202,14 @@ class EchoConnection(tcp.Server):
         if assignment.option is _LINGER:
             self.lingers = close_blocks(assignment)
         return read_back(self.socket, assignment)
+
+    @property
+    def kind(self) -> SocketTraits:
+        return SocketTraits("tcp", frozenset({6 if self.socket.family == socket.AF_INET6 else 4}))
+
+    def read_back(self) -> list[ReadBack]:
+        """Return the requested and the effective value of each requested option that fits this connection."""
+        return [read_back(self.socket, each) for each in self.sockopts if each.fits(self.kind)]
 
     def setTcpNoDelay(self, enabled: bool) -> None:
         """Switch TCP_NODELAY on or off; see tcp(7)."""

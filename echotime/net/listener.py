@@ -13,13 +13,27 @@ from echotime.sockopt.assignment import Assignment
 from echotime.sockopt.option import SocketTraits
 
 
-class ListeningPort(Protocol):
+class SockoptSocket(Protocol):
+    """A socket whose options can be set and read back: that of a port or of a connection."""
+
+    socket: Any
+
+    @property
+    def kind(self) -> SocketTraits:
+        """Return the transport and the IP versions, which decide the options that fit."""
+
+    def set_option(self, assignment: Assignment) -> ReadBack:
+        """Set an option on the live socket. Raises OptionError."""
+
+    def read_back(self) -> list[ReadBack]:
+        """Return the requested and the effective value of each requested option."""
+
+
+class ListeningPort(SockoptSocket, Protocol):
     """A TCP or UDP port with socket options, such as EchoPort and TimePort."""
 
     connected: Any
     """True while the port listens."""
-    socket: Any
-    kind: SocketTraits
     errors: Counter[str]
     """Failed system calls and datagrams that were not answered, by reason."""
     on_lost: Callable[[Failure], object] | None
@@ -33,12 +47,6 @@ class ListeningPort(Protocol):
 
     def getHost(self) -> Any:
         """Return the address that the port is bound to."""
-
-    def set_option(self, assignment: Assignment) -> ReadBack:
-        """Set an option on the live socket. Raises OptionError."""
-
-    def read_back(self) -> list[ReadBack]:
-        """Return the requested and the effective value of each requested option."""
 
 
 PortT_co = TypeVar("PortT_co", bound=ListeningPort, covariant=True)
