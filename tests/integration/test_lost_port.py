@@ -79,7 +79,7 @@ class LostPortTests(DaemonTestCase):
                 self.ends(daemon, "TCP {}:{}".format(*address))
 
     def test_signal_at_the_same_time(self) -> None:
-        """A stop that has begun stays what it was, and shows nothing else."""
+        """A stop that has begun is not changed by a lost port."""
         daemon = self.echotime("--drain-timeout", "3600")
         address = daemon.address("TCP")
         daemon.address("UDP")

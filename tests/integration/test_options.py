@@ -127,13 +127,13 @@ class FaultTests(DaemonTestCase):
         self.assert_faults(["--sockopt", "TCP_INFO=1"], "TCP_INFO is read-only")
 
     def test_host_name(self) -> None:
-        """A name is no address."""
+        """A host name is refused as an address."""
         self.assert_faults(
             ["--tcp", "localhost:1"], "'localhost' is not a numeric address; expected PORT, ADDRESS:PORT"
         )
 
     def test_argument(self) -> None:
-        """Anything that is no option is a fault."""
+        """An argument that is not an option is a fault."""
         self.assert_faults(["12345"], "unexpected argument '12345'")
 
     def test_help(self) -> None:

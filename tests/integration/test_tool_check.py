@@ -18,7 +18,7 @@ class CheckTests(ToolTestCase):
     """Status line, exit status and performance data of `echotime check`."""
 
     def setUp(self) -> None:
-        """A daemon with both services on one port number, as the tool expects."""
+        """Start a daemon with both services on one port number, as the tool expects."""
         super().setUp()
         host, port = self.echotime().address("TCP")
         self.server = f"{host}:{port}"
@@ -44,7 +44,7 @@ class CheckTests(ToolTestCase):
         self.assertRegex(critical.stdout, rb"UDP time in [\d.]+ ms, beyond 0\.000002 s; offset \+0\.0 s \|")
 
     def test_critical(self) -> None:
-        """A service that is down, not exact, or does not give the time is critical."""
+        """A service that is down, not exact, or gives no time is critical."""
         ended = self.tool("check", "--timeout", "1", self.closed_port())
         self.assertEqual(ended.returncode, 2)
         self.assertIn(b"ECHOTIME CRITICAL - TCP echo: connection refused", ended.stdout)

@@ -27,11 +27,11 @@ class ExplainTests(ToolTestCase):
         self.assertRegex(on, r"server +recv until the end of file +b'abcXdef'\n")
 
     def test_dead_peer(self) -> None:
-        """SO_KEEPALIVE notices a peer that is gone."""
+        """With SO_KEEPALIVE a dead peer is noticed."""
         self.assertRegex(self.explain("so_keepalive"), r"with: recv\(100\) +ETIMEDOUT after [12]\.\d s\n")
 
     def test_every_other(self) -> None:
-        """An option without a demonstration of its own is tried with an example; one that is only read is shown."""
+        """An option without its own demonstration is tried with an example; a read-only one is shown."""
         text = self.explain("SO_PRIORITY")
         self.assertIn("Trial of an example on loopback:\nSO_PRIORITY, requested 5\n", text)
         self.assertIn("connection    effective 0: not inherited: echotime sets it on each connection\n", text)
@@ -51,7 +51,7 @@ class ExplainTests(ToolTestCase):
         self.assertRegex(text, r"client +the state, by TCP_INFO +ESTABLISHED\n")
 
     def test_several(self) -> None:
-        """More than one name is explained one after the other."""
+        """Several names are explained one after the other."""
         text = self.explain("SO_TYPE", "backlog")
         self.assertLess(text.index("SO_TYPE (SOL_SOCKET 3)"), text.index("The argument of listen(2)"))
 
@@ -62,7 +62,7 @@ class ExplainTests(ToolTestCase):
             self.assertIn(name, text)
 
     def test_usage(self) -> None:
-        """An unknown name is answered with the nearest."""
+        """An unknown name is reported with the nearest one."""
         for typed, near in (("SO_REUSADDR", b"SO_REUSEADDR"), ("servr", b"server"), ("backlogs", b"backlog")):
             ended = self.tool("explain", typed)
             self.assertEqual(ended.returncode, 2)

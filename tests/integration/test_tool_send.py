@@ -32,7 +32,7 @@ class SendTests(ToolTestCase):
         self.assertEqual(ended.stderr, b"Sending is done.\n")
 
     def test_standard_input(self) -> None:
-        """A pipe, or - for it, is sent as it is, bytes of any kind."""
+        """A pipe, or - for it, is sent unchanged, with bytes of any value."""
         server = self.server("--ack", "")
         data = bytes(range(256)) * 1000
         for args in (["send", server], ["send", server, "-"]):
@@ -41,12 +41,12 @@ class SendTests(ToolTestCase):
             self.assertTrue(ended.stdout == data, "the echo differs from what was sent")
 
     def test_empty_input(self) -> None:
-        """Nothing to send is no failure."""
+        """Empty input is not a failure."""
         ended = self.tool("send", self.server())
         self.assertEqual((ended.returncode, ended.stdout), (0, b""))
 
     def test_gigabyte(self) -> None:
-        """A gigabyte goes through, byte for byte, and the tool's memory stays small."""
+        """A gigabyte passes unchanged, and the tool's memory stays small."""
         server = self.server("--ack", "", "--log-message-rate", "0")
         size = "1000000000"
         source = subprocess.Popen(["head", "-c", size, "/dev/zero"], stdout=subprocess.PIPE)
@@ -73,13 +73,13 @@ class SendTests(ToolTestCase):
 
     @staticmethod
     def peak_memory(pid: int) -> int:
-        """The most resident memory that a process has had, in bytes; 0 for one that is over."""
+        """Return the peak resident memory of a process in bytes; 0 if it has ended."""
         status = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace")
         found = re.search(r"VmHWM:\s+(\d+) kB", status)
         return int(found[1]) * 1024 if found else 0
 
     def test_verify(self) -> None:
-        """--verify is content with an exact answer, and names the first wrong offset of another."""
+        """--verify accepts an exact reply, and names the first wrong offset of another."""
         server = self.server("--reply", "ok")
         big = bytes(1_000_000)
         self.assertEqual(self.tool("send", "--verify", "--reply", "ok", server, stdin=big).returncode, 0)
@@ -88,19 +88,19 @@ class SendTests(ToolTestCase):
         self.assertIn(b"wrong byte at offset 16: expected end of file, found 'o'", ended.stderr)
 
     def test_keep_open(self) -> None:
-        """--keep-open does not half-close: the daemon goes on waiting, and --timeout ends that."""
+        """--keep-open does not half-close: the daemon waits on, and --timeout ends the session."""
         ended = self.tool("send", "--keep-open", "--timeout", "0.5", self.server(), "hello")
         self.assertEqual((ended.returncode, ended.stdout), (4, b"hello" + ACKNOWLEDGEMENT))
 
     def test_repeat(self) -> None:
-        """--repeat and --parallel run many sessions, check each, and sum them up."""
+        """--repeat and --parallel run many sessions, check each, and summarize them."""
         ended = self.tool("send", "--repeat", "200", "--parallel", "20", self.server(), "hello")
         self.assertEqual(ended.returncode, 0, ended.stderr)
         self.assertIn(b"sessions: 200, exact: 200, bytes lost: 0\n", ended.stdout)
         self.assertIn(b"min/avg/max/mdev/p50/p99 = ", ended.stdout)
 
     def test_sockopt(self) -> None:
-        """Socket options are set on the client, too, and a wrong one is a fault."""
+        """Socket options are set on the client, and a wrong one is a fault."""
         server = self.server("--ack", "")
         self.assertEqual(self.tool("send", "--sockopt", "TCP_NODELAY=on", server, "x").stdout, b"x")
         ended = self.tool("send", "--sockopt", "TCP_NODELY=on", server, "x")
@@ -111,14 +111,14 @@ class SendTests(ToolTestCase):
         self.assertIn(b"SO_BINDTODEVICE=none0: No such device (ENODEV)", ended.stderr)
 
     def test_addresses(self) -> None:
-        """Names, IPv4, IPv6 with and without brackets."""
+        """A server is a name, IPv4 address or bracketed IPv6 address."""
         daemon = self.twistd("echotime", "--tcp", "[::]:0", "--ack", "")
         port = daemon.address("TCP")[1]
         for host in ("localhost", "127.0.0.1", "[::1]"):
             self.assertEqual(self.tool("send", f"{host}:{port}", "x").stdout, b"x", host)
 
     def test_broken_pipe(self) -> None:
-        """When nobody reads its output any more it ends quietly, by SIGPIPE as others do."""
+        """If its output is closed, `send` ends quietly by SIGPIPE."""
         child = self.start("send", self.server())
         assert child.stdin is not None
         assert child.stdout is not None
@@ -153,14 +153,14 @@ class SendTests(ToolTestCase):
         self.assertTrue(shown.endswith("发送完成。\r\n你好\r\nI get it!\r\nok".encode()), shown)
 
     def test_encoding(self) -> None:
-        """--encoding writes the message in it, and shows what comes back from it."""
+        """--encoding encodes the message and decodes the reply."""
         server = self.server("--ack", "")
         self.assertEqual(self.tool("send", "--encoding", "cp936", server, "你好").stdout, "你好".encode("cp936"))
         shown = self.at_terminal("send", "--encoding", "cp936", server, "你好", typed=[])
         self.assertTrue(shown.endswith("你好".encode()), shown)
 
     def test_terminal_is_safe(self) -> None:
-        """A peer's control characters do not reach a terminal, unless --raw asks for them."""
+        """A peer's control characters reach a terminal with --raw only."""
         server = self.server("--ack", "", "--reply", r"\x1b[31mred\x07\xff")
         shown = self.at_terminal("send", server, "x", typed=[])
         self.assertTrue(shown.endswith(rb"x\x1b[31mred\x07\xff"), shown)

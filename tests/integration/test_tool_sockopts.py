@@ -25,15 +25,15 @@ class SockoptsTests(ToolTestCase):
         return ended.stdout.decode()
 
     def records(self, *args: str) -> dict[str, dict[str, Any]]:
-        """The records of --json by name."""
+        """Return the records of --json by name."""
         return {record["name"]: record for record in json.loads(self.out("--json", *args))}
 
     def names(self, *args: str) -> set[str]:
-        """The names in the table."""
+        """Return the names in the table."""
         return set(re.findall(r"^([A-Z][A-Z0-9]+_[A-Z0-9_]+) ", self.out(*args), re.M))
 
     def test_table(self) -> None:
-        """Every option has a line, with what it is on each kind of socket, settable or not, and its meaning."""
+        """Every option has a line with its value on each kind of socket, if it is settable, and its meaning."""
         table = self.out()
         self.assertEqual(self.names(), {option.name for option in CATALOGUE})
         self.assertRegex(table, r"NAME +LEVEL +TCP listener +connection +UDP +SET +MEANING\n")
@@ -47,7 +47,7 @@ class SockoptsTests(ToolTestCase):
         self.assertLessEqual(known, set(re.findall(r"SO_[A-Z_]+", self.out())))
 
     def test_filters(self) -> None:
-        """--tcp, --udp and --settable leave out what does not fit; --tcp and --udp together are either."""
+        """--tcp, --udp and --settable filter the list; --tcp and --udp together mean either."""
         self.assertIn("TCP_NODELAY", self.names("--tcp"))
         self.assertNotIn("SO_BROADCAST", self.names("--tcp"))
         self.assertNotIn("TCP_NODELAY", self.names("--udp"))
@@ -91,7 +91,7 @@ class SockoptsTests(ToolTestCase):
         self.assertEqual(list(record["IP_TTL"]["outcomes"]), ["udp"])
 
     def test_set_by_number(self) -> None:
-        """One without a row is tried, too."""
+        """An option that is not in the catalogue is tried by its number."""
         self.assertRegex(self.out("--set", "1:11=1"), r"1:11, requested 1\n  TCP listener  effective 1\n")
 
     def test_warned(self) -> None:
@@ -104,7 +104,7 @@ class SockoptsTests(ToolTestCase):
         self.assertEqual(ended.stderr, warning + b" lost\n")
 
     def test_filtered_trial(self) -> None:
-        """With one of --tcp and --udp a value is tried there alone; where nothing took it the status is 1."""
+        """With --tcp or --udp a value is tried there alone; if no socket accepts it, the status is 1."""
         self.assertEqual(len(self.out("--udp", "--set", "IP_TTL=9").splitlines()), 2)
         self.assertEqual(len(self.out("--tcp", "--set", "IP_TTL=9").splitlines()), 3)
         self.out("--udp", "--set", "TCP_NODELAY=on", status=1)
@@ -114,7 +114,7 @@ class SockoptsTests(ToolTestCase):
         self.assertIn(b"no such option matches", ended.stderr)
 
     def test_without_loopback(self) -> None:
-        """A host whose loopback is down is told so, and the status is 1."""
+        """A host without loopback is reported, with status 1."""
         self.need("unshare")
         if os.geteuid() != 0:
             self.skipTest("needs root to make a network without loopback")
@@ -140,7 +140,7 @@ class SockoptsTests(ToolTestCase):
         self.assertIn("UDP           not applicable: Protocol not available", self.out("--set", "TCP_CORK=on"))
 
     def test_without_privileges(self) -> None:
-        """A value that takes privileges says which."""
+        """A value that needs privileges names them."""
         self.need("setpriv")
         ended = subprocess.run(
             [*_LOST, *self.command("sockopts", "--set", "SO_MARK=1")], capture_output=True, timeout=60, check=False
@@ -149,7 +149,7 @@ class SockoptsTests(ToolTestCase):
         self.assertIn(b"refused: Operation not permitted (EPERM); needs CAP_NET_ADMIN", ended.stdout)
 
     def test_differs(self) -> None:
-        """Every option is tried; those are left that the kernel alters or that connections do not inherit."""
+        """--differs tries every option, and lists those that the kernel alters or that connections do not inherit."""
         text = self.out("--differs")
         found = set(re.findall(r"^(\w+), requested", text, re.M))
         self.assertLessEqual({"SO_RCVBUF", "TCP_DEFER_ACCEPT", "SO_PRIORITY", "TCP_MAXSEG", "TCP_QUICKACK"}, found)
@@ -161,7 +161,7 @@ class SockoptsTests(ToolTestCase):
         self.assertEqual(self.tool("sockopts", "--differs").stderr, b"", "examples are not warned of")
 
     def test_usage(self) -> None:
-        """Faults of the command line are status 2, with the nearest name."""
+        """A fault of the command line gives status 2, with the nearest name."""
         for args, part in (
             (["SO_RCVBUFF"], b"the nearest is SO_RCVBUF"),
             (["--set", "SO_RCVBUF"], b"expected [tcp:|udp:]NAME=VALUE"),
@@ -174,14 +174,14 @@ class SockoptsTests(ToolTestCase):
             self.assertIn(part, ended.stderr)
 
     def test_help_of_the_other_tools(self) -> None:
-        """--sockopt help lists the names."""
+        """--sockopt help lists the settable names."""
         ended = self.tool("send", "--sockopt", "help")
         self.assertEqual(ended.returncode, 0)
         for name in BY_NAME:
             self.assertEqual(f"\n  {name} ".encode() in ended.stdout, BY_NAME[name].settable)
 
     def test_options_of_another_transport(self) -> None:
-        """A tool refuses an option that could have no effect on its sockets."""
+        """A tool refuses an option without effect on its sockets."""
         for args, part in (
             (["send", "--sockopt", "SO_BROADCAST=on", "127.0.0.1", "x"], b"SO_BROADCAST has no effect on a TCP socket"),
             (["send", "--sockopt", "udp:SO_RCVBUF=1K", "127.0.0.1", "x"], b"this command uses TCP"),

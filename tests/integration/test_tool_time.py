@@ -18,11 +18,11 @@ class TimeTests(ToolTestCase):
     """`echotime time` with a daemon that serves as it should."""
 
     def server(self, *args: str) -> str:
-        """HOST:PORT of a daemon's UDP service."""
+        """Start a daemon and return the HOST:PORT of its UDP service."""
         return "{}:{}".format(*self.echotime(*args).address("UDP"))
 
     def test_forms(self) -> None:
-        """The time alone goes to standard output, as ctime, ISO 8601 or seconds, local or UTC."""
+        """Only the time goes to standard output, as ctime, ISO 8601 or seconds, local or UTC."""
         server = self.server()
         ended = self.tool("time", server)
         self.assertEqual(ended.returncode, 0)
@@ -37,7 +37,7 @@ class TimeTests(ToolTestCase):
         self.assertEqual(self.tool("time", "--quiet", server).stderr, b"")
 
     def test_epoch(self) -> None:
-        """A server that counts from 1900 is understood with --epoch 1900, and without it remarked on."""
+        """A server with epoch 1900 is understood with --epoch 1900, and recognized without it."""
         server = self.server("--epoch", "1900")
         self.assertLessEqual(abs(int(self.tool("time", "--raw", "--epoch", "1900", server).stdout) - time.time()), 2)
         self.assertIn(b"probably in seconds since 1900: use --epoch 1900", self.tool("time", server).stderr)
@@ -50,7 +50,7 @@ class TimeTests(ToolTestCase):
         self.assertIn("等待回复……".encode(), shown)
 
     def test_localhost(self) -> None:
-        """A name with addresses of which only one answers is asked until that one does."""
+        """All addresses of a name are tried until one answers."""
         port = self.server().rpartition(":")[2]
         self.assertEqual(self.tool("time", f"localhost:{port}").returncode, 0)
 
@@ -59,7 +59,7 @@ class BadAnswerTests(ToolTestCase):
     """Test servers with wrong, late, foreign or missing responses."""
 
     def assert_bad(self, answer: bytes, size: int, kind: str) -> None:
-        """Status 1, and a line that shows the answer printably and guesses what it is."""
+        """Check status 1 and a line with the printable answer and a guess of its format."""
         server = self.udp_server(lambda sock, datagram, peer: sock.sendto(answer, peer))
         ended = self.tool("time", "--quiet", server)
         self.assertEqual((ended.returncode, ended.stdout), (1, b""))
@@ -68,7 +68,7 @@ class BadAnswerTests(ToolTestCase):
         )
 
     def test_lengths(self) -> None:
-        """Other lengths are errors, recognised where they can be."""
+        """An answer of another length is an error, with its format if it is recognized."""
         now = int(time.time())
         self.assert_bad(struct.pack("!q", now), 8, "64-bit Unix time")
         self.assert_bad(struct.pack("!q", now + 2_208_988_800), 8, "64-bit time since 1900")
@@ -78,7 +78,7 @@ class BadAnswerTests(ToolTestCase):
         self.assert_bad(b"\x1b[31m\xff", 6, "an unknown format")
 
     def test_inetutils(self) -> None:
-        """GNU inetutils' inetd, whose time answer has 8 bytes, is recognised."""
+        """The 8-byte answer of GNU inetutils' inetd is recognized."""
         self.need("inetutils-inetd", "ip", "unshare")
         if subprocess.run(["unshare", "-n", "true"], capture_output=True, check=False).returncode:
             self.skipTest("its port is 37, so it needs a network namespace of its own, which needs root")
@@ -102,7 +102,7 @@ class BadAnswerTests(ToolTestCase):
         self.assertIn(b"probably 64-bit time since 1900", ended.stderr)
 
     def test_retry(self) -> None:
-        """A lost answer is asked for again."""
+        """A lost answer is requested again."""
         asked: list[bytes] = []
 
         def third(sock: socket.socket, datagram: bytes, peer: Peer) -> None:
@@ -115,13 +115,13 @@ class BadAnswerTests(ToolTestCase):
         self.assertEqual((ended.returncode, asked), (0, [b"", b"", b""]))
 
     def test_wrapped(self) -> None:
-        """A value far off is read as the time nearest to the local clock, and that is said."""
+        """A value far off is read as the time nearest to the local clock, with a remark."""
         server = self.udp_server(lambda sock, datagram, peer: sock.sendto(bytes(4), peer))
         ended = self.tool("time", "--raw", server)
         self.assertEqual(ended.stdout, b"4294967296\n" if time.time() > 2**31 else b"0\n")
 
     def test_stranger(self) -> None:
-        """An answer from a port that was not asked is refused, and told."""
+        """An answer from another port is refused and reported."""
 
         def elsewhere(sock: socket.socket, datagram: bytes, peer: Peer) -> None:
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
@@ -132,7 +132,7 @@ class BadAnswerTests(ToolTestCase):
         self.assertRegex(ended.stderr, rb"ignored a response from the wrong address 127\.0\.0\.1:\d+\n")
 
     def test_statuses(self) -> None:
-        """3 refused, 6 name not found, 7 no answer, 2 usage."""
+        """The status is 3 if refused, 6 for an unknown name, 7 without an answer, 2 for usage."""
         silent = self.udp_server(lambda sock, datagram, peer: None)
         for status, args in (
             (3, [self.closed_port()]),

@@ -67,7 +67,7 @@ HOSTS = st.builds(_host, NUMBERS, st.sampled_from(["{v4}", "{v6}", "{v6}%eth0", 
 
 
 def plainly_served(host: str, allow: Iterable[Network], deny: Iterable[Network]) -> bool:
-    """Define who is served: look at all networks, and let the longest that holds the address decide."""
+    """Decide by a scan of all networks: the longest one that contains the address wins."""
     found = ip_address(host.partition("%")[0])
     if isinstance(found, IPv6Address) and found.ipv4_mapped:
         found = found.ipv4_mapped
@@ -78,13 +78,13 @@ def plainly_served(host: str, allow: Iterable[Network], deny: Iterable[Network])
 
 @given(NETWORKS, NETWORKS, HOSTS)
 def test_as_defined(allow: list[Network], deny: list[Network], host: str) -> None:
-    """The tables give what a scan of all networks gives."""
+    """The lookup tables give the same result as a scan of all networks."""
     assert AccessList(Networks(allow), Networks(deny)).admits(host) == plainly_served(host, allow, deny)
 
 
 @given(NETWORKS, NETWORKS)
 def test_networks(some: list[Network], others: list[Network]) -> None:
-    """Networks is a set of networks."""
+    """Networks behaves as a set of networks."""
     one = Networks(some)
     assert len(one) == len(set(some))
     assert [each in one for each in others] == [each in some for each in others]
@@ -92,7 +92,7 @@ def test_networks(some: list[Network], others: list[Network]) -> None:
 
 
 def test_cost() -> None:
-    """A look-up and a swap of the lists cost the same for one network and for many."""
+    """A lookup and a swap of the lists cost the same for one network and for many."""
     many = Networks(IPv6Network((number << 64, 64)) for number in range(3000))
     one = Networks([IPv6Network("2001:db8::/64")])
     hosts = [str(IPv6Address(number << 77)) for number in range(100)]

@@ -59,7 +59,7 @@ def test_unreadable() -> None:
 
 
 def test_read_by_another_number() -> None:
-    """SO_RCVBUFFORCE is read as SO_RCVBUF."""
+    """SO_RCVBUFFORCE is read back as SO_RCVBUF."""
     with socket.socket() as sock:
         apply(sock, [parse("SO_RCVBUF=64K")])
         assert "effective 131072" in str(read_back(sock, parse("SO_RCVBUFFORCE=64K")))
@@ -242,7 +242,7 @@ def test_saved_syn() -> None:
 
 
 def test_error_is_gone_once_read() -> None:
-    """Reading SO_ERROR clears it, as its row says."""
+    """Reading SO_ERROR clears it, as its catalogue row says."""
     row = BY_NAME["SO_ERROR"]
     with Scratch() as scratch:
         closed = scratch.bind(scratch.open("udp"))

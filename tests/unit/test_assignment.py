@@ -70,7 +70,7 @@ def test_refused(text: str, reason: str) -> None:
 
 @given(st.text(max_size=30))
 def test_any_text(text: str) -> None:
-    """Any text is an assignment or a ValueError."""
+    """Any text is either an assignment or a ValueError."""
     with contextlib.suppress(ValueError):
         parse(text)
 

@@ -20,7 +20,7 @@ from tests.support.udp_ports import client, heard, listening
 
 @pytest.fixture(params=SERVED)
 def served(request: pytest.FixtureRequest) -> Served:
-    """Each kind of UDP port."""
+    """Provide each kind of UDP port."""
     return SERVED[request.param]
 
 
@@ -77,7 +77,7 @@ def test_without_the_filter(served: Served, monkeypatch: pytest.MonkeyPatch, cle
 
 
 def test_our_own_port(served: Served) -> None:
-    """A datagram from the port's own number is not answered if its address is the host's."""
+    """A datagram from the port's own number is not answered if its address is local."""
     with listening(served, "0.0.0.0") as port, client() as sock:
         number = port.getHost().port
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
@@ -158,7 +158,7 @@ def test_unspecified_source(served: Served, interface: str, source: str, asked: 
 
 @root
 def test_unspecified_source_with_our_port(served: Served) -> None:
-    """The reason is the same if the source port is ours, too."""
+    """The reason stays the unspecified address if the source port is ours, too."""
     with listening(served, "::") as port:
         number = port.getHost().port
         forge_on_link("lo", ("::", number), ("::1", number))
@@ -170,7 +170,7 @@ def test_unspecified_source_with_our_port(served: Served) -> None:
 @pytest.mark.parametrize("source", ["::ffff:127.0.0.1", "::ffff:0.0.0.0"])
 @pytest.mark.parametrize("switched", ["IPV6_RECVPKTINFO=on", "IPV6_RECVPKTINFO=off"])
 def test_mapped_source(served: Served, source: str, switched: str) -> None:
-    """An IPv6 packet with an IPv4-mapped source would be answered over IPv4: the kernel drops it."""
+    """An IPv6 packet with an IPv4-mapped source is dropped by the kernel, as it would be answered over IPv4."""
     with listening(served, "::", switched, min_source_port=1) as port, client() as sock:
         number = port.getHost().port
         forge_on_link("lo", (source, sock.getsockname()[1]), ("::1", number))
@@ -234,7 +234,7 @@ def test_program() -> None:
 
 
 def test_program_for_ipv6() -> None:
-    """Nine more before them: an IPv6 packet whose source begins with ::ffff:0:0/96 is dropped."""
+    """On IPv6 nine more instructions drop packets with a source in ::ffff:0:0/96."""
     before = "2000000000f0ffff 15000007dd860000 200000000800f0ff 1500000500000000 200000000c00f0ff 1500000300000000"
     dropping = "200000001000f0ff 15000001ffff0000 0600000000000000"
     expected = f"{before} {dropping} {bpf.build_program(1024, 37).hex(' ', 8)}"

@@ -60,7 +60,7 @@ def test_no_server(typed: str) -> None:
 
 @pytest.mark.parametrize("typed", ["0", "-1", "x", "nan", "inf", ""])
 def test_no_seconds(typed: str) -> None:
-    """A time limit is above 0."""
+    """A number of seconds must be above 0."""
     with pytest.raises(ValueError, match="expected"):
         parsers.positive_seconds(typed)
 
@@ -75,7 +75,7 @@ def test_seconds(typed: str, seconds: float) -> None:
 
 
 def test_statuses_are_promised() -> None:
-    """Scripts rely on these numbers."""
+    """The exit statuses are the promised numbers."""
     assert {status.name: status.value for status in ExitStatus} == {
         "OK": 0,
         "FAILED": 1,
@@ -106,7 +106,7 @@ def test_inactivity() -> None:
 
 
 def test_textfile(tmp_path: Path) -> None:
-    """The format of Prometheus: a help and a type for each name, labels escaped."""
+    """The textfile has Prometheus format: help and type once per name, labels escaped."""
     metrics = [Metric("a", "First.", 1, x='q"\\\n'), Metric("b", "Second.", 0.25), Metric("a", "First.", 2)]
     expected = (
         '# HELP a First.\n# TYPE a gauge\na{x="q\\"\\\\\\n"} 1\na{} 2\n# HELP b Second.\n# TYPE b gauge\nb{} 0.25\n'
@@ -132,7 +132,7 @@ def test_facts(option: Option) -> None:
 
 
 def test_columns(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wide characters count twice, a line may end before each, and none begins with punctuation."""
+    """Wide characters count twice, a line may break before each, and no line begins with punctuation."""
     monkeypatch.setenv("COLUMNS", "60")
     assert pad("值", 4) + "|" == "值  |"
     assert pad("value", 4) == "value ", "one space at least"
@@ -146,7 +146,7 @@ def test_columns(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_terminal_text() -> None:
-    """Characters may come in pieces; control characters and what cannot be decoded are escaped."""
+    """Characters may arrive in pieces; control characters and undecodable bytes are escaped."""
     shown = TerminalDecoder()
     assert shown.feed("a\n\t你".encode()[:-1]) == "a\n\t"
     assert shown.feed("你".encode()[-1:]) == "你"

@@ -25,7 +25,7 @@ def test_every_byte() -> None:
 
 
 def test_names() -> None:
-    """Line ends, tabs and backslashes have their usual names."""
+    """Line ends, tabs and backslashes have their usual escapes."""
     assert escape(b"a\r\n\t\\b") == r"a\r\n\t\\b"
 
 
@@ -93,5 +93,5 @@ def test_shown_as_is_harmless(data: bytes, encoding: str) -> None:
 
 
 def test_columns() -> None:
-    """A Chinese character takes two columns."""
+    """A Chinese character is two columns wide."""
     assert display_width("a你b") == 4

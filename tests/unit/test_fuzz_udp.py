@@ -91,11 +91,14 @@ class TimeMachine(RuleBasedStateMachine):
             self.raw = self.resources.enter_context(raw_socket())
 
     def client(self, at: tuple[str, int]) -> socket.socket:
-        """Return a client socket bound to an address."""
-        sock = self.resources.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
-        sock.bind(at)
-        return sock
+        """Open a client socket bound to an address, on another port number than the daemon's."""
+        while True:
+            sock = self.resources.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+            sock.bind(at)
+            # on another local address the kernel may choose the same number, which is the daemon's own to it
+            if sock.getsockname()[1] != self.number:
+                return sock
 
     @property
     def hosts(self) -> list[str]:

@@ -11,7 +11,7 @@ from echotime.wire import hostport
 
 @given(st.ip_addresses(), st.integers(0, 65535))
 def test_back(address: IPv4Address | IPv6Address, port: int) -> None:
-    """An address and port as text split into the same address and port."""
+    """An address and port formatted as text split into the same address and port."""
     assume(not (isinstance(address, IPv6Address) and address.ipv4_mapped))
     host, number = hostport.split_hostport(hostport.format_hostport(str(address), port))
     assert (host, number) == (str(address), str(port))

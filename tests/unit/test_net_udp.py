@@ -25,7 +25,7 @@ from tests.support.udp_ports import listening
 
 @pytest.fixture(params=[*SERVED.values()], ids=[*SERVED])
 def served(request: pytest.FixtureRequest) -> Served:
-    """Each kind of UDP port."""
+    """Provide each kind of UDP port."""
     kind: Served = request.param
     return kind
 
@@ -47,7 +47,7 @@ SHARED = [(host, host) for host in ("127.0.0.1", "::1")] + WILDCARDS + [(wide, n
 
 @pytest.mark.parametrize(("other", "ours"), SHARED)
 def test_udp_port_of_another_socket(served: Served, other: str, ours: str) -> None:
-    """A port that another socket bound with SO_REUSEADDR is refused, unless SO_REUSEADDR was requested for ours."""
+    """A port that another socket bound with SO_REUSEADDR is refused, unless it was requested for ours."""
     with reusing(other) as first:
         number = first.getsockname()[1]
         with pytest.raises(CannotListenError):

@@ -1,4 +1,4 @@
-"""net/udp.py: many datagrams a call, on real sockets, with doRead called by hand."""
+"""Test net/udp.py with batches of datagrams, on real sockets, with doRead called by hand."""
 
 from __future__ import annotations
 

@@ -106,7 +106,7 @@ def test_message_size() -> None:
 
 
 def test_long_stream_is_forgotten() -> None:
-    """Memory does not grow with the stream."""
+    """Memory does not grow with the length of the stream."""
     verifier = EchoVerifier()
     for _ in range(500):
         verifier.feed_sent(b"m" * MESSAGE_SIZE)
