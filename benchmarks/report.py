@@ -40,7 +40,7 @@ def _lines(results: Results) -> Iterator[str]:
     if bars := list(judged(results)):
         yield from _titled("Bars: the median of the rounds, and their range")
         for line, each in zip(aligned(_bar(each) for each in bars), bars, strict=True):
-            verdict = f"reached, {each.margin:.0%} to spare" if each.reached else f"missed by {-each.margin:.0%}"
+            verdict = f"reached by {each.margin:.0%}" if each.reached else f"missed by {-each.margin:.0%}"
             yield f"{line}  {verdict}"
     yield from _notes(results)
     yield from _missing(results)

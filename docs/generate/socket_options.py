@@ -22,8 +22,8 @@ on the daemon's listening sockets and on the sockets of the tools:
 Without `tcp:` or `udp:` an option is set on every socket on which it has an effect. At start the
 daemon logs the requested value of each option, and the value that `getsockopt` returns:
 
-    SO_RCVBUF requested 65536, effective 131072: the kernel doubles it, between a minimum size and twice
-    net.core.rmem_max
+    SO_RCVBUF requested 65536, effective 131072: the kernel doubles it, between a minimum
+    size and twice net.core.rmem_max
 
 Three commands belong to this page:
 
