@@ -1,7 +1,8 @@
-"""Make docs/socket-options.md from the catalogue of socket options."""
+"""Make docs/socket-options.md and the pages below docs/socket-options/ from the catalogue of socket options."""
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Iterator
 
@@ -9,9 +10,10 @@ from echotime.sockopt.assignment import EXPECTED
 from echotime.sockopt.catalogue.index import CATALOGUE, CHAPTERS, Chapter
 from echotime.sockopt.option import Option, Readable
 
+_COMMENT = "<!-- Made from echotime/sockopt/catalogue/ by `make docs`; edit those files. -->"
 _INTRODUCTION = f"""# Socket options
 
-<!-- Made from echotime/sockopt/catalogue/ by `make docs`; edit those files. -->
+{_COMMENT}
 
 This page describes {len(CATALOGUE)} socket options by name.
 {sum(option.settable for option in CATALOGUE)} of them can be set with `--sockopt`,
@@ -53,13 +55,28 @@ not set, and the log says so.
 """
 
 
-def markdown() -> str:
-    """Return the whole document as Markdown."""
-    return "\n".join([_INTRODUCTION, *map(_chapter, CHAPTERS)])
+def pages() -> dict[str, str]:
+    """Return the overview and a page for each chapter as Markdown, by path below docs/."""
+    return {
+        "socket-options.md": "\n".join([_INTRODUCTION, *map(_overview, CHAPTERS)]),
+        **{f"socket-options/{_name(chapter)}.md": _chapter(chapter) for chapter in CHAPTERS},
+    }
+
+
+def _name(chapter: Chapter) -> str:
+    return "-".join(re.findall(r"\w+", chapter.title.lower()))
+
+
+def _overview(chapter: Chapter) -> str:
+    lines = [f"## {chapter.title}", "", _wrapped(chapter.introduction), ""]
+    lines += [f"Details: [{chapter.title}](socket-options/{_name(chapter)}.md)", ""]
+    lines += ["| option | meaning |", "|---|---|"]
+    lines += [f"| `{option.name}` | {option.meaning} |" for option in chapter.rows]
+    return "\n".join([*lines, ""])
 
 
 def _chapter(chapter: Chapter) -> str:
-    lines = [f"## {chapter.title}", "", _wrapped(chapter.introduction), ""]
+    lines = [f"# Socket options: {chapter.title}", "", _COMMENT, "", _wrapped(chapter.introduction), ""]
     lines += ["| option | meaning | value | acts on | set | on accept |", "|---|---|---|---|---|---|"]
     lines += map(_row, chapter.rows)
     for option in chapter.rows:

@@ -21,7 +21,7 @@ def main() -> None:
     files = {
         "docs/configuration.md": option_table.insert(Path("docs/configuration.md").read_text(encoding="utf-8")),
         "docs/monitoring.md": counter_table.monitoring_page(),
-        "docs/socket-options.md": socket_options.markdown(),
+        **{f"docs/{name}": text for name, text in socket_options.pages().items()},
         **{f"docs/man/{name}": text for name, text in man_pages.pages().items()},
         **{f"etc/completion/{name}": text for name, text in completion.scripts().items()},
     }
