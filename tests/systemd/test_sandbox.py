@@ -105,7 +105,7 @@ class SandboxTests(UnitTestCase):
         """In the sandbox the state of the clock is unknown, which is reported, and --require-sync stays silent."""
         self.options("--require-sync")
         self.start(DIRECT)
-        why = "unknown: Operation not permitted, by a filter of system calls (ProtectClock= of systemd)"
+        why = "unknown: Operation not permitted, because of a system call filter (ProtectClock= of systemd)"
         self.assertIn(f"clock: {why}\n", self.control("status"))
         self.line(DIRECT, re.escape(f"clock: {why}; UDP replies are suspended"))
 
