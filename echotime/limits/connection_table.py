@@ -5,9 +5,8 @@ Every call takes constant time, because an attacker may open many connections at
 
 from __future__ import annotations
 
-from collections import defaultdict
 from random import Random
-from typing import Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 SAMPLE = 16
 """Number of connections compared for one eviction."""
@@ -25,26 +24,25 @@ class TrackedConnection(Protocol):
     """Time of the last activity, in seconds of the monotonic clock."""
 
 
-class _IndexedList(list[_T]):
-    """An unordered list that removes an item in constant time, by moving the last item to its place."""
+class _Bag(Generic[_T]):
+    """Hold items without order. An item is added, removed and looked up by index in constant time."""
 
-    __slots__ = ("_index",)
+    __slots__ = ("index", "items")
 
     def __init__(self) -> None:
-        self._index: dict[_T, int] = {}
+        self.items: list[_T] = []
+        self.index: dict[_T, int] = {}
 
-    def __contains__(self, item: object) -> bool:
-        return item in self._index
-
-    def append(self, item: _T) -> None:
-        self._index[item] = len(self)
-        super().append(item)
+    def add(self, item: _T) -> None:
+        self.index[item] = len(self.items)
+        self.items.append(item)
 
     def remove(self, item: _T) -> None:
-        index, last = self._index.pop(item), self.pop()
-        if index < len(self):
-            self[index] = last
-            self._index[last] = index
+        """Remove an item by moving the last one to its place."""
+        place, last = self.index.pop(item), self.items.pop()
+        if last != item:
+            self.items[place] = last
+            self.index[last] = place
 
 
 class ConnectionTable:
@@ -53,8 +51,8 @@ class ConnectionTable:
     def __init__(self, random: Random | None = None) -> None:
         self._random = random or Random()
         self._number = self._largest = 0
-        self._groups: defaultdict[str, _IndexedList[TrackedConnection]] = defaultdict(_IndexedList)
-        self._by_size: defaultdict[int, _IndexedList[str]] = defaultdict(_IndexedList)
+        self._groups: dict[str, _Bag[TrackedConnection]] = {}
+        self._by_size: dict[int, _Bag[str]] = {}
         """The sources that have this number of connections."""
 
     def __len__(self) -> int:
@@ -62,30 +60,48 @@ class ConnectionTable:
 
     def number_of(self, source: str) -> int:
         """Return the number of connections of a source."""
-        return len(self._groups.get(source, ()))
+        group = self._groups.get(source)
+        return 0 if group is None else len(group.items)
 
     def add(self, connection: TrackedConnection) -> None:
-        self._groups[connection.source].append(connection)
-        self._resized(connection.source, 1)
+        source = connection.source
+        group = self._groups.get(source)
+        if group is None:
+            group = self._groups[source] = _Bag()
+        group.add(connection)
+        self._number += 1
+        self._move(source, len(group.items) - 1, len(group.items))
 
     def discard(self, connection: TrackedConnection) -> None:
         """Remove a connection. Do nothing if it was removed before."""
-        if connection in self._groups.get(connection.source, ()):
-            self._groups[connection.source].remove(connection)
-            self._resized(connection.source, -1)
-
-    def _resized(self, source: str, by: int) -> None:
-        self._number += by
-        size = len(self._groups[source])
-        if before := size - by:
-            self._by_size[before].remove(source)
-            if not self._by_size[before]:
-                del self._by_size[before]
-        if size:
-            self._by_size[size].append(source)
-        else:
+        source = connection.source
+        group = self._groups.get(source)
+        if group is None or connection not in group.index:
+            return
+        group.remove(connection)
+        self._number -= 1
+        if not group.items:
             del self._groups[source]
-        if size > self._largest or self._largest not in self._by_size:
+        self._move(source, len(group.items) + 1, len(group.items))
+
+    def _move(self, source: str, old_size: int, size: int) -> None:
+        by_size = self._by_size
+        sources = by_size.get(old_size)
+        if sources is not None and len(sources.items) == 1:
+            # the only source of its size, as a source alone always is: its bag moves with it
+            del by_size[old_size]
+            if size and size not in by_size:
+                by_size[size] = sources
+                if size > self._largest or old_size == self._largest:
+                    self._largest = size
+                return
+        elif sources is not None:
+            sources.remove(source)
+        if size:
+            if size not in by_size:
+                by_size[size] = _Bag()
+            by_size[size].add(source)
+        if size > self._largest or self._largest not in by_size:
             self._largest = size
 
     def eviction_candidate(self) -> TrackedConnection:
@@ -94,7 +110,7 @@ class ConnectionTable:
         Where several sources are the largest, the 16 are drawn from the connections of all of them. There must be at
         least one connection.
         """
-        size, sources = self._largest, self._by_size[self._largest]
+        size, sources = self._largest, self._by_size[self._largest].items
         drawn = self._random.sample(range(size * len(sources)), min(SAMPLE, size * len(sources)))
-        sample = [self._groups[sources[each // size]][each % size] for each in drawn]
+        sample = [self._groups[sources[each // size]].items[each % size] for each in drawn]
         return min(sample, key=lambda each: (each.last_active, each.number))

@@ -108,7 +108,7 @@ def test_evicted_are_among_the_longest_idle(sources: int) -> None:
     for came in range(2000, 4000):
         # the next connection has the source of the evicted one, so that sources stay equally large
         gone = table.eviction_candidate()
-        ages = [connection.number for group in table._groups.values() for connection in group]
+        ages = [connection.number for group in table._groups.values() for connection in group.items]
         rank = sum(number < gone.number for number in ages)
         assert rank < len(ages) / 2
         beyond_quarter += rank >= len(ages) / 4
