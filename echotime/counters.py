@@ -1,8 +1,9 @@
-"""Counters of both services, each declared once: with its help text and, for a refusal, its name in the log.
+"""Counters of both services and of the reply queue, each declared once as a field with its help text.
 
-A new counter needs two edits: a field of ServiceCounters, and the line that increments it. `echotime control counters`,
-the log of refusals, the figures at shutdown, the number of datagrams handled and the table in docs/monitoring.md are
-derived from the declaration. For a refused datagram the line is a Rule in services/datagram_policy.py.
+A new counter needs two edits: the field, and the line that increments it. `echotime control counters`, the log and the
+totals of refusals, the number of datagrams handled and the table in docs/monitoring.md follow from the declaration. For
+a refused datagram the line is a Rule in services/datagram_policy.py, and the field needs `log_name` and `handled`.
+A field's name is public: it is the counter's name in JSON, journal fields and metrics (tests/unit/test_counters.py).
 """
 
 from __future__ import annotations
@@ -99,13 +100,13 @@ class ServiceCounters:
     refused_datagrams: int = counter(
         "Datagrams not answered because of an access list.", "datagrams refused (access list)", "datagram"
     )
-    rate_limited: int = counter(
+    refused_rate_limit: int = counter(
         "Datagrams not answered because of --udp-rate.", "datagrams refused (rate limit)", "datagram"
     )
-    unsynced_dropped: int = counter(
+    refused_unsynced: int = counter(
         "Datagrams not answered because of --require-sync.", "datagrams refused (clock not synchronized)", "datagram"
     )
-    loop_dropped: int = counter(
+    refused_loop: int = counter(
         "Datagrams not answered because they looked like replies in a loop.", "datagrams refused (loop)", "datagram"
     )
     health_checks: int = counter("Probes by the daemon's own health check, which no other counter includes.")
@@ -134,3 +135,20 @@ class ServiceCounters:
         self.messages += connection.messages
         self.bytes_in += connection.bytes_in
         self.bytes_out += connection.bytes_out
+
+
+@dataclass
+class ReplyCounters:
+    """Count what became of the messages that were due an operator's reply, since the start.
+
+    Each message counts as `queued`, or as one of the three that got the default reply at once.
+    """
+
+    queued: int = counter("Messages queued for an operator's reply.")
+    unattended: int = counter("Messages given the default reply at once, because no operator was attached.")
+    beyond_limit: int = counter("Messages given the default reply at once, because too many were pending.")
+    stopped: int = counter("Messages given the default reply at once, because the daemon was stopping.")
+    answered: int = counter("Queued messages that an operator replied to.")
+    expired: int = counter("Queued messages given the default reply at the deadline.")
+    abandoned: int = counter("Queued messages whose connection ended first.")
+    given_up: int = counter("Queued messages given the default reply when the last operator left or at shutdown.")

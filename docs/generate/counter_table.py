@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from echotime.counters import Counter, ServiceCounters, declared
+from echotime.counters import Counter, ReplyCounters, ServiceCounters, declared
 
 _BEGIN, _END = "<!-- counters -->\n", "<!-- /counters -->\n"
 
@@ -15,6 +15,7 @@ def monitoring_page() -> str:
     before, _, rest = page.read_text(encoding="utf-8").partition(_BEGIN)
     _, _, after = rest.partition(_END)
     lines = ["| counter | meaning | in the log |", "|---|---|---|", *map(_row, declared(ServiceCounters))]
+    lines += [_row(each._replace(name=f"questions_{each.name}")) for each in declared(ReplyCounters)]
     return "".join([before, _BEGIN, "\n", *(f"{line}\n" for line in lines), "\n", _END, after])
 
 

@@ -89,7 +89,7 @@ class Daemon(MultiService):
             self._log.info("refusals: {reasons}", reasons=listed)
         if self._reply_queue is not None:
             self._log.info(
-                "questions: {asked}, answered: {answered}, expired: {expired}, abandoned: {abandoned}, "
+                "questions: {queued}, answered: {answered}, expired: {expired}, abandoned: {abandoned}, "
                 "given up: {given_up}; not queued: {unattended} unattended, {beyond_limit} beyond the limit, "
                 "{stopped} while stopping",
                 **vars(self._reply_queue.counters),

@@ -14,6 +14,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
 from zope.interface import Interface, implementer
 
+from echotime.counters import ReplyCounters
 from echotime.logger import Logger
 from echotime.services.replies import IReplySource
 from echotime.wire import hostport
@@ -30,26 +31,6 @@ class PendingMessage:
     peer: str
     message: bytes
     received_at: float
-
-
-@dataclass
-class ReplyCounters:
-    """Count the messages since the start. Each counts as `asked` or as one of the next three."""
-
-    asked: int = 0
-    unattended: int = 0
-    """Given the default reply at once, because no operator was attached."""
-    beyond_limit: int = 0
-    """Given the default reply at once, because too many were pending."""
-    stopped: int = 0
-    """Given the default reply at once, because the daemon was stopping."""
-    answered: int = 0
-    expired: int = 0
-    """Given the default reply at the deadline."""
-    abandoned: int = 0
-    """Removed because the connection ended first."""
-    given_up: int = 0
-    """Given the default reply when the last operator left or the daemon stopped."""
 
 
 class IOperator(Interface):
@@ -167,7 +148,7 @@ class ReplyQueue:
             pending.expiry = self._clock.callLater(self.limits.deadline, self._expired, number)
         self._pending[number] = pending
         self._sources[address.host] += 1
-        self.counters.asked += 1
+        self.counters.queued += 1
         for operator in list(self._operators):
             if number in self._pending:  # a script may have answered at once
                 self._notify(operator, operator.on_question, pending.question)

@@ -71,10 +71,10 @@ class DatagramPolicy:
             admits = self._access.admits
             yield Rule("refused_datagrams", lambda _, source: not admits(source[0]))
         if self._muted:
-            yield Rule("unsynced_dropped", lambda _, source: True)
-        yield Rule("loop_dropped", self._guard.refuses, self._guard.admits_batch)
+            yield Rule("refused_unsynced", lambda _, source: True)
+        yield Rule("refused_loop", self._guard.refuses, self._guard.admits_batch)
         allows = self._rate_limit.allows
-        yield Rule("rate_limited", lambda _, source: not allows(source[0]), self._rate_limit.allow_batch)
+        yield Rule("refused_rate_limit", lambda _, source: not allows(source[0]), self._rate_limit.allow_batch)
 
     def _update(self) -> None:
         rules = tuple(self._active_rules())

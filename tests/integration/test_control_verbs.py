@@ -172,7 +172,7 @@ class VerbTests(ControlTestCase):
         self.assertRegex(text, r"clock: (synchronized, maximum error \d+\.\d+ s|not synchronized|unknown: .+)\n")
         counters = self.rows("counters")
         self.assertEqual((counters["messages"], counters["bytes_out"], counters["health_checks"]), (1, 18, 2))
-        self.assertEqual((counters["questions_asked"], counters["questions_unattended"]), (0, 1))
+        self.assertEqual((counters["questions_queued"], counters["questions_unattended"]), (0, 1))
 
     def test_many(self) -> None:
         """Lists of any length are printed completely."""

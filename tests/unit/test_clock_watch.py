@@ -100,6 +100,6 @@ def test_silence() -> None:
         assert protocol.policy.one_by_one == silent
         protocol.datagramReceived(b"", SourceAddress(("192.0.2.1", 2000)))
         assert sent == ([] if silent else [b"\0\0\0\7"])
-    assert (counters.unsynced_dropped, counters.datagrams) == (2, 2)
+    assert (counters.refused_unsynced, counters.datagrams) == (2, 2)
     watch.stopService()
     assert clock.getDelayedCalls() == []

@@ -89,20 +89,20 @@ def test_each_refusal_is_declared_and_counts_as_handled() -> None:
             FakeBatch(3),
             "refused_datagrams",
         ),
-        (lambda one: one.set_muted(True), b"", source(ordinary=True), FakeBatch(3), "unsynced_dropped"),
+        (lambda one: one.set_muted(True), b"", source(ordinary=True), FakeBatch(3), "refused_unsynced"),
         (
             lambda one: [one.admits(TIME, source()) for _ in range(3)],
             TIME,
             source(ordinary=True),
             FakeBatch(3, length=4),
-            "loop_dropped",
+            "refused_loop",
         ),
         (
             lambda one: [one.admits(b"", source()) for _ in range(10)],
             b"",
             source(ordinary=True),
             FakeBatch(3),
-            "rate_limited",
+            "refused_rate_limit",
         ),
     ],
 )
@@ -140,9 +140,9 @@ def test_inactive_rules_cost_nothing() -> None:
     """A rule that can refuse nothing is not among the checks, and returns with its reason."""
     policy = make(answer_broadcast=True)
     counters = {counter for _, counter in policy._checks}
-    assert counters == {"refused_unspecified_source", "refused_own_address", "loop_dropped", "rate_limited"}
+    assert counters == {"refused_unspecified_source", "refused_own_address", "refused_loop", "refused_rate_limit"}
     for change, counter in (
-        (policy.set_muted, "unsynced_dropped"),
+        (policy.set_muted, "refused_unsynced"),
         (lambda on: policy.set_min_source_port(1024 if on else 0), "refused_low_port"),
         (lambda on: policy.set_answer_broadcast(not on), "refused_broadcast"),
     ):

@@ -52,6 +52,6 @@ class IncidentsTests(SynchronousTestCase):
         """refusals() returns the counters that are not zero, by their description."""
         self.assertEqual(ServiceCounters().refusals(), {})
         self.assertEqual(
-            ServiceCounters(refused_connection_limit=3, loop_dropped=4, messages=9).refusals(),
+            ServiceCounters(refused_connection_limit=3, refused_loop=4, messages=9).refusals(),
             {"connections refused (connection limit)": 3, "datagrams refused (loop)": 4},
         )

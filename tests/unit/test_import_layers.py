@@ -21,7 +21,7 @@ LAYERS = (
 """Packages and modules of echotime/, the lowest first; each imports from lower layers and from itself only."""
 NEVER = {("services", "net"), ("net", "services"), ("cli", "daemon"), ("cli", "net")}
 """Imports that go down and are forbidden: protocols use transports by interface, ports are given protocols."""
-STANDARD_LIBRARY_ONLY = {"wire", "sockopt", "demonstrations"}
+STANDARD_LIBRARY_ONLY = {"wire", "sockopt", "demos"}
 MODULES = sorted((ROOT / "echotime").rglob("*.py"))
 
 
@@ -44,6 +44,13 @@ def layer_of(package: str) -> int:
     """Return the number of a package's layer, 0 for the lowest."""
     (found,) = (number for number, packages in enumerate(LAYERS) if package in packages)
     return found
+
+
+def test_rules_name_packages() -> None:
+    """Every package that a rule names exists, so that a renamed one does not escape the rule."""
+    packages = {package_of(path) for path in MODULES} - {"__init__"}
+    assert set().union(*LAYERS) == packages
+    assert STANDARD_LIBRARY_ONLY.union(*NEVER) <= packages
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))

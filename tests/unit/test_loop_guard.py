@@ -94,7 +94,7 @@ def test_protocol() -> None:
     protocol.transport = Sent()  # type: ignore[assignment]
     for _ in range(5):
         protocol.datagramReceived(answer(), PEER)
-    assert (counters.datagrams, counters.loop_dropped) == (3, 2)
+    assert (counters.datagrams, counters.refused_loop) == (3, 2)
     assert list(protocol.policy._guard.suspect_ports) == [12345]
     protocol.datagramReceived(b"?", PEER)
-    assert (counters.datagrams, counters.loop_dropped, list(protocol.policy._guard.suspect_ports)) == (4, 2, [])
+    assert (counters.datagrams, counters.refused_loop, list(protocol.policy._guard.suspect_ports)) == (4, 2, [])

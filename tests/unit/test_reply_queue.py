@@ -63,7 +63,7 @@ class ReplyQueueTests(SynchronousTestCase):
         self.queue.answer(1, b"", "me")
         self.assertEqual(self.successResultOf(replies[0]), b"", "an empty reply is a reply")
         self.assertEqual(self.operator.settled, [(2, "answered by me"), (1, "answered by me")])
-        self.assertEqual((self.queue.counters.asked, self.queue.counters.answered), (2, 2))
+        self.assertEqual((self.queue.counters.queued, self.queue.counters.answered), (2, 2))
 
     def test_first_answer_wins(self) -> None:
         """The first answer wins, and a later one is refused with the name of the first operator."""

@@ -1,0 +1,37 @@
+"""Test the declarations of counters, whose names users see in JSON, journal fields and metrics."""
+
+from __future__ import annotations
+
+from echotime.counters import ReplyCounters, ServiceCounters, declared
+
+SERVICE = """
+    connections empty_connections messages bytes_in bytes_out datagrams refused_connections refused_source_limit
+    refused_connection_limit evicted idle_timeouts half_closed_timeouts session_timeouts refused_unspecified_source
+    refused_own_address refused_low_port refused_broadcast refused_datagrams refused_rate_limit refused_unsynced
+    refused_loop health_checks
+"""
+REPLIES = "queued unattended beyond_limit stopped answered expired abandoned given_up"
+
+
+def test_public_names() -> None:
+    """The public names of counters stay, whatever is renamed in the code; a new counter is added here."""
+    assert [each.name for each in declared(ServiceCounters)] == SERVICE.split()
+    assert [each.name for each in declared(ReplyCounters)] == REPLIES.split()
+
+
+def test_help() -> None:
+    """Every counter has a sentence of help, and every refusal a name in the log."""
+    for each in (*declared(ServiceCounters), *declared(ReplyCounters)):
+        assert each.help.endswith(".")
+        assert each.log_name or not each.name.startswith("refused_")
+
+
+def test_derived_figures() -> None:
+    """Refused connections, handled datagrams and the log's refusals are sums of what is declared as such."""
+    counters = ServiceCounters(datagrams=1, refused_loop=2, refused_connections=4, evicted=8, messages=16)
+    assert (counters.datagrams_handled, counters.connections_refused) == (3, 4)
+    assert counters.refusals() == {
+        "connections refused (access list)": 4,
+        "connections evicted (connection limit)": 8,
+        "datagrams refused (loop)": 2,
+    }
