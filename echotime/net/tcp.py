@@ -39,7 +39,7 @@ class EchoPort(SockoptPortMixin, AcceptingPort):  # type: ignore[misc]  # Twiste
         factory: IProtocolFactory,
         *,
         interface: str = "",
-        backlog: int = 1024,
+        backlog: int = socket.SOMAXCONN,
         sockopts: Sequence[Assignment] = (),
         reactor: Any = None,
     ) -> None:

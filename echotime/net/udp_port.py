@@ -99,7 +99,7 @@ class SingleDatagramPort(LossNotifyingPort, SockoptPortMixin, udp.Port):
         interface: str = "",
         sockopts: Sequence[Assignment] = (),
         datagram_size: int = 8192,
-        min_source_port: int = 1024,
+        min_source_port: int = 0,
         reactor: Any = None,
     ) -> None:
         super().__init__(port, protocol, interface, datagram_size, reactor)

@@ -5,6 +5,7 @@ Operators attach through IOperator, be they at a terminal, on standard input, or
 
 from __future__ import annotations
 
+import sys
 from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -56,8 +57,8 @@ class AlreadySettled(Exception):
 class QueueLimits:
     """Limit how many questions are pending, and how long."""
 
-    max_pending: int = 1000
-    max_per_source: int = 10
+    max_pending: int = sys.maxsize
+    max_per_source: int = sys.maxsize
     deadline: float | None = None
     """Seconds until a question gets the default reply. None for no deadline."""
     wait_for_operator: bool = False

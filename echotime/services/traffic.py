@@ -55,7 +55,7 @@ class TrafficLog:
 
     _log = Logger()
 
-    def __init__(self, clock: IReactorTime, message_rate: int = 100) -> None:
+    def __init__(self, clock: IReactorTime, message_rate: int = 0) -> None:
         self.clock = clock
         self.counters = ServiceCounters()
         self.log_arrivals = True

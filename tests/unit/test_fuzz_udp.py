@@ -81,7 +81,7 @@ class TimeMachine(RuleBasedStateMachine):
         asked = options("SO_RCVBUF=1000000", *(["IP_RECVERR=on"] if self.recverr else []))
         protocol = TimeProtocol(lambda: self.now, self.counters, epoch)
         reactor: Any = MemoryReactorClock()
-        self.port: Any = kind(0, protocol, interface=interface, sockopts=asked, reactor=reactor)
+        self.port: Any = kind(0, protocol, interface=interface, sockopts=asked, min_source_port=1024, reactor=reactor)
         self.port.startListening()
         self.resources.callback(reactor.advance, 0)
         self.resources.callback(self.port.stopListening)

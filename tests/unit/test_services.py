@@ -132,7 +132,7 @@ class TrafficTests(SynchronousTestCase):
 
     def test_lines(self) -> None:
         """A session logs its connection, messages and end."""
-        traffic = TrafficLog(self.clock)
+        traffic = TrafficLog(self.clock, message_rate=100)
         protocol = FakeProtocol(1, 8, 19)
         traffic.message_received(protocol, b"{hello}\n")
         traffic.connection_closed(protocol, "client")
