@@ -30,11 +30,11 @@ run: $(VENV)/.test
 test: $(VENV)/.test
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
-# the units of etc/ under a systemd that is booted in a container; needs root
+# tests the units of etc/ under systemd, booted in a container; needs root
 test-systemd: $(VENV)/.test
 	$(BIN)/python -m tests.systemd.container $(VENV)/systemd
 
-# the Debian package, in such a container
+# tests the Debian package in such a container; needs root
 test-deb: $(VENV)/.test
 	$(BIN)/python -m tests.package.container $(VENV)/package
 
@@ -69,11 +69,11 @@ wheel: $(VENV)/.test
 	rm -rf build
 	$(BIN)/python -m build --outdir dist .
 
-# to PREFIX, below DESTDIR, for the system's Python; etc/install.mk has all variables
+# installs to PREFIX, below DESTDIR, for the system's Python; etc/install.mk documents all variables
 install uninstall:
 	@$(MAKE) --no-print-directory -f etc/install.mk $@
 
-# a Debian package for this distribution's Python, in dist/; needs dpkg-deb
+# builds a Debian package in dist/ for this distribution's Python; needs dpkg-deb
 deb:
 	etc/debian/build dist
 

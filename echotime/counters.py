@@ -19,7 +19,7 @@ class Counter(NamedTuple):
     name: str
     help: str
     log_name: str = ""
-    """What was refused, and the reason in parentheses; empty for a counter of anything else than refusals."""
+    """What was refused, and the reason in parentheses; empty for a counter of anything other than refusals."""
     handled: str = ""
     """``connection`` for refused connections, ``datagram`` for answered or refused datagrams, empty otherwise."""
 
@@ -62,7 +62,7 @@ class ServiceCounters:
         "Connections closed at once because of an access list.", "connections refused (access list)", "connection"
     )
     refused_source_limit: int = counter(
-        "Connections closed at once because their source had --max-per-source.",
+        "Connections closed at once because their source had reached --max-per-source.",
         "connections refused (source limit)",
         "connection",
     )

@@ -21,7 +21,7 @@ _STDERR_FD = 2
 
 
 class StartupError(Exception, SystemExit):
-    """The daemon cannot start.
+    """Raised if the daemon cannot start.
 
     As an Exception it lets twistd clean up and tell the parent process. As a SystemExit with status 1 it ends the
     interpreter without a traceback.

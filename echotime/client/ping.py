@@ -54,7 +54,7 @@ class Prober(Protocol):
         """Send the probe with this number."""
 
     def forget(self, sequence: int) -> None:
-        """Release what recognizes further answers to this probe."""
+        """Release the state that identifies further answers to this probe."""
 
     def close(self) -> None:
         """Release all resources; no probe follows."""

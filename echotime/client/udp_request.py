@@ -42,7 +42,7 @@ class ResponseHandler(TypingProtocol):
         """Handle a response from the requested address. There may be several."""
 
     def unexpected_sender(self, request: UDPRequest, address: str) -> object:
-        """Handle a datagram from another address or port. It is not a response."""
+        """Handle a datagram from another address or port. Such a datagram is not a response."""
 
     def request_failed(self, request: UDPRequest, error_number: int) -> object:
         """Handle an ICMP error, given as errno: the request did not arrive."""

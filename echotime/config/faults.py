@@ -40,7 +40,7 @@ class FaultList:
 
     def add_unknown_option(self, origin: str, name: str, known: Iterable[str]) -> None:
         """Add the fault that a name is unknown, with the nearest known name."""
-        # to find the nearest name takes long, so it is not done for a fault that is not listed
+        # finding the nearest name is slow, so faults that are not listed skip the search
         listed = len(self._listed) < _MAX_FAULTS
         self.add(f"{origin}: unknown option {name}{_nearest_option(name, known) if listed else ''}")
 

@@ -1,8 +1,8 @@
-"""The configuration file: `[echotime]`, and below it options by their names on the command line, without dashes.
+"""Read the configuration file: a section `[echotime]` with options, named as on the command line without dashes.
 
 The format is that of configparser (standard library) without interpolation. Further values of a repeatable option
-follow on indented lines, and a switch is on or off. configparser itself is not used, since it reads a file in one go:
-a long access list would block the reactor, and a file of many wrong lines takes configparser quadratic time.
+follow on indented lines, and a switch is on or off. configparser itself is not used, because it reads a file in one
+call. A long access list would block the reactor, and a file of many wrong lines takes configparser quadratic time.
 """
 
 from __future__ import annotations

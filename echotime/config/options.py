@@ -49,7 +49,7 @@ class DaemonOptions(usage.Options):
         f"{DEFAULT_PORT} of every IPv4 address. "
         "Example: twistd -n echotime --tcp 12345 --udp '[::]:12345' --sockopt tcp:SO_KEEPALIVE=on"
     )
-    # a default of None tells an option that was not given, and that the file may give
+    # None marks an option that the command line does not set, so that the file can set it
     optFlags = [[each.name, None, each.usage] for each in OPTIONS if each.is_switch]
     optParameters = [
         [each.name, None, None, each.usage] for each in OPTIONS if not each.is_switch and not each.repeatable
@@ -213,7 +213,7 @@ class DaemonOptions(usage.Options):
         self._faults.add(f"{given} {text}: {fault}")
 
     def _check_operator(self, settings: Settings) -> None:
-        """Check that what the options of operators need is there."""
+        """Check that the options for operators have the options and the terminal that they require."""
         if settings.operator and self.parent is not None and not self.parent["nodaemon"]:
             self._faults.add("--operator requires twistd -n: a daemon in the background has no terminal")
         for name in ("wait_for_operator", "reply_deadline"):

@@ -26,7 +26,7 @@ FIRST_UNPRIVILEGED_PORT = 1024
 
 @dataclass(frozen=True)
 class Settings:
-    """Hold the values of all options. The fields stand in the order of --help and of the documentation."""
+    """Hold the values of all options. The fields are in the order of --help and of the documentation."""
 
     tcp: tuple[HostPort | SystemdSocket, ...] = option(
         (),

@@ -22,7 +22,7 @@ Rows = list[dict[str, Any]]
 
 
 class CommandError(Exception):
-    """The daemon refused a command. The text is the reason."""
+    """Raised if the daemon refuses a command. The message is the reason."""
 
 
 class _FallibleCommand(Command):

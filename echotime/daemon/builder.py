@@ -114,7 +114,7 @@ class DaemonBuilder:
             self.service.addService(each)
 
     def _build_housekeeping(self) -> None:
-        """Add the services beside the listeners: limits, reports, the health check, and operators."""
+        """Add the services other than the listeners: limits, reports, the health check, and operators."""
         settings, service, reactor = self._settings, self.service, self._reactor
         if settings.tcp:
             service.addService(LimitsService(self._capacity, self._timeout_monitor))

@@ -105,7 +105,7 @@ class ListenerService(Service, Generic[PortT]):
                 )
 
     def _log_details(self, name: str) -> None:
-        """Log what only this transport has."""
+        """Log the settings that only this transport has."""
 
     def _port_lost(self, failure: Failure) -> None:
         error = failure.value

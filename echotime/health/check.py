@@ -33,7 +33,7 @@ _SAMPLES = 10
 
 
 class HealthStatus(Enum):
-    """The result of a check of one listener."""
+    """Classify the result of a check of one listener."""
 
     ANSWERED = "answered"
     UNANSWERED = "not answered"
@@ -44,7 +44,7 @@ class HealthStatus(Enum):
 
 @dataclass(frozen=True)
 class ProbeResult:
-    """The result of a check of one listener, for log and control socket."""
+    """Hold the result of a check of one listener, for the log and the control socket."""
 
     listener: str
     """Transport and address."""
@@ -126,8 +126,8 @@ class HealthCheck:
     async def _wait_for_progress(self, probe: Probe, previous: QueueState, timeout: float) -> None:
         """Return when nothing is pending or something was served. Raises ListenerHung after `timeout` seconds.
 
-        A fixed number of samples is taken. The reactor polls the socket at least once between two of them, however late
-        the timers fire, so a busy reactor has its chances to read the socket before it is judged.
+        A fixed number of samples is taken. The reactor polls the socket at least once between two samples, even if the
+        timers fire late. So a busy reactor can read the socket before the listener is reported as hung.
         """
         started_at, samples_left = self._reactor.seconds(), _SAMPLES
         current = probe.queue_state()

@@ -19,13 +19,13 @@ from twisted.python.failure import Failure
 from echotime.net.udp import TimePort
 
 SockAddr = tuple[Any, ...]
-"""An address as the socket module has it, with the scope id of a link-local address."""
+"""An address in the form of the socket module, including the scope ID of a link-local address."""
 RETRY_INTERVAL = 0.2
 """Seconds between datagrams of a UDP probe. The receive buffer may have been full."""
 
 
 class ProbeFailed(Exception):
-    """There was no answer. The text is the reason."""
+    """Raised if a probe gets no answer. The message is the reason."""
 
 
 class _BoundSocketClient(tcp.Client):

@@ -76,7 +76,7 @@ class TCPProbe:
         return await self._exchange(sock, (host, source_port), (host, self._port.getHost().port, *scope), timeout)
 
     async def _run_over_socketpair(self, port: EchoPort, timeout: float) -> str:
-        """Raises OSError if there is no descriptor left."""
+        """Probe over a socketpair and return the fault, empty if none. Raises OSError if no descriptor is left."""
         sock, server_end = socket.socketpair(type=socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         self._registry.expect(_SOCKETPAIR_SOURCE)
         connection = port.start_connection(server_end, _SOCKETPAIR_SOURCE)

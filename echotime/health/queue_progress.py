@@ -37,7 +37,7 @@ class QueueState(NamedTuple):
 
 
 class ListenerHung(Exception):
-    """A listener serves no client. The text is the reason."""
+    """Raised if a listener serves no client. The message is the reason."""
 
 
 def tcp_queue_state(port: EchoPort) -> QueueState:

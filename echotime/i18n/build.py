@@ -1,4 +1,4 @@
-"""Makes the .mo files when the package is built; setup.cfg names BuildPy. Not imported when echotime runs."""
+"""Compile the .mo files when the package is built (setup.cfg names BuildPy). The running program never imports this."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ DIRECTORY = Path(__file__).parent
 
 
 def compile_catalogues(directory: Path = DIRECTORY) -> list[Path]:
-    """Make a .mo beside each .po; their paths."""
+    """Compile each .po file to a .mo file in the same directory. Return the paths of the .mo files."""
     compiled = []
     for source in sorted(directory.glob("*/LC_MESSAGES/*.po")):
         with source.open("rb") as text:
@@ -24,9 +24,9 @@ def compile_catalogues(directory: Path = DIRECTORY) -> list[Path]:
 
 
 class BuildPy(build_py):
-    """setuptools' command, with the catalogues made before modules and data are collected."""
+    """Compile the catalogs before setuptools collects modules and data files."""
 
     def run(self) -> None:
-        """Make them in the source tree, where an editable install looks for them, too."""
+        """Compile the catalogs in the source tree, where an editable install looks for them, too."""
         compile_catalogues()
         super().run()

@@ -1,4 +1,4 @@
-"""The language of all messages, chosen by LANGUAGE, LC_ALL, LC_MESSAGES or LANG; English where there is no other."""
+"""Choose the language of all messages by LANGUAGE, LC_ALL, LC_MESSAGES or LANG. English is the fallback."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from pathlib import Path
 DOMAIN = "echotime"
 DIRECTORY = Path(__file__).resolve().parent
 
-# the rooms below and argparse ask gettext's current domain for their own words: they stand in our catalogues, too
+# argparse looks its messages up in gettext's current domain, so our catalogs translate them, too
 _gettext.bindtextdomain(DOMAIN, str(DIRECTORY))
 _gettext.textdomain(DOMAIN)
 
 gettext = _gettext.gettext
-"""The message in the user's language."""
+"""Return a message in the user's language."""

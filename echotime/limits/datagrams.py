@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 
-class Source(Protocol):
-    """The sender of a datagram: an address of the socket module, and what the port knows of the datagram's path."""
+class Sender(Protocol):
+    """The sender of a datagram: its address in the form of the socket module, and facts that the port knows."""
 
     ordinary: bool
     """True if none of the following is True. It may be False all the same, which takes more time."""
     is_unspecified: bool
-    """True if the source is 0.0.0.0 or ``::``. A neighbor can forge that, and the kernel would reply to loopback."""
+    """True if the sender is 0.0.0.0 or ``::``. A neighbor can forge that, and the kernel would reply to loopback."""
     is_own_address: bool
     """True if the sender has the socket's port and an address of its host."""
     multicast_destination: bool
@@ -31,7 +31,7 @@ class DatagramBatch(Protocol):
 
     @property
     def ordinary_addresses(self) -> bool:
-        """Return True if each source is ordinary, and has another port than the socket."""
+        """Return True if each sender is ordinary and its port differs from the socket's."""
 
     def lengths(self) -> list[int]:
         """Return the lengths in bytes."""

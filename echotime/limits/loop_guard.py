@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter, OrderedDict
 from collections.abc import Callable, KeysView
 
-from echotime.limits.datagrams import DatagramBatch, Source
+from echotime.limits.datagrams import DatagramBatch, Sender
 from echotime.wire import timestamp
 
 MAX_CONSECUTIVE = 3
@@ -42,9 +42,9 @@ class LoopGuard:
             return False
         return not self.suspect_ports or self.suspect_ports.isdisjoint(batch.source_ports())
 
-    def refuses(self, datagram: bytes, source: Source) -> bool:
-        """Return True if a datagram is not to be answered. Remember its source if it looks like a response."""
-        address = source[0], source[1]
+    def refuses(self, datagram: bytes, sender: Sender) -> bool:
+        """Return True if a datagram is not to be answered. Remember its sender if it looks like a response."""
+        address = sender[0], sender[1]
         if len(datagram) != timestamp.SIZE or not self._looks_like_response(datagram):
             self._forget(address)
             return False

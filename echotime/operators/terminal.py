@@ -76,7 +76,7 @@ class TerminalOperator:
         """Detach at Ctrl-D or a hangup of the terminal; the daemon keeps running."""
         if self._raw_terminal is not None:
             self.stop()
-            self.editor.print_above(_("the operator has left; the daemon goes on") + "\n")
+            self.editor.print_above(_("operator detached; the daemon keeps running") + "\n")
 
     def stop(self) -> None:
         """Detach from the reply queue, and restore the terminal."""

@@ -13,17 +13,17 @@ from typing import NamedTuple
 
 from echotime.counters import ServiceCounters
 from echotime.limits.access import AccessList
-from echotime.limits.datagrams import DatagramBatch, Source
+from echotime.limits.datagrams import DatagramBatch, Sender
 from echotime.limits.loop_guard import LoopGuard
 from echotime.limits.udp_rate import RateLimit
 
 
 class Rule(NamedTuple):
-    """One reason to refuse a datagram."""
+    """Declare one reason to refuse a datagram."""
 
     counter: str
     """Field of ServiceCounters that counts the refused datagrams."""
-    refuses: Callable[[bytes, Source], bool]
+    refuses: Callable[[bytes, Sender], bool]
     admits_batch: Callable[[DatagramBatch], bool] | None = None
     """Returns True if the rule refuses no datagram of a batch. None makes every batch be checked one by one."""
 
@@ -57,24 +57,24 @@ class DatagramPolicy:
 
     def _active_rules(self) -> Iterator[Rule]:
         """Yield the rules in the order of their checks. The rate limit is last, because it counts what it admits."""
-        yield Rule("refused_unspecified_source", lambda _, source: source.is_unspecified, _has_ordinary_addresses)
-        yield Rule("refused_own_address", lambda _, source: source.is_own_address, _has_ordinary_addresses)
+        yield Rule("refused_unspecified_source", lambda _, sender: sender.is_unspecified, _has_ordinary_addresses)
+        yield Rule("refused_own_address", lambda _, sender: sender.is_own_address, _has_ordinary_addresses)
         if lowest := self._min_source_port:
             yield Rule(
                 "refused_low_port",
-                lambda _, source: source[1] < lowest,
+                lambda _, sender: sender[1] < lowest,
                 lambda batch: min(batch.source_ports()) >= lowest,
             )
         if not self._answer_broadcast:
-            yield Rule("refused_broadcast", lambda _, source: source.multicast_destination, _has_ordinary_addresses)
+            yield Rule("refused_broadcast", lambda _, sender: sender.multicast_destination, _has_ordinary_addresses)
         if self._access.restricts:
             admits = self._access.admits
-            yield Rule("refused_datagrams", lambda _, source: not admits(source[0]))
+            yield Rule("refused_datagrams", lambda _, sender: not admits(sender[0]))
         if self._muted:
-            yield Rule("refused_unsynced", lambda _, source: True)
+            yield Rule("refused_unsynced", lambda _, sender: True)
         yield Rule("refused_loop", self._guard.refuses, self._guard.admits_batch)
         allows = self._rate_limit.allows
-        yield Rule("refused_rate_limit", lambda _, source: not allows(source[0]), self._rate_limit.allow_batch)
+        yield Rule("refused_rate_limit", lambda _, sender: not allows(sender[0]), self._rate_limit.allow_batch)
 
     def _update(self) -> None:
         rules = tuple(self._active_rules())
@@ -107,10 +107,10 @@ class DatagramPolicy:
         self._min_source_port = min_source_port
         self._update()
 
-    def admits(self, datagram: bytes, source: Source) -> bool:
+    def admits(self, datagram: bytes, sender: Sender) -> bool:
         """Return True if a datagram is to be answered. Count it if it is refused."""
-        for refuses, counter in self._ordinary_checks if source.ordinary else self._checks:
-            if refuses(datagram, source):
+        for refuses, counter in self._ordinary_checks if sender.ordinary else self._checks:
+            if refuses(datagram, sender):
                 setattr(self._counters, counter, getattr(self._counters, counter) + 1)
                 return False
         return True

@@ -1,7 +1,7 @@
 """Drain: end all connections of the TCP service within a time limit.
 
 A connection with no pending output that sent nothing for a tick is closed. A connection that stays busy, does not read,
-or awaits a reply goes on until the time limit, and is then reset, so that the client knows that something is missing.
+or awaits a reply continues until the time limit. It is then reset, so that the client knows that data is missing.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Drain:
         """Begin to drain. The Deferred fires when the last connection has ended, at once after `abort`."""
         if self._factory.connections:
             self._log.info(
-                "stopping, open connections: {connections}; draining for at most {seconds:g} s, "
+                "stopping: open connections: {connections}, drain at most {seconds:g} s, "
                 "another signal resets them at once",
                 connections=len(self._factory.connections),
                 seconds=self.timeout,

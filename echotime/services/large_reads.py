@@ -40,7 +40,7 @@ class LargeReads:
     """Choose which connections of one factory use large reads. `clock` marks the iterations of the reactor.
 
     Large reads are not allowed while a reply source replies to each message, or while the trailer is longer than a
-    message, as answers could then be many times as long as a read.
+    message. The output could then be many times as long as the input.
     """
 
     def __init__(self, clock: IReactorTime) -> None:

@@ -30,9 +30,9 @@ from echotime.wire.message import ACKNOWLEDGEMENT, MESSAGE_SIZE
 
 @implementer(IHalfCloseableProtocol, IPushProducer)
 class EchoProtocol(Protocol):
-    """Serve one TCP connection. The data of one dataReceived is one message, so the transport splits the messages.
+    """Serve one TCP connection. Each dataReceived call delivers one message: the bytes of one recv(2).
 
-    Only while the client streams, dataReceived may get up to LARGE_READ_SIZE bytes, which are split into messages of
+    While the client streams, a call may deliver up to LARGE_READ_SIZE bytes, which the protocol splits into messages of
     4096 bytes (services.large_reads).
 
     The connection is read only while no reply is awaited, the transport's buffer is not full, and the client has not

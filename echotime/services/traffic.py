@@ -47,7 +47,7 @@ class TrafficLog:
     """Log and count connections and messages, and pass them to observers (ITrafficObserver).
 
     `message_rate` is the maximum number of message lines per second, 0 for none. `log_arrivals` is False while an
-    observer shows new connections and messages where the log goes.
+    observer already shows new connections and messages on the terminal that shows the log.
 
     While `wants_messages` is False, a caller may skip message_received and add to `unlogged_messages`. That matters at
     hundreds of thousands of messages per second.

@@ -58,9 +58,10 @@ def _try_on_tcp(scratch: Scratch, assignment: Assignment) -> list[TrialResult]:
 
 
 def current_values(option: Option) -> Mapping[SocketRole, str]:
-    """Return the value on a new socket of each kind, or the errno name of getsockopt; without kinds that lack it.
+    """Return the value on a new socket of each role, or the errno name if getsockopt fails.
 
-    An option that must be set before bind is read before bind. Raises OSError if no socket can be opened.
+    Roles that lack the option are left out. An option that must be set before bind is read before bind. Raises OSError
+    if no socket can be opened.
     """
     if option.readable is Readable.NO:
         return {}

@@ -102,7 +102,7 @@ class InheritedSockets:
             return f"--{transport} {requested}: no socket was passed; expected a .socket unit that is active"
         description = f"{transport.upper()} socket" if requested.name is None else f"socket named '{requested.name}'"
         names = ", ".join(str(each) for each in self._all)
-        return f"--{transport} {requested}: no {description} is left of what was passed: {names}"
+        return f"--{transport} {requested}: no unclaimed {description}; passed: {names}"
 
     def close(self) -> None:
         """Close all descriptors, as claimed ones have been duplicated. Log those that were not claimed."""

@@ -48,7 +48,7 @@ class _Split(NamedTuple):
 
     @property
     def key(self) -> tuple[int, int, bool]:
-        """Identify splits with the same future, except that a shorter message can still grow longer."""
+        """Identify splits with the same continuations. Of these, only the one with the shortest message is kept."""
         return self.position, self.messages, self.length > 0
 
 
@@ -111,7 +111,7 @@ class EchoVerifier:
         self._splits = list(shortest.values())
         if self._splits:
             self._sent.forget(min(map(self._echoed_bytes, self._splits)))
-            # a mismatch is searched for an incomplete trailer before it
+            # Keep these bytes: the report of a mismatch looks for an incomplete trailer before it.
             self._received.forget(min(each.position for each in self._splits) - len(self._trailer))
 
     def _next_splits(self, split: _Split, limit: int) -> Iterator[_Split]:

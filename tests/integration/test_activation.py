@@ -14,7 +14,8 @@ from tests.support.twistd_process import Twistd
 
 ACTIVATED = str(Path(__file__).parents[1] / "support" / "socket_activation.py")
 _FIRST = 3
-_SPARE = 50
+_STAGING = 50
+"""The first of the descriptors that hold the sockets while they are moved."""
 Address = tuple[str, int]
 
 
@@ -46,10 +47,10 @@ class ActivationTests(ToolTestCase):
         for each in sockets:
             each.set_inheritable(True)
         # move them out of the way first: a source may be the target of another
-        apart = " ".join(f"{_SPARE + index}<&{each.fileno()}" for index, each in enumerate(sockets))
-        moved = " ".join(f"{_FIRST + index}<&{_SPARE + index}" for index in range(len(sockets)))
+        apart = " ".join(f"{_STAGING + index}<&{each.fileno()}" for index, each in enumerate(sockets))
+        moved = " ".join(f"{_FIRST + index}<&{_STAGING + index}" for index in range(len(sockets)))
         there = range(_FIRST, _FIRST + len(sockets))
-        left = {*range(_SPARE, _SPARE + len(sockets)), *(each.fileno() for each in sockets)} - {*there}
+        left = {*range(_STAGING, _STAGING + len(sockets)), *(each.fileno() for each in sockets)} - {*there}
         closed = " ".join(f"{number}<&-" for number in left)
         script = f'exec {apart}; exec {moved}; exec {closed}; exec "$@"'
         return ("bash", "-c", script, "bash", sys.executable, ACTIVATED, str(len(sockets)), names)
@@ -170,11 +171,11 @@ class ActivationTests(ToolTestCase):
         """A requested socket that was not passed is an error that lists the passed ones."""
         self.assertEqual(
             self.fails([self.tcp()], "--udp", "systemd", names="a"),
-            "echotime: --udp systemd: no UDP socket is left of what was passed: descriptor 3 (a)",
+            "echotime: --udp systemd: no unclaimed UDP socket; passed: descriptor 3 (a)",
         )
         self.assertEqual(
             self.fails([self.tcp()], "--tcp", "systemd:b", names="a"),
-            "echotime: --tcp systemd:b: no socket named 'b' is left of what was passed: descriptor 3 (a)",
+            "echotime: --tcp systemd:b: no unclaimed socket named 'b'; passed: descriptor 3 (a)",
         )
         self.assertIn("no socket was passed", self.refused("--tcp", "systemd").err)
         self.assertEqual(self.refused("--tcp", "systemd").status, 1)
@@ -192,7 +193,7 @@ class ActivationTests(ToolTestCase):
             "echotime: --tcp systemd: descriptor 3: expected a TCP socket, found one that does not listen",
         )
         unix = self.bound(socket.SOCK_STREAM, family=socket.AF_UNIX)
-        self.assertIn("no TCP socket is left of what was passed", self.fails([unix], names="a"))
+        self.assertIn("no unclaimed TCP socket; passed: ", self.fails([unix], names="a"))
         self.assertIn("found one of another family (AF_UNIX)", self.fails([unix], "--tcp", "systemd:a", names="a"))
 
     def test_of_another_process(self) -> None:

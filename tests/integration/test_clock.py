@@ -102,7 +102,7 @@ class ClockTests(ToolTestCase):
         with connect(daemon.address("TCP")) as sock:
             fill(sock)
             daemon.signal()
-            daemon.line("stopping, open connections: 1")
+            daemon.line("stopping: open connections: 1")
             self.step(-HOUR)
             began = time.monotonic()
             ended = daemon.wait()
@@ -116,7 +116,7 @@ class ClockTests(ToolTestCase):
         with connect(daemon.address("TCP")) as sock:
             sent = fill(sock)
             daemon.signal()
-            daemon.line("stopping, open connections: 1")
+            daemon.line("stopping: open connections: 1")
             self.step(HOUR)
             sock.shutdown(socket.SHUT_WR)
             self.assertEqual(sum(map(len, read_all(sock).split(ACKNOWLEDGEMENT))), sent)

@@ -69,7 +69,7 @@ class LostPortTests(DaemonTestCase):
             with connect(address) as sock:
                 sent = fill(sock)
                 self.shut(daemon.process.pid, socket.SOCK_STREAM, socket.SHUT_RDWR)
-                daemon.line("stopping, open connections: 1")
+                daemon.line("stopping: open connections: 1")
                 if impatient:
                     daemon.signal(signal.SIGTERM)
                 else:

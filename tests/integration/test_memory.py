@@ -16,7 +16,8 @@ from tests.support.twistd_process import DaemonTestCase
 MANY = 20_000
 ENOUGH = 10_000
 """Descriptors for clients that need more memory than there is."""
-ROOM = 2**20
+HEADROOM = 2**20
+"""Bytes of address space above those that the idle daemon uses."""
 CRASHES = {-signal.SIGSEGV, -signal.SIGABRT}
 
 
@@ -68,7 +69,7 @@ class LimitTests(DaemonTestCase):
         status = Path(f"/proc/{daemon.process.pid}/status").read_text(encoding="ascii", errors="replace")
         size = re.search(r"VmSize:\s+(\d+) kB", status)
         assert size is not None
-        limit = 1024 * int(size[1]) + ROOM
+        limit = 1024 * int(size[1]) + HEADROOM
         subprocess.run(["prlimit", f"--pid={daemon.process.pid}", f"--as={limit}:{limit}"], check=True)
         with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
             for _ in range(most - 100):

@@ -84,7 +84,7 @@ class ActivationTests(UnitTestCase):
         self.change(SERVICE, "Restart=no")
         self.options("--udp systemd:nobody")
         self.fails(SERVICE)
-        self.line(SERVICE, "--udp systemd:nobody: no socket named 'nobody' is left of what was passed: descriptor 3")
+        self.line(SERVICE, "--udp systemd:nobody: no unclaimed socket named 'nobody'; passed: descriptor 3")
         self.assertEqual(self.show(SERVICE, "ExecMainStatus"), "1")
 
     def test_options(self) -> None:

@@ -107,7 +107,7 @@ class StopTests(UnitTestCase):
             except TimeoutError:
                 sock.settimeout(20)
             systemctl("stop", "--no-block", DIRECT)
-            self.line(DIRECT, "stopping, open connections: 1")
+            self.line(DIRECT, "stopping: open connections: 1")
             time.sleep(2.5)  # longer than TimeoutStopSec=
             self.assertEqual(self.show(DIRECT, "ActiveState"), "deactivating")
             sock.shutdown(socket.SHUT_WR)

@@ -65,7 +65,7 @@ def test_original_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_not_a_socket() -> None:
     """A closed descriptor, or one that is no socket, has no kind, but can be claimed by name."""
     activation = InheritedSockets([InheritedFD(10_000, "a"), InheritedFD(os.open(os.devnull, os.O_RDONLY), "b")])
-    with pytest.raises(SocketNotPassed, match="no TCP socket is left of what was passed: descriptor 10000 \\(a\\), "):
+    with pytest.raises(SocketNotPassed, match="no unclaimed TCP socket; passed: descriptor 10000 \\(a\\), "):
         activation.claim("tcp", SystemdSocket())
     assert [each.name for each in activation.claim("tcp", SystemdSocket("b"))] == ["b"], (
         "the port that adopts it reports what it is"

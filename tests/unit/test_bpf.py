@@ -110,15 +110,15 @@ def test_our_own_port_without_a_descriptor(served: Served) -> None:
         assert port.protocol.refused == {"datagrams refused (own address)": 1}
 
 
-@pytest.mark.parametrize("asked", ["127.255.255.255", "224.0.0.1"])
+@pytest.mark.parametrize("destination", ["127.255.255.255", "224.0.0.1"])
 @pytest.mark.parametrize("answers", [False, True])
-def test_broadcast(served: Served, asked: str, answers: bool) -> None:
+def test_broadcast(served: Served, destination: str, answers: bool) -> None:
     """A broadcast or multicast datagram is refused unless enabled; others of the batch are answered."""
     with listening(served, "0.0.0.0", answer_broadcast=answers) as port, client() as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
         sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton("127.0.0.1"))
         number = port.getHost().port
-        for host in ("127.0.0.1", asked, "127.0.0.3"):
+        for host in ("127.0.0.1", destination, "127.0.0.3"):
             sock.sendto(b"x", (host, number))
         port._next_batch_size = port.batch_size
         port.doRead()
@@ -130,7 +130,7 @@ def test_broadcast(served: Served, asked: str, answers: bool) -> None:
 
 @root
 @pytest.mark.parametrize(
-    ("interface", "source", "asked", "switched"),
+    ("interface", "source", "destination", "switched"),
     [
         ("::", "::", "::1", ()),
         ("::1", "::", "::1", ()),
@@ -140,7 +140,9 @@ def test_broadcast(served: Served, asked: str, answers: bool) -> None:
         ("::", "0.0.0.0", "255.255.255.255", ("IPV6_RECVPKTINFO=off",)),
     ],
 )
-def test_unspecified_source(served: Served, interface: str, source: str, asked: str, switched: tuple[str, ...]) -> None:
+def test_unspecified_source(
+    served: Served, interface: str, source: str, destination: str, switched: tuple[str, ...]
+) -> None:
     """A datagram from the unspecified address is refused, as the kernel would reply to loopback."""
     host = "127.0.0.1" if interface == "0.0.0.0" else "::1"
     with listening(served, interface, *switched, answer_broadcast=True) as port, client(host=host) as sock:
@@ -148,7 +150,7 @@ def test_unspecified_source(served: Served, interface: str, source: str, asked: 
         for _ in range(2):
             sock.sendto(b"x", (host, number))
             # the source port is that of the client, which would hear the answer
-            forge_on_link("lo", (source, sock.getsockname()[1]), (asked, number))
+            forge_on_link("lo", (source, sock.getsockname()[1]), (destination, number))
         sock.sendto(b"x", (host, number))
         port.doRead()
         assert heard(sock) == [(b"x", host)] * 3

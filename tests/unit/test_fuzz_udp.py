@@ -38,7 +38,7 @@ MTU = 9000
 """Bytes that fit one packet on loopback for certain."""
 _READS = 300
 """Calls of doRead that read all pending datagrams."""
-_ROOM = 150_000
+_SAFE_QUEUE_SIZE = 150_000
 """Bytes that fit the receive buffer for certain."""
 PAYLOADS = st.binary(max_size=40) | st.integers(0, 10_000).map(bytes)
 WHERE = st.integers(0, 5)
@@ -111,7 +111,7 @@ class TimeMachine(RuleBasedStateMachine):
         """Send datagrams; read before, if the receive buffer may be full, and at once, if `where` is odd."""
         host = self.hosts[where % len(self.hosts)]
         for _ in range(times):
-            if sum(len(each.payload) + 1000 for each in self.pending) > _ROOM:
+            if sum(len(each.payload) + 1000 for each in self.pending) > _SAFE_QUEUE_SIZE:
                 self.read()
             self.clients[sender].sendto(payload, (host, self.number))
             self.pending.append(Pending(sender, payload, host))

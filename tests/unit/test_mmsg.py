@@ -143,10 +143,10 @@ def test_sources() -> None:
     with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
         sock.bind(("::", 0))
         for family, host in ((socket.AF_INET6, "::1"), (socket.AF_INET, "127.0.0.1")):
-            with socket.socket(family, socket.SOCK_DGRAM) as asking:
-                asking.connect((host, sock.getsockname()[1]))
-                asking.send(b"1")
-                asking.send(b"2")
+            with socket.socket(family, socket.SOCK_DGRAM) as sender:
+                sender.connect((host, sock.getsockname()[1]))
+                sender.send(b"1")
+                sender.send(b"2")
                 batch = mmsg.Batch(1, socket.AF_INET6, pktinfo=False)
                 assert batch.receive(sock.fileno(), batch.size) == 1
                 assert [tuple(each) for _, each in batch.datagrams()] == [sock.recvmsg(1)[3]]

@@ -80,11 +80,11 @@ def reusing(host: str, number: int = 0) -> socket.socket:
 
 
 @pytest_twisted.ensureDeferred
-async def test_answers_leave_from_where_they_were_asked(started: Started, served: Served) -> None:
+async def test_answers_leave_from_the_destination(started: Started, served: Served) -> None:
     """On wildcard addresses, IPv4 and dual-stack, a connected client receives a reply from its destination."""
-    for host, asked in (("0.0.0.0", "127.0.0.3"), ("::", "127.0.0.3"), ("::", "::1"), ("127.0.0.1", "127.0.0.1")):
+    for host, destination in (("0.0.0.0", "127.0.0.3"), ("::", "127.0.0.3"), ("::", "::1"), ("127.0.0.1", "127.0.0.1")):
         port = started(served.on(host))
-        assert await deferToThread(ask_time, (asked, port.getHost().port), b"x") == b"x"
+        assert await deferToThread(ask_time, (destination, port.getHost().port), b"x") == b"x"
 
 
 def test_multicast_is_no_source() -> None:
@@ -170,8 +170,8 @@ async def test_error_queue(started: Started, served: Served) -> None:
 @pytest_twisted.ensureDeferred
 async def test_error_without_room_in_the_queue(started: Started, served: Served) -> None:
     """An ICMP error without space in the error queue is cleared, too; left pending it would spin the reactor."""
-    asked = options("IP_RECVERR=on", "SO_RCVBUF=0")
-    port = started(served.on(sockopts=asked))
+    requested = options("IP_RECVERR=on", "SO_RCVBUF=0")
+    port = started(served.on(sockopts=requested))
     port.stopReading()
     try:
         port_unreachable(port.getHost().port, bytes(1400))

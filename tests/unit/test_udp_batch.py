@@ -20,10 +20,10 @@ TOGETHER = SERVED["batched, together"]
 both = pytest.mark.parametrize("served", SERVED.values(), ids=SERVED.keys())
 
 
-def source_of_answer(port: Any, asked: str) -> str:
+def source_of_answer(port: Any, destination: str) -> str:
     """Return the host that a client on 127.0.0.1 receives the reply from."""
     with client() as sock:
-        sock.sendto(b"x", (asked, port.getHost().port))
+        sock.sendto(b"x", (destination, port.getHost().port))
         port.doRead()
         answer, source = sock.recvfrom(100)
         assert answer == b"x"
@@ -31,7 +31,7 @@ def source_of_answer(port: Any, asked: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("interface", "asked"),
+    ("interface", "destination"),
     [
         ("0.0.0.0", "127.0.0.3"),
         ("127.0.0.3", "127.0.0.3"),
@@ -40,11 +40,11 @@ def source_of_answer(port: Any, asked: str) -> str:
         ("::1", "::1"),
     ],
 )
-def test_asked_addresses(interface: str, asked: str) -> None:
+def test_destination_addresses(interface: str, destination: str) -> None:
     """Replies that are sent together leave from the destination addresses."""
     with listening(TOGETHER, interface) as port:
         for _ in range(2):
-            assert answered(port, (asked, port.getHost().port)) == b"x"
+            assert answered(port, (destination, port.getHost().port)) == b"x"
         assert (port.protocol.together, port.protocol.singly) == ([1, 1], 0)
 
 
@@ -73,15 +73,15 @@ def test_link_local_and_multicast() -> None:
 
 
 @pytest.mark.parametrize(
-    ("interface", "asked", "elsewhere"), [("0.0.0.0", "10.9.0.1", "10.9.0.7"), ("::", "fd09::1", "fd09::7")]
+    ("interface", "destination", "elsewhere"), [("0.0.0.0", "10.9.0.1", "10.9.0.7"), ("::", "fd09::1", "fd09::7")]
 )
-def test_answers_leave_by_the_route(interface: str, asked: str, elsewhere: str) -> None:
+def test_answers_leave_by_the_route(interface: str, destination: str, elsewhere: str) -> None:
     """Replies leave by the route, not by the interface that received the datagram."""
 
     def served() -> tuple[list[int], dict[str, int], str]:
         with listening(TOGETHER, interface) as port:
-            address = asked, port.getHost().port
-            if ":" in asked:
+            address = destination, port.getHost().port
+            if ":" in destination:
                 with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
                     sock.setsockopt(socket.IPPROTO_IPV6, 78, 1)  # IPV6_FREEBIND
                     sock.bind((elsewhere, 0))
@@ -208,24 +208,26 @@ RECEIVE = ["SO_TIMESTAMP=on", "IP_RECVTTL=on", "IP_RECVTOS=on"]
 
 @both
 @pytest.mark.parametrize(
-    ("interface", "asked", "switched", "source"),
+    ("interface", "destination", "switched", "source"),
     [
         *(("0.0.0.0", "127.0.0.3", [one], "127.0.0.3") for one in RECEIVE),
         *(("::", "127.0.0.3", [one], "127.0.0.3") for one in [*RECEIVE, "IP_PKTINFO=on"]),
         ("0.0.0.0", "127.0.0.3", RECEIVE, "127.0.0.3"),
         ("0.0.0.0", "127.0.0.3", ["IP_PKTINFO=off"], "127.0.0.1"),
         ("0.0.0.0", "127.0.0.3", ["IP_PKTINFO=off", *RECEIVE], "127.0.0.1"),
-        # SO_TIMESTAMP alone has the very size of the address that was asked
+        # SO_TIMESTAMP alone has the very size of the destination address
         ("0.0.0.0", "127.0.0.3", ["IP_PKTINFO=off", "SO_TIMESTAMP=on"], "127.0.0.1"),
         ("::", "127.0.0.3", ["IPV6_RECVPKTINFO=off"], "127.0.0.1"),
         ("::", "127.0.0.3", ["IPV6_RECVPKTINFO=off", "IP_PKTINFO=on"], "127.0.0.3"),
         ("127.0.0.3", "127.0.0.3", ["IP_PKTINFO=on", *RECEIVE], "127.0.0.3"),
     ],
 )
-def test_other_control_messages(served: Served, interface: str, asked: str, switched: list[str], source: str) -> None:
+def test_other_control_messages(
+    served: Served, interface: str, destination: str, switched: list[str], source: str
+) -> None:
     """With any other control messages the reply leaves from the right address."""
     with listening(served, interface, *switched) as port:
-        assert [source_of_answer(port, asked) for _ in range(2)] == [source] * 2
+        assert [source_of_answer(port, destination) for _ in range(2)] == [source] * 2
 
 
 @both

@@ -104,7 +104,7 @@ def stop_while_sending(daemons: Daemons, clients: int = 20) -> Iterator[Figure]:
         try:
             wait_until(lambda: descriptors(daemon) >= before + clients)
             daemon.signal(signal.SIGTERM)
-            daemon.line("stopping, open connections")
+            daemon.line("stopping: open connections")
         finally:
             stopping.set()
         streams = zip(sent, received, strict=True)
