@@ -125,7 +125,7 @@ def add_parser(commands: Any) -> None:
             help=_("{state} threshold; NAME is tcp, udp or offset; repeatable").format(state=state),
         )
     parser.add_argument(
-        "--timeout", **arguments.TIME, default=10.0, help=_("time limit for each service (default: 10)")
+        "--timeout", **arguments.TIME, default=10, help=_("time limit for each service (default: %(default)s)")
     )
     add_epoch(parser)
     arguments.add_trailer(parser)

@@ -14,6 +14,7 @@ from echotime.sockopt.option import BOTH, Option, Readable, SocketRole
 from echotime.sockopt.structures import CString, InAddr, Linger, MulticastGroup, ReadOnlyStruct, Timeval
 from echotime.sockopt.trial import TrialResult
 from echotime.sockopt.values import Choice, Flag, Integer, RawValue
+from echotime.wire.escape import display_width
 
 _LABEL_WIDTH = 14
 _JSON_FORMS: Mapping[type, str] = {
@@ -29,13 +30,22 @@ _JSON_FORMS: Mapping[type, str] = {
     ReadOnlyStruct: "structure",
 }
 """Values of `form` in JSON. They are public, so independent of the class names."""
+_JSON_ROLES: Mapping[SocketRole, str] = {
+    SocketRole.LISTENER: "listener",
+    SocketRole.CONNECTION: "connection",
+    SocketRole.UDP: "udp",
+}
+"""Names of the kinds of sockets in JSON. They are public, so independent of the member names."""
 
 
 def describe_option(option: Option, values: Mapping[SocketRole, str]) -> Iterator[str]:
     """Yield a heading and a labeled line for each fact. `values` are those on new sockets."""
     yield from wrap(f"{option.name} ({option.level} {option.number}): {_(option.meaning)}")
-    for label, text in _labeled_texts(option, values):
-        yield from wrap(text, f"  {pad(label, _LABEL_WIDTH)}", " " * (_LABEL_WIDTH + 2))
+    facts = [(label, text) for label, text in _labeled_texts(option, values) if text]
+    # a translated label may be wider than the English ones
+    width = max(_LABEL_WIDTH, *(display_width(label) + 2 for label, _text in facts))
+    for label, text in facts:
+        yield from wrap(text, f"  {pad(label, width)}", " " * (width + 2))
 
 
 def _labeled_texts(option: Option, values: Mapping[SocketRole, str]) -> Iterator[tuple[str, str]]:
@@ -97,19 +107,19 @@ def option_json(option: Option, values: Mapping[SocketRole, str]) -> dict[str, A
         "value": _value_json(option),
         "settable": option.settable,
         "acts_on": list(option.transports),
-        "taken_by": [place.name.lower() for place in option.roles] if option.settable else [],
-        "ignored_by": [place.name.lower() for place in option.ignored_roles],
-        "moment": option.set_deadline.value if option.settable else None,
+        "accepted_by": [_JSON_ROLES[role] for role in option.roles] if option.settable else [],
+        "ignored_by": [_JSON_ROLES[role] for role in option.ignored_roles],
+        "set_deadline": option.set_deadline.value if option.settable else None,
         "on_accept": option.on_accept.value if option.settable and "tcp" in option.transports else None,
         "privilege": option.privilege.required if option.privilege else None,
-        "reading": option.readable.value,
-        "altered": option.read_back_note.reason if option.read_back_note else None,
+        "readable": option.readable.value,
+        "read_back_note": option.read_back_note.reason if option.read_back_note else None,
         "systemd": option.aliases.systemd or None,
         "socat": option.aliases.socat or None,
-        "values": {place.name.lower(): value for place, value in values.items()},
+        "values": {_JSON_ROLES[role]: value for role, value in values.items()},
         "meaning": option.meaning,
         "use": option.use or None,
-        "trap": option.caveat or None,
+        "caveat": option.caveat or None,
         "warning": option.hazard.warning if option.hazard else None,
         "example": option.example if option.settable else None,
     }
@@ -153,11 +163,11 @@ def trial_json(assignment: Assignment, results: Sequence[TrialResult]) -> dict[s
     """Return the same results for --json."""
     return {
         "name": assignment.option.name,
-        "asked": assignment.option.value_type.show(assignment.value),
-        "outcomes": {
-            each.role.name.lower(): {
+        "requested": assignment.option.value_type.show(assignment.value),
+        "results": {
+            _JSON_ROLES[each.role]: {
                 "effective": each.effective or None,
-                "remark": each.remark or None,
+                "note": each.remark or None,
                 "refused": each.refused,
                 "for_this_kind": each.role in assignment.option.roles,
                 "differs": each.differs,

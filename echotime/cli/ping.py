@@ -40,15 +40,15 @@ def add_parser(commands: Any) -> None:
         way.add_argument(f"--{name}", dest="way", action="store_const", const=name, help=text)
     parser.add_argument("-c", "--count", **arguments.COUNT, help=_("stop after N probes"))
     parser.add_argument(
-        "-i", "--interval", **arguments.TIME, default=1.0, help=_("interval between probes (default: 1)")
+        "-i", "--interval", **arguments.TIME, default=1, help=_("interval between probes (default: %(default)s)")
     )
     parser.add_argument("-w", "--deadline", **arguments.TIME, help=_("stop after this time"))
     parser.add_argument(
         "-W",
         "--timeout",
         **arguments.TIME,
-        default=2.0,
-        help=_("time after which a probe counts as lost (default: 2)"),
+        default=2,
+        help=_("time after which a probe counts as lost (default: %(default)s)"),
     )
     parser.add_argument("-q", "--quiet", action="store_true", help=_("print only the summary"))
     parser.add_argument("--histogram", action="store_true", help=_("draw a histogram of the round trips"))
@@ -158,8 +158,27 @@ def _print_summary(args: argparse.Namespace, summary: Summary) -> None:
 
 
 def _summary_json(args: argparse.Namespace, summary: Summary) -> dict[str, Any]:
-    result: dict[str, Any] = {"server": str(args.server), "way": args.way, "loss_percent": summary.loss}
-    result |= {name: value for name, value in vars(summary).items() if name != "times"}
+    """Return the summary for --json. The keys are public, so independent of the attribute names."""
+    result: dict[str, Any] = {
+        "server": str(args.server),
+        "way": args.way,
+        "loss_percent": summary.loss,
+        "sent": summary.sent,
+        "received": summary.received,
+        "duplicates": summary.duplicates,
+        "late": summary.late,
+        "wrong": summary.wrong,
+        "errors": summary.errors,
+        "seconds": summary.seconds,
+    }
     if summary.times:
-        result["round_trip_ms"] = compute_stats(summary.times)._asdict()
+        stats = compute_stats(summary.times)
+        result["round_trip_ms"] = {
+            "min": stats.min,
+            "avg": stats.avg,
+            "max": stats.max,
+            "mdev": stats.mdev,
+            "p50": stats.p50,
+            "p99": stats.p99,
+        }
     return result

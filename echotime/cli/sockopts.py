@@ -23,6 +23,7 @@ from echotime.sockopt.assignment import Assignment
 from echotime.sockopt.catalogue.index import BY_KEY, CATALOGUE, CHAPTERS
 from echotime.sockopt.option import Option, SocketRole
 from echotime.sockopt.trial import current_values, try_option
+from echotime.wire.escape import display_width
 
 _VALUE_WIDTH = 14
 _NAME_WIDTH = 20
@@ -38,7 +39,7 @@ def add_parser(commands: Any) -> None:
         description=_(
             "Without NAME, list all socket options known by name, with their values on a new TCP listener, on a "
             "connection that it accepted, and on a UDP socket. With NAME, describe these options. With --set, try "
-            "values on new sockets on loopback, and show what the kernel makes of them."
+            "values on new sockets on loopback, and show the effective values."
         ),
         epilog=_("Example: echotime sockopts --set SO_RCVBUF=64K"),
     )
@@ -108,7 +109,9 @@ def _matches(args: argparse.Namespace, option: Option) -> bool:
 
 def _table_lines(args: argparse.Namespace, values: Mapping[Option, Mapping[SocketRole, str]]) -> Iterator[str]:
     roles = [role for role in SocketRole if args.tcp is args.udp or getattr(args, role.transport)]
-    widths = [_NAME_WIDTH, _LEVEL_WIDTH, *[_VALUE_WIDTH for _role in roles], _SET_WIDTH, 0]
+    # a translated heading may be wider than the English one
+    set_width = max(_SET_WIDTH, display_width(_("SET")) + 2)
+    widths = [_NAME_WIDTH, _LEVEL_WIDTH, *[_VALUE_WIDTH for _role in roles], set_width, 0]
     heading = [_("NAME"), _("LEVEL"), *[_(role.value) for role in roles], _("SET"), _("MEANING")]
     yield "".join(map(pad, heading, widths))
     for chapter in CHAPTERS:

@@ -40,8 +40,12 @@ def add_parser(commands: Any) -> None:
     form.add_argument("--raw", action="store_true", help=_("print the seconds since 1970"))
     parser.add_argument("--utc", action="store_true", help=_("print the time in UTC instead of local time"))
     add_epoch(parser)
-    parser.add_argument("--tries", **arguments.COUNT, default=3, help=_("maximum number of requests (default: 3)"))
-    parser.add_argument("--timeout", **arguments.TIME, default=1.0, help=_("time limit for each response (default: 1)"))
+    parser.add_argument(
+        "--tries", **arguments.COUNT, default=3, help=_("maximum number of requests (default: %(default)s)")
+    )
+    parser.add_argument(
+        "--timeout", **arguments.TIME, default=1, help=_("time limit for each response (default: %(default)s)")
+    )
     parser.add_argument("-q", "--quiet", action="store_true", help=_("print only the time"))
     arguments.add_sockopt(parser)
     parser.set_defaults(run=run, usage_error=parser.error, transports=lambda args: ["udp"])
@@ -53,7 +57,7 @@ def add_epoch(parser: Any) -> None:
         "--epoch",
         choices=sorted(parsers.EPOCHS),
         default="unix",
-        help=_("epoch of the server's time; 1900 for RFC 868 (default: unix)"),
+        help=_("epoch of the server's time; 1900 for RFC 868 (default: %(default)s)"),
     )
 
 

@@ -58,7 +58,7 @@ class ControlBackend:
             "seconds": self._clock.seconds() - self._started_at,
             "listening": [each.label for each in self._listeners if each.port.connected],
             "connections": len(self._factory.connections),
-            "most_connections": self._factory.admission.limits.max_connections or 0,
+            "max_connections": self._factory.admission.limits.max_connections or 0,
             "clock": self._clock_state(),
         }
 

@@ -62,7 +62,7 @@ class Status(_FallibleCommand):
         seconds=Float(),
         listening=ListOf(Unicode()),
         connections=Integer(),
-        most_connections=Integer(),
+        max_connections=Integer(),
         clock=Unicode(),
         questions=Integer(),
         operators=Integer(),

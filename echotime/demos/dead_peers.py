@@ -57,7 +57,7 @@ def _connection_to_dead_client(scratch: Scratch) -> socket.socket:
 
 
 def _wait_for_timeout(connection: socket.socket, min_seconds: float, max_seconds: float) -> Iterator[Entry]:
-    yield Step(CLIENT, "is gone, and answers nothing")
+    yield Step(CLIENT, "no longer responds")
     started_at = time.monotonic()
     poller = select.poll()
     poller.register(connection, 0)
@@ -70,4 +70,4 @@ def _wait_for_timeout(connection: socket.socket, min_seconds: float, max_seconds
 
 def _recv_without(connection: socket.socket, remark: str) -> Step:
     connection.setblocking(False)
-    return attempt(SERVER, connection.recv, 100, text="without: recv(100)", remark=remark, expected="nothing")
+    return attempt(SERVER, connection.recv, 100, text="without: recv(100)", remark=remark, expected="timeout")

@@ -73,7 +73,7 @@ class ExplainTests(ToolTestCase):
         child = self.start("explain", "SO_KEEPALIVE")
         assert child.stdout is not None
         for line in child.stdout:
-            if b"is gone" in line:
+            if b"no longer responds" in line:
                 break
         child.send_signal(2)
         self.assertEqual(child.wait(20), -2)

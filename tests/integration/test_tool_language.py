@@ -20,9 +20,9 @@ class LanguageTests(ToolTestCase):
         """LC_ALL overrides LC_MESSAGES, which overrides LANG; an unknown language is English."""
         refused = self.closed_port()
         for extra, expected in (
-            ({"LC_ALL": "zh_CN.UTF-8"}, "连接错误!"),
-            ({"LC_ALL": "", "LC_MESSAGES": "zh_CN.UTF-8", "LANG": "C"}, "连接错误!"),
-            ({"LC_ALL": "", "LC_MESSAGES": "", "LANG": "zh_CN.UTF-8"}, "连接错误!"),
+            ({"LC_ALL": "zh_CN.UTF-8"}, "连接被拒绝"),
+            ({"LC_ALL": "", "LC_MESSAGES": "zh_CN.UTF-8", "LANG": "C"}, "连接被拒绝"),
+            ({"LC_ALL": "", "LC_MESSAGES": "", "LANG": "zh_CN.UTF-8"}, "连接被拒绝"),
             ({"LC_ALL": "C.UTF-8", "LANG": "zh_CN.UTF-8"}, "connection refused"),
             ({"LC_ALL": "xx_XX.UTF-8"}, "connection refused"),
         ):
@@ -33,4 +33,4 @@ class LanguageTests(ToolTestCase):
         """A terminal whose encoding lacks the characters gets them escaped, without a traceback."""
         ended = self.tool("time", self.closed_port(), language={"LC_ALL": "zh_CN.UTF-8", "PYTHONIOENCODING": "ascii"})
         self.assertEqual(ended.returncode, 3)
-        self.assertIn(rb"\u8fde\u63a5\u9519\u8bef!", ended.stderr)
+        self.assertIn(rb"\u8fde\u63a5\u88ab\u62d2\u7edd", ended.stderr)

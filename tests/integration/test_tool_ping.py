@@ -12,6 +12,19 @@ from tests.support.tool_case import TOOL, ToolTestCase, environment
 from tests.support.twistd_process import LIMIT
 
 Peer = tuple[str, int]
+_SUMMARY_KEYS = [
+    "server",
+    "way",
+    "loss_percent",
+    "sent",
+    "received",
+    "duplicates",
+    "late",
+    "wrong",
+    "errors",
+    "seconds",
+    "round_trip_ms",
+]
 
 
 class PingTests(ToolTestCase):
@@ -48,6 +61,8 @@ class PingTests(ToolTestCase):
         ended = self.tool("ping", "--udp", "--json", "-c", "5", "-i", "0.01", server)
         summary = json.loads(ended.stdout)
         self.assertEqual((summary["sent"], summary["received"], summary["loss_percent"]), (5, 5, 0))
+        self.assertEqual(list(summary), _SUMMARY_KEYS)
+        self.assertEqual(list(summary["round_trip_ms"]), ["min", "avg", "max", "mdev", "p50", "p99"])
         self.assertLessEqual(summary["round_trip_ms"]["min"], summary["round_trip_ms"]["p99"])
         drawn = self.tool("ping", "--udp", "-q", "--histogram", "-c", "20", "-i", "0.005", server).stdout.decode()
         self.assertEqual(sum(map(int, re.findall(r"\|#* *\s(\d+)$", drawn, re.MULTILINE))), 20, drawn)

@@ -13,6 +13,34 @@ from echotime.sockopt.catalogue.index import BY_NAME, CATALOGUE
 from tests.support.tool_case import CHINESE, ToolTestCase
 
 _LOST = "setpriv", "--bounding-set", "-all", "--inh-caps", "-all"
+_ROLES = {"listener", "connection", "udp"}
+_VALUE_KEYS = {"form", "low", "high", "unit", "names", "size"}
+_OPTION_KEYS = [
+    "name",
+    "level",
+    "level_number",
+    "number",
+    "python",
+    "value",
+    "settable",
+    "acts_on",
+    "accepted_by",
+    "ignored_by",
+    "set_deadline",
+    "on_accept",
+    "privilege",
+    "readable",
+    "read_back_note",
+    "systemd",
+    "socat",
+    "values",
+    "meaning",
+    "use",
+    "caveat",
+    "warning",
+    "example",
+]
+_RESULT_KEYS = ["effective", "note", "refused", "for_this_kind", "differs", "warning"]
 
 
 class SockoptsTests(ToolTestCase):
@@ -73,7 +101,13 @@ class SockoptsTests(ToolTestCase):
         self.assertEqual((row["level"], row["number"], row["python"]), ("IPPROTO_TCP", 1, "socket.TCP_NODELAY"))
         self.assertEqual(row["values"], {"listener": "off", "connection": "off"})
         self.assertEqual(records["TCP_KEEPCNT"]["value"]["high"], 127)
-        self.assertEqual(row["taken_by"], ["listener", "connection"])
+        self.assertEqual(row["accepted_by"], ["listener", "connection"])
+        self.assertEqual({each for record in records.values() for each in record["accepted_by"]}, _ROLES)
+        for record in records.values():
+            self.assertEqual(list(record), _OPTION_KEYS)
+            self.assertLessEqual(set(record["values"]) | set(record["ignored_by"]), _ROLES)
+            self.assertLessEqual(set(record["value"]), _VALUE_KEYS)
+        self.assertEqual(set().union(*(record["value"] for record in records.values())), _VALUE_KEYS)
         self.assertIsNone(records["SO_MEMINFO"]["python"])
         self.assertEqual(list(self.records("--udp", "SO_BROADCAST", "TCP_NODELAY")), ["SO_BROADCAST"])
 
@@ -85,10 +119,14 @@ class SockoptsTests(ToolTestCase):
         self.assertEqual(lines[2], "  connection    effective 131072: inherited")
         self.assertRegex(lines[3], "^  UDP           effective 131072: the kernel doubles it")
         record = self.records("--set", "TCP_DEFER_ACCEPT=5s", "--set", "udp:IP_TTL=9")
-        self.assertEqual(record["TCP_DEFER_ACCEPT"]["outcomes"]["listener"]["effective"], "7")
-        self.assertEqual(record["TCP_DEFER_ACCEPT"]["outcomes"]["connection"]["effective"], "0")
-        self.assertTrue(record["TCP_DEFER_ACCEPT"]["outcomes"]["connection"]["differs"])
-        self.assertEqual(list(record["IP_TTL"]["outcomes"]), ["udp"])
+        self.assertEqual(record["TCP_DEFER_ACCEPT"]["results"]["listener"]["effective"], "7")
+        self.assertEqual(record["TCP_DEFER_ACCEPT"]["results"]["connection"]["effective"], "0")
+        self.assertTrue(record["TCP_DEFER_ACCEPT"]["results"]["connection"]["differs"])
+        self.assertEqual(list(record["IP_TTL"]["results"]), ["udp"])
+        for trial in record.values():
+            self.assertEqual(list(trial), ["name", "requested", "results"])
+            for result in trial["results"].values():
+                self.assertEqual(list(result), _RESULT_KEYS)
 
     def test_set_by_number(self) -> None:
         """An option that is not in the catalogue is tried by its number."""
@@ -97,7 +135,7 @@ class SockoptsTests(ToolTestCase):
     def test_warned(self) -> None:
         """A trial prints the warning that the daemon would log."""
         ended = self.tool("sockopts", "--set", "SO_LINGER=0")
-        record = self.records("--set", "SO_LINGER=0")["SO_LINGER"]["outcomes"]
+        record = self.records("--set", "SO_LINGER=0")["SO_LINGER"]["results"]
         self.assertIn("reset", record["listener"]["warning"])
         self.assertIsNone(record["udp"]["warning"])
         warning = b"warning: tcp:SO_LINGER=0: with 0 every close is a reset, and data that has not arrived yet may be"

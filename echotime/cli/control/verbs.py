@@ -87,7 +87,7 @@ def status(session: ControlSession, rest: str) -> None:
     lines = [
         _("echotime {version}, pid {pid}, running {seconds:.0f} s").format(**result),
         *map(_health_line, result["health"]),
-        _("connections: {connections} of {most_connections}, questions: {questions}, operators: {operators}").format(
+        _("connections: {connections} of {max_connections}, questions: {questions}, operators: {operators}").format(
             **result
         ),
         _("clock: {clock}").format(**result),
@@ -195,7 +195,7 @@ def close(session: ControlSession, rest: str, *, orderly: bool = True) -> None:
 
 
 def counters(session: ControlSession, rest: str) -> None:
-    """Show what was served since the start."""
+    """Show the counters of the daemon."""
     _expect_no_arguments(rest)
     rows = session.connection.call(commands.Counters)["rows"]
     result = {row["name"]: row["value"] for row in rows}
@@ -212,7 +212,7 @@ COMMANDS = {
     "backlog": ControlCommand("[N]", N_("show the accept queues; with N, set their limit"), backlog),
     "close": ControlCommand("CONNECTION", N_("close a connection with a FIN"), close),
     "reset": ControlCommand("CONNECTION", N_("reset a connection with a RST"), partial(close, orderly=False)),
-    "counters": ControlCommand("", N_("show what was served since the start"), counters),
+    "counters": ControlCommand("", N_("show the counters"), counters),
 }
 """The commands of both. The prompt adds watch, help and quit."""
 WATCH_HELP = N_("show events; each line typed answers the oldest question")
