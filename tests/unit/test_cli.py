@@ -208,7 +208,7 @@ def test_build(path: Path, tmp_path: Path) -> None:
 
 
 def test_original_wording() -> None:
-    """Prompts and some other texts of the original scripts are unchanged."""
+    """Texts of the original scripts are unchanged."""
     said = {str(entry.id): str(entry.string) for entry in read(TRANSLATIONS[0])}
     for message, wording in {
         "connection from {peer}": "连接来自: {peer}",
@@ -216,5 +216,8 @@ def test_original_wording() -> None:
         "input the server address:": "输入服务器地址:",
         "input the message to send:": "输入要发送的信息:",
         "Sending is done.": "发送完成。",
+        "waiting for the answer...": "等待回复……",
     }.items():
         assert said[message] == wording
+    assert "连接错误!" in said["connection refused: no process listens on this port"]
+    assert "回复错误" in said["echotime: {server}: bad response, {size} bytes: {text} (probably {kind})"]
