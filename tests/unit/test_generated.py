@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
 import shutil
@@ -12,10 +13,13 @@ from pathlib import Path
 import pytest
 
 from echotime.cli.control.verbs import COMMANDS
+from echotime.cli.main import build_parser
 from echotime.config.options import DaemonOptions
 
 ROOT = Path(__file__).parents[2]
 _BY_HAND = {Path("etc/completion/_twistd-echotime")}
+COMMON = {"-h", "--help", "--sockopt"}
+"""Options that docs/tools.md describes once, for all tools."""
 
 
 def test_current(tmp_path: Path) -> None:
@@ -55,3 +59,16 @@ def test_man_pages_are_well_formed() -> None:
         # groff marks bold text in one of two ways
         shown_text = re.sub(r"\x1b\[[\d;]*m|.\x08", "", ended.stdout).replace("\u2010", "-").replace("\u2212", "-")
         assert {each for each in shown if each not in shown_text} == set()
+
+
+@pytest.mark.parametrize("command", ["send", "time", "ping", "check", "sockopts"])
+def test_tables_of_the_tools(command: str) -> None:
+    """The hand-written option tables of docs/tools.md, which have examples, list exactly the options of each tool."""
+    page = (ROOT / "docs" / "tools.md").read_text(encoding="utf-8")
+    _, _, section = page.partition(f"## {command}")
+    rows = re.findall(r"^\|.*", section.partition("\n## ")[0], re.MULTILINE)
+    listed = {name for row in rows for name in re.findall(r"`(--?[a-zA-Z][a-z-]*)", row)}
+    (commands,) = (each for each in build_parser()._actions if isinstance(each, argparse._SubParsersAction))
+    known = [set(each.option_strings) for each in commands.choices[command]._actions if each.option_strings]
+    assert not listed - set().union(*known)
+    assert [sorted(names) for names in known if not names & (listed | COMMON)] == []
