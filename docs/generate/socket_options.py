@@ -69,7 +69,7 @@ def _name(chapter: Chapter) -> str:
 
 def _overview(chapter: Chapter) -> str:
     lines = [f"## {chapter.title}", "", _wrapped(chapter.introduction), ""]
-    lines += [f"Details: [{chapter.title}](socket-options/{_name(chapter)}.md)", ""]
+    lines += [f"[Values, uses and caveats](socket-options/{_name(chapter)}.md)", ""]
     lines += ["| option | meaning |", "|---|---|"]
     lines += [f"| `{option.name}` | {option.meaning} |" for option in chapter.rows]
     return "\n".join([*lines, ""])
