@@ -25,6 +25,9 @@ class LanguageTests(ToolTestCase):
             ({"LC_ALL": "", "LC_MESSAGES": "", "LANG": "zh_CN.UTF-8"}, "连接被拒绝"),
             ({"LC_ALL": "C.UTF-8", "LANG": "zh_CN.UTF-8"}, "connection refused"),
             ({"LC_ALL": "xx_XX.UTF-8"}, "connection refused"),
+            ({"LC_ALL": "en_US.UTF-8", "LANGUAGE": "zh_CN"}, "连接被拒绝"),
+            ({"LC_ALL": "C", "LANGUAGE": "zh_CN"}, "connection refused"),
+            ({"LC_ALL": "", "LC_MESSAGES": "", "LANG": "POSIX", "LANGUAGE": "zh_CN"}, "connection refused"),
         ):
             ended = self.tool("send", "--quiet", refused, "x", language=extra)
             self.assertIn(expected, ended.stderr.decode(), extra)
