@@ -16,6 +16,7 @@ from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
 from zope.interface import Interface, implementer
 
 from echotime.counters import ReplyCounters
+from echotime.limits.source import source_key
 from echotime.logger import Logger
 from echotime.services.replies import IReplySource
 from echotime.wire import hostport
@@ -103,14 +104,15 @@ class ReplyQueue:
     def reply_to(self, message: bytes, peer: IAddress) -> bytes | Deferred[bytes]:
         """Enqueue a message, or return the default reply if no operator is attached or too many are pending."""
         address: _TCPAddress = peer  # type: ignore[assignment]  # a TCP address
+        source = source_key(address.host)
         if self._stopping:
             self.counters.stopped += 1
         elif not self._operators and not self.limits.wait_for_operator:
             self.counters.unattended += 1
-        elif len(self._pending) >= self.limits.max_pending or self._sources[address.host] >= self.limits.max_per_source:
+        elif len(self._pending) >= self.limits.max_pending or self._sources[source] >= self.limits.max_per_source:
             self.counters.beyond_limit += 1
         else:
-            return self._enqueue(message, address)
+            return self._enqueue(message, address, source)
         return self.default_reply
 
     def answer(self, number: int, reply: bytes, by: str) -> PendingMessage:
@@ -139,16 +141,16 @@ class ReplyQueue:
         self._stopping = True
         self._settle_all("the daemon stopped")
 
-    def _enqueue(self, message: bytes, address: _TCPAddress) -> Deferred[bytes]:
+    def _enqueue(self, message: bytes, address: _TCPAddress, source: str) -> Deferred[bytes]:
         self._last_number += 1
         number = self._last_number
         reply: Deferred[bytes] = Deferred(lambda cancelled: self._abandoned(number))
         peer = hostport.format_hostport(address.host, address.port)
-        pending = _PendingReply(PendingMessage(number, peer, message, self._clock.seconds()), address.host, reply)
+        pending = _PendingReply(PendingMessage(number, peer, message, self._clock.seconds()), source, reply)
         if self.limits.deadline is not None:
             pending.expiry = self._clock.callLater(self.limits.deadline, self._expired, number)
         self._pending[number] = pending
-        self._sources[address.host] += 1
+        self._sources[source] += 1
         self.counters.queued += 1
         for operator in list(self._operators):
             if number in self._pending:  # a script may have answered at once

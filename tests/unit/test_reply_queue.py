@@ -109,6 +109,14 @@ class ReplyQueueTests(SynchronousTestCase):
         self.successResultOf(first)
         self.ask(queue)
 
+    def test_limit_counts_networks(self) -> None:
+        """The limit per source counts by source: a /64 of IPv6 is one, and an IPv4-mapped address is the IPv4 one."""
+        queue = self.queue_with(max_per_source=2)
+        for host in ("2001:db8::1", "2001:db8::2", "192.0.2.1", "::ffff:192.0.2.1"):
+            self.ask(queue, host=host)
+        self.assertEqual(queue.reply_to(b"x", peer(host="2001:db8::3")), b"no")
+        self.assertEqual(queue.reply_to(b"x", peer(host="192.0.2.1")), b"no")
+
     def test_nobody_there(self) -> None:
         """Without an operator the fallback comes at once, unless questions wait for one."""
         self.queue.detach(self.operator)
