@@ -229,7 +229,11 @@ class EchoProtocol(Protocol):
         """Do nothing, because connectionLost follows."""
 
     def close(self, reason: str) -> None:
-        """Stop reading, and close the connection when all output is sent."""
+        """Stop reading, and close the connection when all output is sent. Reset it if a reply is pending."""
+        if self._pending_reply is not None:
+            # a FIN would tell the client that it has everything
+            self.reset(reason)
+            return
         self._closed_locally = True
         self._mark_ended(reason)
         self.transport.unregisterProducer()

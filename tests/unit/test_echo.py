@@ -191,6 +191,13 @@ class AwaitedTests(EchoTestCase):
         self.assertEqual(self.transport.value(), b"hello" + ACKNOWLEDGEMENT + b"ok")
         self.assertTrue(self.transport.disconnecting)
 
+    def test_close_while_a_reply_is_awaited(self) -> None:
+        """A connection that is closed from here while its reply is pending is reset: the client is still owed bytes."""
+        self.protocol.dataReceived(b"hello")
+        self.protocol.close("operator")
+        self.assertTrue(self.transport.disconnected)
+        self.assertEqual(self.transport.value(), b"hello" + ACKNOWLEDGEMENT)
+
     def test_full_buffer_and_reply(self) -> None:
         """Reading resumes only when the buffer has space and the reply has come."""
         self.protocol.dataReceived(b"hello")
