@@ -75,9 +75,15 @@ class VerbTests(ControlTestCase):
         self.assertEqual(row["unsent"], 0)
         number = str(row["number"])
         self.assertIn("ended", self.output("close", number))
-        self.assertEqual(read_all(client), b"hello" + ACKNOWLEDGEMENT)
+        with self.assertRaises(ConnectionResetError):  # its reply is pending, so a FIN would be untrue
+            read_all(client)
         self.assertEqual(self.rows("questions"), [])
         daemon.line("ended by operator, 5 bytes in")
+        client = self.pending_client(b"hello")
+        number = str(self.rows("connections")[0]["number"])
+        self.output("answer", "all", "ok")
+        self.output("close", number)
+        self.assertEqual(read_all(client), b"hello" + ACKNOWLEDGEMENT + b"ok")
         client = self.pending_client(b"again")
         self.output("reset", str(self.rows("connections")[0]["number"]))
         with self.assertRaises(ConnectionResetError):
