@@ -70,4 +70,4 @@ def _wait_for_timeout(connection: socket.socket, min_seconds: float, max_seconds
 
 def _recv_without(connection: socket.socket, remark: str) -> Step:
     connection.setblocking(False)
-    return attempt(SERVER, connection.recv, 100, text="without: recv(100)", remark=remark, expected="timeout")
+    return attempt(SERVER, connection.recv, 100, text="without: recv(100)", remark=remark, expected="nothing")

@@ -50,13 +50,13 @@ Demonstration = Callable[[], Iterator[Entry]]
 
 
 def result_of(call: Callable[..., object], *arguments: Any) -> str:
-    """Return the value of a call, ``ok`` for None, ``timeout`` if nothing arrived in time, or the name of its errno."""
+    """Return the value of a call, ``ok`` for None, ``nothing`` if nothing arrived in time, or the name of its errno."""
     try:
         value = call(*arguments)
     except OSError as error:
         # a Python socket timeout has no errno; ETIMEDOUT comes from the kernel
         timed_out = error.errno is None or isinstance(error, BlockingIOError)
-        return "timeout" if timed_out else errno_name(error)
+        return "nothing" if timed_out else errno_name(error)
     return "ok" if value is None else str(value)
 
 

@@ -47,7 +47,7 @@ class TimeTests(ToolTestCase):
         server = self.server()
         shown = self.at_terminal("time", typed=[("输入服务器地址:".encode(), server.encode())], language=CHINESE)
         self.assertEqual(self.status, 0)
-        self.assertIn("等待响应……".encode(), shown)
+        self.assertIn("等待回复……".encode(), shown)
 
     def test_localhost(self) -> None:
         """All addresses of a name are tried until one answers."""
