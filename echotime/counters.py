@@ -19,7 +19,7 @@ class Counter(NamedTuple):
     name: str
     help: str
     log_name: str = ""
-    """What was refused, and the reason in parentheses; empty for a counter of anything other than refusals."""
+    """Names what was refused, and the reason in parentheses. Empty for a counter of anything other than refusals."""
     handled: str = ""
     """``connection`` for refused connections, ``datagram`` for answered or refused datagrams, empty otherwise."""
 

@@ -36,7 +36,7 @@ class OptionSpec:
     shown_default: str = ""
     """Shown instead of the field's default."""
     example: str = ""
-    """A value."""
+    """A value as it is typed on the command line."""
     section: str = ""
     """Title of the documentation's section that begins with this option."""
     name: str = ""

@@ -24,7 +24,7 @@ class QueueState(NamedTuple):
     served: int
     """Connections or datagrams handled so far, failures included."""
     reason: str
-    """What is wrong if `served` does not grow."""
+    """The fault to report if `served` does not grow."""
     accept_paused: bool = False
     """True while a TCP port waits before it retries a failed accept(2)."""
 

@@ -104,16 +104,18 @@ class ReplyQueue:
     def reply_to(self, message: bytes, peer: IAddress) -> bytes | Deferred[bytes]:
         """Enqueue a message, or return the default reply if no operator is attached or too many are pending."""
         address: _TCPAddress = peer  # type: ignore[assignment]  # a TCP address
-        source = source_key(address.host)
         if self._stopping:
             self.counters.stopped += 1
         elif not self._operators and not self.limits.wait_for_operator:
             self.counters.unattended += 1
-        elif len(self._pending) >= self.limits.max_pending or self._sources[source] >= self.limits.max_per_source:
+        elif self._is_full_for(source := source_key(address.host)):
             self.counters.beyond_limit += 1
         else:
             return self._enqueue(message, address, source)
         return self.default_reply
+
+    def _is_full_for(self, source: str) -> bool:
+        return len(self._pending) >= self.limits.max_pending or self._sources[source] >= self.limits.max_per_source
 
     def answer(self, number: int, reply: bytes, by: str) -> PendingMessage:
         """Reply to a question and return it. Raises AlreadySettled, with the outcome, if it is not pending."""
