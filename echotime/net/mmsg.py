@@ -60,7 +60,7 @@ class _FamilyLayout(NamedTuple):
 
     sockaddr_size: int
     host_offsets: range
-    """Offsets of the address in a sockaddr, 4 bytes each."""
+    """Offsets of the address in a sockaddr, 4 bytes each; on IPv6 the interface number is the last."""
     zero_offsets: tuple[int, int, int]
     """Offsets in a sockaddr of three bytes that are all zero in the unspecified address, and in few others."""
     cmsg_level: int
@@ -72,7 +72,7 @@ class _FamilyLayout(NamedTuple):
 _FAMILIES = {
     socket.AF_INET: _FamilyLayout(16, range(4, 8, 4), (4, 5, 7), socket.IPPROTO_IP, IP_PKTINFO, 12, 0),
     # byte 0 is zero in IPv4-mapped addresses and ::1, too; byte 12 is not in mapped addresses, byte 15 not in ::1
-    socket.AF_INET6: _FamilyLayout(28, range(8, 24, 4), (8, 20, 23), socket.IPPROTO_IPV6, IPV6_PKTINFO, 20, 16),
+    socket.AF_INET6: _FamilyLayout(28, range(8, 28, 4), (8, 20, 23), socket.IPPROTO_IPV6, IPV6_PKTINFO, 20, 16),
 }
 _FIRST_SPECIAL_IPV6_BYTE = 0xFE
 """The lowest first byte of link-local (fe80::) and multicast (ff00::) addresses."""
@@ -191,7 +191,7 @@ class Batch:
         return struct.unpack(f"!{self.count}H", self._ports[: self.count].tobytes())
 
     def hosts(self) -> dict[str, int]:
-        """Return the number of datagrams by numeric source address."""
+        """Return the number of datagrams by source, in the form of SourceAddress.host."""
         columns = [each[: self.count].tolist() for each in self._hosts]
         if all(each.count(each[0]) == self.count for each in columns):
             return {_format_host(*(each[0] for each in columns)): self.count}
@@ -273,9 +273,11 @@ class Batch:
 
 @lru_cache
 def _format_host(*u32s: int) -> str:
-    """Return the numeric address of 4-byte numbers in memory order."""
-    family = socket.AF_INET if len(u32s) == 1 else socket.AF_INET6
-    return socket.inet_ntop(family, struct.pack(f"={len(u32s)}I", *u32s))
+    """Return the host, in the form of SourceAddress.host, of 4-byte numbers in memory order."""
+    if len(u32s) == 1:
+        return socket.inet_ntop(socket.AF_INET, struct.pack("=I", *u32s))
+    host = socket.inet_ntop(socket.AF_INET6, struct.pack("=4I", *u32s[:4]))
+    return f"{host}%{u32s[4]}" if u32s[4] else host
 
 
 def _check_result(result: int) -> int:

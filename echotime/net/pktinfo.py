@@ -41,6 +41,11 @@ class SourceAddress(tuple[Any, ...]):
     ordinary = False
     """True if the port has checked that none of the above is True."""
 
+    @property
+    def host(self) -> str:
+        """Return the numeric host, with the interface number of a link-local address: ``fe80::1%2``."""
+        return f"{self[0]}%{self[3]}" if self[3:] and self[3] else str(self[0])
+
     @classmethod
     def from_recvmsg(cls, address: tuple[Any, ...], control_messages: Iterable[ControlMessage]) -> SourceAddress:
         """Return the source with the control messages for a reply, made from those that recvmsg returned."""
