@@ -87,6 +87,7 @@ class TimePort(SingleDatagramPort):
         """Serve pending datagrams, at most `max_per_call`. Return an exception if the socket was shut down."""
         if self._batch is None:
             return super().doRead()
+        self._error_budget = self.batch_size
         try:
             return self._receive(self._batch)
         finally:

@@ -89,6 +89,8 @@ class SingleDatagramPort(LossNotifyingPort, SockoptPortMixin, udp.Port):
     """The system calls in use, for the log."""
     batch_size = 64
     """Datagrams that one doRead serves before it returns to the reactor."""
+    _error_budget = batch_size
+    """ICMP errors that may still be discarded before the return to the reactor."""
     _log = Logger()
 
     def __init__(
@@ -149,6 +151,7 @@ class SingleDatagramPort(LossNotifyingPort, SockoptPortMixin, udp.Port):
 
     def doRead(self) -> Exception | None:
         """Serve at most `batch_size` datagrams. Return an exception if the socket was shut down."""
+        self._error_budget = self.batch_size
         for number in range(self.batch_size):
             try:
                 datagram, ancillary, _flags, address = self.socket.recvmsg(self.maxPacketSize, ANCILLARY_SIZE)
@@ -187,6 +190,7 @@ class SingleDatagramPort(LossNotifyingPort, SockoptPortMixin, udp.Port):
 
     def readConnectionLost(self, reason: Failure) -> None:
         # called by the reactor for a pending ICMP error without a datagram
+        self._error_budget = self.batch_size
         self._empty_error_queue()
         if self.connected:
             self.startReading()
@@ -233,8 +237,13 @@ class SingleDatagramPort(LossNotifyingPort, SockoptPortMixin, udp.Port):
             self.connectionLost(Failure(SocketShutDown()))
 
     def _empty_error_queue(self) -> int:
-        """Count and discard the ICMP errors that IP_RECVERR queues. Return their number, at most `batch_size`."""
-        number = len(read_errors(self.socket, self.batch_size))
+        """Count and discard the ICMP errors that IP_RECVERR queues. Return their number.
+
+        The budget bounds the time that a flood of forged errors takes from other clients. Beyond it one error is read
+        for each system call that an error made fail.
+        """
+        number = len(read_errors(self.socket, max(1, self._error_budget)))
+        self._error_budget -= number
         if number:
             self.errors["ICMP error"] += number
         return number
