@@ -6,7 +6,7 @@ the same, but the listener is not involved. Only the accept queue shows whether 
 (health.queue_progress).
 
 A probe that timed out may still arrive. The source address of a TCP probe is remembered until that is impossible, so
-that a late probe is not counted as a client. A UDP probe carries a secret token (SelfProbe in net.udp_port).
+that a late probe is not counted as a client. A UDP probe carries a secret token (net.self_probe).
 """
 
 from __future__ import annotations

@@ -43,4 +43,4 @@ class DatagramBatch(Protocol):
     def source_ports(self) -> Sequence[int]: ...
 
     def hosts(self) -> Mapping[str, int]:
-        """Return the number of datagrams by source, in the form of Sender.host. This takes longer than the other methods."""
+        """Return the number of datagrams by source, as Sender.host. This takes longer than the other methods."""

@@ -16,9 +16,16 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from echotime.net.pktinfo import ANCILLARY_SIZE, IP_PKTINFO, IPV6_PKTINFO, ControlMessage, SourceAddress
+from echotime.net.pktinfo import (
+    ANCILLARY_SIZE,
+    IP_PKTINFO,
+    IPV6_PKTINFO,
+    ControlMessage,
+    SourceAddress,
+    unpack_sockaddr,
+)
 
 SNAPLEN = 17
 """Bytes kept of a datagram: one more than the longest datagram whose contents matter, a probe of 16 bytes."""
@@ -251,14 +258,9 @@ class Batch:
             data = bytes(self._data[at : at + min(self._lengths[index], SNAPLEN)])
             yield data, SourceAddress.from_recvmsg(self._source(index), self._control_messages(index))
 
-    def _source(self, index: int) -> tuple[object, ...]:
-        offset = index * self._family.sockaddr_size
-        if self._family.cmsg_level == socket.IPPROTO_IP:
-            port, host = struct.unpack_from("!2xH4s", self._sockaddrs, offset)
-            return socket.inet_ntop(socket.AF_INET, host), port
-        port, flow, host = struct.unpack_from("!2xHI16s", self._sockaddrs, offset)
-        (scope,) = struct.unpack_from("=I", self._sockaddrs, offset + 24)
-        return socket.inet_ntop(socket.AF_INET6, host), port, flow, scope
+    def _source(self, index: int) -> tuple[Any, ...]:
+        size = self._family.sockaddr_size
+        return unpack_sockaddr(bytes(self._sockaddrs[index * size : (index + 1) * size]))
 
     def _control_messages(self, index: int) -> Iterator[ControlMessage]:
         offset = index * ANCILLARY_SIZE

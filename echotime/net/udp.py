@@ -120,7 +120,8 @@ class TimePort(SingleDatagramPort):
 
     def _serve(self, batch: mmsg.Batch) -> None:
         try:
-            if not self.protocol.policy.one_by_one and batch.check_addresses(self._own_port):
+            one_by_one = self.protocol.policy.one_by_one or self._destination_levels
+            if not one_by_one and batch.check_addresses(self._own_port):
                 response = self.protocol.batch_response(batch)
             else:
                 response = None
