@@ -20,7 +20,7 @@ from twisted.python.failure import Failure
 
 from echotime.logger import Logger
 from echotime.net import bpf
-from echotime.net.local_address import V4MAPPED_PREFIX, is_local
+from echotime.net.local_address import UNSPECIFIED_ADDRESSES, is_local, is_unicast
 from echotime.net.owned import LossNotifyingPort, SocketShutDown, is_shut_down
 from echotime.net.pktinfo import ANCILLARY_SIZE, DESTINATION_OPTIONS, SourceAddress
 from echotime.net.self_probe import SelfProbe
@@ -32,7 +32,6 @@ from echotime.sockopt.error_queue import read_errors
 from echotime.sockopt.meminfo import dropped_datagrams
 
 _WOULD_BLOCK_ERRNOS = frozenset({errno.EAGAIN, errno.EWOULDBLOCK})
-_UNSPECIFIED_ADDRESSES = frozenset({"0.0.0.0", "::", f"{V4MAPPED_PREFIX}0.0.0.0"})
 
 
 class SingleDatagramPort(LossNotifyingPort, SockoptPortMixin, udp.Port):
@@ -137,8 +136,7 @@ class SingleDatagramPort(LossNotifyingPort, SockoptPortMixin, udp.Port):
         On a unicast address no other datagram arrives. IP_PKTINFO and IPV6_RECVPKTINFO report destinations, too, but an
         operator may switch them off to let the route choose the source of replies.
         """
-        address = self.socket.getsockname()
-        is_reported = address[0] not in _UNSPECIFIED_ADDRESSES and is_local(address, self.socket)
+        is_reported = is_unicast(self.socket.getsockname(), self.socket)
         for level, pktinfo, original_destination in DESTINATION_OPTIONS[self.addressFamily]:
             is_reported = is_reported or bool(self.socket.getsockopt(level, pktinfo))
             if is_reported == (level in self._destination_levels):
@@ -196,7 +194,7 @@ class SingleDatagramPort(LossNotifyingPort, SockoptPortMixin, udp.Port):
         self.socket.sendto(self.self_probe.token, address)
 
     def _deliver(self, datagram: bytes, source: SourceAddress) -> None:
-        if source[0] in _UNSPECIFIED_ADDRESSES:
+        if source[0] in UNSPECIFIED_ADDRESSES:
             source.is_unspecified = True
         elif source[1] == self._realPortNumber and is_local(source, self.socket):
             if self.self_probe.is_reply(datagram, source):
@@ -206,7 +204,7 @@ class SingleDatagramPort(LossNotifyingPort, SockoptPortMixin, udp.Port):
                 return
             source.is_own_address = True
         else:
-            if source.destination is not None and not is_local(source.destination, self.socket):
+            if source.destination is not None and not is_unicast(source.destination, self.socket):
                 source.multicast_destination = True
             source.ordinary = not source.multicast_destination
         self._call_protocol(self.protocol.datagramReceived, datagram, source)
