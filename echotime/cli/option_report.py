@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from echotime.cli.output.columns import pad, wrap
@@ -158,7 +159,7 @@ def startup_warnings(assignment: Assignment, results: Sequence[TrialResult]) -> 
         hazard = warning(assignment, transport)
         if hazard and any(each.role.transport == transport and not each.refused for each in results):
             yield _("warning: {transport}:{assignment}: {hazard}").format(
-                transport=transport, assignment=assignment, hazard=hazard
+                transport=transport, assignment=replace(assignment, transport=None), hazard=hazard
             )
 
 
