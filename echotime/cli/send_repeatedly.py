@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import Any
 
-from echotime.cli.output.streams import describe_error
+from echotime.cli.output.streams import describe_error, print_lines
 from echotime.client.exit_status import ExitStatus
 from echotime.client.load import EchoSession, LoadResult, run_load
 from echotime.client.stats import format_stats
@@ -31,11 +31,11 @@ async def send_repeatedly(reactor: Any, args: argparse.Namespace) -> int:
         reactor, args.server.host, args.server.port, message, args.ack, args.reply, timeout, args.sockopt
     )
     result = await run_load(session, args.repeat, args.parallel or 1)
-    print(_summary(args.repeat, result))
+    print_lines(_summary(args.repeat, result))
     return _exit_status(args.repeat, result)
 
 
-def _summary(sessions: int, result: LoadResult) -> str:
+def _summary(sessions: int, result: LoadResult) -> list[str]:
     lines = [
         _("sessions: {sessions}, exact: {exact}, bytes lost: {lost}").format(
             sessions=sessions, exact=result.exact, lost=result.bytes_lost
@@ -46,7 +46,7 @@ def _summary(sessions: int, result: LoadResult) -> str:
         lines.append(_("failures by kind: {counts}").format(counts=counts))
     if result.times:
         lines.append(_("times of exact sessions: {spread}").format(spread=format_stats(result.times)))
-    return "\n".join(lines)
+    return lines
 
 
 def _exit_status(sessions: int, result: LoadResult) -> int:

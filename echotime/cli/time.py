@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from echotime.cli import arguments
-from echotime.cli.output.streams import print_error, report_error
+from echotime.cli.output.streams import print_error, print_line, report_error
 from echotime.client.exit_status import ClientError, ExitStatus
 from echotime.client.time import TimeClient, TimeReading, decode_response
 from echotime.client.udp_request import UDPResponse
@@ -70,8 +70,12 @@ async def run(reactor: Any, args: argparse.Namespace) -> int:
     try:
         _address, response = await client.query()
     except ClientError as failed:
-        for address in dict.fromkeys(client.unexpected_senders):
-            print_error(_("echotime: ignored a response from the wrong address {address}").format(address=address))
+        if client.unexpected_count:
+            print_error(
+                _("echotime: ignored responses from wrong addresses: {count}, the first from {address}").format(
+                    count=client.unexpected_count, address=client.first_unexpected
+                )
+            )
         return report_error(args.server, failed)
     return _print_time(args, response)
 
@@ -91,7 +95,7 @@ def _print_time(args: argparse.Namespace, response: UDPResponse) -> int:
             )
         )
         return ExitStatus.FAILED
-    print(_format_time(args, reading.seconds))
+    print_line(_format_time(args, reading.seconds))
     if reply_format is ReplyFormat.RFC868_32 and epoch is Epoch.UNIX:
         print_error(
             _("echotime: {server}: the time is probably in seconds since 1900: use --epoch 1900").format(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from twisted.internet.defer import Deferred
@@ -44,8 +44,8 @@ def decode_response(response: UDPResponse, epoch: Epoch) -> TimeReading:
 class TimeClient:
     """Request the time from one host, at most `tries` times.
 
-    Each try waits `timeout` seconds, divided among all addresses of the host. `unexpected_senders` lists other
-    addresses from which responses came.
+    Each try waits `timeout` seconds, divided among all addresses of the host. `unexpected_count` counts the
+    responses from other addresses. `first_unexpected` is the address of the first of these.
     """
 
     reactor: Any
@@ -54,7 +54,8 @@ class TimeClient:
     tries: int = 3
     timeout: float = 1.0
     sockopts: Sequence[Assignment] = ()
-    unexpected_senders: list[str] = field(default_factory=list)
+    unexpected_count: int = 0
+    first_unexpected: str = ""
 
     async def query(self) -> tuple[ResolvedAddress, UDPResponse]:
         """Return the address that responded, and its response.
@@ -95,8 +96,9 @@ class TimeClient:
         self._finish(response)
 
     def unexpected_sender(self, request: UDPRequest, address: str) -> None:
-        """Remember the address, so that the user can be informed."""
-        self.unexpected_senders.append(address)
+        """Count the response, so that the user can be informed."""
+        self.unexpected_count += 1
+        self.first_unexpected = self.first_unexpected or address
 
     def request_failed(self, request: UDPRequest, error_number: int) -> None:
         """End this try with the error."""

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from echotime.wire.escape import sanitize
+
 _FILE_MODE = 0o644
 
 
@@ -28,7 +30,7 @@ class Metric:
 
 
 def _escape(value: str) -> str:
-    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return sanitize(value).replace("\\", "\\\\").replace('"', '\\"')
 
 
 def format_metrics(metrics: Sequence[Metric]) -> str:
