@@ -22,7 +22,7 @@ LOOPBACK_LIKE = ["::127.0.0.1", "2002:7f00:1::", "64:ff9b::7f00:1"]
 
 
 def set_rp_filter(strict: bool) -> None:
-    """Set net.ipv4.conf.*.rp_filter."""
+    """Set net.ipv4.conf.*.rp_filter for this namespace."""
     for interface in ("all", "here"):
         subprocess.run(["sysctl", "-qw", f"net.ipv4.conf.{interface}.rp_filter={strict:d}"], check=True)
 
