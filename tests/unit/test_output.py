@@ -75,7 +75,7 @@ def test_name_of_an_inherited_socket() -> None:
 def test_metrics() -> None:
     """A label is escaped in the text file, so that the file can be written as UTF-8."""
     line = str(Metric("echotime_up", "", 1, server=f'"{NASTY}"'))
-    assert line == 'echotime_up{server="\\"' + SHOWN.replace("\\", "\\\\") + '\\""} 1'
+    assert line == r'echotime_up{server="\"\\x1b[2J\n\\u202e\\udcff\""} 1'
 
 
 def test_operator_terminal() -> None:

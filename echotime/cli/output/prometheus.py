@@ -30,7 +30,9 @@ class Metric:
 
 
 def _escape(value: str) -> str:
-    return sanitize(value).replace("\\", "\\\\").replace('"', '\\"')
+    # the format has an escape of its own for a line feed
+    printable = "\n".join(map(sanitize, value.split("\n")))
+    return printable.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
 
 
 def format_metrics(metrics: Sequence[Metric]) -> str:
