@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import select
 import socket
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from twisted.internet import tcp
+from twisted.internet import error, tcp
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress, IConnector
 from twisted.internet.protocol import ClientFactory, Protocol
@@ -16,7 +18,11 @@ from echotime.client.exit_status import ClientError, ExitStatus
 from echotime.client.lookup import ResolvedAddress, resolve
 from echotime.sockopt.apply import OptionError, apply_or_close
 from echotime.sockopt.assignment import Assignment, select_assignments
+from echotime.sockopt.error_queue import read_errors
 from echotime.sockopt.option import SocketTraits
+
+_MAX_ERRORS = 64
+"""Maximum messages of the error queue read in one call."""
 
 
 class ConnectedProtocol(Protocol):
@@ -60,6 +66,25 @@ class SockoptClient(tcp.Client):
     def createInternetSocket(self) -> socket.socket:
         """Return a socket with its options set, not connected yet. Raises OSError or OptionError."""
         return apply_or_close(super().createInternetSocket(), self.connector.assignments)
+
+    def readConnectionLost(self, reason: Failure) -> None:
+        """Read the pending error first: Twisted's epoll reactor takes EPOLLERR alone for the end of file."""
+        number = next(filter(None, read_errors(self.socket, _MAX_ERRORS)), 0)
+        if number and self.connected:
+            self.connectionLost(Failure(OSError(number, os.strerror(number))))
+        elif number:
+            self.failIfNotConnected(error.getConnectError((number, os.strerror(number))))
+        elif _at_end(self.socket):
+            super().readConnectionLost(reason)
+        else:  # only timestamps were in the error queue
+            self.startReading()
+
+
+def _at_end(sock: socket.socket) -> bool:
+    """Return True if the peer sent a FIN or a RST."""
+    poll = select.poll()
+    poll.register(sock, select.POLLRDHUP)
+    return bool(poll.poll(0))
 
 
 class SockoptConnector(tcp.Connector):
