@@ -46,7 +46,10 @@ def add_parser(commands: Any) -> None:
         "--tries", **arguments.COUNT, default=3, help=_("maximum number of requests (default: %(default)s)")
     )
     parser.add_argument(
-        "--timeout", **arguments.TIME, default=1, help=_("time to wait after each request; the run takes at most --tries times this (default: %(default)s)")
+        "--timeout",
+        **arguments.TIME,
+        default=1,
+        help=_("time to wait after each request; the run takes at most --tries times this (default: %(default)s)"),
     )
     parser.add_argument("-q", "--quiet", action="store_true", help=_("print only the time"))
     arguments.add_sockopt(parser)
