@@ -164,6 +164,36 @@ class LimitTests(DaemonTestCase):
         daemon.line("ended by reset at the idle timeout")
         self.served(daemon)
 
+    def test_half_closed_does_not_read(self) -> None:
+        """A half-closed client that does not read is reset, as one that is open."""
+        timeouts = ("--idle-timeout", "0.5", "--half-closed-timeout", "1h")
+        daemon = self.echotime(*timeouts, "--log-message-rate", "0", "--sockopt", "tcp:SO_SNDBUF=8K")
+        with socket.socket() as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+            sock.settimeout(LIMIT)
+            sock.connect(daemon.address("TCP"))
+            sock.sendall(bytes(20_000))
+            sock.shutdown(socket.SHUT_WR)
+            daemon.line("ended by reset at the idle timeout")
+            self.assertRaises(ConnectionResetError, read_all, sock)
+        self.served(daemon)
+
+    def test_reads_slowly(self) -> None:
+        """A client that acknowledges output is not idle, though the kernel holds all output."""
+        daemon = self.echotime("--idle-timeout", "1", "--log-message-rate", "0", "--sockopt", "tcp:SO_SNDBUF=1M")
+        with socket.socket() as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+            sock.settimeout(LIMIT)
+            sock.connect(daemon.address("TCP"))
+            sock.sendall(bytes(4096) * 50)
+            until = time.monotonic() + 3
+            while time.monotonic() < until:
+                self.assertTrue(sock.recv(4096))
+                select.select([], [], [], 0.1)
+            received = read_exactly(sock, 4096)
+            self.assertEqual(len(received), 4096)
+        self.assertNotIn("timeout", self.served(daemon).out)
+
     def test_udp_rate(self) -> None:
         """Above the rate limit a part of the datagrams is answered, and other sources are unaffected."""
         daemon = self.echotime("--udp-rate", "50")
