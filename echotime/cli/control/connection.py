@@ -42,7 +42,9 @@ class _ControlProtocol(amp.AMP):
 
     def ampBoxReceived(self, box: Any) -> None:
         command = _EVENT_COMMANDS.get(box.get(amp.COMMAND))
-        if command is None:
+        if box.get(amp.COMMAND) == commands.Refused.commandName:
+            self._connection.refusal = commands.Refused.parseArguments(box, self)["reason"]
+        elif command is None:
             super().ampBoxReceived(box)
         else:
             self._connection.on_event(command, command.parseArguments(box, self))
@@ -78,6 +80,8 @@ class ControlConnection:
 
     def __init__(self, path: str, on_lost: Callable[[], object] = lambda: None) -> None:
         self.on_event: EventCallback = lambda command, event: None
+        self.refusal = ""
+        """The reason why the daemon has refused the connection."""
         self._socket = socket.socket(socket.AF_UNIX)
         try:
             self._socket.settimeout(_TIMEOUT)
@@ -136,7 +140,8 @@ class ControlConnection:
         with self._lock:
             self.closed.set()
             self._amp.connectionLost()
-        self._on_lost()
+        if not self.refusal:  # a refused client waits for the response to its first command
+            self._on_lost()
 
     def _recv(self) -> bytes:
         try:

@@ -76,6 +76,9 @@ def run(args: argparse.Namespace) -> int:
     except (ControlConnectionLost, KeyboardInterrupt) as error:
         if isinstance(error, KeyboardInterrupt) and not connection.closed.is_set():
             return 128 + signal.SIGINT
+        if connection.refusal:
+            print_error(_("echotime: {path}: {reason}").format(path=args.socket, reason=connection.refusal))
+            return ExitStatus.FAILED
         print_error(_("echotime: {path}: the daemon ended, or does not respond").format(path=args.socket))
         return ExitStatus.RESET
     finally:
