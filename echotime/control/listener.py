@@ -98,10 +98,10 @@ def _give_to_group(path: str, group: int) -> None:
         by_descriptor = f"/proc/self/fd/{descriptor}"
         try:
             os.chown(by_descriptor, -1, group)
-        except PermissionError:
-            Path(path).unlink()
-            raise OSError(errno.EPERM, f"the daemon's user is not a member of group {group}") from None
-        Path(by_descriptor).chmod(_GROUP_MODE)
+            Path(by_descriptor).chmod(_GROUP_MODE)
+        except OSError as error:
+            Path(path).unlink(missing_ok=True)
+            raise OSError(error.errno, f"cannot give it to group {group}: {error.strerror}") from None
     finally:
         os.close(descriptor)
 

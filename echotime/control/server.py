@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import cached_property
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -33,7 +34,7 @@ _MAX_LOG_LINES = 10
 
 
 class ControlProtocol(SequentialAMP):
-    """Serve one operator."""
+    """Serve one operator of the control socket."""
 
     factory: ControlFactory
     _log = Logger()
@@ -46,12 +47,16 @@ class ControlProtocol(SequentialAMP):
     def clock(self) -> IReactorTime:  # type: ignore[override]  # the factory's
         return self.factory.clock
 
+    @cached_property
+    def _name(self) -> str:
+        """Return the name of the peer, which takes a look-up in passwd(5)."""
+        return str(self._peer)
+
     def makeConnection(self, transport: Any) -> None:
         """Serve the peer, or tell it why not."""
-        peer = read_peer(transport.getHandle())
-        self._name = str(peer)
+        self._peer = read_peer(transport.getHandle())
         super().makeConnection(transport)
-        reason = self.factory.policy.refusal(peer, len(self.factory.connections))
+        reason = self.factory.policy.refusal(self._peer, len(self.factory.connections))
         if not reason:
             self.factory.connections.add(self)
             return

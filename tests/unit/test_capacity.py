@@ -81,7 +81,7 @@ def test_select(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_overhead() -> None:
-    """What is open, and what will be, is counted."""
+    """The open descriptors are counted, and those that will be opened."""
     before = capacity.count_overhead(1, 0)
     with socket.socket():
         assert capacity.count_overhead(3, 5) == before + 1 + 2 * 3 + 5

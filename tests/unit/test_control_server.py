@@ -61,7 +61,7 @@ class Pair:
         self.protocol.connectionLost(reason)
 
     def close(self) -> None:
-        """Close both ends."""
+        """Close both ends of the pair."""
         self.end.close()
         self.peer.close()
 
