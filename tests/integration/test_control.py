@@ -68,9 +68,11 @@ class SocketTests(ControlTestCase):
         if os.geteuid() != 0:
             self.skipTest("needs root to become another user")
         group = grp.getgrall()[-1]
+        # socket.getsockopt would not return more than 256
+        groups = ",".join(map(str, [*range(10_000, 10_300), group.gr_gid]))
         self.start_daemon("--control-group", group.gr_name)
         self.directory.chmod(0o755)
-        other = ("setpriv", "--reuid", "65534", "--regid", "65534", "--groups", f"{group.gr_gid}")
+        other = ("setpriv", "--reuid", "65534", "--regid", "65534", "--groups", groups)
         ended = subprocess.run(
             [*other, "/usr/bin/python3", "-c", STATUS, str(self.path)], capture_output=True, timeout=LIMIT, check=False
         )
