@@ -5,6 +5,7 @@ A connection is logged at its first message, so that a TCP health check, which s
 
 from __future__ import annotations
 
+from functools import cached_property
 from gettext import gettext as _
 from typing import Protocol
 
@@ -93,8 +94,12 @@ class TrafficLog:
         for observer in self._observers:
             observer.connection_opened(connection.peer)
         if self.log_arrivals and self._connection_limiter.allows():
-            # translated only if an operator's terminal has chosen a language
-            self._log.info(_("connection from {peer}"), peer=connection.peer)
+            self._log.info(self._opened_format, peer=connection.peer)
+
+    @cached_property
+    def _opened_format(self) -> str:
+        # translated only if an operator's terminal has chosen a language; each look-up takes several system calls
+        return _("connection from {peer}")
 
     def message_received(self, connection: LoggedConnection, message: bytes) -> None:
         """Log a message, after its connection if `connection.messages` is 1."""
