@@ -25,8 +25,15 @@ class Capacity(NamedTuple):
     """The limit of open descriptors."""
 
 
+_limits_before: dict[int, int] = {}
+"""The soft limits of descriptors that this process has set, each with the one that the process was started with."""
+
+
 def compute_capacity(connections: int | None, per_source: int | None) -> Capacity:
-    """Return the limits for the requested connections. Raise the soft limit of descriptors only if they need it."""
+    """Return the limits for the requested connections. Raise the soft limit of descriptors only if they need it.
+
+    A soft limit that was raised for an earlier request does not count, so that a reload has the result of a start.
+    """
     descriptors = _raise_fd_limit(connections)
     available = descriptors - min(RESERVED_FDS, descriptors // 2)
     maximum = available if connections is None else min(connections, available)
@@ -43,7 +50,9 @@ def _raise_fd_limit(connections: int | None) -> int:
         _MAX_DESCRIPTORS if limit == resource.RLIM_INFINITY else limit
         for limit in resource.getrlimit(resource.RLIMIT_NOFILE)
     )
-    wanted = soft if connections is None else min(hard, connections + RESERVED_FDS)
+    initial = _limits_before.get(soft, soft)
+    wanted = initial if connections is None else max(initial, min(hard, connections + RESERVED_FDS))
     if wanted > soft:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-    return max(wanted, soft)
+        _limits_before[wanted] = initial
+    return wanted

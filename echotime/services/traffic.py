@@ -62,6 +62,7 @@ class TrafficLog:
         self.log_arrivals = True
         self.unlogged_messages = 0
         self._observers: list[ITrafficObserver] = []
+        self.message_rate = 0
         self._message_limiter: LogRateLimiter | None = None
         self.set_message_rate(message_rate)
         self._connection_limiter = LogRateLimiter(MAX_CONNECTION_LINES, clock, self._report_suppressed_connections)
@@ -69,6 +70,9 @@ class TrafficLog:
 
     def set_message_rate(self, message_rate: int) -> None:
         """Log at most `message_rate` messages per second from now on, none if it is 0."""
+        if message_rate == self.message_rate:
+            return  # a new limiter would allow more lines in this second
+        self.message_rate = message_rate
         if self._message_limiter is not None:
             self._message_limiter.flush()
         self._message_limiter = (

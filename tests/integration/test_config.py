@@ -184,10 +184,24 @@ class ReloadTests(ConfigTestCase):
             self.reload(daemon, f"{HERE}epoch = 1900\nsockopt = tcp:IP_FREEBIND=on\nreply = {reply}\n")
             daemon.line("reload: changed: reply$")
             daemon.line("reload: changing epoch requires a restart")
-            if reply == "x":
-                daemon.line("reload: removing sockopt SO_KEEPALIVE=on from TCP .* requires a restart")
+            daemon.line("reload: setting sockopt tcp:IP_FREEBIND=on on TCP .* requires a restart")
+            daemon.line("reload: removing sockopt SO_KEEPALIVE=on from TCP .* requires a restart")
         self.assertLess(int.from_bytes(ask_time(address), "big"), 2**31 + 2**30)
         self.served(daemon)
+
+    def test_what_fails(self) -> None:
+        """A socket option that cannot be set is named at each reload, until the file no longer has it."""
+        daemon = self.configured(HERE)
+        for sockopts in ("SO_BINDTODEVICE=nosuch", "SO_BINDTODEVICE=nosuch", "SO_BINDTODEVICE=lo"):
+            daemon.lines.clear()
+            self.reload(daemon, f"{HERE}sockopt = {sockopts}\n")
+            if sockopts.endswith("nosuch"):
+                daemon.line("reload: changed: nothing")
+                daemon.line("reload: cannot set sockopt SO_BINDTODEVICE=nosuch on TCP .*: No such device")
+            else:
+                daemon.line("TCP .*: SO_BINDTODEVICE requested lo, effective lo")
+                daemon.line("reload: changed: sockopt$")
+        self.assertNotIn("nosuch", self.served(daemon).out.partition("effective lo")[2])
 
     def test_opened_to_everybody(self) -> None:
         """A reload that leaves no access list is logged as a warning."""

@@ -13,7 +13,7 @@ from twisted.python.usage import UsageError
 
 from echotime.config.options import DaemonOptions
 from echotime.config.settings import OPTIONS, SETTING_OPTIONS, Settings
-from echotime.daemon.reload import RuntimeConfig
+from echotime.daemon.runtime_config import RuntimeConfig
 from tests.unit.test_config_file import finish
 
 ROOT = Path(__file__).parents[2]
@@ -40,8 +40,9 @@ def faults(*args: str) -> list[str]:
 
 def test_reloadable() -> None:
     """A reload can apply exactly the options that are declared as reloadable."""
-    config = RuntimeConfig(*[cast(Any, object())] * 8)
-    applied = {name for names, _apply in config._appliers() for name in names} | {"sockopts"}
+    config = RuntimeConfig(*[cast(Any, object())] * 7)
+    applied = {name for names, _apply in config._appliers() for name in names}
+    applied |= {name for name, _apply in config._port_appliers()}
     assert applied == {each.setting for each in SETTING_OPTIONS if each.reloadable}
 
 
