@@ -13,11 +13,13 @@ import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
-from operator import attrgetter
-from typing import NamedTuple
 
 from echotime.wire.message import ACKNOWLEDGEMENT, MESSAGE_SIZE
+from echotime.wire.splits import Splits, every_bit, shortest
 from echotime.wire.stream_window import StreamWindow, common_prefix
+
+_MAX_STEP = 8
+"""Numbers of messages that differ by at most this are compared together where the sent bytes repeat."""
 
 
 class Cause(Enum):
@@ -54,23 +56,6 @@ class VerifyResult:
         return self.wrong_at is None
 
 
-class _Splits(NamedTuple):
-    """Describe possible splits of what was received so far, which differ only in the number of messages."""
-
-    position: int
-    """Offset in the received stream up to which these splits were followed."""
-    fewest: int
-    """Lowest number of complete messages before it."""
-    numbers: int
-    """Possible numbers of complete messages: bit n stands for `fewest` + n. Bit 0 is set."""
-    length: int
-    """Length so far of the message that is not complete."""
-
-    @property
-    def most(self) -> int:
-        return self.fewest + self.numbers.bit_length() - 1
-
-
 class EchoVerifier:
     """Compare what was sent with what was received. Sent bytes must be fed before their echo."""
 
@@ -78,7 +63,7 @@ class EchoVerifier:
         self._trailer = acknowledgement + reply
         self._sent = StreamWindow()
         self._received = StreamWindow()
-        self._splits = [_Splits(0, 0, 1, 0)]
+        self._splits = [Splits(0, 0, 1, 0)]
         self.sent_bytes = 0
         self._furthest = VerifyResult(None)
 
@@ -110,36 +95,36 @@ class EchoVerifier:
             self._record_mismatch(splits, splits.position)
         return self._furthest
 
-    def _is_complete(self, splits: _Splits) -> bool:
+    def _is_complete(self, splits: Splits) -> bool:
         if not self._trailer:
             return splits.position == self._sent.end
         messages, rest = divmod(splits.position - self._sent.end, len(self._trailer))
         is_possible = messages >= splits.fewest and splits.numbers >> (messages - splits.fewest) & 1
         return bool(is_possible and not rest and not splits.length)
 
-    def _echoed_bytes(self, splits: _Splits, messages: int) -> int:
+    def _echoed_bytes(self, splits: Splits, messages: int) -> int:
         return splits.position - messages * len(self._trailer)
 
     def _advance(self, limit: int) -> None:
         """Follow all splits up to `limit`, in the order of positions."""
-        at: dict[int, list[_Splits]] = {}
+        at: dict[int, list[Splits]] = {}
         for splits in self._splits:
             at.setdefault(splits.position, []).append(splits)
         queue = sorted(at)
         while queue and queue[0] < limit:
-            for splits in _shortest(at.pop(heapq.heappop(queue))):
+            for splits in shortest(at.pop(heapq.heappop(queue))):
                 for following in self._next_splits(splits, limit):
                     if following.position not in at:
                         heapq.heappush(queue, following.position)
                         at[following.position] = []
                     at[following.position].append(following)
-        self._splits = [splits for each in at.values() for splits in _shortest(each)]
+        self._splits = [splits for each in at.values() for splits in shortest(each)]
         if self._splits:
             self._sent.forget(min(self._echoed_bytes(each, each.most) for each in self._splits))
             # Keep these bytes: the report of a mismatch looks for an incomplete trailer before it.
             self._received.forget(min(each.position for each in self._splits) - len(self._trailer))
 
-    def _next_splits(self, splits: _Splits, limit: int) -> Iterator[_Splits]:
+    def _next_splits(self, splits: Splits, limit: int) -> Iterator[Splits]:
         """Follow the echo up to the next trailer or `limit`. A trailer may also be echo that looks like one."""
         position, fewest, numbers, length = splits
         end = limit
@@ -149,14 +134,14 @@ class EchoVerifier:
             trailer = self._received.find(self._trailer, position, stop)
             if trailer == position:
                 if length:
-                    yield _Splits(trailer + len(self._trailer), fewest + 1, numbers, 0)
+                    yield Splits(trailer + len(self._trailer), fewest + 1, numbers, 0)
                 trailer = self._received.find(self._trailer, position + 1, stop)
             if trailer >= 0:
                 end = min(trailer, end)
         while numbers:
             echoed = self._echoed_bytes(splits, fewest + numbers.bit_length() - 1)
             same = self._select_same(numbers, echoed, end - position)
-            following = _normalize(_Splits(position, fewest, same, length))
+            following = Splits(position, fewest, same, length).normalized()
             equal = self._received.equal_bytes(position, end, self._sent, echoed)
             if position + equal < end or not equal:
                 self._record_mismatch(following, position + equal)
@@ -171,17 +156,18 @@ class EchoVerifier:
         they repeat from there.
         """
         highest = numbers.bit_length() - 1
-        others = numbers ^ (1 << highest)
-        if not others:
-            return numbers
-        step = highest - (others.bit_length() - 1)
-        period = step * len(self._trailer)
-        stop = echoed + size + (highest // step - 1) * period
-        repeated = self._sent.repeated_bytes(echoed, min(stop, self._sent.end - period), period)
-        repetitions = min(max((repeated - size) // period + 1, 0), highest // step)
-        return numbers & _every_bit(step, repetitions + 1) << (highest - repetitions * step)
+        most = 1 << highest
+        for step in range(1, min(highest, _MAX_STEP) + 1):
+            if most != numbers and numbers >> (highest - step) & 1:
+                period = step * len(self._trailer)
+                stop = min(echoed + size + (highest // step - 1) * period, self._sent.end - period)
+                repeated = self._sent.repeated_bytes(echoed, stop, period)
+                count = min(max((repeated - size) // period + 1, 0), highest // step)
+                same = numbers & every_bit(step, count + 1) << (highest - count * step)
+                most = max(most, same, key=int.bit_count)
+        return most
 
-    def _record_mismatch(self, splits: _Splits, offset: int) -> None:
+    def _record_mismatch(self, splits: Splits, offset: int) -> None:
         """Record that the echo ends at `offset`, or earlier if a part of a trailer follows."""
         self._record_furthest(splits, offset, 0)
         start = max(splits.position - splits.length + 1, offset - len(self._trailer) + 1)
@@ -193,7 +179,7 @@ class EchoVerifier:
                 self._record_furthest(splits, start + found, trailer_bytes)
             found = received.find(self._trailer[:1], found + 1)
 
-    def _record_furthest(self, splits: _Splits, echo_end: int, trailer_bytes: int) -> None:
+    def _record_furthest(self, splits: Splits, echo_end: int, trailer_bytes: int) -> None:
         """Keep the mismatch with the highest offset: echo up to `echo_end`, then `trailer_bytes` of the trailer."""
         offset = echo_end + trailer_bytes
         if self._furthest.wrong_at is not None and offset <= self._furthest.wrong_at:
@@ -208,7 +194,7 @@ class EchoVerifier:
             expected = self._trailer[trailer_bytes : trailer_bytes + 1] if length else b""
         if not found:
             cause = Cause.CUT if echo or trailer_bytes else Cause.NO_TRAILER
-        elif offset and not (length and self._trailer) and not (echo and length):
+        elif offset and (not length or not (self._trailer or echo)):
             cause = Cause.EXTRA
         elif ends:
             cause = Cause.NO_TRAILER if not trailer_bytes and found == echo else Cause.TRAILER
@@ -216,38 +202,3 @@ class EchoVerifier:
             cause = Cause.ECHO
         lost = 0 if found else self._sent.end - echoed
         self._furthest = VerifyResult(offset, lost, expected, found, cause)
-
-
-def _shortest(group: list[_Splits]) -> list[_Splits]:
-    """Return the splits with the shortest message for each number of messages, of splits at one position.
-
-    A shorter message can still grow by more bytes. An empty one is kept beside a longer one, because it cannot end yet.
-    """
-    if len(group) == 1:
-        return group
-    fewest = min(each.fewest for each in group)
-    by_length: dict[int, int] = {}
-    longer = 0
-    for each in sorted(group, key=attrgetter("length")):
-        numbers = each.numbers << (each.fewest - fewest)
-        if each.length:
-            numbers &= ~longer
-            longer |= numbers
-        by_length[each.length] = by_length.get(each.length, 0) | numbers
-    position = group[0].position
-    return [_normalize(_Splits(position, fewest, each, length)) for length, each in by_length.items() if each]
-
-
-def _normalize(splits: _Splits) -> _Splits:
-    """Return the same splits with bit 0 set."""
-    zeros = (splits.numbers & -splits.numbers).bit_length() - 1
-    return splits._replace(fewest=splits.fewest + zeros, numbers=splits.numbers >> zeros) if zeros else splits
-
-
-def _every_bit(step: int, count: int) -> int:
-    """Return an integer with `count` bits set, the lowest one first and each `step` above the one before it."""
-    bits, size = 1, 1
-    while size < count:
-        bits |= bits << size * step
-        size *= 2
-    return bits & (1 << count * step) - 1
