@@ -7,13 +7,15 @@ import sys
 from typing import Any
 
 from echotime.cli.output.streams import describe_error
+from echotime.client.deadline import Deadline
 from echotime.client.exit_status import ExitStatus
 from echotime.client.load import EchoSession, LoadResult, run_load
+from echotime.client.lookup import resolve
 from echotime.client.stats import format_stats
 from echotime.i18n.language import gettext as _
 
 CONNECT_TIMEOUT = 30.0
-"""Seconds that connecting may take, unless --timeout is given."""
+"""Seconds that the name lookup and connecting may take, unless --timeout is given."""
 _MAX_MESSAGE = 2**24
 
 
@@ -27,8 +29,9 @@ async def send_repeatedly(reactor: Any, args: argparse.Namespace) -> int:
     if not message:
         args.usage_error(_("--repeat requires a message"))
     timeout = args.timeout or CONNECT_TIMEOUT
+    addresses = await resolve(args.server.host, args.server.port, Deadline(reactor, timeout))
     session = EchoSession(
-        reactor, args.server.host, args.server.port, message, args.ack, args.reply, timeout, args.sockopt
+        reactor, addresses, message, args.ack, args.reply, lambda: Deadline(reactor, timeout), args.sockopt
     )
     result = await run_load(session, args.repeat, args.parallel or 1)
     print(_summary(args.repeat, result))
