@@ -61,6 +61,7 @@ class EchoVerifier:
 
     def __init__(self, acknowledgement: bytes = ACKNOWLEDGEMENT, reply: bytes = b"") -> None:
         self._trailer = acknowledgement + reply
+        self._reply_at = len(acknowledgement)
         self._sent = StreamWindow()
         self._received = StreamWindow()
         self._splits = [Splits(0, 0, 1, 0)]
@@ -194,6 +195,8 @@ class EchoVerifier:
             expected = self._trailer[trailer_bytes : trailer_bytes + 1] if length else b""
         if not found:
             cause = Cause.CUT if echo or trailer_bytes else Cause.NO_TRAILER
+            if trailer_bytes and trailer_bytes == self._reply_at:
+                cause = Cause.TRAILER
         elif offset and (not length or not (self._trailer or echo)):
             cause = Cause.EXTRA
         elif ends:

@@ -178,6 +178,12 @@ def test_ambiguous_message(part: bytes, acknowledgement: bytes, end: bytes) -> N
     assert count(200) < 6 * count(50)
 
 
+def test_other_reply() -> None:
+    """A server without the reply ends, or goes on, after the acknowledgement."""
+    assert verify(b"hello", b"hello" + ACK, reply=b"ok").cause is Cause.TRAILER
+    assert verify(b"hello", b"hel" + ACK + b"lo" + ACK, reply=b"ok").cause is Cause.TRAILER
+
+
 def test_garbage_is_not_kept() -> None:
     """After the first wrong byte no more data is kept, and its offset is still reported."""
     verifier = EchoVerifier()
