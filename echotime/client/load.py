@@ -50,7 +50,7 @@ class LoadResult:
     """The address that answered last."""
 
     def add_failure(self, session: int, failure: ClientError | VerifyResult) -> None:
-        """Count a failed session."""
+        """Count a failed session by the kind of its failure."""
         kind = failure.cause if isinstance(failure, VerifyResult) else failure
         self.failures.setdefault(kind, FailureKind(session, failure)).count += 1
 

@@ -7,11 +7,17 @@ import socket
 import struct
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 from tests.support.plain_clients import read_all
 from tests.support.tool_case import ToolTestCase
 from tests.support.twistd_process import LIMIT
+
+
+def send_answer(answer: bytes, sock: socket.socket, datagram: bytes, peer: tuple[str, int]) -> None:
+    """Answer a datagram with these bytes."""
+    sock.sendto(answer, peer)
 
 
 class CheckTests(ToolTestCase):
@@ -56,7 +62,9 @@ class CheckTests(ToolTestCase):
         closed = self.tcp_server(read_all)
         self.assertIn(b"TCP echo: no answer: the server closed", self.tool("check", "--tcp", closed).stdout)
         other = self.tool("check", "--tcp", "--reply", "ok", self.server)
-        self.assertRegex(other.stdout, rb"TCP echo: wrong byte at offset \d+: expected 'o', found .* another ack.*reply")
+        self.assertRegex(
+            other.stdout, rb"TCP echo: wrong byte at offset \d+: expected 'o', found .* another ack.*reply"
+        )
         daytime = self.udp_server(lambda sock, datagram, peer: sock.sendto(b"Sunday", peer))
         self.assertIn(b"UDP time: bad response, 6 bytes", self.tool("check", "--udp", daytime).stdout)
 
@@ -75,7 +83,7 @@ class CheckTests(ToolTestCase):
             (-100_000_000, [], ", beyond 86400 s |"),
         ):
             seconds = (int(time.time()) + difference) % 2**32
-            server = self.udp_server(lambda sock, _, peer, seconds=seconds: sock.sendto(struct.pack("!I", seconds), peer))
+            server = self.udp_server(partial(send_answer, struct.pack("!I", seconds)))
             ended = self.tool("check", "--udp", *options, server)
             self.assertEqual(ended.returncode, 1, ended.stdout)
             self.assertIn(text, ended.stdout.decode())
