@@ -105,6 +105,8 @@ class EchoClient(ConnectedProtocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._stop_source()
+        if self.ended.called:  # it was cancelled
+            return
         if self._error is not None:
             self.ended.errback(self._error)
         elif reason.check(ConnectionDone):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import socket
 from typing import NamedTuple
 
@@ -12,6 +13,7 @@ from echotime.client.deadline import Deadline
 from echotime.client.exit_status import ClientError, ExitStatus
 from echotime.client.threads import start_thread
 from echotime.i18n.language import gettext as _
+from echotime.wire.hostport import HostPort
 
 _UNSPECIFIED = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
@@ -22,6 +24,10 @@ class ResolvedAddress(NamedTuple):
     family: socket.AddressFamily
     host: str
     port: int
+
+    @property
+    def hostport(self) -> HostPort:
+        return HostPort(self.host, self.port)
 
 
 async def resolve(host: str, port: int, deadline: Deadline) -> list[ResolvedAddress]:
@@ -76,6 +82,12 @@ def _resolve_numeric(host: str, port: int) -> list[tuple]:  # type: ignore[type-
 
 
 def _numeric_host(address: tuple) -> str:  # type: ignore[type-arg]
-    """Return the address with its scope. The unspecified address becomes loopback, as connect(2) treats it on Linux."""
-    host = str(socket.getnameinfo(address, socket.NI_NUMERICHOST | socket.NI_NUMERICSERV)[0])
+    """Return the address, with the interface of a link-local one.
+
+    The unspecified address becomes loopback, as connect(2) treats it on Linux.
+    """
+    host = HostPort.from_sockaddr(address).host
+    found = ipaddress.ip_address(host)
+    if found.version == 6 and not (found.is_link_local or found.is_multicast):
+        host = host.partition("%")[0]  # the kernel ignores the interface, and a response comes without one
     return _UNSPECIFIED.get(host, host)

@@ -6,6 +6,7 @@ on any reactor; ChangelistReactor serves it with less work (echotime.reactor).
 
 from __future__ import annotations
 
+import os
 import socket
 from typing import Any
 
@@ -159,8 +160,9 @@ class EchoConnection(tcp.Server):
                 self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def read_error(self) -> Exception | None:
-        """Return CONNECTION_LOST if the socket has an error, as with IP_RECVERR. Empty the error queue."""
-        return main.CONNECTION_LOST if read_errors(self.socket, _MAX_ERRORS) else None
+        """Return the error of the socket, if it has one, as with IP_RECVERR. Empty the error queue."""
+        number = next(filter(None, read_errors(self.socket, _MAX_ERRORS)), 0)
+        return OSError(number, os.strerror(number)) if number else None
 
     def registerProducer(self, producer: IProducer, streaming: bool) -> None:
         """Register a producer. The output of a pull producer goes through the buffer."""

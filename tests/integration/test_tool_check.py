@@ -109,6 +109,15 @@ class CheckTests(ToolTestCase):
             if options:
                 self.assertEqual((child.returncode, line[:19]), (3, b"ECHOTIME UNKNOWN - "))
 
+    def test_silent(self) -> None:
+        """A server that accepts and does not answer costs the time limit, with no line on standard error."""
+        released = threading.Event()
+        server = self.tcp_server(lambda connection: released.wait(LIMIT))
+        self.addCleanup(released.set)
+        ended = self.tool("check", "--tcp", "--timeout", "0.5", server)
+        self.assertEqual((ended.returncode, ended.stderr), (2, b""))
+        self.assertEqual(ended.stdout, b"ECHOTIME CRITICAL - TCP echo: timed out\n")
+
     def test_late_answer(self) -> None:
         """An answer to the first request counts when the second one was sent already."""
         peers: list[tuple[str, int]] = []

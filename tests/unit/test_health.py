@@ -82,7 +82,7 @@ def test_hung(daemon: Daemon, which: int) -> None:
     counters = daemon.traffic.counters
     assert counters == ServiceCounters(health_checks=counters.health_checks), "late probes are not counted as clients"
     assert not daemon.probe_factory.expected
-    assert not daemon.udp.protocol.policy._guard.suspect_ports
+    assert not daemon.udp.protocol.policy._guard._answered
 
 
 @pytest.mark.parametrize("which", [0, 1], ids=["tcp", "udp"])

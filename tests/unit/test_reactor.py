@@ -16,9 +16,7 @@ from typing import Any
 
 import pytest
 from twisted.internet.abstract import FileDescriptor
-from twisted.internet.error import ConnectionLost
 from twisted.internet.interfaces import IReactorFDSet, IReactorTime
-from twisted.internet.main import CONNECTION_LOST
 from twisted.logger import LogEvent
 from twisted.python.failure import Failure
 from zope.interface.verify import verifyClass, verifyObject
@@ -233,11 +231,11 @@ def test_pending_error_ends_the_connection(harness: PortHarness) -> None:
     """An error of the socket, as from ICMP with IP_RECVERR, is not taken for the client's end of file."""
     with connected(harness.port):
         transport = harness.made()
-        transport.read_error = lambda: CONNECTION_LOST
+        transport.read_error = lambda: OSError(errno.EHOSTUNREACH, "as the socket reports it")
         reactor: Any = harness.reactor
         reactor._handle_event(transport, transport.fileno(), select.EPOLLERR)
         harness.over()
-        assert harness.factory.events[-1] == ("lost", ConnectionLost)
+        assert harness.factory.events[-1] == ("lost", OSError)
 
 
 def test_a_change_by_a_timer_does_not_wait(harness: PortHarness) -> None:
