@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from twisted.python import usage
-from twisted.scripts.twistd import ServerOptions
+from twisted.scripts._twistd_unix import ServerOptions
 
 from echotime.cli.control.verbs import COMMANDS, CommandSyntaxError, find_command
 from echotime.cli.main import main
