@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from echotime.cli import arguments
-from echotime.cli.output.streams import describe_error, print_line, report_error
+from echotime.cli.output.streams import describe_error, print_line, print_lines, report_error
 from echotime.client.connect import ConnectedProtocol, connect
 from echotime.client.deadline import Deadline
 from echotime.client.exit_status import ClientError, ExitStatus
@@ -145,24 +145,24 @@ class _PingPrinter:
 
 def _print_summary(args: argparse.Namespace, summary: Summary) -> None:
     if args.json:
-        print(json.dumps(_summary_json(args, summary)))
+        print_line(json.dumps(_summary_json(args, summary)))
         return
-    print(_("--- {server} echotime ping statistics ---").format(server=args.server))
-    print(
+    print_line(_("--- {server} echotime ping statistics ---").format(server=args.server))
+    print_line(
         _("probes: {sent}, answers: {received}, loss: {loss:.1f}%, time {seconds:.1f} s").format(
             sent=summary.sent, received=summary.received, loss=summary.loss, seconds=summary.seconds
         )
     )
     if summary.duplicates or summary.late or summary.wrong or summary.errors:
-        print(
+        print_line(
             _("duplicates: {duplicates}, late: {late}, wrong: {wrong}, errors: {errors}").format(
                 duplicates=summary.duplicates, late=summary.late, wrong=summary.wrong, errors=summary.errors
             )
         )
     if summary.times:
-        print(format_stats(summary.times))
+        print_line(format_stats(summary.times))
         if args.histogram:
-            print("\n".join(histogram(summary.times)))
+            print_lines(histogram(summary.times))
 
 
 def _summary_json(args: argparse.Namespace, summary: Summary) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import argparse
 import sys
 from typing import Any
 
+from echotime.cli.output.streams import print_lines
 from echotime.cli.output.verdict import describe_failure, exit_status
 from echotime.client.deadline import Deadline
 from echotime.client.exit_status import ExitStatus
@@ -34,11 +35,11 @@ async def send_repeatedly(reactor: Any, args: argparse.Namespace) -> int:
         reactor, addresses, message, args.ack, args.reply, lambda: Deadline(reactor, timeout), args.sockopt
     )
     result = await run_load(session, args.repeat, args.parallel or 1)
-    print(_summary(args.repeat, result))
+    print_lines(_summary(args.repeat, result))
     return _exit_status(args.repeat, result)
 
 
-def _summary(sessions: int, result: LoadResult) -> str:
+def _summary(sessions: int, result: LoadResult) -> list[str]:
     lines = [
         _("sessions: {sessions}, exact: {exact}, bytes lost: {lost}").format(
             sessions=sessions, exact=result.exact, lost=result.bytes_lost
@@ -52,7 +53,7 @@ def _summary(sessions: int, result: LoadResult) -> str:
     ]
     if result.times:
         lines.append(_("times of exact sessions: {spread}").format(spread=format_stats(result.times)))
-    return "\n".join(lines)
+    return lines
 
 
 def _exit_status(sessions: int, result: LoadResult) -> int:

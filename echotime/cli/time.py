@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from echotime.cli import arguments
-from echotime.cli.output.streams import print_error, report_error
+from echotime.cli.output.streams import print_error, print_line, report_error
 from echotime.client.deadline import Deadline
 from echotime.client.exit_status import ClientError, ExitStatus
 from echotime.client.lookup import resolve
@@ -80,8 +80,12 @@ async def run(reactor: Any, args: argparse.Namespace) -> int:
     try:
         address, response = await client.query(deadline)
     except ClientError as failed:
-        for sender in dict.fromkeys(client.unexpected_senders):
-            print_error(_("echotime: ignored a response from the wrong address {address}").format(address=sender))
+        if client.unexpected_count:
+            print_error(
+                _("echotime: ignored responses from wrong addresses: {count}, the first from {address}").format(
+                    count=client.unexpected_count, address=client.first_unexpected
+                )
+            )
         return report_error(args.server, failed)
     if not args.quiet and address.host != args.server.host:
         print_error(_("answer from {address}").format(address=address.host))
@@ -102,7 +106,7 @@ def _print_time(args: argparse.Namespace, response: UDPResponse) -> int:
             )
         )
         return ExitStatus.FAILED
-    print(_format_time(args, reading.seconds))
+    print_line(_format_time(args, reading.seconds))
     if suggestion := suggest_epoch(response, epoch):
         print_error(f"echotime: {args.server}{suggestion}")
     if not args.quiet:

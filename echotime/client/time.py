@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from twisted.internet.defer import Deferred
@@ -50,7 +50,7 @@ class TimeClient:
     """Request the time from all addresses of a host, `tries` times, `interval` seconds apart.
 
     The first response counts. The sockets of earlier requests stay open, so that a late response counts, too.
-    `unexpected_senders` lists other addresses from which responses came.
+    `unexpected_count` counts the responses from other addresses. `first_unexpected` is the first of these.
     """
 
     reactor: Any
@@ -58,7 +58,8 @@ class TimeClient:
     tries: int
     interval: float
     sockopts: Sequence[Assignment] = ()
-    unexpected_senders: list[str] = field(default_factory=list)
+    unexpected_count: int = 0
+    first_unexpected: str = ""
 
     def __post_init__(self) -> None:
         self._schedule = self._make_schedule()
@@ -113,8 +114,9 @@ class TimeClient:
             self._response.callback((request.address, response))
 
     def unexpected_sender(self, request: UDPRequest, address: str) -> None:
-        """Remember the address, so that the user can be informed."""
-        self.unexpected_senders.append(address)
+        """Count the response, so that the user can be informed."""
+        self.unexpected_count += 1
+        self.first_unexpected = self.first_unexpected or address
 
     def request_failed(self, request: UDPRequest, error_number: int) -> None:
         """End the request with the error."""
