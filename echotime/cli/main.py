@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import itertools
 import signal
 import sys
@@ -18,8 +17,11 @@ from echotime.cli.control import subcommand as control
 from echotime.cli.output.streams import exit_on_write_error, open_missing_streams, print_error
 from echotime.client.exit_status import ExitStatus
 from echotime.i18n.language import gettext as _
+from echotime.sockopt.nearest import nearest
 from echotime.wire.escape import sanitize
 
+_SERVER_OPTIONS = {"--port", "--host", "--address", "--server"}
+"""Options of other tools, in place of which ours take the argument HOST:PORT."""
 COMMANDS = (send, time, ping, check, sockopts, explain, control)
 
 
@@ -83,9 +85,10 @@ def _suggest_option(whole: argparse.ArgumentParser, argv: Sequence[str]) -> None
     for argument in itertools.takewhile(lambda each: each != "--", argv[1:]):
         name = argument.partition("=")[0]
         if name.startswith("--") and not any(each.startswith(name) for each in known):
-            near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-            if near:
-                command.error(_("unknown option '{name}'; the nearest is {near}").format(name=name, near=near[0]))
+            if name in _SERVER_OPTIONS and any(each.dest == "server" for each in command._actions):
+                command.error(_("unknown option '{name}'; the server is given as HOST:PORT").format(name=name))
+            if near := nearest(name, known):
+                command.error(_("unknown option '{name}'; the nearest is {near}").format(name=name, near=near))
 
 
 def _run(args: argparse.Namespace) -> None:

@@ -89,7 +89,8 @@ class DaemonOptions(usage.Options):
         try:
             super().parseOptions(args)
         except usage.UsageError as error:
-            raise usage.UsageError(describe_usage_error(error, [each.rstrip("=") for each in names])) from None
+            known = [each.rstrip("=") for each in names]
+            raise usage.UsageError(describe_usage_error(error, known, self.parent)) from None
 
     def getUsage(self, width: int | None = None) -> str:
         """Return the help, without old names."""

@@ -100,7 +100,7 @@ def test_old_names_are_hidden() -> None:
     for text in texts:
         assert {name for name in OLD_NAMES.values() if name not in text} == set()
         assert {name for name in OLD_NAMES if name in text} == set()
-    assert faults("--answer-lo-ports") == ["unknown option --answer-lo-ports; the nearest is --answer-broadcast"]
+    assert faults("--answer-low-port") == ["unknown option --answer-low-port"]
 
 
 def test_unchanged_at_reload(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
