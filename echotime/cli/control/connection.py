@@ -16,6 +16,7 @@ from twisted.internet.error import ConnectionLost
 from twisted.protocols import amp
 from twisted.python.failure import Failure
 
+from echotime.client.threads import start_thread
 from echotime.control import commands
 from echotime.control.commands import CommandError
 
@@ -74,7 +75,7 @@ class _SocketTransport:
 
 
 class ControlConnection:
-    """Connect to the control socket at `path`. Raises OSError if no daemon listens there."""
+    """Connect to the control socket at `path`. Raises OSError if no daemon listens there, or ThreadUnavailable."""
 
     def __init__(self, path: str, on_lost: Callable[[], object] = lambda: None) -> None:
         self.on_event: EventCallback = lambda command, event: None
@@ -91,8 +92,7 @@ class ControlConnection:
         self._on_lost = on_lost
         self._amp = _ControlProtocol(self)
         self._amp.makeConnection(_SocketTransport(self._socket))
-        self._reader_thread = threading.Thread(target=self._read, daemon=True)
-        self._reader_thread.start()
+        self._reader_thread = start_thread(self._read, "the control connection")
 
     def call(self, command: type[amp.Command], **arguments: Any) -> dict[str, Any]:
         """Return the result of a command. Raises CommandError or ControlConnectionLost."""
