@@ -24,6 +24,7 @@ The reactor uses the monotonic clock, so a step of the wall clock changes no tim
 
 from __future__ import annotations
 
+import errno
 import select
 import sys
 import time
@@ -57,6 +58,14 @@ class IChangelistConnection(IReadWriteDescriptor):
 
     def release_output() -> None:
         """Flush held output, unless the connection is about to close."""
+
+
+class RegistrationError(OSError):
+    """Report that epoll_ctl(2) failed, so that the connection cannot be served: ENOMEM or ENOSPC."""
+
+    def __init__(self, error: OSError) -> None:
+        hint = ", fs.epoll.max_user_watches is reached" if error.errno == errno.ENOSPC else ""
+        super().__init__(error.errno, f"epoll_ctl: {error.strerror}{hint}")
 
 
 class ChangelistReactor(EPollReactor):
@@ -298,8 +307,7 @@ class ChangelistReactor(EPollReactor):
             else:
                 self._poller.modify(fd, mask)
         except OSError as error:
-            # ENOMEM, or ENOSPC at fs.epoll.max_user_watches: close the connection that cannot be registered
-            self._disconnect(connection, error, False)
+            self._disconnect(connection, RegistrationError(error), False)
         else:
             self._registered[fd] = mask
 

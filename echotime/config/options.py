@@ -67,7 +67,7 @@ class DaemonOptions(usage.Options):
         super().__init__()
         self.update({each.name: [] for each in OPTIONS if each.repeatable})
         self._faults = FaultList()
-        self._directory = Path.cwd()
+        self._directory = _working_directory()
         """The directory of relative paths. twistd may change its own."""
         self._from_file: dict[str, str] = {}
         """Options that the file gave, with their names there."""
@@ -214,7 +214,7 @@ class DaemonOptions(usage.Options):
 
     def _check_operator(self, settings: Settings) -> None:
         """Check that the options for operators have the options and the terminal that they require."""
-        if settings.operator and self.parent is not None and not self.parent["nodaemon"]:
+        if settings.operator and self.parent is not None and not self.parent.get("nodaemon", True):
             self._faults.add("--operator requires twistd -n: a daemon in the background has no terminal")
         for name in ("wait_for_operator", "reply_deadline"):
             if getattr(settings, name) and not settings.has_operator:
@@ -247,6 +247,14 @@ def _build_networks(networks: Iterable[Network | None]) -> Generator[None, None,
         if each is not None:
             found.add(each)
     return found
+
+
+def _working_directory() -> Path:
+    """Return the working directory, or an empty path if it was deleted."""
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        return Path()
 
 
 def _copy(options: dict[str, Any]) -> dict[str, Any]:

@@ -6,23 +6,29 @@ on any reactor; ChangelistReactor serves it with less work (echotime.reactor).
 
 from __future__ import annotations
 
+import errno
+import os
 import socket
 from typing import Any
 
 from twisted.internet import main, tcp
-from twisted.internet.error import ConnectionDone
+from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IHalfCloseableProtocol, IProducer, IProtocol
 from twisted.python import log
 from twisted.python.failure import Failure
 
+from echotime.reactor import RegistrationError
 from echotime.sockopt.apply import ReadBack, apply, read_back
 from echotime.sockopt.assignment import Assignment
 from echotime.sockopt.catalogue.index import BY_NAME
+from echotime.sockopt.errno_name import errno_name
 from echotime.sockopt.option import SocketTraits
 from echotime.sockopt.tcp_info import bytes_acked, read_tcp_info
 from echotime.wire.message import MESSAGE_SIZE
 
 _LINGER = BY_NAME["SO_LINGER"]
+_RESET_ERRNOS = frozenset({0, errno.ECONNRESET, errno.EPIPE})
+"""Values of SO_ERROR after the client's RST; 0 if a system call has returned the error."""
 _NO_LINGER = _LINGER.value_type.pack(-1)
 
 
@@ -102,8 +108,8 @@ class EchoConnection(tcp.Server):
             data = self.socket.recv(self.read_size)
         except BlockingIOError:
             return None
-        except OSError:
-            return main.CONNECTION_LOST
+        except OSError as error:  # such as ETIMEDOUT, or an ICMP error: not the client's doing
+            return main.CONNECTION_LOST if error.errno in _RESET_ERRNOS else error
         if not data:
             return main.CONNECTION_DONE
         self.protocol.dataReceived(data)
@@ -189,6 +195,13 @@ class EchoConnection(tcp.Server):
         if isinstance(reason.value, ConnectionDone):
             close_without_blocking(self.socket, lingers=self.lingers)
         else:
+            if isinstance(reason.value, RegistrationError):
+                self.server.errors[f"epoll_ctl {errno_name(reason.value)}"] += 1
+            elif isinstance(reason.value, ConnectionLost):
+                # a reactor that saw EPOLLERR, or a failed send, does not say why
+                number = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+                if number not in _RESET_ERRNOS:
+                    reason = Failure(OSError(number, os.strerror(number)))
             self._closeSocket(False)
         protocol = self.protocol
         del self.protocol, self.socket, self.fileno

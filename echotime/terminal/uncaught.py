@@ -5,11 +5,9 @@ from __future__ import annotations
 import traceback
 from pathlib import Path
 
-from echotime.wire.escape import sanitize
-
 
 def describe_exception(error: BaseException) -> str:
-    """Return the reason of an exception in one line.
+    """Return the reason of an exception, to be sanitized and printed as one line.
 
     Exceptions of the system and of echotime have messages for users. Any other one is a fault in the program, so its
     class and the line that raised it are added, for a report.
@@ -22,9 +20,9 @@ def describe_exception(error: BaseException) -> str:
         return "out of memory"
     if isinstance(error, OSError):
         reason = error.strerror or str(error) or name
-        return sanitize(reason if error.filename is None else f"{error.filename}: {reason}")
+        return reason if error.filename is None else f"{error.filename}: {reason}"
     if isinstance(error, ImportError) or type(error).__module__.startswith("echotime."):
-        return sanitize(str(error) or name)
+        return str(error) or name
     frames = traceback.extract_tb(error.__traceback__)
     where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
-    return sanitize(f"internal error: {name}: {error}{where}")
+    return f"internal error: {name}: {error}{where}"

@@ -76,7 +76,7 @@ class LastHandlerTests(ToolTestCase):
             self.assertIn(b"usage: ", ended.stderr)
 
     def test_no_thread(self) -> None:
-        """Where no thread can be started, a host name is refused in one line, and a numeric address works."""
+        """If no thread can be started, a host name is refused in one line, and a numeric address works."""
         for command in ("send", "time", "ping", "check"):
             ended = self.tool(command, "localhost:1", python=NO_THREADS)
             self.assertEqual(ended.returncode, 3 if command == "check" else 1)
@@ -89,7 +89,7 @@ class LastHandlerTests(ToolTestCase):
         self.served(daemon)
 
     def test_no_thread_for_control(self) -> None:
-        """Where no thread can be started, `echotime control` says so in one line."""
+        """If no thread can be started, `echotime control` says so in one line."""
         directory = tempfile.TemporaryDirectory()
         self.addCleanup(directory.cleanup)
         path = f"{directory.name}/control"

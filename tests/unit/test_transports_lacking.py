@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import select
@@ -11,6 +12,9 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
+from twisted.internet.error import ConnectionLost
+from twisted.internet.main import CONNECTION_LOST
+from twisted.python.failure import Failure
 
 from tests.support.loopback import open_descriptors
 from tests.support.recording_protocol import PortHarness
@@ -97,12 +101,46 @@ def test_no_room_to_watch(monkeypatch: pytest.MonkeyPatch) -> None:
         with connected(harness.port), connected(harness.port):
             harness.made(2)
             harness.over()
+        assert harness.port.errors == {"epoll_ctl ENOSPC": 2}
         with connected(harness.port) as sock:
             harness.made(3)
             sock.send(b"served")
             reactor.until(lambda: harness.factory.events[-1] == ("data", b"served"))
             reset(sock)
             harness.over()
+
+
+@pytest.mark.parametrize("pending", [False, True])
+@pytest.mark.parametrize(
+    ("number", "kind"), [(errno.ETIMEDOUT, TimeoutError), (errno.ECONNRESET, ConnectionLost), (errno.EIO, OSError)]
+)
+def test_error_of_a_connection(harness: PortHarness, number: int, kind: type[Exception], pending: bool) -> None:
+    """An errno that is not the client's reset reaches the protocol, from recv(2) or from SO_ERROR."""
+
+    class Failing:
+        def __init__(self, sock: Any) -> None:
+            self._sock = sock
+
+        def recv(self, size: int) -> bytes:
+            raise OSError(number, os.strerror(number))
+
+        def getsockopt(self, level: int, option: int) -> int:
+            return number if option == socket.SO_ERROR else self._sock.getsockopt(level, option)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._sock, name)
+
+    with connected(harness.port) as sock:
+        harness.made()
+        transport = harness.factory.transport
+        transport.socket = Failing(transport.socket)
+        if pending:
+            transport.connectionLost(Failure(CONNECTION_LOST))
+        else:
+            sock.send(b"x")
+            harness.reactor.until(lambda: harness.factory.count("lost"))
+        assert harness.factory.events[-1] == ("lost", kind)
+        harness.over()
 
 
 def test_the_port_cannot_be_watched(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,9 +48,10 @@ def is_check() -> bool:
 
 def report(reason: str) -> int:
     """Print why the program cannot do what it was started for, and return its exit status."""
+    reason = sanitize(reason)
     if is_check():
         with suppress(OSError):
-            print(f"ECHOTIME UNKNOWN - {sanitize(reason)}", flush=True)
+            print(f"ECHOTIME UNKNOWN - {reason}", flush=True)
         return _CHECK_UNKNOWN
     if sys.stderr is not None:
         with suppress(OSError):
