@@ -12,10 +12,12 @@ import tempfile
 from pathlib import Path
 
 from tests.support.namespace import in_namespace
-from tests.support.plain_clients import ask_time
+from tests.support.plain_clients import ACKNOWLEDGEMENT, ask_time, connect, read_exactly
 from tests.support.pty_child import OnTerminal
 from tests.support.twistd_process import LIMIT, TWISTD, DaemonTestCase, Ended
 
+GUARD = ("setpriv", "--pdeathsig", "KILL")
+"""A background job is in a process group of its own, and ends with its shell only because of this."""
 LOCAL = ("echotime", "--tcp", "127.0.0.1:0", "--udp", "127.0.0.1:0")
 UNPRIVILEGED = ("--reuid=65534", "--regid=65534", "--clear-groups")
 READS_ALL = ("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search")
@@ -132,12 +134,31 @@ class TerminalTests(DaemonTestCase):
 
     def test_tostop(self) -> None:
         """With `stty tostop`, a daemon that is a background job serves, and its log lines are shown."""
-        self.need("setsid", "stty", "bash")
+        self.need("setsid", "setpriv", "stty", "bash")
         script = 'set -m; stty tostop; "$@" & wait $!; echo "status $?"'
-        terminal = OnTerminal(["bash", "-c", script, "bash", *TWISTD, *LOCAL])
+        terminal = OnTerminal(["bash", "-c", script, "bash", *GUARD, *TWISTD, *LOCAL])
         self.addCleanup(terminal.close)
         port = int(terminal.until(r"listening on UDP 127\.0\.0\.1:(\d+)")[1])
         self.assertEqual(len(ask_time(("127.0.0.1", port))), 4)
+
+    def test_operator_in_the_background(self) -> None:
+        """With --operator and its log in a file, a background job serves on when a line is typed."""
+        self.need("setsid", "setpriv", "bash", "tail")
+        # tail shows the log, while the daemon's standard output is no terminal
+        script = 'set -m; "$@" > "$0" & daemon=$!; tail -F --pid=$daemon "$0" 2>/dev/null'
+        log = str(Path(self.mktemp()).absolute())
+        Path(log).touch()
+        terminal = OnTerminal(["bash", "-c", script, log, *GUARD, *TWISTD, *LOCAL, "--operator"])
+        self.addCleanup(terminal.close)
+        address = "127.0.0.1", int(terminal.until(r"listening on TCP 127\.0\.0\.1:(\d+)")[1])
+        udp_address = "127.0.0.1", int(terminal.until(r"listening on UDP 127\.0\.0\.1:(\d+)")[1])
+        with connect(address) as client:
+            client.sendall(b"x")
+            read_exactly(client, 1 + len(ACKNOWLEDGEMENT))
+            terminal.type(b"typed\n")
+            self.assertEqual(len(ask_time(udp_address)), 4)
+            # the kernel reports the line to whoever waits for one, so the daemon reads before its next answer
+            self.assertEqual(len(ask_time(udp_address)), 4)
 
 
 class PortInUseTests(DaemonTestCase):
