@@ -214,10 +214,8 @@ class PortInUseTests(DaemonTestCase):
             return while_open, self.reason("--tcp", f"127.0.0.1:{port}")
 
         while_open, afterwards = in_namespace(start)
-        self.assertRegex(
-            while_open, r"client connections of this host use the port, and hold it until they end: 1: ss -"
-        )
+        self.assertRegex(while_open, r"open connections have it as their local port, until they end: 1: ss -")
         self.assertRegex(
             afterwards,
-            r"closed client connections of this host hold the port, in TIME_WAIT for (60|59|5\d) s more: 1: ss -",
+            r"closed connections have it as their local port, in TIME_WAIT for (60|59|5\d) s more: 1: ss -",
         )
