@@ -47,7 +47,7 @@ def choose_logger(twistd: Any, clock: IReactorTime) -> None:
         signal.signal(signal.SIGTTOU, signal.SIG_IGN)
     if twistd.get("syslog") or twistd.get("logger"):
         return
-    path = twistd.get("logfile")
+    path = twistd.get("logfile") or None
     if path in {None, "-"} and (foreground or is_journal(_STDOUT_FD, os.environ)):
         observer = log_observer
     elif path == "-":
