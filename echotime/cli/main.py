@@ -20,18 +20,22 @@ from echotime.cli.control import subcommand as control
 from echotime.cli.output.last_handler import exit_with_error, is_check, report
 from echotime.cli.output.streams import open_missing_streams
 from echotime.i18n.language import gettext as _
+from echotime.wire.escape import sanitize
 
 COMMANDS = (send, time, ping, check, sockopts, explain, control)
 
 
 class _Parser(argparse.ArgumentParser):
-    """Report the usage errors of `echotime check` as its other results, for monitoring systems."""
+    """Report usage errors with unprintable characters escaped, and those of `echotime check` for monitoring systems.
+
+    Subcommands have parsers of this class, too.
+    """
 
     def error(self, message: str) -> NoReturn:
         if is_check():
             self.print_usage(sys.stderr)
             raise SystemExit(report(message))
-        super().error(message)
+        super().error(sanitize(message))
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -29,6 +29,7 @@ _HINTS = {
     "(RestrictAddressFamilies= of systemd); echotime.service serves only the sockets of echotime.socket",
     errno.EADDRNOTAVAIL: "this host does not have the address",
     errno.ENOSPC: "epoll_ctl(2) failed, because fs.epoll.max_user_watches is reached",
+    errno.ENODEV: "there is no such interface",
     errno.EACCES: "ports below 1024 need CAP_NET_BIND_SERVICE, or root",
 }
 PortT = TypeVar("PortT", bound=ListeningPort)
@@ -88,8 +89,7 @@ class ListenerService(Service, Generic[PortT]):
     @property
     def label(self) -> str:
         if self.port.connected:
-            host = self.port.getHost()
-            self._label = f"{self.transport.upper()} {HostPort(host.host, host.port)}"
+            self._label = f"{self.transport.upper()} {HostPort.from_sockaddr(self.port.socket.getsockname())}"
         return self._label
 
     def _log_state(self) -> None:

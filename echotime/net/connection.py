@@ -12,7 +12,7 @@ import socket
 from typing import Any
 
 from twisted.internet import main, tcp
-from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IHalfCloseableProtocol, IProducer, IProtocol
 from twisted.python import log
 from twisted.python.failure import Failure
@@ -22,19 +22,25 @@ from echotime.sockopt.apply import ReadBack, apply, read_back
 from echotime.sockopt.assignment import Assignment
 from echotime.sockopt.catalogue.index import BY_NAME
 from echotime.sockopt.errno_name import errno_name
+from echotime.sockopt.error_queue import read_errors
 from echotime.sockopt.option import SocketTraits
 from echotime.sockopt.tcp_info import bytes_acked, read_tcp_info
 from echotime.wire.message import MESSAGE_SIZE
 
 _LINGER = BY_NAME["SO_LINGER"]
-_RESET_ERRNOS = frozenset({0, errno.ECONNRESET, errno.EPIPE})
-"""Values of SO_ERROR after the client's RST; 0 if a system call has returned the error."""
+_MAX_ERRORS = 64
+"""Maximum messages of the error queue read in one call."""
 _NO_LINGER = _LINGER.value_type.pack(-1)
 
 
 def close_blocks(assignment: Assignment) -> bool:
     """Return True if close(2) would block with this option: SO_LINGER with a time."""
     return assignment.option is _LINGER and assignment.value not in {-1, 0}
+
+
+def _loss_reason(error: OSError) -> Exception:
+    """Return ConnectionLost for a client's RST. Other errors, such as ETIMEDOUT, are not the client's doing."""
+    return main.CONNECTION_LOST if error.errno in {errno.ECONNRESET, errno.EPIPE} else error
 
 
 def close_without_blocking(sock: socket.socket, *, lingers: bool) -> None:
@@ -108,8 +114,8 @@ class EchoConnection(tcp.Server):
             data = self.socket.recv(self.read_size)
         except BlockingIOError:
             return None
-        except OSError as error:  # such as ETIMEDOUT, or an ICMP error: not the client's doing
-            return main.CONNECTION_LOST if error.errno in _RESET_ERRNOS else error
+        except OSError as error:
+            return _loss_reason(error)
         if not data:
             return main.CONNECTION_DONE
         self.protocol.dataReceived(data)
@@ -161,6 +167,11 @@ class EchoConnection(tcp.Server):
             if not self.disconnecting or self.producer is not None:
                 self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
+    def read_error(self) -> Exception | None:
+        """Return the error of the socket, if it has one, as with IP_RECVERR. Empty the error queue."""
+        number = next(filter(None, read_errors(self.socket, _MAX_ERRORS)), 0)
+        return _loss_reason(OSError(number, os.strerror(number))) if number else None
+
     def registerProducer(self, producer: IProducer, streaming: bool) -> None:
         """Register a producer. The output of a pull producer goes through the buffer."""
         if not streaming:
@@ -197,11 +208,6 @@ class EchoConnection(tcp.Server):
         else:
             if isinstance(reason.value, RegistrationError):
                 self.server.errors[f"epoll_ctl {errno_name(reason.value)}"] += 1
-            elif isinstance(reason.value, ConnectionLost):
-                # a reactor that saw EPOLLERR, or a failed send, does not say why
-                number = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-                if number not in _RESET_ERRNOS:
-                    reason = Failure(OSError(number, os.strerror(number)))
             self._closeSocket(False)
         protocol = self.protocol
         del self.protocol, self.socket, self.fileno

@@ -13,8 +13,6 @@ from typing import Any
 
 import pytest
 from twisted.internet.error import ConnectionLost
-from twisted.internet.main import CONNECTION_LOST
-from twisted.python.failure import Failure
 
 from tests.support.loopback import open_descriptors
 from tests.support.recording_protocol import PortHarness
@@ -110,12 +108,11 @@ def test_no_room_to_watch(monkeypatch: pytest.MonkeyPatch) -> None:
             harness.over()
 
 
-@pytest.mark.parametrize("pending", [False, True])
 @pytest.mark.parametrize(
     ("number", "kind"), [(errno.ETIMEDOUT, TimeoutError), (errno.ECONNRESET, ConnectionLost), (errno.EIO, OSError)]
 )
-def test_error_of_a_connection(harness: PortHarness, number: int, kind: type[Exception], pending: bool) -> None:
-    """An errno that is not the client's reset reaches the protocol, from recv(2) or from SO_ERROR."""
+def test_error_of_a_connection(harness: PortHarness, number: int, kind: type[Exception]) -> None:
+    """An errno of recv(2) that is not the client's reset reaches the protocol."""
 
     class Failing:
         def __init__(self, sock: Any) -> None:
@@ -124,9 +121,6 @@ def test_error_of_a_connection(harness: PortHarness, number: int, kind: type[Exc
         def recv(self, size: int) -> bytes:
             raise OSError(number, os.strerror(number))
 
-        def getsockopt(self, level: int, option: int) -> int:
-            return number if option == socket.SO_ERROR else self._sock.getsockopt(level, option)
-
         def __getattr__(self, name: str) -> Any:
             return getattr(self._sock, name)
 
@@ -134,11 +128,8 @@ def test_error_of_a_connection(harness: PortHarness, number: int, kind: type[Exc
         harness.made()
         transport = harness.factory.transport
         transport.socket = Failing(transport.socket)
-        if pending:
-            transport.connectionLost(Failure(CONNECTION_LOST))
-        else:
-            sock.send(b"x")
-            harness.reactor.until(lambda: harness.factory.count("lost"))
+        sock.send(b"x")
+        harness.reactor.until(lambda: harness.factory.count("lost"))
         assert harness.factory.events[-1] == ("lost", kind)
         harness.over()
 
