@@ -18,8 +18,9 @@ from twisted.internet.defer import Deferred
 
 from echotime.cli import arguments
 from echotime.cli.measure import measure_services
+from echotime.cli.output.last_handler import exit_with_error
 from echotime.cli.output.prometheus import Metric, write_metrics
-from echotime.cli.output.streams import describe_error, exit_on_write_error
+from echotime.cli.output.streams import describe_error
 from echotime.cli.output.verdict import describe_failure
 from echotime.cli.time import add_epoch, suggest_epoch
 from echotime.client.exit_status import ClientError
@@ -153,7 +154,6 @@ def add_parser(commands: Any) -> None:
     parser.set_defaults(
         run=run,
         usage_error=parser.error,
-        failed_status=int(CheckState.UNKNOWN),
         transports=lambda args: [name for name in BOTH if getattr(args, name) or args.tcp is args.udp],
     )
 
@@ -182,7 +182,7 @@ async def run(reactor: Any, args: argparse.Namespace) -> int:
     try:
         print(sanitize(result.status_line()), flush=True)
     except OSError as error:
-        exit_on_write_error(error, CheckState.UNKNOWN)
+        exit_with_error(error)
     return result.state
 
 

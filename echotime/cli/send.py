@@ -10,7 +10,8 @@ from typing import Any
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from echotime.cli import arguments
-from echotime.cli.output.streams import exit_on_write_error, print_error
+from echotime.cli.output.last_handler import exit_with_error
+from echotime.cli.output.streams import print_error
 from echotime.cli.output.verdict import report_failure
 from echotime.cli.send_repeatedly import CONNECT_TIMEOUT, send_repeatedly
 from echotime.client.connect import connect
@@ -139,7 +140,7 @@ class _SendSession:
 
     def _write_failed(self, error: OSError) -> None:
         if isinstance(error, BrokenPipeError):
-            exit_on_write_error(error)
+            exit_with_error(error)
         self._abort(_("standard output: {reason}").format(reason=error.strerror))
 
     def _read_failed(self, error: OSError) -> None:

@@ -110,5 +110,5 @@ async def run_load(session: EchoSession, count: int, parallel: int) -> LoadResul
         for _ in remaining:
             await session.run(result)
 
-    await gatherResults([Deferred.fromCoroutine(worker()) for _ in range(min(parallel, count))])
+    await gatherResults([Deferred.fromCoroutine(worker()) for _ in range(min(parallel, count))], consumeErrors=True)
     return result

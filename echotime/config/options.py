@@ -69,7 +69,7 @@ class DaemonOptions(usage.Options):
         self._faults = FaultList()
         self._started = started
         """The options with which the daemon was started, None at the start."""
-        self._directory: Path = Path.cwd() if started is None else started._directory
+        self._directory: Path = _working_directory() if started is None else started._directory
         """The directory of relative paths. twistd may change its own."""
         self._from_file: dict[str, str] = {}
         """Options that the file gave, with their names there."""
@@ -220,7 +220,7 @@ class DaemonOptions(usage.Options):
 
     def _check_operator(self, settings: Settings) -> None:
         """Check that the options for operators have the options and the terminal that they require."""
-        if settings.operator and self.parent is not None and not self.parent["nodaemon"]:
+        if settings.operator and self.parent is not None and not self.parent.get("nodaemon", True):
             self._faults.add("--operator requires twistd -n: a daemon in the background has no terminal")
         for name in ("wait_for_operator", "reply_deadline"):
             if getattr(settings, name) and not settings.has_operator:
@@ -253,6 +253,14 @@ def _build_networks(networks: Iterable[Network | None]) -> Generator[None, None,
         if each is not None:
             found.add(each)
     return found
+
+
+def _working_directory() -> Path:
+    """Return the working directory, or an empty path if it was deleted."""
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        return Path()
 
 
 def _copy(options: dict[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.error import CannotListenError
 from twisted.python.failure import Failure
 
+from echotime.daemon.port_users import describe_port_users
 from echotime.errors import report_startup_failure
 from echotime.logger import Logger
 from echotime.net.listener import ListeningPort
@@ -24,10 +25,10 @@ from echotime.sockopt.errno_name import errno_name
 from echotime.wire.hostport import HostPort
 
 _HINTS = {
-    errno.EADDRINUSE: "another socket uses the port",
     errno.EAFNOSUPPORT: "the kernel does not support the address family, or a sandbox forbids it "
     "(RestrictAddressFamilies= of systemd); echotime.service serves only the sockets of echotime.socket",
     errno.EADDRNOTAVAIL: "this host does not have the address",
+    errno.ENOSPC: "epoll_ctl(2) failed, because fs.epoll.max_user_watches is reached",
     errno.ENODEV: "there is no such interface",
     errno.EACCES: "ports below 1024 need CAP_NET_BIND_SERVICE, or root",
 }
@@ -184,9 +185,11 @@ def listen_error_message(transport: str, address: HostPort, error: Exception) ->
     cause = error.socketError if isinstance(error, CannotListenError) else error
     if not isinstance(cause, OSError):
         return f"cannot listen on {transport} {address}: {cause}"
+    if cause.filename is not None:
+        return f"cannot listen on {transport} {address}: {cause.filename}: {cause.strerror} ({errno_name(cause)})"
     hint = f": {_HINTS[cause.errno]}" if cause.errno in _HINTS else ""
-    if cause.errno == errno.EADDRINUSE and ":" not in address.host:
-        hint += "; a socket on [::] also uses the IPv4 port"
+    if cause.errno == errno.EADDRINUSE:
+        hint = f": {describe_port_users(transport.lower(), address.port)}"
     if cause.errno == errno.EINVAL and address.host.lower().startswith("fe80:") and "%" not in address.host:
         hint = f": a link-local address needs its interface, as in [{address.host}%eth0]"
     return f"cannot listen on {transport} {address}: {cause.strerror} ({errno_name(cause)}){hint}"

@@ -73,8 +73,9 @@ def test_daemon_options(args: list[str], message: str) -> None:
 
 
 @pytest.mark.parametrize("command", ["send", "time", "ping", "check"])
-def test_server_option(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_server_option(command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """The option --port of other tools is an argument here."""
+    monkeypatch.setattr("sys.argv", ["echotime", command, "--port", "5", "host"])
     with pytest.raises(SystemExit):
-        main([command, "--port", "5", "host"])
+        main()
     assert "unknown option '--port'; the server is given as HOST:PORT\n" in capsys.readouterr().err
