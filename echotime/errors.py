@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import signal
 import sys
 from contextlib import suppress
 from typing import NoReturn
@@ -14,6 +15,7 @@ from typing import NoReturn
 from echotime.logger import Logger
 from echotime.systemd.journal import is_journal
 from echotime.terminal.nonblocking_writer import NonBlockingWriter
+from echotime.terminal.uncaught import describe_exception
 from echotime.wire.escape import sanitize
 
 _log = Logger()
@@ -56,6 +58,18 @@ def _report(reason: str, *, logged: bool = True) -> str:
     return reason
 
 
+def report_uncaught(kind: type[BaseException], error: BaseException, traceback: object) -> None:
+    """Report an exception that twistd does not catch, such as of --pidfile, --rundir or --chroot, in one line.
+
+    For sys.excepthook. The exit status is 1.
+    """
+    if isinstance(error, KeyboardInterrupt):
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGINT)
+    # sys.stderr is redirected when the log begins
+    _report(describe_exception(error), logged=sys.stderr is not sys.__stderr__)
+
+
 def _exit_with_status_1() -> None:
     """End the process with status 1. twistd exits with status 0, and has no way to change that."""
     atexit.unregister(_exit_with_status_1)
@@ -75,4 +89,4 @@ def exit_with_usage_errors(errors: str) -> NoReturn:
 
 def _stderr_line(reason: str) -> str:
     """Return the line for standard error, with sd-daemon(3)'s prefix for errors if that is the journal's."""
-    return "<3>" * is_journal(_STDERR_FD, os.environ) + f"echotime: {reason}"
+    return "<3>" * is_journal(_STDERR_FD, os.environ) + f"echotime: {sanitize(reason)}"

@@ -24,11 +24,12 @@ The reactor uses the monotonic clock, so a step of the wall clock changes no tim
 
 from __future__ import annotations
 
+import errno
 import select
 import sys
 import time
 from collections.abc import Callable
-from select import EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP
+from select import EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP
 from typing import Any
 
 from twisted.internet.epollreactor import EPollReactor
@@ -42,6 +43,8 @@ MAX_EVENTS = 128
 """Events an iteration handles before timers and threads get their turn."""
 _READ_EVENTS = EPOLLIN | EPOLLRDHUP
 """The events of a connection that is read: EPOLLRDHUP tells that an end of file follows the data."""
+_ERROR_EVENTS = EPOLLERR | EPOLLHUP | EPOLLIN
+"""EPOLLERR alone of these means an error that is to be read, or messages in the error queue."""
 _CONNECTION_DONE = Failure(CONNECTION_DONE)
 
 
@@ -57,6 +60,17 @@ class IChangelistConnection(IReadWriteDescriptor):
 
     def release_output() -> None:
         """Flush held output, unless the connection is about to close."""
+
+    def read_error() -> Exception | None:
+        """Return the reason why the connection is lost, if there is an error. Empty the error queue."""
+
+
+class RegistrationError(OSError):
+    """Report that epoll_ctl(2) failed, so that the connection cannot be served: ENOMEM or ENOSPC."""
+
+    def __init__(self, error: OSError) -> None:
+        hint = ", fs.epoll.max_user_watches is reached" if error.errno == errno.ENOSPC else ""
+        super().__init__(error.errno, f"epoll_ctl: {error.strerror}{hint}")
 
 
 class ChangelistReactor(EPollReactor):
@@ -223,8 +237,18 @@ class ChangelistReactor(EPollReactor):
             # both sides have sent FIN, but the connection is not closed yet: the kernel would report it repeatedly
             self._poller.unregister(fd)
             del self._registered[fd]
+        elif event & _ERROR_EVENTS == EPOLLERR:
+            self._handle_error(connection, fd, event)
         else:
             self._read_or_write(connection, fd, event & ~EPOLLRDHUP)
+
+    def _handle_error(self, connection: Any, fd: int, event: int) -> None:
+        """Handle EPOLLERR without data and without an end of file, for which EPollReactor takes it."""
+        why = connection.read_error()
+        if why:
+            self._disconnect(connection, why, False)
+        elif event & EPOLLOUT:
+            self._read_or_write(connection, fd, EPOLLOUT)
 
     def _read_or_write(self, selectable: Any, fd: int, event: int) -> None:
         try:
@@ -298,8 +322,7 @@ class ChangelistReactor(EPollReactor):
             else:
                 self._poller.modify(fd, mask)
         except OSError as error:
-            # ENOMEM, or ENOSPC at fs.epoll.max_user_watches: close the connection that cannot be registered
-            self._disconnect(connection, error, False)
+            self._disconnect(connection, RegistrationError(error), False)
         else:
             self._registered[fd] = mask
 

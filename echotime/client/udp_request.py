@@ -77,10 +77,10 @@ class UDPRequest(DatagramProtocol):
             raise ClientError.from_errno(error.errno or 0) from error
 
     def close(self) -> None:
-        """Close the socket. Datagrams that were not read are discarded."""
-        self._closed = True
-        if self._port.connected:
+        """Close the socket, unless it is closed. Datagrams that were not read are discarded."""
+        if not self._closed and self._port.connected:
             self._port.stopListening()
+        self._closed = True
 
     def datagramReceived(self, datagram: bytes, addr: Any) -> None:
         if self._closed:

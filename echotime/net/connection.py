@@ -6,7 +6,12 @@ on any reactor; ChangelistReactor serves it with less work (echotime.reactor).
 
 from __future__ import annotations
 
+import errno
+import fcntl
+import os
 import socket
+import struct
+import termios
 from typing import Any
 
 from twisted.internet import main, tcp
@@ -15,20 +20,31 @@ from twisted.internet.interfaces import IHalfCloseableProtocol, IProducer, IProt
 from twisted.python import log
 from twisted.python.failure import Failure
 
+from echotime.reactor import RegistrationError
 from echotime.sockopt.apply import ReadBack, apply, read_back
 from echotime.sockopt.assignment import Assignment
 from echotime.sockopt.catalogue.index import BY_NAME
+from echotime.sockopt.errno_name import errno_name
+from echotime.sockopt.error_queue import read_errors
 from echotime.sockopt.option import SocketTraits
-from echotime.sockopt.tcp_info import bytes_acked, read_tcp_info
+from echotime.sockopt.tcp_info import read_tcp_info
 from echotime.wire.message import MESSAGE_SIZE
 
 _LINGER = BY_NAME["SO_LINGER"]
+_MAX_ERRORS = 64
+"""Maximum messages of the error queue read in one call."""
 _NO_LINGER = _LINGER.value_type.pack(-1)
+_INT = struct.Struct("=i")
 
 
 def close_blocks(assignment: Assignment) -> bool:
     """Return True if close(2) would block with this option: SO_LINGER with a time."""
     return assignment.option is _LINGER and assignment.value not in {-1, 0}
+
+
+def _loss_reason(error: OSError) -> Exception:
+    """Return ConnectionLost for a client's RST. Other errors, such as ETIMEDOUT, are not the client's doing."""
+    return main.CONNECTION_LOST if error.errno in {errno.ECONNRESET, errno.EPIPE} else error
 
 
 def close_without_blocking(sock: socket.socket, *, lingers: bool) -> None:
@@ -102,8 +118,8 @@ class EchoConnection(tcp.Server):
             data = self.socket.recv(self.read_size)
         except BlockingIOError:
             return None
-        except OSError:
-            return main.CONNECTION_LOST
+        except OSError as error:
+            return _loss_reason(error)
         if not data:
             return main.CONNECTION_DONE
         self.protocol.dataReceived(data)
@@ -155,6 +171,11 @@ class EchoConnection(tcp.Server):
             if not self.disconnecting or self.producer is not None:
                 self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
+    def read_error(self) -> Exception | None:
+        """Return the error of the socket, if it has one, as with IP_RECVERR. Empty the error queue."""
+        number = next(filter(None, read_errors(self.socket, _MAX_ERRORS)), 0)
+        return _loss_reason(OSError(number, os.strerror(number))) if number else None
+
     def registerProducer(self, producer: IProducer, streaming: bool) -> None:
         """Register a producer. The output of a pull producer goes through the buffer."""
         if not streaming:
@@ -189,6 +210,8 @@ class EchoConnection(tcp.Server):
         if isinstance(reason.value, ConnectionDone):
             close_without_blocking(self.socket, lingers=self.lingers)
         else:
+            if isinstance(reason.value, RegistrationError):
+                self.server.errors[f"epoll_ctl {errno_name(reason.value)}"] += 1
             self._closeSocket(False)
         protocol = self.protocol
         del self.protocol, self.socket, self.fileno
@@ -228,9 +251,14 @@ class EchoConnection(tcp.Server):
     def send_buffer(self) -> int:
         return self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
 
-    def bytes_acked(self) -> int:
-        """Return the number of bytes that the client has acknowledged (tcpi_bytes_acked of TCP_INFO)."""
-        return bytes_acked(self.socket)
+    def unsent_bytes(self) -> int:
+        """Return the number of bytes in the buffer of this transport."""
+        return len(self.dataBuffer) - self.offset + self._tempDataLen
+
+    def unacked_bytes(self) -> int:
+        """Return the number of bytes in this buffer, and in the kernel's send queue (SIOCOUTQ, see tcp(7))."""
+        (in_kernel,) = _INT.unpack(fcntl.ioctl(self.socket, termios.TIOCOUTQ, bytes(_INT.size)))
+        return int(in_kernel) + self.unsent_bytes()
 
     def logPrefix(self) -> str:
         """Return the prefix of log lines about this connection."""

@@ -14,6 +14,8 @@ from typing import NamedTuple
 
 from twisted.logger import Logger
 
+from echotime.wire.escape import sanitize
+
 _LISTEN_FDS_START = 3
 _SOCKET_TYPES = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}
 _INET_FAMILIES = frozenset({socket.AF_INET, socket.AF_INET6})
@@ -107,7 +109,7 @@ class InheritedSockets:
     def close(self) -> None:
         """Close all descriptors, as claimed ones have been duplicated. Log those that were not claimed."""
         for each in self._unclaimed:
-            _log.warn("{descriptor} was passed, but no option requests it", descriptor=str(each))
+            _log.warn("{descriptor} was passed, but no option requests it", descriptor=sanitize(str(each)))
         for each in self._all:
             with suppress(OSError):
                 os.close(each.fd)

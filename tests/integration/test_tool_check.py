@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import os
-import signal
+import socket
 import struct
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 from tests.support.plain_clients import read_all
 from tests.support.tool_case import ToolTestCase
 from tests.support.twistd_process import LIMIT
+
+
+def send_answer(answer: bytes, sock: socket.socket, datagram: bytes, peer: tuple[str, int]) -> None:
+    """Answer a datagram with these bytes."""
+    sock.sendto(answer, peer)
 
 
 class CheckTests(ToolTestCase):
@@ -31,7 +37,7 @@ class CheckTests(ToolTestCase):
         self.assertRegex(
             ended.stdout.decode(),
             r"^ECHOTIME OK - TCP echo exact in [\d.]+ ms; UDP time in [\d.]+ ms; offset [+-]0\.0 s "
-            r"\| tcp=[\d.]+s;; udp=[\d.]+s;; offset=0\.0+s;;\n$",
+            r"\| tcp=[\d.]+s;; udp=[\d.]+s;; offset=0\.0+s;86400;\n$",
         )
 
     def test_thresholds(self) -> None:
@@ -49,7 +55,16 @@ class CheckTests(ToolTestCase):
         self.assertEqual(ended.returncode, 2)
         self.assertIn(b"ECHOTIME CRITICAL - TCP echo: connection refused", ended.stdout)
         cut = self.tcp_server(lambda connection: connection.sendall(read_all(connection)[:100]))
-        self.assertIn(b"TCP echo not exact", self.tool("check", "--tcp", cut).stdout)
+        self.assertRegex(
+            self.tool("check", "--tcp", cut).stdout,
+            rb"TCP echo: wrong byte at offset 100: expected '.', found end of file \(usual cause: .* too early\)",
+        )
+        closed = self.tcp_server(read_all)
+        self.assertIn(b"TCP echo: no answer: the server closed", self.tool("check", "--tcp", closed).stdout)
+        other = self.tool("check", "--tcp", "--reply", "ok", self.server)
+        self.assertRegex(
+            other.stdout, rb"TCP echo: wrong byte at offset \d+: expected 'o', found .* another ack.*reply"
+        )
         daytime = self.udp_server(lambda sock, datagram, peer: sock.sendto(b"Sunday", peer))
         self.assertIn(b"UDP time: bad response, 6 bytes", self.tool("check", "--udp", daytime).stdout)
 
@@ -60,18 +75,60 @@ class CheckTests(ToolTestCase):
         self.assertEqual(ended.returncode, 2)
         self.assertRegex(ended.stdout, rb"offset -(99|100)\.\d s")
 
+    def test_far_off(self) -> None:
+        """A clock that is off by years is a warning without thresholds, too, and the right epoch is suggested."""
+        for difference, options, text in (
+            (2_208_988_800, [], "since 1900: use --epoch 1900"),
+            (0, ["--epoch", "1900"], "since 1970: use --epoch unix"),
+            (-100_000_000, [], ", beyond 86400 s |"),
+        ):
+            seconds = (int(time.time()) + difference) % 2**32
+            server = self.udp_server(partial(send_answer, struct.pack("!I", seconds)))
+            ended = self.tool("check", "--udp", *options, server)
+            self.assertEqual(ended.returncode, 1, ended.stdout)
+            self.assertIn(text, ended.stdout.decode())
+            if difference != -100_000_000:
+                self.assertIn(text, self.tool("time", *options, server).stderr.decode())
+
     def test_unknown(self) -> None:
         """A wrong command line is unknown, not critical."""
         for args in ([], ["--bogus", self.server], ["-w", "rtt=1", self.server]):
             self.assertEqual(self.tool("check", *args).returncode, 3)
 
     def test_ended_by_signal(self) -> None:
-        """A check that is ended by a signal is not ok."""
+        """A check that is ended by SIGTERM prints its line, and is unknown."""
         requested = threading.Event()
-        child = self.start("check", "--udp", self.udp_server(lambda sock, datagram, peer: requested.set()))
-        self.assertTrue(requested.wait(LIMIT))
-        child.terminate()
-        self.assertEqual(child.wait(LIMIT), -signal.SIGTERM)
+        silent = self.udp_server(lambda sock, datagram, peer: requested.set())
+        for options in (["--udp"], []):
+            requested.clear()
+            child = self.start("check", "--timeout", f"{LIMIT}", *options, silent)
+            self.assertTrue(requested.wait(LIMIT))
+            child.terminate()
+            line = child.communicate(timeout=LIMIT)[0]
+            self.assertIn(b"UDP time: ended by SIGTERM before there was a result", line)
+            if options:
+                self.assertEqual((child.returncode, line[:19]), (3, b"ECHOTIME UNKNOWN - "))
+
+    def test_silent(self) -> None:
+        """A server that accepts and does not answer costs the time limit, with no line on standard error."""
+        released = threading.Event()
+        server = self.tcp_server(lambda connection: released.wait(LIMIT))
+        self.addCleanup(released.set)
+        ended = self.tool("check", "--tcp", "--timeout", "0.5", server)
+        self.assertEqual((ended.returncode, ended.stderr), (2, b""))
+        self.assertEqual(ended.stdout, b"ECHOTIME CRITICAL - TCP echo: timed out\n")
+
+    def test_late_answer(self) -> None:
+        """An answer to the first request counts when the second one was sent already."""
+        peers: list[tuple[str, int]] = []
+
+        def late(sock: socket.socket, datagram: bytes, peer: tuple[str, int]) -> None:
+            peers.append(peer)
+            if len(peers) == 2:
+                sock.sendto(struct.pack("!I", int(time.time())), peers[0])
+
+        ended = self.tool("check", "--udp", "--timeout", "3", self.udp_server(late))
+        self.assertEqual((ended.returncode, len(peers)), (0, 2), ended.stdout)
 
     def test_textfile_on_no_file(self) -> None:
         """Only a regular file is replaced, and a service that is down is critical all the same."""

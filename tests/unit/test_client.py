@@ -9,17 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet import error
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from echotime.client.deadline import Deadline
 from echotime.client.exit_status import ClientError, ExitStatus
 from echotime.client.ping import PingSession, Prober, ReplyKind, Summary
 from echotime.client.stats import compute_stats, format_stats, histogram
 from echotime.client.time import decode_response
 from echotime.client.udp_request import UDPResponse
 from echotime.wire import timestamp
-from echotime.wire.identify import ReplyFormat, identify
+from echotime.wire.identify import ReplyFormat, guess_epoch, identify
 from echotime.wire.timestamp import Epoch
 
 NOW = 1_795_343_243.25
@@ -152,6 +154,43 @@ class PingTests(SynchronousTestCase):
         self.assertEqual(len(self.probes.forgotten), 600 - 512)
 
 
+class DeadlineTests(SynchronousTestCase):
+    """Test Deadline with steps that end before it and at it."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.late = ClientError(ExitStatus.TIMED_OUT)
+
+    def test_shared(self) -> None:
+        """Steps that begin at different times are cancelled at the same moment."""
+        deadline = Deadline(self.clock, 5)
+        cancelled: list[Deferred[int]] = []
+        steps: list[Deferred[int]] = []
+        for _ in range(2):
+            steps.append(deadline.limit(Deferred(cancelled.append), self.late))
+            self.clock.advance(2)
+        self.assertEqual((deadline.remaining, cancelled), (1, []))
+        self.clock.advance(1)
+        self.assertEqual(len(cancelled), 2)
+        for step in steps:
+            self.assertEqual(self.failureResultOf(step, ClientError).value, self.late)
+        self.assertEqual(deadline.remaining, 0)
+
+    def test_in_time(self) -> None:
+        """A step that ends before the deadline leaves no timer."""
+        step: Deferred[str] = Deadline(self.clock, 5).limit(Deferred(), self.late)
+        step.callback("result")
+        self.assertEqual((self.successResultOf(step), self.clock.getDelayedCalls()), ("result", []))
+
+    def test_none(self) -> None:
+        """Without a limit there is no timer; a part of the run may have a limit."""
+        deadline = Deadline(self.clock, None)
+        self.assertNoResult(deadline.limit(Deferred(), self.late))
+        self.assertEqual((deadline.remaining, self.clock.getDelayedCalls()), (None, []))
+        self.assertEqual(deadline.within(3).remaining, 3)
+        self.assertEqual(Deadline(self.clock, 2).within(3).remaining, 2)
+
+
 @given(TIMES)
 def test_figures(times: list[float]) -> None:
     """The statistics are ordered from min to max."""
@@ -206,7 +245,6 @@ def test_unwrapped(near: float, distance: int) -> None:
         (struct.pack("!q", int(NOW)), ReplyFormat.UNIX_64),
         (struct.pack("!q", int(NOW) + 2_208_988_800), ReplyFormat.RFC868_64),
         (struct.pack("!I", int(NOW) + 2_208_988_800) + bytes(4), ReplyFormat.RFC868_64),
-        (struct.pack("!I", int(NOW) + 2_208_988_800), ReplyFormat.RFC868_32),
         (struct.pack("!I", int(NOW)), ReplyFormat.UNKNOWN),
         (b"\x1c" + bytes(47), ReplyFormat.NTP),
         (bytes(48), ReplyFormat.UNKNOWN),
@@ -217,6 +255,14 @@ def test_unwrapped(near: float, distance: int) -> None:
 def test_recognised(answer: bytes, kind: ReplyFormat) -> None:
     """Responses of other services are recognized by their format and the time of day."""
     assert identify(answer, NOW) is kind
+
+
+@pytest.mark.parametrize(
+    ("seconds", "epoch"), [(NOW, Epoch.UNIX), (NOW + 2_208_988_800, Epoch.RFC868), (0, None), (NOW - 90_000, None)]
+)
+def test_epoch_guess(seconds: float, epoch: Epoch | None) -> None:
+    """The epoch is known if the four bytes are a current time with it."""
+    assert guess_epoch(struct.pack("!I", int(seconds) % 2**32), NOW) is epoch
 
 
 @given(st.binary(max_size=60))

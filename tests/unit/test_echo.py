@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.address import IPv4Address
@@ -15,6 +18,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
+from echotime.reactor import RegistrationError
 from echotime.services.replies import IReplySource
 from echotime.services.tcp_echo import EchoFactory, EchoProtocol
 from echotime.services.traffic import TrafficLog
@@ -43,16 +47,24 @@ class Abortable(StringTransport):
 
     aborted = False
     ended = False
-    sent = 0
+    unsent = 0
+    unacked = 0
 
     def peer_half_closed(self) -> bool:
         return self.ended
 
-    def bytes_acked(self) -> int:
-        return self.sent
+    def unsent_bytes(self) -> int:
+        return self.unsent
+
+    def unacked_bytes(self) -> int:
+        return self.unacked
 
     def abortConnection(self) -> None:
         self.aborted = True
+
+    def unregisterProducer(self) -> None:  # noqa: N802 - Twisted's name
+        """Unregister the producer. Unlike StringTransport, and as real transports do, tolerate that there is none."""
+        self.producer = self.streaming = None
 
 
 class EchoTestCase(SynchronousTestCase):
@@ -143,10 +155,10 @@ class ImmediateTests(EchoTestCase):
         self.assert_reading(True)
         self.protocol.pauseProducing()
         self.assert_reading(False)
-        self.assertTrue(self.protocol.has_pending_output)
+        self.assertTrue(self.protocol.paused)
         self.protocol.resumeProducing()
         self.assert_reading(True)
-        self.assertFalse(self.protocol.has_pending_output)
+        self.assertFalse(self.protocol.paused)
 
 
 class AwaitedTests(EchoTestCase):
@@ -238,7 +250,7 @@ class AwaitedTests(EchoTestCase):
         self.protocol.dataReceived(b"hello")
         self.protocol.connectionLost(Failure(ConnectionLost()))
         self.assertEqual(self.source.cancelled, self.source.replies)
-        self.assertFalse(self.protocol.has_pending_output)
+        self.assertFalse(self.protocol.paused)
 
 
 class EndTests(EchoTestCase):
@@ -277,6 +289,13 @@ class EndTests(EchoTestCase):
         self.protocol.readConnectionLost()
         self.protocol.connectionLost(Failure(ConnectionLost()))
         self.assertEqual(self.ends, [("127.0.0.1:1945", "client's reset", 0, 0)])
+
+    def test_by_error(self) -> None:
+        """An error of the system is named, and is not the client's reset."""
+        lost = RegistrationError(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+        self.protocol.connectionLost(Failure(lost))
+        reason = "epoll_ctl: No space left on device, fs.epoll.max_user_watches is reached (ENOSPC)"
+        self.assertEqual(self.ends, [("127.0.0.1:1945", f"error: {reason}", 0, 0)])
 
     def test_by_server(self) -> None:
         """close() and reset() give the reason of the end."""

@@ -130,6 +130,17 @@ def test_not_reached_but_hung(daemon: Daemon) -> None:
     daemon.settle()
 
 
+def test_probe_reaches_another_socket(daemon: Daemon) -> None:
+    """A UDP listener whose probe goes to another socket on its port is not answered."""
+    daemon.serve(udp="0.0.0.0")
+    daemon.udp.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind(("127.0.0.1", daemon.udp.getHost().port))
+        assert daemon.verdicts() == [HealthStatus.ANSWERED, HealthStatus.UNANSWERED]
+    assert daemon.verdicts() == [HealthStatus.ANSWERED] * 2
+
+
 def test_busy(daemon: Daemon) -> None:
     """A listener that accepts others is not hung, though its probe is not answered in time."""
     daemon.serve()
