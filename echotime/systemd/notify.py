@@ -6,24 +6,42 @@ import os
 import socket
 from collections.abc import Mapping
 
+_SUPERSEDED = {"RELOADING": ("READY",), "STOPPING": ("READY", "RELOADING")}
+"""Unsent states that a later one makes untrue. READY=1 after RELOADING=1 ends the reload: both are needed."""
+
 
 class SdNotifier:
-    """Send assignments, one per line (``READY=1``), to the socket address of the service manager.
+    """Send notifications, each some assignments on lines of their own, to the socket address of the service manager.
 
+    A notification is known by its first variable, as in ``READY=1`` and ``STATUS=text``. What cannot be sent is kept
+    until it is sent or superseded, and goes before later ones.
     The socket stays open, because no descriptor may be free at the moment of an important message.
     """
 
     def __init__(self, address: str) -> None:
         self._address = address
         self._sock: socket.socket | None = None
+        self._unsent: dict[str, str] = {}
+        """Notifications to send, the oldest first, by their first variable."""
 
-    def __call__(self, state: str) -> bool:
-        """Send assignments without blocking. Return True if they were sent."""
+    def __call__(self, notification: str) -> bool:
+        """Send a notification without blocking. Return True if nothing is left unsent."""
+        variable = notification.partition("=")[0]
+        for superseded in (variable, *_SUPERSEDED.get(variable, ())):
+            self._unsent.pop(superseded, None)
+        self._unsent[variable] = notification
+        return self.retry()
+
+    def retry(self) -> bool:
+        """Send what is unsent, without blocking. Return True if nothing is left."""
         try:
-            if self._sock is None:
-                self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
-                self._sock.connect(self._address)
-            self._sock.send(state.encode())
+            while self._unsent:
+                if self._sock is None:
+                    self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+                    self._sock.connect(self._address)
+                variable = next(iter(self._unsent))
+                self._sock.send(self._unsent[variable].encode())
+                del self._unsent[variable]
         except BlockingIOError:
             return False
         except OSError:
