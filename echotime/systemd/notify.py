@@ -6,6 +6,14 @@ import os
 import socket
 from collections.abc import Mapping
 
+from twisted.logger import Logger
+
+from echotime.systemd.environment import number, other_process
+
+_MAX_ADDRESS = 107
+"""Bytes of a Unix socket's address (unix(7))."""
+_MAX_MICROSECONDS = 2**64 - 1
+_log = Logger("echotime")
 _SUPERSEDED = {"RELOADING": ("READY",), "STOPPING": ("READY", "RELOADING")}
 """Unsent states that a later one makes untrue. READY=1 after RELOADING=1 ends the reload: both are needed."""
 
@@ -59,16 +67,21 @@ class SdNotifier:
 def notifier_from_environ(environment: Mapping[str, str]) -> SdNotifier | None:
     """Return a notifier for $NOTIFY_SOCKET, a path or an abstract name after ``@``. Return None if it is not set."""
     address = environment.get("NOTIFY_SOCKET", "")
-    if not address.startswith(("/", "@")):
-        return None
-    return SdNotifier(address.replace("@", "\0", 1) if address.startswith("@") else address)
+    if address.startswith(("/", "@")) and len(os.fsencode(address)) <= _MAX_ADDRESS:
+        return SdNotifier(address.replace("@", "\0", 1) if address.startswith("@") else address)
+    if address:
+        _log.warn("the service manager is not notified: NOTIFY_SOCKET must be a path, or @ and an abstract name")
+    return None
 
 
 def watchdog_seconds(environment: Mapping[str, str]) -> float | None:
-    """Return the seconds within which systemd expects ``WATCHDOG=1`` from this process, None if it does not."""
-    microseconds = environment.get("WATCHDOG_USEC", "")
-    if not (microseconds.isascii() and microseconds.isdigit() and int(microseconds)):
+    """Return the seconds within which systemd expects ``WATCHDOG=1`` from this process, None if it does not.
+
+    Raises InvalidEnvironment.
+    """
+    if not environment.get("WATCHDOG_USEC"):
         return None
-    if environment.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
+    if reason := other_process(environment, "WATCHDOG_PID"):
+        _log.warn("the watchdog is not notified: {reason}", reason=reason)
         return None
-    return int(microseconds) / 1e6
+    return number(environment, "WATCHDOG_USEC", _MAX_MICROSECONDS) / 1e6

@@ -17,6 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from echotime.health.check import HealthStatus, ProbeResult
 from echotime.health.watchdog import RETRY_INTERVAL, STATUS_INTERVAL, SystemdStatus
+from echotime.systemd.environment import InvalidEnvironment
 from echotime.systemd.notify import SdNotifier, notifier_from_environ, watchdog_seconds
 
 WELL = ProbeResult("TCP here", HealthStatus.ANSWERED)
@@ -63,7 +64,8 @@ class NotifyTests(SynchronousTestCase):
     def test_nobody(self) -> None:
         """Without a usable or responsive socket nothing is sent, and nothing blocks."""
         self.assertIsNone(notifier_from_environ({}))
-        self.assertIsNone(notifier_from_environ({"NOTIFY_SOCKET": "vsock:2:1234"}))
+        for unusable in ("vsock:2:1234", "run/notify", "/" + "x" * 107):
+            self.assertIsNone(notifier_from_environ({"NOTIFY_SOCKET": unusable}))
         notify = self.notifier({"NOTIFY_SOCKET": f"@echotime-{secrets.token_hex(8)}"})
         self.assertFalse(notify("READY=1"))
 
@@ -139,12 +141,18 @@ class NotifyTests(SynchronousTestCase):
     def test_watchdog(self) -> None:
         """The watchdog's time is read if it is meant for this process."""
         self.assertIsNone(watchdog_seconds({}))
-        for wrong in ("0", "", "x", "-5"):
-            self.assertIsNone(watchdog_seconds({"WATCHDOG_USEC": wrong}))
+        self.assertIsNone(watchdog_seconds({"WATCHDOG_USEC": ""}))
+        for wrong in ("0", "x", "-5", "9" * 20, "9" * 400, "9" * 5000):
+            with self.assertRaisesRegex(
+                InvalidEnvironment, f"WATCHDOG_USEC={wrong[:40]}: expected a number from 1 to "
+            ):
+                watchdog_seconds({"WATCHDOG_USEC": wrong})
         variables = {"WATCHDOG_USEC": "2500000"}
         self.assertEqual(watchdog_seconds(variables), 2.5)
         self.assertEqual(watchdog_seconds({**variables, "WATCHDOG_PID": str(os.getpid())}), 2.5)
         self.assertIsNone(watchdog_seconds({**variables, "WATCHDOG_PID": "1"}))
+        with self.assertRaisesRegex(InvalidEnvironment, "WATCHDOG_PID=x: expected a number from 1 to 2147483647"):
+            watchdog_seconds({**variables, "WATCHDOG_PID": "x"})
 
 
 class Health:
@@ -251,7 +259,7 @@ class SupervisionTests(SynchronousTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_full(self) -> None:
-        """What finds the queue full is retried until it is sent, by one timer at a time, which a stop's end cancels."""
+        """A notification that finds the queue full is retried, by one timer at a time, which `close` cancels."""
         self.notifier.full = True
         supervised = self.supervision()
         self.clock.advance(0)
