@@ -75,4 +75,4 @@ def exit_with_usage_errors(errors: str) -> NoReturn:
 
 def _stderr_line(reason: str) -> str:
     """Return the line for standard error, with sd-daemon(3)'s prefix for errors if that is the journal's."""
-    return "<3>" * is_journal(_STDERR_FD, os.environ) + f"echotime: {reason}"
+    return "<3>" * is_journal(_STDERR_FD, os.environ) + f"echotime: {sanitize(reason)}"

@@ -28,7 +28,7 @@ import select
 import sys
 import time
 from collections.abc import Callable
-from select import EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP
+from select import EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP
 from typing import Any
 
 from twisted.internet.epollreactor import EPollReactor
@@ -42,6 +42,8 @@ MAX_EVENTS = 128
 """Events an iteration handles before timers and threads get their turn."""
 _READ_EVENTS = EPOLLIN | EPOLLRDHUP
 """The events of a connection that is read: EPOLLRDHUP tells that an end of file follows the data."""
+_ERROR_EVENTS = EPOLLERR | EPOLLHUP | EPOLLIN
+"""EPOLLERR alone of these means an error that is to be read, or messages in the error queue."""
 _CONNECTION_DONE = Failure(CONNECTION_DONE)
 
 
@@ -57,6 +59,9 @@ class IChangelistConnection(IReadWriteDescriptor):
 
     def release_output() -> None:
         """Flush held output, unless the connection is about to close."""
+
+    def read_error() -> Exception | None:
+        """Return the reason why the connection is lost, if there is an error. Empty the error queue."""
 
 
 class ChangelistReactor(EPollReactor):
@@ -223,8 +228,18 @@ class ChangelistReactor(EPollReactor):
             # both sides have sent FIN, but the connection is not closed yet: the kernel would report it repeatedly
             self._poller.unregister(fd)
             del self._registered[fd]
+        elif event & _ERROR_EVENTS == EPOLLERR:
+            self._handle_error(connection, fd, event)
         else:
             self._read_or_write(connection, fd, event & ~EPOLLRDHUP)
+
+    def _handle_error(self, connection: Any, fd: int, event: int) -> None:
+        """Handle EPOLLERR without data and without an end of file, for which EPollReactor takes it."""
+        why = connection.read_error()
+        if why:
+            self._disconnect(connection, why, False)
+        elif event & EPOLLOUT:
+            self._read_or_write(connection, fd, EPOLLOUT)
 
     def _read_or_write(self, selectable: Any, fd: int, event: int) -> None:
         try:

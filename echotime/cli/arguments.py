@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from echotime.cli.output.streams import print_lines
 from echotime.i18n.language import gettext as _
 from echotime.sockopt import assignment, listing
 from echotime.wire import hostport, parsers
@@ -80,13 +81,14 @@ def prompt_for_server(args: argparse.Namespace, prompt: str) -> None:
 def prompt_line(prompt: str) -> str:
     """Prompt on standard error, and return a line of standard input."""
     # input() would write the prompt to standard output, which is for the reply
-    print(prompt, end="", file=sys.stderr, flush=True)
+    sys.stderr.write(prompt)
+    sys.stderr.flush()
     return sys.stdin.readline().rstrip("\n")
 
 
 def _parse_sockopt(text: str) -> assignment.Assignment:
     if text.lower() == "help":
-        print("\n".join(listing.option_lines()))
+        print_lines(listing.option_lines())
         raise SystemExit(0)
     return assignment.parse(text)
 

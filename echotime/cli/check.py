@@ -7,27 +7,28 @@ performance data after a vertical bar.
 from __future__ import annotations
 
 import argparse
-import os
+import signal
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
+from twisted.internet.defer import Deferred
+
 from echotime.cli import arguments
+from echotime.cli.measure import measure_services
 from echotime.cli.output.prometheus import Metric, write_metrics
 from echotime.cli.output.streams import describe_error, exit_on_write_error
 from echotime.cli.time import add_epoch
 from echotime.client.exit_status import ClientError, ExitStatus
-from echotime.client.load import EchoSession, LoadResult, run_load
-from echotime.client.time import TimeClient, decode_response
+from echotime.client.load import LoadResult
+from echotime.client.lookup import ResolvedAddress
+from echotime.client.time import decode_response
 from echotime.i18n.language import gettext as _
 from echotime.sockopt.option import BOTH
 from echotime.wire import parsers
 from echotime.wire.escape import sanitize
-
-_MESSAGE_BYTES = 5000
-"""Enough for two messages, so that their order is verified, and few enough for the server's log."""
 
 
 class CheckState(IntEnum):
@@ -58,6 +59,12 @@ class CheckResult:
         """Record that a service failed, which is critical."""
         self.state = CheckState.CRITICAL
         self.up[service] = False
+        self.sentences.append(sentence)
+
+    def leave_unknown(self, sentence: str) -> None:
+        """Record that something could not be determined, which is unknown unless a service is known to be down."""
+        if self.state is not CheckState.CRITICAL:
+            self.state = CheckState.UNKNOWN
         self.sentences.append(sentence)
 
     def record(self, name: str, seconds: float, sentence: str) -> None:
@@ -125,7 +132,7 @@ def add_parser(commands: Any) -> None:
             help=_("{state} threshold; NAME is tcp, udp or offset; repeatable").format(state=state),
         )
     parser.add_argument(
-        "--timeout", **arguments.TIME, default=10, help=_("time limit for each service (default: %(default)s)")
+        "--timeout", **arguments.TIME, default=8, help=_("time limit for the whole check (default: %(default)s)")
     )
     add_epoch(parser)
     arguments.add_trailer(parser)
@@ -146,16 +153,25 @@ def add_parser(commands: Any) -> None:
 
 async def run(reactor: Any, args: argparse.Namespace) -> int:
     """Run the subcommand, and return its exit status."""
+
+    def end() -> None:
+        measuring.cancel()
+
+    def on_sigterm(number: int, frame: object) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        reactor.callFromThread(end)
+
+    # a monitoring system ends a plugin that takes too long, and shows the line that it printed
+    signal.signal(signal.SIGTERM, on_sigterm)
+    measuring = Deferred.fromCoroutine(measure_services(reactor, args, args.transports(args)))
     result = CheckResult(dict(args.warning), dict(args.critical))
-    for transport in args.transports(args):
-        await _CHECKS[transport](reactor, args, result)
+    for service, outcome in (await measuring).items():
+        _RECORD[service](args, result, outcome)
     if args.textfile is not None:
         try:
             write_metrics(args.textfile, _metrics(args, result))
         except OSError as error:
-            if result.state is not CheckState.CRITICAL:
-                result.state = CheckState.UNKNOWN
-            result.sentences.append(f"{args.textfile}: {error.strerror}")
+            result.leave_unknown(f"{args.textfile}: {error.strerror}")
     try:
         print(sanitize(result.status_line()), flush=True)
     except OSError as error:
@@ -163,46 +179,54 @@ async def run(reactor: Any, args: argparse.Namespace) -> int:
     return result.state
 
 
-async def _check_tcp(reactor: Any, args: argparse.Namespace, result: CheckResult) -> None:
-    # without line ends, so that the echo contains nothing that looks like the acknowledgement
-    message = os.urandom(_MESSAGE_BYTES // 2).hex().encode()
-    session = EchoSession(
-        reactor, args.server.host, args.server.port, message, args.ack, args.reply, args.timeout, args.sockopt
-    )
-    load_result: LoadResult = await run_load(session, 1, 1)
-    if load_result.exact:
+def _record_tcp(args: argparse.Namespace, result: CheckResult, outcome: Any) -> None:
+    if isinstance(outcome, LoadResult) and outcome.exact:
         result.up["tcp"] = True
-        elapsed = load_result.times[0]
-        result.record("tcp", elapsed, _("TCP echo exact in {ms:.3f} ms").format(ms=elapsed * 1000))
+        (elapsed,) = outcome.times
+        text = _("TCP echo exact in {ms:.3f} ms").format(ms=elapsed * 1000)
+        result.record("tcp", elapsed, text + _from_address(args, outcome.address))
         return
-    (failed,) = load_result.failures
+    failed = next(iter(outcome.failures)) if isinstance(outcome, LoadResult) else outcome
     if failed == ClientError(ExitStatus.FAILED):
-        result.fail("tcp", _("TCP echo not exact: bytes lost or wrong: {lost}").format(lost=load_result.bytes_lost))
+        result.fail("tcp", _("TCP echo not exact: bytes lost or wrong: {lost}").format(lost=outcome.bytes_lost))
     else:
-        result.fail("tcp", _("TCP echo: {reason}").format(reason=describe_error(failed)))
+        _record_failure(result, "tcp", _("TCP echo: {reason}"), failed)
 
 
-async def _check_udp(reactor: Any, args: argparse.Namespace, result: CheckResult) -> None:
-    tries = 3
-    client = TimeClient(reactor, args.server.host, args.server.port, tries, args.timeout / tries, args.sockopt)
-    try:
-        _address, response = await client.query()
-    except ClientError as failed:
-        result.fail("udp", _("UDP time: {reason}").format(reason=describe_error(failed)))
+def _record_udp(args: argparse.Namespace, result: CheckResult, outcome: Any) -> None:
+    if isinstance(outcome, Exception):
+        _record_failure(result, "udp", _("UDP time: {reason}"), outcome)
         return
+    address, response = outcome
     try:
         reading = decode_response(response, parsers.EPOCHS[args.epoch])
     except ValueError:
         result.fail("udp", _("UDP time: bad response, {size} bytes").format(size=len(response.datagram)))
         return
     result.up["udp"] = True
-    result.record("udp", response.round_trip, _("UDP time in {ms:.3f} ms").format(ms=response.round_trip * 1000))
+    text = _("UDP time in {ms:.3f} ms").format(ms=response.round_trip * 1000)
+    result.record("udp", response.round_trip, text + _from_address(args, address))
     # an offset within the uncertainty of whole seconds counts as none
     offset = reading.offset if abs(reading.offset) > reading.uncertainty else 0.0
     result.record("offset", offset, _("offset {offset:+.1f} s").format(offset=offset))
 
 
-_CHECKS = {"tcp": _check_tcp, "udp": _check_udp}
+def _record_failure(result: CheckResult, service: str, sentence: str, failed: Exception) -> None:
+    """Record a failed service, or one whose check was ended by a signal."""
+    if isinstance(failed, ClientError):
+        result.fail(service, sentence.format(reason=describe_error(failed)))
+    else:
+        result.leave_unknown(sentence.format(reason=_("ended by SIGTERM before there was a result")))
+
+
+def _from_address(args: argparse.Namespace, address: ResolvedAddress | None) -> str:
+    """Name the address that answered, unless it was given."""
+    if address is None or address.host == args.server.host:
+        return ""
+    return _(" from {address}").format(address=address.host)
+
+
+_RECORD = {"tcp": _record_tcp, "udp": _record_udp}
 _METRIC_HELP = {
     "tcp": "Time of an echo session from connect to the end of file.",
     "udp": "Round trip of a time request.",

@@ -10,7 +10,7 @@ from typing import Any
 from echotime.cli import arguments
 from echotime.cli.option_report import describe_option, trial_failed, trial_lines
 from echotime.cli.output.columns import pad, wrap
-from echotime.cli.output.streams import print_error, print_line
+from echotime.cli.output.streams import print_error, print_line, print_lines
 from echotime.client.exit_status import ExitStatus
 from echotime.demos.index import DEMONSTRATIONS, TOPICS, Topic
 from echotime.demos.script import Demonstration, Entry, Section, Skipped, Step
@@ -70,9 +70,9 @@ async def run(reactor: Any, args: argparse.Namespace) -> int:
 
 def _explain(subject: Option | Topic) -> int:
     if isinstance(subject, Topic):
-        print_line("\n".join(line for text in (subject.meaning, subject.use, subject.caveat) for line in wrap(text)))
+        print_lines(line for text in (subject.meaning, subject.use, subject.caveat) for line in wrap(text))
         return _run_demonstration(subject.demonstration)
-    print_line("\n".join(describe_option(subject, current_values(subject))))
+    print_lines(describe_option(subject, current_values(subject)))
     if subject.name in DEMONSTRATIONS:
         return _run_demonstration(DEMONSTRATIONS[subject.name])
     return _try_example(subject) if subject.settable and subject.known else ExitStatus.OK
@@ -81,16 +81,15 @@ def _explain(subject: Option | Topic) -> int:
 def _try_example(option: Option) -> int:
     requested = assignment.example(option)
     results = try_option(requested)
-    print_line("\n" + _("Trial of an example on loopback:"))
-    print_line("\n".join(trial_lines(requested, results)))
+    print_lines(["", _("Trial of an example on loopback:"), *trial_lines(requested, results)])
     return ExitStatus.FAILED if trial_failed(requested, results) else ExitStatus.OK
 
 
 def _run_demonstration(demonstration: Demonstration) -> int:
-    print_line("\n" + _("Demonstration on loopback:"))
+    print_lines(["", _("Demonstration on loopback:")])
     status = ExitStatus.OK
     for entry in _catch_errors(demonstration):
-        print_line("\n".join(_entry_lines(entry)))
+        print_lines(_entry_lines(entry))
         if isinstance(entry, Step) and not entry.as_expected:
             status = ExitStatus.FAILED
     if status is not ExitStatus.OK:
@@ -107,9 +106,9 @@ def _catch_errors(demonstration: Demonstration) -> Iterator[Entry]:
 
 def _entry_lines(entry: Entry) -> Iterator[str]:
     if isinstance(entry, Section):
-        yield f"\n  {entry.title}"
+        yield from ("", f"  {entry.title}")
     elif isinstance(entry, Skipped):
-        yield "\n  " + _("skipped: {reason}").format(reason=entry.reason)
+        yield from ("", "  " + _("skipped: {reason}").format(reason=entry.reason))
     else:
         yield f"    {pad(entry.actor, _ACTOR_WIDTH)}{pad(entry.call, _CALL_WIDTH)}{entry.result}".rstrip()
         if entry.remark:

@@ -8,7 +8,7 @@ import itertools
 import signal
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from twisted.internet.defer import Deferred
 
@@ -18,15 +18,21 @@ from echotime.cli.control import subcommand as control
 from echotime.cli.output.streams import exit_on_write_error, open_missing_streams, print_error
 from echotime.client.exit_status import ExitStatus
 from echotime.i18n.language import gettext as _
+from echotime.wire.escape import sanitize
 
 COMMANDS = (send, time, ping, check, sockopts, explain, control)
 
 
+class _Parser(argparse.ArgumentParser):
+    """Report usage errors with unprintable characters escaped. Subcommands have parsers of this class, too."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(sanitize(message))
+
+
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
-    whole = argparse.ArgumentParser(
-        prog="echotime", description=_("Tools for echotime, a TCP echo-with-reply and UDP time server.")
-    )
+    whole = _Parser(prog="echotime", description=_("Tools for echotime, a TCP echo-with-reply and UDP time server."))
     whole.add_argument(
         "--version",
         action="version",

@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import signal
-import socket
+from collections.abc import Sequence
 from typing import Any
 
 from echotime.cli import arguments
-from echotime.cli.output.streams import describe_error, print_line, report_error
+from echotime.cli.output.streams import describe_error, print_line, print_lines, report_error
+from echotime.client.connect import ConnectedProtocol, connect
+from echotime.client.deadline import Deadline
 from echotime.client.exit_status import ClientError, ExitStatus
 from echotime.client.lookup import ResolvedAddress, resolve
 from echotime.client.ping import PingSession, Prober, ReplyKind, Summary
@@ -61,45 +63,51 @@ def add_parser(commands: Any) -> None:
 
 async def run(reactor: Any, args: argparse.Namespace) -> int:
     """Run the subcommand, and return its exit status."""
-    kind = socket.SOCK_DGRAM if args.way == "udp" else socket.SOCK_STREAM
+    deadline = Deadline(reactor, args.deadline)
     try:
-        addresses = await resolve(args.server.host, args.server.port, kind)
+        addresses = await resolve(args.server.host, args.server.port, deadline)
     except ClientError as failed:
         return report_error(args.server, failed)
     address = addresses[0]
-    if args.way == "udp" and len(addresses) > 1:
-        address = await _first_responding(reactor, args, address)
-    session = PingSession(reactor, _PingPrinter(args), count=args.count, interval=args.interval, timeout=args.timeout)
+    if len(addresses) > 1:
+        address = await _first_responding(reactor, args, addresses, deadline.within(args.timeout))
+    printer = _PingPrinter(args, address)
+    session = PingSession(reactor, printer, count=args.count, interval=args.interval, timeout=args.timeout)
 
     def prober(session: PingSession) -> Prober:
         if args.way == "udp":
             return UdpProber(session, reactor, address, args.sockopt)
         make = TcpProber if args.way == "tcp" else ConnectProber
-        return make(session, reactor, args.server.host, args.server.port, args.sockopt, args.timeout)
+        return make(session, reactor, address, args.sockopt, args.timeout)
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, frame: reactor.callFromThread(session.stop))
-    summary = await session.start(prober, args.deadline)
+    summary = await session.start(prober, deadline.remaining)
     _print_summary(args, summary)
     return ExitStatus.OK if summary.received else ExitStatus.FAILED
 
 
-async def _first_responding(reactor: Any, args: argparse.Namespace, first: ResolvedAddress) -> ResolvedAddress:
-    """Return the first address that responds, or `first` if none does."""
+async def _first_responding(
+    reactor: Any, args: argparse.Namespace, addresses: Sequence[ResolvedAddress], deadline: Deadline
+) -> ResolvedAddress:
+    """Return the address that responds or accepts first, or the first one if none does."""
     try:
-        address, _response = await TimeClient(
-            reactor, args.server.host, args.server.port, 1, args.timeout, args.sockopt
-        ).query()
+        if args.way == "udp":
+            address, _response = await TimeClient(reactor, addresses, 1, args.timeout, args.sockopt).query(deadline)
+            return address
+        client = await connect(reactor, addresses, ConnectedProtocol, args.sockopt, deadline)
     except ClientError:
-        return first
-    return address
+        return addresses[0]
+    assert client.transport is not None
+    client.transport.loseConnection()
+    return client.address
 
 
 class _PingPrinter:
     """Print a line for each event, unless --quiet or --json is given."""
 
-    def __init__(self, args: argparse.Namespace) -> None:
-        self._server = args.server
+    def __init__(self, args: argparse.Namespace, address: ResolvedAddress) -> None:
+        self._server = f"{args.server}" if address.host == args.server.host else f"{args.server} ({address.host})"
         self._is_enabled = not (args.quiet or args.json)
         self._marks = {
             ReplyKind.REPLY: "",
@@ -137,24 +145,24 @@ class _PingPrinter:
 
 def _print_summary(args: argparse.Namespace, summary: Summary) -> None:
     if args.json:
-        print(json.dumps(_summary_json(args, summary)))
+        print_line(json.dumps(_summary_json(args, summary)))
         return
-    print(_("--- {server} echotime ping statistics ---").format(server=args.server))
-    print(
+    print_line(_("--- {server} echotime ping statistics ---").format(server=args.server))
+    print_line(
         _("probes: {sent}, answers: {received}, loss: {loss:.1f}%, time {seconds:.1f} s").format(
             sent=summary.sent, received=summary.received, loss=summary.loss, seconds=summary.seconds
         )
     )
     if summary.duplicates or summary.late or summary.wrong or summary.errors:
-        print(
+        print_line(
             _("duplicates: {duplicates}, late: {late}, wrong: {wrong}, errors: {errors}").format(
                 duplicates=summary.duplicates, late=summary.late, wrong=summary.wrong, errors=summary.errors
             )
         )
     if summary.times:
-        print(format_stats(summary.times))
+        print_line(format_stats(summary.times))
         if args.histogram:
-            print("\n".join(histogram(summary.times)))
+            print_lines(histogram(summary.times))
 
 
 def _summary_json(args: argparse.Namespace, summary: Summary) -> dict[str, Any]:

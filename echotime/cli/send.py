@@ -13,8 +13,10 @@ from echotime.cli import arguments
 from echotime.cli.output.streams import exit_on_write_error, print_error, report_error
 from echotime.cli.send_repeatedly import CONNECT_TIMEOUT, send_repeatedly
 from echotime.client.connect import connect
+from echotime.client.deadline import Deadline
 from echotime.client.echo import EchoClient
 from echotime.client.exit_status import ClientError, ExitStatus
+from echotime.client.lookup import resolve
 from echotime.i18n.language import gettext as _
 from echotime.terminal.descriptors import DescriptorReader, DescriptorWriter
 from echotime.wire.escape import TerminalDecoder, escape
@@ -96,13 +98,14 @@ class _SendSession:
         args = self._args
         output = self._open_output()
         idle_timer = IdleTimer(self._reactor, args.timeout)
+        deadline = Deadline(self._reactor, args.timeout or CONNECT_TIMEOUT)
+        addresses = await resolve(args.server.host, args.server.port, deadline)
         client = await connect(
             self._reactor,
-            args.server.host,
-            args.server.port,
+            addresses,
             lambda: EchoClient(output, self._verifier, idle_timer.reset),
             args.sockopt,
-            args.timeout or CONNECT_TIMEOUT,
+            deadline,
         )
         self._client = client
         idle_timer.start(lambda: self._on_idle(idle_timer))
@@ -111,6 +114,9 @@ class _SendSession:
         self._send()
         try:
             await client.ended
+        except ClientError:
+            if self._verifier is None or self._verifier.can_still_match:
+                raise
         finally:
             idle_timer.cancel()
             await output.finish()

@@ -6,14 +6,16 @@ import argparse
 import sys
 from typing import Any
 
-from echotime.cli.output.streams import describe_error
+from echotime.cli.output.streams import describe_error, print_lines
+from echotime.client.deadline import Deadline
 from echotime.client.exit_status import ExitStatus
 from echotime.client.load import EchoSession, LoadResult, run_load
+from echotime.client.lookup import resolve
 from echotime.client.stats import format_stats
 from echotime.i18n.language import gettext as _
 
 CONNECT_TIMEOUT = 30.0
-"""Seconds that connecting may take, unless --timeout is given."""
+"""Seconds that the name lookup and connecting may take, unless --timeout is given."""
 _MAX_MESSAGE = 2**24
 
 
@@ -27,15 +29,16 @@ async def send_repeatedly(reactor: Any, args: argparse.Namespace) -> int:
     if not message:
         args.usage_error(_("--repeat requires a message"))
     timeout = args.timeout or CONNECT_TIMEOUT
+    addresses = await resolve(args.server.host, args.server.port, Deadline(reactor, timeout))
     session = EchoSession(
-        reactor, args.server.host, args.server.port, message, args.ack, args.reply, timeout, args.sockopt
+        reactor, addresses, message, args.ack, args.reply, lambda: Deadline(reactor, timeout), args.sockopt
     )
     result = await run_load(session, args.repeat, args.parallel or 1)
-    print(_summary(args.repeat, result))
+    print_lines(_summary(args.repeat, result))
     return _exit_status(args.repeat, result)
 
 
-def _summary(sessions: int, result: LoadResult) -> str:
+def _summary(sessions: int, result: LoadResult) -> list[str]:
     lines = [
         _("sessions: {sessions}, exact: {exact}, bytes lost: {lost}").format(
             sessions=sessions, exact=result.exact, lost=result.bytes_lost
@@ -46,7 +49,7 @@ def _summary(sessions: int, result: LoadResult) -> str:
         lines.append(_("failures by kind: {counts}").format(counts=counts))
     if result.times:
         lines.append(_("times of exact sessions: {spread}").format(spread=format_stats(result.times)))
-    return "\n".join(lines)
+    return lines
 
 
 def _exit_status(sessions: int, result: LoadResult) -> int:

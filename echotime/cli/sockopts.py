@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import platform
 import re
@@ -14,7 +15,7 @@ from typing import Any
 from echotime.cli import arguments, option_report
 from echotime.cli.option_report import describe_option, option_json, python_name
 from echotime.cli.output.columns import pad
-from echotime.cli.output.streams import print_error
+from echotime.cli.output.streams import print_error, print_lines
 from echotime.client.exit_status import ExitStatus
 from echotime.demos.index import DEMONSTRATIONS
 from echotime.i18n.language import gettext as _
@@ -86,19 +87,19 @@ async def run(reactor: Any, args: argparse.Namespace) -> int:
         return ExitStatus.OK
     values = {option: current_values(option) for option in selected}
     if args.json:
-        print(json.dumps([option_json(option, values[option]) for option in selected], indent=1))
+        print_lines(json.dumps([option_json(option, values[option]) for option in selected], indent=1).splitlines())
     elif args.options:
-        print("\n\n".join(_describe(option, values[option]) for option in selected))
+        blocks = [[*_describe(option, values[option]), ""] for option in selected]
+        print_lines(list(itertools.chain(*blocks))[:-1])
     else:
-        print("\n".join(line.rstrip() for line in _table_lines(args, values)))
+        print_lines(line.rstrip() for line in _table_lines(args, values))
     return ExitStatus.OK
 
 
-def _describe(option: Option, values: Mapping[SocketRole, str]) -> str:
-    lines = list(describe_option(option, values))
+def _describe(option: Option, values: Mapping[SocketRole, str]) -> Iterator[str]:
+    yield from describe_option(option, values)
     if option.name in DEMONSTRATIONS:
-        lines.append(_("Demonstration: echotime explain {name}").format(name=option.name))
-    return "\n".join(lines)
+        yield _("Demonstration: echotime explain {name}").format(name=option.name)
 
 
 def _matches(args: argparse.Namespace, option: Option) -> bool:
@@ -117,7 +118,7 @@ def _table_lines(args: argparse.Namespace, values: Mapping[Option, Mapping[Socke
     for chapter in CHAPTERS:
         rows = [option for option in chapter.rows if option in values]
         if rows:
-            yield f"\n{_(chapter.title)}"
+            yield from ("", _(chapter.title))
         for option in rows:
             cells = [_truncate(values[option].get(role, "-")) for role in roles]
             settable = _("yes") if option.settable else _("no")
@@ -159,10 +160,11 @@ def _try_values(args: argparse.Namespace) -> int:
     if args.differs:
         trials = [(requested, results) for requested, results in trials if any(each.differs for each in results)]
     if args.json:
-        print(json.dumps([option_report.trial_json(requested, results) for requested, results in trials], indent=1))
+        report = [option_report.trial_json(requested, results) for requested, results in trials]
+        print_lines(json.dumps(report, indent=1).splitlines())
     else:
         for requested, results in trials:
-            print("\n".join(option_report.trial_lines(requested, results)))
+            print_lines(option_report.trial_lines(requested, results))
             for warning in option_report.startup_warnings(requested, results) if args.requested else ():
                 print_error(warning)
     failed = any(option_report.trial_failed(requested, results) for requested, results in trials)

@@ -8,8 +8,10 @@ from datetime import datetime, timezone
 from typing import Any
 
 from echotime.cli import arguments
-from echotime.cli.output.streams import print_error, report_error
+from echotime.cli.output.streams import print_error, print_line, report_error
+from echotime.client.deadline import Deadline
 from echotime.client.exit_status import ClientError, ExitStatus
+from echotime.client.lookup import resolve
 from echotime.client.time import TimeClient, TimeReading, decode_response
 from echotime.client.udp_request import UDPResponse
 from echotime.i18n.language import gettext as _
@@ -44,7 +46,10 @@ def add_parser(commands: Any) -> None:
         "--tries", **arguments.COUNT, default=3, help=_("maximum number of requests (default: %(default)s)")
     )
     parser.add_argument(
-        "--timeout", **arguments.TIME, default=1, help=_("time limit for each response (default: %(default)s)")
+        "--timeout",
+        **arguments.TIME,
+        default=1,
+        help=_("time to wait after each request; the run takes at most --tries times this (default: %(default)s)"),
     )
     parser.add_argument("-q", "--quiet", action="store_true", help=_("print only the time"))
     arguments.add_sockopt(parser)
@@ -64,15 +69,26 @@ def add_epoch(parser: Any) -> None:
 async def run(reactor: Any, args: argparse.Namespace) -> int:
     """Run the subcommand, and return its exit status."""
     arguments.prompt_for_server(args, _("input the server address:"))
-    client = TimeClient(reactor, args.server.host, args.server.port, args.tries, args.timeout, args.sockopt)
     if not args.quiet:
         print_error(_("waiting for the answer..."))
+    deadline = Deadline(reactor, args.tries * args.timeout)
     try:
-        _address, response = await client.query()
+        addresses = await resolve(args.server.host, args.server.port, deadline)
     except ClientError as failed:
-        for address in dict.fromkeys(client.unexpected_senders):
-            print_error(_("echotime: ignored a response from the wrong address {address}").format(address=address))
         return report_error(args.server, failed)
+    client = TimeClient(reactor, addresses, args.tries, args.timeout, args.sockopt)
+    try:
+        address, response = await client.query(deadline)
+    except ClientError as failed:
+        if client.unexpected_count:
+            print_error(
+                _("echotime: ignored responses from wrong addresses: {count}, the first from {address}").format(
+                    count=client.unexpected_count, address=client.first_unexpected
+                )
+            )
+        return report_error(args.server, failed)
+    if not args.quiet and address.host != args.server.host:
+        print_error(_("answer from {address}").format(address=address.host))
     return _print_time(args, response)
 
 
@@ -91,7 +107,7 @@ def _print_time(args: argparse.Namespace, response: UDPResponse) -> int:
             )
         )
         return ExitStatus.FAILED
-    print(_format_time(args, reading.seconds))
+    print_line(_format_time(args, reading.seconds))
     if reply_format is ReplyFormat.RFC868_32 and epoch is Epoch.UNIX:
         print_error(
             _("echotime: {server}: the time is probably in seconds since 1900: use --epoch 1900").format(

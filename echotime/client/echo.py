@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from echotime.client.connect import ConnectedProtocol
-from echotime.client.exit_status import ClientError
+from echotime.client.exit_status import ClientError, ExitStatus
 from echotime.sockopt import tcp_info
 from echotime.wire.verify import EchoVerifier
 
@@ -29,13 +29,14 @@ class Sink(TypingProtocol):
 class EchoClient(ConnectedProtocol):
     """Run one session. `ended` fires with None at the server's end of file, or fails with ClientError.
 
+    Cancelling `ended` resets the connection. With a verifier, so does the first wrong byte: `ended` fails with FAILED.
     `on_activity` is called whenever bytes are sent or received, so that an idle timer can be reset.
     """
 
     def __init__(
         self, sink: Sink, verifier: EchoVerifier | None = None, on_activity: Callable[[], object] = bool
     ) -> None:
-        self.ended: Deferred[None] = Deferred()
+        self.ended: Deferred[None] = Deferred(lambda ended: self.abort(ClientError(ExitStatus.FAILED)))
         self.sent_bytes = 0
         self.received_bytes = 0
         self.paused = False
@@ -91,6 +92,8 @@ class EchoClient(ConnectedProtocol):
             self._verifier.feed_received(data)
         self._on_activity()
         self._sink.write(data)
+        if self._verifier is not None and not self._verifier.can_still_match:
+            self.abort(ClientError(ExitStatus.FAILED))
 
     def readConnectionLost(self) -> None:
         self._stop_source()
@@ -102,6 +105,8 @@ class EchoClient(ConnectedProtocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._stop_source()
+        if self.ended.called:  # it was cancelled
+            return
         if self._error is not None:
             self.ended.errback(self._error)
         elif reason.check(ConnectionDone):

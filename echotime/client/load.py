@@ -4,30 +4,26 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from twisted.internet.defer import Deferred, gatherResults
 
 from echotime.client.connect import connect
+from echotime.client.deadline import Deadline
 from echotime.client.echo import EchoClient
 from echotime.client.exit_status import ClientError, ExitStatus
+from echotime.client.lookup import ResolvedAddress
 from echotime.sockopt.assignment import Assignment
 from echotime.wire.verify import EchoVerifier
 
 
-class _VerifyingSink:
-    """Discard bytes, which the client has verified, and end the session after the first wrong one."""
-
-    client: EchoClient
-
-    def __init__(self, verifier: EchoVerifier) -> None:
-        self._verifier = verifier
+class _NullSink:
+    """Discard bytes, which the client has verified."""
 
     def write(self, data: bytes) -> None:
-        if not self._verifier.can_still_match:
-            self.client.abort(ClientError(ExitStatus.FAILED))
+        pass
 
 
 @dataclass
@@ -40,6 +36,8 @@ class LoadResult:
     """Number of failed sessions by error. FAILED without a detail stands for wrong bytes."""
     times: list[float] = field(default_factory=list)
     """Seconds from connect to the end of file, for each exact session."""
+    address: ResolvedAddress | None = None
+    """The address that answered last."""
 
 
 @dataclass
@@ -47,12 +45,12 @@ class EchoSession:
     """Run sessions that connect, send, half-close, and read to the end of file."""
 
     reactor: Any
-    host: str
-    port: int
+    addresses: Sequence[ResolvedAddress]
     message: bytes
     acknowledgement: bytes
     reply: bytes
-    timeout: float
+    make_deadline: Callable[[], Deadline]
+    """Return the deadline of a session that begins."""
     sockopts: Sequence[Assignment] = ()
 
     async def run(self, result: LoadResult) -> None:
@@ -61,7 +59,7 @@ class EchoSession:
         started_at = time.monotonic()
         failure = None
         try:
-            await self._exchange(verifier)
+            result.address = await self._exchange(verifier)
         except ClientError as error:
             failure = error
         verified = verifier.finish()
@@ -72,20 +70,16 @@ class EchoSession:
             result.bytes_lost += verified.lost
             result.failures[failure or ClientError(ExitStatus.FAILED)] += 1
 
-    async def _exchange(self, verifier: EchoVerifier) -> None:
-        sink = _VerifyingSink(verifier)
+    async def _exchange(self, verifier: EchoVerifier) -> ResolvedAddress:
+        """Run one session, and return the address that answered. Raises ClientError."""
+        deadline = self.make_deadline()
         client = await connect(
-            self.reactor, self.host, self.port, lambda: EchoClient(sink, verifier), self.sockopts, self.timeout
+            self.reactor, self.addresses, lambda: EchoClient(_NullSink(), verifier), self.sockopts, deadline
         )
-        sink.client = client
-        timeout_call = self.reactor.callLater(self.timeout, client.abort, ClientError(ExitStatus.TIMED_OUT))
         client.send(self.message)
         client.half_close()
-        try:
-            await client.ended
-        finally:
-            if timeout_call.active():
-                timeout_call.cancel()
+        await deadline.limit(client.ended, ClientError(ExitStatus.TIMED_OUT))
+        return client.address
 
 
 async def run_load(session: EchoSession, count: int, parallel: int) -> LoadResult:

@@ -11,6 +11,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
 from echotime.client.connect import connect
+from echotime.client.deadline import Deadline
 from echotime.client.echo import EchoClient
 from echotime.client.exit_status import ClientError, ExitStatus
 from echotime.client.lookup import ResolvedAddress
@@ -89,14 +90,21 @@ class TcpProber:
     """Send all probes over one connection. The time is from sending a message to receiving all of its echo."""
 
     def __init__(
-        self, session: PingSession, reactor: Any, host: str, port: int, sockopts: Sequence[Assignment], timeout: float
+        self,
+        session: PingSession,
+        reactor: Any,
+        address: ResolvedAddress,
+        sockopts: Sequence[Assignment],
+        timeout: float,
     ) -> None:
         self._session = session
         self._prefix, self._suffix = _message_affixes()
         self._sent: dict[int, float] = {}
         self._buffer = b""
         self._connection: EchoClient | None = None
-        self._connect = lambda: connect(reactor, host, port, lambda: EchoClient(self), sockopts, timeout)
+        self._connect = lambda: connect(
+            reactor, [address], lambda: EchoClient(self), sockopts, Deadline(reactor, timeout)
+        )
         self._connecting: Deferred[None] | None = None
         self._is_closed = False
 
@@ -163,12 +171,17 @@ class ConnectProber:
     """Make a connection for each probe. The time is from connect to the end of file after the answer."""
 
     def __init__(
-        self, session: PingSession, reactor: Any, host: str, port: int, sockopts: Sequence[Assignment], timeout: float
+        self,
+        session: PingSession,
+        reactor: Any,
+        address: ResolvedAddress,
+        sockopts: Sequence[Assignment],
+        timeout: float,
     ) -> None:
         self._session = session
         self._prefix, self._suffix = _message_affixes()
         self._sessions: dict[int, Deferred[None]] = {}
-        self._connect = lambda make: connect(reactor, host, port, make, sockopts, timeout)
+        self._connect = lambda make: connect(reactor, [address], make, sockopts, Deadline(reactor, timeout))
 
     def probe(self, sequence: int) -> None:
         """Start a session: connect, send, half-close, read."""
@@ -182,12 +195,7 @@ class ConnectProber:
         client: EchoClient = await self._connect(lambda: EchoClient(sink))
         client.send(message)
         client.half_close()
-        try:
-            await client.ended
-        except CancelledError:
-            client.ended.addErrback(lambda reason: None)
-            client.abort(ClientError(ExitStatus.OK))
-            raise
+        await client.ended
         correct = sink.data.startswith(message)
         detail = "" if correct else _describe(sink.data)
         self._session.reply_received(sequence, time.monotonic() - started_at, correct=correct, detail=detail)

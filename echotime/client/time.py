@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-import socket
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
 
+from echotime.client.connect import ATTEMPT_DELAY
+from echotime.client.deadline import Deadline
 from echotime.client.exit_status import ClientError, ExitStatus
-from echotime.client.lookup import ResolvedAddress, resolve
+from echotime.client.lookup import ResolvedAddress
 from echotime.client.udp_request import UDPRequest, UDPResponse
 from echotime.sockopt.assignment import Assignment
 from echotime.wire import timestamp
 from echotime.wire.timestamp import Epoch
+
+_MAX_PENDING = 64
+"""Maximum requests whose sockets are open at the same time."""
 
 
 class TimeReading(NamedTuple):
@@ -42,62 +47,89 @@ def decode_response(response: UDPResponse, epoch: Epoch) -> TimeReading:
 
 @dataclass
 class TimeClient:
-    """Request the time from one host, at most `tries` times.
+    """Request the time from all addresses of a host, `tries` times, `interval` seconds apart.
 
-    Each try waits `timeout` seconds, divided among all addresses of the host. `unexpected_senders` lists other
-    addresses from which responses came.
+    The first response counts. The sockets of earlier requests stay open, so that a late response counts, too.
+    `unexpected_count` counts the responses from other addresses. `first_unexpected` is the first of these.
     """
 
     reactor: Any
-    host: str
-    port: int
-    tries: int = 3
-    timeout: float = 1.0
+    addresses: Sequence[ResolvedAddress]
+    tries: int
+    interval: float
     sockopts: Sequence[Assignment] = ()
-    unexpected_senders: list[str] = field(default_factory=list)
+    unexpected_count: int = 0
+    first_unexpected: str = ""
 
-    async def query(self) -> tuple[ResolvedAddress, UDPResponse]:
-        """Return the address that responded, and its response.
+    def __post_init__(self) -> None:
+        self._schedule = self._make_schedule()
+        self._sent = 0
+        self._pending: list[UDPRequest] = []
+        self._next_send: IDelayedCall | None = None
+        self._response: Deferred[tuple[ResolvedAddress, UDPResponse]] = Deferred()
 
-        Raises ClientError with REFUSED if all addresses refused, else with NO_ANSWER.
+    async def query(self, deadline: Deadline) -> tuple[ResolvedAddress, UDPResponse]:
+        """Return the address that responded, and its response. Call it once.
+
+        Raises ClientError: with NO_ANSWER at the deadline, or with the last error if every address had one.
         """
-        failures: list[ClientError] = []
-        addresses = await resolve(self.host, self.port, socket.SOCK_DGRAM)
-        for _ in range(self.tries):
-            failures = []
-            for address in addresses:
-                try:
-                    return address, await self._query_once(address, self.timeout / len(addresses))
-                except ClientError as reason:
-                    failures.append(reason)
-            if all(each.status is not ExitStatus.NO_ANSWER for each in failures):
-                break
-        raise next((each for each in failures if each.status is ExitStatus.NO_ANSWER), failures[-1])
-
-    async def _query_once(self, address: ResolvedAddress, seconds: float) -> UDPResponse:
-        self._response: Deferred[UDPResponse] = Deferred()
-        request = UDPRequest(self.reactor, address, self, self.sockopts)
-        request.send()
-        timeout = self.reactor.callLater(seconds, self._finish, ClientError(ExitStatus.NO_ANSWER))
+        self._send_next()
         try:
-            return await self._response
+            return await deadline.limit(self._response, ClientError(ExitStatus.NO_ANSWER))
         finally:
-            request.close()
-            if timeout.active():
-                timeout.cancel()
+            self._cancel_next_send()
+            for request in self._pending:
+                request.close()
 
-    def _finish(self, result: UDPResponse | ClientError) -> None:
-        if not self._response.called:
-            self._response.callback(result) if isinstance(result, UDPResponse) else self._response.errback(result)
+    def _make_schedule(self) -> Iterator[tuple[ResolvedAddress, float]]:
+        """Yield the address of each request, and the seconds until the next request."""
+        *others, last = self.addresses
+        for _ in range(self.tries):
+            for address in others:
+                yield address, ATTEMPT_DELAY
+            yield last, max(self.interval - len(others) * ATTEMPT_DELAY, ATTEMPT_DELAY if others else 0)
+
+    def _send_next(self) -> None:
+        address, delay = next(self._schedule, (None, 0.0))
+        if address is None:
+            return
+        self._next_send = self.reactor.callLater(delay, self._send_next)
+        request = UDPRequest(self.reactor, address, self, self.sockopts)
+        self._sent += 1
+        self._pending.append(request)
+        if len(self._pending) > _MAX_PENDING:
+            self._pending.pop(0).close()
+        try:
+            request.send()
+        except ClientError as failed:
+            self._request_failed(request, failed)
+
+    def _cancel_next_send(self) -> None:
+        if self._next_send is not None and self._next_send.active():
+            self._next_send.cancel()
 
     def response_received(self, request: UDPRequest, response: UDPResponse) -> None:
         """Use the first response only."""
-        self._finish(response)
+        if not self._response.called:
+            self._response.callback((request.address, response))
 
     def unexpected_sender(self, request: UDPRequest, address: str) -> None:
-        """Remember the address, so that the user can be informed."""
-        self.unexpected_senders.append(address)
+        """Count the response, so that the user can be informed."""
+        self.unexpected_count += 1
+        self.first_unexpected = self.first_unexpected or address
 
     def request_failed(self, request: UDPRequest, error_number: int) -> None:
-        """End this try with the error."""
-        self._finish(ClientError.from_errno(error_number))
+        """End the request with the error."""
+        self._request_failed(request, ClientError.from_errno(error_number))
+
+    def _request_failed(self, request: UDPRequest, error: ClientError) -> None:
+        """Close the request. If no other is pending, send the next one now, or end if every address was tried."""
+        self._pending.remove(request)
+        request.close()
+        if self._pending or self._response.called:
+            return
+        self._cancel_next_send()
+        if self._sent < len(self.addresses):
+            self._send_next()
+        else:
+            self._response.errback(error)

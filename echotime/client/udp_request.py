@@ -21,6 +21,7 @@ from echotime.sockopt.apply import OptionError, apply_or_close
 from echotime.sockopt.assignment import Assignment
 from echotime.sockopt.catalogue.index import BY_NAME
 from echotime.sockopt.error_queue import read_errors
+from echotime.wire.hostport import HostPort
 
 _MAX_DATAGRAM = 65535
 _MAX_PER_CALL = 64
@@ -66,7 +67,7 @@ class UDPRequest(DatagramProtocol):
         try:
             self._port.startListening()
             self._sent_at = time.monotonic()
-            self._port.socket.sendto(datagram, (self.address.host, self.address.port))
+            self._port.socket.sendto(datagram, self.address.hostport.sockaddr())
         except OptionError as failed:
             raise ClientError(ExitStatus.FAILED, str(failed)) from failed
         except CannotListenError as error:
@@ -76,18 +77,19 @@ class UDPRequest(DatagramProtocol):
             raise ClientError.from_errno(error.errno or 0) from error
 
     def close(self) -> None:
-        """Close the socket. Datagrams that were not read are discarded."""
-        self._closed = True
-        if self._port.connected:
+        """Close the socket, unless it is closed. Datagrams that were not read are discarded."""
+        if not self._closed and self._port.connected:
             self._port.stopListening()
+        self._closed = True
 
     def datagramReceived(self, datagram: bytes, addr: Any) -> None:
         if self._closed:
             return
-        if tuple(addr[:2]) == (self.address.host, self.address.port):
+        sender = HostPort.from_sockaddr(addr)
+        if sender == self.address.hostport:
             self._handler.response_received(self, UDPResponse(datagram, time.monotonic() - self._sent_at, time.time()))
         else:
-            self._handler.unexpected_sender(self, f"{addr[0]}:{addr[1]}")
+            self._handler.unexpected_sender(self, str(sender))
 
     def network_error(self, error_number: int) -> None:
         """Report an error of the network."""

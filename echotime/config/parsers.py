@@ -89,6 +89,8 @@ def group_id(text: str) -> int:
 def network(text: str) -> Network:
     """Parse ``192.0.2.0/24``, ``2001:db8::/32``, or one address."""
     expected = "expected a network, as in 192.0.2.0/24 or 2001:db8::/32, or an address"
+    if "%" in text:
+        raise ValueError(f"'{text}' has an interface, but access lists apply on every interface; {expected}")
     try:
         found = ipaddress.ip_network(text, strict=False)
     except ValueError:

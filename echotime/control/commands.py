@@ -13,6 +13,8 @@ from typing import Any, ClassVar
 from twisted.protocols.amp import AmpList, Argument, Boolean, Command, Float, Integer, ListOf, String, Unicode
 
 PAGE_SIZE = 50
+MAX_KEYS = 32
+"""Keys of an AMP box, at most. Each value has at most 65535 bytes."""
 MAX_MESSAGE_BYTES = 500
 """Bytes of a message that are sent to an operator, at most."""
 

@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 import echotime
 from echotime.control import commands
 from echotime.control.backend import ControlBackend
-from echotime.control.commands import MAX_MESSAGE_BYTES, PAGE_SIZE, CommandError, Rows
+from echotime.control.commands import MAX_KEYS, MAX_MESSAGE_BYTES, PAGE_SIZE, CommandError, Rows
 from echotime.control.subscriber import EventSubscriber
 from echotime.logger import Logger
 from echotime.operators.reply_queue import AlreadySettled, ReplyQueue
@@ -27,8 +27,6 @@ from echotime.services.traffic import TrafficLog
 _MAX_UNSENT, _MAX_UNSENT_PER_MESSAGE = 2**20, 2**10
 """Bytes of pending output to an operator who watches, at most, and those added for each question allowed."""
 _MAX_ROWS = 300
-_MAX_KEYS = 32
-"""Keys of a command, at most. Each value has at most 65535 bytes."""
 _UCRED = struct.Struct("=iII")
 
 
@@ -65,7 +63,7 @@ class ControlProtocol(amp.AMP):
             super().dataReceived(data)
         except Exception as error:
             self.abort(error)
-        if len(self._currentBox or ()) > _MAX_KEYS:
+        if len(self._currentBox or ()) > MAX_KEYS:
             self.abort(ValueError("too many keys in a command"))
 
     def dispatchCommand(self, box: Any) -> Any:

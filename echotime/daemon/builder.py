@@ -39,8 +39,8 @@ from echotime.services.tcp_echo import EchoFactory
 from echotime.services.timeouts import TimeoutMonitor
 from echotime.services.traffic import TrafficLog
 from echotime.services.udp_time import TimeProtocol
-from echotime.systemd.activation import InheritedSockets
-from echotime.systemd.environment import InvalidEnvironment, initial_environ
+from echotime.systemd.activation import InheritedSockets, listen_fds
+from echotime.systemd.environment import InvalidEnvironment, initial_environ, other_process
 from echotime.systemd.notify import notifier_from_environ, watchdog_seconds
 
 # services/ and net/ do not import each other
@@ -106,7 +106,8 @@ class DaemonBuilder:
             self._rate_limit,
             answer_broadcast=settings.answer_broadcast,
         )
-        inherited = InheritedSockets(initial_environ())
+        environment = initial_environ()
+        inherited = InheritedSockets(listen_fds(environment), other_process(environment, "LISTEN_PID"))
         common_arguments = inherited, self._shutdown.fail
         self._tcp = list(
             build_listeners(TCPListenerService, settings.tcp, lambda: self._factory, tcp_options, *common_arguments)

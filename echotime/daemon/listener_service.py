@@ -28,6 +28,7 @@ _HINTS = {
     errno.EAFNOSUPPORT: "the kernel does not support the address family, or a sandbox forbids it "
     "(RestrictAddressFamilies= of systemd); echotime.service serves only the sockets of echotime.socket",
     errno.EADDRNOTAVAIL: "this host does not have the address",
+    errno.ENODEV: "there is no such interface",
     errno.EACCES: "ports below 1024 need CAP_NET_BIND_SERVICE, or root",
 }
 PortT = TypeVar("PortT", bound=ListeningPort)
@@ -87,8 +88,7 @@ class ListenerService(Service, Generic[PortT]):
     @property
     def label(self) -> str:
         if self.port.connected:
-            host = self.port.getHost()
-            self._label = f"{self.transport.upper()} {HostPort(host.host, host.port)}"
+            self._label = f"{self.transport.upper()} {HostPort.from_sockaddr(self.port.socket.getsockname())}"
         return self._label
 
     def _log_state(self) -> None:

@@ -6,7 +6,7 @@ the same, but the listener is not involved. Only the accept queue shows whether 
 (health.queue_progress).
 
 A probe that timed out may still arrive. The source address of a TCP probe is remembered until that is impossible, so
-that a late probe is not counted as a client. A UDP probe carries a secret token (SelfProbe in net.udp_port).
+that a late probe is not counted as a client. A UDP probe carries a secret token (net.self_probe).
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from echotime.net.tcp import EchoPort
 from echotime.net.udp import TimePort
 from echotime.services.probe_echo import HostPort, ProbeEchoFactory
 from echotime.sockopt.assignment import parse
+from echotime.wire import hostport
 from echotime.wire.timestamp import SIZE
 
 MAX_SEGMENT_LIFETIME = 120.0
@@ -71,9 +72,10 @@ class TCPProbe:
         except OSError as error:
             return str(error.strerror)
         host, source_port, *scope = sock.getsockname()
-        self._registry.expect((host, source_port))
-        self._probed_at[host, source_port] = self._reactor.seconds()
-        return await self._exchange(sock, (host, source_port), (host, self._port.getHost().port, *scope), timeout)
+        source = hostport.HostPort.from_sockaddr((host, source_port, *scope))
+        self._registry.expect(source)
+        self._probed_at[source] = self._reactor.seconds()
+        return await self._exchange(sock, source, (host, self._port.getHost().port, *scope), timeout)
 
     async def _run_over_socketpair(self, port: EchoPort, timeout: float) -> str:
         """Probe over a socketpair and return the fault, empty if none. Raises OSError if no descriptor is left."""

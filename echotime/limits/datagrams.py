@@ -19,7 +19,11 @@ class Sender(Protocol):
     """True if the datagram was sent to a broadcast or multicast address, as far as the kernel reports that."""
 
     def __getitem__(self, index: int, /) -> Any:
-        """Return the host (0) or the port (1)."""
+        """Return the host without its interface (0) or the port (1)."""
+
+    @property
+    def host(self) -> str:
+        """Return the numeric host, with the interface of a link-local address: ``fe80::1%2``."""
 
 
 class DatagramBatch(Protocol):
@@ -39,4 +43,4 @@ class DatagramBatch(Protocol):
     def source_ports(self) -> Sequence[int]: ...
 
     def hosts(self) -> Mapping[str, int]:
-        """Return the number of datagrams by numeric source address. This takes longer than the other methods."""
+        """Return the number of datagrams by source, as Sender.host. This takes longer than the other methods."""

@@ -1,4 +1,4 @@
-"""LoopGuard ends loops: datagrams that look like our responses are answered a few times in a row, then ignored.
+"""LoopGuard ends loops: datagrams that look like our responses are answered a few times, then ignored for a while.
 
 A response of the time service is a valid request to it. So a datagram with a forged source could make two
 servers answer each other without end (VU#417980, CVE-2024-2169, CERT CA-1996-01). A rate limit does not end such a
@@ -7,52 +7,59 @@ loop, because a slow path keeps the loop below any rate.
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
-from collections.abc import Callable, KeysView
+import time
+from collections import OrderedDict
+from collections.abc import Callable
 
 from echotime.limits.datagrams import DatagramBatch, Sender
 from echotime.wire import timestamp
 
-MAX_CONSECUTIVE = 3
+MAX_ANSWERED = 3
 """Datagrams that are answered, because a client may happen to send four bytes that look like the time."""
+MEMORY = 120.0
+"""Seconds after the last answer until a source is forgotten: as long as a packet may be in the network (RFC 9293)."""
 _MAX_CLOCK_OFFSET = 3600
 """Seconds by which a value may differ from our clock and still count as a time."""
-
-HostPort = tuple[str, int]
-"""Numeric address and port."""
 
 
 class LoopGuard:
     """Remember the sources of datagrams that look like responses, at most `max_sources`.
 
-    The longest silent source is forgotten first. `clock` gives the Unix time in seconds.
+    The source that was answered longest ago is forgotten first. `clock` gives the Unix time in seconds. `monotonic`
+    gives seconds from any start.
     """
 
-    def __init__(self, clock: Callable[[], float], max_sources: int = 10_000) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], float],
+        max_sources: int = 10_000,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._clock = clock
+        self._monotonic = monotonic
         self._max_sources = max_sources
-        self._suspects: OrderedDict[HostPort, int] = OrderedDict()
-        self._port_counts: Counter[int] = Counter()
-        self.suspect_ports: KeysView[int] = self._port_counts.keys()
-        """Source ports of the remembered sources, a live view."""
+        self._answered: OrderedDict[tuple[str, int], tuple[int, float]] = OrderedDict()
+        """The number of answered datagrams by host and port, and the time of the last one. The oldest is first."""
 
     def admits_batch(self, batch: DatagramBatch) -> bool:
-        """Return True if no datagram of a batch can look like a response or come from a remembered source."""
-        if timestamp.SIZE in batch.lengths():
-            return False
-        return not self.suspect_ports or self.suspect_ports.isdisjoint(batch.source_ports())
+        """Return True if no datagram of a batch can look like a response."""
+        return timestamp.SIZE not in batch.lengths()
 
     def refuses(self, datagram: bytes, sender: Sender) -> bool:
         """Return True if a datagram is not to be answered. Remember its sender if it looks like a response."""
-        address = sender[0], sender[1]
         if len(datagram) != timestamp.SIZE or not self._looks_like_response(datagram):
-            self._forget(address)
             return False
-        if address not in self._suspects:
-            self._watch(address)
-        self._suspects.move_to_end(address)
-        self._suspects[address] += 1
-        return self._suspects[address] > MAX_CONSECUTIVE
+        source, now = (sender.host, sender[1]), self._monotonic()
+        count, answered_at = self._answered.get(source, (0, now))
+        if now - answered_at > MEMORY:
+            count = 0
+        if count >= MAX_ANSWERED:
+            return True
+        self._answered[source] = count + 1, now
+        self._answered.move_to_end(source)
+        if len(self._answered) > self._max_sources:
+            self._answered.popitem(last=False)
+        return False
 
     def _looks_like_response(self, datagram: bytes) -> bool:
         value = int.from_bytes(datagram, "big")
@@ -61,17 +68,3 @@ class LoopGuard:
     def _is_near_now(self, seconds: int) -> bool:
         offset = (seconds - int(self._clock())) % timestamp.MODULUS
         return min(offset, timestamp.MODULUS - offset) <= _MAX_CLOCK_OFFSET
-
-    def _watch(self, source: HostPort) -> None:
-        if len(self._suspects) >= self._max_sources:
-            self._forget(next(iter(self._suspects)))
-        self._suspects[source] = 0
-        self._port_counts[source[1]] += 1
-
-    def _forget(self, source: HostPort) -> None:
-        if self._suspects.pop(source, None) is None:
-            return
-        port = source[1]
-        self._port_counts[port] -= 1
-        if not self._port_counts[port]:
-            del self._port_counts[port]

@@ -33,5 +33,8 @@ def source_key(host: str) -> str:
 
 
 def is_loopback(source: str) -> bool:
-    """Return True if a source is a loopback address of this host, which no packet from elsewhere can carry."""
+    """Return True if a source is a loopback address of this host.
+
+    Linux delivers packets from elsewhere with such a source in exceptional configurations only (docs/security.md).
+    """
     return source == "::1" or source.startswith("127.")

@@ -6,6 +6,7 @@ on any reactor; ChangelistReactor serves it with less work (echotime.reactor).
 
 from __future__ import annotations
 
+import os
 import socket
 from typing import Any
 
@@ -18,11 +19,14 @@ from twisted.python.failure import Failure
 from echotime.sockopt.apply import ReadBack, apply, read_back
 from echotime.sockopt.assignment import Assignment
 from echotime.sockopt.catalogue.index import BY_NAME
+from echotime.sockopt.error_queue import read_errors
 from echotime.sockopt.option import SocketTraits
 from echotime.sockopt.tcp_info import bytes_acked, read_tcp_info
 from echotime.wire.message import MESSAGE_SIZE
 
 _LINGER = BY_NAME["SO_LINGER"]
+_MAX_ERRORS = 64
+"""Maximum messages of the error queue read in one call."""
 _NO_LINGER = _LINGER.value_type.pack(-1)
 
 
@@ -154,6 +158,11 @@ class EchoConnection(tcp.Server):
             self._send_flags = 0
             if not self.disconnecting or self.producer is not None:
                 self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def read_error(self) -> Exception | None:
+        """Return the error of the socket, if it has one, as with IP_RECVERR. Empty the error queue."""
+        number = next(filter(None, read_errors(self.socket, _MAX_ERRORS)), 0)
+        return OSError(number, os.strerror(number)) if number else None
 
     def registerProducer(self, producer: IProducer, streaming: bool) -> None:
         """Register a producer. The output of a pull producer goes through the buffer."""

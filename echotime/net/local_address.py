@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import socket
 from typing import Any
 
@@ -11,6 +12,7 @@ _PROBE_FLAGS = 0x10 | 0x800
 """MSG_PROBE and MSG_CONFIRM: sendmsg without data looks up the route and the source address, and sends nothing."""
 V4MAPPED_PREFIX = "::ffff:"
 """Prefix of an IPv4 address on an IPv6 socket."""
+UNSPECIFIED_ADDRESSES = frozenset({"0.0.0.0", "::", f"{V4MAPPED_PREFIX}0.0.0.0"})
 _LOOPBACK = {"0.0.0.0": ("127.0.0.1",), "::": ("::1", f"{V4MAPPED_PREFIX}127.0.0.1")}
 
 
@@ -31,6 +33,17 @@ def is_local(address: tuple[Any, ...], sock: socket.socket) -> bool:
     except OSError:
         return False
     return True
+
+
+def is_unicast(address: tuple[Any, ...], sock: socket.socket) -> bool:
+    """Return True if an address to which a UDP socket is bound, or a datagram was sent, is a unicast address."""
+    host = address[0]
+    if host in UNSPECIFIED_ADDRESSES:
+        return False
+    if ":" in host and not host.startswith(V4MAPPED_PREFIX):
+        return not ipaddress.IPv6Address(host).is_multicast
+    # only the routing table knows the broadcast addresses of IPv4
+    return is_local(address, sock)
 
 
 def _pktinfo_from(address: tuple[Any, ...]) -> ControlMessage:

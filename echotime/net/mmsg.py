@@ -16,9 +16,16 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from echotime.net.pktinfo import ANCILLARY_SIZE, IP_PKTINFO, IPV6_PKTINFO, ControlMessage, SourceAddress
+from echotime.net.pktinfo import (
+    ANCILLARY_SIZE,
+    IP_PKTINFO,
+    IPV6_PKTINFO,
+    ControlMessage,
+    SourceAddress,
+    unpack_sockaddr,
+)
 
 SNAPLEN = 17
 """Bytes kept of a datagram: one more than the longest datagram whose contents matter, a probe of 16 bytes."""
@@ -60,7 +67,7 @@ class _FamilyLayout(NamedTuple):
 
     sockaddr_size: int
     host_offsets: range
-    """Offsets of the address in a sockaddr, 4 bytes each."""
+    """Offsets of the address in a sockaddr, 4 bytes each; on IPv6 the interface number is the last."""
     zero_offsets: tuple[int, int, int]
     """Offsets in a sockaddr of three bytes that are all zero in the unspecified address, and in few others."""
     cmsg_level: int
@@ -72,7 +79,7 @@ class _FamilyLayout(NamedTuple):
 _FAMILIES = {
     socket.AF_INET: _FamilyLayout(16, range(4, 8, 4), (4, 5, 7), socket.IPPROTO_IP, IP_PKTINFO, 12, 0),
     # byte 0 is zero in IPv4-mapped addresses and ::1, too; byte 12 is not in mapped addresses, byte 15 not in ::1
-    socket.AF_INET6: _FamilyLayout(28, range(8, 24, 4), (8, 20, 23), socket.IPPROTO_IPV6, IPV6_PKTINFO, 20, 16),
+    socket.AF_INET6: _FamilyLayout(28, range(8, 28, 4), (8, 20, 23), socket.IPPROTO_IPV6, IPV6_PKTINFO, 20, 16),
 }
 _FIRST_SPECIAL_IPV6_BYTE = 0xFE
 """The lowest first byte of link-local (fe80::) and multicast (ff00::) addresses."""
@@ -191,7 +198,7 @@ class Batch:
         return struct.unpack(f"!{self.count}H", self._ports[: self.count].tobytes())
 
     def hosts(self) -> dict[str, int]:
-        """Return the number of datagrams by numeric source address."""
+        """Return the number of datagrams by source, in the form of SourceAddress.host."""
         columns = [each[: self.count].tolist() for each in self._hosts]
         if all(each.count(each[0]) == self.count for each in columns):
             return {_format_host(*(each[0] for each in columns)): self.count}
@@ -251,14 +258,9 @@ class Batch:
             data = bytes(self._data[at : at + min(self._lengths[index], SNAPLEN)])
             yield data, SourceAddress.from_recvmsg(self._source(index), self._control_messages(index))
 
-    def _source(self, index: int) -> tuple[object, ...]:
-        offset = index * self._family.sockaddr_size
-        if self._family.cmsg_level == socket.IPPROTO_IP:
-            port, host = struct.unpack_from("!2xH4s", self._sockaddrs, offset)
-            return socket.inet_ntop(socket.AF_INET, host), port
-        port, flow, host = struct.unpack_from("!2xHI16s", self._sockaddrs, offset)
-        (scope,) = struct.unpack_from("=I", self._sockaddrs, offset + 24)
-        return socket.inet_ntop(socket.AF_INET6, host), port, flow, scope
+    def _source(self, index: int) -> tuple[Any, ...]:
+        size = self._family.sockaddr_size
+        return unpack_sockaddr(bytes(self._sockaddrs[index * size : (index + 1) * size]))
 
     def _control_messages(self, index: int) -> Iterator[ControlMessage]:
         offset = index * ANCILLARY_SIZE
@@ -273,9 +275,11 @@ class Batch:
 
 @lru_cache
 def _format_host(*u32s: int) -> str:
-    """Return the numeric address of 4-byte numbers in memory order."""
-    family = socket.AF_INET if len(u32s) == 1 else socket.AF_INET6
-    return socket.inet_ntop(family, struct.pack(f"={len(u32s)}I", *u32s))
+    """Return the host, in the form of SourceAddress.host, of 4-byte numbers in memory order."""
+    if len(u32s) == 1:
+        return socket.inet_ntop(socket.AF_INET, struct.pack("=I", *u32s))
+    host = socket.inet_ntop(socket.AF_INET6, struct.pack("=4I", *u32s[:4]))
+    return f"{host}%{u32s[4]}" if u32s[4] else host
 
 
 def _check_result(result: int) -> int:

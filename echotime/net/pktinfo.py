@@ -21,8 +21,15 @@ ControlMessage = tuple[int, int, bytes]
 IP_PKTINFO = BY_NAME["IP_PKTINFO"].number
 IPV6_PKTINFO = 50
 """The message that IPV6_RECVPKTINFO adds; Python's constant is missing on some builds."""
+_IP_ORIGDSTADDR, _IPV6_ORIGDSTADDR = 20, 74
+"""Options, and their messages, that report the destination only and leave the source of replies to the route."""
+_IPV4_OPTIONS = (socket.IPPROTO_IP, IP_PKTINFO, _IP_ORIGDSTADDR)
+_IPV6_OPTIONS = (socket.IPPROTO_IPV6, BY_NAME["IPV6_RECVPKTINFO"].number, _IPV6_ORIGDSTADDR)
+DESTINATION_OPTIONS = {socket.AF_INET: (_IPV4_OPTIONS,), socket.AF_INET6: (_IPV6_OPTIONS, _IPV4_OPTIONS)}
+"""By family: the level of the two options that report destinations. IPV6_RECVPKTINFO reports those of IPv4, too."""
 _IN_PKTINFO = struct.Struct("=I4s4s")
 _IN6_PKTINFO = struct.Struct("=16sI")
+_SOCKADDR_IN6_SIZE = 28
 _UNSPECIFIED_ADDRESS = bytes(4)
 _MULTICAST_FIRST_BYTE = 0xFF
 """The first byte of IPv6 multicast addresses."""
@@ -32,6 +39,8 @@ class SourceAddress(tuple[Any, ...]):
     """Hold a datagram's source address as the socket module returns it, with the control messages for the reply."""
 
     ancillary: tuple[ControlMessage, ...] = ()
+    destination: tuple[Any, ...] | None = None
+    """The destination as the socket module returns it, if that alone was reported, not a source for replies."""
     multicast_destination = False
     """True if the datagram was sent to a broadcast or multicast address, as far as the kernel reports that."""
     is_own_address = False
@@ -40,6 +49,11 @@ class SourceAddress(tuple[Any, ...]):
     """True if the source is 0.0.0.0 or ``::``."""
     ordinary = False
     """True if the port has checked that none of the above is True."""
+
+    @property
+    def host(self) -> str:
+        """Return the numeric host, with the interface number of a link-local address: ``fe80::1%2``."""
+        return f"{self[0]}%{self[3]}" if self[3:] and self[3] else str(self[0])
 
     @classmethod
     def from_recvmsg(cls, address: tuple[Any, ...], control_messages: Iterable[ControlMessage]) -> SourceAddress:
@@ -54,6 +68,12 @@ class SourceAddress(tuple[Any, ...]):
             elif level == socket.IPPROTO_IPV6 and kind == IPV6_PKTINFO:
                 source.ancillary = _ipv6_source(data)
                 source.multicast_destination = data[0] == _MULTICAST_FIRST_BYTE
+            elif level == socket.IPPROTO_IP and kind == _IP_ORIGDSTADDR:
+                host, port = unpack_sockaddr(data)
+                is_mapped = len(address) > len((host, port))  # on an IPv6 socket
+                source.destination = (f"::ffff:{host}", port, 0, 0) if is_mapped else (host, port)
+            elif level == socket.IPPROTO_IPV6 and kind == _IPV6_ORIGDSTADDR:
+                source.destination = unpack_sockaddr(data)
         return source
 
 
@@ -63,6 +83,16 @@ def _ipv6_source(data: bytes) -> tuple[ControlMessage, ...]:
         return ()
     link_local = destination[0] == 0xFE and destination[1] & 0xC0 == 0x80
     return (ipv6_pktinfo(destination, interface if link_local else 0),)
+
+
+def unpack_sockaddr(data: bytes) -> tuple[Any, ...]:
+    """Return a sockaddr_in or sockaddr_in6 in the form of the socket module."""
+    if len(data) < _SOCKADDR_IN6_SIZE:
+        port, packed = struct.unpack_from("!2xH4s", data)
+        return socket.inet_ntop(socket.AF_INET, packed), port
+    port, flow, packed = struct.unpack_from("!2xHI16s", data)
+    (scope,) = struct.unpack_from("=I", data, _SOCKADDR_IN6_SIZE - 4)
+    return socket.inet_ntop(socket.AF_INET6, packed), port, flow, scope
 
 
 def ipv4_pktinfo(address: bytes) -> ControlMessage:

@@ -16,6 +16,7 @@ from echotime.sockopt.apply import ReadBack, apply, apply_after_bind, read_back
 from echotime.sockopt.assignment import Assignment, select_assignments
 from echotime.sockopt.catalogue.index import BY_NAME
 from echotime.sockopt.option import SocketTraits
+from echotime.wire.hostport import HostPort
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -53,6 +54,7 @@ class SockoptPortMixin(BasePort):
     """
 
     interface: str
+    port: Any
     socket: Socket
     _preexistingSocket: Any
     _adopted = False
@@ -73,8 +75,8 @@ class SockoptPortMixin(BasePort):
         The descriptor is duplicated and stays the caller's. Raises UnsuitableSocket.
         """
         sock = adopt_socket(descriptor, cls.socketType)
-        host, number = sock.getsockname()[:2]
-        port = cls(number, handler, interface=host, **options)  # type: ignore[call-arg]
+        host, number = HostPort.from_sockaddr(sock.getsockname())
+        port = cls(number, handler, interface=host, **options)  # type: ignore[call-arg, arg-type]
         port._preexistingSocket = sock
         port._adopted = True
         return port
@@ -92,6 +94,7 @@ class SockoptPortMixin(BasePort):
 
     def startListening(self) -> None:
         """Bind (and listen); on an adopted socket set the options that can still have an effect."""
+        self._sockaddr = HostPort(self.interface, self.port or 0).sockaddr()
         if self._preexistingSocket is not None:
             apply_after_bind(self._preexistingSocket, self._effective_options)
         try:

@@ -87,6 +87,7 @@ class TimePort(SingleDatagramPort):
         """Serve pending datagrams, at most `max_per_call`. Return an exception if the socket was shut down."""
         if self._batch is None:
             return super().doRead()
+        self._error_budget = self.batch_size
         try:
             return self._receive(self._batch)
         finally:
@@ -119,7 +120,8 @@ class TimePort(SingleDatagramPort):
 
     def _serve(self, batch: mmsg.Batch) -> None:
         try:
-            if not self.protocol.policy.one_by_one and batch.check_addresses(self._own_port):
+            one_by_one = self.protocol.policy.one_by_one or self._destination_levels
+            if not one_by_one and batch.check_addresses(self._own_port):
                 response = self.protocol.batch_response(batch)
             else:
                 response = None

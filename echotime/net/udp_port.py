@@ -8,68 +8,30 @@ the address that the datagram was sent to.
 from __future__ import annotations
 
 import errno
-import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from socket import socket as Socket
 from typing import Any
 
 from twisted.internet import udp
+from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import DatagramProtocol
 from twisted.python.failure import Failure
 
 from echotime.logger import Logger
 from echotime.net import bpf
-from echotime.net.local_address import V4MAPPED_PREFIX, is_local
+from echotime.net.local_address import UNSPECIFIED_ADDRESSES, is_local, is_unicast
 from echotime.net.owned import LossNotifyingPort, SocketShutDown, is_shut_down
-from echotime.net.pktinfo import ANCILLARY_SIZE, SourceAddress
+from echotime.net.pktinfo import ANCILLARY_SIZE, DESTINATION_OPTIONS, SourceAddress
+from echotime.net.self_probe import SelfProbe
 from echotime.net.sockopt_port import SockoptPortMixin
+from echotime.sockopt.apply import ReadBack
 from echotime.sockopt.assignment import Assignment
 from echotime.sockopt.errno_name import errno_name
 from echotime.sockopt.error_queue import read_errors
 from echotime.sockopt.meminfo import dropped_datagrams
 
 _WOULD_BLOCK_ERRNOS = frozenset({errno.EAGAIN, errno.EWOULDBLOCK})
-_UNSPECIFIED_ADDRESSES = frozenset({"0.0.0.0", "::", f"{V4MAPPED_PREFIX}0.0.0.0"})
-_TOKEN_SIZE = 16
-"""Bytes of a probe: too many to guess, and fewer than recvmmsg(2) keeps of each datagram (mmsg.SNAPLEN)."""
-
-
-class SelfProbe:
-    """Recognize the health check's probes, and the replies to them, which a UDP socket sends to itself.
-
-    A socket that sends to itself needs no other socket, so the probe works in every sandbox and network namespace.
-
-    A probe is recognized by its secret token. A reply is recognized by a probe that is pending and by its source. Over
-    IPv6 a neighbor can forge this source, unless it is the loopback address.
-    """
-
-    def __init__(self) -> None:
-        self.token = os.urandom(_TOKEN_SIZE)
-        self._pending = 0
-        self._address: tuple[Any, ...] = ()
-        self._on_reply: Callable[[bytes], bool] = lambda datagram: False
-
-    def expect_from(self, address: tuple[Any, ...], on_reply: Callable[[bytes], bool]) -> None:
-        """Pass possible replies from an address to `on_reply`, which returns True for a reply.
-
-        Late replies to earlier probes are passed, too.
-        """
-        self._address, self._on_reply = address, on_reply
-
-    def is_probe(self, datagram: bytes) -> bool:
-        """Return True if a datagram from the socket itself is a probe. The protocol must then reply to it."""
-        if datagram != self.token:
-            return False
-        self._pending += 1
-        return True
-
-    def is_reply(self, datagram: bytes, source: tuple[Any, ...]) -> bool:
-        """Return True if a datagram from the socket itself is the reply to a probe."""
-        if not self._pending or source != self._address or datagram == self.token or not self._on_reply(datagram):
-            return False
-        self._pending -= 1
-        return True
 
 
 class SingleDatagramPort(LossNotifyingPort, SockoptPortMixin, udp.Port):
@@ -89,6 +51,8 @@ class SingleDatagramPort(LossNotifyingPort, SockoptPortMixin, udp.Port):
     """The system calls in use, for the log."""
     batch_size = 64
     """Datagrams that one doRead serves before it returns to the reactor."""
+    _error_budget = batch_size
+    """ICMP errors that may still be discarded before the return to the reactor."""
     _log = Logger()
 
     def __init__(
@@ -108,12 +72,25 @@ class SingleDatagramPort(LossNotifyingPort, SockoptPortMixin, udp.Port):
         self.kernel_filtered = False
         """True if the kernel drops datagrams from lower ports."""
         self.self_probe = SelfProbe()
+        self._destination_levels: set[int] = set()
+        """Protocol levels at which the port itself switched on the report of destinations."""
         self.select_options("udp", sockopts)
 
     def createInternetSocket(self) -> Socket:
         sock = super().createInternetSocket()
         self._attach_filter(sock)
         return sock
+
+    def _bindSocket(self) -> None:
+        # udp.Port binds to (host, port), without the interface of a link-local address
+        if self._preexistingSocket is None:
+            try:
+                sock = self.createInternetSocket()
+                sock.bind(self._sockaddr)
+            except OSError as error:
+                raise CannotListenError(self.interface, self.port, error) from error
+            self._preexistingSocket = sock
+        super()._bindSocket()
 
     def _attach_filter(self, sock: Socket) -> None:
         self.kernel_filtered = False
@@ -141,14 +118,34 @@ class SingleDatagramPort(LossNotifyingPort, SockoptPortMixin, udp.Port):
             self._attach_filter(self._preexistingSocket)
         super().startListening()
         self._report_filter()
+        self._report_destinations()
 
     def _report_filter(self) -> None:
         # the filter lets the socket's own port pass, for its probes
         kernel_drops_all = self.kernel_filtered and self.getHost().port >= self.min_source_port
         self.protocol.policy.set_min_source_port(0 if kernel_drops_all else self.min_source_port)
 
+    def set_option(self, assignment: Assignment) -> ReadBack:
+        reading = super().set_option(assignment)
+        self._report_destinations()
+        return reading
+
+    def _report_destinations(self) -> None:
+        """Make the kernel report destinations that may be broadcast or multicast addresses, if no other option does.
+
+        On a unicast address no other datagram arrives. IP_PKTINFO and IPV6_RECVPKTINFO report destinations, too, but an
+        operator may switch them off to let the route choose the source of replies.
+        """
+        is_reported = is_unicast(self.socket.getsockname(), self.socket)
+        for level, pktinfo, original_destination in DESTINATION_OPTIONS[self.addressFamily]:
+            is_reported = is_reported or bool(self.socket.getsockopt(level, pktinfo))
+            if is_reported == (level in self._destination_levels):
+                self.socket.setsockopt(level, original_destination, not is_reported)
+                self._destination_levels ^= {level}
+
     def doRead(self) -> Exception | None:
         """Serve at most `batch_size` datagrams. Return an exception if the socket was shut down."""
+        self._error_budget = self.batch_size
         for number in range(self.batch_size):
             try:
                 datagram, ancillary, _flags, address = self.socket.recvmsg(self.maxPacketSize, ANCILLARY_SIZE)
@@ -187,6 +184,7 @@ class SingleDatagramPort(LossNotifyingPort, SockoptPortMixin, udp.Port):
 
     def readConnectionLost(self, reason: Failure) -> None:
         # called by the reactor for a pending ICMP error without a datagram
+        self._error_budget = self.batch_size
         self._empty_error_queue()
         if self.connected:
             self.startReading()
@@ -196,7 +194,7 @@ class SingleDatagramPort(LossNotifyingPort, SockoptPortMixin, udp.Port):
         self.socket.sendto(self.self_probe.token, address)
 
     def _deliver(self, datagram: bytes, source: SourceAddress) -> None:
-        if source[0] in _UNSPECIFIED_ADDRESSES:
+        if source[0] in UNSPECIFIED_ADDRESSES:
             source.is_unspecified = True
         elif source[1] == self._realPortNumber and is_local(source, self.socket):
             if self.self_probe.is_reply(datagram, source):
@@ -206,6 +204,8 @@ class SingleDatagramPort(LossNotifyingPort, SockoptPortMixin, udp.Port):
                 return
             source.is_own_address = True
         else:
+            if source.destination is not None and not is_unicast(source.destination, self.socket):
+                source.multicast_destination = True
             source.ordinary = not source.multicast_destination
         self._call_protocol(self.protocol.datagramReceived, datagram, source)
 
@@ -233,8 +233,13 @@ class SingleDatagramPort(LossNotifyingPort, SockoptPortMixin, udp.Port):
             self.connectionLost(Failure(SocketShutDown()))
 
     def _empty_error_queue(self) -> int:
-        """Count and discard the ICMP errors that IP_RECVERR queues. Return their number, at most `batch_size`."""
-        number = len(read_errors(self.socket, self.batch_size))
+        """Count and discard the ICMP errors that IP_RECVERR queues. Return their number.
+
+        The budget bounds the time that a flood of forged errors takes from other clients. Beyond it one error is read
+        for each system call that an error made fail.
+        """
+        number = len(read_errors(self.socket, max(1, self._error_budget)))
+        self._error_budget -= number
         if number:
             self.errors["ICMP error"] += number
         return number

@@ -19,7 +19,7 @@ from echotime.operators.reply_queue import AlreadySettled, IOperator, PendingMes
 from echotime.services.traffic import MAX_CONNECTION_LINES, ITrafficObserver
 from echotime.terminal.descriptors import DescriptorReader, DescriptorWriter
 from echotime.terminal.raw_terminal import RawTerminal
-from echotime.wire.escape import preview_decoded
+from echotime.wire.escape import preview_decoded, sanitize
 
 MAX_SHOWN_BYTES = 200
 NAME = "the operator's terminal"
@@ -76,7 +76,7 @@ class TerminalOperator:
         """Detach at Ctrl-D or a hangup of the terminal; the daemon keeps running."""
         if self._raw_terminal is not None:
             self.stop()
-            self.editor.print_above(_("operator detached; the daemon keeps running") + "\n")
+            self._show(_("operator detached; the daemon keeps running"))
 
     def stop(self) -> None:
         """Detach from the reply queue, and restore the terminal."""
@@ -103,14 +103,14 @@ class TerminalOperator:
         """Show the outcome if the question is the one shown, and show the next question."""
         if question is self._current:
             self.editor.set_prompt("")
-            self.editor.print_above(f"{question.peer}: {how}\n")
+            self._show(f"{question.peer}: {how}")
             if self.editor.clear():  # the unfinished line was a reply to this question
-                self.editor.print_above(_("unfinished input discarded") + "\n")
+                self._show(_("unfinished input discarded"))
             self._show_next()
 
     def connection_opened(self, peer: str) -> None:
         if self._connection_limiter.allows():
-            self.editor.print_above(_("connection from: {peer}").format(peer=peer) + "\n")
+            self._show(_("connection from: {peer}").format(peer=peer))
 
     def message_received(self, peer: str, message: bytes) -> None:
         """Do nothing: a message is shown when its question is."""
@@ -118,11 +118,15 @@ class TerminalOperator:
     def connection_closed(self, peer: str, ended_by: str, bytes_in: int, bytes_out: int) -> None:
         pass
 
+    def _show(self, line: str) -> None:
+        """Show a line above the prompt. Users and interfaces of any name may be part of it."""
+        self.editor.print_above(sanitize(line) + "\n")
+
     def _show_question(self, question: PendingMessage) -> None:
         self._current = question
         host = question.peer.rpartition(":")[0]
         text = preview_decoded(question.message, MAX_SHOWN_BYTES, self._encoding)
-        self.editor.print_above(f"{host}: {text}\n")
+        self._show(f"{host}: {text}")
         self.editor.set_prompt(_("input the word:"))
 
     def _show_next(self) -> None:
@@ -137,7 +141,7 @@ class TerminalOperator:
         try:
             reply = encode_reply(line, self._encoding)
         except InvalidReply as refused:
-            self.editor.print_above(f"{refused}\n")
+            self._show(str(refused))
             self.editor.set_prompt(_("input the word:"))
             return
         self.editor.set_prompt("")
@@ -148,7 +152,7 @@ class TerminalOperator:
             self._show_next()
 
     def _report_suppressed(self, number: int) -> None:
-        self.editor.print_above(_("connections left out in the last second: {number}").format(number=number) + "\n")
+        self._show(_("connections left out in the last second: {number}").format(number=number))
 
     def _write(self, text: str) -> None:
         """Write without blocking, because Ctrl-S may have stopped the terminal. Excess output is dropped."""

@@ -74,7 +74,7 @@ class DatagramPolicy:
             yield Rule("refused_unsynced", lambda _, sender: True)
         yield Rule("refused_loop", self._guard.refuses, self._guard.admits_batch)
         allows = self._rate_limit.allows
-        yield Rule("refused_rate_limit", lambda _, sender: not allows(sender[0]), self._rate_limit.allow_batch)
+        yield Rule("refused_rate_limit", lambda _, sender: not allows(sender.host), self._rate_limit.allow_batch)
 
     def _update(self) -> None:
         rules = tuple(self._active_rules())

@@ -76,7 +76,7 @@ class _SilentTraffic(TrafficLog):
 
 
 def _normalize(source: HostPort) -> HostPort:
-    """Remove the interface of a link-local address, and unmap IPv4: the two ends write these differently."""
-    address = ipaddress.ip_address(source[0].partition("%")[0])
+    """Unmap an IPv4 address, which the two ends write differently."""
+    address = ipaddress.ip_address(source[0])
     ipv4_mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
     return str(ipv4_mapped or address), source[1]

@@ -1,7 +1,11 @@
-"""Read the error queue of a UDP socket: ICMP errors that IP_RECVERR and IPV6_RECVERR collect. See ip(7)."""
+"""Read the error queue of a socket: ICMP errors that IP_RECVERR and IPV6_RECVERR collect. See ip(7).
+
+epoll(7) reports EPOLLERR while the queue is not empty. Timestamps of sent data are in it, too, and are no errors.
+"""
 
 from __future__ import annotations
 
+import errno
 import socket
 import struct
 from collections.abc import Iterator
@@ -14,7 +18,7 @@ _RECVERR = frozenset({(socket.IPPROTO_IP, 11), (socket.IPPROTO_IPV6, 25)})
 
 
 def read_errors(sock: socket.socket, max_errors: int) -> list[int]:
-    """Remove at most `max_errors` errors from the queue, and return the errno of each (0 if it has none).
+    """Remove at most `max_errors` messages from the queue, and return the errno of each error (0 if it has none).
 
     An error that did not fit into the queue is still pending, and keeps the socket readable until SO_ERROR is read.
     """
@@ -24,7 +28,9 @@ def read_errors(sock: socket.socket, max_errors: int) -> list[int]:
             _, control, _, _ = sock.recvmsg(0, _ANCILLARY_SIZE, _MSG_ERRQUEUE)
         except OSError:
             break
-        errors.append(next(_errnos(control), 0))
+        number = next(_errnos(control), 0)
+        if number != errno.ENOMSG:  # a timestamp
+            errors.append(number)
     pending = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
     return errors or ([pending] if pending else [])
 

@@ -18,7 +18,7 @@ def option_lines() -> Iterator[str]:
     for chapter in CHAPTERS:
         settable = [option for option in chapter.rows if option.settable]
         if settable:
-            yield f"\n{_(chapter.title)}"
+            yield from ("", _(chapter.title))
         for option in settable:
             transports = "/".join(option.transports)
             yield f"  {option.name:<20}{transports:<9}{_(option.meaning)}"

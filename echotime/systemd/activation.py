@@ -14,6 +14,7 @@ from typing import NamedTuple
 from twisted.logger import Logger
 
 from echotime.systemd.environment import MAX_INT, STARTED_PID, InvalidEnvironment, number, other_process
+from echotime.wire.escape import sanitize
 
 _LISTEN_FDS_START = 3
 _SOCKET_TYPES = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}
@@ -89,11 +90,11 @@ def _is_inheritable(fd: int) -> bool:
 
 
 class InheritedSockets:
-    """Give away inherited descriptors, each once. Raises InvalidEnvironment."""
+    """Give away inherited descriptors, each once. `other_process` says why there are none, if known."""
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
-        self._all = descriptors = listen_fds(environment)
-        self._other_process = other_process(environment, "LISTEN_PID")
+    def __init__(self, descriptors: list[InheritedFD], other_process: str = "") -> None:
+        self._all = descriptors
+        self._other_process = other_process
         self._unclaimed = list(descriptors)
 
     def claim(self, transport: str, requested: SystemdSocket) -> list[InheritedFD]:
@@ -125,7 +126,7 @@ class InheritedSockets:
         if self._other_process:
             _log.warn("no inherited socket is used: {reason}", reason=self._other_process)
         for each in self._unclaimed:
-            _log.warn("{descriptor} was passed, but no option requests it", descriptor=str(each))
+            _log.warn("{descriptor} was passed, but no option requests it", descriptor=sanitize(str(each)))
         for each in self._all:
             with suppress(OSError):
                 os.close(each.fd)

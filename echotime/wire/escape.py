@@ -1,6 +1,7 @@
-"""Show a peer's bytes as one line of printable text, and convert escaped text back to bytes.
+"""Show bytes and text from outside the process as one line of printable text, and convert escaped text to bytes.
 
-Whatever a peer sent goes through this module before it reaches a log or a terminal.
+Bytes of a peer go through `escape` or one of the previews. Text goes through `sanitize`, which the log, the tools and
+the operator's terminal apply to all that they show: the names of interfaces, users and sockets come from outside, too.
 Escaping is lossless: ``unescape(escape(data)) == data`` for all data.
 """
 
@@ -42,8 +43,8 @@ def _truncation_note(limit: int, size: int) -> str:
 
 
 def sanitize(text: str) -> str:
-    """Escape all characters that are not printable, line ends included."""
-    return "".join(map(_escape_unprintable, text))
+    """Escape all characters that are not printable, line ends included. A backslash stays as it is."""
+    return text if text.isprintable() else "".join(map(_escape_unprintable, text))
 
 
 def _escape_unprintable(character: str) -> str:

@@ -1,10 +1,13 @@
-"""Format and split addresses with ports. No name is looked up."""
+"""Format and split addresses with ports, and convert them to socket addresses. No name is looked up."""
 
 from __future__ import annotations
 
+import errno
+import os
 import re
+import socket
 from gettext import gettext as _
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 DEFAULT_PORT = 12345
 """Port of both services, of the daemon and of the tools."""
@@ -16,13 +19,42 @@ _MAX_PORT = 65535
 
 
 class HostPort(NamedTuple):
-    """Hold a host, by name or numeric address, and a port."""
+    """Hold a host, by name or numeric address, and a port.
+
+    A link-local address contains its interface, by name or number: ``fe80::1%eth0``.
+    """
 
     host: str
     port: int
 
+    @classmethod
+    def from_sockaddr(cls, sockaddr: tuple[Any, ...]) -> HostPort:
+        """Return the host, with its interface by name, and the port of an address in the form of the socket module."""
+        host, port, *rest = sockaddr
+        if rest and rest[1]:
+            host = socket.getnameinfo(sockaddr, socket.NI_NUMERICHOST | socket.NI_NUMERICSERV)[0]
+        return cls(host, port)
+
+    def sockaddr(self) -> tuple[Any, ...]:
+        """Return a numeric address in the form of the socket module.
+
+        The interface is a number there, which (host, port) alone would lose. Raises OSError (ENODEV) if there is no
+        such interface.
+        """
+        host, _percent, interface = self.host.partition("%")
+        return (host, self.port, 0, _interface_number(interface)) if ":" in host else (host, self.port)
+
     def __str__(self) -> str:
         return format_hostport(self.host, self.port)
+
+
+def _interface_number(interface: str) -> int:
+    if interface.isascii() and interface.isdigit():
+        return int(interface)
+    try:
+        return socket.if_nametoindex(interface) if interface else 0
+    except (OSError, ValueError):  # Python gives no errno
+        raise OSError(errno.ENODEV, os.strerror(errno.ENODEV)) from None
 
 
 def format_hostport(host: str, port: int) -> str:

@@ -6,6 +6,7 @@ import contextlib
 import grp
 import os
 import random
+import re
 import socket
 import stat
 import struct
@@ -13,7 +14,9 @@ import subprocess
 
 from tests.support.control_case import NOBODY, ControlTestCase, amp_box
 from tests.support.plain_clients import ask_time
+from tests.support.tool_case import environment
 from tests.support.twistd_process import LIMIT
+from tests.support.veth_pair import Cable
 
 
 class SocketTests(ControlTestCase):
@@ -136,3 +139,31 @@ class SocketTests(ControlTestCase):
         self.assertEqual(len(ask_time(daemon.address("UDP"))), 4)
         self.assertIn("echotime", self.output("status"))
         self.served(daemon)
+
+
+class InterfaceNameTests(ControlTestCase):
+    """An interface whose name has an escape sequence."""
+
+    NAME, SHOWN = "e\x1b[2J", r"e\x1b[2J"
+
+    def test_name(self) -> None:
+        """The name is escaped in the log, in the tables of `echotime control`, and in errors of the tools."""
+        cable = Cable()
+        self.addCleanup(cable.leave)
+        cable.server(f"ip link add {self.NAME} type veth peer name other")
+        option = f"SO_BINDTODEVICE={self.NAME}"
+        daemon = self.twistd(
+            "echotime", "--tcp", "127.0.0.1:0", "--control", str(self.path), "--sockopt", option, prefix=cable.prefix
+        )
+        daemon.line(rf"SO_BINDTODEVICE.*{re.escape(self.SHOWN)}")
+        daemon.line("listening on control socket ")
+        self.assertIn(self.SHOWN, self.output("sockopts", "tcp"))
+        refused = subprocess.run(
+            [*cable.prefix, *self.command("sockopts", "--set", "SO_BINDTODEVICE=none")],
+            capture_output=True,
+            timeout=LIMIT,
+            check=False,
+            env=environment({}),
+        )
+        self.assertIn(self.SHOWN.encode(), refused.stdout)
+        self.assertNotIn(b"\x1b", refused.stdout + self.served(daemon).out.encode())

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import subprocess
 
 from tests.support.control_case import ControlTestCase, amp_box
+from tests.support.far_end import HELLO, FarEnd, answer
 from tests.support.plain_clients import ACKNOWLEDGEMENT, connect, read_exactly
 from tests.support.pty_child import OnTerminal
 from tests.support.tool_case import environment
@@ -198,3 +200,22 @@ class PromptTests(ControlTestCase):
             self.assertEqual(read_exactly(second, 14), b"two" + ACKNOWLEDGEMENT)
         terminal.type(b"\x04")
         self.assertEqual(terminal.end(), 0)
+
+    def test_without_home(self) -> None:
+        """The prompt works without HOME for a uid that has no entry in passwd, and keeps no history."""
+        self.need("setsid", "setpriv")
+        if os.geteuid() != 0:
+            self.skipTest("needs root to become another user")
+        self.directory.chmod(0o755)
+        far_end = FarEnd(self.path, lambda name, box: answer(box, **HELLO))
+        self.addCleanup(far_end.close)
+        env = environment({"TERM": "xterm", "XDG_STATE_HOME": ""})
+        del env["HOME"]
+        identity = ("setpriv", "--reuid", "54321", "--regid", "54321", "--clear-groups")
+        terminal = OnTerminal([*identity, *self.command("control", "--socket", str(self.path))], env)
+        self.addCleanup(terminal.close)
+        terminal.until("connected to echotime 1 as ")
+        terminal.until("echotime> $")
+        terminal.type(b"quit\n")
+        self.assertEqual(terminal.end(), 0)
+        self.assertNotIn(b"Traceback", terminal.shown)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import signal
+import socket
 import struct
 import threading
 import time
@@ -66,12 +66,39 @@ class CheckTests(ToolTestCase):
             self.assertEqual(self.tool("check", *args).returncode, 3)
 
     def test_ended_by_signal(self) -> None:
-        """A check that is ended by a signal is not ok."""
+        """A check that is ended by SIGTERM prints its line, and is unknown."""
         requested = threading.Event()
-        child = self.start("check", "--udp", self.udp_server(lambda sock, datagram, peer: requested.set()))
-        self.assertTrue(requested.wait(LIMIT))
-        child.terminate()
-        self.assertEqual(child.wait(LIMIT), -signal.SIGTERM)
+        silent = self.udp_server(lambda sock, datagram, peer: requested.set())
+        for options in (["--udp"], []):
+            requested.clear()
+            child = self.start("check", "--timeout", f"{LIMIT}", *options, silent)
+            self.assertTrue(requested.wait(LIMIT))
+            child.terminate()
+            line = child.communicate(timeout=LIMIT)[0]
+            self.assertIn(b"UDP time: ended by SIGTERM before there was a result", line)
+            if options:
+                self.assertEqual((child.returncode, line[:19]), (3, b"ECHOTIME UNKNOWN - "))
+
+    def test_silent(self) -> None:
+        """A server that accepts and does not answer costs the time limit, with no line on standard error."""
+        released = threading.Event()
+        server = self.tcp_server(lambda connection: released.wait(LIMIT))
+        self.addCleanup(released.set)
+        ended = self.tool("check", "--tcp", "--timeout", "0.5", server)
+        self.assertEqual((ended.returncode, ended.stderr), (2, b""))
+        self.assertEqual(ended.stdout, b"ECHOTIME CRITICAL - TCP echo: timed out\n")
+
+    def test_late_answer(self) -> None:
+        """An answer to the first request counts when the second one was sent already."""
+        peers: list[tuple[str, int]] = []
+
+        def late(sock: socket.socket, datagram: bytes, peer: tuple[str, int]) -> None:
+            peers.append(peer)
+            if len(peers) == 2:
+                sock.sendto(struct.pack("!I", int(time.time())), peers[0])
+
+        ended = self.tool("check", "--udp", "--timeout", "3", self.udp_server(late))
+        self.assertEqual((ended.returncode, len(peers)), (0, 2), ended.stdout)
 
     def test_textfile_on_no_file(self) -> None:
         """Only a regular file is replaced, and a service that is down is critical all the same."""

@@ -167,6 +167,16 @@ class FailureTests(ToolTestCase):
         self.assertEqual(ended.returncode, 1)
         self.assertIn(b"failures by kind: wrong bytes: 1\n", ended.stdout)
 
+    def test_verify_ends_at_the_first_wrong_byte(self) -> None:
+        """--verify does not wait for the end of a server that goes on after the right answer."""
+
+        def endless(connection: socket.socket) -> None:
+            connection.sendall(connection.recv(100) + b"\nI get it!\n")
+            while True:
+                connection.sendall(b"G" * 65536)
+
+        self.assert_fails(1, "wrong byte at offset 16", "--verify", self.tcp_server(endless), "hello")
+
     def test_ended_before_all_was_sent(self) -> None:
         """A server that ends before the client has sent everything is an error."""
 

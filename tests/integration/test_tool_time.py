@@ -129,7 +129,19 @@ class BadAnswerTests(ToolTestCase):
 
         ended = self.tool("time", "--timeout", "0.3", "--tries", "1", self.udp_server(elsewhere))
         self.assertEqual((ended.returncode, ended.stdout), (7, b""))
-        self.assertRegex(ended.stderr, rb"ignored a response from the wrong address 127\.0\.0\.1:\d+\n")
+        self.assertRegex(ended.stderr, rb"ignored responses from wrong addresses: 1, the first from 127\.0\.0\.1:\d+\n")
+
+    def test_many_strangers(self) -> None:
+        """Answers from many wrong addresses are counted in one line."""
+
+        def elsewhere(sock: socket.socket, datagram: bytes, peer: Peer) -> None:
+            for _ in range(50):
+                with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+                    other.sendto(struct.pack("!I", 0), peer)
+
+        ended = self.tool("time", "-q", "--timeout", "0.5", "--tries", "1", self.udp_server(elsewhere))
+        ignored, _failed = ended.stderr.splitlines()
+        self.assertRegex(ignored, rb"ignored responses from wrong addresses: 50, the first from 127\.0\.0\.1:\d+$")
 
     def test_statuses(self) -> None:
         """The status is 3 if refused, 6 for an unknown name, 7 without an answer, 2 for usage."""

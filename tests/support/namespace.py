@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import threading
+import time
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -24,7 +25,18 @@ _INTERFACES = (
     "ip -6 address add fe80::1/64 dev here nodad",
     "ip -6 address add fd09::1/64 dev here nodad",
 )
+_LOCAL = ("fe80::1 dev here", "fd09::1 dev here")
+_DEADLINE = 60.0
 Result = TypeVar("Result")
+
+
+def _await_local_routes() -> None:
+    """Wait until the kernel delivers to the IPv6 addresses: it adds their routes later, also with `nodad`."""
+    deadline = time.monotonic() + _DEADLINE
+    for address in _LOCAL:
+        command = f"ip -6 route show table local {address}".split()
+        while not subprocess.run(command, capture_output=True, check=True).stdout:
+            assert time.monotonic() < deadline, f"no local route to {address}"
 
 
 def in_namespace(run: Callable[[], Result]) -> Result:
@@ -46,6 +58,7 @@ def in_namespace(run: Callable[[], Result]) -> Result:
                 done = subprocess.run(command.split(), capture_output=True, text=True, check=False)
                 if done.returncode:
                     pytest.skip(f"{command}: {done.stderr.strip()}")
+            _await_local_routes()
             results.append(run())
         except BaseException as failure:
             failures.append(failure)

@@ -52,6 +52,10 @@ class Cable:
         """Run commands in the server's namespace."""
         self._run(*(" ".join((*self.prefix, each)) for each in commands))
 
+    def client(self, *commands: str) -> None:
+        """Run commands in the client's namespace, where the test is."""
+        self._run(*commands)
+
     @staticmethod
     def _run(*commands: str) -> None:
         for command in commands:

@@ -17,7 +17,7 @@ from echotime.systemd.activation import (
     are_sockets_passed,
     listen_fds,
 )
-from echotime.systemd.environment import InvalidEnvironment, initial_environ
+from echotime.systemd.environment import InvalidEnvironment, initial_environ, other_process
 from echotime.wire.hostport import HostPort
 from tests.unit.test_daemon import settings
 
@@ -55,7 +55,7 @@ def test_another_process(fds: str) -> None:
     assert not are_sockets_passed(environment)
     reason = f"no socket was passed; LISTEN_PID=1 is another process than this one \\({US}\\); a script must "
     with pytest.raises(SocketNotPassed, match=reason):
-        InheritedSockets(environment).claim("tcp", SystemdSocket())
+        InheritedSockets([], other_process(environment, "LISTEN_PID")).claim("tcp", SystemdSocket())
 
 
 @pytest.mark.parametrize(
@@ -112,11 +112,10 @@ def test_original_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "ECHOTIME_NEW" not in found
 
 
-def test_not_a_socket(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_not_a_socket() -> None:
     """A closed descriptor, or one that is no socket, has no kind, but can be claimed by name."""
     descriptors = [InheritedFD(10_000, "a"), InheritedFD(os.open(os.devnull, os.O_RDONLY), "b")]
-    monkeypatch.setattr(activation, "listen_fds", lambda environment: descriptors)
-    sockets = InheritedSockets({})
+    sockets = InheritedSockets(descriptors)
     with pytest.raises(SocketNotPassed, match="no unclaimed TCP socket; passed: descriptor 10000 \\(a\\), "):
         sockets.claim("tcp", SystemdSocket())
     assert [each.name for each in sockets.claim("tcp", SystemdSocket("b"))] == ["b"], (

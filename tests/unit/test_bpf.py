@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import select
 import socket
 from typing import Any
 
@@ -13,7 +14,7 @@ from twisted.logger import LogEvent
 from echotime.net import bpf
 from echotime.net.local_address import is_local
 from tests.hostile.forging import forge_on_link
-from tests.support.loopback import SERVED, Served
+from tests.support.loopback import LIMIT, SERVED, Constant, Served, options
 from tests.support.namespace import in_namespace
 from tests.support.udp_ports import client, heard, listening
 
@@ -126,6 +127,61 @@ def test_broadcast(served: Served, destination: str, answers: bool) -> None:
         assert len(found) == (3 if answers else 2)
         assert {host for _, host in found} == {"127.0.0.1", "127.0.0.3"}
         assert port.protocol.refused == ({} if answers else {"datagrams refused (broadcast or multicast)": 1})
+
+
+@pytest.mark.parametrize("answers", [False, True])
+@pytest.mark.parametrize(
+    ("interface", "destination", "switched"),
+    [
+        ("127.255.255.255", "127.255.255.255", ()),
+        ("224.0.0.1", "224.0.0.1", ()),
+        ("224.0.0.1", "224.0.0.1", ("IP_PKTINFO=on",)),
+        ("0.0.0.0", "127.255.255.255", ("IP_PKTINFO=off",)),
+        ("0.0.0.0", "224.0.0.1", ("IP_PKTINFO=off",)),
+        ("::", "127.255.255.255", ("IPV6_RECVPKTINFO=off",)),
+        ("::", "127.255.255.255", ("IPV6_RECVPKTINFO=off", "IP_PKTINFO=on")),
+    ],
+)
+def test_broadcast_without_pktinfo(
+    served: Served, interface: str, destination: str, switched: tuple[str, ...], answers: bool
+) -> None:
+    """Broadcast and multicast are recognized on any address, and if the reply's source is left to the route."""
+    with listening(served, interface, *switched, answer_broadcast=answers) as port, client() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+        sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton("127.0.0.1"))
+        number = port.getHost().port
+        unicast = [] if interface == destination else ["127.0.0.1", "127.0.0.1"]
+        for host in (destination, *unicast):
+            sock.sendto(b"x", (host, number))
+        port.doRead()
+        assert len(heard(sock)) == len(unicast) + answers
+        assert port.protocol.refused == ({} if answers else {"datagrams refused (broadcast or multicast)": 1})
+
+
+@pytest.mark.parametrize("interface", ["::", "ff02::1%here"])
+def test_ipv6_multicast_without_pktinfo(served: Served, interface: str) -> None:
+    """The same holds for IPv6."""
+
+    def ask() -> tuple[dict[str, int], dict[str, int], list[Any]]:
+        with listening(served, interface, "IPV6_RECVPKTINFO=off") as port, client(host="::") as sock:
+            for host in ["ff02::1"] if "%" in interface else ["ff02::1", "fe80::1"]:
+                sock.sendto(b"x", (host, port.getHost().port, 0, socket.if_nametoindex("here")))
+                select.select([port.socket], [], [], LIMIT)
+                port.doRead()
+            return port.protocol.refused, port.errors, heard(sock)
+
+    answers = [] if "%" in interface else [(b"x", "fe80::1")]
+    assert in_namespace(ask) == ({"datagrams refused (broadcast or multicast)": 1}, {}, answers)
+
+
+def test_switching_pktinfo(served: Served) -> None:
+    """Datagrams are served together again after IP_PKTINFO is switched on."""
+    with listening(served, "0.0.0.0", "IP_PKTINFO=off") as port, client() as sock:
+        for text in ("IP_PKTINFO=on", "IP_PKTINFO=off", "IP_PKTINFO=on"):
+            port.set_option(options(text)[0])
+        sock.sendto(b"x", ("127.0.0.1", port.getHost().port))
+        port.doRead()
+        assert port.protocol.together == ([1] if served.protocol is Constant else [])
 
 
 @root

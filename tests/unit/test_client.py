@@ -9,10 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet import error
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from echotime.client.deadline import Deadline
 from echotime.client.exit_status import ClientError, ExitStatus
 from echotime.client.ping import PingSession, Prober, ReplyKind, Summary
 from echotime.client.stats import compute_stats, format_stats, histogram
@@ -150,6 +152,43 @@ class PingTests(SynchronousTestCase):
             self.clock.advance(1)
         self.assertEqual(self.probes.forgotten[:3], [1, 2, 3])
         self.assertEqual(len(self.probes.forgotten), 600 - 512)
+
+
+class DeadlineTests(SynchronousTestCase):
+    """Test Deadline with steps that end before it and at it."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.late = ClientError(ExitStatus.TIMED_OUT)
+
+    def test_shared(self) -> None:
+        """Steps that begin at different times are cancelled at the same moment."""
+        deadline = Deadline(self.clock, 5)
+        cancelled: list[Deferred[int]] = []
+        steps: list[Deferred[int]] = []
+        for _ in range(2):
+            steps.append(deadline.limit(Deferred(cancelled.append), self.late))
+            self.clock.advance(2)
+        self.assertEqual((deadline.remaining, cancelled), (1, []))
+        self.clock.advance(1)
+        self.assertEqual(len(cancelled), 2)
+        for step in steps:
+            self.assertEqual(self.failureResultOf(step, ClientError).value, self.late)
+        self.assertEqual(deadline.remaining, 0)
+
+    def test_in_time(self) -> None:
+        """A step that ends before the deadline leaves no timer."""
+        step: Deferred[str] = Deadline(self.clock, 5).limit(Deferred(), self.late)
+        step.callback("result")
+        self.assertEqual((self.successResultOf(step), self.clock.getDelayedCalls()), ("result", []))
+
+    def test_none(self) -> None:
+        """Without a limit there is no timer; a part of the run may have a limit."""
+        deadline = Deadline(self.clock, None)
+        self.assertNoResult(deadline.limit(Deferred(), self.late))
+        self.assertEqual((deadline.remaining, self.clock.getDelayedCalls()), (None, []))
+        self.assertEqual(deadline.within(3).remaining, 3)
+        self.assertEqual(Deadline(self.clock, 2).within(3).remaining, 2)
 
 
 @given(TIMES)

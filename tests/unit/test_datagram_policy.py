@@ -126,14 +126,12 @@ def test_each_rule(
     assert vars(counters) == {**before, counter: before[counter] + 1}
 
 
-def test_source_of_a_loop_in_a_batch() -> None:
-    """While a source is suspected, its datagrams are checked one by one, whatever their length; others are not."""
+def test_datagrams_like_answers_do_not_slow_others() -> None:
+    """After any number of datagrams that look like answers, a batch of others is answered as a whole."""
     policy = make()
-    policy.admits(TIME, source())
-    assert not policy.admits_batch(FakeBatch(3))
-    assert policy.admits_batch(FakeBatch(1, port=50_000))
-    policy.admits(b"", source())
-    assert policy.admits_batch(FakeBatch(3))
+    for port in range(2000, 12_000):
+        policy.admits(TIME, source(port))
+    assert policy.admits_batch(FakeBatch(64, port=3000))
 
 
 def test_inactive_rules_cost_nothing() -> None:

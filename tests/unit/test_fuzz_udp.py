@@ -62,7 +62,7 @@ class TimeMachine(RuleBasedStateMachine):
         self.resources = ExitStack()
         self.now = 1_700_000_000.0
         self.pending: list[Pending] = []
-        self.in_a_row: Counter[int] = Counter()
+        self.times: Counter[int] = Counter()
         self.refused: Counter[str] = Counter()
         self.answered = self.dropped = self.gone = 0
         self.raw: socket.socket | None = None
@@ -209,8 +209,9 @@ class TimeMachine(RuleBasedStateMachine):
             self.refused["datagrams refused (broadcast or multicast)"] += 1
             return False
         if isinstance(each.sender, int):
-            self.in_a_row[each.sender] = self.in_a_row[each.sender] + 1 if self.looks_like_a_time(each.payload) else 0
-            if self.in_a_row[each.sender] > 3:
+            looks_like_time = self.looks_like_a_time(each.payload)
+            self.times[each.sender] += looks_like_time
+            if looks_like_time and self.times[each.sender] > 3:
                 self.refused["datagrams refused (loop)"] += 1
                 return False
         else:

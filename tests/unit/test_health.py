@@ -82,7 +82,7 @@ def test_hung(daemon: Daemon, which: int) -> None:
     counters = daemon.traffic.counters
     assert counters == ServiceCounters(health_checks=counters.health_checks), "late probes are not counted as clients"
     assert not daemon.probe_factory.expected
-    assert not daemon.udp.protocol.policy._guard.suspect_ports
+    assert not daemon.udp.protocol.policy._guard._answered
 
 
 @pytest.mark.parametrize("which", [0, 1], ids=["tcp", "udp"])
@@ -128,6 +128,17 @@ def test_not_reached_but_hung(daemon: Daemon) -> None:
         assert daemon.verdicts()[0] is HealthStatus.HUNG
     daemon.tcp.startReading()
     daemon.settle()
+
+
+def test_probe_reaches_another_socket(daemon: Daemon) -> None:
+    """A UDP listener whose probe goes to another socket on its port is not answered."""
+    daemon.serve(udp="0.0.0.0")
+    daemon.udp.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind(("127.0.0.1", daemon.udp.getHost().port))
+        assert daemon.verdicts() == [HealthStatus.ANSWERED, HealthStatus.UNANSWERED]
+    assert daemon.verdicts() == [HealthStatus.ANSWERED] * 2
 
 
 def test_busy(daemon: Daemon) -> None:

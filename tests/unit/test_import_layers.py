@@ -10,7 +10,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 LAYERS = (
-    {"wire", "sockopt", "systemd", "i18n", "terminal", "reactor", "counters", "logger"},
+    {"wire"},
+    {"sockopt", "systemd", "i18n", "terminal", "reactor", "counters", "logger"},
     {"errors", "limits", "net", "client", "demos"},
     {"services"},
     {"config", "operators", "health"},

@@ -6,10 +6,11 @@ import struct
 from typing import Any
 
 import pytest
+from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 
 from echotime.counters import ServiceCounters
-from echotime.limits.loop_guard import MAX_CONSECUTIVE, LoopGuard
+from echotime.limits.loop_guard import MAX_ANSWERED, MEMORY, LoopGuard
 from echotime.net.pktinfo import SourceAddress
 from echotime.services.udp_time import TimeProtocol
 from echotime.wire.timestamp import Epoch
@@ -28,21 +29,31 @@ def answer(seconds: int = NOW, epoch: Epoch = Epoch.UNIX) -> bytes:
     return struct.pack("!I", (seconds + epoch.value) % 2**32)
 
 
-def test_answers_in_a_row() -> None:
-    """Datagrams that look like responses are answered three times in a row, for each address and port."""
+def test_three_are_answered() -> None:
+    """Of datagrams that look like responses, three are answered, for each address and port."""
     one = guard()
-    assert [one.refuses(answer(), PEER) for _ in range(6)] == [False] * MAX_CONSECUTIVE + [True] * 3
+    assert [one.refuses(answer(), PEER) for _ in range(6)] == [False] * MAX_ANSWERED + [True] * 3
     assert not one.refuses(answer(), OTHER)
-    assert set(one.suspect_ports) == {12345, 40000}
+    assert not one.refuses(b"", PEER), "any other datagram is answered"
+    assert one.refuses(answer(), PEER)
 
 
-def test_something_else_ends_it() -> None:
-    """After another datagram a source is answered again."""
+def test_interface_of_a_link_local_address() -> None:
+    """The same link-local address on two interfaces is two sources."""
     one = guard()
-    for _ in range(5):
-        one.refuses(answer(), PEER)
-    assert not one.refuses(b"", PEER)
-    assert set(one.suspect_ports) == set()
+    here, there = (SourceAddress(("fe80::1", 12345, 0, scope)) for scope in (2, 3))
+    assert [one.refuses(answer(), here) for _ in range(4)][-1] is True
+    assert not one.refuses(answer(), there)
+
+
+def test_forgotten() -> None:
+    """A source is forgotten some time after its last answer, whatever it sends until then."""
+    monotonic = Clock()
+    one = LoopGuard(lambda: NOW, monotonic=monotonic.seconds)
+    assert [one.refuses(answer(), PEER) for _ in range(4)] == [False, False, False, True]
+    monotonic.advance(MEMORY)
+    assert one.refuses(answer(), PEER)
+    monotonic.advance(1)
     assert [one.refuses(answer(), PEER) for _ in range(4)] == [False, False, False, True]
 
 
@@ -59,7 +70,7 @@ def test_ordinary_datagrams(datagram: bytes) -> None:
     """Any other datagram is always answered, and its source is not remembered."""
     one = guard()
     assert not any(one.refuses(datagram, PEER) for _ in range(10))
-    assert not one.suspect_ports
+    assert not one._answered
 
 
 def test_at_the_turn_of_the_count() -> None:
@@ -69,14 +80,12 @@ def test_at_the_turn_of_the_count() -> None:
 
 
 def test_bounded() -> None:
-    """At the limit the longest silent source is forgotten."""
+    """At the limit the source that was answered longest ago is forgotten."""
     one = guard(most=2)
-    for _ in range(4):
-        one.refuses(answer(), PEER)
-    one.refuses(answer(), OTHER)
-    assert one.refuses(answer(), PEER), "still known, and now the youngest"
+    for each in (PEER, OTHER, PEER, PEER):
+        one.refuses(answer(), each)
     one.refuses(answer(), SourceAddress(("192.0.2.2", 1)))
-    assert set(one.suspect_ports) == {12345, 1}
+    assert list(one._answered) == [("192.0.2.1", 12345), ("192.0.2.2", 1)]
     assert one.refuses(answer(), PEER)
 
 
@@ -88,13 +97,12 @@ class Sent(StringTransport):
 
 
 def test_protocol() -> None:
-    """The protocol ignores and counts such datagrams, and remembers their source ports."""
+    """The protocol ignores and counts such datagrams, and answers others from the same source."""
     counters = ServiceCounters()
     protocol = TimeProtocol(lambda: NOW, counters)
     protocol.transport = Sent()  # type: ignore[assignment]
     for _ in range(5):
         protocol.datagramReceived(answer(), PEER)
     assert (counters.datagrams, counters.refused_loop) == (3, 2)
-    assert list(protocol.policy._guard.suspect_ports) == [12345]
     protocol.datagramReceived(b"?", PEER)
-    assert (counters.datagrams, counters.refused_loop, list(protocol.policy._guard.suspect_ports)) == (4, 2, [])
+    assert (counters.datagrams, counters.refused_loop) == (4, 2)

@@ -106,6 +106,25 @@ def test_receive(bench: Bench, number: int) -> None:
     assert bench.port.errors == {f"receive {errno.errorcode[number]}": 3}
 
 
+def test_flood_of_icmp_errors(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One doRead discards a bounded number of ICMP errors, however fast new ones arrive, and answers what is pending.
+
+    Every call fails once, as it does if an error arrives before each.
+    """
+    discarded: list[int] = []
+
+    def endless(sock: socket.socket, max_errors: int) -> list[int]:
+        discarded.append(max_errors)
+        return [errno.ECONNREFUSED] * max_errors
+
+    monkeypatch.setattr("echotime.net.udp_port.read_errors", endless)
+    bench.refuse("receive", errno.ECONNREFUSED, 10)
+    bench.refuse("send", errno.ECONNREFUSED, 1)
+    assert bench.send_and_count(5) == 5
+    assert sum(discarded) <= bench.port.batch_size + len(discarded)
+    assert bench.port.errors == {"ICMP error": sum(discarded)}
+
+
 def test_receive_fails_for_long(bench: Bench) -> None:
     """The reactor is not blocked: doRead tries a bounded number of times."""
     refused = bench.refuse("receive", errno.ENOMEM, 10_000)

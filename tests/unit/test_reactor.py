@@ -28,6 +28,10 @@ from tests.support.loopback import open_descriptors
 from tests.support.recording_protocol import PortHarness
 from tests.support.stepping_reactor import SteppingReactor, connected, received, reset, stepping
 
+_SO_TIMESTAMPING = 37
+_TIMESTAMP_OF_SENT_DATA = 0x12
+"""SOF_TIMESTAMPING_TX_SOFTWARE and SOF_TIMESTAMPING_SOFTWARE."""
+
 
 @pytest.fixture
 def harness() -> Iterator[PortHarness]:
@@ -194,6 +198,44 @@ def test_what_cannot_be_registered_is_ended(harness: PortHarness) -> None:
         harness.reactor.until(lambda: harness.factory.events[-1] == ("data", b"served"))
         harness.factory.connections[0].transport.loseConnection()
         harness.over()
+
+
+def assert_received(harness: PortHarness, message: bytes) -> None:
+    """Step the reactor until the protocol has received a message."""
+    harness.reactor.until(lambda: ("data", message) in harness.factory.events)
+
+
+@pytest.mark.parametrize("paused", [False, True])
+def test_error_queue_is_no_end_of_file(harness: PortHarness, paused: bool) -> None:
+    """Timestamps in the error queue raise EPOLLERR alone. They are discarded, and the connection continues."""
+    with connected(harness.port) as client:
+        transport = harness.made()
+        transport.socket.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPING, _TIMESTAMP_OF_SENT_DATA)
+        for message in (b"one", b"two"):
+            if paused:
+                transport.pauseProducing()
+            transport.write(message)
+            assert harness.read(client, 3) == message
+            harness.reactor.step(3)
+            assert not select.select([transport.socket], [], [], 0)[0], "EPOLLERR would be reported again and again"
+            transport.resumeProducing()
+            client.send(message)
+            assert_received(harness, message)
+        assert not harness.factory.count("lost")
+        assert not harness.factory.count("read lost")
+        transport.abortConnection()
+        harness.over()
+
+
+def test_pending_error_ends_the_connection(harness: PortHarness) -> None:
+    """An error of the socket, as from ICMP with IP_RECVERR, is not taken for the client's end of file."""
+    with connected(harness.port):
+        transport = harness.made()
+        transport.read_error = lambda: OSError(errno.EHOSTUNREACH, "as the socket reports it")
+        reactor: Any = harness.reactor
+        reactor._handle_event(transport, transport.fileno(), select.EPOLLERR)
+        harness.over()
+        assert harness.factory.events[-1] == ("lost", OSError)
 
 
 def test_a_change_by_a_timer_does_not_wait(harness: PortHarness) -> None:

@@ -1,6 +1,8 @@
 """Connect to the control socket: call commands, wait for their results, and receive events.
 
 This is AMP without a reactor. readline blocks the main thread at the prompt, so another thread reads the socket.
+
+The process that listens may be another program than the daemon: what it sends is checked, and has limits.
 """
 
 from __future__ import annotations
@@ -17,10 +19,14 @@ from twisted.protocols import amp
 from twisted.python.failure import Failure
 
 from echotime.control import commands
-from echotime.control.commands import CommandError
+from echotime.control.commands import MAX_KEYS, CommandError
+from echotime.i18n.language import gettext as _
 
 _TIMEOUT = 10.0
 _READ_SIZE = 65536
+_MIB = 2**20
+_MAX_LIST = 64 * _MIB
+"""Bytes of a list, at most. A row of a connection takes about 200."""
 
 _EVENT_COMMANDS = {each.commandName: each for each in commands.PUSHED_EVENTS}
 
@@ -29,6 +35,10 @@ EventCallback = Callable[[type[commands.PushedEvent], dict[str, Any]], object]
 
 class ControlConnectionLost(Exception):
     """Report that the daemon ended, or does not respond."""
+
+
+class ControlProtocolError(ControlConnectionLost):
+    """Report that the process at the other end of the socket does not speak the control protocol."""
 
 
 class _ControlProtocol(amp.AMP):
@@ -40,12 +50,21 @@ class _ControlProtocol(amp.AMP):
         super().__init__()
         self._connection = connection
 
+    def dataReceived(self, data: bytes) -> None:
+        super().dataReceived(data)
+        if len(self._currentBox or ()) > MAX_KEYS:
+            raise ValueError("too many keys in a box")
+
     def ampBoxReceived(self, box: Any) -> None:
-        command = _EVENT_COMMANDS.get(box.get(amp.COMMAND))
-        if command is None:
+        if amp.COMMAND not in box:
             super().ampBoxReceived(box)
-        else:
-            self._connection.on_event(command, command.parseArguments(box, self))
+            return
+        command = _EVENT_COMMANDS[box[amp.COMMAND]]
+        self._connection.on_event(command, command.parseArguments(box, self))
+
+    def lengthLimitExceeded(self, length: int) -> None:
+        """Raise ValueError. AMP's implementation only closes the connection."""
+        raise ValueError(f"a key of {length} bytes")
 
     def makeConnection(self, transport: Any) -> None:
         """Skip AMP's implementation, which logs a line."""
@@ -74,10 +93,14 @@ class _SocketTransport:
 
 
 class ControlConnection:
-    """Connect to the control socket at `path`. Raises OSError if no daemon listens there."""
+    """Connect to the control socket at `path`. Raises OSError if no daemon listens there.
 
-    def __init__(self, path: str, on_lost: Callable[[], object] = lambda: None) -> None:
+    `on_lost` is called by another thread when the connection has ended, unless `close` ended it.
+    """
+
+    def __init__(self, path: str) -> None:
         self.on_event: EventCallback = lambda command, event: None
+        self.on_lost: Callable[[], object] = lambda: None
         self._socket = socket.socket(socket.AF_UNIX)
         try:
             self._socket.settimeout(_TIMEOUT)
@@ -87,8 +110,9 @@ class ControlConnection:
             self._socket.close()
             raise
         self._lock = threading.RLock()
+        self._received = 0
         self.closed = threading.Event()
-        self._on_lost = on_lost
+        self._is_faulty = False
         self._amp = _ControlProtocol(self)
         self._amp.makeConnection(_SocketTransport(self._socket))
         self._reader_thread = threading.Thread(target=self._read, daemon=True)
@@ -99,7 +123,7 @@ class ControlConnection:
         results: queue.SimpleQueue[Any] = queue.SimpleQueue()
         with self._lock:
             if self.closed.is_set():
-                raise ControlConnectionLost
+                raise self.lost()
             self._amp.callRemote(command, **arguments).addBoth(results.put)
         try:
             result = results.get(timeout=_TIMEOUT)
@@ -108,35 +132,50 @@ class ControlConnection:
         if isinstance(result, Failure):
             if result.check(CommandError, amp.RemoteAmpError, amp.UnhandledCommand):
                 raise CommandError(str(getattr(result.value, "description", result.value)))
-            raise ControlConnectionLost
+            raise self.lost() if self.closed.is_set() else ControlProtocolError
         response: dict[str, Any] = result
         return response
 
     def rows(self, command: type[amp.Command], key: str | None = None, **arguments: Any) -> Iterator[dict[str, Any]]:
-        """Yield every row of a list, page by page. A page begins after the last `key`, or row number if None."""
-        after, more = 0, True
+        """Yield every row of a list, page by page. A page begins after the last `key`, or row number if None.
+
+        Raises CommandError if the list is too long.
+        """
+        last, after, more, limit = -1, 0, True, self._received + _MAX_LIST
         while more:
-            page = self.call(command, after=after, **arguments)
+            if self._received > limit:
+                raise CommandError(_("the list is longer than {limit} MiB").format(limit=_MAX_LIST // _MIB))
+            if after <= last:
+                raise ControlProtocolError
+            last, page = after, self.call(command, after=after, **arguments)
             yield from page["rows"]
             more = page["more"] and bool(page["rows"])
             after = page["rows"][-1][key] if more and key else after + len(page["rows"])
 
+    def lost(self) -> ControlConnectionLost:
+        """Return the exception for a connection that has been closed."""
+        return ControlProtocolError() if self._is_faulty else ControlConnectionLost()
+
     def close(self) -> None:
         """Close the connection without calling `on_lost`."""
-        self._on_lost = lambda: None
+        self.on_lost = lambda: None
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         self._reader_thread.join(_TIMEOUT)
         self._socket.close()
 
     def _read(self) -> None:
-        while data := self._recv():
-            with self._lock:
-                self._amp.dataReceived(data)
+        try:
+            while data := self._recv():
+                with self._lock:
+                    self._received += len(data)
+                    self._amp.dataReceived(data)
+        except Exception:  # Twisted and its arguments raise various exceptions for invalid data
+            self._is_faulty = True
         with self._lock:
             self.closed.set()
             self._amp.connectionLost()
-        self._on_lost()
+        self.on_lost()
 
     def _recv(self) -> bytes:
         try:

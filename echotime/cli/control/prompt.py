@@ -23,49 +23,71 @@ from echotime.cli.control.verbs import (
     run_line,
 )
 from echotime.cli.output.columns import pad
-from echotime.cli.output.streams import exit_on_write_error, print_error
+from echotime.cli.output.streams import exit_on_write_error, print_error, print_line
 from echotime.control import commands
 from echotime.control.commands import CommandError
 from echotime.i18n.language import gettext as _
 from echotime.sockopt.catalogue.index import BY_NAME
 from echotime.sockopt.values import N_
 from echotime.terminal.raw_terminal import RawTerminal
+from echotime.wire.escape import sanitize
 
 PROMPT = "echotime> "
 _HISTORY_LENGTH = 1000
+_MAX_PENDING = 100_000
+"""Questions remembered in their order, at most. The daemon knows the order of all."""
 
 
 class Screen:
-    """Show results and events as whole lines, above the line that is being typed."""
+    """Show results and events as whole lines, above the line that is being typed.
+
+    Its `on_sigint` is the handler of SIGINT. At the prompt Ctrl-C discards the line, and does not end the program.
+    """
 
     def __init__(self) -> None:
+        self._is_closed = False
+        self._is_reading = False
         self._lock = threading.Lock()
         self._prompt: str | None = None
 
     def show(self, line: str) -> None:
-        """Show a line. This method is thread-safe."""
+        """Show a line with unprintable characters escaped. This method is thread-safe."""
         with self._lock:
+            if self._prompt is None:
+                print_line(line)
+                return
             try:
-                if self._prompt is None:
-                    print(line, flush=True)
-                else:
-                    print(f"\r\x1b[K{line}\n{self._prompt}{_line_buffer()}", end="", flush=True)
+                sys.stdout.write(f"\r\x1b[K{sanitize(line)}\n{self._prompt}{_line_buffer()}")
+                sys.stdout.flush()
             except OSError as error:
                 exit_on_write_error(error)
 
     def read_line(self, prompt: str) -> str:
         """Return a typed line. Raises EOFError or KeyboardInterrupt."""
-        is_terminal = sys.stdin.isatty() and sys.stdout.isatty()
-        if not is_terminal:
+        self._is_reading = True
+        try:
+            if self._is_closed:
+                raise KeyboardInterrupt
+            if sys.stdin.isatty() and sys.stdout.isatty():
+                self._prompt = prompt
+                return input(prompt)
             line = sys.stdin.readline()
             if not line:
                 raise EOFError
             return line.rstrip("\n")
-        self._prompt = prompt
-        try:
-            return input(prompt)
         finally:
             self._prompt = None
+            self._is_reading = False
+
+    def on_sigint(self, number: int, frame: object) -> None:
+        """Raise KeyboardInterrupt, but not while the end of the connection is being reported."""
+        if self._is_reading or not self._is_closed:
+            raise KeyboardInterrupt
+
+    def connection_lost(self) -> None:
+        """Interrupt the reading of a line. This method is called by another thread."""
+        self._is_closed = True
+        os.kill(os.getpid(), signal.SIGINT)
 
 
 def _line_buffer() -> str:
@@ -81,7 +103,7 @@ class Prompt:
         self._session = session
         session.connection.on_event = self.on_event
         self._screen = screen
-        self._pending: dict[int, str] = {}
+        self._pending: dict[int, None] = {}
         self._status = 0
         self._commands = {
             **COMMANDS,
@@ -132,13 +154,14 @@ class Prompt:
     def _on_interrupt(self) -> None:
         """Handle SIGINT, from Ctrl-C or from `on_lost` when the daemon ended."""
         if self._session.connection.closed.is_set():
-            raise ControlConnectionLost
+            raise self._session.connection.lost()
         self._screen.show("")
 
     def on_event(self, command: type[commands.PushedEvent], event: dict[str, Any]) -> None:
         """Show an event that the daemon sent."""
         if command is commands.QuestionAsked:
-            self._pending[event["number"]] = event["peer"]
+            if len(self._pending) < _MAX_PENDING:
+                self._pending[event["number"]] = None
         elif command is commands.QuestionSettled:
             self._pending.pop(event["number"], None)
         if self._session.as_json:
@@ -198,6 +221,15 @@ _TARGETS = ["tcp", "udp", *BY_NAME]
 _ARGUMENTS = {"answer": ["next", "all", "--raw"], "sockopts": ["all", *_TARGETS], "set": _TARGETS}
 
 
+def _history_file() -> Path | None:
+    """Return the path of the history, None if the user has no home directory."""
+    try:
+        directory = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    except RuntimeError:  # HOME is not set, and the uid has no entry in passwd
+        return None
+    return Path(directory) / "echotime_history"
+
+
 @contextlib.contextmanager
 def _line_editing(names: list[str]) -> Any:
     """Set readline up with a history file and completion."""
@@ -206,9 +238,10 @@ def _line_editing(names: list[str]) -> Any:
     except ImportError:  # this Python has no readline: the terminal edits the line
         yield
         return
-    history = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "echotime_history"
-    with contextlib.suppress(OSError):
-        readline.read_history_file(history)
+    history = _history_file()
+    if history is not None:
+        with contextlib.suppress(OSError):
+            readline.read_history_file(history)
     readline.set_history_length(_HISTORY_LENGTH)
     readline.parse_and_bind("tab: complete")
     readline.set_completer_delims(" ")
@@ -221,6 +254,7 @@ def _line_editing(names: list[str]) -> Any:
     finally:
         if terminal is not None:
             terminal.release_signals()
-        with contextlib.suppress(OSError):
-            history.parent.mkdir(parents=True, exist_ok=True)
-            readline.write_history_file(history)
+        if history is not None:
+            with contextlib.suppress(OSError):
+                history.parent.mkdir(parents=True, exist_ok=True)
+                readline.write_history_file(history)

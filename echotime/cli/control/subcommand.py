@@ -5,11 +5,10 @@ from __future__ import annotations
 import argparse
 import os
 import signal
-from pathlib import Path
 from typing import Any
 
 from echotime.cli import arguments
-from echotime.cli.control.connection import ControlConnection, ControlConnectionLost
+from echotime.cli.control.connection import ControlConnection, ControlConnectionLost, ControlProtocolError
 from echotime.cli.control.prompt import Prompt, Screen
 from echotime.cli.control.verbs import COMMANDS, WATCH_HELP, CommandSyntaxError, ControlSession
 from echotime.cli.output.streams import print_error
@@ -58,24 +57,30 @@ def add_parser(commands: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the subcommand without a reactor, and return its exit status."""
     _extract_flags(args)
-    # at the prompt Ctrl-C discards the line, and does not end the program
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     # a thread prints events, and a thread cannot change the handler when the output is closed
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    screen = Screen()
     try:
-        connection = ControlConnection(args.socket, lambda: os.kill(os.getpid(), signal.SIGINT))
+        connection = ControlConnection(args.socket)
     except OSError as error:
         print_error(_("echotime: {path}: {reason}").format(path=args.socket, reason=error.strerror or error))
-        if not Path(args.socket).exists():
+        if isinstance(error, FileNotFoundError):
             print_error(_("echotime: start the daemon with --control PATH, and give the same path to --socket"))
         return ExitStatus.REFUSED
+    screen = Screen()
+    signal.signal(signal.SIGINT, screen.on_sigint)
+    connection.on_lost = screen.connection_lost
     try:
         session = ControlSession(connection, args.json, args.raw, args.encoding or "", screen.show)
         return _execute(args, Prompt(session, screen))
+    except CommandError as refused:
+        print_error(f"echotime: {refused}")
+        return ExitStatus.FAILED
     except (ControlConnectionLost, KeyboardInterrupt) as error:
         if isinstance(error, KeyboardInterrupt) and not connection.closed.is_set():
             return 128 + signal.SIGINT
+        if isinstance(error, ControlProtocolError) or isinstance(connection.lost(), ControlProtocolError):
+            print_error(_("echotime: {path}: not the control socket of a daemon").format(path=args.socket))
+            return ExitStatus.FAILED
         print_error(_("echotime: {path}: the daemon ended, or does not respond").format(path=args.socket))
         return ExitStatus.RESET
     finally:
@@ -99,7 +104,4 @@ def _execute(args: argparse.Namespace, prompt: Prompt) -> int:
         prompt.run_command(args.command)
     except CommandSyntaxError as error:
         args.usage_error(str(error))
-    except CommandError as refused:
-        print_error(f"echotime: {refused}")
-        return ExitStatus.FAILED
     return ExitStatus.OK

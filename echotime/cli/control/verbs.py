@@ -9,15 +9,18 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
-from echotime.cli.control.connection import ControlConnection
+from echotime.cli.control.connection import ControlConnection, ControlProtocolError
 from echotime.cli.output.columns import pad
 from echotime.control import commands
 from echotime.i18n.language import gettext as _
 from echotime.operators.encode import InvalidReply, encode_reply
 from echotime.sockopt.values import N_
-from echotime.wire.escape import display_width, escape, preview_decoded
+from echotime.wire import parsers
+from echotime.wire.escape import display_width, escape, preview_decoded, sanitize
 
 PREVIEW_BYTES = 60
+_MAX_CELL = 1000
+"""Characters of a value in a table, at most."""
 _MAX_NUMBER, _MAX_DIGITS = 2**31 - 1, 10
 _MAX_REPLY = 65535
 """Maximum length of a value in AMP."""
@@ -40,7 +43,10 @@ class ControlSession:
 
     def __post_init__(self) -> None:
         self.hello = self.connection.call(commands.Hello)
-        self.encoding = self.encoding or str(self.hello["encoding"])
+        try:
+            self.encoding = self.encoding or parsers.encoding(self.hello["encoding"])
+        except ValueError:
+            raise ControlProtocolError from None
 
     def parse_reply(self, text: str, *, raw: bool) -> bytes:
         """Return the bytes of a typed reply. Raises CommandSyntaxError."""
@@ -66,9 +72,10 @@ class ControlSession:
 
     def table(self, rows: Sequence[dict[str, Any]], *columns: tuple[str, Callable[[dict[str, Any]], str]]) -> None:
         """Write rows under headings, or nothing if there are no rows."""
-        cells = [[title for title, _value in columns], *([value(row) for _title, value in columns] for row in rows)]
+        titles = [title for title, _value in columns]
+        cells = [titles, *([sanitize(value(row)[:_MAX_CELL]) for _title, value in columns] for row in rows)]
         widths = [max(map(display_width, column)) + 2 for column in zip(*cells, strict=True)]
-        lines = ["".join(map(pad, line, widths)).rstrip() for line in cells]
+        lines = ("".join(map(pad, line, widths)).rstrip() for line in cells)
         self.output(rows, lines if rows else [])
 
 

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from echotime.wire.escape import sanitize
+
 _FILE_MODE = 0o644
 
 
@@ -28,7 +30,9 @@ class Metric:
 
 
 def _escape(value: str) -> str:
-    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    # the format has an escape of its own for a line feed
+    printable = "\n".join(map(sanitize, value.split("\n")))
+    return printable.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
 
 
 def format_metrics(metrics: Sequence[Metric]) -> str:

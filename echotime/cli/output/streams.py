@@ -1,13 +1,18 @@
-"""Open missing standard streams, print lines and errors, and end the program when its output cannot be written."""
+"""Open missing standard streams, print lines and errors, and end the program when its output cannot be written.
+
+The tools print through this module, because it escapes what is not printable.
+"""
 
 from __future__ import annotations
 
 import os
 import signal
 import sys
+from collections.abc import Iterable
 
 from echotime.client.exit_status import ClientError, ExitStatus
 from echotime.i18n.language import gettext as _
+from echotime.wire.escape import sanitize
 
 
 def open_missing_streams() -> None:
@@ -34,16 +39,21 @@ def exit_on_write_error(error: OSError, status: int = 1) -> None:
 
 
 def print_line(text: str) -> None:
-    """Print a line and flush it. End the program on an error, which the reactor would only log."""
+    """Print a line with unprintable characters escaped, and flush it."""
+    print_lines([text])
+
+
+def print_lines(lines: Iterable[str]) -> None:
+    """Print lines as `print_line` does. End the program on an error, which the reactor would only log."""
     try:
-        print(text, flush=True)
+        print("\n".join(map(sanitize, lines)), flush=True)
     except OSError as error:
         exit_on_write_error(error)
 
 
 def print_error(text: str) -> None:
-    """Print a line on standard error."""
-    print(text, file=sys.stderr, flush=True)
+    """Print a line on standard error, with unprintable characters escaped."""
+    print(sanitize(text), file=sys.stderr, flush=True)
 
 
 def describe_error(error: ClientError) -> str:
