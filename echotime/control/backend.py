@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import array
-import fcntl
 import os
 import socket
-import termios
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -86,7 +83,7 @@ class ControlBackend:
             "awaiting_reply": connection.awaiting_reply,
             "rtt": info.rtt,
             "retransmits": info.total_retransmits,
-            "unsent": _unacked_bytes(transport.socket) + _buffered_bytes(transport),
+            "unsent": transport.unacked_bytes(),
         }
 
     def sockopts(self, target: str, names: list[str]) -> Rows:
@@ -229,15 +226,3 @@ def _sockopt_row(label: str, reading: ReadBack) -> dict[str, Any]:
         "effective": reading.effective,
         "note": reading.remark,
     }
-
-
-def _unacked_bytes(sock: socket.socket) -> int:
-    """Return the number of bytes in the send queue that the peer has not acknowledged (SIOCOUTQ, tcp(7))."""
-    outq = array.array("i", [0])
-    fcntl.ioctl(sock, termios.TIOCOUTQ, outq)
-    return int(outq[0])
-
-
-def _buffered_bytes(transport: Any) -> int:
-    """Return the number of bytes in the transport's own buffer."""
-    return int(len(transport.dataBuffer) - transport.offset + transport._tempDataLen)

@@ -10,7 +10,19 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from twisted.protocols.amp import AmpList, Argument, Boolean, Command, Float, Integer, ListOf, String, Unicode
+from twisted.protocols.amp import (
+    COMMAND,
+    AmpBox,
+    AmpList,
+    Argument,
+    Boolean,
+    Command,
+    Float,
+    Integer,
+    ListOf,
+    String,
+    Unicode,
+)
 
 PAGE_SIZE = 50
 MAX_KEYS = 32
@@ -180,6 +192,19 @@ class PushedEvent(Command):
     requiresAnswer = False
     event: ClassVar[str]
     """Name of the event in JSON."""
+
+
+class Refused(Command):
+    """Push the reason why the daemon does not serve the client. The end of the connection follows."""
+
+    commandName = b"Refused"
+    arguments: ClassVar[Arguments] = _arguments(reason=Unicode())
+    requiresAnswer = False
+
+    @classmethod
+    def encode(cls, reason: str) -> bytes:
+        """Return the bytes of the command."""
+        return bytes(AmpBox({COMMAND: cls.commandName, b"reason": reason.encode()}).serialize())
 
 
 class QuestionAsked(PushedEvent):

@@ -1,25 +1,23 @@
-"""Run the control socket, a Unix socket for operators, as a service, and authorize its clients."""
+"""Run the control socket, a Unix socket for operators, as a service."""
 
 from __future__ import annotations
 
 import errno
 import os
-import pwd
 import socket
 import stat
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from twisted.application.service import Service
+from twisted.internet import unix
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
-from twisted.internet.error import CannotListenError
 
 from echotime.control.server import ControlFactory
 from echotime.errors import report_startup_failure
 from echotime.logger import Logger
 
-_OWNER_MODE, _GROUP_MODE = 0o600, 0o660
+_GROUP_MODE = 0o660
 
 
 class ControlSocketService(Service):
@@ -42,47 +40,70 @@ class ControlSocketService(Service):
         super().startService()
         try:
             _remove_stale_socket(self._path)
-            # no other user may connect between bind and chmod
-            old_umask = os.umask(0o177)
-            try:
-                mode = _OWNER_MODE if self._group is None else _GROUP_MODE
-                self._port = self._reactor.listenUNIX(self._path, self._factory, mode=mode)
-            finally:
-                os.umask(old_umask)
-            if self._group is not None:
-                os.chown(self._path, -1, self._group)
-        except (OSError, CannotListenError) as error:
-            cause = error.socketError if isinstance(error, CannotListenError) else error
+            sock = _bind(self._path, self._group)
+        except OSError as error:
             raise report_startup_failure(
-                f"cannot listen on the control socket {self._path}: {_describe_error(cause)}"
+                f"cannot listen on the control socket {self._path}: {error.strerror or error}"
             ) from error
+        # Twisted would change the mode and remove the file by path. A name in the abstract namespace has no file.
+        self._port = unix.Port(b"\0" + os.fsencode(self._path), self._factory, reactor=self._reactor)
+        self._port._preexistingSocket = sock
+        self._port.startListening()
         self._bound_inode = _inode(self._path)
         self._log.info("listening on control socket {path}", path=self._path)
 
     def stopService(self) -> Deferred[None]:
-        """Close the socket and remove its file. Connected operators stay connected."""
+        """Close the socket and remove its file, unless it belongs to another daemon. Operators stay connected."""
         super().stopService()
-        if self._port is not None and _inode(self._path) != self._bound_inode:
-            # The file is gone or belongs to another daemon. Twisted does not remove an abstract name. Older versions
-            # of Twisted have the path as `port`.
-            setattr(self._port, "_bindPath" if hasattr(self._port, "_bindPath") else "port", b"\0")
-        return maybeDeferred(self._port.stopListening) if self._port is not None else succeed(None)
+        if self._port is None:
+            return succeed(None)
+        if self._bound_inode is not None and _inode(self._path) == self._bound_inode:
+            Path(self._path).unlink()
+        return maybeDeferred(self._port.stopListening)
 
 
-def peer_authorizer(group: int | None) -> Callable[[int, int], bool]:
-    """Return a function of uid and gid that accepts root, the daemon's own user, and members of the group."""
+def _bind(path: str, group: int | None) -> socket.socket:
+    """Return a socket that is bound to `path`, and that only its owner and `group` may connect to.
 
-    def is_authorized(uid: int, gid: int) -> bool:
-        return uid in {0, os.geteuid()} or (group is not None and group in _user_groups(uid, gid))
+    The file has mode 0600 from the bind on, and nothing connects before listen(2). chown(2) and chmod(2) by path would
+    follow a symbolic link that another user puts there after the bind. So the file is opened without following links,
+    and checked to be a socket of this user with no other name. Then it is changed by descriptor.
 
-    return is_authorized
-
-
-def _user_groups(uid: int, gid: int) -> set[int]:
+    setegid(2) around the bind would need a privilege that a member of `group` does not have. fchown(2) on the socket
+    does not change the file.
+    """
+    sock = socket.socket(socket.AF_UNIX)
     try:
-        return {gid, *os.getgrouplist(pwd.getpwuid(uid).pw_name, gid)}
-    except KeyError:
-        return {gid}
+        sock.setblocking(False)
+        old_umask = os.umask(0o177)
+        try:
+            sock.bind(path)
+        finally:
+            os.umask(old_umask)
+        if group is not None:
+            _give_to_group(path, group)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def _give_to_group(path: str, group: int) -> None:
+    """Let the members of a group connect to a socket that was just bound. Remove it if that fails."""
+    descriptor = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISSOCK(status.st_mode) or status.st_uid != os.geteuid() or status.st_nlink != 1:
+            raise OSError(errno.EEXIST, "another user replaced the socket; use a directory that only root can change")
+        by_descriptor = f"/proc/self/fd/{descriptor}"
+        try:
+            os.chown(by_descriptor, -1, group)
+            Path(by_descriptor).chmod(_GROUP_MODE)
+        except OSError as error:
+            Path(path).unlink(missing_ok=True)
+            raise OSError(error.errno, f"cannot give it to group {group}: {error.strerror}") from None
+    finally:
+        os.close(descriptor)
 
 
 def _inode(path: str) -> tuple[int, int] | None:
@@ -112,7 +133,3 @@ def _remove_stale_socket(path: str) -> None:
         except BlockingIOError:
             pass
     raise OSError(errno.EADDRINUSE, "another process listens on it")
-
-
-def _describe_error(error: Any) -> str:
-    return str(getattr(error, "strerror", None) or error)

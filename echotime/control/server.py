@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import pwd
-import socket
-import struct
-from collections.abc import Callable
 from contextlib import suppress
+from functools import cached_property
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import ServerFactory, connectionDone
 from twisted.protocols import amp
@@ -18,86 +16,90 @@ from twisted.python.failure import Failure
 import echotime
 from echotime.control import commands
 from echotime.control.backend import ControlBackend
-from echotime.control.commands import MAX_KEYS, MAX_MESSAGE_BYTES, PAGE_SIZE, CommandError, Rows
+from echotime.control.commands import MAX_MESSAGE_BYTES, PAGE_SIZE, CommandError, Rows
+from echotime.control.peer import PeerPolicy, read_peer
+from echotime.control.sequential_amp import SequentialAMP
 from echotime.control.subscriber import EventSubscriber
+from echotime.limits.log_rate import LogRateLimiter
 from echotime.logger import Logger
 from echotime.operators.reply_queue import AlreadySettled, ReplyQueue
 from echotime.services.traffic import TrafficLog
+from echotime.wire.escape import sanitize
 
 _MAX_UNSENT, _MAX_UNSENT_PER_MESSAGE = 2**20, 2**10
 """Bytes of pending output to an operator who watches, at most, and those added for each question allowed."""
 _MAX_ROWS = 300
-_UCRED = struct.Struct("=iII")
+_MAX_LOG_LINES = 10
+"""Log lines per second that clients of the control socket can cause with refusals and faults."""
 
 
-class ControlProtocol(amp.AMP):
-    """Serve one operator. Anything but valid AMP closes the connection."""
+class ControlProtocol(SequentialAMP):
+    """Serve one operator of the control socket."""
 
     factory: ControlFactory
-    transport: Any
     _log = Logger()
 
     def __init__(self) -> None:
         super().__init__()
         self._subscriber: EventSubscriber | None = None
 
+    @property
+    def clock(self) -> IReactorTime:  # type: ignore[override]  # the factory's
+        return self.factory.clock
+
+    @cached_property
+    def _name(self) -> str:
+        """Return the name of the peer, which takes a look-up in passwd(5)."""
+        return str(self._peer)
+
     def makeConnection(self, transport: Any) -> None:
-        """Check the peer's credentials. amp.AMP.makeConnection would also log a line."""
-        ucred = transport.getHandle().getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
-        pid, uid, gid = _UCRED.unpack(ucred)
-        self._name = f"{_user_name(uid)} (pid {pid})"
-        amp.BinaryBoxProtocol.makeConnection(self, transport)
-        if not self.factory.is_authorized(uid, gid):
-            self._log.warn("control: permission denied: {name}", name=self._name)
-            transport.abortConnection()
+        """Serve the peer, or tell it why not."""
+        self._peer = read_peer(transport.getHandle())
+        super().makeConnection(transport)
+        reason = self.factory.policy.refusal(self._peer, len(self.factory.connections))
+        if not reason:
+            self.factory.connections.add(self)
             return
-        transport.registerProducer(self, True)
+        self._log_limited("refused: {name}: {reason}", reason=reason)
+        with suppress(OSError):
+            transport.getHandle().send(commands.Refused.encode(reason))
+        # at once, because the descriptors of many refused connections would add up until the next iteration
+        transport.connectionLost(Failure(ConnectionDone()))
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.factory.connections.discard(self)
         self._set_watching(False)
-        amp.BinaryBoxProtocol.connectionLost(self, reason)
-        self.transport = None
-
-    def dataReceived(self, data: bytes) -> None:
-        try:
-            super().dataReceived(data)
-        except Exception as error:
-            self.abort(error)
-        if len(self._currentBox or ()) > MAX_KEYS:
-            self.abort(ValueError("too many keys in a command"))
+        super().connectionLost(reason)
 
     def dispatchCommand(self, box: Any) -> Any:
         """Refuse a command with invalid arguments instead of closing the connection."""
         return super().dispatchCommand(box).addErrback(self._report_bad_arguments)
 
-    def unhandledError(self, failure: Failure) -> None:
-        self.abort(failure.value)
-
     def _report_bad_arguments(self, failure: Failure) -> Any:
         if failure.check(amp.RemoteAmpError):
             return failure
-        self._log.info("control: invalid arguments from {name}: {error}", name=self._name, error=repr(failure.value))
+        self._log_limited("invalid arguments from {name}: {error}", error=repr(failure.value))
         raise amp.RemoteAmpError(b"REFUSED", "invalid arguments")
+
+    def _log_limited(self, text: str, **values: str) -> None:
+        if self.factory.log_limiter.allows():
+            self._log.info(f"control: {text}", name=self._name, **values)
 
     def abort(self, error: BaseException | None) -> None:
         """Log the error and close the connection."""
-        self._log.info("control: connection of {name} closed: {error}", name=self._name, error=repr(error))
-        if self.transport is not None:
-            self.transport.abortConnection()
+        self._log_limited("connection of {name} closed: {error}", error=repr(error))
+        super().abort(error)
 
     def pauseProducing(self) -> None:
-        """Read no more commands and push no more events, because the operator does not read."""
+        """Run no more commands and push no more events, because the operator does not read."""
         if self._subscriber is not None:
             self._subscriber.paused = True
-        self.transport.pauseProducing()
+        super().pauseProducing()
 
     def resumeProducing(self) -> None:
         if self._subscriber is not None:
             self._subscriber.paused = False
-        self.transport.resumeProducing()
-
-    def stopProducing(self) -> None:
-        pass
+        super().resumeProducing()
 
     @commands.Hello.responder
     def hello(self) -> dict[str, Any]:
@@ -187,7 +189,7 @@ class ControlProtocol(amp.AMP):
     @commands.SetOption.responder
     def set_option(self, target: str, assignment: str) -> dict[str, Any]:
         rows = self.factory.backend.set_option(target, assignment)
-        self._log.info("control: {name} set {target} {what}", name=self._name, target=target, what=assignment)
+        self._log.info("control: {name} set {target} {what}", name=self._name, target=target, what=sanitize(assignment))
         return _single_page(rows)
 
     @commands.Backlog.responder
@@ -206,9 +208,10 @@ class ControlProtocol(amp.AMP):
 
 
 class ControlFactory(ServerFactory):
-    """Make a ControlProtocol for each operator whose uid and gid `is_authorized` accepts."""
+    """Make a ControlProtocol for each operator. `policy` decides which of them are served."""
 
     noisy = False
+    _log = Logger()
 
     def __init__(
         self,
@@ -216,20 +219,26 @@ class ControlFactory(ServerFactory):
         backend: ControlBackend,
         traffic: TrafficLog,
         clock: IReactorTime,
-        is_authorized: Callable[[int, int], bool],
+        policy: PeerPolicy,
         encoding: str = "utf-8",
     ) -> None:
         self.queue = queue
         self.backend = backend
         self.traffic = traffic
         self.clock = clock
-        self.is_authorized = is_authorized
+        self.policy = policy
         self.encoding = encoding
+        self.connections: set[ControlProtocol] = set()
+        """The connections of operators that are served."""
+        self.log_limiter = LogRateLimiter(_MAX_LOG_LINES, clock, self._report_suppressed)
 
     def buildProtocol(self, addr: Any) -> ControlProtocol:  # type: ignore[override]  # Twisted binds it to `protocol`
         protocol = ControlProtocol()
         protocol.factory = self
         return protocol
+
+    def _report_suppressed(self, count: int) -> None:
+        self._log.info("control: lines left out in the last second: {count}", count=count)
 
 
 def _page(rows: Rows, after: int) -> dict[str, Any]:
@@ -239,10 +248,3 @@ def _page(rows: Rows, after: int) -> dict[str, Any]:
 def _single_page(rows: Rows) -> dict[str, Any]:
     """Return a list that is short enough for one page. A row is well below 200 bytes."""
     return {"rows": rows[:_MAX_ROWS], "more": False}
-
-
-def _user_name(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)

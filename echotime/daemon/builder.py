@@ -11,7 +11,8 @@ from zope.interface import classImplements
 
 from echotime.config.settings import DEFAULT_UDP_RATE, Settings
 from echotime.control.backend import ControlBackend, status_line
-from echotime.control.listener import ControlSocketService, peer_authorizer
+from echotime.control.listener import ControlSocketService
+from echotime.control.peer import MAX_CONTROL_CONNECTIONS, PeerPolicy
 from echotime.control.server import ControlFactory
 from echotime.daemon.clock_watch import SyncMonitor, read_adjtimex
 from echotime.daemon.drop_report import DropReporter
@@ -26,7 +27,7 @@ from echotime.health.check import HealthCheck
 from echotime.health.watchdog import SystemdStatus
 from echotime.limits.access import AccessList
 from echotime.limits.admission import Admission
-from echotime.limits.capacity import compute_capacity
+from echotime.limits.capacity import compute_capacity, count_overhead
 from echotime.limits.source import is_loopback
 from echotime.limits.udp_rate import RateLimit
 from echotime.net.listener import Listener, ListeningPort
@@ -61,6 +62,7 @@ class DaemonBuilder:
         self._build_services()
         try:
             self._build_listeners()
+            self._limit_connections()
             self._build_housekeeping()
         except InvalidEnvironment as error:
             raise report_startup_failure(str(error), logged=False) from None
@@ -73,6 +75,7 @@ class DaemonBuilder:
             self._udp,
             self._configure_udp_rate,
             self._configure_replies,
+            self._compute_capacity,
         )
 
     def _build_services(self) -> None:
@@ -81,9 +84,7 @@ class DaemonBuilder:
         self._traffic = TrafficLog(self._reactor, settings.log_message_rate)
         self._reply_queue = ReplyQueue(self._reactor) if settings.has_operator else None
         self._access = AccessList(settings.allow, settings.deny)
-        self._capacity = compute_capacity(settings.max_connections, settings.max_per_source)
-        admission = Admission(self._traffic.counters, self._access, self._capacity.limits)
-        self._factory = EchoFactory(self._traffic, admission=admission)
+        self._factory = EchoFactory(self._traffic, admission=Admission(self._traffic.counters))
         self._configure_replies(settings)
         self._rate_limit = RateLimit(0, time.monotonic)
         self._configure_udp_rate(settings)
@@ -119,6 +120,24 @@ class DaemonBuilder:
         for each in (*self._tcp, *self._udp):
             self.service.addService(each)
 
+    def _limit_connections(self) -> None:
+        """Derive the connection limits from the descriptors that are left. Raises StartupError if there are none."""
+        settings = self._settings
+        # one more control connection is open while it is refused
+        control = 0 if settings.control is None else 2 + MAX_CONTROL_CONNECTIONS
+        overhead = count_overhead(len(self._tcp) + len(self._udp), control)
+        self._compute_capacity = partial(compute_capacity, overhead=overhead, reactor=self._reactor)
+        self._capacity = self._compute_capacity(settings.max_connections, settings.max_per_source)
+        # a client, and one that is evicted
+        needed = overhead + 2 * bool(settings.tcp)
+        if self._capacity.descriptors < needed:
+            raise report_startup_failure(
+                f"too few descriptors: {self._capacity.cause}, and {needed} are needed for the listeners, the control "
+                "socket, the log and a client; raise it with ulimit -n, or LimitNOFILE= of systemd",
+                logged=False,
+            )
+        self._factory.admission.set_limits(self._access, self._capacity.limits)
+
     def _build_housekeeping(self) -> None:
         """Add the services other than the listeners: limits, reports, the health check, and operators."""
         settings, service, reactor = self._settings, self.service, self._reactor
@@ -133,9 +152,9 @@ class DaemonBuilder:
             service.systemd_status = SystemdStatus(notify, format_status, health, reactor, watchdog_seconds(os.environ))
         if self._reply_queue is not None and settings.control is not None:
             backend = ControlBackend(self._factory, self._tcp, self._udp, health, lambda: str(read_adjtimex()))
-            is_authorized = peer_authorizer(settings.control_group)
+            policy = PeerPolicy(settings.control_group)
             control_factory = ControlFactory(
-                self._reply_queue, backend, self._traffic, reactor, is_authorized, settings.encoding
+                self._reply_queue, backend, self._traffic, reactor, policy, settings.encoding
             )
             service.addService(ControlSocketService(settings.control, settings.control_group, control_factory, reactor))
         if self._reply_queue is not None and settings.operator:

@@ -29,11 +29,10 @@ class LimitsService(Service):
         )
         if self._capacity.requested is not None and self._capacity.requested != limits.max_connections:
             self._log.warn(
-                "--max-connections: requested {requested}, effective {connections}, "
-                "because RLIMIT_NOFILE is {descriptors}",
+                "--max-connections: requested {requested}, effective {connections}, because {cause}",
                 requested=self._capacity.requested,
                 connections=limits.max_connections,
-                descriptors=self._capacity.descriptors,
+                cause=self._capacity.cause,
             )
         self._timeouts.start()
 

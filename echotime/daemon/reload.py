@@ -16,7 +16,7 @@ from twisted.python.usage import UsageError
 from echotime.config.settings import SETTING_OPTIONS, Settings
 from echotime.daemon.listener_service import TCPListenerService, UDPListenerService
 from echotime.limits.access import AccessList
-from echotime.limits.capacity import compute_capacity
+from echotime.limits.capacity import Capacity
 from echotime.logger import Logger
 from echotime.net.listener import Listener, ListeningPort
 from echotime.operators.reply_queue import ReplyQueue
@@ -58,7 +58,8 @@ class Applier(Protocol):
 class RuntimeConfig:
     """Hold the parts of the daemon that settings can change.
 
-    `apply_udp_rate` and `apply_replies` are the builder's functions for these settings.
+    `apply_udp_rate` and `apply_replies` are the builder's functions for these settings. `compute_capacity` returns the
+    limits for --max-connections and --max-per-source.
     """
 
     factory: EchoFactory
@@ -69,6 +70,7 @@ class RuntimeConfig:
     udp: Sequence[UDPListenerService]
     apply_udp_rate: Callable[[Settings], None]
     apply_replies: Callable[[Settings], None]
+    compute_capacity: Callable[[int | None, int | None], Capacity]
 
     def apply(self, old: Settings, new: Settings) -> ReloadResult:
         """Apply what differs and can change while the daemon runs."""
@@ -103,7 +105,7 @@ class RuntimeConfig:
     def _apply_access(self, new: Settings) -> None:
         # takes no time even for long lists, which were built while the options were read
         access = AccessList(new.allow, new.deny)
-        self.factory.admission.set_limits(access, compute_capacity(new.max_connections, new.max_per_source).limits)
+        self.factory.admission.set_limits(access, self.compute_capacity(new.max_connections, new.max_per_source).limits)
         for each in self.udp:
             each.port.protocol.policy.set_access(access)
 

@@ -1,18 +1,29 @@
-"""Derive the connection limits from the limit of open descriptors (RLIMIT_NOFILE)."""
+"""Derive the connection limits from the descriptors that the process and its reactor can use."""
 
 from __future__ import annotations
 
 import resource
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from twisted.internet.selectreactor import SelectReactor
 
 from echotime.limits.admission import AdmissionLimits
 
 RESERVED_FDS = 64
-"""Descriptors reserved for listeners, operators, the log, and connections that are being evicted."""
+"""Descriptors that are not used for connections, at least, if the limit is 128 or more."""
+_OPENED_LATER = 12
+"""Descriptors that are opened after the start: for signals, the log, the terminal, files, and those in reserve."""
+_PER_LISTENER = 3
+"""Descriptors of one listener: its socket, and both ends of a health check's connection."""
+_MIN_EVICTING = 16
+"""Connections that may be evicted at a time, at least, if the limit is high enough."""
 _PER_SOURCE_DIVISOR = 4
 """By default one source may have the connection limit divided by this number."""
 _MAX_DESCRIPTORS = 2**20
 """Number used for RLIM_INFINITY: the usual value of fs.nr_open."""
+_FD_SETSIZE = 1024
+"""Descriptors that select(2) can watch."""
 
 
 class Capacity(NamedTuple):
@@ -22,28 +33,49 @@ class Capacity(NamedTuple):
     """The value of --max-connections, None if it was not given."""
     limits: AdmissionLimits
     descriptors: int
-    """The limit of open descriptors."""
+    """Descriptors that the process and its reactor can use."""
+    cause: str
+    """What limits the descriptors, for messages."""
 
 
-def compute_capacity(connections: int | None, per_source: int | None) -> Capacity:
+def count_overhead(listeners: int, control: int) -> int:
+    """Return the number of descriptors that are needed apart from the connections of clients.
+
+    These are the open ones, those for `listeners` ports and their health checks, and `control` for the control socket.
+    """
+    try:
+        opened = len(list(Path("/proc/self/fd").iterdir())) - 1  # one is for reading the directory
+    except OSError:
+        opened = 0
+    return opened + _OPENED_LATER + listeners * _PER_LISTENER + control
+
+
+def compute_capacity(connections: int | None, per_source: int | None, overhead: int, reactor: Any = None) -> Capacity:
     """Return the limits for the requested connections. Raise the soft limit of descriptors only if they need it."""
-    descriptors = _raise_fd_limit(connections)
-    available = descriptors - min(RESERVED_FDS, descriptors // 2)
-    maximum = available if connections is None else min(connections, available)
-    # half of the remaining descriptors is for evicted connections that are not closed yet
+    reserve = max(RESERVED_FDS, overhead + _MIN_EVICTING)
+    descriptors = _raise_fd_limit(0 if connections is None else connections + reserve)
+    cause = f"RLIMIT_NOFILE is {descriptors}"
+    if isinstance(reactor, SelectReactor) and descriptors > _FD_SETSIZE:
+        descriptors, cause = _FD_SETSIZE, f"select(2) is limited to {_FD_SETSIZE} descriptors"
+    available = descriptors - max(min(reserve, descriptors // 2), overhead + 1)
+    maximum = max(1, available if connections is None else min(connections, available))
     return Capacity(
         connections,
-        AdmissionLimits(maximum, per_source or max(1, maximum // _PER_SOURCE_DIVISOR), (descriptors - maximum) // 2),
+        AdmissionLimits(
+            maximum, per_source or max(1, maximum // _PER_SOURCE_DIVISOR), max(1, descriptors - maximum - overhead)
+        ),
         descriptors,
+        cause,
     )
 
 
-def _raise_fd_limit(connections: int | None) -> int:
+def _raise_fd_limit(wanted: int) -> int:
+    """Raise the soft limit to `wanted` descriptors, as far as the hard limit allows. Return the soft limit."""
     soft, hard = (
         _MAX_DESCRIPTORS if limit == resource.RLIM_INFINITY else limit
         for limit in resource.getrlimit(resource.RLIMIT_NOFILE)
     )
-    wanted = soft if connections is None else min(hard, connections + RESERVED_FDS)
-    if wanted > soft:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-    return max(wanted, soft)
+    if min(wanted, hard) > soft:
+        soft = min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return soft

@@ -6,8 +6,11 @@ on any reactor; ChangelistReactor serves it with less work (echotime.reactor).
 
 from __future__ import annotations
 
+import fcntl
 import os
 import socket
+import struct
+import termios
 from typing import Any
 
 from twisted.internet import main, tcp
@@ -21,13 +24,14 @@ from echotime.sockopt.assignment import Assignment
 from echotime.sockopt.catalogue.index import BY_NAME
 from echotime.sockopt.error_queue import read_errors
 from echotime.sockopt.option import SocketTraits
-from echotime.sockopt.tcp_info import bytes_acked, read_tcp_info
+from echotime.sockopt.tcp_info import read_tcp_info
 from echotime.wire.message import MESSAGE_SIZE
 
 _LINGER = BY_NAME["SO_LINGER"]
 _MAX_ERRORS = 64
 """Maximum messages of the error queue read in one call."""
 _NO_LINGER = _LINGER.value_type.pack(-1)
+_INT = struct.Struct("=i")
 
 
 def close_blocks(assignment: Assignment) -> bool:
@@ -237,9 +241,14 @@ class EchoConnection(tcp.Server):
     def send_buffer(self) -> int:
         return self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
 
-    def bytes_acked(self) -> int:
-        """Return the number of bytes that the client has acknowledged (tcpi_bytes_acked of TCP_INFO)."""
-        return bytes_acked(self.socket)
+    def unsent_bytes(self) -> int:
+        """Return the number of bytes in the buffer of this transport."""
+        return len(self.dataBuffer) - self.offset + self._tempDataLen
+
+    def unacked_bytes(self) -> int:
+        """Return the number of bytes in this buffer, and in the kernel's send queue (SIOCOUTQ, see tcp(7))."""
+        (in_kernel,) = _INT.unpack(fcntl.ioctl(self.socket, termios.TIOCOUTQ, bytes(_INT.size)))
+        return int(in_kernel) + self.unsent_bytes()
 
     def logPrefix(self) -> str:
         """Return the prefix of log lines about this connection."""

@@ -14,8 +14,11 @@ class IEchoTransport(ITCPTransport, IConsumer, IPushProducer):
     def send_buffer() -> int:
         """Return SO_SNDBUF in bytes. The kernel lets it grow with the congestion window, unless it was set."""
 
-    def bytes_acked() -> int:
-        """Return the number of bytes that the client has acknowledged (tcpi_bytes_acked)."""
+    def unsent_bytes() -> int:
+        """Return the number of bytes in the transport's own buffer, which the kernel has not taken."""
+
+    def unacked_bytes() -> int:
+        """Return the number of bytes that the client has not acknowledged, including those not sent."""
 
     def peer_half_closed() -> bool:
         """Return True if the client's FIN has arrived, even if unread data precedes it."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.error import ConnectionAborted, ConnectionDone
-from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer
+from twisted.internet.interfaces import IDelayedCall, IHalfCloseableProtocol, IPushProducer
 from twisted.internet.protocol import Protocol, ServerFactory, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -26,6 +26,9 @@ from echotime.services.replies import IReplySource
 from echotime.services.traffic import TrafficLog
 from echotime.wire.hostport import format_hostport
 from echotime.wire.message import ACKNOWLEDGEMENT, MESSAGE_SIZE
+
+CLOSE_TIMEOUT = 5.0
+"""Seconds in which a client must receive the remaining output after this side has closed the connection."""
 
 
 @implementer(IHalfCloseableProtocol, IPushProducer)
@@ -58,7 +61,9 @@ class EchoProtocol(Protocol):
         self._output_full = False
         self._bytes_acked = 0
         self._fin_received = False
-        self._closed_locally = False
+        self.closed_locally = False
+        """True if this side has closed or reset the connection."""
+        self._close_timer: IDelayedCall | None = None
         self._ended_reason = ""
         self._reads_large = False
         """True while the transport may read more than one message at a time."""
@@ -70,18 +75,23 @@ class EchoProtocol(Protocol):
         return format_hostport(peer.host, peer.port)
 
     @property
-    def has_pending_output(self) -> bool:
-        """Return True while the transport's buffer is full, or a reply is awaited."""
+    def paused(self) -> bool:
+        """Return True while the connection is not read: the transport's buffer is full, or a reply is awaited."""
         return self._pending_reply is not None or self._output_full
+
+    @property
+    def has_pending_output(self) -> bool:
+        """Return True while a reply is awaited, or the kernel has not taken all output."""
+        return self._pending_reply is not None or self.transport.unsent_bytes() > 0
+
+    @property
+    def has_unacked_output(self) -> bool:
+        """Return True if the client had not acknowledged all output at the last `poll_acked`."""
+        return self._bytes_acked < self.bytes_out
 
     @property
     def awaiting_reply(self) -> bool:
         return self._pending_reply is not None
-
-    @property
-    def half_closed(self) -> bool:
-        """Return True if the client has ended its side, and this side is open."""
-        return self.ended_at is not None and not self._closed_locally
 
     @property
     def closing(self) -> bool:
@@ -90,14 +100,16 @@ class EchoProtocol(Protocol):
 
     def poll_half_close(self) -> None:
         """Detect the client's FIN while the connection is not read."""
-        if self.ended_at is None and self.has_pending_output and self.transport.peer_half_closed():
+        if self.ended_at is None and self.paused and self.transport.peer_half_closed():
             self.ended_at = self.factory.seconds()
 
     def poll_acked(self) -> None:
-        """Count acknowledged output as activity. A full buffer may shrink for long before resumeProducing."""
-        if self._output_full and (bytes_acked := self.transport.bytes_acked()) != self._bytes_acked:
-            self._bytes_acked = bytes_acked
-            self.last_active = self.factory.seconds()
+        """Count acknowledged output as activity."""
+        if self.has_unacked_output:
+            bytes_acked = self.bytes_out - self.transport.unacked_bytes()
+            if bytes_acked != self._bytes_acked:
+                self._bytes_acked = bytes_acked
+                self.last_active = self.factory.seconds()
 
     def connectionMade(self) -> None:
         self.connected_at = self.last_active = self.factory.seconds()
@@ -196,6 +208,8 @@ class EchoProtocol(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         factory = self.factory
+        if self._close_timer is not None and self._close_timer.active():
+            self._close_timer.cancel()
         # free the slot first, so that no failure of an observer or a reply source can leak it
         factory.connections.discard(self)
         factory.admission.remove(self)
@@ -229,19 +243,25 @@ class EchoProtocol(Protocol):
         """Do nothing, because connectionLost follows."""
 
     def close(self, reason: str) -> None:
-        """Stop reading, and close the connection when all output is sent. Reset it if a reply is pending."""
+        """Stop reading, and close the connection when all output is sent. Reset it if a reply is pending.
+
+        Reset it also if the client has not received the output after CLOSE_TIMEOUT.
+        """
         if self._pending_reply is not None:
             # a FIN would tell the client that it has everything
             self.reset(reason)
             return
-        self._closed_locally = True
+        self.closed_locally = True
         self._mark_ended(reason)
         self.transport.unregisterProducer()
         self.transport.loseConnection()
+        if self._close_timer is None:
+            clock = self.factory.traffic.clock
+            self._close_timer = clock.callLater(CLOSE_TIMEOUT, self.reset, "server's reset")
 
     def reset(self, reason: str) -> None:
         """Reset the connection, so that the client knows that output is missing."""
-        self._closed_locally = True
+        self.closed_locally = True
         self._mark_ended(reason)
         self.transport.abortConnection()
 
@@ -255,7 +275,7 @@ class EchoProtocol(Protocol):
         if self._fin_received:
             if self._pending_reply is None:
                 self.transport.loseConnection()
-        elif self.has_pending_output:
+        elif self.paused:
             self.transport.pauseProducing()
         else:
             self.transport.resumeProducing()

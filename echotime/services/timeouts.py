@@ -15,8 +15,6 @@ _TICK_DIVISOR = 10
 _MIN_TICK, _MAX_TICK = 0.1, 1.0
 _CHECKS_PER_STEP = 256
 """Connections that are checked before the reactor gets a turn."""
-_CLOSE_TIMEOUT = 5.0
-"""Seconds in which a client must receive the remaining output after the daemon has closed its connection."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +22,10 @@ class Timeouts:
     """Hold the timeouts of connections in seconds; None for no timeout."""
 
     idle: float | None = None
-    """Since the last message or acknowledged output. A connection that awaits a reply is not idle."""
+    """Since the last message or acknowledged output.
+
+    A connection that awaits a reply is not idle, once the client has acknowledged all output.
+    """
     half_closed: float | None = None
     """Since the client's FIN."""
     session: float | None = None
@@ -35,7 +36,10 @@ class TimeoutMonitor:
     """Check the connections of one factory periodically, and end those that have timed out.
 
     A connection without pending output is closed. Otherwise it is reset, so that the client knows that output is
-    missing.
+    missing. An idle connection is reset, too, if the client has not acknowledged all output: the kernel would keep that
+    output for minutes after a close.
+
+    A connection that the daemon has closed already is left to EchoProtocol.close.
     """
 
     def __init__(self, factory: EchoFactory, clock: IReactorTime, timeouts: Timeouts) -> None:
@@ -99,25 +103,23 @@ class TimeoutMonitor:
             connection.poll_half_close()
         if self.timeouts.idle is not None:
             connection.poll_acked()
+        if connection.closed_locally:
+            return
         ended_at = connection.ended_at
-        if ended_at is not None and not connection.half_closed:
-            if _expired(_CLOSE_TIMEOUT, now - ended_at):
-                connection.reset("server's reset")
-        elif _expired(self.timeouts.session, now - connection.connected_at):
+        if _expired(self.timeouts.session, now - connection.connected_at):
             counters.session_timeouts += 1
             self._end(connection, "session timeout")
-        elif ended_at is not None:
-            if _expired(self.timeouts.half_closed, now - ended_at):
-                counters.half_closed_timeouts += 1
-                self._end(connection, "half-closed timeout")
-        elif not connection.awaiting_reply and _expired(
+        elif ended_at is not None and _expired(self.timeouts.half_closed, now - ended_at):
+            counters.half_closed_timeouts += 1
+            self._end(connection, "half-closed timeout")
+        elif not (connection.awaiting_reply and not connection.has_unacked_output) and _expired(
             self.timeouts.idle, now - max(connection.last_active, self._resumed_at)
         ):
             counters.idle_timeouts += 1
-            self._end(connection, "idle timeout")
+            self._end(connection, "idle timeout", reset=connection.has_unacked_output)
 
-    def _end(self, connection: EchoProtocol, reason: str) -> None:
-        if connection.has_pending_output or connection.closing:
+    def _end(self, connection: EchoProtocol, reason: str, *, reset: bool = False) -> None:
+        if reset or connection.has_pending_output or connection.closing:
             connection.reset(f"reset at the {reason}")
         else:
             connection.close(reason)

@@ -12,11 +12,20 @@ import stat
 import struct
 import subprocess
 
+from echotime.control.peer import MAX_CONTROL_CONNECTIONS
 from tests.support.control_case import NOBODY, ControlTestCase, amp_box
 from tests.support.plain_clients import ask_time
 from tests.support.tool_case import environment
 from tests.support.twistd_process import LIMIT
 from tests.support.veth_pair import Cable
+
+STATUS = (
+    "import contextlib, socket, sys; s = socket.socket(socket.AF_UNIX); s.settimeout(10); s.connect(sys.argv[1])\n"
+    "with contextlib.suppress(BrokenPipeError):\n"
+    "    s.sendall(bytes.fromhex('00085f636f6d6d616e640006537461747573') + b'\\0\\x04_ask\\0\\x011\\0\\0')\n"
+    "print(s.recv(200))"
+)
+"""Python code to send the command Status to the control socket sys.argv[1], and to print the response."""
 
 
 class SocketTests(ControlTestCase):
@@ -47,19 +56,42 @@ class SocketTests(ControlTestCase):
             self.skipTest("needs root to become another user")
         daemon = self.start_daemon()
         self.directory.chmod(0o755)
-        code = (
-            "import socket, sys; s = socket.socket(socket.AF_UNIX); s.settimeout(10); s.connect(sys.argv[1]); "
-            "s.sendall(bytes.fromhex('00085f636f6d6d616e640006537461747573') + b'\\0\\x04_ask\\0\\x011\\0\\0'); "
-            "print(s.recv(100))"
-        )
-        command = [*NOBODY, "/usr/bin/python3", "-c", code, str(self.path)]
+        command = [*NOBODY, "/usr/bin/python3", "-c", STATUS, str(self.path)]
         ended = subprocess.run(command, capture_output=True, timeout=LIMIT, check=False)
         self.assertIn(b"PermissionError", ended.stderr)
         self.path.chmod(0o666)
         ended = subprocess.run(command, capture_output=True, timeout=LIMIT, check=False)
-        self.assertRegex(ended.stdout + ended.stderr, rb"^b''$|Reset|BrokenPipe")
-        daemon.line(r"control: permission denied: (nobody|65534) \(pid \d+\)")
+        self.assertIn(b"permission denied: neither root", ended.stdout + ended.stderr)
+        daemon.line(r"control: refused: (nobody|65534) \(pid \d+\): permission denied")
         self.assertIn("echotime", self.output("status"))
+
+    def test_supplementary_group(self) -> None:
+        """A process that has the group only as a supplementary one may use the socket."""
+        self.need("setpriv")
+        if os.geteuid() != 0:
+            self.skipTest("needs root to become another user")
+        group = grp.getgrall()[-1]
+        # socket.getsockopt would not return more than 256
+        groups = ",".join(map(str, [*range(10_000, 10_300), group.gr_gid]))
+        self.start_daemon("--control-group", group.gr_name)
+        self.directory.chmod(0o755)
+        other = ("setpriv", "--reuid", "65534", "--regid", "65534", "--groups", groups)
+        ended = subprocess.run(
+            [*other, "/usr/bin/python3", "-c", STATUS, str(self.path)], capture_output=True, timeout=LIMIT, check=False
+        )
+        self.assertIn(b"_answer", ended.stdout, ended.stderr)
+
+    def test_too_many(self) -> None:
+        """Beyond the limit `echotime control` says why it is not served, until another connection ends."""
+        daemon = self.start_daemon()
+        open_ones = [self.control_socket() for _ in range(MAX_CONTROL_CONNECTIONS)]
+        ended = self.control("status")
+        self.assertEqual(ended.returncode, 1)
+        message = f"echotime: {self.path}: too many control connections: 16 are open, 16 are allowed\n"
+        self.assertEqual(ended.stderr.decode(), message)
+        open_ones[0].close()
+        self.wait_for(lambda: self.control("status").returncode == 0)
+        self.served(daemon)
 
     def test_stale(self) -> None:
         """A stale socket is replaced; a live one or another file at the path is an error."""

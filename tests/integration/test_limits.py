@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import select
 import socket
+import subprocess
 import tempfile
 import time
 
+from echotime.control.peer import MAX_CONTROL_CONNECTIONS
 from tests.support.plain_clients import ACKNOWLEDGEMENT, ask_time, connect, one_shot, read_all, read_exactly
+from tests.support.tool_case import TOOL
 from tests.support.twistd_process import LIMIT, DaemonTestCase, Twistd
 
 LOOPBACK = ("127.0.0.1", 0)
@@ -94,8 +98,9 @@ class LimitTests(DaemonTestCase):
 
     def test_no_descriptor_left(self) -> None:
         """Without any descriptor left, connections are closed at the cost of a few lines."""
-        arguments = ("--tcp", "127.0.0.1:0", "--udp", "127.0.0.1:0")
-        daemon = self.twistd("echotime", *arguments, prefix=("prlimit", "--nofile=20"))
+        daemon = self.echotime()
+        daemon.line("connection limits")
+        subprocess.run(["prlimit", f"--pid={daemon.process.pid}", "--nofile=20:"], check=True)
         here = []
         for number in range(100):
             with contextlib.suppress(ConnectionResetError):  # a refused client may be reset at once
@@ -111,6 +116,49 @@ class LimitTests(DaemonTestCase):
                 served = self.served_now(self.come(daemon, "127.0.0.9"))
         ended = self.served(daemon)
         self.assertLess(len([line for line in daemon.lines if "EMFILE" in line]), 5, ended.out)
+
+    def test_too_few_descriptors(self) -> None:
+        """The start fails with the number of descriptors that are needed. With that number everything works."""
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        path = f"{folder.name}/control"
+        arguments = ("--tcp", "127.0.0.1:0", "--udp", "127.0.0.1:0", "--control", path)
+        ended = self.refused(*arguments, prefix=("prlimit", "--nofile=16"))
+        found = re.search(r"echotime: too few descriptors: RLIMIT_NOFILE is 16, and (\d+) are needed", ended.err)
+        assert found is not None, ended.err
+        self.assertEqual(ended.status, 1)
+        needed = int(found[1])
+        self.assertEqual(self.refused(*arguments, prefix=("prlimit", f"--nofile={needed - 1}")).status, 1)
+        daemon = self.twistd("echotime", *arguments, prefix=("prlimit", f"--nofile={needed}"))
+        daemon.line("connection limits: 1 in all, 1 per source$")
+        daemon.line("listening on control socket")
+        operators = []
+        for _ in range(MAX_CONTROL_CONNECTIONS - 1):
+            operators.append(socket.socket(socket.AF_UNIX))
+            self.addCleanup(operators[-1].close)
+            operators[-1].connect(path)
+        sock = self.come(daemon, "127.0.0.1")
+        self.assertTrue(self.served_now(sock))
+        self.assertTrue(self.served_now(self.come(daemon, "127.0.0.2")), "evicts the one before")
+        self.assertEqual(len(ask_time(daemon.address("UDP"))), 4)
+        status = [*TOOL, "control", "--socket", path, "status"]
+        shown = subprocess.run(status, capture_output=True, timeout=LIMIT, check=False)
+        self.assertEqual((shown.returncode, shown.stdout.count(b" answered")), (0, 2), shown)
+        self.assertNotIn("EMFILE", self.served(daemon).out)
+
+    def test_select(self) -> None:
+        """On the select reactor connections stay within its 1024 descriptors."""
+        if self.reactor:
+            self.skipTest("needs the select reactor")
+        options = ("--max-connections", "3000", "--max-per-source", "3000")
+        daemon = self.twistd("-r", "select", "echotime", "--tcp", "127.0.0.1:0", *options)
+        daemon.line(
+            r"--max-connections: requested 3000, effective 960, because select\(2\) is limited to 1024 descriptors$"
+        )
+        many = [self.come(daemon, "127.0.0.2") for _ in range(1100)]
+        self.assertEqual(sum(self.served_now(each) for each in many), 960)
+        self.assertTrue(self.served_now(self.come(daemon, "127.0.0.3")))
+        self.served(daemon)
 
     def test_idle(self) -> None:
         """An idle connection is closed after its timeout; a busy one is not."""
@@ -163,6 +211,36 @@ class LimitTests(DaemonTestCase):
                 break
         daemon.line("ended by reset at the idle timeout")
         self.served(daemon)
+
+    def test_half_closed_does_not_read(self) -> None:
+        """A half-closed client that does not read is reset, as one that is open."""
+        timeouts = ("--idle-timeout", "0.5", "--half-closed-timeout", "1h")
+        daemon = self.echotime(*timeouts, "--log-message-rate", "0", "--sockopt", "tcp:SO_SNDBUF=8K")
+        with socket.socket() as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+            sock.settimeout(LIMIT)
+            sock.connect(daemon.address("TCP"))
+            sock.sendall(bytes(20_000))
+            sock.shutdown(socket.SHUT_WR)
+            daemon.line("ended by reset at the idle timeout")
+            self.assertRaises(ConnectionResetError, read_all, sock)
+        self.served(daemon)
+
+    def test_reads_slowly(self) -> None:
+        """A client that acknowledges output is not idle, though the kernel holds all output."""
+        daemon = self.echotime("--idle-timeout", "1", "--log-message-rate", "0", "--sockopt", "tcp:SO_SNDBUF=1M")
+        with socket.socket() as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+            sock.settimeout(LIMIT)
+            sock.connect(daemon.address("TCP"))
+            sock.sendall(bytes(4096) * 50)
+            until = time.monotonic() + 3
+            while time.monotonic() < until:
+                self.assertTrue(sock.recv(4096))
+                select.select([], [], [], 0.1)
+            received = read_exactly(sock, 4096)
+            self.assertEqual(len(received), 4096)
+        self.assertNotIn("timeout", self.served(daemon).out)
 
     def test_udp_rate(self) -> None:
         """Above the rate limit a part of the datagrams is answered, and other sources are unaffected."""

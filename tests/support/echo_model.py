@@ -158,11 +158,7 @@ class EchoModel:
 
         def idle() -> bool:
             return all(
-                one is None
-                or one.has_pending_output
-                or one.closing
-                or one.ends
-                or len(b"".join(one.received)) == each.sent
+                one is None or one.paused or one.closing or one.ends or len(b"".join(one.received)) == each.sent
                 for each in self.clients
                 if not each.gone
                 for one in [self.factory.made.get(each.number)]

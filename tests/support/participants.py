@@ -71,7 +71,7 @@ class RecordingEchoProtocol(EchoProtocol):
     def dataReceived(self, message: bytes) -> None:
         reply_source = self.factory.reply_source
         most = MESSAGE_SIZE if isinstance(reply_source, Operators) else LARGE_READ_SIZE
-        if self.has_pending_output or self.closing or self.ends or not 0 < len(message) <= most:
+        if self.paused or self.closing or self.ends or not 0 < len(message) <= most:
             self.factory.wrong.append(f"read at the wrong time, or too much: {len(message)}")
         self.factory.largest = max(self.factory.largest, len(message))
         # the messages that so many recv(4096) would have returned

@@ -43,16 +43,24 @@ class Abortable(StringTransport):
 
     aborted = False
     ended = False
-    sent = 0
+    unsent = 0
+    unacked = 0
 
     def peer_half_closed(self) -> bool:
         return self.ended
 
-    def bytes_acked(self) -> int:
-        return self.sent
+    def unsent_bytes(self) -> int:
+        return self.unsent
+
+    def unacked_bytes(self) -> int:
+        return self.unacked
 
     def abortConnection(self) -> None:
         self.aborted = True
+
+    def unregisterProducer(self) -> None:  # noqa: N802 - Twisted's name
+        """Unregister the producer. Unlike StringTransport, and as real transports do, tolerate that there is none."""
+        self.producer = self.streaming = None
 
 
 class EchoTestCase(SynchronousTestCase):
@@ -143,10 +151,10 @@ class ImmediateTests(EchoTestCase):
         self.assert_reading(True)
         self.protocol.pauseProducing()
         self.assert_reading(False)
-        self.assertTrue(self.protocol.has_pending_output)
+        self.assertTrue(self.protocol.paused)
         self.protocol.resumeProducing()
         self.assert_reading(True)
-        self.assertFalse(self.protocol.has_pending_output)
+        self.assertFalse(self.protocol.paused)
 
 
 class AwaitedTests(EchoTestCase):
@@ -238,7 +246,7 @@ class AwaitedTests(EchoTestCase):
         self.protocol.dataReceived(b"hello")
         self.protocol.connectionLost(Failure(ConnectionLost()))
         self.assertEqual(self.source.cancelled, self.source.replies)
-        self.assertFalse(self.protocol.has_pending_output)
+        self.assertFalse(self.protocol.paused)
 
 
 class EndTests(EchoTestCase):

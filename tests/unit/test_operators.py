@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from echotime.control.peer import PeerPolicy
 from echotime.control.server import ControlFactory, ControlProtocol
 from echotime.control.subscriber import EventSubscriber
 from echotime.operators.encode import InvalidReply, encode_reply
@@ -101,7 +102,7 @@ def test_watcher_that_does_not_read(size: int, dropped: bool) -> None:
     """A question is sent to a slow subscriber in short form; one that reads too little is dropped."""
     protocol = ControlProtocol()
     queue = ReplyQueue(Clock())
-    protocol.factory = ControlFactory(queue, cast(Any, None), TrafficLog(Clock()), Clock(), lambda uid, gid: True)
+    protocol.factory = ControlFactory(queue, cast(Any, None), TrafficLog(Clock()), Clock(), PeerPolicy(None))
     protocol.transport = Unread(size)
     protocol._name = "somebody"
     protocol.boxSender = protocol

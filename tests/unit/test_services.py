@@ -287,4 +287,4 @@ class DrainTests(SynchronousTestCase):
     def test_real_protocols(self) -> None:
         """Drain uses only attributes that EchoProtocol has."""
         for name in ("messages", "has_pending_output", "closing", "close", "reset"):
-            self.assertTrue(hasattr(EchoProtocol(), name))
+            self.assertIn(name, dir(EchoProtocol()))

@@ -29,10 +29,14 @@ class TimeoutTests(SynchronousTestCase):
         self.watch = TimeoutMonitor(self.factory, self.clock, timeouts)
         self.watch.start()
         self.one = self.another()
+        assert isinstance(self.one.transport, Abortable)
+        self.transport = self.one.transport
 
     def tearDown(self) -> None:
         """Check that no timer is left."""
         self.watch.stop()
+        for each in list(self.factory.connections):
+            each.connectionLost()
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def another(self) -> EchoProtocol:
@@ -76,6 +80,7 @@ class TimeoutTests(SynchronousTestCase):
         self.watched(Timeouts(idle=10))
         self.one.dataReceived(b"x")
         self.one.pauseProducing()
+        self.transport.unacked = 12
         self.seconds(11)
         self.assertEqual(self.state(), "reset")
 
@@ -84,9 +89,9 @@ class TimeoutTests(SynchronousTestCase):
         self.watched(Timeouts(idle=10))
         self.one.dataReceived(b"x")
         self.one.pauseProducing()
-        assert isinstance(self.one.transport, Abortable)
+        self.transport.unacked = 12
         for _ in range(5):
-            self.one.transport.sent += 1
+            self.transport.unacked -= 1
             self.seconds(9)
         self.assertEqual(self.state(), "open")
         self.seconds(3)
@@ -102,7 +107,7 @@ class TimeoutTests(SynchronousTestCase):
         source.replies[0].callback(b"reply")
         self.seconds(9)
         self.assertEqual(self.state(), "open")
-        self.seconds(2)
+        self.seconds(3)
         self.assertEqual(self.state(), "closing")
 
     def test_half_closed(self) -> None:
@@ -210,3 +215,89 @@ class TimeoutTests(SynchronousTestCase):
         """Without timeouts no timer runs."""
         self.watched(Timeouts())
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_every_state(self) -> None:
+        """Each timeout ends each state that docs/configuration.md says it ends, and no other."""
+        for (name, enter), ends in STATES.items():
+            for timeout, expected in zip(TIMEOUTS, ends, strict=True):
+                self.watched(timeout, PendingReplies() if "reply" in name else None)
+                enter(self)
+                self.seconds(13)
+                self.assertEqual(self.state(), expected, f"{name}, {timeout}")
+                self.tearDown()
+
+    def send(self) -> None:
+        """Send a message whose answer the client acknowledges."""
+        self.one.dataReceived(b"x")
+
+    def stop_reading(self) -> None:
+        """Send a message, and acknowledge nothing of an answer that the kernel has taken."""
+        self.send()
+        self.transport.unacked = 12
+
+    def fill_buffer(self) -> None:
+        """Send a message, and acknowledge nothing of an answer that fills the transport's buffer."""
+        self.stop_reading()
+        self.transport.unsent = 5
+        self.one.pauseProducing()
+
+    def end_of_file(self) -> None:
+        """Half-close. The daemon reads the FIN unless it has stopped reading."""
+        self.transport.ended = True
+        if not self.one.paused:
+            self.one.readConnectionLost()
+
+    def half_close_unread(self) -> None:
+        """Half-close, and do not read. The FIN was read before the buffer was full."""
+        self.fill_buffer()
+        self.one.readConnectionLost()
+
+    def half_close_waiting(self) -> None:
+        """Half-close while a reply is awaited."""
+        self.send()
+        self.end_of_file()
+
+    def half_close_waiting_unread(self) -> None:
+        """Half-close while a reply is awaited, and acknowledge nothing."""
+        self.stop_reading()
+        self.end_of_file()
+
+    def half_close_behind_output(self) -> None:
+        """Half-close while the daemon does not read."""
+        self.fill_buffer()
+        self.end_of_file()
+
+    def close_unread(self) -> None:
+        """Have the daemon close the connection of a client that does not read."""
+        self.fill_buffer()
+        self.one.close("operator")
+
+    def close_half_closed(self) -> None:
+        """Have the daemon close a half-closed connection whose client does not read."""
+        self.half_close_unread()
+        self.one.close("operator")
+
+
+TIMEOUTS = (Timeouts(), Timeouts(idle=10), Timeouts(half_closed=10), Timeouts(session=10))
+ALWAYS = ("reset",) * 4
+STATES = {
+    ("nothing sent", lambda test: None): ("open", "closing", "open", "closing"),
+    ("all acknowledged", TimeoutTests.send): ("open", "closing", "open", "closing"),
+    ("output in the kernel", TimeoutTests.stop_reading): ("open", "reset", "open", "closing"),
+    ("output in the buffer", TimeoutTests.fill_buffer): ("open", "reset", "open", "reset"),
+    ("reply awaited", TimeoutTests.send): ("open", "open", "open", "reset"),
+    ("reply awaited, output in the kernel", TimeoutTests.stop_reading): ("open", "reset", "open", "reset"),
+    ("reply awaited, output in the buffer", TimeoutTests.fill_buffer): ("open", "reset", "open", "reset"),
+    ("half-closed, output in the buffer", TimeoutTests.half_close_unread): ("closing", "reset", "reset", "reset"),
+    ("half-closed, FIN unread", TimeoutTests.half_close_behind_output): ("open", "reset", "reset", "reset"),
+    ("half-closed, reply awaited", TimeoutTests.half_close_waiting): ("open", "open", "reset", "reset"),
+    ("half-closed, reply awaited, output in the kernel", TimeoutTests.half_close_waiting_unread): (
+        "open",
+        "reset",
+        "reset",
+        "reset",
+    ),
+    ("closed by an operator, output in the buffer", TimeoutTests.close_unread): ALWAYS,
+    ("half-closed, closed by an operator", TimeoutTests.close_half_closed): ALWAYS,
+}
+"""By state of the connection: what it is after the idle, the half-closed and the session timeout; first without any."""

@@ -56,11 +56,14 @@ class _ControlProtocol(amp.AMP):
             raise ValueError("too many keys in a box")
 
     def ampBoxReceived(self, box: Any) -> None:
-        if amp.COMMAND not in box:
+        name = box.get(amp.COMMAND)
+        if name == commands.Refused.commandName:
+            self._connection.refusal = commands.Refused.parseArguments(box, self)["reason"]
+        elif name is None:
             super().ampBoxReceived(box)
-            return
-        command = _EVENT_COMMANDS[box[amp.COMMAND]]
-        self._connection.on_event(command, command.parseArguments(box, self))
+        else:
+            command = _EVENT_COMMANDS[name]
+            self._connection.on_event(command, command.parseArguments(box, self))
 
     def lengthLimitExceeded(self, length: int) -> None:
         """Raise ValueError. AMP's implementation only closes the connection."""
@@ -101,6 +104,8 @@ class ControlConnection:
     def __init__(self, path: str) -> None:
         self.on_event: EventCallback = lambda command, event: None
         self.on_lost: Callable[[], object] = lambda: None
+        self.refusal = ""
+        """The reason why the daemon has refused the connection."""
         self._socket = socket.socket(socket.AF_UNIX)
         try:
             self._socket.settimeout(_TIMEOUT)
@@ -175,7 +180,8 @@ class ControlConnection:
         with self._lock:
             self.closed.set()
             self._amp.connectionLost()
-        self.on_lost()
+        if not self.refusal:  # a refused client waits for the response to its first command
+            self.on_lost()
 
     def _recv(self) -> bytes:
         try:

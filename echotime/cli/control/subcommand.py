@@ -78,13 +78,21 @@ def run(args: argparse.Namespace) -> int:
     except (ControlConnectionLost, KeyboardInterrupt) as error:
         if isinstance(error, KeyboardInterrupt) and not connection.closed.is_set():
             return 128 + signal.SIGINT
-        if isinstance(error, ControlProtocolError) or isinstance(connection.lost(), ControlProtocolError):
-            print_error(_("echotime: {path}: not the control socket of a daemon").format(path=args.socket))
-            return ExitStatus.FAILED
-        print_error(_("echotime: {path}: the daemon ended, or does not respond").format(path=args.socket))
-        return ExitStatus.RESET
+        return _report_lost(args, connection, error)
     finally:
         connection.close()
+
+
+def _report_lost(args: argparse.Namespace, connection: ControlConnection, error: BaseException) -> int:
+    """Print why the connection ended, and return the exit status."""
+    if connection.refusal:
+        print_error(_("echotime: {path}: {reason}").format(path=args.socket, reason=connection.refusal))
+        return ExitStatus.FAILED
+    if isinstance(error, ControlProtocolError) or isinstance(connection.lost(), ControlProtocolError):
+        print_error(_("echotime: {path}: not the control socket of a daemon").format(path=args.socket))
+        return ExitStatus.FAILED
+    print_error(_("echotime: {path}: the daemon ended, or does not respond").format(path=args.socket))
+    return ExitStatus.RESET
 
 
 def _extract_flags(args: argparse.Namespace) -> None:

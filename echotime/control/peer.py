@@ -1,0 +1,69 @@
+"""Identify the clients of the control socket by the kernel's credentials, and decide which of them are served."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import pwd
+import socket
+import struct
+from dataclasses import dataclass
+
+MAX_CONTROL_CONNECTIONS = 16
+"""Connections to the control socket at a time."""
+_RESERVED_FOR_OWNER = 4
+"""Connections that only root and the daemon's user may use, so that others cannot keep them out."""
+_UCRED = struct.Struct("=iII")
+_SO_PEERGROUPS = 59
+_MAX_GROUPS = 65536
+"""NGROUPS_MAX of Linux."""
+_LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+@dataclass(frozen=True)
+class Peer:
+    """Hold the credentials of a client, as they were when it called connect(2)."""
+
+    pid: int
+    uid: int
+    groups: frozenset[int]
+    """The primary and all supplementary groups."""
+
+    def __str__(self) -> str:
+        try:
+            name = pwd.getpwuid(self.uid).pw_name
+        except KeyError:
+            name = str(self.uid)
+        return f"{name} (pid {self.pid})"
+
+
+def read_peer(sock: socket.socket) -> Peer:
+    """Return the client of a connected Unix socket (SO_PEERCRED and SO_PEERGROUPS, see unix(7))."""
+    pid, uid, gid = _UCRED.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
+    return Peer(pid, uid, frozenset({gid, *_supplementary_groups(sock)}))
+
+
+def _supplementary_groups(sock: socket.socket) -> list[int]:
+    """Return no groups before Linux 4.13. socket.getsockopt could not return more than 256."""
+    groups = (ctypes.c_uint32 * _MAX_GROUPS)()
+    size = ctypes.c_uint32(ctypes.sizeof(groups))
+    if _LIBC.getsockopt(sock.fileno(), socket.SOL_SOCKET, _SO_PEERGROUPS, groups, ctypes.byref(size)):
+        return []
+    return groups[: size.value // ctypes.sizeof(ctypes.c_uint32)]
+
+
+class PeerPolicy:
+    """Serve root, the daemon's own user, and members of `group` (a gid)."""
+
+    def __init__(self, group: int | None) -> None:
+        self._group = group
+
+    def refusal(self, peer: Peer, connections: int) -> str:
+        """Return why a peer is not served beside so many connections, or an empty text if it is served."""
+        is_owner = peer.uid in {0, os.geteuid()}
+        if not is_owner and self._group not in peer.groups:
+            return "permission denied: neither root, nor the daemon's user, nor a member of --control-group"
+        limit = MAX_CONTROL_CONNECTIONS - (0 if is_owner else _RESERVED_FOR_OWNER)
+        if connections >= limit:
+            return f"too many control connections: {connections} are open, {limit} are allowed"
+        return ""
