@@ -16,6 +16,7 @@ from echotime.daemon.builder import DaemonBuilder
 from echotime.daemon.log_output import choose_logger
 from echotime.daemon.reload import ReloadService
 from echotime.daemon.service import Daemon
+from echotime.daemon.signals import hold_signals
 from echotime.daemon.twistd_options import prepare_twistd
 from echotime.errors import exit_with_usage_errors
 from echotime.services.replies import IReplySource
@@ -26,6 +27,8 @@ class Options(DaemonOptions):
 
     def parseOptions(self, options: Iterable[str] | None = None) -> None:
         """Parse the options, or print all faults and exit."""
+        if self.parent is not None:
+            hold_signals()
         try:
             super().parseOptions(options)
         except UsageError as error:

@@ -19,7 +19,8 @@ from echotime.config.parsers import default_control_socket
 from echotime.config.settings import OPTIONS, SETTING_OPTIONS, Settings
 from echotime.limits.access import Network, Networks
 from echotime.sockopt import listing
-from echotime.systemd.activation import SystemdSocket, initial_environ, listen_fds
+from echotime.systemd.activation import SystemdSocket, are_sockets_passed
+from echotime.systemd.environment import initial_environ
 from echotime.wire.escape import unescape
 from echotime.wire.hostport import DEFAULT_PORT, HostPort
 
@@ -269,7 +270,9 @@ def _copy(options: dict[str, Any]) -> dict[str, Any]:
 
 def _default_address() -> HostPort | SystemdSocket:
     """Return what is served without --tcp and --udp: inherited sockets, if there are any."""
-    return SystemdSocket(required=False) if listen_fds(initial_environ()) else HostPort("0.0.0.0", DEFAULT_PORT)
+    if are_sockets_passed(initial_environ()):
+        return SystemdSocket(required=False)
+    return HostPort("0.0.0.0", DEFAULT_PORT)
 
 
 def _print_and_exit(lines: Iterable[str]) -> NoReturn:

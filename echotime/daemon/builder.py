@@ -40,7 +40,8 @@ from echotime.services.tcp_echo import EchoFactory
 from echotime.services.timeouts import TimeoutMonitor
 from echotime.services.traffic import TrafficLog
 from echotime.services.udp_time import TimeProtocol
-from echotime.systemd.activation import InheritedSockets, initial_environ, listen_fds
+from echotime.systemd.activation import InheritedSockets, listen_fds
+from echotime.systemd.environment import InvalidEnvironment, initial_environ, other_process
 from echotime.systemd.notify import notifier_from_environ, watchdog_seconds
 
 # services/ and net/ do not import each other
@@ -51,7 +52,7 @@ class DaemonBuilder:
     """Build the daemon as `service`, and `runtime_config` to change it at a reload.
 
     `replies` replaces the reply source that the settings name. Raises StartupError if a requested socket was not passed
-    in.
+    in, or a variable of the service manager is faulty.
     """
 
     def __init__(self, settings: Settings, reactor: Any, replies: IReplySource | None = None) -> None:
@@ -59,9 +60,12 @@ class DaemonBuilder:
         self._reactor = reactor
         self._custom_replies = replies
         self._build_services()
-        self._build_listeners()
-        self._limit_connections()
-        self._build_housekeeping()
+        try:
+            self._build_listeners()
+            self._limit_connections()
+            self._build_housekeeping()
+        except InvalidEnvironment as error:
+            raise report_startup_failure(str(error), logged=False) from None
         self.runtime_config = RuntimeConfig(
             self._factory,
             self._timeout_monitor,
@@ -102,7 +106,8 @@ class DaemonBuilder:
             self._rate_limit,
             answer_broadcast=settings.answer_broadcast,
         )
-        inherited = InheritedSockets(listen_fds(initial_environ()))
+        environment = initial_environ()
+        inherited = InheritedSockets(listen_fds(environment), other_process(environment, "LISTEN_PID"))
         common_arguments = inherited, self._shutdown.fail
         self._tcp = list(
             build_listeners(TCPListenerService, settings.tcp, lambda: self._factory, tcp_options, *common_arguments)

@@ -18,6 +18,8 @@ from echotime.logger import Logger
 
 MAX_SLICE = 0.002
 """Seconds for which a reload may keep the reactor busy at a time."""
+MIN_INTERVAL = 0.5
+"""Seconds from the end of a reload until the next one may begin."""
 
 
 class Applier(Protocol):
@@ -53,13 +55,12 @@ class ReloadService(Service):
         self._steps: Generator[None, None, None] | None = None
         """The rest of a reload that has begun."""
         self._next_slice: Any = None
-        self._reload_again = False
+        self._is_requested = False
+        """True from a signal until the next one is accepted."""
 
     def startService(self) -> None:
         super().startService()
-        self._previous_handler = signal.signal(
-            signal.SIGHUP, lambda number, frame: self._reactor.callFromThread(self.reload)
-        )
+        self._previous_handler = signal.signal(signal.SIGHUP, self._on_signal)
         self._log.info("reload: enabled (SIGHUP)")
 
     def stopService(self) -> None:
@@ -67,22 +68,30 @@ class ReloadService(Service):
         super().stopService()
         if self._previous_handler is not None:
             signal.signal(signal.SIGHUP, signal.SIG_IGN)
+            self._accept_signal()
         if self._steps is not None:
             self._next_slice.cancel()
             self._steps.close()
             self._steps = None
 
     def reload(self) -> None:
-        """Begin a reload. During a reload, schedule another: the file may have changed after it was read."""
-        if not self.running:
+        """Begin a reload, unless one is in progress."""
+        if not self.running or self._steps is not None:
             return
-        if self._steps is not None:
-            self._reload_again = True
-            return
-        self._reload_again = False
         self._on_reload(True)
         self._steps = self._reload_steps()
         self._run_slice(self._steps)
+
+    def _on_signal(self, number: int, frame: object) -> None:
+        """Begin a reload, and block the signal until it has ended. The kernel keeps one further signal, not several."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+        if not self._is_requested:  # another signal may have arrived before they were blocked
+            self._is_requested = True
+            self._reactor.callFromThread(self.reload)
+
+    def _accept_signal(self) -> None:
+        self._is_requested = False
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
 
     def _run_slice(self, steps: Generator[None, None, None]) -> None:
         deadline = self._reactor.seconds() + MAX_SLICE
@@ -95,8 +104,7 @@ class ReloadService(Service):
             self._log.failure("reload failed")
         self._steps = None
         self._on_reload(False)
-        if self._reload_again:
-            self.reload()
+        self._reactor.callLater(MIN_INTERVAL, self._accept_signal)
 
     def _reload_steps(self) -> Generator[None, None, None]:
         try:

@@ -13,6 +13,7 @@ from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from twisted.python.failure import Failure
 from zope.interface import provider
 
+from echotime.daemon.signals import ignore_signals, release_signals
 from echotime.errors import report_runtime_failure
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -52,6 +53,7 @@ class ShutdownController:
         """
         first, self._has_failed = not self._has_failed, True
         if first or immediate:
+            signal.signal(signal.SIGALRM, lambda number, frame: os._exit(1))
             drain_timeout = 0 if immediate else self._drain_timeout()
             signal.setitimer(signal.ITIMER_REAL, GRACE_PERIOD + drain_timeout, GRACE_PERIOD)
         if first:
@@ -62,18 +64,21 @@ class ShutdownController:
             self._on_second_signal()
 
     def _install_handlers(self) -> None:
-        signal.signal(signal.SIGALRM, lambda number, frame: os._exit(1))
         call_on_memory_error(lambda: self.fail("out of memory", immediate=True), self._reactor)
         for signal_number in _SIGNALS:
             previous = signal.getsignal(signal_number)
             if callable(previous):
                 self._previous_handlers[signal_number] = previous
                 signal.signal(signal_number, self._on_signal)
+        ignore_signals(self._reactor)
+        release_signals()
 
     def _on_signal(self, signal_number: int, frame: Any) -> None:
         if next(self._stop_count) == 0:
             self._previous_handlers[signal_number](signal_number, frame)
         else:
+            # any number of further signals would change nothing, and fill the reactor's queue
+            signal.signal(signal_number, signal.SIG_IGN)
             self._reactor.callFromThread(self._on_second_signal)
 
 

@@ -20,6 +20,8 @@ from echotime.systemd.notify import SdNotifier
 
 STATUS_INTERVAL = 20.0
 """Seconds between two STATUS= messages."""
+RETRY_INTERVAL = 0.5
+"""Seconds between two attempts to send what the service manager did not accept."""
 EXTEND_INTERVAL, EXTEND_SECONDS = 5.0, 15
 """While stopping: seconds between two EXTEND_TIMEOUT_USEC= messages, and the seconds that each asks for."""
 _PERIOD_DIVISOR, _RETRY_DIVISOR = 2, 8
@@ -38,13 +40,13 @@ class SystemdStatus:
 
     def __init__(
         self,
-        notify: SdNotifier,
+        notifier: SdNotifier,
         format_status: Callable[[], str],
         health: HealthCheck,
         reactor: Any,
         watchdog: float | None = None,
     ) -> None:
-        self._notify = notify
+        self._notifier = notifier
         self._format_status = format_status
         self._health = health
         self._reactor = reactor
@@ -58,6 +60,7 @@ class SystemdStatus:
         self._watchdog = watchdog
         self._stopping = False
         self._next_check: Any = None
+        self._next_retry: Any = None
         self._last_status: dict[str, HealthStatus] = {}
         self._status_loop = LoopingCall(self._send_status)
         self._status_loop.clock = reactor
@@ -96,6 +99,20 @@ class SystemdStatus:
         """Send nothing more. The last connection is closed."""
         if self._status_loop.running:
             self._status_loop.stop()
+        if self._next_retry is not None:
+            self._next_retry.cancel()
+
+    def _notify(self, notification: str) -> None:
+        self._retry_unless(self._notifier(notification))
+
+    def _retry(self) -> None:
+        self._next_retry = None
+        self._retry_unless(self._notifier.retry())
+
+    def _retry_unless(self, all_sent: bool) -> None:
+        """Schedule a retry unless everything was sent, or a retry is scheduled already."""
+        if not all_sent and self._next_retry is None:
+            self._next_retry = self._reactor.callLater(RETRY_INTERVAL, self._retry)
 
     def _send_status(self) -> None:
         more = f"\nEXTEND_TIMEOUT_USEC={EXTEND_SECONDS * 1_000_000}" if self._stopping else ""

@@ -9,11 +9,11 @@ import os
 import socket
 from collections.abc import Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import NamedTuple
 
 from twisted.logger import Logger
 
+from echotime.systemd.environment import MAX_INT, STARTED_PID, InvalidEnvironment, number, other_process
 from echotime.wire.escape import sanitize
 
 _LISTEN_FDS_START = 3
@@ -47,40 +47,54 @@ class InheritedFD(NamedTuple):
         return f"descriptor {self.fd} ({self.name})"
 
 
-def initial_environ() -> Mapping[str, str]:
-    """Return the environment with which this process was started.
-
-    In os.environ LISTEN_PID and LISTEN_FDS may be missing: twisted.internet.endpoints removes them when imported, and
-    twistd imports that module if its plugin cache is missing.
-    """
+def are_sockets_passed(environment: Mapping[str, str]) -> bool:
+    """Return True if sockets were passed to this process, or if the variables are faulty, as `listen_fds` reports."""
     try:
-        entries = Path("/proc/self/environ").read_bytes().split(b"\0")
-    except OSError:
-        return os.environ
-    pairs = (os.fsdecode(entry).partition("=") for entry in entries)
-    return {name: value for name, _sign, value in pairs}
+        return bool(_count(environment))
+    except InvalidEnvironment:
+        return True
 
 
 def listen_fds(environment: Mapping[str, str]) -> list[InheritedFD]:
-    """Return the descriptors passed to this process, none if they were meant for a parent process."""
-    names = environment.get("LISTEN_FDNAMES", "")
-    count_text = environment.get("LISTEN_FDS", "")
-    # SYSTEMD_EXEC_PID is what Twisted leaves if /proc cannot be read
-    pid = environment.get("LISTEN_PID", environment.get("SYSTEMD_EXEC_PID"))
-    if pid != str(os.getpid()) or not (names or (count_text.isascii() and count_text.isdigit())):
-        return []
-    fd_names = names.split(":") if names else []
-    count = int(count_text) if count_text.isascii() and count_text.isdigit() else len(fd_names)
-    if len(fd_names) != count:
-        fd_names = ["unknown"] * count
-    return [InheritedFD(_LISTEN_FDS_START + index, name) for index, name in enumerate(fd_names)]
+    """Return the descriptors passed to this process, none if they were meant for another one.
+
+    Raises InvalidEnvironment, also if a descriptor is not open or was opened by this process. Inherited descriptors are
+    inheritable, and those that Python opens are not (PEP 446).
+    """
+    count = _count(environment)
+    for fd in range(_LISTEN_FDS_START, _LISTEN_FDS_START + count):
+        if not _is_inheritable(fd):
+            raise InvalidEnvironment(f"environment: LISTEN_FDS={count}: descriptor {fd} was not passed")
+    names = environment.get("LISTEN_FDNAMES", "").split(":")
+    if len(names) != count or names == [""]:
+        names = ["unknown"] * count
+    return [InheritedFD(_LISTEN_FDS_START + index, name) for index, name in enumerate(names)]
+
+
+def _count(environment: Mapping[str, str]) -> int:
+    """Return the number of descriptors that were passed to this process. Raises InvalidEnvironment."""
+    if environment.get("LISTEN_PID") or environment.get("LISTEN_FDS"):
+        number(environment, "LISTEN_PID", MAX_INT)
+        is_other = other_process(environment, "LISTEN_PID")
+        return 0 if is_other else number(environment, "LISTEN_FDS", MAX_INT - _LISTEN_FDS_START)
+    # without /proc there is only what Twisted leaves
+    names = environment.get("LISTEN_FDNAMES")
+    return len(names.split(":")) if names and environment.get("SYSTEMD_EXEC_PID") == str(STARTED_PID) else 0
+
+
+def _is_inheritable(fd: int) -> bool:
+    try:
+        return os.get_inheritable(fd)
+    except OSError:
+        return False
 
 
 class InheritedSockets:
-    """Give away inherited descriptors, each once."""
+    """Give away inherited descriptors, each once. `other_process` says why there are none, if known."""
 
-    def __init__(self, descriptors: list[InheritedFD]) -> None:
+    def __init__(self, descriptors: list[InheritedFD], other_process: str = "") -> None:
         self._all = descriptors
+        self._other_process = other_process
         self._unclaimed = list(descriptors)
 
     def claim(self, transport: str, requested: SystemdSocket) -> list[InheritedFD]:
@@ -101,13 +115,16 @@ class InheritedSockets:
 
     def _not_passed_message(self, transport: str, requested: SystemdSocket) -> str:
         if not self._all:
-            return f"--{transport} {requested}: no socket was passed; expected a .socket unit that is active"
+            reason = self._other_process or "expected a .socket unit that is active"
+            return f"--{transport} {requested}: no socket was passed; {reason}"
         description = f"{transport.upper()} socket" if requested.name is None else f"socket named '{requested.name}'"
         names = ", ".join(str(each) for each in self._all)
         return f"--{transport} {requested}: no unclaimed {description}; passed: {names}"
 
     def close(self) -> None:
         """Close all descriptors, as claimed ones have been duplicated. Log those that were not claimed."""
+        if self._other_process:
+            _log.warn("no inherited socket is used: {reason}", reason=self._other_process)
         for each in self._unclaimed:
             _log.warn("{descriptor} was passed, but no option requests it", descriptor=sanitize(str(each)))
         for each in self._all:

@@ -227,9 +227,38 @@ class ActivationTests(ToolTestCase):
         self.assertIn("found one of another family (AF_UNIX)", self.fails([unix], "--tcp", "systemd:a", names="a"))
 
     def test_of_another_process(self) -> None:
-        """Environment variables meant for a parent process are ignored."""
+        """Environment variables meant for a parent process are ignored, and the error or the log says so."""
         prefix = ("env", "LISTEN_PID=1", "LISTEN_FDS=1", "LISTEN_FDNAMES=a", "SYSTEMD_EXEC_PID=1")
-        self.assertIn("no socket was passed", self.refused("--tcp", "systemd", prefix=prefix).err)
+        refused = self.refused("--tcp", "systemd", prefix=prefix).err
+        self.assertRegex(refused, r"no socket was passed; LISTEN_PID=1 is another process than this one \(\d+\); ")
+        daemon = self.twistd("echotime", "--tcp", "127.0.0.1:0", prefix=prefix)
+        daemon.line("echotime#warn. no inherited socket is used: LISTEN_PID=1 is another process ")
+        self.assertEqual(one_shot(daemon.address("TCP"), b"hi"), b"hi" + ACKNOWLEDGEMENT)
+        self.served(daemon)
+
+    def test_faulty_environment(self) -> None:
+        """Faulty variables for this process are an error, and no port is opened."""
+        rows = {
+            "LISTEN_FDS=abc": "LISTEN_FDS=abc: expected a number from 1 to 2147483644",
+            "LISTEN_FDS=100": r"LISTEN_FDS=100: descriptor \d+ was not passed",
+            "LISTEN_PID=": "LISTEN_PID is not set: expected a number from 1 to 2147483647",
+            "WATCHDOG_USEC=" + "9" * 400: "WATCHDOG_USEC=9{40}: expected a number from 1 to 18446744073709551615",
+        }
+        for assignment, reason in rows.items():
+            tcp = self.tcp()
+            faulty = ("env", assignment, "NOTIFY_SOCKET=@echotime-none")
+            ended = self.twistd("echotime", prefix=(*self.prefix([tcp], ""), *faulty), inherited=(tcp.fileno(),)).wait()
+            self.assertEqual((ended.status, ended.out), (1, ""))
+            self.assertRegex(ended.err, f"^echotime: environment: {reason}\n$")
+
+    def test_unserved_protocols(self) -> None:
+        """A connected UDP socket and a UDP-Lite socket serve no client, and are an error."""
+        connected = self.udp()
+        connected.connect(("127.0.0.1", 9))
+        self.assertEqual(
+            self.fails([connected]),
+            "echotime: --udp systemd: descriptor 3: expected a UDP socket, found one that is connected to 127.0.0.1:9",
+        )
 
     def test_in_a_network_of_its_own(self) -> None:
         """The daemon answers its own probes also in another network namespace than its sockets."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import shutil
 import signal
@@ -10,7 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.support.plain_clients import ACKNOWLEDGEMENT, connect, one_shot, read_exactly
+from tests.support.plain_clients import ACKNOWLEDGEMENT, connect, fill, one_shot, read_exactly
 from tests.support.twistd_process import LIMIT, DaemonTestCase, Twistd
 
 
@@ -36,7 +37,9 @@ class SupervisionTests(DaemonTestCase):
 
     def notified(self, beginning: str, further: str = "") -> str:
         """Receive until a line begins with `beginning`; return it, or the line of that datagram at `further`."""
+        deadline = time.monotonic() + LIMIT
         while True:
+            self.assertLess(time.monotonic(), deadline, f"no {beginning}")
             lines = self.manager.recv(4096).decode().splitlines()
             if any(line.startswith(beginning) for line in lines):
                 return next(line for line in lines if line.startswith(further or beginning))
@@ -53,6 +56,29 @@ class SupervisionTests(DaemonTestCase):
             self.notified("STOPPING=1")
             self.assertIn("open connections: 1;", self.notified("STATUS="))
         self.assertEqual(daemon.wait().status, -signal.SIGTERM)
+
+    def test_full_queue(self) -> None:
+        """READY=1 and STOPPING=1 arrive also if the service manager's queue was full at that moment."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as other:
+            other.connect(f"\0{self.name}")
+
+            def fill_queue() -> None:
+                with contextlib.suppress(BlockingIOError):
+                    while True:
+                        other.send(b"STATUS=other")
+
+            fill_queue()
+            daemon = self.supervised("--drain-timeout", "60")
+            sock = connect(daemon.address("TCP"))
+            self.addCleanup(sock.close)
+            fill(sock)
+            self.notified("READY=1")
+            fill_queue()
+            daemon.signal()
+            daemon.line("stopping: open connections: 1")
+            self.notified("STOPPING=1")
+            daemon.signal()
+            daemon.wait()
 
     def test_reload(self) -> None:
         """A reload is notified with its time, as Type=notify-reload requires, and its end, also if it fails."""

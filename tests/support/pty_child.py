@@ -60,6 +60,11 @@ class OnTerminal:
             pass
         return self.child.wait(1)
 
+    def hang_up(self) -> None:
+        """Hang up, as a terminal window that is closed."""
+        os.close(self._terminal)
+        self._terminal = os.open(os.devnull, os.O_RDONLY)
+
     def modes_now(self) -> list[object]:
         """Return the current modes of the terminal."""
         return list(termios.tcgetattr(self._other_side))

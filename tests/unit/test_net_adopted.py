@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,20 @@ async def test_adopted_udp(started: Started) -> None:
     assert (get(port.socket, "IP_TTL"), get(port.socket, "SO_REUSEADDR")) == (9, 0)
 
 
+def connected_udp() -> socket.socket:
+    """Open a UDP socket that is connected."""
+    sock = bound(socket.SOCK_DGRAM)
+    sock.connect(("127.0.0.1", 9))
+    return sock
+
+
+def bound_udp_lite() -> socket.socket:
+    """Open a UDP-Lite socket, which has the type of a UDP one."""
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_UDPLITE)
+    sock.bind(("127.0.0.1", 0))
+    return sock
+
+
 def test_wrong_descriptor() -> None:
     """A descriptor of an unexpected kind is refused with the reason."""
     made: list[tuple[Callable[[], Any], socket.SocketKind, str]] = [
@@ -66,9 +81,13 @@ def test_wrong_descriptor() -> None:
         (lambda: bound(socket.SOCK_STREAM), socket.SOCK_DGRAM, "expected a UDP socket, found a TCP one"),
         (lambda: bound(socket.SOCK_STREAM, listen=False), socket.SOCK_STREAM, "found one that does not listen"),
         (lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM), socket.SOCK_DGRAM, "found one that is not bound"),
+        (connected_udp, socket.SOCK_DGRAM, "found one that is connected to 127.0.0.1:9"),
         (lambda: socket.socket(socket.AF_UNIX), socket.SOCK_STREAM, "one of another family"),
         (Path(os.devnull).open, socket.SOCK_STREAM, "found none: Socket operation on non-socket"),
     ]
+    with suppress(OSError):  # the kernel lacks the protocol
+        bound_udp_lite().close()
+        made.append((bound_udp_lite, socket.SOCK_DGRAM, "one of another protocol \\(number 136\\)"))
     descriptors = open_descriptors()
     for make, kind, reason in made:
         with make() as given, pytest.raises(UnsuitableSocket, match=reason):

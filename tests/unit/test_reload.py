@@ -15,7 +15,7 @@ from twisted.logger import LogEvent
 from twisted.python.usage import UsageError
 
 from echotime.config.settings import Settings
-from echotime.daemon.reload import MAX_SLICE, ReloadService
+from echotime.daemon.reload import MAX_SLICE, MIN_INTERVAL, ReloadService
 from echotime.daemon.runtime_config import ReloadResult
 
 STEP = MAX_SLICE / 4
@@ -76,7 +76,8 @@ class ReloadHarness:
     def finish(self) -> int:
         """Turn until nothing is left to do, and return the number of turns."""
         turns = 0
-        while self.clock.getDelayedCalls():
+        while calls := self.clock.getDelayedCalls():
+            self.clock.rightNow = max(self.clock.rightNow, min(each.getTime() for each in calls) - TURN)
             self.turn()
             turns += 1
         return turns
@@ -91,7 +92,7 @@ def harness() -> Iterator[ReloadHarness]:
     if made.service.running:
         made.service.stopService()
     signal.signal(signal.SIGHUP, before)
-    assert not made.clock.getDelayedCalls()
+    made.finish()
 
 
 @pytest.mark.parametrize("steps", [100, 10_000])
@@ -114,16 +115,31 @@ def test_short_file(harness: ReloadHarness) -> None:
 
 def test_again(harness: ReloadHarness) -> None:
     """Signals during a reload cause one more reload, which reads the file as it is then."""
-    harness.service.reload()
+    signal.raise_signal(signal.SIGHUP)
     harness.turn()
     harness.backlog = 2
-    for _ in range(3):
+    for _ in range(1000):
         signal.raise_signal(signal.SIGHUP)
     harness.finish()
     assert (harness.reads, harness.changes, harness.notified) == (2, [1, 2], [True, False, True, False])
     assert harness.service.settings.backlog == 2
-    harness.service.reload()
+    signal.raise_signal(signal.SIGHUP)
     harness.finish()
+    assert harness.reads == 3
+
+
+def test_many_signals(harness: ReloadHarness) -> None:
+    """Any number of signals causes one reload, and one more after an interval."""
+    harness.steps = 1
+    for _ in range(1000):
+        signal.raise_signal(signal.SIGHUP)
+    harness.clock.advance(MIN_INTERVAL / 2)
+    assert harness.reads == 1
+    harness.finish()
+    assert harness.reads == 2
+    # the kernel may deliver a second signal before the handler of the first blocks it
+    harness.service._on_signal(signal.SIGHUP, None)
+    harness.service._on_signal(signal.SIGHUP, None)
     assert harness.reads == 3
 
 
@@ -133,9 +149,9 @@ def test_stop(harness: ReloadHarness) -> None:
     signal.raise_signal(signal.SIGHUP)
     harness.turn()
     harness.service.stopService()
-    assert not harness.clock.getDelayedCalls()
     signal.raise_signal(signal.SIGHUP)
     harness.service.reload()
+    harness.finish()
     assert (harness.reads, harness.changes, harness.notified) == (1, [], [True])
 
 

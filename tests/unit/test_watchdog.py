@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import secrets
@@ -15,7 +16,8 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from echotime.health.check import HealthStatus, ProbeResult
-from echotime.health.watchdog import STATUS_INTERVAL, SystemdStatus
+from echotime.health.watchdog import RETRY_INTERVAL, STATUS_INTERVAL, SystemdStatus
+from echotime.systemd.environment import InvalidEnvironment
 from echotime.systemd.notify import SdNotifier, notifier_from_environ, watchdog_seconds
 
 WELL = ProbeResult("TCP here", HealthStatus.ANSWERED)
@@ -62,13 +64,63 @@ class NotifyTests(SynchronousTestCase):
     def test_nobody(self) -> None:
         """Without a usable or responsive socket nothing is sent, and nothing blocks."""
         self.assertIsNone(notifier_from_environ({}))
-        self.assertIsNone(notifier_from_environ({"NOTIFY_SOCKET": "vsock:2:1234"}))
+        for unusable in ("vsock:2:1234", "run/notify", "/" + "x" * 107):
+            self.assertIsNone(notifier_from_environ({"NOTIFY_SOCKET": unusable}))
         notify = self.notifier({"NOTIFY_SOCKET": f"@echotime-{secrets.token_hex(8)}"})
         self.assertFalse(notify("READY=1"))
+
+    def full(self) -> tuple[SdNotifier, socket.socket]:
+        """Return a notifier whose service manager does not read and has no room left."""
         name = f"echotime-{secrets.token_hex(8)}"
-        self.bound(f"\0{name}")
+        sock = self.bound(f"\0{name}")
         notify = self.notifier({"NOTIFY_SOCKET": f"@{name}"})
-        self.assertFalse(all(notify("READY=1") for _ in range(10_000)), "notify blocks")
+        self.assertFalse(all(notify("filler") for _ in range(10_000)), "notify blocks")
+        return notify, sock
+
+    def received(self, notify: SdNotifier, sock: socket.socket) -> list[str]:
+        """Read whatever is in the socket, then retry until nothing is unsent, and return what arrived."""
+        found: list[str] = []
+        sock.setblocking(False)
+        done = False
+        while not done:
+            done = notify.retry()
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    found.append(sock.recv(4096).decode())
+        return [each for each in found if each != "filler"]
+
+    def test_full(self) -> None:
+        """Notifications that find the service manager's queue full are sent when there is room again."""
+        notify, sock = self.full()
+        for state in ("READY=1\nSTATUS=a", "STATUS=b", "WATCHDOG=1", "STATUS=c", "WATCHDOG=1"):
+            self.assertFalse(notify(state))
+        self.assertFalse(notify.retry())
+        self.assertEqual(self.received(notify, sock), ["READY=1\nSTATUS=a", "STATUS=c", "WATCHDOG=1"])
+        self.assertTrue(notify.retry())
+
+    def test_unsent_states(self) -> None:
+        """A later state replaces an unsent one; READY=1 stays behind the reload that it ends."""
+        rows = [
+            (["READY=1", "RELOADING=1\nA", "READY=1\nA"], ["RELOADING=1\nA", "READY=1\nA"]),
+            (["RELOADING=1\nA", "READY=1\nA", "RELOADING=1\nB"], ["RELOADING=1\nB"]),
+            (["RELOADING=1\nA", "READY=1\nA", "RELOADING=1\nB", "READY=1\nB"], ["RELOADING=1\nB", "READY=1\nB"]),
+            (["READY=1", "STOPPING=1"], ["STOPPING=1"]),
+            (["RELOADING=1", "STOPPING=1", "STATUS=a"], ["STOPPING=1", "STATUS=a"]),
+        ]
+        for states, expected in rows:
+            notify, sock = self.full()
+            for state in states:
+                notify(state)
+            self.assertEqual(self.received(notify, sock), expected)
+
+    def test_absent_at_first(self) -> None:
+        """A notification is sent to a service manager that listens only later."""
+        name = f"echotime-{secrets.token_hex(8)}"
+        notify = self.notifier({"NOTIFY_SOCKET": f"@{name}"})
+        self.assertFalse(notify("READY=1"))
+        sock = self.bound(f"\0{name}")
+        self.assertTrue(notify("STATUS=x"))
+        self.assertEqual([sock.recv(100), sock.recv(100)], [b"READY=1", b"STATUS=x"])
 
     def test_no_descriptor(self) -> None:
         """The notifier keeps its socket, so that it works without a free descriptor."""
@@ -89,12 +141,18 @@ class NotifyTests(SynchronousTestCase):
     def test_watchdog(self) -> None:
         """The watchdog's time is read if it is meant for this process."""
         self.assertIsNone(watchdog_seconds({}))
-        for wrong in ("0", "", "x", "-5"):
-            self.assertIsNone(watchdog_seconds({"WATCHDOG_USEC": wrong}))
+        self.assertIsNone(watchdog_seconds({"WATCHDOG_USEC": ""}))
+        for wrong in ("0", "x", "-5", "9" * 20, "9" * 400, "9" * 5000):
+            with self.assertRaisesRegex(
+                InvalidEnvironment, f"WATCHDOG_USEC={wrong[:40]}: expected a number from 1 to "
+            ):
+                watchdog_seconds({"WATCHDOG_USEC": wrong})
         variables = {"WATCHDOG_USEC": "2500000"}
         self.assertEqual(watchdog_seconds(variables), 2.5)
         self.assertEqual(watchdog_seconds({**variables, "WATCHDOG_PID": str(os.getpid())}), 2.5)
         self.assertIsNone(watchdog_seconds({**variables, "WATCHDOG_PID": "1"}))
+        with self.assertRaisesRegex(InvalidEnvironment, "WATCHDOG_PID=x: expected a number from 1 to 2147483647"):
+            watchdog_seconds({**variables, "WATCHDOG_PID": "x"})
 
 
 class Health:
@@ -131,26 +189,46 @@ class Running(Clock):
         self.callLater(0, act)
 
 
+class Notifier:
+    """Stand for an SdNotifier, with room in the service manager's queue or without."""
+
+    def __init__(self) -> None:
+        self.sent: list[str] = []
+        self.unsent: list[str] = []
+        self.full = False
+        self.retries = 0
+
+    def __call__(self, state: str) -> bool:
+        """Record the lines of a notification, as sent or as unsent."""
+        (self.unsent if self.full else self.sent).extend(state.splitlines())
+        return not self.full
+
+    def retry(self) -> bool:
+        """Send the unsent lines if there is room."""
+        self.retries += 1
+        if not self.full:
+            self.sent += self.unsent
+            self.unsent.clear()
+        return not self.full
+
+
 class SupervisionTests(SynchronousTestCase):
     """Run a SystemdStatus on a fake clock."""
 
     def setUp(self) -> None:
         """Make a supervisor's clock, health check and record."""
         self.clock = Running()
-        self.sent: list[str] = []
+        self.notifier = Notifier()
+        self.sent = self.notifier.sent
         self.health = Health()
         self.status = "well"
 
     def supervision(self, watchdog: float | None = None) -> SystemdStatus:
         """Make a SystemdStatus that is serving."""
-        made = SystemdStatus(self.notify, lambda: self.status, self.health, self.clock, watchdog)  # type: ignore[arg-type]
+        notifier: Any = self.notifier
+        made = SystemdStatus(notifier, lambda: self.status, self.health, self.clock, watchdog)  # type: ignore[arg-type]
         made.notify_ready()
         return made
-
-    def notify(self, state: str) -> bool:
-        """Record the lines of a notification."""
-        self.sent += state.splitlines()
-        return True
 
     def pings(self) -> int:
         """Return the number of watchdog notifications."""
@@ -177,6 +255,24 @@ class SupervisionTests(SynchronousTestCase):
         self.assertEqual(self.sent, ["STOPPING=1", "STATUS=stopping", "EXTEND_TIMEOUT_USEC=15000000"])
         self.clock.pump([1] * 12)
         self.assertEqual(self.sent[3:], ["STATUS=stopping", "EXTEND_TIMEOUT_USEC=15000000"] * 2)
+        supervised.close()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_full(self) -> None:
+        """A notification that finds the queue full is retried, by one timer at a time, which `close` cancels."""
+        self.notifier.full = True
+        supervised = self.supervision()
+        self.clock.advance(0)
+        supervised.notify_reloading(True)
+        self.clock.pump([RETRY_INTERVAL] * 4)
+        self.assertEqual((self.sent, self.notifier.retries), ([], 4))
+        self.notifier.full = False
+        self.clock.advance(RETRY_INTERVAL)
+        self.assertEqual(self.sent[:3], ["READY=1", "STATUS=well", "RELOADING=1"])
+        self.clock.pump([RETRY_INTERVAL] * 4)
+        self.assertEqual(self.notifier.retries, 5)
+        self.notifier.full = True
+        supervised.notify_stopping()
         supervised.close()
         self.assertEqual(self.clock.getDelayedCalls(), [])
 

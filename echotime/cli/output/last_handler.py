@@ -48,12 +48,11 @@ def is_check() -> bool:
 
 def report(reason: str) -> int:
     """Print why the program cannot do what it was started for, and return its exit status."""
-    reason = sanitize(reason)
     if is_check():
         with suppress(OSError):
-            print(f"ECHOTIME UNKNOWN - {reason}", flush=True)
+            print(sanitize(f"ECHOTIME UNKNOWN - {reason}"), flush=True)
         return _CHECK_UNKNOWN
     if sys.stderr is not None:
         with suppress(OSError):
-            print(f"echotime: {reason}", file=sys.stderr, flush=True)
+            print(sanitize(f"echotime: {reason}"), file=sys.stderr, flush=True)
     return _FAILED
