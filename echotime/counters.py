@@ -151,4 +151,6 @@ class ReplyCounters:
     answered: int = counter("Queued messages that an operator replied to.")
     expired: int = counter("Queued messages given the default reply at the deadline.")
     abandoned: int = counter("Queued messages whose connection ended first.")
-    given_up: int = counter("Queued messages given the default reply when the last operator left or at shutdown.")
+    given_up: int = counter(
+        "Queued messages given the default reply when no operator was present any more or at shutdown."
+    )

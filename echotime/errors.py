@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import signal
 import sys
 from contextlib import suppress
 from typing import NoReturn
@@ -14,6 +15,7 @@ from typing import NoReturn
 from echotime.logger import Logger
 from echotime.systemd.journal import is_journal
 from echotime.terminal.nonblocking_writer import NonBlockingWriter
+from echotime.terminal.uncaught import describe_exception
 from echotime.wire.escape import sanitize
 
 _log = Logger()
@@ -54,6 +56,18 @@ def _report(reason: str, *, logged: bool = True) -> str:
         writer.write(f"{_stderr_line(reason)}\n".encode())
         writer.close()
     return reason
+
+
+def report_uncaught(kind: type[BaseException], error: BaseException, traceback: object) -> None:
+    """Report an exception that twistd does not catch, such as of --pidfile, --rundir or --chroot, in one line.
+
+    For sys.excepthook. The exit status is 1.
+    """
+    if isinstance(error, KeyboardInterrupt):
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGINT)
+    # sys.stderr is redirected when the log begins
+    _report(describe_exception(error), logged=sys.stderr is not sys.__stderr__)
 
 
 def _exit_with_status_1() -> None:

@@ -24,6 +24,7 @@ The reactor uses the monotonic clock, so a step of the wall clock changes no tim
 
 from __future__ import annotations
 
+import errno
 import select
 import sys
 import time
@@ -62,6 +63,14 @@ class IChangelistConnection(IReadWriteDescriptor):
 
     def read_error() -> Exception | None:
         """Return the reason why the connection is lost, if there is an error. Empty the error queue."""
+
+
+class RegistrationError(OSError):
+    """Report that epoll_ctl(2) failed, so that the connection cannot be served: ENOMEM or ENOSPC."""
+
+    def __init__(self, error: OSError) -> None:
+        hint = ", fs.epoll.max_user_watches is reached" if error.errno == errno.ENOSPC else ""
+        super().__init__(error.errno, f"epoll_ctl: {error.strerror}{hint}")
 
 
 class ChangelistReactor(EPollReactor):
@@ -313,8 +322,7 @@ class ChangelistReactor(EPollReactor):
             else:
                 self._poller.modify(fd, mask)
         except OSError as error:
-            # ENOMEM, or ENOSPC at fs.epoll.max_user_watches: close the connection that cannot be registered
-            self._disconnect(connection, error, False)
+            self._disconnect(connection, RegistrationError(error), False)
         else:
             self._registered[fd] = mask
 

@@ -17,6 +17,7 @@ from echotime.daemon.log_output import choose_logger
 from echotime.daemon.reload import ReloadService
 from echotime.daemon.service import Daemon
 from echotime.daemon.signals import hold_signals
+from echotime.daemon.twistd_options import prepare_twistd
 from echotime.errors import exit_with_usage_errors
 from echotime.services.replies import IReplySource
 
@@ -33,9 +34,11 @@ class Options(DaemonOptions):
         except UsageError as error:
             exit_with_usage_errors(str(error))
         _install_reactor()
-        if self.parent is not None:
+        # `twist` has other options: it has no daemon mode and no PID file, and its log cannot be chosen here
+        if self.parent is not None and "nodaemon" in self.parent:
             from twisted.internet import reactor
 
+            prepare_twistd(self.parent)
             choose_logger(self.parent, reactor)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 from pathlib import Path
@@ -18,10 +18,12 @@ from twisted.internet.defer import Deferred
 
 from echotime.cli import arguments
 from echotime.cli.measure import measure_services
+from echotime.cli.output.last_handler import exit_with_error
 from echotime.cli.output.prometheus import Metric, write_metrics
-from echotime.cli.output.streams import describe_error, exit_on_write_error
-from echotime.cli.time import add_epoch
-from echotime.client.exit_status import ClientError, ExitStatus
+from echotime.cli.output.streams import describe_error
+from echotime.cli.output.verdict import describe_failure
+from echotime.cli.time import add_epoch, suggest_epoch
+from echotime.client.exit_status import ClientError
 from echotime.client.load import LoadResult
 from echotime.client.lookup import ResolvedAddress
 from echotime.client.time import decode_response
@@ -29,6 +31,7 @@ from echotime.i18n.language import gettext as _
 from echotime.sockopt.option import BOTH
 from echotime.wire import parsers
 from echotime.wire.escape import sanitize
+from echotime.wire.verify import VerifyResult
 
 
 class CheckState(IntEnum):
@@ -40,6 +43,8 @@ class CheckState(IntEnum):
     UNKNOWN = 3
 
 
+_DEFAULT_WARNING = {"offset": 86400.0}
+"""Seconds. A clock that is off by more is wrong, or counts from another epoch."""
 THRESHOLD_NAMES = ("tcp", "udp", "offset")
 """Names of thresholds: the seconds of an echo session and of a time request, and the clock's offset."""
 
@@ -122,14 +127,17 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--tcp", action="store_true", help=_("check TCP (default: check TCP and UDP)"))
     parser.add_argument("--udp", action="store_true", help=_("check UDP (default: check TCP and UDP)"))
     threshold = arguments.argparse_type(_parse_threshold)
-    for flags, state in ((("-w", "--warning"), _("warning")), (("-c", "--critical"), _("critical"))):
+    for flags, state, default in (
+        (("-w", "--warning"), _("warning"), _(" (default: offset=24h)")),
+        (("-c", "--critical"), _("critical"), ""),
+    ):
         parser.add_argument(
             *flags,
             metavar="NAME=TIME",
             type=threshold,
             action="append",
             default=[],
-            help=_("{state} threshold; NAME is tcp, udp or offset; repeatable").format(state=state),
+            help=_("{state} threshold; NAME is tcp, udp or offset; repeatable").format(state=state) + default,
         )
     parser.add_argument(
         "--timeout", **arguments.TIME, default=8, help=_("time limit for the whole check (default: %(default)s)")
@@ -146,7 +154,6 @@ def add_parser(commands: Any) -> None:
     parser.set_defaults(
         run=run,
         usage_error=parser.error,
-        failed_status=int(CheckState.UNKNOWN),
         transports=lambda args: [name for name in BOTH if getattr(args, name) or args.tcp is args.udp],
     )
 
@@ -164,7 +171,7 @@ async def run(reactor: Any, args: argparse.Namespace) -> int:
     # a monitoring system ends a plugin that takes too long, and shows the line that it printed
     signal.signal(signal.SIGTERM, on_sigterm)
     measuring = Deferred.fromCoroutine(measure_services(reactor, args, args.transports(args)))
-    result = CheckResult(dict(args.warning), dict(args.critical))
+    result = CheckResult(_DEFAULT_WARNING | dict(args.warning), dict(args.critical))
     for service, outcome in (await measuring).items():
         _RECORD[service](args, result, outcome)
     if args.textfile is not None:
@@ -175,7 +182,7 @@ async def run(reactor: Any, args: argparse.Namespace) -> int:
     try:
         print(sanitize(result.status_line()), flush=True)
     except OSError as error:
-        exit_on_write_error(error, CheckState.UNKNOWN)
+        exit_with_error(error)
     return result.state
 
 
@@ -186,11 +193,8 @@ def _record_tcp(args: argparse.Namespace, result: CheckResult, outcome: Any) -> 
         text = _("TCP echo exact in {ms:.3f} ms").format(ms=elapsed * 1000)
         result.record("tcp", elapsed, text + _from_address(args, outcome.address))
         return
-    failed = next(iter(outcome.failures)) if isinstance(outcome, LoadResult) else outcome
-    if failed == ClientError(ExitStatus.FAILED):
-        result.fail("tcp", _("TCP echo not exact: bytes lost or wrong: {lost}").format(lost=outcome.bytes_lost))
-    else:
-        _record_failure(result, "tcp", _("TCP echo: {reason}"), failed)
+    failed = next(iter(outcome.failures.values())).first if isinstance(outcome, LoadResult) else outcome
+    _record_failure(result, "tcp", _("TCP echo: {reason}"), failed, describe_failure)
 
 
 def _record_udp(args: argparse.Namespace, result: CheckResult, outcome: Any) -> None:
@@ -198,8 +202,9 @@ def _record_udp(args: argparse.Namespace, result: CheckResult, outcome: Any) -> 
         _record_failure(result, "udp", _("UDP time: {reason}"), outcome)
         return
     address, response = outcome
+    epoch = parsers.EPOCHS[args.epoch]
     try:
-        reading = decode_response(response, parsers.EPOCHS[args.epoch])
+        reading = decode_response(response, epoch)
     except ValueError:
         result.fail("udp", _("UDP time: bad response, {size} bytes").format(size=len(response.datagram)))
         return
@@ -208,13 +213,19 @@ def _record_udp(args: argparse.Namespace, result: CheckResult, outcome: Any) -> 
     result.record("udp", response.round_trip, text + _from_address(args, address))
     # an offset within the uncertainty of whole seconds counts as none
     offset = reading.offset if abs(reading.offset) > reading.uncertainty else 0.0
-    result.record("offset", offset, _("offset {offset:+.1f} s").format(offset=offset))
+    result.record("offset", offset, _("offset {offset:+.1f} s").format(offset=offset) + suggest_epoch(response, epoch))
 
 
-def _record_failure(result: CheckResult, service: str, sentence: str, failed: Exception) -> None:
+def _record_failure(
+    result: CheckResult,
+    service: str,
+    sentence: str,
+    failed: Exception | VerifyResult,
+    describe: Callable[[Any], str] = describe_error,
+) -> None:
     """Record a failed service, or one whose check was ended by a signal."""
-    if isinstance(failed, ClientError):
-        result.fail(service, sentence.format(reason=describe_error(failed)))
+    if isinstance(failed, ClientError | VerifyResult):
+        result.fail(service, sentence.format(reason=describe(failed)))
     else:
         result.leave_unknown(sentence.format(reason=_("ended by SIGTERM before there was a result")))
 

@@ -7,9 +7,12 @@ import signal
 
 
 def main() -> None:
-    """Restore the default signal handlers, and run the command line."""
+    """Restore the default signal handlers, and run the command line. No exception is shown as a traceback."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)
+    from echotime.cli.output import last_handler
+
+    last_handler.install()
     from echotime.cli.main import main as run
 
     run()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,6 +15,7 @@ from echotime.demos.index import DEMONSTRATIONS, TOPICS, Topic
 from echotime.demos.script import Demonstration, Entry, Section, Skipped, Step
 from echotime.i18n.language import gettext as _
 from echotime.sockopt import assignment
+from echotime.sockopt.nearest import nearest
 from echotime.sockopt.option import Option
 from echotime.sockopt.trial import current_values, try_option
 
@@ -48,9 +48,8 @@ def _parse_subject(text: str) -> Option | Topic:
     """Return the option or topic of this name. Raises ValueError with the nearest name."""
     if text.lower() in TOPICS:
         return TOPICS[text.lower()]
-    near = difflib.get_close_matches(text.lower(), TOPICS, n=1, cutoff=0.7)
-    if near:
-        raise ValueError(_("unknown option '{name}'; the nearest is {near}").format(name=text, near=near[0]))
+    if near := nearest(text.lower(), TOPICS):
+        raise ValueError(_("unknown option '{name}'; the nearest is {near}").format(name=text, near=near))
     return assignment.lookup(text)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import itertools
 import signal
 import sys
@@ -11,22 +10,33 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from twisted.internet.defer import Deferred
+from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, globalLogBeginner
+from zope.interface import provider
 
 import echotime
 from echotime.cli import arguments, check, explain, ping, send, sockopts, time
 from echotime.cli.control import subcommand as control
-from echotime.cli.output.streams import exit_on_write_error, open_missing_streams, print_error
-from echotime.client.exit_status import ExitStatus
+from echotime.cli.output.last_handler import exit_with_error, is_check, report
+from echotime.cli.output.streams import open_missing_streams
 from echotime.i18n.language import gettext as _
+from echotime.sockopt.nearest import nearest
 from echotime.wire.escape import sanitize
 
+_SERVER_OPTIONS = {"--port", "--host", "--address", "--server"}
+"""Options of other tools, in place of which ours take the argument HOST:PORT."""
 COMMANDS = (send, time, ping, check, sockopts, explain, control)
 
 
 class _Parser(argparse.ArgumentParser):
-    """Report usage errors with unprintable characters escaped. Subcommands have parsers of this class, too."""
+    """Report usage errors with unprintable characters escaped, and those of `echotime check` for monitoring systems.
+
+    Subcommands have parsers of this class, too.
+    """
 
     def error(self, message: str) -> NoReturn:
+        if is_check():
+            self.print_usage(sys.stderr)
+            raise SystemExit(report(message))
         super().error(sanitize(message))
 
 
@@ -39,37 +49,31 @@ def build_parser() -> argparse.ArgumentParser:
         version=f"echotime {echotime.__version__}",
         help=_("show program's version number and exit"),
     )
-    whole.set_defaults(failed_status=int(ExitStatus.FAILED))
     commands = whole.add_subparsers(metavar=_("COMMAND"), required=True)
     for module in COMMANDS:
         module.add_parser(commands)
     return whole
 
 
-def main(argv: Sequence[str] | None = None) -> None:
+def main() -> None:
     """Run the command line, and end the process with the subcommand's exit status."""
     open_missing_streams()
     try:
-        args = _parse(sys.argv[1:] if argv is None else argv)
+        args = _parse(sys.argv[1:])
         if "run_without_reactor" in args:
             raise SystemExit(int(args.run_without_reactor(args)))
         _run(args)
-    except OSError as error:
-        exit_on_write_error(error)
+    finally:
+        # an error is reported here: at the exit Python would print a traceback
+        sys.stdout.flush()
 
 
 def _parse(argv: Sequence[str]) -> argparse.Namespace:
-    try:
-        whole = build_parser()
-        _suggest_option(whole, argv)
-        args = whole.parse_args(argv)
-        if "transports" in args:
-            arguments.check_sockopt(args)
-    except SystemExit as ended:
-        if ended.code and argv[:1] == ["check"]:
-            # for a monitoring system status 2 means that the server is down
-            raise SystemExit(int(check.CheckState.UNKNOWN)) from None
-        raise
+    whole = build_parser()
+    _suggest_option(whole, argv)
+    args = whole.parse_args(argv)
+    if "transports" in args:
+        arguments.check_sockopt(args)
     return args
 
 
@@ -83,9 +87,10 @@ def _suggest_option(whole: argparse.ArgumentParser, argv: Sequence[str]) -> None
     for argument in itertools.takewhile(lambda each: each != "--", argv[1:]):
         name = argument.partition("=")[0]
         if name.startswith("--") and not any(each.startswith(name) for each in known):
-            near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-            if near:
-                command.error(_("unknown option '{name}'; the nearest is {near}").format(name=name, near=near[0]))
+            if name in _SERVER_OPTIONS and any(each.dest == "server" for each in command._actions):
+                command.error(_("unknown option '{name}'; the server is given as HOST:PORT").format(name=name))
+            if near := nearest(name, known):
+                command.error(_("unknown option '{name}'; the nearest is {near}").format(name=name, near=near))
 
 
 def _run(args: argparse.Namespace) -> None:
@@ -98,15 +103,21 @@ def _run(args: argparse.Namespace) -> None:
             signal.signal(number, signal.SIG_DFL)
         try:
             status = await args.run(reactor, args)
-            sys.stdout.flush()
-        except OSError as error:
-            exit_on_write_error(error)
-        except Exception as error:  # print one line instead of a traceback
-            print_error(f"echotime: {error or type(error).__name__}")
-            status = args.failed_status
+        except Exception as error:  # react would print a traceback
+            exit_with_error(error)
         raise SystemExit(int(status))
 
+    globalLogBeginner.beginLoggingTo([_exit_on_logged_error], redirectStandardIO=False, discardBuffer=True)
     react(run_and_exit)
+
+
+@provider(ILogObserver)
+def _exit_on_logged_error(event: LogEvent) -> None:
+    """End the program at an exception that Twisted caught and logged: what was awaited may never happen."""
+    if "log_failure" in event:
+        exit_with_error(event["log_failure"].value)
+    if event.get("log_level") is LogLevel.critical:
+        exit_with_error(RuntimeError(formatEvent(event)))
 
 
 def _when_running(reactor: Any) -> Deferred[None]:

@@ -10,7 +10,9 @@ from typing import Any
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from echotime.cli import arguments
-from echotime.cli.output.streams import exit_on_write_error, print_error, report_error
+from echotime.cli.output.last_handler import exit_with_error
+from echotime.cli.output.streams import print_error
+from echotime.cli.output.verdict import report_failure
 from echotime.cli.send_repeatedly import CONNECT_TIMEOUT, send_repeatedly
 from echotime.client.connect import connect
 from echotime.client.deadline import Deadline
@@ -19,8 +21,8 @@ from echotime.client.exit_status import ClientError, ExitStatus
 from echotime.client.lookup import resolve
 from echotime.i18n.language import gettext as _
 from echotime.terminal.descriptors import DescriptorReader, DescriptorWriter
-from echotime.wire.escape import TerminalDecoder, escape
-from echotime.wire.verify import EchoVerifier, VerifyResult
+from echotime.wire.escape import TerminalDecoder
+from echotime.wire.verify import EchoVerifier
 
 
 def add_parser(commands: Any) -> None:
@@ -66,7 +68,7 @@ async def run(reactor: Any, args: argparse.Namespace) -> int:
             return await send_repeatedly(reactor, args)
         return await _SendSession(reactor, args).run()
     except ClientError as failed:
-        return report_error(args.server, failed)
+        return report_failure(args.server, failed)
 
 
 def _prompt_for_missing(args: argparse.Namespace) -> None:
@@ -138,7 +140,7 @@ class _SendSession:
 
     def _write_failed(self, error: OSError) -> None:
         if isinstance(error, BrokenPipeError):
-            exit_on_write_error(error)
+            exit_with_error(error)
         self._abort(_("standard output: {reason}").format(reason=error.strerror))
 
     def _read_failed(self, error: OSError) -> None:
@@ -166,28 +168,23 @@ class _SendSession:
             print_error(_("Sending is done."))
 
     def _exit_status(self) -> int:
+        client = self._client
+        if self._all_sent and client.sent_bytes and not client.received_bytes:
+            raise ClientError(ExitStatus.NO_ANSWER)
         if self._verifier is not None:
-            return _report_result(self._args.server, self._verifier.finish())
+            return self._verify(self._verifier)
         if not self._all_sent:
             raise ClientError(ExitStatus.FAILED, _("the server closed the connection before everything was sent"))
-        if self._client.sent_bytes and not self._client.received_bytes:
-            raise ClientError(ExitStatus.NO_ANSWER)
         return ExitStatus.OK
 
-
-def _report_result(server: object, result: VerifyResult) -> int:
-    if result.exact:
+    def _verify(self, verifier: EchoVerifier) -> int:
+        result = verifier.finish()
+        if not result.exact:
+            return report_failure(self._args.server, result)
+        if not self._args.quiet:
+            sizes = {"sent": self._client.sent_bytes, "received": self._client.received_bytes}
+            print_error(_("Verified: {sent} bytes sent, {received} bytes received, all correct.").format(**sizes))
         return ExitStatus.OK
-    end = _("end of file")
-    print_error(
-        _("echotime: {server}: wrong byte at offset {offset}: expected {expected}, found {found}").format(
-            server=server,
-            offset=result.wrong_at,
-            expected=f"'{escape(result.expected)}'" if result.expected else end,
-            found=f"'{escape(result.found)}'" if result.found else end,
-        )
-    )
-    return ExitStatus.FAILED
 
 
 class _TerminalSink:

@@ -6,7 +6,8 @@ import argparse
 import sys
 from typing import Any
 
-from echotime.cli.output.streams import describe_error, print_lines
+from echotime.cli.output.streams import print_lines
+from echotime.cli.output.verdict import describe_failure, exit_status
 from echotime.client.deadline import Deadline
 from echotime.client.exit_status import ExitStatus
 from echotime.client.load import EchoSession, LoadResult, run_load
@@ -44,9 +45,12 @@ def _summary(sessions: int, result: LoadResult) -> list[str]:
             sessions=sessions, exact=result.exact, lost=result.bytes_lost
         )
     ]
-    if result.failures:
-        counts = ", ".join(f"{describe_error(failed)}: {number}" for failed, number in result.failures.most_common())
-        lines.append(_("failures by kind: {counts}").format(counts=counts))
+    lines += [
+        _("failures: {count}, first in session {session}: {reason}").format(
+            count=kind.count, session=kind.session, reason=describe_failure(kind.first)
+        )
+        for kind in sorted(result.failures.values(), key=lambda kind: -kind.count)
+    ]
     if result.times:
         lines.append(_("times of exact sessions: {spread}").format(spread=format_stats(result.times)))
     return lines
@@ -55,5 +59,5 @@ def _summary(sessions: int, result: LoadResult) -> list[str]:
 def _exit_status(sessions: int, result: LoadResult) -> int:
     if result.exact == sessions:
         return ExitStatus.OK
-    kinds = {failed.status for failed in result.failures}
-    return kinds.pop() if len(kinds) == 1 else ExitStatus.FAILED
+    statuses = {exit_status(kind.first) for kind in result.failures.values()}
+    return statuses.pop() if len(statuses) == 1 else ExitStatus.FAILED

@@ -17,7 +17,7 @@ from echotime.client.udp_request import UDPResponse
 from echotime.i18n.language import gettext as _
 from echotime.wire import parsers
 from echotime.wire.escape import preview
-from echotime.wire.identify import ReplyFormat, identify
+from echotime.wire.identify import ReplyFormat, guess_epoch, identify
 from echotime.wire.timestamp import Epoch
 
 _PREVIEW_BYTES = 100
@@ -94,7 +94,6 @@ async def run(reactor: Any, args: argparse.Namespace) -> int:
 
 def _print_time(args: argparse.Namespace, response: UDPResponse) -> int:
     epoch = parsers.EPOCHS[args.epoch]
-    reply_format = identify(response.datagram, response.received_at)
     try:
         reading = decode_response(response, epoch)
     except ValueError:
@@ -103,27 +102,32 @@ def _print_time(args: argparse.Namespace, response: UDPResponse) -> int:
                 server=args.server,
                 size=len(response.datagram),
                 text=preview(response.datagram, _PREVIEW_BYTES),
-                kind=_format_name(reply_format),
+                kind=_format_name(identify(response.datagram, response.received_at)),
             )
         )
         return ExitStatus.FAILED
     print_line(_format_time(args, reading.seconds))
-    if reply_format is ReplyFormat.RFC868_32 and epoch is Epoch.UNIX:
-        print_error(
-            _("echotime: {server}: the time is probably in seconds since 1900: use --epoch 1900").format(
-                server=args.server
-            )
-        )
+    if suggestion := suggest_epoch(response, epoch):
+        print_error(f"echotime: {args.server}{suggestion}")
     if not args.quiet:
         _print_offset(reading, response, epoch)
     return ExitStatus.OK
+
+
+def suggest_epoch(response: UDPResponse, epoch: Epoch) -> str:
+    """Return the advice to use another epoch, if the time is current with it, to follow other text."""
+    guess = guess_epoch(response.datagram, response.received_at)
+    if guess is None or guess is epoch:
+        return ""
+    year = 1970 if guess is Epoch.UNIX else 1900
+    name = next(name for name, each in parsers.EPOCHS.items() if each is guess)
+    return _(": the time is probably in seconds since {year}: use --epoch {name}").format(year=year, name=name)
 
 
 def _format_name(reply_format: ReplyFormat) -> str:
     names = {
         ReplyFormat.UNIX_64: _("64-bit Unix time"),
         ReplyFormat.RFC868_64: _("64-bit time since 1900"),
-        ReplyFormat.RFC868_32: _("32-bit time since 1900 (RFC 868)"),
         ReplyFormat.NTP: _("NTP packet"),
         ReplyFormat.TEXT: _("text, as from a daytime or echo service"),
         ReplyFormat.UNKNOWN: _("an unknown format"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,7 +15,7 @@ from echotime.client.echo import EchoClient
 from echotime.client.exit_status import ClientError, ExitStatus
 from echotime.client.lookup import ResolvedAddress
 from echotime.sockopt.assignment import Assignment
-from echotime.wire.verify import EchoVerifier
+from echotime.wire.verify import Cause, EchoVerifier, VerifyResult
 
 
 class _NullSink:
@@ -27,17 +26,33 @@ class _NullSink:
 
 
 @dataclass
+class FailureKind:
+    """Count the sessions that failed in the same way, and keep the first."""
+
+    session: int
+    """Number of the first of them, from 1 in the order of their start."""
+    first: ClientError | VerifyResult
+    count: int = 0
+
+
+@dataclass
 class LoadResult:
     """Collect the results of all sessions."""
 
+    started: int = 0
     exact: int = 0
     bytes_lost: int = 0
-    failures: Counter[ClientError] = field(default_factory=Counter)
-    """Number of failed sessions by error. FAILED without a detail stands for wrong bytes."""
+    """Sent bytes whose echo is missing, where the answer ended before it."""
+    failures: dict[ClientError | Cause, FailureKind] = field(default_factory=dict)
     times: list[float] = field(default_factory=list)
     """Seconds from connect to the end of file, for each exact session."""
     address: ResolvedAddress | None = None
     """The address that answered last."""
+
+    def add_failure(self, session: int, failure: ClientError | VerifyResult) -> None:
+        """Count a failed session by the kind of its failure."""
+        kind = failure.cause if isinstance(failure, VerifyResult) else failure
+        self.failures.setdefault(kind, FailureKind(session, failure)).count += 1
 
 
 @dataclass
@@ -55,6 +70,8 @@ class EchoSession:
 
     async def run(self, result: LoadResult) -> None:
         """Run one session, and add it to the result."""
+        result.started += 1
+        session = result.started
         verifier = EchoVerifier(self.acknowledgement, self.reply)
         started_at = time.monotonic()
         failure = None
@@ -66,9 +83,9 @@ class EchoSession:
         if failure is None and verified.exact:
             result.exact += 1
             result.times.append(time.monotonic() - started_at)
-        else:
-            result.bytes_lost += verified.lost
-            result.failures[failure or ClientError(ExitStatus.FAILED)] += 1
+            return
+        result.bytes_lost += verified.lost
+        result.add_failure(session, verified if failure is None or verified.found else failure)
 
     async def _exchange(self, verifier: EchoVerifier) -> ResolvedAddress:
         """Run one session, and return the address that answered. Raises ClientError."""
@@ -79,6 +96,8 @@ class EchoSession:
         client.send(self.message)
         client.half_close()
         await deadline.limit(client.ended, ClientError(ExitStatus.TIMED_OUT))
+        if not client.received_bytes:
+            raise ClientError(ExitStatus.NO_ANSWER)
         return client.address
 
 
@@ -91,5 +110,5 @@ async def run_load(session: EchoSession, count: int, parallel: int) -> LoadResul
         for _ in remaining:
             await session.run(result)
 
-    await gatherResults([Deferred.fromCoroutine(worker()) for _ in range(min(parallel, count))])
+    await gatherResults([Deferred.fromCoroutine(worker()) for _ in range(min(parallel, count))], consumeErrors=True)
     return result

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import difflib
 import getopt
 from collections.abc import Iterable
 
 from twisted.python import usage
 
+from echotime.sockopt.nearest import nearest
 from echotime.wire.escape import sanitize
 
-_REMOVED_OPTIONS = {
-    "transport": "there is one transport now; to run it on Twisted's own reactor: twistd -r epoll -n echotime"
+_ADDRESS = "addresses and ports are given to --tcp and --udp, as in --tcp 127.0.0.1:12345"
+_REPLACEMENTS = {
+    "transport": "there is one transport now; to run it on Twisted's own reactor: twistd -r epoll -n echotime",
+    **dict.fromkeys(("port", "host", "address", "bind", "listen", "interface"), _ADDRESS),
 }
-"""Options of earlier versions, with their replacements."""
+"""Options of earlier versions and of other servers, with what replaces them."""
 _MAX_FAULTS = 100
 """Listed faults. The others are counted."""
 _MAX_FAULT_LENGTH = 1000
 """Characters of a fault. The middle of a longer fault is left out."""
-_MAX_NAME_LENGTH = 100
-"""Compared characters of an unknown name. All known names are shorter by far."""
 
 
 class FaultList:
@@ -53,17 +53,23 @@ class FaultList:
 
 def _nearest_option(name: str, known: Iterable[str], prefix: str = "") -> str:
     """Return the replacement of an unknown option, to follow the message that the option is unknown."""
-    if name in _REMOVED_OPTIONS:
-        return f"; {_REMOVED_OPTIONS[name]}"
-    near = difflib.get_close_matches(name[:_MAX_NAME_LENGTH], list(known), n=1, cutoff=0.5)
-    return f"; the nearest is {prefix}{near[0]}" if near else ""
+    if name in _REPLACEMENTS:
+        return f"; {_REPLACEMENTS[name]}"
+    near = nearest(name, known)
+    return f"; the nearest is {prefix}{near}" if near else ""
 
 
-def describe_usage_error(error: usage.UsageError, names: list[str]) -> str:
-    """Return the message of a command line that getopt refuses. `names` are the known options."""
+def describe_usage_error(error: usage.UsageError, names: list[str], parent: usage.Options | None) -> str:
+    """Return the message of a command line that getopt refuses.
+
+    `names` are the known options, and `parent` are the options of twistd.
+    """
     cause = error.__context__
     if isinstance(cause, getopt.GetoptError) and "not recognized" in cause.msg:
-        return f"unknown option --{cause.opt}{_nearest_option(cause.opt, names, '--')}"
+        option = f"-{cause.opt}" if len(cause.opt) == 1 else f"--{cause.opt}"
+        if parent is not None and cause.opt in {each.rstrip("=") for each in (*parent.shortOpt, *parent.longOpt)}:
+            return f"{option} is an option of twistd; expected before the word echotime, as in twistd -n echotime"
+        return f"unknown option {option}{_nearest_option(cause.opt, names, '--')}"
     if isinstance(cause, getopt.GetoptError) and "not a unique prefix" in cause.msg:
         possible = ", ".join(f"--{name}" for name in sorted(names) if name.startswith(cause.opt))
         return f"option --{cause.opt} is ambiguous; expected one of {possible}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -22,9 +21,10 @@ from echotime.limits.access import Network, Networks
 from echotime.sockopt import listing
 from echotime.systemd.activation import SystemdSocket, are_sockets_passed
 from echotime.systemd.environment import initial_environ
+from echotime.wire.escape import unescape
 from echotime.wire.hostport import DEFAULT_PORT, HostPort
 
-_COMMENT = re.compile(r"\s[#;]")
+_SINGLE_NAMES = frozenset(name for each in OPTIONS if not each.repeatable for name in (each.name, *each.old_names))
 _BY_NAME = {each.name: each for each in OPTIONS}
 _OLD_NAMES = {old: each for each in OPTIONS for old in each.old_names}
 _COMPLETERS: dict[str, type[Any]] = {
@@ -64,11 +64,13 @@ class DaemonOptions(usage.Options):
     _command_line: dict[str, Any]
     """Texts of the command line, by option: a list for a repeatable option, None or 0 if an option was not given."""
 
-    def __init__(self) -> None:
+    def __init__(self, started: DaemonOptions | None = None) -> None:
         super().__init__()
         self.update({each.name: [] for each in OPTIONS if each.repeatable})
         self._faults = FaultList()
-        self._directory = Path.cwd()
+        self._started = started
+        """The options with which the daemon was started, None at the start."""
+        self._directory: Path = _working_directory() if started is None else started._directory
         """The directory of relative paths. twistd may change its own."""
         self._from_file: dict[str, str] = {}
         """Options that the file gave, with their names there."""
@@ -88,7 +90,8 @@ class DaemonOptions(usage.Options):
         try:
             super().parseOptions(args)
         except usage.UsageError as error:
-            raise usage.UsageError(describe_usage_error(error, [each.rstrip("=") for each in names])) from None
+            known = [each.rstrip("=") for each in names]
+            raise usage.UsageError(describe_usage_error(error, known, self.parent)) from None
 
     def getUsage(self, width: int | None = None) -> str:
         """Return the help, without old names."""
@@ -113,8 +116,8 @@ class DaemonOptions(usage.Options):
         The command line is not parsed again: getopt, which cannot be interrupted, takes quadratic time for a long one.
         Raises UsageError.
         """
-        fresh = DaemonOptions()
-        fresh.parent, fresh._directory = self.parent, self._directory
+        fresh = DaemonOptions(self)
+        fresh.parent = self.parent
         fresh.update(_copy(self._command_line))
         yield from fresh._check_steps()
         return fresh.settings
@@ -148,7 +151,7 @@ class DaemonOptions(usage.Options):
             return
         path = self["config"] = str(self._directory / self["config"])
         try:
-            found = yield from file.read(path)
+            found = yield from file.read(path, _SINGLE_NAMES)
         except file.ConfigFileError as error:
             self._faults.add(str(error))
             return
@@ -166,14 +169,17 @@ class DaemonOptions(usage.Options):
                 self._faults.add(f"{path}: {name} has no value; expected one or more")
             elif self[spec.name] in (None, 0, []):
                 self._from_file[spec.name] = name
-                self[spec.name] = texts if spec.repeatable else "\n".join(texts)
+                self[spec.name] = texts if spec.repeatable else "".join(texts)
 
     def _parse_values(self) -> dict[str, Any]:
         """Return the values of options that are given once, by setting. The other settings keep their defaults."""
         values = {}
         for spec in SETTING_OPTIONS:
             given = self[spec.name]
-            if isinstance(given, str):
+            if self._started is not None and not spec.reloadable and given == self._started[spec.name]:
+                # a name service that looks a group up may block
+                values[spec.setting] = getattr(self._started.settings, spec.setting)
+            elif isinstance(given, str):
                 values[spec.setting] = self._parse(spec, given)
             elif spec.is_switch:
                 values[spec.setting] = bool(given)
@@ -193,12 +199,12 @@ class DaemonOptions(usage.Options):
     def _parse(self, spec: OptionSpec, text: str) -> Any:
         """Return the value of a text, or None after adding a fault."""
         try:
+            if spec.name in self._from_file:
+                file.check_value(text, escapes=spec.parse is unescape)
             absolute = str(self._directory / text) if spec.is_path and text else text
             return (spec.parse or file.boolean)(absolute)
         except ValueError as error:
-            has_comment = spec.name in self._from_file and _COMMENT.search(text)
-            hint = "; a comment must be on a line of its own" if has_comment else ""
-            self._add_fault(spec.name, text, f"{error}{hint}")
+            self._add_fault(spec.name, text, str(error))
             return None
 
     def _check_list(self, name: str, faults: Iterator[str]) -> Generator[None, None, None]:
@@ -215,7 +221,7 @@ class DaemonOptions(usage.Options):
 
     def _check_operator(self, settings: Settings) -> None:
         """Check that the options for operators have the options and the terminal that they require."""
-        if settings.operator and self.parent is not None and not self.parent["nodaemon"]:
+        if settings.operator and self.parent is not None and not self.parent.get("nodaemon", True):
             self._faults.add("--operator requires twistd -n: a daemon in the background has no terminal")
         for name in ("wait_for_operator", "reply_deadline"):
             if getattr(settings, name) and not settings.has_operator:
@@ -248,6 +254,14 @@ def _build_networks(networks: Iterable[Network | None]) -> Generator[None, None,
         if each is not None:
             found.add(each)
     return found
+
+
+def _working_directory() -> Path:
+    """Return the working directory, or an empty path if it was deleted."""
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        return Path()
 
 
 def _copy(options: dict[str, Any]) -> dict[str, Any]:

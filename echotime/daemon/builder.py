@@ -19,7 +19,7 @@ from echotime.daemon.drop_report import DropReporter
 from echotime.daemon.limits_service import LimitsService
 from echotime.daemon.listener_service import TCPListenerService, UDPListenerService
 from echotime.daemon.listeners import build_listeners
-from echotime.daemon.reload import RuntimeConfig
+from echotime.daemon.runtime_config import RuntimeConfig
 from echotime.daemon.service import Daemon
 from echotime.daemon.shutdown import ShutdownController
 from echotime.errors import report_startup_failure
@@ -70,7 +70,6 @@ class DaemonBuilder:
             self._factory,
             self._timeout_monitor,
             self._drain,
-            self._reply_queue,
             self._tcp,
             self._udp,
             self._configure_udp_rate,
@@ -90,7 +89,7 @@ class DaemonBuilder:
         self._configure_udp_rate(settings)
         self._timeout_monitor = TimeoutMonitor(self._factory, self._reactor, settings.timeouts)
         self._drain = Drain(self._factory, self._reactor, settings.drain_timeout)
-        self._shutdown = ShutdownController(self._reactor, settings.drain_timeout)
+        self._shutdown = ShutdownController(self._reactor, lambda: self._drain.timeout)
         self.service = Daemon(self._drain, self._traffic, self._shutdown.on_second_signal, self._reply_queue)
 
     def _build_listeners(self) -> None:
@@ -170,13 +169,13 @@ class DaemonBuilder:
         constant_reply = b"" if reply_source is not None else settings.reply or b""
         self._factory.set_reply(settings.acknowledgement + constant_reply, reply_source)
         if self._reply_queue is not None:
-            self._reply_queue.default_reply = settings.reply or b""
-            self._reply_queue.limits = QueueLimits(
+            limits = QueueLimits(
                 settings.max_questions,
                 settings.max_questions_per_source,
                 settings.reply_deadline,
                 settings.wait_for_operator,
             )
+            self._reply_queue.configure(settings.reply or b"", limits)
 
     def _configure_udp_rate(self, settings: Settings) -> None:
         if settings.udp_rate is None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
 import errno
-import os
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -14,24 +12,13 @@ from echotime.daemon.periodic import PeriodicService
 from echotime.logger import Logger
 from echotime.services.datagram_policy import DatagramPolicy
 
+try:
+    from echotime.daemon import adjtimex
+except ImportError:  # this Python has no ctypes
+    adjtimex = None  # type: ignore[assignment]
+
 POLL_INTERVAL = 1.0
 """Seconds between two reads of the status."""
-_STA_UNSYNC = 0x0040
-"""Set by the kernel if no program has disciplined the clock for hours."""
-_LONG = ctypes.c_long
-
-
-class _Timex(ctypes.Structure):
-    """Map struct timex of the C library."""
-
-    _fields_ = [
-        ("modes", ctypes.c_uint),
-        *((name, _LONG) for name in ("offset", "freq", "maxerror", "esterror")),
-        ("status", ctypes.c_int),
-        *((name, _LONG) for name in ("constant", "precision", "tolerance", "time_sec", "time_usec", "tick")),
-        # statistics of pulses per second, the TAI offset, and reserved bytes
-        ("rest", ctypes.c_byte * 128),
-    ]
 
 
 class ClockState(NamedTuple):
@@ -52,15 +39,14 @@ class ClockState(NamedTuple):
 
 def read_adjtimex() -> ClockState:
     """Return the current status. Reading needs no privilege, but a system call filter may forbid it."""
-    adjtimex = getattr(ctypes.CDLL(None, use_errno=True), "adjtimex", None)
     if adjtimex is None:
-        return ClockState(None, reason="this system has no adjtimex(2)")
-    timex = _Timex()
-    if adjtimex(ctypes.byref(timex)) < 0:
-        error_number = ctypes.get_errno()
-        hint = ", because of a system call filter (ProtectClock= of systemd)" if error_number == errno.EPERM else ""
-        return ClockState(None, reason=f"{os.strerror(error_number)}{hint}")
-    return ClockState(not timex.status & _STA_UNSYNC, timex.maxerror / 1e6)
+        return ClockState(None, reason="this Python has no ctypes")
+    try:
+        timex = adjtimex.read_timex()
+    except OSError as error:
+        hint = ", because of a system call filter (ProtectClock= of systemd)" if error.errno == errno.EPERM else ""
+        return ClockState(None, reason=f"{error.strerror or error}{hint}")
+    return ClockState(not timex.status & adjtimex.STA_UNSYNC, timex.maxerror / 1e6)
 
 
 class SyncMonitor(PeriodicService):

@@ -9,11 +9,22 @@ from echotime.limits.capacity import Capacity
 from echotime.logger import Logger
 from echotime.services.timeouts import TimeoutMonitor
 
+_log = Logger()
+
+
+def warn_of_shortfall(capacity: Capacity) -> None:
+    """Log a warning if fewer connections are possible than requested."""
+    if capacity.requested is not None and capacity.requested != capacity.limits.max_connections:
+        _log.warn(
+            "--max-connections: requested {requested}, effective {connections}, because {cause}",
+            requested=capacity.requested,
+            connections=capacity.limits.max_connections,
+            cause=capacity.cause,
+        )
+
 
 class LimitsService(Service):
     """Log `capacity`, and run `timeouts` while the daemon serves."""
-
-    _log = Logger()
 
     def __init__(self, capacity: Capacity, timeouts: TimeoutMonitor) -> None:
         self._capacity = capacity
@@ -22,18 +33,12 @@ class LimitsService(Service):
     def startService(self) -> None:
         super().startService()
         limits = self._capacity.limits
-        self._log.info(
+        _log.info(
             "connection limits: {connections} in all, {per_source} per source",
             connections=limits.max_connections,
             per_source=limits.max_per_source,
         )
-        if self._capacity.requested is not None and self._capacity.requested != limits.max_connections:
-            self._log.warn(
-                "--max-connections: requested {requested}, effective {connections}, because {cause}",
-                requested=self._capacity.requested,
-                connections=limits.max_connections,
-                cause=self._capacity.cause,
-            )
+        warn_of_shortfall(self._capacity)
         self._timeouts.start()
 
     def stopService(self) -> Deferred[None]:

@@ -12,22 +12,23 @@ from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.error import CannotListenError
 from twisted.python.failure import Failure
 
+from echotime.daemon.port_users import describe_port_users
 from echotime.errors import report_startup_failure
 from echotime.logger import Logger
 from echotime.net.listener import ListeningPort
 from echotime.net.owned import SocketShutDown
 from echotime.net.tcp import EchoPort
 from echotime.net.udp import TimePort
-from echotime.sockopt.apply import OptionError, warning
+from echotime.sockopt.apply import OptionError, ReadBack, warning
+from echotime.sockopt.assignment import Assignment
 from echotime.sockopt.errno_name import errno_name
-from echotime.sockopt.tcp_info import read_tcp_info
 from echotime.wire.hostport import HostPort
 
 _HINTS = {
-    errno.EADDRINUSE: "another socket uses the port",
     errno.EAFNOSUPPORT: "the kernel does not support the address family, or a sandbox forbids it "
     "(RestrictAddressFamilies= of systemd); echotime.service serves only the sockets of echotime.socket",
     errno.EADDRNOTAVAIL: "this host does not have the address",
+    errno.ENOSPC: "epoll_ctl(2) failed, because fs.epoll.max_user_watches is reached",
     errno.ENODEV: "there is no such interface",
     errno.EACCES: "ports below 1024 need CAP_NET_BIND_SERVICE, or root",
 }
@@ -70,6 +71,11 @@ class ListenerService(Service, Generic[PortT]):
             raise report_startup_failure(listen_error_message(self.transport.upper(), self._address, error)) from error
         self._log_state()
 
+    def set_option(self, assignment: Assignment) -> None:
+        """Set a socket option, and log it as at the start. Raises OptionError."""
+        reading = self.port.set_option(assignment)
+        self._log_option(self.label, reading)
+
     def startService(self) -> None:
         self.privilegedStartService()
         super().startService()
@@ -98,11 +104,14 @@ class ListenerService(Service, Generic[PortT]):
             self._log.info("{name}: {origin}", name=name, origin=self._origin)
         self._log_details(name)
         for reading in self.port.read_back():
-            self._log.info("{name}: {reading}", name=name, reading=str(reading))
-            if hazard := warning(reading.assignment, self.transport):
-                self._log.warn(
-                    "{name}: {assignment}: {hazard}", name=name, assignment=str(reading.assignment), hazard=hazard
-                )
+            self._log_option(name, reading)
+
+    def _log_option(self, name: str, reading: ReadBack) -> None:
+        self._log.info("{name}: {reading}", name=name, reading=str(reading))
+        if hazard := warning(reading.assignment, self.transport):
+            self._log.warn(
+                "{name}: {assignment}: {hazard}", name=name, assignment=str(reading.assignment), hazard=hazard
+            )
 
     def _log_details(self, name: str) -> None:
         """Log the settings that only this transport has."""
@@ -125,9 +134,25 @@ class TCPListenerService(ListenerService[EchoPort]):
     port_class = EchoPort
     _errors_title = "connections not accepted"
 
+    def set_backlog(self, backlog: int) -> bool:
+        """Change the limit of the accept queue as at the start. Return True if it has changed. Raises OSError."""
+        is_new = backlog != self.port.backlog
+        changed = self.port.configure_backlog(backlog)
+        if is_new:
+            self._log_details(self.label)
+        if is_new and (limit := self.port.accept_queue_limit) > backlog:
+            self._log.warn(
+                "{name}: backlog: requested {requested}, effective {limit}, "
+                "because a passed-in accept queue is not made shorter",
+                name=self.label,
+                requested=backlog,
+                limit=limit,
+            )
+        return changed
+
     def _log_details(self, name: str) -> None:
-        limit, requested = read_tcp_info(self.port.socket).accept_queue_limit, self.port.backlog
-        if requested is not None and limit < requested:
+        limit, requested = self.port.accept_queue_limit, self.port.backlog
+        if limit < requested:
             self._log.warn(
                 "{name}: backlog: requested {requested}, effective {limit}, because of net.core.somaxconn",
                 name=name,
@@ -160,9 +185,11 @@ def listen_error_message(transport: str, address: HostPort, error: Exception) ->
     cause = error.socketError if isinstance(error, CannotListenError) else error
     if not isinstance(cause, OSError):
         return f"cannot listen on {transport} {address}: {cause}"
+    if cause.filename is not None:
+        return f"cannot listen on {transport} {address}: {cause.filename}: {cause.strerror} ({errno_name(cause)})"
     hint = f": {_HINTS[cause.errno]}" if cause.errno in _HINTS else ""
-    if cause.errno == errno.EADDRINUSE and ":" not in address.host:
-        hint += "; a socket on [::] also uses the IPv4 port"
+    if cause.errno == errno.EADDRINUSE:
+        hint = f": {describe_port_users(transport.lower(), address.port)}"
     if cause.errno == errno.EINVAL and address.host.lower().startswith("fe80:") and "%" not in address.host:
         hint = f": a link-local address needs its interface, as in [{address.host}%eth0]"
     return f"cannot listen on {transport} {address}: {cause.strerror} ({errno_name(cause)}){hint}"

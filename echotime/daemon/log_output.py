@@ -7,6 +7,7 @@ would a terminal behind a lost connection.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -14,8 +15,9 @@ from typing import Any, TextIO
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import ILogObserver, LogLevel, formatEventAsClassicLogText, textFileLogObserver
+from twisted.python.logfile import LogFile
 
-from echotime.config.options import logs_to_stdout
+from echotime.errors import report_startup_failure
 from echotime.logger import NAMESPACE
 from echotime.systemd.journal import JournalObserver, is_journal
 from echotime.terminal.nonblocking_writer import NonBlockingWriter
@@ -23,18 +25,56 @@ from echotime.terminal.nonblocking_writer import NonBlockingWriter
 _RETRY_INTERVAL = 1.0
 """Seconds between two attempts to write."""
 _STDOUT_FD = 1
+_MAX_FILE_SIZE = 10_000_000
+"""Bytes of a log file before it is renamed."""
+_MAX_OLD_FILES = 10
+"""Twisted's default is to keep all of them, and to rename each one at every rotation."""
+_DEFAULT_FILE = "twistd.log"
+_log_file = ""
+"""Path for `file_log_observer`, which twistd finds by its name and calls without arguments."""
 
 
 def choose_logger(twistd: Any, clock: IReactorTime) -> None:
-    """Make standard output of `twistd -n` non-blocking, and use `log_observer` if the log goes there or to the journal.
+    """Choose the observer of the log: the journal, lines on standard output that never block, or a rotated file.
 
-    --logfile, --syslog and --logger stay as given. twistd imports its logger by name before it makes the application.
+    --syslog and --logger stay as given. twistd imports its logger by name before it makes the application.
     """
+    global _log_file
     foreground = twistd["nodaemon"]
     if foreground:
         sys.stdout = DroppingStream(sys.stdout, clock)
-    if logs_to_stdout(twistd) and (foreground or is_journal(_STDOUT_FD, os.environ)):
-        twistd["logger"] = twistd.get("logger") or f"{__name__}.{log_observer.__name__}"
+        # with `stty tostop` the kernel would stop a background job that writes a log line to its terminal
+        signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+    if twistd.get("syslog") or twistd.get("logger"):
+        return
+    path = twistd.get("logfile") or None
+    if path in {None, "-"} and (foreground or is_journal(_STDOUT_FD, os.environ)):
+        observer = log_observer
+    elif path == "-":
+        return  # twistd reports that a daemon cannot log to standard output
+    else:
+        observer, _log_file = file_log_observer, path or _DEFAULT_FILE
+    twistd["logger"] = f"{__name__}.{observer.__name__}"
+
+
+def file_log_observer() -> ILogObserver:
+    """Return an observer that writes to the log file, which rotates when it is full and at SIGUSR1.
+
+    Raises StartupError if the file cannot be written.
+    """
+    # LogFile would rename a device or a pipe, too
+    is_regular = not Path(_log_file).exists() or Path(_log_file).is_file()
+    try:
+        file = LogFile.fromFullPath(
+            _log_file, rotateLength=_MAX_FILE_SIZE if is_regular else None, maxRotatedFiles=_MAX_OLD_FILES
+        )
+    except OSError as error:
+        raise report_startup_failure(f"--logfile {_log_file}: {error.strerror}", logged=False) from None
+    if is_regular and not signal.getsignal(signal.SIGUSR1):
+        from twisted.internet import reactor
+
+        signal.signal(signal.SIGUSR1, lambda number, frame: reactor.callFromThread(file.rotate))  # type: ignore[attr-defined]
+    return textFileLogObserver(file)
 
 
 def log_observer() -> ILogObserver:

@@ -24,9 +24,12 @@ _BALLAST_SIZE = 4 * 2**20
 
 
 class ShutdownController:
-    """Handle the signals that stop the process, in front of Twisted's handlers, and failures of the daemon."""
+    """Handle the signals that stop the process, in front of Twisted's handlers, and failures of the daemon.
 
-    def __init__(self, reactor: Any, drain_timeout: float) -> None:
+    `drain_timeout` returns the seconds that the drain may take.
+    """
+
+    def __init__(self, reactor: Any, drain_timeout: Callable[[], float]) -> None:
         self._reactor = reactor
         self._drain_timeout = drain_timeout
         self._on_second_signal: Callable[[], None] = lambda: None
@@ -51,7 +54,8 @@ class ShutdownController:
         first, self._has_failed = not self._has_failed, True
         if first or immediate:
             signal.signal(signal.SIGALRM, lambda number, frame: os._exit(1))
-            signal.setitimer(signal.ITIMER_REAL, GRACE_PERIOD + (0 if immediate else self._drain_timeout), GRACE_PERIOD)
+            drain_timeout = 0 if immediate else self._drain_timeout()
+            signal.setitimer(signal.ITIMER_REAL, GRACE_PERIOD + drain_timeout, GRACE_PERIOD)
         if first:
             report_runtime_failure(reason)
         if next(self._stop_count) == 0:

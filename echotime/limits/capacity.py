@@ -38,6 +38,10 @@ class Capacity(NamedTuple):
     """What limits the descriptors, for messages."""
 
 
+_limits_before: dict[int, int] = {}
+"""The soft limits of descriptors that this process has set, each with the one that the process was started with."""
+
+
 def count_overhead(listeners: int, control: int) -> int:
     """Return the number of descriptors that are needed apart from the connections of clients.
 
@@ -51,7 +55,10 @@ def count_overhead(listeners: int, control: int) -> int:
 
 
 def compute_capacity(connections: int | None, per_source: int | None, overhead: int, reactor: Any = None) -> Capacity:
-    """Return the limits for the requested connections. Raise the soft limit of descriptors only if they need it."""
+    """Return the limits for the requested connections. Raise the soft limit of descriptors only if they need it.
+
+    A soft limit that was raised for an earlier request does not count, so that a reload has the result of a start.
+    """
     reserve = max(RESERVED_FDS, overhead + _MIN_EVICTING)
     descriptors = _raise_fd_limit(0 if connections is None else connections + reserve)
     cause = f"RLIMIT_NOFILE is {descriptors}"
@@ -70,12 +77,14 @@ def compute_capacity(connections: int | None, per_source: int | None, overhead: 
 
 
 def _raise_fd_limit(wanted: int) -> int:
-    """Raise the soft limit to `wanted` descriptors, as far as the hard limit allows. Return the soft limit."""
+    """Raise the soft limit to `wanted` descriptors, as far as the hard limit allows. Return the usable number."""
     soft, hard = (
         _MAX_DESCRIPTORS if limit == resource.RLIM_INFINITY else limit
         for limit in resource.getrlimit(resource.RLIMIT_NOFILE)
     )
-    if min(wanted, hard) > soft:
-        soft = min(wanted, hard)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    return soft
+    initial = _limits_before.get(soft, soft)
+    wanted = max(initial, min(wanted, hard))
+    if wanted > soft:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        _limits_before[wanted] = initial
+    return wanted

@@ -9,9 +9,9 @@ and the reply might go there. So the kernel drops such packets, too (draft-itoju
 
 from __future__ import annotations
 
-import ctypes
 import socket
 import struct
+from array import array
 
 _SO_ATTACH_FILTER = 26
 _SOCK_FILTER = struct.Struct("=HBBI")
@@ -57,6 +57,7 @@ def build_program(min_port: int, own_port: int = 0, *, ipv6: bool = False) -> by
 def attach(sock: socket.socket, min_port: int, own_port: int = 0) -> None:
     """Make the kernel drop datagrams from ports below `min_port`. Needs no privilege. Raises OSError."""
     instructions = build_program(min_port, own_port, ipv6=sock.family == socket.AF_INET6)
-    buffer = ctypes.create_string_buffer(instructions, len(instructions))
-    sock_fprog = struct.pack("@HP", len(instructions) // _SOCK_FILTER.size, ctypes.addressof(buffer))
+    buffer = array("B", instructions)
+    address, _ = buffer.buffer_info()
+    sock_fprog = struct.pack("@HP", len(instructions) // _SOCK_FILTER.size, address)
     sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, sock_fprog)

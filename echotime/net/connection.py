@@ -6,6 +6,7 @@ on any reactor; ChangelistReactor serves it with less work (echotime.reactor).
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import socket
@@ -19,9 +20,11 @@ from twisted.internet.interfaces import IHalfCloseableProtocol, IProducer, IProt
 from twisted.python import log
 from twisted.python.failure import Failure
 
+from echotime.reactor import RegistrationError
 from echotime.sockopt.apply import ReadBack, apply, read_back
 from echotime.sockopt.assignment import Assignment
 from echotime.sockopt.catalogue.index import BY_NAME
+from echotime.sockopt.errno_name import errno_name
 from echotime.sockopt.error_queue import read_errors
 from echotime.sockopt.option import SocketTraits
 from echotime.sockopt.tcp_info import read_tcp_info
@@ -37,6 +40,11 @@ _INT = struct.Struct("=i")
 def close_blocks(assignment: Assignment) -> bool:
     """Return True if close(2) would block with this option: SO_LINGER with a time."""
     return assignment.option is _LINGER and assignment.value not in {-1, 0}
+
+
+def _loss_reason(error: OSError) -> Exception:
+    """Return ConnectionLost for a client's RST. Other errors, such as ETIMEDOUT, are not the client's doing."""
+    return main.CONNECTION_LOST if error.errno in {errno.ECONNRESET, errno.EPIPE} else error
 
 
 def close_without_blocking(sock: socket.socket, *, lingers: bool) -> None:
@@ -110,8 +118,8 @@ class EchoConnection(tcp.Server):
             data = self.socket.recv(self.read_size)
         except BlockingIOError:
             return None
-        except OSError:
-            return main.CONNECTION_LOST
+        except OSError as error:
+            return _loss_reason(error)
         if not data:
             return main.CONNECTION_DONE
         self.protocol.dataReceived(data)
@@ -166,7 +174,7 @@ class EchoConnection(tcp.Server):
     def read_error(self) -> Exception | None:
         """Return the error of the socket, if it has one, as with IP_RECVERR. Empty the error queue."""
         number = next(filter(None, read_errors(self.socket, _MAX_ERRORS)), 0)
-        return OSError(number, os.strerror(number)) if number else None
+        return _loss_reason(OSError(number, os.strerror(number))) if number else None
 
     def registerProducer(self, producer: IProducer, streaming: bool) -> None:
         """Register a producer. The output of a pull producer goes through the buffer."""
@@ -202,6 +210,8 @@ class EchoConnection(tcp.Server):
         if isinstance(reason.value, ConnectionDone):
             close_without_blocking(self.socket, lingers=self.lingers)
         else:
+            if isinstance(reason.value, RegistrationError):
+                self.server.errors[f"epoll_ctl {errno_name(reason.value)}"] += 1
             self._closeSocket(False)
         protocol = self.protocol
         del self.protocol, self.socket, self.fileno

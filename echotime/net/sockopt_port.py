@@ -57,7 +57,8 @@ class SockoptPortMixin(BasePort):
     port: Any
     socket: Socket
     _preexistingSocket: Any
-    _adopted = False
+    adopted = False
+    """True for a port on a socket that was passed in."""
     _created: Socket | None = None
 
     def select_options(self, transport: str, sockopts: Sequence[Assignment]) -> None:
@@ -78,13 +79,13 @@ class SockoptPortMixin(BasePort):
         host, number = HostPort.from_sockaddr(sock.getsockname())
         port = cls(number, handler, interface=host, **options)  # type: ignore[call-arg, arg-type]
         port._preexistingSocket = sock
-        port._adopted = True
+        port.adopted = True
         return port
 
     @property
     def adopted_socket(self) -> Socket | None:
-        """Return the adopted socket, None if this port made its own."""
-        return self._preexistingSocket if self._adopted else None
+        """Return the adopted socket until it listens, None if this port made its own."""
+        return self._preexistingSocket if self.adopted else None
 
     def createInternetSocket(self) -> Socket:
         """Return a socket with its options set, not yet bound. Raises OSError or OptionError."""
@@ -119,4 +120,4 @@ class SockoptPortMixin(BasePort):
 
     def read_back(self) -> list[ReadBack]:
         """Return the requested and the effective value of each requested option, in the order of setting."""
-        return [read_back(self.socket, each, was_bound=self._adopted) for each in self._sockopts]
+        return [read_back(self.socket, each, was_bound=self.adopted) for each in self._sockopts]

@@ -50,8 +50,8 @@ class EchoPort(SockoptPortMixin, AcceptingPort):  # type: ignore[misc]  # Twiste
     def startListening(self) -> None:
         """Listen. On an adopted socket, only raise the limit of the accept queue, if `backlog` is higher."""
         super().startListening()
-        if self._adopted and read_tcp_info(self.socket).accept_queue_limit < self.backlog:
-            self.set_backlog(self.backlog)
+        if self.adopted:
+            self.configure_backlog(self.backlog)
 
     def set_option(self, assignment: Assignment) -> ReadBack:
         """Set an option on the listener and for connections accepted from now on. Raises OptionError."""
@@ -60,9 +60,25 @@ class EchoPort(SockoptPortMixin, AcceptingPort):  # type: ignore[misc]  # Twiste
         return reading
 
     def set_backlog(self, backlog: int) -> None:
-        """Change the limit of the accept queue while listening; see listen(2)."""
+        """Change the limit of the accept queue while listening; see listen(2). Raises OSError."""
         self.socket.listen(backlog)
         self.backlog = backlog
+
+    def configure_backlog(self, backlog: int) -> bool:
+        """Change the limit of the accept queue, but only raise that of an adopted socket. Raises OSError.
+
+        Return True if the limit has changed.
+        """
+        before = self.accept_queue_limit
+        if not self.adopted or before < backlog:
+            self.set_backlog(backlog)
+        self.backlog = backlog
+        return self.accept_queue_limit != before
+
+    @property
+    def accept_queue_limit(self) -> int:
+        """Return the limit of the accept queue that is in effect."""
+        return read_tcp_info(self.socket).accept_queue_limit
 
     def _derive_connection_options(self) -> None:
         """Derive from the options of the port those of its connections."""

@@ -10,12 +10,17 @@ import socket
 
 from zope.interface import Attribute, Interface
 
-from echotime.net import mmsg
 from echotime.net.udp_port import SingleDatagramPort
 from echotime.sockopt.apply import ReadBack
 from echotime.sockopt.assignment import Assignment
 from echotime.sockopt.catalogue.index import BY_NAME
 
+try:
+    from echotime.net import mmsg
+except (ImportError, OSError):  # this Python has no ctypes, or its C library is linked statically
+    _HAS_MMSG = False
+else:
+    _HAS_MMSG = mmsg.is_available()
 _MIN_PAUSED_BATCH = 16
 """Smallest batch for which leaving epoll while sending pays for its two system calls.
 
@@ -73,7 +78,7 @@ class TimePort(SingleDatagramPort):
         return reading
 
     def _prepare(self) -> bool:
-        if not mmsg.is_available():
+        if not _HAS_MMSG:
             return False
         # IP_PKTINFO also on an IPv6 socket, for the IPv4 datagrams that it receives
         names = ["IP_PKTINFO", "IPV6_RECVPKTINFO"][: 2 if self.addressFamily == socket.AF_INET6 else 1]

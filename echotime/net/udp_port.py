@@ -107,11 +107,19 @@ class SingleDatagramPort(LossNotifyingPort, SockoptPortMixin, udp.Port):
         else:
             self.kernel_filtered = True
 
-    def set_min_source_port(self, min_source_port: int) -> None:
-        """Drop datagrams from lower ports from now on."""
+    def set_min_source_port(self, min_source_port: int) -> bool:
+        """Drop datagrams from lower ports from now on. Return False if the kernel keeps a filter that drops more.
+
+        It keeps the filter of a socket with SO_LOCK_FILTER.
+        """
+        previous, was_filtered = self.min_source_port, self.kernel_filtered
         self.min_source_port = min_source_port
         self._attach_filter(self.socket)
+        if was_filtered and not self.kernel_filtered and min_source_port < previous:
+            self.min_source_port, self.kernel_filtered = previous, True
+            return False
         self._report_filter()
+        return True
 
     def startListening(self) -> None:
         if self._preexistingSocket is not None:

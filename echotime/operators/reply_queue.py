@@ -135,8 +135,16 @@ class ReplyQueue:
         """Remove an operator. After the last one, pending questions get the default reply unless they are to wait."""
         if operator in self._operators:
             self._operators.remove(operator)
-        if not self._operators and not self.limits.wait_for_operator:
-            self._settle_all("the last operator left")
+        self._settle_unattended("the last operator left")
+
+    def configure(self, default_reply: bytes, limits: QueueLimits) -> None:
+        """Change the default reply and the limits. A changed deadline applies to pending questions, too."""
+        self.default_reply = default_reply
+        if limits.deadline != self.limits.deadline:
+            for pending in self._pending.values():
+                self._schedule_expiry(pending, limits.deadline)
+        self.limits = limits
+        self._settle_unattended("no operator is present")
 
     def stop(self) -> None:
         """Give the default reply to all pending questions, and to all messages from now on."""
@@ -149,8 +157,7 @@ class ReplyQueue:
         reply: Deferred[bytes] = Deferred(lambda cancelled: self._abandoned(number))
         peer = hostport.format_hostport(address.host, address.port)
         pending = _PendingReply(PendingMessage(number, peer, message, self._clock.seconds()), source, reply)
-        if self.limits.deadline is not None:
-            pending.expiry = self._clock.callLater(self.limits.deadline, self._expired, number)
+        self._schedule_expiry(pending, self.limits.deadline)
         self._pending[number] = pending
         self._sources[source] += 1
         self.counters.queued += 1
@@ -166,6 +173,19 @@ class ReplyQueue:
         except Exception:
             self._log.failure("operator failed: detached")
             self.detach(operator)
+
+    def _schedule_expiry(self, pending: _PendingReply, deadline: float | None) -> None:
+        """Let a question expire `deadline` seconds after it was received, at any other time no more."""
+        if pending.expiry is not None:
+            pending.expiry.cancel()
+            pending.expiry = None
+        if deadline is not None:
+            delay = max(0, pending.question.received_at + deadline - self._clock.seconds())
+            pending.expiry = self._clock.callLater(delay, self._expired, pending.question.number)
+
+    def _settle_unattended(self, reason: str) -> None:
+        if not self._operators and not self.limits.wait_for_operator:
+            self._settle_all(reason)
 
     def _expired(self, number: int) -> None:
         self.counters.expired += 1

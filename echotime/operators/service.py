@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
 from typing import Any
 
@@ -40,6 +41,8 @@ def build_local_operator(
     the operator's dialogue shows new connections and messages, and the log does not repeat them.
     """
     if not all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout)):
+        # reading a terminal in its background then fails, where the kernel would stop the whole daemon
+        signal.signal(signal.SIGTTIN, signal.SIG_IGN)
         # if standard input was closed, descriptor 0 may belong to another file by now
         descriptor = sys.stdin.fileno() if sys.stdin is not None else os.open(os.devnull, os.O_RDONLY)
         return OperatorService(StdinOperator(reply_queue, descriptor, reactor))

@@ -24,6 +24,7 @@ from echotime.services.echo_transport import IEchoTransport
 from echotime.services.large_reads import LargeReads
 from echotime.services.replies import IReplySource
 from echotime.services.traffic import TrafficLog
+from echotime.sockopt.errno_name import errno_name
 from echotime.wire.hostport import format_hostport
 from echotime.wire.message import ACKNOWLEDGEMENT, MESSAGE_SIZE
 
@@ -215,7 +216,9 @@ class EchoProtocol(Protocol):
         factory.admission.remove(self)
         if self.bytes_in >= MESSAGE_SIZE:
             factory.large_reads.forget(self)
-        if not isinstance(reason.value, (ConnectionDone, ConnectionAborted)):
+        if isinstance(reason.value, OSError):
+            self._ended_reason = f"error: {reason.value.strerror} ({errno_name(reason.value)})"
+        elif not isinstance(reason.value, (ConnectionDone, ConnectionAborted)):
             self._ended_reason = "client's reset"
         pending_reply, self._pending_reply = self._pending_reply, None
         try:

@@ -5,6 +5,7 @@ A connection is logged at its first message, so that a TCP health check, which s
 
 from __future__ import annotations
 
+from functools import cached_property
 from gettext import gettext as _
 from typing import Protocol
 
@@ -61,6 +62,7 @@ class TrafficLog:
         self.log_arrivals = True
         self.unlogged_messages = 0
         self._observers: list[ITrafficObserver] = []
+        self.message_rate = 0
         self._message_limiter: LogRateLimiter | None = None
         self.set_message_rate(message_rate)
         self._connection_limiter = LogRateLimiter(MAX_CONNECTION_LINES, clock, self._report_suppressed_connections)
@@ -68,6 +70,9 @@ class TrafficLog:
 
     def set_message_rate(self, message_rate: int) -> None:
         """Log at most `message_rate` messages per second from now on, none if it is 0."""
+        if message_rate == self.message_rate:
+            return  # a new limiter would allow more lines in this second
+        self.message_rate = message_rate
         if self._message_limiter is not None:
             self._message_limiter.flush()
         self._message_limiter = (
@@ -93,8 +98,12 @@ class TrafficLog:
         for observer in self._observers:
             observer.connection_opened(connection.peer)
         if self.log_arrivals and self._connection_limiter.allows():
-            # translated only if an operator's terminal has chosen a language
-            self._log.info(_("connection from {peer}"), peer=connection.peer)
+            self._log.info(self._opened_format, peer=connection.peer)
+
+    @cached_property
+    def _opened_format(self) -> str:
+        # translated only if an operator's terminal has chosen a language; each look-up takes several system calls
+        return _("connection from {peer}")
 
     def message_received(self, connection: LoggedConnection, message: bytes) -> None:
         """Log a message, after its connection if `connection.messages` is 1."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import socket
 from collections.abc import Iterable
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from gettext import gettext as _
 
 from echotime.sockopt.catalogue.index import BY_KEY, BY_NAME
+from echotime.sockopt.nearest import nearest
 from echotime.sockopt.option import BOTH, LEVELS, Definition, OnAccept, Option, SocketTraits
 from echotime.sockopt.values import N_, RawValue, Value
 
@@ -94,9 +94,8 @@ def lookup(name: str) -> Option:
         return BY_NAME[plain]
     if number := _python_level_and_number(plain):
         raise ValueError(_("{name} can only be given by number: {number}").format(name=plain, number=number))
-    near = difflib.get_close_matches(plain, BY_NAME, n=1, cutoff=0.5)
-    if near:
-        raise ValueError(_("unknown option '{name}'; the nearest is {near}").format(name=name, near=near[0]))
+    if near := nearest(plain, BY_NAME):
+        raise ValueError(_("unknown option '{name}'; the nearest is {near}").format(name=name, near=near))
     raise ValueError(_("unknown option '{name}'; expected {form}").format(name=name, form=_(EXPECTED_NAME)))
 
 

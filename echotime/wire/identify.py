@@ -20,7 +20,6 @@ class ReplyFormat(Enum):
 
     UNIX_64 = "unix_64"
     RFC868_64 = "rfc868_64"
-    RFC868_32 = "rfc868_32"
     NTP = "ntp"
     TEXT = "text"
     UNKNOWN = "unknown"
@@ -30,7 +29,6 @@ def identify(response: bytes, now: float) -> ReplyFormat:
     """Return the most likely format. A time must be within a day of `now` (Unix time, seconds)."""
     number = _INT64.unpack(response)[0] if len(response) == _INT64.size else 0  # 0 is not near `now`
     guesses = {
-        ReplyFormat.RFC868_32: len(response) == timestamp.SIZE and _is_current_rfc868(response, now),
         ReplyFormat.UNIX_64: abs(number - now) < _DAY,
         ReplyFormat.RFC868_64: abs(number - Epoch.RFC868.value - now) < _DAY or _is_padded_rfc868(response, now),
         ReplyFormat.NTP: (
@@ -41,11 +39,15 @@ def identify(response: bytes, now: float) -> ReplyFormat:
     return next((kind for kind, fits in guesses.items() if fits), ReplyFormat.UNKNOWN)
 
 
+def guess_epoch(response: bytes, now: float) -> Epoch | None:
+    """Return the epoch from which four bytes stand for a time within a day of `now`, None if there is no such epoch."""
+    for epoch in Epoch:
+        if abs(timestamp.nearest_era(timestamp.unpack(response, epoch), now) - now) < _DAY:
+            return epoch
+    return None
+
+
 def _is_padded_rfc868(response: bytes, now: float) -> bool:
     """Return True for four correct bytes and four zero bytes, which GNU inetutils' inetd sends."""
     seconds, padding = response[: timestamp.SIZE], response[timestamp.SIZE :]
-    return padding == bytes(_INT64.size - timestamp.SIZE) and _is_current_rfc868(seconds, now)
-
-
-def _is_current_rfc868(seconds: bytes, now: float) -> bool:
-    return abs(timestamp.nearest_era(timestamp.unpack(seconds, Epoch.RFC868), now) - now) < _DAY
+    return padding == bytes(_INT64.size - timestamp.SIZE) and guess_epoch(seconds, now) is Epoch.RFC868

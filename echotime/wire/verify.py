@@ -2,7 +2,9 @@
 
 The client sees streams. It knows what it sent and what it received, but not where the server's messages ended.
 So every split that is still possible is followed at once. Usually there is one. Two are possible when the client
-sends the trailer itself. Memory is bounded by the bytes in flight between both ends.
+sends the trailer itself. When it sends trailers in a row, there are as many splits as trailers. They differ only in
+the number of messages, so they are followed together, as the bits of one integer. Memory is bounded by the bytes in
+flight between both ends.
 """
 
 from __future__ import annotations
@@ -10,46 +12,48 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from enum import Enum
 
 from echotime.wire.message import ACKNOWLEDGEMENT, MESSAGE_SIZE
+from echotime.wire.splits import Splits, every_bit, shortest
+from echotime.wire.stream_window import StreamWindow, common_prefix
 
-_FORGET_SIZE = 65536
-"""Number of unneeded bytes that makes deleting them worth the copy."""
+_MAX_STEP = 8
+"""Numbers of messages that differ by at most this are compared together where the sent bytes repeat."""
+
+
+class Cause(Enum):
+    """List the usual causes of a difference."""
+
+    CUT = "cut"
+    """The received bytes are correct, and more should follow."""
+    NO_TRAILER = "no trailer"
+    """The echo continues, or ends, where the acknowledgement and the reply should follow."""
+    TRAILER = "trailer"
+    """The acknowledgement or the reply has other bytes."""
+    EXTRA = "extra"
+    """Other bytes follow the acknowledgement and the reply."""
+    ECHO = "echo"
+    """The echo has other bytes."""
 
 
 @dataclass(frozen=True)
 class VerifyResult:
-    """Describe the first mismatch, or an exact result."""
+    """Describe the first difference from a correct answer, or an exact answer."""
 
     wrong_at: int | None
     """Offset of the first wrong byte in the received stream, None if all bytes are correct."""
-    lost: int
-    """Number of bytes of echo and trailer that are missing before that offset."""
+    lost: int = 0
+    """Number of sent bytes whose echo is missing. 0 if the answer is wrong and not only cut."""
     expected: bytes = b""
     """A byte that would have been correct there, empty for the end of file."""
     found: bytes = b""
     """The byte received there, empty for the end of file."""
+    cause: Cause = Cause.ECHO
 
     @property
     def exact(self) -> bool:
         return self.wrong_at is None
-
-
-class _Split(NamedTuple):
-    """Describe one possible split of what was received so far."""
-
-    position: int
-    """Offset in the received stream up to which this split was followed."""
-    messages: int
-    """Number of complete messages before it."""
-    length: int
-    """Length so far of the message that is not complete."""
-
-    @property
-    def key(self) -> tuple[int, int, bool]:
-        """Identify splits with the same continuations. Of these, only the one with the shortest message is kept."""
-        return self.position, self.messages, self.length > 0
 
 
 class EchoVerifier:
@@ -57,11 +61,12 @@ class EchoVerifier:
 
     def __init__(self, acknowledgement: bytes = ACKNOWLEDGEMENT, reply: bytes = b"") -> None:
         self._trailer = acknowledgement + reply
-        self._sent = _StreamWindow()
-        self._received = _StreamWindow()
-        self._splits = [_Split(0, 0, 0)]
+        self._reply_at = len(acknowledgement)
+        self._sent = StreamWindow()
+        self._received = StreamWindow()
+        self._splits = [Splits(0, 0, 1, 0)]
         self.sent_bytes = 0
-        self._furthest = VerifyResult(None, 0)
+        self._furthest = VerifyResult(None)
 
     @property
     def can_still_match(self) -> bool:
@@ -86,107 +91,117 @@ class EchoVerifier:
         if self._splits:
             self._advance(self._received.end)
         if any(map(self._is_complete, self._splits)):
-            return VerifyResult(None, 0)
-        for split in self._splits:
-            self._record_mismatch(split, split.position)
+            return VerifyResult(None)
+        for splits in self._splits:
+            self._record_mismatch(splits, splits.position)
         return self._furthest
 
-    def _is_complete(self, split: _Split) -> bool:
-        return self._echoed_bytes(split) == self._sent.end and (not split.length or not self._trailer)
+    def _is_complete(self, splits: Splits) -> bool:
+        if not self._trailer:
+            return splits.position == self._sent.end
+        messages, rest = divmod(splits.position - self._sent.end, len(self._trailer))
+        is_possible = messages >= splits.fewest and splits.numbers >> (messages - splits.fewest) & 1
+        return bool(is_possible and not rest and not splits.length)
 
-    def _echoed_bytes(self, split: _Split) -> int:
-        return split.position - split.messages * len(self._trailer)
+    def _echoed_bytes(self, splits: Splits, messages: int) -> int:
+        return splits.position - messages * len(self._trailer)
 
     def _advance(self, limit: int) -> None:
-        """Follow every split up to `limit`, in the order of positions. Of splits with equal keys keep the shortest."""
-        shortest = {split.key: split for split in self._splits}
-        queue = sorted(shortest)
-        while queue and queue[0][0] < limit:
-            for split in self._next_splits(shortest.pop(heapq.heappop(queue)), limit):
-                if split.key not in shortest:
-                    heapq.heappush(queue, split.key)
-                    shortest[split.key] = split
-                elif split.length < shortest[split.key].length:
-                    shortest[split.key] = split
-        self._splits = list(shortest.values())
+        """Follow all splits up to `limit`, in the order of positions."""
+        at: dict[int, list[Splits]] = {}
+        for splits in self._splits:
+            at.setdefault(splits.position, []).append(splits)
+        queue = sorted(at)
+        while queue and queue[0] < limit:
+            for splits in shortest(at.pop(heapq.heappop(queue))):
+                for following in self._next_splits(splits, limit):
+                    if following.position not in at:
+                        heapq.heappush(queue, following.position)
+                        at[following.position] = []
+                    at[following.position].append(following)
+        self._splits = [splits for each in at.values() for splits in shortest(each)]
         if self._splits:
-            self._sent.forget(min(map(self._echoed_bytes, self._splits)))
+            self._sent.forget(min(self._echoed_bytes(each, each.most) for each in self._splits))
             # Keep these bytes: the report of a mismatch looks for an incomplete trailer before it.
             self._received.forget(min(each.position for each in self._splits) - len(self._trailer))
 
-    def _next_splits(self, split: _Split, limit: int) -> Iterator[_Split]:
+    def _next_splits(self, splits: Splits, limit: int) -> Iterator[Splits]:
         """Follow the echo up to the next trailer or `limit`. A trailer may also be echo that looks like one."""
-        trailer = self._received.find(self._trailer, split.position) if self._trailer else -1
-        if trailer == split.position:
-            if split.length:
-                yield _Split(trailer + len(self._trailer), split.messages + 1, 0)
-            trailer = self._received.find(self._trailer, split.position + 1)
-        end = limit if trailer < 0 else min(trailer, limit)
+        position, fewest, numbers, length = splits
+        end = limit
         if self._trailer:
-            end = min(end, split.position + MESSAGE_SIZE - split.length)
-        equal = self._received.equal_bytes(split.position, end, self._sent, self._echoed_bytes(split))
-        if split.position + equal < end or not equal:
-            self._record_mismatch(split, split.position + equal)
-        else:
-            yield _Split(end, split.messages, split.length + equal)
+            end = min(end, position + MESSAGE_SIZE - length)
+            stop = end + len(self._trailer)
+            trailer = self._received.find(self._trailer, position, stop)
+            if trailer == position:
+                if length:
+                    yield Splits(trailer + len(self._trailer), fewest + 1, numbers, 0)
+                trailer = self._received.find(self._trailer, position + 1, stop)
+            if trailer >= 0:
+                end = min(trailer, end)
+        while numbers:
+            echoed = self._echoed_bytes(splits, fewest + numbers.bit_length() - 1)
+            same = self._select_same(numbers, echoed, end - position)
+            following = Splits(position, fewest, same, length).normalized()
+            equal = self._received.equal_bytes(position, end, self._sent, echoed)
+            if position + equal < end or not equal:
+                self._record_mismatch(following, position + equal)
+            else:
+                yield following._replace(position=end, length=length + equal)
+            numbers ^= same
 
-    def _record_mismatch(self, split: _Split, offset: int) -> None:
-        """Record that the echo of a split ends at `offset`, or earlier if a part of a trailer follows."""
-        start = max(split.position - split.length + 1, offset - len(self._trailer) + 1)
-        for echo_end in range(start, offset + 1):
-            received = self._received.read(echo_end, echo_end + len(self._trailer))
-            self._record_furthest(split, echo_end, _common_prefix(received, self._trailer))
-        self._record_furthest(split, offset, 0)
+    def _select_same(self, numbers: int, echoed: int, size: int) -> int:
+        """Return the numbers of messages with the same next `size` bytes of echo as the highest number.
 
-    def _record_furthest(self, split: _Split, echo_end: int, trailer_bytes: int) -> None:
+        The highest number has the fewest bytes echoed, which are `echoed`. The sent bytes are the same for others if
+        they repeat from there.
+        """
+        highest = numbers.bit_length() - 1
+        most = 1 << highest
+        for step in range(1, min(highest, _MAX_STEP) + 1):
+            if most != numbers and numbers >> (highest - step) & 1:
+                period = step * len(self._trailer)
+                stop = min(echoed + size + (highest // step - 1) * period, self._sent.end - period)
+                repeated = self._sent.repeated_bytes(echoed, stop, period)
+                count = min(max((repeated - size) // period + 1, 0), highest // step)
+                same = numbers & every_bit(step, count + 1) << (highest - count * step)
+                most = max(most, same, key=int.bit_count)
+        return most
+
+    def _record_mismatch(self, splits: Splits, offset: int) -> None:
+        """Record that the echo ends at `offset`, or earlier if a part of a trailer follows."""
+        self._record_furthest(splits, offset, 0)
+        start = max(splits.position - splits.length + 1, offset - len(self._trailer) + 1)
+        received = self._received.read(start, offset + len(self._trailer))
+        found = received.find(self._trailer[:1]) if self._trailer else -1
+        while 0 <= found <= offset - start:
+            trailer_bytes = common_prefix(received[found : found + len(self._trailer)], self._trailer)
+            if trailer_bytes < len(self._trailer):  # the splits after a complete trailer record their own mismatch
+                self._record_furthest(splits, start + found, trailer_bytes)
+            found = received.find(self._trailer[:1], found + 1)
+
+    def _record_furthest(self, splits: Splits, echo_end: int, trailer_bytes: int) -> None:
         """Keep the mismatch with the highest offset: echo up to `echo_end`, then `trailer_bytes` of the trailer."""
         offset = echo_end + trailer_bytes
         if self._furthest.wrong_at is not None and offset <= self._furthest.wrong_at:
             return
-        echoed = self._echoed_bytes(split) + echo_end - split.position
-        length = split.length + echo_end - split.position
-        is_full = length >= MESSAGE_SIZE and bool(self._trailer)
-        expected = b"" if trailer_bytes or is_full else self._sent.read(echoed, echoed + 1)
-        if length and not expected:
-            expected = self._trailer[trailer_bytes : trailer_bytes + 1]
-        lost = max(self._sent.end - echoed + len(self._trailer) - trailer_bytes, 1)
-        self._furthest = VerifyResult(offset, lost, expected, self._received.read(offset, offset + 1))
-
-
-def _common_prefix(one: bytes, other: bytes) -> int:
-    """Return the length of the longest common prefix."""
-    if one == other:
-        return len(one)
-    pairs = enumerate(zip(one, other, strict=False))
-    return next((count for count, (mine, theirs) in pairs if mine != theirs), min(len(one), len(other)))
-
-
-class _StreamWindow:
-    """Hold the last part of a stream, addressed by offsets in the whole stream."""
-
-    def __init__(self) -> None:
-        self._bytes = bytearray()
-        self._start = 0
-
-    @property
-    def end(self) -> int:
-        return self._start + len(self._bytes)
-
-    def append(self, data: bytes) -> None:
-        self._bytes += data
-
-    def forget(self, before: int) -> None:
-        if before - self._start > _FORGET_SIZE:
-            del self._bytes[: before - self._start]
-            self._start = before
-
-    def read(self, start: int, stop: int) -> bytes:
-        return bytes(self._bytes[start - self._start : stop - self._start])
-
-    def find(self, sequence: bytes, start: int) -> int:
-        found = self._bytes.find(sequence, start - self._start)
-        return found if found < 0 else found + self._start
-
-    def equal_bytes(self, start: int, stop: int, other: _StreamWindow, other_start: int) -> int:
-        """Return how many bytes from `start` up to `stop` are equal to those of `other` from `other_start`."""
-        return _common_prefix(self.read(start, stop), other.read(other_start, other_start + stop - start))
+        echoed = self._echoed_bytes(splits, splits.fewest) + echo_end - splits.position
+        length = splits.length + echo_end - splits.position
+        found = self._received.read(offset, offset + 1)
+        echo = self._sent.read(echoed, echoed + 1)
+        ends = trailer_bytes or not echo or (length >= MESSAGE_SIZE and self._trailer)
+        expected = echo
+        if ends:
+            expected = self._trailer[trailer_bytes : trailer_bytes + 1] if length else b""
+        if not found:
+            cause = Cause.CUT if echo or trailer_bytes else Cause.NO_TRAILER
+            if trailer_bytes and trailer_bytes == self._reply_at:
+                cause = Cause.TRAILER
+        elif offset and (not length or not (self._trailer or echo)):
+            cause = Cause.EXTRA
+        elif ends:
+            cause = Cause.NO_TRAILER if not trailer_bytes and found == echo else Cause.TRAILER
+        else:
+            cause = Cause.ECHO
+        lost = 0 if found else self._sent.end - echoed
+        self._furthest = VerifyResult(offset, lost, expected, found, cause)

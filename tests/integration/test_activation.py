@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import sys
 import tempfile
 from pathlib import Path
 
+from echotime.sockopt.tcp_info import read_tcp_info
 from tests.support.plain_clients import ACKNOWLEDGEMENT, ask_time, one_shot
 from tests.support.tool_case import ToolTestCase
 from tests.support.twistd_process import Twistd
@@ -102,6 +104,34 @@ class ActivationTests(ToolTestCase):
         daemon = self.activated([tcp, udp], names="a:b", python=python)
         self.assertEqual(daemon.address("TCP"), tcp.getsockname())
         self.assert_serves(tcp.getsockname(), udp.getsockname())
+        self.served(daemon)
+
+    def test_reload(self) -> None:
+        """A reload does to a passed-in socket what a start does: its accept queue is never made shorter."""
+        tcp = self.tcp()
+        with tempfile.NamedTemporaryFile("w", encoding="ascii") as file:
+
+            def write(text: str) -> None:
+                file.truncate(0)
+                file.seek(0)
+                file.write(f"[echotime]\n{text}")
+                file.flush()
+
+            write("backlog = 100\nsockopt = SO_KEEPALIVE=on\n")
+            daemon = self.activated([tcp], "--config", file.name)
+            daemon.line("reload: enabled")
+            self.assertEqual(read_tcp_info(tcp).accept_queue_limit, 100)
+            not_shorter = "because a passed-in accept queue is not made shorter"
+            for backlog, effective, changed in ((5, 100, "nothing"), (200, 200, "backlog"), (100, 200, "nothing")):
+                write(f"backlog = {backlog}\nsockopt = tcp:IP_FREEBIND=on\n")
+                daemon.lines.clear()
+                daemon.signal(signal.SIGHUP)
+                daemon.line("reload: removing sockopt SO_KEEPALIVE=on from TCP .* requires a restart of the .socket")
+                self.assertIn(f"reload: changed: {changed}", daemon.text())
+                self.assertIn("too late: it must be set before bind", daemon.text())
+                self.assertEqual(read_tcp_info(tcp).accept_queue_limit, effective)
+                told = f"backlog: requested {backlog}, effective {effective}, {not_shorter}" in daemon.text()
+                self.assertEqual(told, backlog < effective)
         self.served(daemon)
 
     def test_by_name(self) -> None:

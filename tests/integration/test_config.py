@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import tempfile
@@ -45,11 +46,11 @@ class ConfigTests(ConfigTestCase):
     def test_options(self) -> None:
         """The file takes long option names, lists on several lines, switches, escapes and comments."""
         daemon = self.configured(
-            "# where\ntcp =\n    127.0.0.1:0\n    [::1]:0\n\n; what\nack = \\nok # 100 %\\n\nreply = bye\n"
+            "# where\ntcp =\n    127.0.0.1:0\n    [::1]:0\n\n; what\nack = \\nok \\x23 100 %#\\n\nreply = bye\n"
             "sockopt = tcp:SO_KEEPALIVE=on\n    SO_RCVBUF=64K\nallow-privileged-ports = yes\nudp = 127.0.0.1:0\n"
         )
-        self.assertEqual(self.echoed(daemon), b"hi\nok # 100 %\nbye")
-        self.assertEqual(one_shot(daemon.address("TCP", 1), b"x"), b"x\nok # 100 %\nbye")
+        self.assertEqual(self.echoed(daemon), b"hi\nok # 100 %#\nbye")
+        self.assertEqual(one_shot(daemon.address("TCP", 1), b"x"), b"x\nok # 100 %#\nbye")
         daemon.line("SO_KEEPALIVE requested on, effective on")
         daemon.line("UDP .*SO_RCVBUF requested 65536")
         daemon.line("datagrams from ports below 1 are dropped")
@@ -95,8 +96,28 @@ class ConfigTests(ConfigTestCase):
             (b"[echotime]\ncheck = on\n", ": check is accepted on the command line only"),
             (
                 b"[echotime]\nbacklog = 5 # mine\n",
-                ": backlog = 5 # mine: '5 # mine' is not a valid number; expected a whole number from 1 to 2147483647; "
-                "a comment must be on a line of its own",
+                ": backlog = 5 # mine: a comment must be on a line of its own",
+            ),
+            (
+                b'[echotime]\nreply = "ok" # word\n',
+                ': reply = "ok" # word: a comment must be on a line of its own, or write # as \\x23',
+            ),
+            (
+                b"[echotime]\nack = 'ok'\n",
+                ": ack = 'ok': quotes are not removed from a value; omit them, or write ' as \\x27",
+            ),
+            (
+                b"[echotime]\ncontrol = ./socket ; x\n",
+                ": control = ./socket ; x: a comment must be on a line of its own",
+            ),
+            (
+                b"[echotime]\nreply = ok\n  deny = 127.0.0.0/8\n",
+                ", line 3: 'deny = 127.0.0.0/8' is indented, and reply takes one value; "
+                "begin an option as far left as reply",
+            ),
+            (
+                b"[echotime] deny = 127.0.0.0/8\n",
+                ", line 1: unknown section [echotime] deny = 127.0.0.0/8; expected [echotime]",
             ),
             (b"[echotime]\n\nack=\xff\n", ", line 3: not UTF-8"),
         ):
@@ -106,7 +127,7 @@ class ConfigTests(ConfigTestCase):
             self.assertIn(f"echotime: {self.path}{fault}\n", ended.err)
         ended = self.refused("--config", str(self.path.parent / "none"))
         self.assertEqual(ended.status, 2)
-        self.assertIn("No such file or directory", ended.err)
+        self.assertIn(f"echotime: --config {self.path.parent}/none: No such file or directory", ended.err)
 
     def test_check(self) -> None:
         """--check exits with 0, or with 2 and the faults, and opens nothing."""
@@ -163,10 +184,24 @@ class ReloadTests(ConfigTestCase):
             self.reload(daemon, f"{HERE}epoch = 1900\nsockopt = tcp:IP_FREEBIND=on\nreply = {reply}\n")
             daemon.line("reload: changed: reply$")
             daemon.line("reload: changing epoch requires a restart")
-            if reply == "x":
-                daemon.line("reload: removing sockopt SO_KEEPALIVE=on from TCP .* requires a restart")
+            daemon.line("reload: setting sockopt tcp:IP_FREEBIND=on on TCP .* requires a restart")
+            daemon.line("reload: removing sockopt SO_KEEPALIVE=on from TCP .* requires a restart")
         self.assertLess(int.from_bytes(ask_time(address), "big"), 2**31 + 2**30)
         self.served(daemon)
+
+    def test_what_fails(self) -> None:
+        """A socket option that cannot be set is named at each reload, until the file no longer has it."""
+        daemon = self.configured(HERE)
+        for sockopts in ("SO_BINDTODEVICE=nosuch", "SO_BINDTODEVICE=nosuch", "SO_BINDTODEVICE=lo"):
+            daemon.lines.clear()
+            self.reload(daemon, f"{HERE}sockopt = {sockopts}\n")
+            if sockopts.endswith("nosuch"):
+                daemon.line("reload: changed: nothing")
+                daemon.line("reload: cannot set sockopt SO_BINDTODEVICE=nosuch on TCP .*: No such device")
+            else:
+                daemon.line("TCP .*: SO_BINDTODEVICE requested lo, effective lo")
+                daemon.line("reload: changed: sockopt$")
+        self.assertNotIn("nosuch", self.served(daemon).out.partition("effective lo")[2])
 
     def test_opened_to_everybody(self) -> None:
         """A reload that leaves no access list is logged as a warning."""
@@ -188,11 +223,33 @@ class ReloadTests(ConfigTestCase):
         self.assertEqual(self.echoed(daemon), b"hi1")
         self.path.unlink()
         daemon.signal(signal.SIGHUP)
-        daemon.line("reload failed: .*No such file or directory")
+        daemon.line(f"reload failed: --config {self.path}: No such file or directory")
         self.assertEqual(self.echoed(daemon), b"hi1")
         self.reload(daemon, f"{HERE}ack = 3\n")
         daemon.line("reload: changed: ack")
         self.assertEqual(self.echoed(daemon), b"hi3")
+        self.served(daemon)
+
+    def test_fifo(self) -> None:
+        """A FIFO in place of the file is a fault, and the daemon goes on serving and stops at SIGTERM."""
+        daemon = self.configured(f"{HERE}ack = 1\n")
+        self.path.unlink()
+        os.mkfifo(self.path)
+        daemon.signal(signal.SIGHUP)
+        daemon.line(f"reload failed: --config {self.path}: found a FIFO or pipe; expected a regular file")
+        self.assertEqual(self.echoed(daemon), b"hi1")
+        self.served(daemon)
+        self.assertIn("found a FIFO or pipe", self.refused("--check", "--config", str(self.path)).err)
+
+    def test_removed_directory(self) -> None:
+        """A reload works after the directory in which the daemon was started is removed."""
+        self.write(HERE)
+        folder = tempfile.mkdtemp()
+        daemon = self.twistd("echotime", "--config", str(self.path), prefix=("env", "-C", folder))
+        daemon.line("reload: enabled")
+        Path(folder).rmdir()
+        self.reload(daemon, f"{HERE}reply = x\n")
+        daemon.line("reload: changed: reply$")
         self.served(daemon)
 
     def test_long_list(self) -> None:

@@ -7,11 +7,17 @@ import socket
 import struct
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 from tests.support.plain_clients import read_all
 from tests.support.tool_case import ToolTestCase
 from tests.support.twistd_process import LIMIT
+
+
+def send_answer(answer: bytes, sock: socket.socket, datagram: bytes, peer: tuple[str, int]) -> None:
+    """Answer a datagram with these bytes."""
+    sock.sendto(answer, peer)
 
 
 class CheckTests(ToolTestCase):
@@ -31,7 +37,7 @@ class CheckTests(ToolTestCase):
         self.assertRegex(
             ended.stdout.decode(),
             r"^ECHOTIME OK - TCP echo exact in [\d.]+ ms; UDP time in [\d.]+ ms; offset [+-]0\.0 s "
-            r"\| tcp=[\d.]+s;; udp=[\d.]+s;; offset=0\.0+s;;\n$",
+            r"\| tcp=[\d.]+s;; udp=[\d.]+s;; offset=0\.0+s;86400;\n$",
         )
 
     def test_thresholds(self) -> None:
@@ -49,7 +55,16 @@ class CheckTests(ToolTestCase):
         self.assertEqual(ended.returncode, 2)
         self.assertIn(b"ECHOTIME CRITICAL - TCP echo: connection refused", ended.stdout)
         cut = self.tcp_server(lambda connection: connection.sendall(read_all(connection)[:100]))
-        self.assertIn(b"TCP echo not exact", self.tool("check", "--tcp", cut).stdout)
+        self.assertRegex(
+            self.tool("check", "--tcp", cut).stdout,
+            rb"TCP echo: wrong byte at offset 100: expected '.', found end of file \(usual cause: .* too early\)",
+        )
+        closed = self.tcp_server(read_all)
+        self.assertIn(b"TCP echo: no answer: the server closed", self.tool("check", "--tcp", closed).stdout)
+        other = self.tool("check", "--tcp", "--reply", "ok", self.server)
+        self.assertRegex(
+            other.stdout, rb"TCP echo: wrong byte at offset \d+: expected 'o', found .* another ack.*reply"
+        )
         daytime = self.udp_server(lambda sock, datagram, peer: sock.sendto(b"Sunday", peer))
         self.assertIn(b"UDP time: bad response, 6 bytes", self.tool("check", "--udp", daytime).stdout)
 
@@ -59,6 +74,21 @@ class CheckTests(ToolTestCase):
         ended = self.tool("check", "--udp", "-w", "offset=2", "-c", "offset=50", off)
         self.assertEqual(ended.returncode, 2)
         self.assertRegex(ended.stdout, rb"offset -(99|100)\.\d s")
+
+    def test_far_off(self) -> None:
+        """A clock that is off by years is a warning without thresholds, too, and the right epoch is suggested."""
+        for difference, options, text in (
+            (2_208_988_800, [], "since 1900: use --epoch 1900"),
+            (0, ["--epoch", "1900"], "since 1970: use --epoch unix"),
+            (-100_000_000, [], ", beyond 86400 s |"),
+        ):
+            seconds = (int(time.time()) + difference) % 2**32
+            server = self.udp_server(partial(send_answer, struct.pack("!I", seconds)))
+            ended = self.tool("check", "--udp", *options, server)
+            self.assertEqual(ended.returncode, 1, ended.stdout)
+            self.assertIn(text, ended.stdout.decode())
+            if difference != -100_000_000:
+                self.assertIn(text, self.tool("time", *options, server).stderr.decode())
 
     def test_unknown(self) -> None:
         """A wrong command line is unknown, not critical."""

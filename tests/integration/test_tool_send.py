@@ -82,10 +82,12 @@ class SendTests(ToolTestCase):
         """--verify accepts an exact reply, and names the first wrong offset of another."""
         server = self.server("--reply", "ok")
         big = bytes(1_000_000)
-        self.assertEqual(self.tool("send", "--verify", "--reply", "ok", server, stdin=big).returncode, 0)
+        ended = self.tool("send", "--verify", "--reply", "ok", server, stdin=big)
+        self.assertEqual(ended.returncode, 0, ended.stderr)
+        self.assertRegex(ended.stderr, rb"\nVerified: 1000000 bytes sent, 10\d+ bytes received, all correct\.\n$")
         ended = self.tool("send", "--verify", server, "hello")
         self.assertEqual((ended.returncode, ended.stdout), (1, b"hello\nI get it!\nok"))
-        self.assertIn(b"wrong byte at offset 16: expected end of file, found 'o'", ended.stderr)
+        self.assertIn(b"wrong byte at offset 16: expected end of file, found 'o' (usual cause: ", ended.stderr)
 
     def test_keep_open(self) -> None:
         """--keep-open does not half-close: the daemon waits on, and --timeout ends the session."""
@@ -98,6 +100,20 @@ class SendTests(ToolTestCase):
         self.assertEqual(ended.returncode, 0, ended.stderr)
         self.assertIn(b"sessions: 200, exact: 200, bytes lost: 0\n", ended.stdout)
         self.assertIn(b"min/avg/max/mdev/p50/p99 = ", ended.stdout)
+
+    def test_repeat_other_reply(self) -> None:
+        """--repeat describes the first failure of each kind; a reply that was not expected is no loss."""
+        ended = self.tool("send", "--repeat", "10", self.server("--reply", "ok"), "hello")
+        self.assertEqual(ended.returncode, 1, ended.stderr)
+        lost, failures = ended.stdout.splitlines()
+        self.assertEqual(lost, b"sessions: 10, exact: 0, bytes lost: 0")
+        self.assertTrue(
+            failures.startswith(
+                b"failures: 10, first in session 1: wrong byte at offset 16: expected end of file, found 'o' "
+                b"(usual cause: the server also sends"
+            ),
+            failures,
+        )
 
     def test_sockopt(self) -> None:
         """Socket options are set on the client, and a wrong one is a fault."""

@@ -47,7 +47,12 @@ class FailureTests(ToolTestCase):
     def test_no_answer(self) -> None:
         """Status 7: the server closes without sending anything."""
         server = self.tcp_server(lambda connection: connection.recv(100))
-        self.assert_fails(7, "no answer", server, "x")
+        cause = "no answer: the server closed the connection (usual cause: an access list or a connection limit)"
+        for option in ([], ["--verify"]):
+            self.assert_fails(7, cause, *option, server, "x")
+        repeated = self.tool("send", "--repeat", "2", server, "x")
+        self.assertEqual(repeated.returncode, 7)
+        self.assertIn(f"failures: 2, first in session 1: {cause}\n".encode(), repeated.stdout)
         self.assertEqual(self.tool("send", server, stdin=b"x").returncode, 7)
 
     def test_usage(self) -> None:
@@ -112,7 +117,7 @@ class FailureTests(ToolTestCase):
     def test_ncat_as_server(self) -> None:
         """A truncated echo by ncat is found; ncat may lose the rest at half-close, as it did until 7.96."""
         status, answer = self.foreign("ncat", "-l", "127.0.0.1", "PORT", "--exec", "/usr/bin/head -c 3")
-        self.assertIn(status, {1, 5})
+        self.assertIn(status, {1, 5, 7})
         self.assertTrue(b"hel".startswith(answer), answer)
 
     def test_repeat_counts_losses(self) -> None:
@@ -121,6 +126,21 @@ class FailureTests(ToolTestCase):
         ended = self.tool("send", "--repeat", "5", "--ack", "", server, "hello")
         self.assertEqual(ended.returncode, 1)
         self.assertIn(b"sessions: 5, exact: 0, bytes lost: 10\n", ended.stdout)
+
+    def test_repeat_lists_kinds(self) -> None:
+        """--repeat lists each kind of failure, with its first session."""
+        answers = [b"hello", b"HELLO", b"", b"hello", b"hEllo"]
+
+        def serve(connection: socket.socket) -> None:
+            connection.recv(100)
+            connection.sendall(answers.pop(0))
+
+        ended = self.tool("send", "--repeat", "5", "--ack", "", self.tcp_server(serve), "hello")
+        self.assertEqual(ended.returncode, 1)
+        first, wrong, none, _times = ended.stdout.splitlines()
+        self.assertEqual(first, b"sessions: 5, exact: 2, bytes lost: 5")
+        self.assertRegex(wrong, rb"^failures: 2, first in session 2: wrong byte at offset 0: expected 'h', found 'H'")
+        self.assertRegex(none, rb"^failures: 1, first in session 3: no answer")
 
     def test_full_output(self) -> None:
         """A reply that cannot be written is reported, with status 1."""
@@ -165,7 +185,7 @@ class FailureTests(ToolTestCase):
 
         ended = self.tool("send", "--repeat", "1", self.tcp_server(garbage), "hello")
         self.assertEqual(ended.returncode, 1)
-        self.assertIn(b"failures by kind: wrong bytes: 1\n", ended.stdout)
+        self.assertIn(b"failures: 1, first in session 1: wrong byte at offset 0: expected 'h', found 'G'", ended.stdout)
 
     def test_verify_ends_at_the_first_wrong_byte(self) -> None:
         """--verify does not wait for the end of a server that goes on after the right answer."""
@@ -233,7 +253,7 @@ class FailureTests(ToolTestCase):
             ["prlimit", "--nofile=64", *command], capture_output=True, check=False, timeout=LIMIT, env=environment({})
         )
         self.assertEqual((ended.returncode, ended.stderr), (1, b""))
-        self.assertRegex(ended.stdout, rb"failures by kind: Too many open files \(EMFILE\): \d+\n")
+        self.assertRegex(ended.stdout, rb"failures: \d+, first in session \d+: Too many open files \(EMFILE\)\n")
 
     def test_output_to_file(self) -> None:
         """Standard output may be a file."""

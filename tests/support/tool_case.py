@@ -27,14 +27,24 @@ class ToolTestCase(DaemonTestCase):
     """Run tools against the daemon or against servers that a test makes."""
 
     def tool(
-        self, *args: str, stdin: bytes = b"", language: dict[str, str] = ENGLISH, limit: float = 2 * LIMIT
+        self,
+        *args: str,
+        stdin: bytes = b"",
+        language: dict[str, str] = ENGLISH,
+        limit: float = 2 * LIMIT,
+        python: str = "",
     ) -> subprocess.CompletedProcess[bytes]:
-        """Run `echotime ARGS` with these bytes as input, and assert that it prints no traceback."""
+        """Run `echotime ARGS` with these bytes as input, and assert that it prints no traceback.
+
+        `python` is run in its process before the tool.
+        """
+        command = [*TOOL[:2], f"{python}\n{TOOL[2]}"]
         ended = subprocess.run(
-            [*TOOL, *args], input=stdin, capture_output=True, timeout=limit, check=False, env=environment(language)
+            [*command, *args], input=stdin, capture_output=True, timeout=limit, check=False, env=environment(language)
         )
         self.assertNotIn(b"Traceback", ended.stderr)
         self.assertNotIn(b"Unhandled", ended.stderr)
+        self.assertNotIn(b"[Failure", ended.stderr)
         return ended
 
     @staticmethod

@@ -190,9 +190,12 @@ class DaemonTestCase(SynchronousTestCase):
         self.assertNotIn("Traceback", ended.out + ended.err)
         return ended
 
-    def twistd_in_daemon_mode(self, directory: str, *args: str) -> Ended:
-        """Run `twistd` in a directory without -n and return how it ends; the test has to end the daemon."""
-        command = [*TWISTD[:2], *self.reactor, "echotime", *args]
+    def twistd_in_daemon_mode(self, directory: str, *args: str, before: tuple[str, ...] = ()) -> Ended:
+        """Run `twistd` in a directory without -n and return how it ends; the test has to end the daemon.
+
+        `before` are options of twistd.
+        """
+        command = [*TWISTD[:2], *self.reactor, *before, "echotime", *args]
         ended = subprocess.run(command, cwd=directory, capture_output=True, text=True, timeout=LIMIT, check=False)
         return Ended(ended.returncode, ended.stdout, ended.stderr)
 

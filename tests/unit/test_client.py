@@ -21,7 +21,7 @@ from echotime.client.stats import compute_stats, format_stats, histogram
 from echotime.client.time import decode_response
 from echotime.client.udp_request import UDPResponse
 from echotime.wire import timestamp
-from echotime.wire.identify import ReplyFormat, identify
+from echotime.wire.identify import ReplyFormat, guess_epoch, identify
 from echotime.wire.timestamp import Epoch
 
 NOW = 1_795_343_243.25
@@ -245,7 +245,6 @@ def test_unwrapped(near: float, distance: int) -> None:
         (struct.pack("!q", int(NOW)), ReplyFormat.UNIX_64),
         (struct.pack("!q", int(NOW) + 2_208_988_800), ReplyFormat.RFC868_64),
         (struct.pack("!I", int(NOW) + 2_208_988_800) + bytes(4), ReplyFormat.RFC868_64),
-        (struct.pack("!I", int(NOW) + 2_208_988_800), ReplyFormat.RFC868_32),
         (struct.pack("!I", int(NOW)), ReplyFormat.UNKNOWN),
         (b"\x1c" + bytes(47), ReplyFormat.NTP),
         (bytes(48), ReplyFormat.UNKNOWN),
@@ -256,6 +255,14 @@ def test_unwrapped(near: float, distance: int) -> None:
 def test_recognised(answer: bytes, kind: ReplyFormat) -> None:
     """Responses of other services are recognized by their format and the time of day."""
     assert identify(answer, NOW) is kind
+
+
+@pytest.mark.parametrize(
+    ("seconds", "epoch"), [(NOW, Epoch.UNIX), (NOW + 2_208_988_800, Epoch.RFC868), (0, None), (NOW - 90_000, None)]
+)
+def test_epoch_guess(seconds: float, epoch: Epoch | None) -> None:
+    """The epoch is known if the four bytes are a current time with it."""
+    assert guess_epoch(struct.pack("!I", int(seconds) % 2**32), NOW) is epoch
 
 
 @given(st.binary(max_size=60))

@@ -13,7 +13,7 @@ import pytest
 from twisted.internet.task import Clock
 
 from echotime.counters import ServiceCounters
-from echotime.daemon import clock_watch
+from echotime.daemon import adjtimex
 from echotime.daemon.clock_watch import ClockState, SyncMonitor, read_adjtimex
 from echotime.net.pktinfo import SourceAddress
 from echotime.services.udp_time import TimeProtocol
@@ -41,10 +41,10 @@ def test_structure(tmp_path: Path) -> None:
     subprocess.run([compiler, "-o", program, source], capture_output=True, check=True)
     values = subprocess.run([program], capture_output=True, text=True, check=True).stdout.split()
     size, maxerror, status, bit, _, unsynchronized, most = map(int, values)
-    timex = clock_watch._Timex
+    timex = adjtimex.Timex
     assert ctypes.sizeof(timex) >= size, "too small for what the kernel writes"
     assert (timex.maxerror.offset, timex.status.offset) == (maxerror, status)
-    assert bit == clock_watch._STA_UNSYNC
+    assert bit == adjtimex.STA_UNSYNC
     found = read_adjtimex()
     assert found.synchronized == (not unsynchronized)
     assert abs(found.max_error * 1e6 - most) <= 10_000, "the error grows by 500 us a second"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import signal
 import struct
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -23,14 +24,16 @@ Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
+def run(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
     """Return a function that runs `echotime control` against a far end, and returns status and output."""
     far_ends: list[FarEnd] = []
 
     def run_against(respond: Respond, *arguments: str) -> tuple[int, str, str]:
         far_ends.append(FarEnd(tmp_path / f"control{len(far_ends)}", respond))
+        socket_path = str(tmp_path / f"control{len(far_ends) - 1}")
+        monkeypatch.setattr(sys, "argv", ["echotime", "control", "--socket", socket_path, *arguments])
         with pytest.raises(SystemExit) as ended:
-            main(["control", "--socket", str(tmp_path / f"control{len(far_ends) - 1}"), *arguments])
+            main()
         return int(ended.value.code or 0), *capsys.readouterr()
 
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGPIPE)}

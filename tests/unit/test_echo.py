@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.address import IPv4Address
@@ -15,6 +18,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
+from echotime.reactor import RegistrationError
 from echotime.services.replies import IReplySource
 from echotime.services.tcp_echo import EchoFactory, EchoProtocol
 from echotime.services.traffic import TrafficLog
@@ -285,6 +289,13 @@ class EndTests(EchoTestCase):
         self.protocol.readConnectionLost()
         self.protocol.connectionLost(Failure(ConnectionLost()))
         self.assertEqual(self.ends, [("127.0.0.1:1945", "client's reset", 0, 0)])
+
+    def test_by_error(self) -> None:
+        """An error of the system is named, and is not the client's reset."""
+        lost = RegistrationError(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+        self.protocol.connectionLost(Failure(lost))
+        reason = "epoll_ctl: No space left on device, fs.epoll.max_user_watches is reached (ENOSPC)"
+        self.assertEqual(self.ends, [("127.0.0.1:1945", f"error: {reason}", 0, 0)])
 
     def test_by_server(self) -> None:
         """close() and reset() give the reason of the end."""

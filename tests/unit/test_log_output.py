@@ -6,6 +6,7 @@ import fcntl
 import os
 import re
 import resource
+import signal
 import socket
 import sys
 from collections.abc import Iterator
@@ -178,6 +179,7 @@ def test_full() -> None:
 
 
 _OURS = "echotime.daemon.log_output.log_observer"
+_FILE = "echotime.daemon.log_output.file_log_observer"
 
 
 @pytest.mark.parametrize(
@@ -185,8 +187,9 @@ _OURS = "echotime.daemon.log_output.log_observer"
     [
         ({"nodaemon": True}, _OURS, _OURS),
         ({"nodaemon": True, "logfile": "-"}, _OURS, _OURS),
-        ({"nodaemon": False}, None, _OURS),
-        ({"nodaemon": True, "logfile": "twistd.log"}, None, None),
+        ({"nodaemon": False}, _FILE, _OURS),
+        ({"nodaemon": False, "logfile": "-"}, None, _OURS),
+        ({"nodaemon": True, "logfile": "twistd.log"}, _FILE, _FILE),
         ({"nodaemon": True, "syslog": True}, None, None),
         ({"nodaemon": True, "logger": "a.logger"}, "a.logger", "a.logger"),
     ],
@@ -200,6 +203,7 @@ def test_choice(
             with monkeypatch.context() as patch:
                 patch.setattr(log_output, "is_journal", lambda *descriptor, here=here: here)
                 patch.setattr(sys, "stdout", given)
+                patch.setattr(signal, "signal", lambda *change: None)
                 options = dict(twistd)
                 choose_logger(options, Clock())
                 assert options.get("logger") == logger
@@ -224,3 +228,32 @@ def test_closed() -> None:
     assert not stream.isatty()
     assert os.path.samestat(os.fstat(stream.fileno()), Path(os.devnull).stat())
     stream._stream.close()
+
+
+def test_old_files_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A log file rotates when it is full, and the oldest files are removed, also those from before."""
+    log = tmp_path / "log"
+    for number in range(1, 500):
+        Path(f"{log}.{number}").touch()
+    monkeypatch.setattr(log_output, "_log_file", str(log))
+    monkeypatch.setattr(log_output, "_MAX_FILE_SIZE", 100)
+    monkeypatch.setattr(signal, "getsignal", lambda number: signal.SIG_IGN)
+    observer: Any = log_output.file_log_observer()
+    for number in range(30):
+        observer({"log_format": "{text}", "text": "x" * 100, "log_time": 0.0, "number": number})
+    observer._outFile.close()
+    names = {each.name for each in tmp_path.iterdir()}
+    assert names == {"log", *(f"log.{number}" for number in range(1, log_output._MAX_OLD_FILES + 1))}
+
+
+def test_a_device_is_not_renamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A log file that is a device, such as /dev/null, does not rotate."""
+    device = tmp_path / "device"
+    device.symlink_to(os.devnull)
+    monkeypatch.setattr(log_output, "_log_file", str(device))
+    monkeypatch.setattr(log_output, "_MAX_FILE_SIZE", 100)
+    observer: Any = log_output.file_log_observer()
+    for _ in range(3):
+        observer({"log_format": "{text}", "text": "x" * 100, "log_time": 0.0})
+    observer._outFile.close()
+    assert [each.name for each in tmp_path.iterdir()] == ["device"]

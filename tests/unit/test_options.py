@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import grp
 import io
 from pathlib import Path
 from typing import Any, cast
@@ -12,7 +13,8 @@ from twisted.python.usage import UsageError
 
 from echotime.config.options import DaemonOptions
 from echotime.config.settings import OPTIONS, SETTING_OPTIONS, Settings
-from echotime.daemon.reload import RuntimeConfig
+from echotime.daemon.runtime_config import RuntimeConfig
+from tests.unit.test_config_file import finish
 
 ROOT = Path(__file__).parents[2]
 OLD_NAMES = {
@@ -38,8 +40,9 @@ def faults(*args: str) -> list[str]:
 
 def test_reloadable() -> None:
     """A reload can apply exactly the options that are declared as reloadable."""
-    config = RuntimeConfig(*[cast(Any, object())] * 9)
-    applied = {name for names, _apply in config._appliers() for name in names} | {"sockopts"}
+    config = RuntimeConfig(*[cast(Any, object())] * 8)
+    applied = {name for names, _apply in config._appliers() for name in names}
+    applied |= {name for name, _apply in config._port_appliers()}
     assert applied == {each.setting for each in SETTING_OPTIONS if each.reloadable}
 
 
@@ -97,7 +100,27 @@ def test_old_names_are_hidden() -> None:
     for text in texts:
         assert {name for name in OLD_NAMES.values() if name not in text} == set()
         assert {name for name in OLD_NAMES if name in text} == set()
-    assert faults("--answer-lo-ports") == ["unknown option --answer-lo-ports; the nearest is --answer-broadcast"]
+    assert faults("--answer-low-port") == ["unknown option --answer-low-port"]
+
+
+def test_unchanged_at_reload(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reload does not look up an unchanged group, because a name service may block. It looks up a changed one."""
+    path = tmp_path / "echotime.conf"
+    path.write_text("[echotime]\ncontrol = socket\ncontrol-group = root\n", encoding="ascii")
+    options = DaemonOptions()
+    options.parseOptions(["--config", str(path)])
+    asked: list[str] = []
+
+    def look_up(name: str) -> grp.struct_group:
+        asked.append(name)
+        return grp.getgrgid(0)
+
+    monkeypatch.setattr(grp, "getgrnam", look_up)
+    assert finish(options.reparse()) == options.settings
+    assert asked == []
+    path.write_text("[echotime]\ncontrol = socket\ncontrol-group = adm\n", encoding="ascii")
+    assert finish(options.reparse()) == options.settings
+    assert asked == ["adm"]
 
 
 def test_requirements() -> None:

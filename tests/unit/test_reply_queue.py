@@ -142,6 +142,35 @@ class ReplyQueueTests(SynchronousTestCase):
         self.assertEqual(self.queue.counters.given_up, 1)
         self.queue.detach(second)
 
+    def test_other_deadline(self) -> None:
+        """A changed deadline applies to pending questions, counted from their arrival."""
+        reply = self.ask(self.queue)
+        self.clock.advance(20)
+        self.queue.configure(b"later", QueueLimits(deadline=30))
+        self.clock.advance(9)
+        self.queue.configure(b"latest", QueueLimits(deadline=30, max_pending=7))
+        self.assertNoResult(reply)
+        self.clock.advance(1)
+        self.assertEqual(self.successResultOf(reply), b"latest")
+        reply = self.ask(self.queue)
+        self.queue.configure(b"", QueueLimits())
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.clock.advance(40)
+        self.queue.configure(b"", QueueLimits(deadline=30))
+        self.assertNoResult(reply)
+        self.clock.advance(0)
+        self.assertEqual(self.successResultOf(reply), b"")
+
+    def test_no_longer_waiting(self) -> None:
+        """Questions that wait for an operator get the fallback when they are to wait no longer."""
+        queue = ReplyQueue(self.clock, b"no", QueueLimits(wait_for_operator=True))
+        reply = self.ask(queue)
+        queue.configure(b"none", QueueLimits(wait_for_operator=True, max_pending=7))
+        self.assertNoResult(reply)
+        queue.configure(b"none", QueueLimits())
+        self.assertEqual(self.successResultOf(reply), b"none")
+        self.assertEqual(queue.counters.given_up, 1)
+
     def test_stop(self) -> None:
         """At the daemon's stop pending questions get the fallback, and later ones at once."""
         reply = self.ask(self.queue)

@@ -72,7 +72,7 @@ def process(monkeypatch: pytest.MonkeyPatch) -> Process:
 @pytest.fixture
 def ends(process: Process) -> ShutdownController:
     """Provide a controller that records when the daemon ends at once."""
-    found = ShutdownController(process, _DRAIN)
+    found = ShutdownController(process, lambda: _DRAIN)
     found.on_second_signal(lambda: process.noted.append("ended"))
     return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import select
@@ -11,6 +12,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
+from twisted.internet.error import ConnectionLost
 
 from tests.support.loopback import open_descriptors
 from tests.support.recording_protocol import PortHarness
@@ -97,12 +99,39 @@ def test_no_room_to_watch(monkeypatch: pytest.MonkeyPatch) -> None:
         with connected(harness.port), connected(harness.port):
             harness.made(2)
             harness.over()
+        assert harness.port.errors == {"epoll_ctl ENOSPC": 2}
         with connected(harness.port) as sock:
             harness.made(3)
             sock.send(b"served")
             reactor.until(lambda: harness.factory.events[-1] == ("data", b"served"))
             reset(sock)
             harness.over()
+
+
+@pytest.mark.parametrize(
+    ("number", "kind"), [(errno.ETIMEDOUT, TimeoutError), (errno.ECONNRESET, ConnectionLost), (errno.EIO, OSError)]
+)
+def test_error_of_a_connection(harness: PortHarness, number: int, kind: type[Exception]) -> None:
+    """An errno of recv(2) that is not the client's reset reaches the protocol."""
+
+    class Failing:
+        def __init__(self, sock: Any) -> None:
+            self._sock = sock
+
+        def recv(self, size: int) -> bytes:
+            raise OSError(number, os.strerror(number))
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._sock, name)
+
+    with connected(harness.port) as sock:
+        harness.made()
+        transport = harness.factory.transport
+        transport.socket = Failing(transport.socket)
+        sock.send(b"x")
+        harness.reactor.until(lambda: harness.factory.count("lost"))
+        assert harness.factory.events[-1] == ("lost", kind)
+        harness.over()
 
 
 def test_the_port_cannot_be_watched(monkeypatch: pytest.MonkeyPatch) -> None:

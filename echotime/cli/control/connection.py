@@ -18,6 +18,7 @@ from twisted.internet.error import ConnectionLost
 from twisted.protocols import amp
 from twisted.python.failure import Failure
 
+from echotime.client.threads import start_thread
 from echotime.control import commands
 from echotime.control.commands import MAX_KEYS, CommandError
 from echotime.i18n.language import gettext as _
@@ -96,7 +97,7 @@ class _SocketTransport:
 
 
 class ControlConnection:
-    """Connect to the control socket at `path`. Raises OSError if no daemon listens there.
+    """Connect to the control socket at `path`. Raises OSError if no daemon listens there, or ThreadUnavailable.
 
     `on_lost` is called by another thread when the connection has ended, unless `close` ended it.
     """
@@ -120,8 +121,7 @@ class ControlConnection:
         self._is_faulty = False
         self._amp = _ControlProtocol(self)
         self._amp.makeConnection(_SocketTransport(self._socket))
-        self._reader_thread = threading.Thread(target=self._read, daemon=True)
-        self._reader_thread.start()
+        self._reader_thread = start_thread(self._read, "the control connection")
 
     def call(self, command: type[amp.Command], **arguments: Any) -> dict[str, Any]:
         """Return the result of a command. Raises CommandError or ControlConnectionLost."""

@@ -23,7 +23,8 @@ from echotime.cli.control.verbs import (
     run_line,
 )
 from echotime.cli.output.columns import pad
-from echotime.cli.output.streams import exit_on_write_error, print_error, print_line
+from echotime.cli.output.last_handler import exit_with_error
+from echotime.cli.output.streams import print_error, print_line
 from echotime.control import commands
 from echotime.control.commands import CommandError
 from echotime.i18n.language import gettext as _
@@ -60,7 +61,7 @@ class Screen:
                 sys.stdout.write(f"\r\x1b[K{sanitize(line)}\n{self._prompt}{_line_buffer()}")
                 sys.stdout.flush()
             except OSError as error:
-                exit_on_write_error(error)
+                exit_with_error(error)
 
     def read_line(self, prompt: str) -> str:
         """Return a typed line. Raises EOFError or KeyboardInterrupt."""

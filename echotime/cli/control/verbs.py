@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from echotime.cli.output.columns import pad
 from echotime.control import commands
 from echotime.i18n.language import gettext as _
 from echotime.operators.encode import InvalidReply, encode_reply
+from echotime.sockopt.nearest import nearest
 from echotime.sockopt.values import N_
 from echotime.wire import parsers
 from echotime.wire.escape import display_width, escape, preview_decoded, sanitize
@@ -222,6 +222,10 @@ COMMANDS = {
     "counters": ControlCommand("", N_("show the counters"), counters),
 }
 """The commands of both. The prompt adds watch, help and quit."""
+_NEVER_SUGGESTED = {"close", "reset"}
+"""Commands that end a connection. A misspelled command may have been harmless."""
+_ALIASES = {"exit": "quit", "?": "help"}
+"""Names of commands in other programs."""
 WATCH_HELP = N_("show events; each line typed answers the oldest question")
 
 
@@ -236,14 +240,14 @@ def run_line(session: ControlSession, line: str, known: dict[str, ControlCommand
 
 def find_command(name: str, known: dict[str, ControlCommand]) -> ControlCommand:
     """Return the command of this name or unambiguous prefix. Raises CommandSyntaxError with the nearest name."""
+    name = _ALIASES.get(name, name)
     matches = [name] if name in known else [each for each in known if name and each.startswith(name)]
     if len(matches) == 1:
         return known[matches[0]]
     if matches:
         raise CommandSyntaxError(_("'{name}' is ambiguous: {names}").format(name=name, names=", ".join(matches)))
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    if near:
-        raise CommandSyntaxError(_("unknown command '{name}'; the nearest is {near}").format(name=name, near=near[0]))
+    if near := nearest(name, known.keys() - _NEVER_SUGGESTED):
+        raise CommandSyntaxError(_("unknown command '{name}'; the nearest is {near}").format(name=name, near=near))
     raise CommandSyntaxError(
         _("unknown command '{name}'; expected one of {names}").format(name=name, names=", ".join(known))
     )

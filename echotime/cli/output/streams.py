@@ -1,4 +1,4 @@
-"""Open missing standard streams, print lines and errors, and end the program when its output cannot be written.
+"""Open missing standard streams and print lines and errors.
 
 The tools print through this module, because it escapes what is not printable.
 """
@@ -6,10 +6,10 @@ The tools print through this module, because it escapes what is not printable.
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from collections.abc import Iterable
 
+from echotime.cli.output.last_handler import exit_with_error
 from echotime.client.exit_status import ClientError, ExitStatus
 from echotime.i18n.language import gettext as _
 from echotime.wire.escape import sanitize
@@ -28,16 +28,6 @@ def open_missing_streams() -> None:
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
 
 
-def exit_on_write_error(error: OSError, status: int = 1) -> None:
-    """End the program because standard output cannot be written: by SIGPIPE if the pipe is closed, else with a line."""
-    if isinstance(error, BrokenPipeError):
-        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-        os.kill(os.getpid(), signal.SIGPIPE)
-    print(f"echotime: {error.strerror or error}", file=sys.stderr, flush=True)
-    # exit without flushing: writing the buffered output would fail again
-    os._exit(status)
-
-
 def print_line(text: str) -> None:
     """Print a line with unprintable characters escaped, and flush it."""
     print_lines([text])
@@ -48,7 +38,7 @@ def print_lines(lines: Iterable[str]) -> None:
     try:
         print("\n".join(map(sanitize, lines)), flush=True)
     except OSError as error:
-        exit_on_write_error(error)
+        exit_with_error(error)
 
 
 def print_error(text: str) -> None:
