@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import pwd
 import socket
@@ -17,7 +16,6 @@ _UCRED = struct.Struct("=iII")
 _SO_PEERGROUPS = 59
 _MAX_GROUPS = 65536
 """NGROUPS_MAX of Linux."""
-_LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 @dataclass(frozen=True)
@@ -44,10 +42,14 @@ def read_peer(sock: socket.socket) -> Peer:
 
 
 def _supplementary_groups(sock: socket.socket) -> list[int]:
-    """Return no groups before Linux 4.13. socket.getsockopt could not return more than 256."""
+    """Return no groups before Linux 4.13, or without ctypes. socket.getsockopt could not return more than 256."""
+    try:
+        import ctypes
+    except ImportError:  # a Python without _ctypes
+        return []
     groups = (ctypes.c_uint32 * _MAX_GROUPS)()
     size = ctypes.c_uint32(ctypes.sizeof(groups))
-    if _LIBC.getsockopt(sock.fileno(), socket.SOL_SOCKET, _SO_PEERGROUPS, groups, ctypes.byref(size)):
+    if ctypes.CDLL(None).getsockopt(sock.fileno(), socket.SOL_SOCKET, _SO_PEERGROUPS, groups, ctypes.byref(size)):
         return []
     return groups[: size.value // ctypes.sizeof(ctypes.c_uint32)]
 
