@@ -45,6 +45,11 @@ class FaultList:
         listed = len(self._listed) < _MAX_FAULTS
         self.add(f"{origin}: unknown option {name}{_nearest_option(name, known) if listed else ''}")
 
+    def add_argument(self, text: str) -> None:
+        """Add the fault that a word is neither an option nor its value, with the option for an address."""
+        hint = f"; {_ADDRESS}" if text.isdigit() or ":" in text else ""
+        self.add(f"unexpected argument '{text}'{hint}")
+
     def raise_if_any(self) -> None:
         """Raise UsageError if a fault was added."""
         if self._listed:

@@ -41,6 +41,8 @@ class OptionSpec:
     """Title of the group that begins with this option."""
     name: str = ""
     """The option without its dashes. Empty for the field's name with dashes for underscores."""
+    letter: str = ""
+    """The short form, without its dash."""
     old_names: tuple[str, ...] = ()
     """Earlier names. They are accepted and not documented."""
     choices: tuple[str, ...] = ()
@@ -60,8 +62,9 @@ class OptionSpec:
 
     @property
     def form(self) -> str:
-        """Return the option as it is typed, with its metavar."""
-        return f"--{self.name} {self.metavar}".rstrip()
+        """Return the option as it is typed, with its short form and its metavar."""
+        short = f"-{self.letter}, " if self.letter else ""
+        return f"{short}--{self.name} {self.metavar}".rstrip()
 
     @property
     def usage(self) -> str:

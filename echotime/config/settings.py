@@ -309,7 +309,7 @@ CHECK_OPTION = OptionSpec(
     accepts="not in the file",
 )
 OPTIONS = (*SETTING_OPTIONS, CONFIG_OPTION, CHECK_OPTION)
-VERSION_OPTION = OptionSpec(None, "Print the version and exit.", name="version", accepts="not in the file")
-HELP_OPTION = OptionSpec(None, "Print this help and exit.", name="help", accepts="not in the file")
+VERSION_OPTION = OptionSpec(None, "Print the version and exit.", name="version", letter="V", accepts="not in the file")
+HELP_OPTION = OptionSpec(None, "Print this help and exit.", name="help", letter="h", accepts="not in the file")
 GROUPS = group_options((*OPTIONS, VERSION_OPTION, HELP_OPTION))
 """All options by the title of their group, for the help, the man page, the documentation and the completion."""

@@ -47,6 +47,17 @@ def test_terminal_width(monkeypatch: pytest.MonkeyPatch) -> None:
     assert format_help(GROUPS) == format_help(GROUPS, 70)
 
 
+@pytest.mark.parametrize("short", ["-h", "-V"])
+def test_short(short: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The short forms do what the long ones do."""
+    printed = []
+    for each in (short, {"-h": "--help", "-V": "--version"}[short]):
+        with pytest.raises(SystemExit):
+            DaemonOptions().parseOptions([each])
+        printed.append(capsys.readouterr().out)
+    assert printed[0] == printed[1]
+
+
 def test_generated() -> None:
     """The man page, the table of the docs and the completion have the groups and options in the same order."""
     man = (ROOT / "docs/man/twistd-echotime.8").read_text(encoding="utf-8").replace("\\-", "-")
@@ -54,9 +65,9 @@ def test_generated() -> None:
     shell = (ROOT / "etc/completion/twistd-echotime.bash").read_text(encoding="utf-8")
     names = [f"--{each.name}" for options in GROUPS.values() for each in options]
     assert re.findall(r"^\.SS (.*)$", man, re.MULTILINE) == list(GROUPS)
-    assert re.findall(r"^\.B (--[a-z-]+)", man, re.MULTILINE) == names
+    assert re.findall(r"^\.B (?:-\w, )?(--[a-z-]+)", man, re.MULTILINE) == names
     assert re.findall(r"^### (.*)$", table.partition("<!-- /options -->")[0], re.MULTILINE) == list(GROUPS)
-    assert re.findall(r"^\| `(--[a-z-]+)", table, re.MULTILINE)[: len(names)] == names
+    assert re.findall(r"^\| `(?:-\w, )?(--[a-z-]+)", table, re.MULTILINE)[: len(names)] == names
     assert " ".join(names) in shell
 
 
