@@ -38,14 +38,13 @@ def ignore_signals(reactor: Any) -> None:
 
     If the controlling terminal hangs up, the daemon stops as by SIGTERM.
     """
-    had_terminal = not _terminal_is_gone()
 
     def handle(number: int, frame: object) -> None:
         signal.signal(number, signal.SIG_IGN)
         reactor.callFromThread(log_signal, signal.Signals(number))
 
     def log_signal(number: signal.Signals) -> None:
-        if number == signal.SIGHUP and had_terminal and _terminal_is_gone():
+        if number == signal.SIGHUP and os.getsid(0) == _TERMINAL_SESSION and _terminal_is_gone():
             _log.info("terminal hung up: stopping")
             os.kill(os.getpid(), signal.SIGTERM)
             return
@@ -69,3 +68,7 @@ def _terminal_is_gone() -> bool:
     except OSError as error:
         return error.errno in {errno.ENXIO, errno.ENOENT}
     return False
+
+
+_TERMINAL_SESSION = None if _terminal_is_gone() else os.getsid(0)
+"""The session in which the process was started with a controlling terminal. twistd without -n begins another."""
