@@ -63,9 +63,9 @@ def file_log_observer() -> ILogObserver:
 
     Raises StartupError if the file cannot be written.
     """
-    # LogFile would rename a device or a pipe, too
-    is_regular = not Path(_log_file).exists() or Path(_log_file).is_file()
     try:
+        # LogFile would rename a device or a pipe, too
+        is_regular = not Path(_log_file).exists() or Path(_log_file).is_file()
         file = LogFile.fromFullPath(
             _log_file, rotateLength=_MAX_FILE_SIZE if is_regular else None, maxRotatedFiles=_MAX_OLD_FILES
         )
