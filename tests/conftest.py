@@ -16,7 +16,8 @@ from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, global
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import provider
 
-LIMIT = 20.0
+from tests.support.twistd_process import LIMIT
+
 settings.register_profile("bounded", deadline=None, database=None)
 settings.register_profile("long", deadline=None, database=None, max_examples=5000)
 settings.load_profile("bounded")

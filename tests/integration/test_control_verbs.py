@@ -104,13 +104,13 @@ class VerbTests(ControlTestCase):
 
     def test_sockopts(self) -> None:
         """Options of live sockets are shown and changed; an option that cannot change names its deadline."""
-        self.start_daemon("--wait-for-operator", "--sockopt", "SO_RCVBUF=64K", "--sockopt", "tcp:SO_LINGER=5")
+        self.start_daemon("--wait-for-operator", "--sockopt", "SO_RCVBUF=64K", "--sockopt", "tcp:SO_LINGER=600")
         client = self.pending_client(b"x")
         (row,) = self.rows("sockopts", "udp")
         self.assertEqual((row["name"], row["requested"], row["effective"]), ("SO_RCVBUF", "65536", "131072"))
         self.assertIn("the kernel doubles it", row["note"])
         rows = {row["name"]: row for row in self.rows("sockopts", "1")}
-        self.assertEqual(rows["SO_LINGER"]["effective"], "5")
+        self.assertEqual(rows["SO_LINGER"]["effective"], "600")
         self.assertGreater(len(self.rows("sockopts", "tcp", "all")), 60)
         self.assertEqual(self.rows("sockopts", "1", "so_keepalive", "1:11")[1]["name"], "1:11")
         (row,) = self.rows("set", "1", "SO_KEEPALIVE=on")
@@ -141,7 +141,7 @@ class VerbTests(ControlTestCase):
         for each in (client, second):
             each.shutdown(socket.SHUT_WR)
             read_all(each)
-        self.assertLess(time.monotonic() - began, 4, "the close lingered")
+        self.assertLess(time.monotonic() - began, LIMIT, "the close lingered")
 
     def test_linger_on_one_connection(self) -> None:
         """SO_LINGER set on a live connection does not block the daemon when it closes it."""
@@ -152,11 +152,11 @@ class VerbTests(ControlTestCase):
         with contextlib.suppress(BlockingIOError):
             for _ in range(500):
                 client.send(bytes(65536))
-        self.output("set", "1", "SO_LINGER=20")
+        self.output("set", "1", "SO_LINGER=600")
         began = time.monotonic()
         self.output("close", "1")
         self.output("status")
-        self.assertLess(time.monotonic() - began, 10)
+        self.assertLess(time.monotonic() - began, LIMIT)
 
     def test_backlog(self) -> None:
         """The accept queue and its limit are shown, and a number sets the limit."""

@@ -156,7 +156,7 @@ class EchoTests(DaemonTestCase):
 
     def test_linger_does_not_block(self) -> None:
         """With SO_LINGER the close of a client that does not read delays no other client."""
-        daemon = self.echotime("--sockopt", "SO_LINGER=20")
+        daemon = self.echotime("--sockopt", "SO_LINGER=600")
         address = daemon.address("TCP")
         with socket.socket() as sock:
             sock.settimeout(LIMIT)
@@ -167,7 +167,7 @@ class EchoTests(DaemonTestCase):
             began = time.monotonic()
             for _ in range(100):
                 one_shot(address, b"other")
-            self.assertLess(time.monotonic() - began, 15)
+            self.assertLess(time.monotonic() - began, LIMIT)
             received = read_all(sock)
         self.assertEqual(sum(map(len, split_answers(received, ACKNOWLEDGEMENT))), 80_000)
         self.served(daemon)
