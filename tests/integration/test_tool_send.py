@@ -22,8 +22,8 @@ class SendTests(ToolTestCase):
     """`echotime send` with a daemon that serves as it should."""
 
     def server(self, *args: str) -> str:
-        """Start a daemon, and return its address as HOST:PORT."""
-        return where(self.echotime(*args).address("TCP"))
+        """Return the address of a shared daemon as HOST:PORT."""
+        return where(self.echotime(*args, shared=True).address("TCP"))
 
     def test_message(self) -> None:
         """Standard output has the answer and nothing else; progress goes to standard error."""

@@ -18,8 +18,8 @@ class TimeTests(ToolTestCase):
     """`echotime time` with a daemon that serves as it should."""
 
     def server(self, *args: str) -> str:
-        """Start a daemon and return the HOST:PORT of its UDP service."""
-        return "{}:{}".format(*self.echotime(*args).address("UDP"))
+        """Return the HOST:PORT of the UDP service of a shared daemon."""
+        return "{}:{}".format(*self.echotime(*args, shared=True).address("UDP"))
 
     def test_forms(self) -> None:
         """Only the time goes to standard output, as ctime, ISO 8601 or seconds, local or UTC."""
