@@ -84,7 +84,7 @@ class PingTests(ToolTestCase):
                 sock.sendto(bytes(4), late.pop())
 
         late: list[Peer] = []
-        ended = self.tool("ping", "--udp", "-c", "4", "-i", "0.3", "-W", "0.2", self.udp_server(answer))
+        ended = self.tool("ping", "--udp", "-c", "4", "-i", "1", "-W", "0.8", self.udp_server(answer))
         text = ended.stdout.decode()
         self.assertIn("seq=1 time=", text)
         self.assertRegex(text, r"seq=1 .* \(duplicate\)\n")

@@ -91,7 +91,7 @@ class SendTests(ToolTestCase):
 
     def test_keep_open(self) -> None:
         """--keep-open does not half-close: the daemon waits on, and --timeout ends the session."""
-        ended = self.tool("send", "--keep-open", "--timeout", "0.5", self.server(), "hello")
+        ended = self.tool("send", "--keep-open", "--timeout", "2", self.server(), "hello")
         self.assertEqual((ended.returncode, ended.stdout), (4, b"hello" + ACKNOWLEDGEMENT))
 
     def test_repeat(self) -> None:

@@ -49,7 +49,7 @@ class ToolTests(DaemonTestCase):
     def test_nc_udp(self) -> None:
         """`nc -u` prints the four bytes."""
         host, port = self.echotime().address("UDP")
-        answer = self.run_tool("nc", "-u", "-w", "1", host, str(port), stdin=b"x")
+        answer = self.run_tool("nc", "-u", "-w", "2", host, str(port), stdin=b"x")
         self.assertEqual(len(answer), 4)
 
     def test_rdate(self) -> None:
