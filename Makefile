@@ -26,9 +26,10 @@ $(VENV)/.lint $(VENV)/.bench: $(INSTALLED_BY)
 run: $(VENV)/.test
 	$(BIN)/twistd -n --pidfile= echotime --tcp $(PORT) --udp $(PORT)
 
-# one process for each CPU; the tests of a file run in one process, because they share fixtures that take long to make
+# one process more than CPUs, because many tests wait; the tests of a file run in one process, because they share
+# fixtures that take long to make; tests/conftest.py puts the longest files first
 test: $(VENV)/.test
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses $(shell expr $$(nproc) + 1) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 # tests the units of etc/ under systemd, booted in a container; needs root
 test-systemd: $(VENV)/.test

@@ -16,10 +16,23 @@ from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, global
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import provider
 
-LIMIT = 20.0
+from tests.support.twistd_process import LIMIT
+
 settings.register_profile("bounded", deadline=None, database=None)
 settings.register_profile("long", deadline=None, database=None, max_examples=5000)
 settings.load_profile("bounded")
+
+
+LONGEST = (
+    *("install", "packaging", "hostile", "echo", "limits", "stop", "control_verbs", "tool_send", "options", "tutorial"),
+    *("interleavings", "fuzz_tcp"),
+)
+"""The files test_NAME.py that take longest. A parallel run that began them last would wait for them alone."""
+
+
+def _rank(item: pytest.Item) -> int:
+    name = item.path.stem.removeprefix("test_")
+    return LONGEST.index(name) if name in LONGEST else len(LONGEST)
 
 
 def _is_trial(item: object) -> bool:
@@ -29,11 +42,11 @@ def _is_trial(item: object) -> bool:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run trial's tests first.
+    """Run trial's tests first, and of these and of the others the longest files.
 
     A waiting trial test runs the reactor itself, and pytest-twisted never stops the reactor once started.
     """
-    items.sort(key=lambda item: not _is_trial(item))
+    items.sort(key=lambda item: (not _is_trial(item), _rank(item)))
     # objects that exist before the first test are not its garbage, and each collection would spend 15 ms on them
     gc.collect()
     gc.freeze()

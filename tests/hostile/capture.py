@@ -19,7 +19,7 @@ _ONLY_UDP = (
     (0x06, 0, 0, 0),
 )
 """Classic BPF as in net/bpf.py: other packets must not fill the buffer."""
-_LONGEST = 20.0
+_LONGEST = 120.0
 """Seconds after which a capture ends, whatever arrives."""
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from tests.support.plain_clients import ACKNOWLEDGEMENT, connect, read_exactly
-from tests.support.twistd_process import Twistd
+from tests.support.twistd_process import LIMIT, Twistd
 
 _PAUSE = 0.001
 
@@ -66,7 +66,7 @@ def seconds_of(act: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
-def settled(number: Callable[[], int], quiet: float = 0.5, longest: float = 10.0) -> int:
+def settled(number: Callable[[], int], quiet: float = 0.5, longest: float = LIMIT) -> int:
     """Return a number that has not changed for `quiet` seconds, or its value after `longest`."""
     pause = threading.Event()
     last, since = number(), time.monotonic()
@@ -78,7 +78,7 @@ def settled(number: Callable[[], int], quiet: float = 0.5, longest: float = 10.0
     return last
 
 
-def wait_until(holds: Callable[[], bool], longest: float = 20.0) -> None:
+def wait_until(holds: Callable[[], bool], longest: float = LIMIT) -> None:
     """Wait until a condition holds. Raises TimeoutError."""
     pause = threading.Event()
     until = time.monotonic() + longest

@@ -6,7 +6,7 @@ import select
 import socket
 
 from tests.support.plain_clients import ACKNOWLEDGEMENT, connect, one_shot
-from tests.support.twistd_process import DaemonTestCase
+from tests.support.twistd_process import LIMIT, DaemonTestCase
 
 
 class AccessTests(DaemonTestCase):
@@ -14,7 +14,7 @@ class AccessTests(DaemonTestCase):
 
     def from_host(self, host: str, address: tuple[str, int]) -> bytes:
         """Send a message from a loopback address and return everything received."""
-        with socket.create_connection(address, timeout=10, source_address=(host, 0)) as sock:
+        with socket.create_connection(address, timeout=LIMIT, source_address=(host, 0)) as sock:
             try:
                 sock.sendall(b"hi")
                 sock.shutdown(socket.SHUT_WR)

@@ -12,7 +12,7 @@ from pathlib import Path
 from echotime.sockopt.tcp_info import read_tcp_info
 from tests.support.plain_clients import ACKNOWLEDGEMENT, ask_time, one_shot
 from tests.support.tool_case import ToolTestCase
-from tests.support.twistd_process import Twistd
+from tests.support.twistd_process import LIMIT, Twistd
 
 ACTIVATED = str(Path(__file__).parents[1] / "support" / "socket_activation.py")
 _FIRST = 3
@@ -291,9 +291,9 @@ class ActivationTests(ToolTestCase):
         first = self.activated([tcp, udp])
         first.address("UDP")
         self.served(first)
-        with socket.create_connection(tcp.getsockname(), timeout=20) as sock, self.udp() as asker:
+        with socket.create_connection(tcp.getsockname(), timeout=LIMIT) as sock, self.udp() as asker:
             sock.sendall(b"hi")
-            asker.settimeout(20)
+            asker.settimeout(LIMIT)
             asker.sendto(b"", udp.getsockname())
             second = self.activated([tcp, udp])
             sock.shutdown(socket.SHUT_WR)

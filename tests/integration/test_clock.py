@@ -15,11 +15,9 @@ from pathlib import Path
 
 from tests.support.plain_clients import ACKNOWLEDGEMENT, ask_time, connect, fill, read_all, read_exactly
 from tests.support.tool_case import ToolTestCase
-from tests.support.twistd_process import Twistd
+from tests.support.twistd_process import LIMIT, Twistd
 
 HOUR = 3600
-PATIENCE = 10.0
-"""Seconds to wait: enough for a timer of a second, too little for one of an hour."""
 
 
 class ClockTests(ToolTestCase):
@@ -52,7 +50,7 @@ class ClockTests(ToolTestCase):
         for seconds in (0, HOUR, -HOUR, 0):
             self.step(seconds)
             (answer,) = struct.unpack("!I", ask_time(daemon.address("UDP")))
-            self.assertLess(abs(answer - time.time() - seconds), 5)
+            self.assertLess(abs(answer - time.time() - seconds), HOUR / 2)
         self.served(daemon)
 
     def test_own_answers_are_known_by_the_new_time(self) -> None:
@@ -62,7 +60,7 @@ class ClockTests(ToolTestCase):
             self.step(seconds)
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
                 sock.connect(daemon.address("UDP"))
-                sock.settimeout(5)
+                sock.settimeout(LIMIT)
                 for _ in range(4):
                     sock.send(struct.pack("!I", int(time.time()) + seconds))
                 sock.send(b"?")
@@ -91,7 +89,7 @@ class ClockTests(ToolTestCase):
                 self.step(seconds)
                 began = time.monotonic()
                 daemon.line("message lines left out in the last second: 2")
-                self.assertLess(time.monotonic() - began, PATIENCE)
+                self.assertLess(time.monotonic() - began, LIMIT)
                 sock.sendall(b"seen")
                 daemon.line(": seen$")
             self.served(daemon)
@@ -106,7 +104,7 @@ class ClockTests(ToolTestCase):
             self.step(-HOUR)
             began = time.monotonic()
             ended = daemon.wait()
-            self.assertLess(time.monotonic() - began, PATIENCE)
+            self.assertLess(time.monotonic() - began, LIMIT)
         self.assertIn("ended by server's reset", ended.out)
         self.assertEqual(ended.status, -signal.SIGTERM)
 

@@ -20,7 +20,7 @@ from tests.support.twistd_process import LIMIT
 from tests.support.veth_pair import Cable
 
 STATUS = (
-    "import contextlib, socket, sys; s = socket.socket(socket.AF_UNIX); s.settimeout(10); s.connect(sys.argv[1])\n"
+    "import contextlib, socket, sys; s = socket.socket(socket.AF_UNIX); s.settimeout(120); s.connect(sys.argv[1])\n"
     "with contextlib.suppress(BrokenPipeError):\n"
     "    s.sendall(bytes.fromhex('00085f636f6d6d616e640006537461747573') + b'\\0\\x04_ask\\0\\x011\\0\\0')\n"
     "print(s.recv(200))"

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 
+from echotime.control.commands import Status
 from tests.support.control_case import ControlTestCase, amp_box
 from tests.support.far_end import HELLO, FarEnd, answer
 from tests.support.plain_clients import ACKNOWLEDGEMENT, connect, read_exactly
@@ -22,7 +23,7 @@ class WatchTests(ControlTestCase):
     def watching(self, *options: str) -> subprocess.Popen[bytes]:
         """Start an operator who watches, with pipes."""
         child = self.start("control", "--socket", str(self.path), *options, "watch")
-        self.wait_for(lambda: self.rows("status")["operators"] > 0)
+        self.wait_for(lambda: self.ask(Status)["operators"] > 0)
         return child
 
     def line(self, child: subprocess.Popen[bytes]) -> str:
@@ -71,7 +72,7 @@ class WatchTests(ControlTestCase):
                     child.stdin.close()
                     child.stdin = None
                 self.assertEqual(read_exactly(client, 18), b"x" + ACKNOWLEDGEMENT + b"nobody")
-            self.wait_for(lambda: self.rows("status")["operators"] == 0)
+            self.wait_for(lambda: self.ask(Status)["operators"] == 0)
 
     def test_json(self) -> None:
         """With --json each event is one JSON object per line."""
@@ -105,7 +106,7 @@ class WatchTests(ControlTestCase):
         for client in clients:
             self.addCleanup(client.close)
             client.sendall(b"x" * 600)
-        self.wait_for(lambda: self.rows("status")["questions"] == 400)
+        self.wait_for(lambda: self.ask(Status)["questions"] == 400)
         child = self.watching()
         assert child.stdout is not None
         for number in range(1, 401):

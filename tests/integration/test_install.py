@@ -144,7 +144,7 @@ class InstallTests(SynchronousTestCase):
             stderr=subprocess.STDOUT,
             text=True,
         )
-        self.addCleanup(daemon.wait, 20)
+        self.addCleanup(daemon.wait, _LIMIT)
         self.addCleanup(daemon.kill)
         assert daemon.stdout is not None
         port = next(line.rpartition(":")[2].strip() for line in daemon.stdout if "listening on TCP" in line)
@@ -162,7 +162,7 @@ class InstallTests(SynchronousTestCase):
         printed = run(self.tools / "echotime", "send", "--verify", f"127.0.0.1:{port}", "still there")
         self.assertIn("still there", printed)
         daemon.terminate()
-        daemon.wait(20)
+        daemon.wait(_LIMIT)
         daemon.stdout.close()
 
     def make_older(self, environment: Path, stale: Path) -> None:

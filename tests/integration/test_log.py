@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 import socket
-import time
 from pathlib import Path
 
 from echotime.systemd.journal import JOURNAL_SOCKET
+from tests.hostile.timing import wait_until
 from tests.support.plain_clients import ACKNOWLEDGEMENT, connect, one_shot, read_exactly
-from tests.support.twistd_process import LIMIT, DaemonTestCase
+from tests.support.twistd_process import DaemonTestCase
 
 JOURNAL = ("bash", "-c", 'export JOURNAL_STREAM=$(stat -Lc %d:%i /proc/$$/fd/1); exec "$@"', "bash")
 """Command prefix that marks standard output as the journal's stream."""
@@ -38,9 +38,7 @@ class LogTests(DaemonTestCase):
         daemon.line(r"^<6>listening on TCP 127\.0\.0\.1:\d+$")
         log = self.mktemp()
         file = self.twistd("--logfile", log, "echotime", *address, prefix=JOURNAL)
-        deadline = time.monotonic() + LIMIT
-        while "listening on TCP" not in (Path(log).read_text(encoding="utf-8") if Path(log).exists() else ""):
-            self.assertLess(time.monotonic(), deadline)
+        wait_until(lambda: Path(log).exists() and "listening on TCP" in Path(log).read_text(encoding="utf-8"))
         self.assertEqual(file.stop().out, "")
         self.assertIn("#info] listening on TCP", Path(log).read_text(encoding="utf-8"))
 

@@ -10,7 +10,7 @@ from tests.hostile.capture import captured
 from tests.hostile.forging import Address, forge
 from tests.hostile.responder import echo, responder
 from tests.hostile.udp_proxy import Faults, udp_proxy
-from tests.support.twistd_process import DaemonTestCase, Twistd
+from tests.support.twistd_process import LIMIT, DaemonTestCase, Twistd
 
 MOST = 10
 """Most datagrams of a loop, the forged one included."""
@@ -40,7 +40,7 @@ class LoopTests(DaemonTestCase):
     def answer(self, daemon: Twistd) -> bytes:
         """Return the answer to an ordinary client."""
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-            sock.settimeout(5)
+            sock.settimeout(LIMIT)
             sock.sendto(b"?", daemon.address("UDP"))
             return sock.recv(100)
 
@@ -92,7 +92,7 @@ class LoopTests(DaemonTestCase):
                 sock.bind(("127.0.0.5", 13))
             except PermissionError as error:
                 self.skipTest(f"port 13 cannot be had: {error}")
-            sock.settimeout(5)
+            sock.settimeout(LIMIT)
             sock.sendto(b"?", daemon.address("UDP"))
             self.assertEqual(len(sock.recv(100)), 4)
         self.assertNotIn("dropped by the kernel", self.served(daemon).out)

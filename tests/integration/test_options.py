@@ -9,7 +9,7 @@ from pathlib import Path
 
 from echotime.sockopt.catalogue.index import CATALOGUE
 from tests.support.plain_clients import ACKNOWLEDGEMENT, ask_time, connect, one_shot, read_exactly
-from tests.support.twistd_process import LIMIT, TWISTD, DaemonTestCase
+from tests.support.twistd_process import DaemonTestCase, LIMIT, TWISTD
 
 _WITHOUT_LOW_PORTS = ("setpriv", "--bounding-set", "-net_bind_service", "--inh-caps", "-net_bind_service")
 
@@ -45,7 +45,7 @@ class SockoptTests(DaemonTestCase):
         daemon = self.echotime("--sockopt", "IP_TTL=7")
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
             sock.setsockopt(socket.IPPROTO_IP, 12, 1)  # IP_RECVTTL
-            sock.settimeout(10)
+            sock.settimeout(LIMIT)
             sock.sendto(b"", daemon.address("UDP"))
             _, control, _, _ = sock.recvmsg(16, 64)
         self.assertEqual([int.from_bytes(data, "little") for _, _, data in control], [7])

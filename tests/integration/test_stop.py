@@ -7,7 +7,7 @@ import socket
 import time
 
 from tests.support.plain_clients import ACKNOWLEDGEMENT, connect, fill, one_shot, read_all, read_exactly, split_answers
-from tests.support.twistd_process import DaemonTestCase
+from tests.support.twistd_process import LIMIT, DaemonTestCase
 
 
 class StopTests(DaemonTestCase):
@@ -24,7 +24,7 @@ class StopTests(DaemonTestCase):
     def test_idle(self) -> None:
         """A daemon without pending output ends at once, closing its connections with an end of file."""
         for number in (signal.SIGTERM, signal.SIGINT):
-            daemon = self.echotime("--drain-timeout", "30")
+            daemon = self.echotime("--drain-timeout", "3600")
             sock = self.greeted(daemon.address("TCP"))
             began = time.monotonic()
             daemon.signal(number)
@@ -32,11 +32,11 @@ class StopTests(DaemonTestCase):
             ended = daemon.wait()
             self.assertEqual(ended.status, -number)
             self.assertIn("ended by server, 2 bytes in", ended.out)
-            self.assertLess(time.monotonic() - began, 10)
+            self.assertLess(time.monotonic() - began, LIMIT)
 
     def test_port_is_closed_first(self) -> None:
         """A stopping daemon accepts no connection while it drains the open ones."""
-        daemon = self.echotime("--drain-timeout", "20")
+        daemon = self.echotime("--drain-timeout", "3600")
         address = daemon.address("TCP")
         sock = self.stuck(address)
         daemon.signal()
@@ -56,7 +56,7 @@ class StopTests(DaemonTestCase):
 
     def test_owed_bytes_arrive(self) -> None:
         """A client with megabytes pending gets every reply after SIGTERM, also to data still in the kernel."""
-        daemon = self.echotime("--drain-timeout", "20")
+        daemon = self.echotime("--drain-timeout", "3600")
         sock = self.stuck(daemon.address("TCP"))
         daemon.signal()
         daemon.line("stopping: open connections: 1")
@@ -67,7 +67,7 @@ class StopTests(DaemonTestCase):
 
     def test_slow_readers_lose_nothing(self) -> None:
         """Clients that begin to read only after SIGTERM get every byte, also with small buffers."""
-        daemon = self.echotime("--drain-timeout", "60", "--sockopt", "SO_SNDBUF=8K")
+        daemon = self.echotime("--drain-timeout", "3600", "--sockopt", "SO_SNDBUF=8K")
         address = daemon.address("TCP")
         clients = []
         for _ in range(40):

@@ -30,14 +30,13 @@ class TimeTests(DaemonTestCase):
 
     def test_any_datagram(self) -> None:
         """Empty, 1-byte, 8192-byte and 60,000-byte datagrams are all answered with the time."""
-        daemon = self.echotime()
+        daemon = self.echotime(shared=True)
         for size in (0, 1, 8192, 60_000):
             self.assert_now(ask_time(daemon.address("UDP"), bytes(size)))
-        self.served(daemon)
 
     def test_hundred_at_once(self) -> None:
         """A hundred pending datagrams are answered one by one."""
-        address = self.echotime().address("UDP")
+        address = self.echotime(shared=True).address("UDP")
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
             sock.settimeout(LIMIT)
             sock.connect(address)
@@ -63,7 +62,7 @@ class TimeTests(DaemonTestCase):
 
     def test_second_daemon_is_refused(self) -> None:
         """A second daemon cannot bind the port, nor can a socket with SO_REUSEADDR."""
-        host, port = self.echotime().address("UDP")
+        host, port = self.echotime(shared=True).address("UDP")
         ended = self.refused("--udp", f"{host}:{port}")
         self.assertEqual(ended.status, 1)
         self.assertIn(f"cannot listen on UDP {host}:{port}: Address already in use (EADDRINUSE)", ended.err)

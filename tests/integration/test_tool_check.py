@@ -24,11 +24,11 @@ class CheckTests(ToolTestCase):
     """Status line, exit status and performance data of `echotime check`."""
 
     def setUp(self) -> None:
-        """Start a daemon with both services on one port number, as the tool expects."""
+        """Have both services on one port number, as the tool expects."""
         super().setUp()
-        host, port = self.echotime().address("TCP")
+        host, port = self.echotime(shared=True).address("TCP")
         self.server = f"{host}:{port}"
-        self.twistd("echotime", "--udp", self.server).address("UDP")
+        self.twistd("echotime", "--udp", self.server, shared=True).address("UDP")
 
     def test_ok(self) -> None:
         """A passed check prints one line with performance data, and has status 0."""

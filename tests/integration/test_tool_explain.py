@@ -6,6 +6,7 @@ import re
 import subprocess
 
 from tests.support.tool_case import CHINESE, ToolTestCase
+from tests.support.twistd_process import LIMIT
 
 
 class ExplainTests(ToolTestCase):
@@ -90,7 +91,7 @@ class ExplainTests(ToolTestCase):
             if b"no longer responds" in line:
                 break
         child.send_signal(2)
-        self.assertEqual(child.wait(20), -2)
+        self.assertEqual(child.wait(LIMIT), -2)
 
     def test_a_host_that_differs(self) -> None:
         """A demonstration without sockets fails with status 1 and a message, not a traceback."""

@@ -22,8 +22,8 @@ class SendTests(ToolTestCase):
     """`echotime send` with a daemon that serves as it should."""
 
     def server(self, *args: str) -> str:
-        """Start a daemon, and return its address as HOST:PORT."""
-        return where(self.echotime(*args).address("TCP"))
+        """Return the address of a shared daemon as HOST:PORT."""
+        return where(self.echotime(*args, shared=True).address("TCP"))
 
     def test_message(self) -> None:
         """Standard output has the answer and nothing else; progress goes to standard error."""
@@ -91,7 +91,7 @@ class SendTests(ToolTestCase):
 
     def test_keep_open(self) -> None:
         """--keep-open does not half-close: the daemon waits on, and --timeout ends the session."""
-        ended = self.tool("send", "--keep-open", "--timeout", "0.5", self.server(), "hello")
+        ended = self.tool("send", "--keep-open", "--timeout", "2", self.server(), "hello")
         self.assertEqual((ended.returncode, ended.stdout), (4, b"hello" + ACKNOWLEDGEMENT))
 
     def test_repeat(self) -> None:

@@ -221,9 +221,9 @@ class FailureTests(ToolTestCase):
             connection.sendall(bytes(10_000_000))
             connection.recv(100)
 
-        child = self.start("send", "--quiet", "--timeout", "0.3", self.tcp_server(much), "hello")
+        child = self.start("send", "--quiet", "--timeout", "1", self.tcp_server(much), "hello")
         with self.assertRaises(subprocess.TimeoutExpired):
-            child.wait(1.5)
+            child.wait(2.5)
         out, err = child.communicate(timeout=LIMIT)
         self.assertEqual((child.returncode, len(out)), (0, 10_000_000), err)
 

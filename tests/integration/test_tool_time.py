@@ -18,8 +18,8 @@ class TimeTests(ToolTestCase):
     """`echotime time` with a daemon that serves as it should."""
 
     def server(self, *args: str) -> str:
-        """Start a daemon and return the HOST:PORT of its UDP service."""
-        return "{}:{}".format(*self.echotime(*args).address("UDP"))
+        """Return the HOST:PORT of the UDP service of a shared daemon."""
+        return "{}:{}".format(*self.echotime(*args, shared=True).address("UDP"))
 
     def test_forms(self) -> None:
         """Only the time goes to standard output, as ctime, ISO 8601 or seconds, local or UTC."""
@@ -111,7 +111,7 @@ class BadAnswerTests(ToolTestCase):
                 sock.sendto(struct.pack("!I", 0), peer)
 
         server = self.udp_server(third)
-        ended = self.tool("time", "--raw", "--timeout", "0.2", "--tries", "3", server)
+        ended = self.tool("time", "--raw", "--timeout", "1", "--tries", "3", server)
         self.assertEqual((ended.returncode, asked), (0, [b"", b"", b""]))
 
     def test_no_answer(self) -> None:
@@ -134,7 +134,7 @@ class BadAnswerTests(ToolTestCase):
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
                 other.sendto(struct.pack("!I", 0), peer)
 
-        ended = self.tool("time", "--timeout", "0.3", "--tries", "1", self.udp_server(elsewhere))
+        ended = self.tool("time", "--timeout", "1", "--tries", "1", self.udp_server(elsewhere))
         self.assertEqual((ended.returncode, ended.stdout), (7, b""))
         self.assertRegex(ended.stderr, rb"ignored responses from wrong addresses: 1, the first from 127\.0\.0\.1:\d+\n")
 
@@ -146,7 +146,7 @@ class BadAnswerTests(ToolTestCase):
                 with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
                     other.sendto(struct.pack("!I", 0), peer)
 
-        ended = self.tool("time", "-q", "--timeout", "0.5", "--tries", "1", self.udp_server(elsewhere))
+        ended = self.tool("time", "-q", "--timeout", "1.5", "--tries", "1", self.udp_server(elsewhere))
         ignored, _failed = ended.stderr.splitlines()
         self.assertRegex(ignored, rb"ignored responses from wrong addresses: 50, the first from 127\.0\.0\.1:\d+$")
 

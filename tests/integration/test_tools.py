@@ -23,19 +23,19 @@ class ToolTests(DaemonTestCase):
 
     def test_nc(self) -> None:
         """`echo hello | nc -N` ends by itself with the whole reply."""
-        host, port = self.echotime("--reply", "ok").address("TCP")
+        host, port = self.echotime("--reply", "ok", shared=True).address("TCP")
         answer = self.run_tool("nc", "-N", host, str(port), stdin=b"hello\n")
         self.assertEqual(answer, b"hello\n\nI get it!\nok")
 
     def test_socat(self) -> None:
         """Socat, which half-closes at the end of its input, gets the whole reply."""
-        host, port = self.echotime("--reply", "ok").address("TCP")
+        host, port = self.echotime("--reply", "ok", shared=True).address("TCP")
         answer = self.run_tool("socat", "-t", "10", "-", f"TCP:{host}:{port}", stdin=b"hello\n")
         self.assertEqual(answer, b"hello\n\nI get it!\nok")
 
     def test_ncat(self) -> None:
         """Ncat gets the whole reply."""
-        host, port = self.echotime("--reply", "ok").address("TCP")
+        host, port = self.echotime("--reply", "ok", shared=True).address("TCP")
         answer = self.run_tool("ncat", host, str(port), stdin=b"hello\n")
         self.assertEqual(answer, b"hello\n\nI get it!\nok")
 
@@ -49,7 +49,7 @@ class ToolTests(DaemonTestCase):
     def test_nc_udp(self) -> None:
         """`nc -u` prints the four bytes."""
         host, port = self.echotime().address("UDP")
-        answer = self.run_tool("nc", "-u", "-w", "1", host, str(port), stdin=b"x")
+        answer = self.run_tool("nc", "-u", "-w", "2", host, str(port), stdin=b"x")
         self.assertEqual(len(answer), 4)
 
     def test_rdate(self) -> None:

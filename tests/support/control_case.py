@@ -7,10 +7,15 @@ import socket
 import struct
 import subprocess
 import tempfile
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from twisted.protocols.amp import Command
+
+from echotime.control.commands import Questions
 from tests.support.plain_clients import connect
 from tests.support.tool_case import ToolTestCase
 from tests.support.twistd_process import LIMIT, Twistd
@@ -50,18 +55,27 @@ class ControlTestCase(ToolTestCase):
 
     def pending_client(self, message: bytes) -> socket.socket:
         """Connect a client and send a message, and wait until its question is pending."""
-        before = len(self.rows("questions"))
+        before = len(self.ask(Questions, after=b"0")["rows"])
         sock = connect(self.address)
         self.addCleanup(sock.close)
         sock.sendall(message)
-        self.wait_for(lambda: len(self.rows("questions")) == before + 1)
+        self.wait_for(lambda: len(self.ask(Questions, after=b"0")["rows"]) == before + 1)
         return sock
+
+    def ask(self, command: type[Command], **arguments: bytes) -> dict[str, Any]:
+        """Return the response to a command; a tool would take a hundred times as long to start."""
+        with self.control_socket() as sock, sock.makefile("rb", buffering=0) as stream:
+            sock.sendall(amp_box(_command=command.commandName, _ask=b"1", **arguments))
+            response: dict[str, Any] = command.parseResponse(next(read_boxes(stream)), None)
+            return response
 
     def wait_for(self, condition: Any) -> None:
         """Wait until a condition holds, up to the time limit."""
         deadline = time.monotonic() + LIMIT
+        pause = threading.Event()
         while not condition():
             self.assertLess(time.monotonic(), deadline)
+            pause.wait(0.01)
 
     def control_socket(self) -> socket.socket:
         """Return a socket that is connected to the control socket."""
@@ -70,6 +84,27 @@ class ControlTestCase(ToolTestCase):
         sock.settimeout(LIMIT)
         sock.connect(str(self.path))
         return sock
+
+
+Box = dict[bytes, bytes]
+
+
+def read_boxes(stream: socket.SocketIO) -> Iterator[Box]:
+    """Yield the AMP boxes that arrive."""
+    box: Box = {}
+    key = b""
+    while len(head := stream.read(2) or b"") == 2:
+        (length,) = struct.unpack("!H", head)
+        value = b""
+        while len(value) < length:
+            value += stream.read(length - len(value)) or b""
+        if key:
+            box[key], key = value, b""
+        elif value:
+            key = value
+        else:
+            yield box
+            box = {}
 
 
 def amp_box(**values: bytes) -> bytes:

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import socket
-import struct
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
-from tests.support.control_case import amp_box
+from tests.support.control_case import Box, amp_box, read_boxes
 from tests.support.twistd_process import LIMIT
 
 HELLO = {"version": b"1", "encoding": b"utf-8", "name": b"root (pid 1)"}
 """Values of a valid response to Hello."""
 
-Box = dict[bytes, bytes]
 Respond = Callable[[bytes, Box], bytes]
 """Returns the bytes to send for a command, from its name and its box."""
 
@@ -28,24 +26,6 @@ def answer(box: Box, **values: bytes) -> bytes:
 def push(command: bytes, **values: bytes) -> bytes:
     """Return the box of an event."""
     return amp_box(_command=command, **values)
-
-
-def _read_boxes(stream: socket.SocketIO) -> Iterator[Box]:
-    """Yield the boxes that the tool sends."""
-    box: Box = {}
-    key = b""
-    while len(head := stream.read(2) or b"") == 2:
-        (length,) = struct.unpack("!H", head)
-        value = b""
-        while len(value) < length:
-            value += stream.read(length - len(value)) or b""
-        if key:
-            box[key], key = value, b""
-        elif value:
-            key = value
-        else:
-            yield box
-            box = {}
 
 
 class FarEnd:
@@ -64,7 +44,7 @@ class FarEnd:
         with contextlib.suppress(OSError):
             connection, _ = self._listener.accept()
             with connection, connection.makefile("rb", buffering=0) as stream:
-                for box in _read_boxes(stream):
+                for box in read_boxes(stream):
                     connection.sendall(self._respond(box[b"_command"], box))
 
     def close(self) -> None:

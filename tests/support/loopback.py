@@ -18,8 +18,7 @@ from echotime.net.udp import IBatchResponder, TimePort
 from echotime.services.datagram_policy import DatagramPolicy
 from echotime.sockopt.assignment import Assignment, parse
 from echotime.sockopt.catalogue.index import BY_NAME
-
-LIMIT = 10
+from tests.support.twistd_process import LIMIT
 
 
 class Sizes(Protocol):

@@ -58,7 +58,7 @@ class OnTerminal:
                 self._read()
         while select.select([self._terminal], [], [], 0)[0] and self._read():
             pass
-        return self.child.wait(1)
+        return self.child.wait(LIMIT)
 
     def hang_up(self) -> None:
         """Hang up, as a terminal window that is closed."""

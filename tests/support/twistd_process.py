@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import queue
 import re
@@ -21,8 +22,8 @@ TWISTD = [sys.executable, str(Path(sysconfig.get_path("scripts")) / "twistd"), "
 for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
     if signal.getsignal(number) is signal.SIG_IGN:
         signal.signal(number, signal.default_int_handler if number is signal.SIGINT else signal.SIG_DFL)
-LIMIT = 20.0
-"""Seconds after which a test gives up waiting."""
+LIMIT = 120.0
+"""Seconds after which a test gives up waiting. Only a hang takes so long, however loaded the machine is."""
 
 
 class Ended(NamedTuple):
@@ -157,6 +158,10 @@ class Twistd:
                 stream.close()
 
 
+_shared: dict[tuple[type, tuple[str, ...]], Twistd] = {}
+"""The daemons that tests share, by class and arguments."""
+
+
 class DaemonTestCase(SynchronousTestCase):
     """Start daemons that end with the test, also if it fails."""
 
@@ -165,24 +170,37 @@ class DaemonTestCase(SynchronousTestCase):
     python = ""
     """Python code to run in every daemon's process before twistd."""
 
-    def twistd(self, *args: str, **how: Any) -> Twistd:
-        """Start `twistd -n` with any arguments; `how` as for Twistd."""
+    def twistd(self, *args: str, shared: bool = False, **how: Any) -> Twistd:
+        """Start `twistd -n` with any arguments; `how` as for Twistd.
+
+        A `shared` daemon serves all tests of the class that request the same one. The last test is followed by a
+        check of its end. A test that reads the log or stops the daemon needs one of its own.
+        """
+        key = type(self), args
+        if shared and (known := _shared.get(key)) is not None and known.process.poll() is None:
+            return known
         child = Twistd(*self.reactor, *args, **{"python": self.python, **how})
-        self.addCleanup(child.kill)
+        if shared:
+            _shared[key] = child
+            self.addClassCleanup(child.kill)
+            self.addClassCleanup(self.served, child)
+            atexit.register(child.kill)  # for trial, which runs no class cleanups
+        else:
+            self.addCleanup(child.kill)
         return child
 
-    def echotime(self, *args: str) -> Twistd:
+    def echotime(self, *args: str, shared: bool = False) -> Twistd:
         """Start a daemon on loopback port 0 for TCP and UDP, with these options added."""
-        return self.twistd("echotime", "--tcp", "127.0.0.1:0", "--udp", "127.0.0.1:0", *args)
+        return self.twistd("echotime", "--tcp", "127.0.0.1:0", "--udp", "127.0.0.1:0", *args, shared=shared)
 
-    def late_replies(self) -> Twistd:
+    def late_replies(self, *, shared: bool = False) -> Twistd:
         """Start the daemon with replies that come late."""
-        return self.application("late_replies.tac")
+        return self.application("late_replies.tac", shared=shared)
 
-    def application(self, name: str) -> Twistd:
+    def application(self, name: str, *, shared: bool = False) -> Twistd:
         """Start a daemon from a .tac file of tests/integration."""
         ours = () if self.reactor else ("-r", "echotime")
-        return self.twistd(*ours, "-y", str(Path(__file__).parents[1] / "integration" / name))
+        return self.twistd(*ours, "-y", str(Path(__file__).parents[1] / "integration" / name), shared=shared)
 
     def refused(self, *args: str, prefix: tuple[str, ...] = ()) -> Ended:
         """Return how a daemon ends that cannot start, and fail if it prints a traceback."""

@@ -10,6 +10,7 @@ from typing import Any
 from twisted.internet.testing import MemoryReactorClock
 
 from tests.support.loopback import Served, options
+from tests.support.twistd_process import LIMIT
 
 
 @contextlib.contextmanager
@@ -40,7 +41,7 @@ def client(to: tuple[Any, ...] | None = None, host: str = "127.0.0.1") -> Iterat
     """Yield a UDP client. Connected to an address, it receives from no other."""
     host = to[0] if to else host
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.settimeout(1)
+        sock.settimeout(LIMIT)
         if to is None:
             sock.bind((host, 0))
         else:

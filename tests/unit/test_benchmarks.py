@@ -20,6 +20,7 @@ from benchmarks.results import Outcome, Results
 from benchmarks.rounds import Bench
 from benchmarks.servers import SERVERS, DidNotStart, Server, chosen, running
 from benchmarks.workloads import WORKLOADS, Workload
+from tests.support.twistd_process import LIMIT
 
 SERVER = {each.name: each for each in SERVERS}
 WORKLOAD = {each.name: each for each in WORKLOADS}
@@ -251,12 +252,12 @@ def test_children_end_with_a_server(tmp_path: Path) -> None:
     """The process group ends with its leader."""
     program = "import subprocess, sys, time; subprocess.Popen(['sleep', '60']); time.sleep(60)"
     with server_process([sys.executable, "-c", program], tmp_path / "log") as process:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + LIMIT
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
         while not (child := children.read_text(encoding="ascii").strip()) and time.monotonic() < deadline:
             time.sleep(0.01)
     status = Path(f"/proc/{child}/status")
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + LIMIT
     while status.exists() and "State:\tZ" not in status.read_text(encoding="ascii") and time.monotonic() < deadline:
         time.sleep(0.01)
     assert child

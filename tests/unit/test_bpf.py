@@ -14,8 +14,9 @@ from twisted.logger import LogEvent
 from echotime.net import bpf
 from echotime.net.local_address import is_local
 from tests.hostile.forging import forge_on_link
-from tests.support.loopback import LIMIT, SERVED, Constant, Served, options
+from tests.support.loopback import SERVED, Constant, Served, options
 from tests.support.namespace import in_namespace
+from tests.support.twistd_process import LIMIT
 from tests.support.udp_ports import client, heard, listening
 
 

@@ -13,6 +13,7 @@ from echotime.limits.source import is_loopback, source_key
 from tests.hostile.forging import forge_on_link
 from tests.support.loopback import SERVED
 from tests.support.namespace import in_namespace
+from tests.support.twistd_process import LIMIT
 from tests.support.udp_ports import heard, listening
 
 NEIGHBOR, NEIGHBOR6 = "10.9.0.7", "fd09::7"
@@ -31,7 +32,7 @@ def delivered(interface: str, sources: Iterable[str], destinations: Iterable[str
     """Return the sources, with their destinations, from which a neighbor's datagrams reach a socket."""
     family = socket.AF_INET6 if interface == "::" else socket.AF_INET
     with socket.socket(family, socket.SOCK_DGRAM) as sock:
-        sock.settimeout(5)
+        sock.settimeout(LIMIT)
         sock.bind((interface, 0))
         port = sock.getsockname()[1]
         for number, (source, destination) in enumerate(itertools.product(sources, destinations)):

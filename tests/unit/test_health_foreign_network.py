@@ -28,6 +28,7 @@ from echotime.wire.hostport import HostPort
 from echotime.wire.message import ACKNOWLEDGEMENT
 from tests.support.checked_listeners import Daemon, open_sockets
 from tests.support.namespace import in_namespace
+from tests.support.twistd_process import LIMIT
 
 
 class Elsewhere:
@@ -46,7 +47,7 @@ class Elsewhere:
             return [tcp, datagrams, socket.socket()]
 
         tcp, datagrams, self.client = in_namespace(made)
-        self.client.settimeout(5)
+        self.client.settimeout(LIMIT)
         self.address = ("10.9.0.1" if host == "::" else host), tcp.getsockname()[1]
         daemon.factory = EchoFactory(daemon.traffic, ACKNOWLEDGEMENT + reply)
         with tcp, datagrams:

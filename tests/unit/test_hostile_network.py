@@ -13,6 +13,7 @@ import pytest
 
 from tests.hostile import network
 from tests.hostile.network import CannotMake, Host, hosts
+from tests.support.twistd_process import LIMIT
 
 
 @contextlib.contextmanager
@@ -37,7 +38,7 @@ def test_they_hear_each_other() -> None:
     with made(3) as (one, two, three), one.socket() as client, three.socket() as server:
         before = three.received()
         client.sendto(b"?", server.getsockname())
-        server.settimeout(5)
+        server.settimeout(LIMIT)
         assert server.recvfrom(10) == (b"?", client.getsockname())
         assert client.getsockname()[0] == one.address
         assert (two.received(), three.received() - before) == (0, 1)

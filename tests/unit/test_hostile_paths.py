@@ -16,6 +16,7 @@ from tests.hostile.responder import echo, responder
 from tests.hostile.tcp_proxy import NONE, Fault, Then, tcp_proxy
 from tests.hostile.timing import wait_until
 from tests.hostile.udp_proxy import Faults, udp_proxy
+from tests.support.twistd_process import LIMIT
 
 Address = tuple[str, int]
 
@@ -30,7 +31,7 @@ def one_connection() -> Iterator[tuple[Address, list[socket.socket]]]:
         try:
             yield listener.getsockname(), accepted
         finally:
-            thread.join(10)
+            thread.join(LIMIT)
             for each in accepted:
                 each.close()
 
@@ -44,7 +45,7 @@ def ends(up: Fault = NONE, down: Fault = NONE) -> Iterator[tuple[socket.socket, 
         socket.create_connection(path.address, 10) as client,
     ):
         wait_until(lambda: bool(accepted))
-        accepted[0].settimeout(10)
+        accepted[0].settimeout(LIMIT)
         yield client, accepted[0]
 
 

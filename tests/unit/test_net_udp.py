@@ -18,8 +18,9 @@ from echotime.net.pktinfo import SourceAddress
 from echotime.sockopt import meminfo
 from echotime.wire.hostport import HostPort
 from tests.hostile.forging import port_unreachable
-from tests.support.loopback import LIMIT, SERVED, Served, Started, bound, get, options
+from tests.support.loopback import SERVED, Served, Started, bound, get, options
 from tests.support.plain_clients import ask_time
+from tests.support.twistd_process import LIMIT
 from tests.support.udp_ports import listening
 
 

@@ -15,6 +15,7 @@ from echotime.sockopt.assignment import parse
 from echotime.sockopt.catalogue.index import BY_NAME, CATALOGUE
 from echotime.sockopt.option import Option
 from echotime.sockopt.scratch import Scratch
+from tests.support.twistd_process import LIMIT
 
 Experiment = Callable[[Scratch, Option, bool], object]
 """Return an observation with the option set or not; it must be the same."""
@@ -86,7 +87,7 @@ def lingering(scratch: Scratch, option: Option, is_set: bool) -> object:
     client.send(b"hello")
     started_at = time.monotonic()
     client.close()
-    return time.monotonic() - started_at < 4, server.recv(100)
+    return time.monotonic() - started_at < LIMIT, server.recv(100)
 
 
 def urgent(scratch: Scratch, option: Option, is_set: bool) -> object:
@@ -198,10 +199,10 @@ def test_timeouts_of_nonblocking_sockets() -> None:
     with Scratch() as scratch:
         server = scratch.bind(scratch.open("udp"))
         server.setblocking(False)
-        apply(server, [parse("SO_RCVTIMEO=5s")])
+        apply(server, [parse("SO_RCVTIMEO=600s")])
         started_at = time.monotonic()
         assert result_of(server.recv, 1) == "nothing"
-        assert time.monotonic() - started_at < 4
+        assert time.monotonic() - started_at < LIMIT
 
 
 def test_segment_size_of_a_connection() -> None:

@@ -19,6 +19,7 @@ from echotime.health.check import HealthStatus, ProbeResult
 from echotime.health.watchdog import RETRY_INTERVAL, STATUS_INTERVAL, SystemdStatus
 from echotime.systemd.environment import InvalidEnvironment
 from echotime.systemd.notify import SdNotifier, notifier_from_environ, watchdog_seconds
+from tests.support.twistd_process import LIMIT
 
 WELL = ProbeResult("TCP here", HealthStatus.ANSWERED)
 UNANSWERED = ProbeResult("TCP here", HealthStatus.UNANSWERED, reason="reason")
@@ -33,7 +34,7 @@ class NotifyTests(SynchronousTestCase):
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.addCleanup(sock.close)
         sock.bind(address)
-        sock.settimeout(5)
+        sock.settimeout(LIMIT)
         return sock
 
     def notifier(self, environment: dict[str, str]) -> SdNotifier:

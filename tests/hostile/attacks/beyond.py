@@ -15,6 +15,7 @@ from tests.hostile.network import hosts
 from tests.hostile.suspects import send_answers
 from tests.hostile.timing import settled
 from tests.support.plain_clients import ACKNOWLEDGEMENT, RESET, ask_time, connect, one_shot, read_all, read_exactly
+from tests.support.twistd_process import LIMIT
 
 _MB = 1_000_000
 
@@ -62,7 +63,7 @@ def single_bytes(daemons: Daemons, clients: int = 50, size: int = 20_000) -> Ite
         def sip() -> bool:
             with socket.socket() as sock:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 0)
-                sock.settimeout(20)
+                sock.settimeout(LIMIT)
                 sock.connect(address)
                 sock.sendall(message)
                 sock.shutdown(socket.SHUT_WR)
