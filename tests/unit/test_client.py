@@ -272,6 +272,21 @@ def test_recognises_anything(answer: bytes) -> None:
 
 
 @pytest.mark.parametrize(
+    ("number", "status", "detail"),
+    [
+        (errno.ECONNREFUSED, ExitStatus.REFUSED, "Connection refused (ECONNREFUSED)"),
+        (errno.EPIPE, ExitStatus.RESET, "Broken pipe (EPIPE)"),
+        (errno.ENETDOWN, ExitStatus.FAILED, "Network is down (ENETDOWN)"),
+        (9999, ExitStatus.FAILED, "Unknown error 9999 (9999)"),
+    ],
+)
+def test_errno(number: int, status: ExitStatus, detail: str) -> None:
+    """An errno has its exit status, its description and its name."""
+    found = ClientError.from_errno(number)
+    assert (found.status, found.detail) == (status, detail)
+
+
+@pytest.mark.parametrize(
     ("reason", "status"),
     [
         (error.ConnectionRefusedError(), ExitStatus.REFUSED),

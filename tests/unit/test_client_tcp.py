@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -12,7 +14,7 @@ from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
-from echotime.client.connect import ATTEMPT_DELAY, connect
+from echotime.client.connect import ATTEMPT_DELAY, SockoptClient, connect
 from echotime.client.deadline import Deadline
 from echotime.client.echo import EchoClient
 from echotime.client.exit_status import ClientError, ExitStatus
@@ -37,6 +39,16 @@ def refusing() -> ResolvedAddress:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         return ResolvedAddress(socket.AF_INET, *sock.getsockname())
+
+
+@contextmanager
+def silent() -> Iterator[ResolvedAddress]:
+    """Provide an address whose SYNs are dropped, because its accept queue is full."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        sock.listen(0)
+        with socket.create_connection(sock.getsockname()):
+            yield ResolvedAddress(socket.AF_INET, *sock.getsockname())
 
 
 class Written:
@@ -93,22 +105,18 @@ def test_refused(daemon: Daemon) -> None:
 def test_attempts_overlap(daemon: Daemon) -> None:
     """An address that does not answer delays the next attempt by a quarter of a second."""
     daemon.serve()
-    with socket.socket() as full:
-        full.bind(("127.0.0.1", 0))
-        full.listen(0)
-        with socket.create_connection(full.getsockname()):  # the accept queue is full: further SYNs are dropped
-            silent = ResolvedAddress(socket.AF_INET, *full.getsockname())
-            found: list[EchoClient] = []
-            start(daemon, [silent, at(daemon.tcp)]).addCallback(found.append)
-            daemon.reactor.clock.advance(ATTEMPT_DELAY - 0.01)
-            daemon.settle()
-            assert not found
-            daemon.reactor.clock.advance(0.02)
-            daemon.reactor.until(lambda: found)
-            assert found[0].address == at(daemon.tcp)
-            found[0].abort(ClientError(ExitStatus.OK))
-            error_of(daemon.wait_for(found[0].ended))
-            assert error_of(daemon.wait_for(start(daemon, [silent], seconds=1))) == ClientError(ExitStatus.TIMED_OUT)
+    with silent() as address:
+        found: list[EchoClient] = []
+        start(daemon, [address, at(daemon.tcp)]).addCallback(found.append)
+        daemon.reactor.clock.advance(ATTEMPT_DELAY - 0.01)
+        daemon.settle()
+        assert not found
+        daemon.reactor.clock.advance(0.02)
+        daemon.reactor.until(lambda: found)
+        assert found[0].address == at(daemon.tcp)
+        found[0].abort(ClientError(ExitStatus.OK))
+        error_of(daemon.wait_for(found[0].ended))
+        assert error_of(daemon.wait_for(start(daemon, [address], seconds=1))) == ClientError(ExitStatus.TIMED_OUT)
 
 
 def test_option_that_cannot_be_set(daemon: Daemon) -> None:
@@ -117,6 +125,33 @@ def test_option_that_cannot_be_set(daemon: Daemon) -> None:
     found = error_of(daemon.wait_for(start(daemon, [at(daemon.tcp)], [parse("TCP_CONGESTION=none-such")])))
     assert found.status is ExitStatus.FAILED
     assert "TCP_CONGESTION" in found.detail
+
+
+@pytest.mark.parametrize(
+    ("number", "status"), [(errno.ETIMEDOUT, ExitStatus.TIMED_OUT), (errno.EHOSTUNREACH, ExitStatus.FAILED)]
+)
+def test_error_queue(daemon: Daemon, monkeypatch: pytest.MonkeyPatch, number: int, status: ExitStatus) -> None:
+    """An error in the error queue ends the connection, or the attempt; timestamps and an empty queue do not."""
+    daemon.serve()
+    (client,) = daemon.wait_for(start(daemon, [at(daemon.tcp)]))
+    errors: list[int] = []
+    monkeypatch.setattr("echotime.client.connect.read_errors", lambda sock, most: errors[:most])
+    for harmless in ([], [0, 0]):
+        errors[:] = harmless
+        client.transport.readConnectionLost(Failure(ConnectionDone()))
+        daemon.settle()
+        assert client.transport.connected
+        assert client.transport in daemon.reactor.getReaders()
+    errors[:] = [0, number]
+    client.transport.readConnectionLost(Failure(ConnectionDone()))
+    assert error_of([client.ended.result]) == ClientError.from_errno(number)
+    client.ended.addErrback(bool)
+    with silent() as address:
+        connecting = start(daemon, [address])
+        daemon.settle()
+        (transport,) = (each for each in daemon.reactor.getWriters() if isinstance(each, SockoptClient))
+        transport.readConnectionLost(Failure(ConnectionDone()))
+        assert error_of(daemon.wait_for(connecting)).status is status
 
 
 class Source:

@@ -286,11 +286,12 @@ class Session:
 def test_udp_prober(stepped: SteppingEPollReactor, servers: Callable[..., Server]) -> None:
     """Each response is attributed to its probe; other lengths and other senders are wrong."""
     server, other, session = servers(), servers(), Session()
-    prober = UdpProber(session, stepped, server.address, [])  # type: ignore[arg-type]
+    prober = UdpProber(session, stepped, server.address, [parse("IP_TTL=9")])  # type: ignore[arg-type]
     senders = []
     for sequence in (1, 2, 3):
         prober.probe(sequence)
         senders += server.requests()
+    assert get(prober._requests[1]._port.socket, "IP_TTL") == 9
     server.sock.sendto(b"abcd", senders[1])
     server.sock.sendto(b"abc\n", senders[1])
     stepped.until(lambda: len(session.replies) == 2)

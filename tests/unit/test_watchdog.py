@@ -7,6 +7,7 @@ import errno
 import os
 import secrets
 import socket
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -244,6 +245,19 @@ class SupervisionTests(SynchronousTestCase):
         self.clock.pump([STATUS_INTERVAL] * 2)
         self.assertEqual(self.sent[2:], ["STATUS=better"] * 2)
         self.assertEqual(self.health.limits, [], "no watchdog was requested")
+
+    def test_reloading(self) -> None:
+        """A reload is notified with the time of its beginning in microseconds, and its end with the status."""
+        supervised = self.supervision()
+        earliest = time.monotonic_ns() // 1000
+        supervised.notify_reloading(True)
+        self.assertEqual(self.sent[0], "RELOADING=1")
+        name, _, value = self.sent[1].partition("=")
+        self.assertEqual(name, "MONOTONIC_USEC")
+        self.assertLessEqual(earliest, int(value))
+        self.assertLessEqual(int(value), time.monotonic_ns() // 1000)
+        supervised.notify_reloading(False)
+        self.assertEqual(self.sent[2:], ["READY=1", "STATUS=well"])
 
     def test_stopping(self) -> None:
         """A stop is notified at once, then the need for more time, until the last connection has ended."""
