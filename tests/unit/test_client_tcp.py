@@ -86,6 +86,10 @@ def test_connect(daemon: Daemon) -> None:
     assert client.address == wanted
     assert client.transport.getPeer().port == wanted.port
     assert get(client.transport.getHandle(), "TCP_MAXSEG") <= 999
+    acked = client.bytes_acked()
+    client.send(b"hello")
+    daemon.reactor.until(lambda: client.received_bytes)
+    assert client.bytes_acked() == acked + 5
     client.abort(ClientError(ExitStatus.OK))
     assert error_of(daemon.wait_for(client.ended)).status is ExitStatus.OK
 
