@@ -340,9 +340,9 @@ def test_load_unanswered(daemon: Daemon) -> None:
     """A session that does not end loses all bytes, and one that ends without an answer says so."""
     daemon.serve()
     daemon.tcp.stopReading()
-    result, _running = load(daemon, at(daemon.tcp), count=1)
+    result, _running = load(daemon, at(daemon.tcp), count=2)
     assert [*result.failures] == [ClientError(ExitStatus.TIMED_OUT)]
-    assert (result.bytes_lost, result.address) == (len(MESSAGE), None)
+    assert (result.bytes_lost, result.address) == (2 * len(MESSAGE), None)
     daemon.tcp.startReading()
     result, _running = load(daemon, at(daemon.tcp), count=1, message=b"")
     assert [*result.failures] == [ClientError(ExitStatus.NO_ANSWER)]

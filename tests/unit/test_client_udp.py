@@ -362,6 +362,8 @@ def test_tcp_prober_reads_any_pieces(stepped: SteppingEPollReactor) -> None:
     assert session.replies == [(12, True, ""), (7, True, ""), *((0, False, each) for each in wrong)]
     prober.write(bytes(100_000))
     assert len(prober._buffer) == 65536
+    prober.write(prober._prefix + bytes(100_000))
+    assert len(prober._buffer) == 65536
     prober.close()
 
 
