@@ -69,7 +69,7 @@ async def run(reactor: Any, args: argparse.Namespace) -> int:
 
 def _explain(subject: Option | Topic) -> int:
     if isinstance(subject, Topic):
-        print_lines(line for text in (subject.meaning, subject.use, subject.caveat) for line in wrap(text))
+        print_lines(line for text in (subject.meaning, subject.use, subject.caveat) for line in wrap(_(text)))
         return _run_demonstration(subject.demonstration)
     print_lines(describe_option(subject, current_values(subject)))
     if subject.name in DEMONSTRATIONS:
@@ -109,7 +109,9 @@ def _entry_lines(entry: Entry) -> Iterator[str]:
     elif isinstance(entry, Skipped):
         yield from ("", "  " + _("skipped: {reason}").format(reason=entry.reason))
     else:
-        yield f"    {pad(entry.actor, _ACTOR_WIDTH)}{pad(entry.call, _CALL_WIDTH)}{entry.result}".rstrip()
+        # a mistake has no actor: its text begins in that column
+        start = pad(entry.actor, _ACTOR_WIDTH) + entry.call if entry.actor else entry.call
+        yield f"    {pad(start, _ACTOR_WIDTH + _CALL_WIDTH)}{entry.result}".rstrip()
         if entry.remark:
             yield f"    {'':<{_ACTOR_WIDTH}}({entry.remark})"
         if not entry.as_expected:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from echotime.cli.output.columns import pad, wrap
 from echotime.i18n.language import gettext as _
 from echotime.sockopt.apply import warning
 from echotime.sockopt.assignment import Assignment
-from echotime.sockopt.option import BOTH, Option, Readable, SocketRole
+from echotime.sockopt.option import BOTH, TCP_ROLES, Option, Readable, SocketRole
 from echotime.sockopt.structures import CString, InAddr, Linger, MulticastGroup, ReadOnlyStruct, Timeval
 from echotime.sockopt.trial import TrialResult
 from echotime.sockopt.values import Choice, Flag, Integer, RawValue
@@ -53,8 +54,7 @@ def _labeled_texts(option: Option, values: Mapping[SocketRole, str]) -> Iterator
     if option.settable and option.known:
         yield _("example"), f"--sockopt {option.name}={option.example}"
         yield _("set"), _(option.set_deadline.value)
-        yield _("applies to"), _role_names(option.roles)
-        yield _("no effect on"), _role_names(option.ignored_roles)
+        yield _("acts on"), _acts_on(option)
         if "tcp" in option.transports:
             yield _("on accept"), _(option.on_accept.value)
         yield _("privilege"), option.privilege.required if option.privilege else _("none")
@@ -70,8 +70,20 @@ def _labeled_texts(option: Option, values: Mapping[SocketRole, str]) -> Iterator
         yield _("warning"), option.hazard.warning
 
 
-def _role_names(roles: tuple[SocketRole, ...]) -> str:
-    return ", ".join(_(place.value) for place in roles)
+def _acts_on(option: Option) -> str:
+    """Return the sockets on which the option acts, then those that only accept it."""
+    effective = _role_names([role for role in option.roles if role not in option.ignored_roles])
+    if not option.ignored_roles:
+        return effective
+    text = _("{effective} ({ignored} accepts it, without effect)")
+    return text.format(effective=effective, ignored=_role_names(option.ignored_roles))
+
+
+def _role_names(roles: Sequence[SocketRole]) -> str:
+    """Return the names of the sockets; ``TCP`` for a listener and its connections."""
+    if set(TCP_ROLES) <= set(roles):
+        return ", ".join(["TCP", *(_(role.value) for role in roles if role not in TCP_ROLES)])
+    return ", ".join(_(role.value) for role in roles)
 
 
 def _alias_names(option: Option) -> Iterator[str]:
@@ -147,7 +159,7 @@ def startup_warnings(assignment: Assignment, results: Sequence[TrialResult]) -> 
         hazard = warning(assignment, transport)
         if hazard and any(each.role.transport == transport and not each.refused for each in results):
             yield _("warning: {transport}:{assignment}: {hazard}").format(
-                transport=transport, assignment=assignment, hazard=hazard
+                transport=transport, assignment=replace(assignment, transport=None), hazard=hazard
             )
 
 

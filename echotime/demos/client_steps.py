@@ -7,10 +7,9 @@ from collections.abc import Iterator
 
 from echotime.demos.script import (
     CLIENT,
-    MISPLACED,
+    MISTAKE,
     SERVER,
     UNBOUND,
-    WITHOUT,
     Entry,
     Section,
     Step,
@@ -19,6 +18,7 @@ from echotime.demos.script import (
     local_address,
     tcp_state,
 )
+from echotime.i18n.language import gettext as _
 from echotime.sockopt.scratch import Scratch
 from echotime.sockopt.tcp_info import read_tcp_info
 
@@ -40,12 +40,14 @@ def _connect(scratch: Scratch) -> Iterator[Entry]:
     yield tcp_state(CLIENT, sock, "CLOSE")
     yield Section("TCP client, step 2: s.connect(address)")
     unconnected = scratch.open("tcp")
-    yield attempt(WITHOUT, unconnected.send, b"hello", text="connect: send(b'hello')", expected="EPIPE")
-    yield attempt(WITHOUT, unconnected.recv, 100, text="connect: recv(100)", expected="ENOTCONN")
+    text = _("without connect: send(b'hello')")
+    yield attempt(MISTAKE, unconnected.send, b"hello", text=text, expected="EPIPE")
+    text = _("without connect: recv(100)")
+    yield attempt(MISTAKE, unconnected.recv, 100, text=text, expected="ENOTCONN")
     bound = scratch.open("tcp")
     bound.bind((scratch.host, 0))
-    text = "the server's listen: connect"
-    yield attempt(WITHOUT, unconnected.connect, bound.getsockname(), text=text, expected="ECONNREFUSED")
+    text = _("without the server's listen: connect")
+    yield attempt(MISTAKE, unconnected.connect, bound.getsockname(), text=text, expected="ECONNREFUSED")
     listener = scratch.bind(scratch.open("tcp"))
     # with a timeout Python connects without blocking, and a second connect would only complete the first
     sock.settimeout(None)
@@ -55,7 +57,8 @@ def _connect(scratch: Scratch) -> Iterator[Entry]:
     remark = "connect chose address and port, as there was no bind"
     yield local_address(CLIENT, sock, expect(address, known, "('127.0.0.1', PORT)"), remark)
     yield tcp_state(CLIENT, sock, "ESTABLISHED")
-    yield attempt(MISPLACED, sock.connect, listener.getsockname(), text="a second connect", expected="EISCONN")
+    text = _("mistake: a second connect")
+    yield attempt(MISTAKE, sock.connect, listener.getsockname(), text=text, expected="EISCONN")
     sock.settimeout(_TIMEOUT)
     connection = scratch.accept(listener)
     yield Step(SERVER, "accept: the peer", str(connection.getpeername()), expected=address)
@@ -67,19 +70,21 @@ def _exchange(sock: socket.socket, connection: socket.socket) -> Iterator[Entry]
     connection.settimeout(_TIMEOUT)
     sock.sendall(b"hello")
     yield attempt(SERVER, connection.recv, 4096, expected="b'hello'")
-    text, remark = "shutdown: the server's recv(4096)", "a server that reads to the end of file keeps waiting"
-    yield attempt(WITHOUT, connection.recv, 4096, text=text, remark=remark, expected="nothing")
+    text = _("without shutdown: the server's recv(4096)")
+    remark = "a server that reads to the end of file keeps waiting"
+    yield attempt(MISTAKE, connection.recv, 4096, text=text, remark=remark, expected="nothing")
     yield attempt(CLIENT, sock.shutdown, socket.SHUT_WR, text="shutdown(SHUT_WR)", expected="ok")
     yield attempt(SERVER, connection.recv, 4096, expected="b''")
     state = read_tcp_info(sock).state
     remark = "FIN_WAIT2 as soon as the server's kernel has acknowledged the FIN"
     expected = expect(state, state.startswith("FIN_WAIT"), "FIN_WAIT1")
     yield Step(CLIENT, "the state, by TCP_INFO", state, remark, expected)
-    yield attempt(MISPLACED, sock.send, b"x", text="send after shutdown", expected="EPIPE")
+    yield attempt(MISTAKE, sock.send, b"x", text=_("mistake: send after shutdown"), expected="EPIPE")
     connection.sendall(b"hello, I get it!")
     connection.close()
     remark = "a stream has no message boundaries: read until b''"
-    yield attempt(MISPLACED, sock.recv, 5, text="recv(5), only once", remark=remark, expected="b'hello'")
+    text = _("mistake: recv(5), only once")
+    yield attempt(MISTAKE, sock.recv, 5, text=text, remark=remark, expected="b'hello'")
     yield attempt(CLIENT, sock.recv, 4096, expected="b', I get it!'")
     yield attempt(CLIENT, sock.recv, 4096, expected="b''")
 
@@ -100,8 +105,8 @@ def _udp_client(scratch: Scratch) -> Iterator[Entry]:
     datagram, client_address = server.recvfrom(2048)
     yield Step(SERVER, "recvfrom(2048)", str(datagram), expected="b''")
     stranger.sendto(b"forged", client_address)
-    text, remark = "connect: recv(2048)", "from another socket: check the source address"
-    yield attempt(WITHOUT, sock.recv, 2048, text=text, remark=remark, expected="b'forged'")
+    text, remark = _("without connect: recv(2048)"), "from another socket: check the source address"
+    yield attempt(MISTAKE, sock.recv, 2048, text=text, remark=remark, expected="b'forged'")
     yield from _connected_udp_client(scratch, server, stranger)
 
 

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import socket
 import struct
+import time
 from collections.abc import Iterator
 
-from echotime.demos.script import CLIENT, SERVER, Entry, Section, attempt, tcp_state
+from echotime.demos.script import CLIENT, SERVER, Entry, Section, Step, attempt, expect, tcp_state
+from echotime.i18n.language import gettext as _
 from echotime.sockopt.scratch import Scratch
+
+_CHUNK = bytes(65536)
+_PATIENCE = 10.0
+"""Seconds for which the client waits for the next data."""
 
 
 def linger() -> Iterator[Entry]:
-    """Show that with SO_LINGER {1, 0} close resets the connection."""
+    """Show close without SO_LINGER, the reset of {1, 0}, and the wait of {1, 1} while data is unacknowledged."""
     for onoff, expected, remark, state in (
         (0, "b''", "end of file", "CLOSE_WAIT"),
         (1, "ECONNRESET", "and the server's side leaves nothing in TIME_WAIT", "CLOSE"),
@@ -20,9 +26,52 @@ def linger() -> Iterator[Entry]:
         with Scratch() as scratch:
             client, connection = scratch.connection_pair()
             connection.recv(1)
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("=ii", onoff, 0))
+            _set_linger(connection, onoff, 0)
             connection.send(b"goodbye")
             yield attempt(SERVER, connection.close, text="send(b'goodbye'), then close", expected="ok")
             yield attempt(CLIENT, client.recv, 100, remark="data that has arrived can be read", expected="b'goodbye'")
             yield attempt(CLIENT, client.recv, 100, remark=remark, expected=expected)
             yield tcp_state(CLIENT, client, state)
+    for onoff, seconds, remark in (
+        (0, 0, _("close returns at once, and the kernel sends the rest")),
+        (1, 1, _("close blocks until the data is acknowledged, at most for this time")),
+    ):
+        title = _("SO_LINGER {{{onoff}, {seconds}}}: a client that does not read")
+        yield Section(title.format(onoff=onoff, seconds=seconds))
+        with Scratch() as scratch:
+            yield from _close_while_pending(scratch, onoff, seconds, remark)
+
+
+def _set_linger(sock: socket.socket, onoff: int, seconds: int) -> None:
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("=ii", onoff, seconds))
+
+
+def _close_while_pending(scratch: Scratch, onoff: int, seconds: int, remark: str) -> Iterator[Entry]:
+    """Close a connection whose buffers are full, and read the data afterwards."""
+    client, connection = scratch.connection_pair()
+    client.settimeout(_PATIENCE)
+    connection.recv(1)
+    connection.setblocking(False)
+    _set_linger(connection, onoff, seconds)
+    size = _fill(connection)
+    yield Step(SERVER, _("send until both buffers are full"), "ok")
+    started_at = time.monotonic()
+    connection.close()
+    elapsed = time.monotonic() - started_at
+    result = _("ok after {seconds:.1f} s").format(seconds=elapsed)
+    ok = seconds <= elapsed + 0.1 and elapsed < seconds + 0.9
+    expected = expect(result, ok, _("ok after {seconds:.1f} s").format(seconds=seconds))
+    yield Step(SERVER, _("close() of the nonblocking socket"), result, remark, expected)
+    missing = size - sum(map(len, iter(lambda: client.recv(len(_CHUNK)), b"")))
+    text = _("recv until the end of file: bytes lost")
+    yield Step(CLIENT, text, str(missing), expected="0")
+
+
+def _fill(sock: socket.socket) -> int:
+    """Send until the send buffer is full, and return the number of bytes."""
+    size = 0
+    while True:
+        try:
+            size += sock.send(_CHUNK)
+        except BlockingIOError:
+            return size

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 
 from echotime.demos.script import CLIENT, SERVER, Entry, Section, Step, attempt, expect, result_of
+from echotime.i18n.language import gettext as _
 from echotime.sockopt.scratch import Scratch
 from echotime.sockopt.tcp_info import read_tcp_info
 
@@ -29,8 +30,8 @@ def keepalive() -> Iterator[Entry]:
             watched.setsockopt(socket.IPPROTO_TCP, option, 1)
         watched.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         yield Step(SERVER, "SO_KEEPALIVE=1, TCP_KEEPIDLE, _INTVL and _CNT=1", "ok")
-        yield from _wait_for_timeout(watched, 1.5, 2.9)
-        yield _recv_without(plain, "it would wait forever")
+        yield from _wait_for_timeout(watched, "SO_KEEPALIVE", 1.5, 2.9)
+        yield _recv_without(plain, "SO_KEEPALIVE", "it would wait forever")
 
 
 def user_timeout() -> Iterator[Entry]:
@@ -41,11 +42,11 @@ def user_timeout() -> Iterator[Entry]:
         watched.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 500)
         for sock in (plain, watched):
             sock.send(b"are you there?")
-        yield from _wait_for_timeout(watched, 0.4, 2.0)
-        yield _recv_without(plain, "net.ipv4.tcp_retries2 sets its timeout: a quarter of an hour")
+        yield from _wait_for_timeout(watched, "TCP_USER_TIMEOUT", 0.4, 2.0)
+        yield _recv_without(plain, "TCP_USER_TIMEOUT", "net.ipv4.tcp_retries2 sets its timeout: a quarter of an hour")
         retransmits = str(read_tcp_info(plain).total_retransmits)
         expected = expect(retransmits, retransmits != "0", "1")
-        yield Step(SERVER, "without: retransmissions so far, by TCP_INFO", retransmits, expected=expected)
+        yield Step(SERVER, _("its retransmissions so far, by TCP_INFO"), retransmits, expected=expected)
 
 
 def _connection_to_dead_client(scratch: Scratch) -> socket.socket:
@@ -56,7 +57,9 @@ def _connection_to_dead_client(scratch: Scratch) -> socket.socket:
     return connection
 
 
-def _wait_for_timeout(connection: socket.socket, min_seconds: float, max_seconds: float) -> Iterator[Entry]:
+def _wait_for_timeout(
+    connection: socket.socket, option: str, min_seconds: float, max_seconds: float
+) -> Iterator[Entry]:
     yield Step(CLIENT, "no longer responds")
     started_at = time.monotonic()
     poller = select.poll()
@@ -65,9 +68,11 @@ def _wait_for_timeout(connection: socket.socket, min_seconds: float, max_seconds
     elapsed = time.monotonic() - started_at
     result = f"{result_of(connection.recv, 100)} after {elapsed:.1f} s"
     ok = result.startswith("ETIMEDOUT") and min_seconds < elapsed < max_seconds
-    yield Step(SERVER, "with: recv(100)", result, expected=expect(result, ok, f"ETIMEDOUT after about {min_seconds} s"))
+    text = _("recv(100), with {option}").format(option=option)
+    yield Step(SERVER, text, result, expected=expect(result, ok, f"ETIMEDOUT after about {min_seconds} s"))
 
 
-def _recv_without(connection: socket.socket, remark: str) -> Step:
+def _recv_without(connection: socket.socket, option: str, remark: str) -> Step:
     connection.setblocking(False)
-    return attempt(SERVER, connection.recv, 100, text="without: recv(100)", remark=remark, expected="nothing")
+    text = _("recv(100), without {option}").format(option=option)
+    return attempt(SERVER, connection.recv, 100, text=text, remark=remark, expected="nothing")

@@ -18,6 +18,7 @@ from echotime.demos import (
     stream,
 )
 from echotime.demos.script import Demonstration
+from echotime.sockopt.values import N_
 
 
 class Topic(NamedTuple):
@@ -52,7 +53,10 @@ DEMONSTRATIONS: Mapping[str, Demonstration] = {
     "IP_PKTINFO": headers.packet_info,
 }
 
-_STEPS_CAVEAT = "Each step is also left out, or done at the wrong time, where that has a visible effect."
+_STEPS_CAVEAT = N_(
+    "A line that begins with `without` shows what happens if the step that it names is left out. A line that begins "
+    "with `mistake` shows a call that is wrong at this place."
+)
 
 TOPICS: Mapping[str, Topic] = {
     "backlog": Topic(

@@ -11,8 +11,8 @@ from echotime.sockopt.errno_name import errno_name
 from echotime.sockopt.tcp_info import read_tcp_info
 
 SERVER, CLIENT = "server", "client"
-WITHOUT, MISPLACED = "without", "misplaced"
-"""In place of the program: what happens if a step is left out, or done at the wrong time."""
+MISTAKE = ""
+"""In place of the program: the call's text names the step that is left out, or the mistake."""
 UNBOUND = "('0.0.0.0', 0)"
 
 

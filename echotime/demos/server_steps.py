@@ -8,10 +8,9 @@ from collections.abc import Generator, Iterator
 from echotime.demos.ports import bind_over_time_wait
 from echotime.demos.script import (
     CLIENT,
-    MISPLACED,
+    MISTAKE,
     SERVER,
     UNBOUND,
-    WITHOUT,
     Entry,
     Section,
     Step,
@@ -21,6 +20,7 @@ from echotime.demos.script import (
     local_address,
     tcp_state,
 )
+from echotime.i18n.language import gettext as _
 from echotime.sockopt.scratch import Scratch
 
 _TIMEOUT = 0.2
@@ -50,10 +50,10 @@ def _create_and_bind(scratch: Scratch, transport: str) -> Generator[Entry, None,
     reuse = sock.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR)
     yield Step(SERVER, "getsockopt(SOL_SOCKET, SO_REUSEADDR)", str(reuse), expected="1")
     if tcp:
-        text = "setsockopt: bind, just after a server exited"
+        text = _("without setsockopt: bind, just after a server exited")
         remark = "its connections are in TIME_WAIT for a minute; after bind it is too late for the option"
         with Scratch() as other:
-            yield attempt(WITHOUT, bind_over_time_wait, other, 0, 0, text=text, remark=remark, expected="EADDRINUSE")
+            yield attempt(MISTAKE, bind_over_time_wait, other, 0, 0, text=text, remark=remark, expected="EADDRINUSE")
     yield Section(f"{title}, step 3: s.bind(('127.0.0.1', 0))")
     sock.bind((scratch.host, 0))
     yield local_address(SERVER, sock)
@@ -61,25 +61,26 @@ def _create_and_bind(scratch: Scratch, transport: str) -> Generator[Entry, None,
         yield tcp_state(SERVER, sock, "CLOSE")
         remark = "no socket listens on the port yet"
         yield attempt(CLIENT, scratch.connected_client, sock, text="connect", remark=remark, expected="ECONNREFUSED")
-    text = "a second bind of the same socket"
-    yield attempt(MISPLACED, sock.bind, (scratch.host, 0), text=text, expected="EINVAL")
+    text = _("mistake: a second bind of the same socket")
+    yield attempt(MISTAKE, sock.bind, (scratch.host, 0), text=text, expected="EINVAL")
     with Scratch() as other:
-        text, second = "bind of another socket to this port", other.open(transport)
+        text, second = _("mistake: bind of another socket to this port"), other.open(transport)
         remark = "" if tcp else "it succeeds with SO_REUSEADDR on both: see echotime explain SO_REUSEADDR"
-        yield attempt(MISPLACED, second.bind, sock.getsockname(), text=text, remark=remark, expected="EADDRINUSE")
+        yield attempt(MISTAKE, second.bind, sock.getsockname(), text=text, remark=remark, expected="EADDRINUSE")
     return sock
 
 
 def _listen(scratch: Scratch, listener: socket.socket) -> Iterator[Entry]:
     yield Section("TCP server, step 4: s.listen(1)")
-    yield attempt(WITHOUT, listener.accept, text="listen: accept", expected="EINVAL")
+    yield attempt(MISTAKE, listener.accept, text=_("without listen: accept"), expected="EINVAL")
     with scratch.open("tcp") as unbound:
         unbound.listen(1)
         address = str(unbound.getsockname())
         remark = "listen chooses a port, on every address"
         expected = expect(address, address.startswith("('0.0.0.0', "), "('0.0.0.0', PORT)")
-        yield Step(WITHOUT, "bind: listen, getsockname", address, remark, expected)
-        yield attempt(MISPLACED, unbound.bind, (scratch.host, 0), text="bind after listen", expected="EINVAL")
+        yield Step(MISTAKE, _("without bind: listen, getsockname"), address, remark, expected)
+        text = _("mistake: bind after listen")
+        yield attempt(MISTAKE, unbound.bind, (scratch.host, 0), text=text, expected="EINVAL")
     listener.listen(1)
     yield tcp_state(SERVER, listener, "LISTEN")
     client = scratch.connected_client(listener)
@@ -88,8 +89,8 @@ def _listen(scratch: Scratch, listener: socket.socket) -> Iterator[Entry]:
     yield attempt(CLIENT, client.sendall, b"hello", text="connect, send(b'hello')", remark=remark, expected="ok")
     yield tcp_state(CLIENT, client, "ESTABLISHED")
     yield accept_queue(listener, "1 pending, limit 1")
-    text, remark = "accept: the client's recv(100)", "connected, but never answered"
-    yield attempt(WITHOUT, client.recv, 100, text=text, remark=remark, expected="nothing")
+    text, remark = _("without accept: the client's recv(100)"), "connected, but never answered"
+    yield attempt(MISTAKE, client.recv, 100, text=text, remark=remark, expected="nothing")
 
 
 def _exchange(scratch: Scratch, listener: socket.socket) -> Iterator[Entry]:
@@ -117,7 +118,8 @@ def _exchange(scratch: Scratch, listener: socket.socket) -> Iterator[Entry]:
 
 def _receive(scratch: Scratch, sock: socket.socket) -> Iterator[Entry]:
     yield Section("UDP server, step 4: recvfrom(8192), in place of listen")
-    yield attempt(MISPLACED, sock.listen, remark="UDP has no connections", expected="EOPNOTSUPP")
+    text = _("mistake: listen() on UDP")
+    yield attempt(MISTAKE, sock.listen, text=text, remark="UDP has no connections", expected="EOPNOTSUPP")
     client = scratch.connected_client(sock)
     client.settimeout(_TIMEOUT)
     remark = "it is queued in the receive buffer; if that is full, datagrams are dropped without an error"
@@ -127,8 +129,10 @@ def _receive(scratch: Scratch, sock: socket.socket) -> Iterator[Entry]:
     sock.sendto(b"now", address)
     yield attempt(CLIENT, client.recv, 100, remark="the server's sendto used that address", expected="b'now'")
     client.send(b"when?")
-    yield attempt(MISPLACED, sock.recv, 4, text="recv(4): too short", remark="the rest is lost", expected="b'when'")
+    text = _("mistake: recv(4), too short")
+    yield attempt(MISTAKE, sock.recv, 4, text=text, remark="the rest is lost", expected="b'when'")
     unbound = scratch.open("udp")
     unbound.settimeout(_TIMEOUT)
     remark = "the socket has no port to which a client could send"
-    yield attempt(WITHOUT, unbound.recv, 100, text="bind: recv(100)", remark=remark, expected="nothing")
+    text = _("without bind: recv(100)")
+    yield attempt(MISTAKE, unbound.recv, 100, text=text, remark=remark, expected="nothing")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 
 from tests.support.tool_case import CHINESE, ToolTestCase
@@ -28,7 +29,7 @@ class ExplainTests(ToolTestCase):
 
     def test_dead_peer(self) -> None:
         """With SO_KEEPALIVE a dead peer is noticed."""
-        self.assertRegex(self.explain("so_keepalive"), r"with: recv\(100\) +ETIMEDOUT after [12]\.\d s\n")
+        self.assertRegex(self.explain("so_keepalive"), r"recv\(100\), with SO_KEEPALIVE +ETIMEDOUT after [12]\.\d s\n")
 
     def test_every_other(self) -> None:
         """An option without its own demonstration is tried with an example; a read-only one is shown."""
@@ -44,11 +45,24 @@ class ExplainTests(ToolTestCase):
         places = [text.index(f"TCP server, {step}") for step in steps]
         self.assertEqual(places, sorted(places))
         self.assertIn("UDP server, step 4: recvfrom(8192), in place of listen", text)
-        self.assertRegex(text, r"without +listen: accept +EINVAL\n")
+        self.assertRegex(text, r"\n    without listen: accept +EINVAL\n")
         self.assertRegex(text, r"server +the state, by TCP_INFO +LISTEN\n")
         text = self.explain("client")
-        self.assertRegex(text, r"without +the server's listen: connect +ECONNREFUSED\n")
+        self.assertRegex(text, r"\n    without the server's listen: connect +ECONNREFUSED\n")
         self.assertRegex(text, r"client +the state, by TCP_INFO +ESTABLISHED\n")
+
+    def test_acts_on(self) -> None:
+        """One line names the sockets on which an option acts, and those that only accept it."""
+        for name, line in (
+            ("SO_KEEPALIVE", "TCP (UDP accepts it, without effect)"),
+            ("SO_BROADCAST", "UDP (TCP accepts it, without effect)"),
+            ("SO_REUSEADDR", "TCP, UDP"),
+            ("TCP_FASTOPEN", "TCP listener"),
+        ):
+            described = self.tool("sockopts", name).stdout.decode()
+            self.assertRegex(described, rf"\n  acts on +{re.escape(line)}\n")
+        described = self.tool("sockopts", "SO_KEEPALIVE", language=CHINESE).stdout.decode()
+        self.assertRegex(described, r"作用于 +TCP\W+UDP 可以设置\W+但不起作用\W")
 
     def test_several(self) -> None:
         """Several names are explained one after the other."""

@@ -140,6 +140,8 @@ class SockoptsTests(ToolTestCase):
         self.assertIsNone(record["udp"]["warning"])
         warning = b"warning: tcp:SO_LINGER=0: with 0 every close is a reset, and data that has not arrived yet may be"
         self.assertEqual(ended.stderr, warning + b" lost\n")
+        ended = self.tool("sockopts", "--set", "tcp:SO_LINGER=0")
+        self.assertEqual(ended.stderr, warning + b" lost\n")
 
     def test_filtered_trial(self) -> None:
         """With --tcp or --udp a value is tried there alone; if no socket accepts it, the status is 1."""

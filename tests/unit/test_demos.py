@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from echotime.demos import accepting, dead_peers, headers, ports, reach
+from echotime.demos import accepting, closing, dead_peers, headers, ports, reach
 from echotime.demos.index import DEMONSTRATIONS, TOPICS
-from echotime.demos.script import Demonstration, Entry, Section, Skipped, Step
+from echotime.demos.script import MISTAKE, Demonstration, Entry, Section, Skipped, Step
 from echotime.sockopt.catalogue.index import BY_NAME
 
 ROOT = Path(__file__).parents[2]
@@ -86,8 +87,21 @@ def test_dead_peer() -> None:
 
 
 def test_linger() -> None:
-    """With SO_LINGER {1, 0} the client reads the delivered data, then gets a reset."""
-    assert results(DEMONSTRATIONS["SO_LINGER"], "recv") == ["b'goodbye'", "b''", "b'goodbye'", "ECONNRESET"]
+    """With {1, 0} the client gets a reset after the data; with {1, 1} close waits, and nothing is lost."""
+    ran = steps(list(closing.linger()))
+    received = [step.result for step in ran if "recv(100)" in step.call]
+    assert received == ["b'goodbye'", "b''", "b'goodbye'", "ECONNRESET"]
+    at_once, waited = (float(step.result.split()[2]) for step in ran if step.call.startswith("close()"))
+    assert at_once < 0.9 <= waited
+    assert [step.result for step in ran if "bytes lost" in step.call] == ["0", "0"]
+
+
+@pytest.mark.parametrize("name", ["server", "client"])
+def test_mistakes(name: str) -> None:
+    """A line without an actor names the step that is left out, or the mistake."""
+    calls = [step.call for step in steps(list(TOPICS[name].demonstration())) if step.actor == MISTAKE]
+    assert len(calls) > 4
+    assert [call for call in calls if not re.match(r"without [a-z' ]+: [a-z]|mistake: [a-z]", call)] == []
 
 
 def test_broadcast() -> None:
@@ -130,8 +144,9 @@ lines = [*reach.dont_route(), *reach.bind_to_device()]
 print(json.dumps([line.reason for line in lines if isinstance(line, Skipped)]
                  + [f"{line} differs" for line in lines if isinstance(line, Step) and not line.as_expected]))
 """
+# gettext imports locale late, when Python's own directory may be out of reach
 UNPRIVILEGED = """
-import json, os
+import json, locale, os
 from echotime.demos import reach, ports, index
 os.geteuid() or os.setuid(65534)
 cleared = [line for line in reach.bind_to_device() if "''" in getattr(line, "call", "")]

@@ -52,7 +52,8 @@ ROWS: tuple[Option, ...] = (
         use="Lower it to detect sooner that a server does not respond: 1 gives up after 3 seconds, 2 after 7, the "
         "default of 6 after two minutes.",
         caveat="Since Linux 6.5 the first SYNs are sent every second (net.ipv4.tcp_syn_linear_timeouts), so more SYNs "
-        "are sent in the same time.",
+        "are sent in the same time. On a listener that does not set it, net.ipv4.tcp_synack_retries applies, although "
+        "getsockopt returns net.ipv4.tcp_syn_retries.",
         example="3",
         set_deadline=SetDeadline.BEFORE_CONNECTION,
         aliases=Aliases(socat="tcp-syncnt"),
