@@ -57,7 +57,7 @@ def mutmut(*arguments: str) -> str:
     command = [str(Path(sys.executable).with_name("mutmut")), *arguments]
     done = subprocess.run(command, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
     if done.returncode:
-        sys.exit(f"{done.stdout[-5000:]}\nmutmut failed; `rm -r mutants` makes it begin anew")
+        sys.exit(f"{done.stdout[-5000:]}\nmutmut failed: do the unit tests pass? `rm -r mutants` makes it begin anew")
     return done.stdout
 
 

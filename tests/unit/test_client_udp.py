@@ -199,7 +199,7 @@ def test_time_unanswered(stepped: SteppingEPollReactor, servers: Callable[..., S
     assert len(readers) == client_time._MAX_PENDING
     stepped.clock.advance(0.02)
     assert isinstance(results[0], Failure)
-    assert results[0].value == ClientError(ExitStatus.NO_ANSWER)
+    assert results[0].value == ClientError(ExitStatus.NO_ANSWER, "no answer to 100 requests, 0.01 s each")
     ends(stepped)
 
 
