@@ -7,7 +7,7 @@ SECONDS ?= 300
 # The tests start a thousand processes. Without bytecode each would start half as fast.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test test-systemd test-deb trial check coverage attack soak fuzz bench wheel install uninstall deb docs clean
+.PHONY: run test test-systemd test-deb trial check coverage attack soak fuzz mutants bench wheel install uninstall deb docs clean
 
 # a stamp for each set of extras; a changed requirement installs it again
 INSTALLED_BY = setup.cfg pyproject.toml $(wildcard echotime/i18n/*/LC_MESSAGES/*.po)
@@ -18,7 +18,7 @@ $(VENV)/.test: $(INSTALLED_BY)
 	$(PIP) '.[test]'
 	touch $@
 
-$(VENV)/.lint $(VENV)/.bench: $(INSTALLED_BY)
+$(VENV)/.lint $(VENV)/.bench $(VENV)/.mutants: $(INSTALLED_BY)
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) '.[test,$(subst .,,$(@F))]'
 	touch $(VENV)/.test $@
@@ -62,6 +62,10 @@ soak: $(VENV)/.test
 fuzz: $(VENV)/.test
 	$(BIN)/python -m pytest --hypothesis-profile=long tests/unit/test_fuzz_tcp.py tests/unit/test_fuzz_udp.py
 
+# shows which small faults in the code the unit tests miss: a random sample, which MUTANTS="--number 100 --seed 1" sets
+mutants: $(VENV)/.mutants
+	$(BIN)/python -m tests.mutants $(MUTANTS)
+
 bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.beside
 	$(BIN)/python -m benchmarks
@@ -82,6 +86,6 @@ docs: $(VENV)/.test
 	$(BIN)/python docs/generate/write.py .
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info _trial_temp* .coverage* twisted/plugins/dropin.cache
+	rm -rf $(VENV) build dist mutants *.egg-info _trial_temp* .coverage* twisted/plugins/dropin.cache
 	rm -rf .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -109,9 +109,11 @@ def test_connections() -> None:
     traffic = TrafficLog(Clock())
     admission = Admission(traffic.counters, access(deny="192.0.2.0/24"))
     factory = EchoFactory(traffic, admission=admission)
-    assert factory.buildProtocol(address.IPv4Address("TCP", "192.0.2.1", 7)) is None
+    for count in (1, 2):
+        assert factory.buildProtocol(address.IPv4Address("TCP", "192.0.2.1", 7)) is None
+        assert traffic.counters == ServiceCounters(refused_connections=count)
     assert factory.buildProtocol(address.IPv4Address("TCP", "192.0.3.1", 7)) is not None
-    assert traffic.counters == ServiceCounters(refused_connections=1)
+    assert traffic.counters == ServiceCounters(refused_connections=2)
 
 
 def test_datagrams() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
 
 import pytest
 from twisted.python.usage import UsageError
@@ -18,7 +20,7 @@ from echotime.systemd.activation import (
     are_sockets_passed,
     listen_fds,
 )
-from echotime.systemd.environment import InvalidEnvironment, initial_environ, other_process
+from echotime.systemd.environment import InvalidEnvironment, other_process
 from echotime.wire.hostport import HostPort
 from tests.unit.test_daemon import settings
 
@@ -104,13 +106,17 @@ def test_what_twisted_leaves(inherited: set[int]) -> None:
     assert listen_fds({"SYSTEMD_EXEC_PID": US}) == []
 
 
-def test_original_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_original_environment() -> None:
     """The initial environment is found also after the process has changed its own."""
-    monkeypatch.delenv("PATH")
-    monkeypatch.setenv("ECHOTIME_NEW", "1")
-    found = initial_environ()
-    assert "PATH" in found
-    assert "ECHOTIME_NEW" not in found
+    # a new process: setproctitle, which pytest-xdist uses where it is installed, overwrites the environment of this one
+    program = (
+        "import os; from echotime.systemd.environment import initial_environ; "
+        "os.environ['ECHOTIME_NEW'] = os.environ.pop('ECHOTIME_OLD'); print(*initial_environ())"
+    )
+    environ = {**os.environ, "ECHOTIME_OLD": "1"}
+    shown = subprocess.run([sys.executable, "-c", program], env=environ, capture_output=True, text=True, check=True)
+    assert "ECHOTIME_OLD" in shown.stdout.split()
+    assert "ECHOTIME_NEW" not in shown.stdout.split()
 
 
 def test_not_a_socket() -> None:

@@ -10,6 +10,7 @@ from twisted.internet.selectreactor import SelectReactor
 
 from echotime.limits import capacity
 from echotime.limits.admission import AdmissionLimits
+from tests.support.loopback import open_descriptors
 
 OVERHEAD = 20
 
@@ -83,5 +84,7 @@ def test_select(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_overhead() -> None:
     """The open descriptors are counted, and those that will be opened."""
     before = capacity.count_overhead(1, 0)
+    opened = open_descriptors() - 1  # one of them read the directory
+    assert before == opened + capacity._OPENED_LATER + capacity._PER_LISTENER
     with socket.socket():
         assert capacity.count_overhead(3, 5) == before + 1 + 2 * 3 + 5

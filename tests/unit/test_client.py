@@ -103,18 +103,24 @@ class PingTests(SynchronousTestCase):
         """A second answer is a duplicate; others are late or wrong."""
         self.start()
         self.session.reply_received(1, 0.1, correct=False)
+        self.session.reply_received(1, 0.1, correct=False)
         self.session.reply_received(1, 0.2, correct=True)
+        self.session.reply_received(1, 0.3, correct=True)
         self.session.reply_received(1, 0.3, correct=True)
         self.clock.advance(1)
         self.clock.advance(2)
         self.session.reply_received(2, 2.5, correct=True)
-        self.assertEqual(
-            self.probes.seen,
-            [(1, ReplyKind.WRONG), (1, ReplyKind.REPLY), (1, ReplyKind.DUPLICATE), (2, "lost"), (2, ReplyKind.LATE)],
+        self.session.reply_received(2, 2.5, correct=True)
+        wrong, reply, duplicate, late = (
+            (1, ReplyKind.WRONG),
+            (1, ReplyKind.REPLY),
+            (1, ReplyKind.DUPLICATE),
+            (2, ReplyKind.LATE),
         )
+        self.assertEqual(self.probes.seen, [wrong, wrong, reply, duplicate, duplicate, (2, "lost"), late, late])
         self.session.reply_received(3, 0.1, correct=True)
         found = self.summary()
-        self.assertEqual((found.received, found.wrong, found.duplicates, found.late), (2, 1, 1, 1))
+        self.assertEqual((found.received, found.wrong, found.duplicates, found.late), (2, 2, 2, 2))
 
     def test_errors(self) -> None:
         """A refused probe is lost at once, and counted as an error."""
@@ -123,6 +129,11 @@ class PingTests(SynchronousTestCase):
         self.session.probe_failed(1, ClientError(ExitStatus.REFUSED))
         found = self.summary()
         self.assertEqual((found.errors, found.received), (1, 0))
+        self.start(2)
+        for sequence in (1, 2):
+            self.session.probe_failed(sequence, ClientError(ExitStatus.REFUSED))
+            self.clock.advance(1)
+        self.assertEqual(self.summary().errors, 2)
 
     def test_broke(self) -> None:
         """A lost connection ends the session, also between two probes."""
@@ -270,6 +281,21 @@ def test_epoch_guess(seconds: float, epoch: Epoch | None) -> None:
 def test_recognises_anything(answer: bytes) -> None:
     """Any bytes get a format, without an exception."""
     assert identify(answer, NOW) in ReplyFormat
+
+
+@pytest.mark.parametrize(
+    ("number", "status", "detail"),
+    [
+        (errno.ECONNREFUSED, ExitStatus.REFUSED, "Connection refused (ECONNREFUSED)"),
+        (errno.EPIPE, ExitStatus.RESET, "Broken pipe (EPIPE)"),
+        (errno.ENETDOWN, ExitStatus.FAILED, "Network is down (ENETDOWN)"),
+        (9999, ExitStatus.FAILED, "Unknown error 9999 (9999)"),
+    ],
+)
+def test_errno(number: int, status: ExitStatus, detail: str) -> None:
+    """An errno has its exit status, its description and its name."""
+    found = ClientError.from_errno(number)
+    assert (found.status, found.detail) == (status, detail)
 
 
 @pytest.mark.parametrize(

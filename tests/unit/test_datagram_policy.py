@@ -171,3 +171,12 @@ def test_batch_of_the_port() -> None:
     batch: DatagramBatch = Batch(1, 2, pktinfo=False)
     assert (batch.count, batch.ordinary_addresses) == (0, False)
     assert not make().admits_batch(batch)
+
+
+def test_batches_of_high_ports() -> None:
+    """A lowest port does not end the check of whole batches: only a batch with a lower port is checked one by one."""
+    policy = make()
+    policy.set_min_source_port(1024)
+    assert not policy.one_by_one
+    assert policy.admits_batch(FakeBatch(3, port=1024))
+    assert not policy.admits_batch(FakeBatch(3, port=1023))

@@ -174,6 +174,7 @@ class AwaitedTests(EchoTestCase):
         """Echo and acknowledgement come at once, and nothing more is read until the reply comes."""
         self.protocol.dataReceived(b"hello")
         self.assertEqual(self.transport.value(), b"hello" + ACKNOWLEDGEMENT)
+        self.assertEqual(self.source.messages, [b"hello"])
         self.assert_reading(False)
         self.source.replies[0].callback(b"ok")
         self.assertEqual(self.transport.value(), b"hello" + ACKNOWLEDGEMENT + b"ok")

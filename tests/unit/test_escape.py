@@ -68,6 +68,7 @@ def test_no_escape(text: str) -> None:
         (b"\xff\\xff", "utf-8", r"\xff\\xff"),
         ("\u202e\u200b".encode(), "utf-8", r"\u202e\u200b"),
         (b"\x81 ", "cp936", r"\x81 "),
+        ("你".encode()[:2] + b"x", "utf-8", r"\xe4\xbdx"),
         ("你".encode("utf-16-le"), "utf-16-le", "你"),
     ],
 )

@@ -8,6 +8,7 @@ import pytest
 
 from echotime.counters import ServiceCounters
 from echotime.health.check import HealthStatus
+from echotime.net.self_probe import SelfProbe
 from echotime.sockopt.assignment import parse
 from tests.support.checked_listeners import Daemon
 
@@ -56,3 +57,15 @@ def test_every_close_resets(daemon: Daemon) -> None:
     assert daemon.verdicts()[0] is HealthStatus.HUNG
     daemon.tcp.startReading()
     daemon.settle()
+
+
+def test_replies_are_recognized() -> None:
+    """Each probe that was read has one reply, from the probed address, other than the probe, which is judged last."""
+    probe, address, answers = SelfProbe(), ("127.0.0.1", 7), iter([True, False, True])
+    probe.expect_from(address, lambda datagram: next(answers))
+    assert not probe.is_reply(b"abcd", address), "no probe is pending"
+    assert not probe.is_probe(b"abcd")
+    assert [probe.is_probe(probe.token) for _ in range(2)] == [True, True]
+    assert not probe.is_reply(b"abcd", ("127.0.0.1", 8))
+    assert not probe.is_reply(probe.token, address)
+    assert [probe.is_reply(b"abcd", address) for _ in range(4)] == [True, False, True, False]

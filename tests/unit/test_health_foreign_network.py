@@ -252,6 +252,12 @@ def test_make_probe_socket(monkeypatch: pytest.MonkeyPatch) -> None:
             assert (sock.getsockname()[0], sock.getblocking()) == ("127.0.0.7", False)
             sock.setblocking(True)
             sock.connect(listener.getsockname())
-        monkeypatch.setattr("echotime.health.probe_socket.local_addresses", lambda listener: [("192.0.2.1", 1)])
+    with socket.socket(socket.AF_INET6) as listener:
+        listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        listener.bind(("::ffff:127.0.0.7", 0))
+        listener.listen()
+        with make_probe_socket(listener) as sock:
+            assert sock.getsockname()[0] == "::ffff:127.0.0.7"
+        monkeypatch.setattr("echotime.health.probe_socket.local_addresses", lambda listener: [("2001:db8::1", 1)])
         with pytest.raises(OSError, match="Cannot assign requested address"):
             make_probe_socket(listener)

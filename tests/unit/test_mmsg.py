@@ -7,7 +7,9 @@ import errno
 import shutil
 import socket
 import subprocess
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -42,6 +44,18 @@ int main(void)
     printf("%d %d", MSG_DONTWAIT | MSG_TRUNC, IPV6_PKTINFO);
 }
 """
+
+
+@pytest.mark.parametrize(
+    ("platform", "word", "has_calls", "available"),
+    [("linux", 8, True, True), ("darwin", 8, True, False), ("linux", 4, True, False), ("linux", 8, False, False)],
+)
+def test_available(monkeypatch: pytest.MonkeyPatch, platform: str, word: int, has_calls: bool, available: bool) -> None:
+    """The calls are used on 64-bit Linux only, and only if the C library has them."""
+    monkeypatch.setattr(sys, "platform", platform)
+    monkeypatch.setattr(ctypes, "sizeof", lambda structure: word)
+    monkeypatch.setattr(mmsg, "_LIBC", SimpleNamespace(sendmmsg=None) if has_calls else object())
+    assert mmsg.is_available() is available
 
 
 def places(structure: Any, *fields: str) -> list[int]:

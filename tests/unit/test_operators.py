@@ -9,9 +9,10 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from echotime.control import commands
 from echotime.control.peer import PeerPolicy
 from echotime.control.server import ControlFactory, ControlProtocol
-from echotime.control.subscriber import EventSubscriber
+from echotime.control.subscriber import MAX_EVENTS, EventSubscriber
 from echotime.operators.encode import InvalidReply, encode_reply
 from echotime.operators.line_editor import LineEditor
 from echotime.operators.reply_queue import PendingMessage, ReplyQueue
@@ -110,6 +111,60 @@ def test_watcher_that_does_not_read(size: int, dropped: bool) -> None:
     assert protocol.transport.aborted == dropped
     assert (b"x" * 500 in protocol.transport.written) != dropped
     assert b"x" * 501 not in protocol.transport.written
+
+
+class Pushed:
+    """Record the commands that are sent to an operator."""
+
+    def __init__(self, unread: int = 0) -> None:
+        self.transport = Unread(unread)
+        self.sent: list[tuple[object, dict[str, Any]]] = []
+
+    def callRemote(self, command: object, **event: Any) -> None:
+        self.sent.append((command, event))
+
+    def abort(self, error: BaseException) -> None:
+        raise error
+
+
+def test_events() -> None:
+    """Every event is pushed with its facts, and those beyond the limit of a second as their number."""
+    clock, pushed = Clock(), Pushed()
+    subscriber = EventSubscriber(pushed, clock, 100)
+    question = PendingMessage(7, "192.0.2.1:1", b"x" * 501, 0.0)
+    subscriber.on_question(question)
+    subscriber.on_settled(question, "answered by root")
+    subscriber.connection_opened("192.0.2.1:1")
+    subscriber.message_received("192.0.2.1:1", b"y" * 502)
+    subscriber.connection_closed("192.0.2.1:1", "client", 3, 4)
+    assert pushed.sent == [
+        (commands.QuestionAsked, {"number": 7, "peer": "192.0.2.1:1", "message": b"x" * 500, "size": 501}),
+        (commands.QuestionSettled, {"number": 7, "peer": "192.0.2.1:1", "how": "answered by root"}),
+        (commands.ConnectionOpened, {"peer": "192.0.2.1:1"}),
+        (commands.MessageReceived, {"peer": "192.0.2.1:1", "message": b"y" * 500, "size": 502}),
+        (commands.ConnectionClosed, {"peer": "192.0.2.1:1", "how": "client", "bytes_in": 3, "bytes_out": 4}),
+    ]
+    for _ in range(MAX_EVENTS):
+        subscriber.connection_opened("192.0.2.1:1")
+    assert len(pushed.sent) == 5 + MAX_EVENTS - 3
+    clock.advance(1)
+    assert pushed.sent[-1] == (commands.EventsDropped, {"count": 3})
+    subscriber.paused = True
+    subscriber.connection_opened("192.0.2.1:1")
+    subscriber.on_settled(question, "expired")
+    assert pushed.sent[-2:] == [
+        (commands.EventsDropped, {"count": 3}),
+        (commands.QuestionSettled, {"number": 7, "peer": "192.0.2.1:1", "how": "expired"}),
+    ]
+
+
+def test_settled_for_one_who_does_not_read() -> None:
+    """The end of a question is not pushed to an operator who reads too little."""
+    question = PendingMessage(7, "192.0.2.1:1", b"x", 0.0)
+    for unread, count in ((100, 1), (101, 0)):
+        pushed = Pushed(unread)
+        EventSubscriber(pushed, Clock(), 100).on_settled(question, "expired")
+        assert len(pushed.sent) == count
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from twisted.logger import LogEvent
 
-from tests.support.loopback import options
+from tests.support.loopback import get, options
 from tests.support.recording_protocol import LARGE, PortHarness, RecordingProtocol
 from tests.support.stepping_reactor import connected, reset
 
@@ -259,3 +259,31 @@ def test_end_of_the_reactor(harness: PortHarness) -> None:
         harness.reactor.disconnectAll()
         harness.over()
     assert harness.factory.count("lost") == 2
+
+
+def test_bytes_on_their_way(harness: PortHarness) -> None:
+    """Bytes that the client has not acknowledged are in the transport or in the kernel, and a FIN counts unread."""
+    with connected(harness.port, 65536) as sock:
+        transport = harness.made()
+        assert (transport.unsent_bytes(), transport.unacked_bytes(), transport.peer_half_closed()) == (0, 0, False)
+        transport.write(LARGE)
+        harness.reactor.step(10)
+        assert 0 < transport.unsent_bytes() < len(LARGE)
+        assert 0 < transport.unacked_bytes() - transport.unsent_bytes() <= transport.send_buffer()
+        transport.pauseProducing()
+        sock.shutdown(socket.SHUT_WR)
+        assert transport.peer_half_closed()
+        assert harness.factory.count("read lost") == 0
+        transport.abortConnection()
+        harness.over()
+
+
+def test_read_back(harness: PortHarness) -> None:
+    """The options that fit a connection are read back from it."""
+    with connected(harness.port):
+        transport = harness.made()
+        transport.sockopts = options("TCP_MAXSEG=999", "IPV6_V6ONLY=on", "IP_TTL=9")
+        found = [(each.assignment.option.name, each.effective) for each in transport.read_back()]
+        assert found == [(name, str(get(transport.socket, name))) for name in ("TCP_MAXSEG", "IP_TTL")]
+        transport.abortConnection()
+        harness.over()

@@ -117,6 +117,15 @@ def test_together(hosts: Mapping[str, int]) -> None:
     assert one.allow_batch(Batch(1000, {"127.0.0.1": 1000}))
 
 
+def test_hosts_of_one_source() -> None:
+    """All hosts of an IPv6 network in a batch count against the same source."""
+    one = limit(10, Clock())
+    answered(one, "192.0.2.9", 10)
+    assert not one.allow_batch(Batch(12, {"2001:db8::1": 6, "2001:db8::2": 6}))
+    assert one.allow_batch(Batch(10, {"2001:db8::1": 6, "2001:db8::2": 4}))
+    assert not one.allow_batch(Batch(1, {"2001:db8::3": 1}))
+
+
 def test_no_source_is_looked_up_while_it_is_quiet() -> None:
     """While all sources together are within the limit of one, the source addresses are not read."""
 

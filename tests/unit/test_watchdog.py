@@ -7,12 +7,14 @@ import errno
 import os
 import secrets
 import socket
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
+from twisted.logger import LogEvent, LogLevel, formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from echotime.health.check import HealthStatus, ProbeResult
@@ -246,6 +248,19 @@ class SupervisionTests(SynchronousTestCase):
         self.assertEqual(self.sent[2:], ["STATUS=better"] * 2)
         self.assertEqual(self.health.limits, [], "no watchdog was requested")
 
+    def test_reloading(self) -> None:
+        """A reload is notified with the time of its beginning in microseconds, and its end with the status."""
+        supervised = self.supervision()
+        earliest = time.monotonic_ns() // 1000
+        supervised.notify_reloading(True)
+        self.assertEqual(self.sent[0], "RELOADING=1")
+        name, _, value = self.sent[1].partition("=")
+        self.assertEqual(name, "MONOTONIC_USEC")
+        self.assertLessEqual(earliest, int(value))
+        self.assertLessEqual(int(value), time.monotonic_ns() // 1000)
+        supervised.notify_reloading(False)
+        self.assertEqual(self.sent[2:], ["READY=1", "STATUS=well"])
+
     def test_stopping(self) -> None:
         """A stop is notified at once, then the need for more time, until the last connection has ended."""
         supervised = self.supervision(20)
@@ -332,6 +347,30 @@ class SupervisionTests(SynchronousTestCase):
         self.supervision(8)
         self.clock.pump([0, 1])
         self.assertEqual(self.pings(), 1)
+
+    def test_log(self) -> None:
+        """A change is logged once, as a warning unless it is an answer or a listener that was never reached."""
+        logged: list[tuple[object, str]] = []
+
+        def note(event: LogEvent) -> None:
+            logged.append((event["log_level"], formatEvent(event)))
+
+        globalLogPublisher.addObserver(note)  # type: ignore[arg-type]  # a function is one
+        self.addCleanup(globalLogPublisher.removeObserver, note)  # type: ignore[arg-type]
+        answers = [[WELL], [UNANSWERED], [HUNG], [HUNG], [UNANSWERED], [WELL], [WELL]]
+        for first in (WELL, UNANSWERED):
+            logged.clear()
+            supervised = self.supervision()
+            for (result,) in ([first], *answers):
+                supervised._log_change(result)
+            expected = [
+                *([(LogLevel.info, UNANSWERED), (LogLevel.info, WELL)] if first is UNANSWERED else []),
+                (LogLevel.warn, UNANSWERED),
+                (LogLevel.warn, HUNG),
+                (LogLevel.warn, UNANSWERED),
+                (LogLevel.info, WELL),
+            ]
+            self.assertEqual(logged, [(level, f"health check: {result}") for level, result in expected])
 
     def test_no_answer(self) -> None:
         """A check that never ends sends nothing, and a stop cancels it."""
