@@ -9,7 +9,7 @@ from pathlib import Path
 
 from echotime.sockopt.catalogue.index import CATALOGUE
 from tests.support.plain_clients import ACKNOWLEDGEMENT, ask_time, connect, one_shot, read_exactly
-from tests.support.twistd_process import DaemonTestCase, LIMIT, TWISTD
+from tests.support.twistd_process import LIMIT, TWISTD, DaemonTestCase
 
 _WITHOUT_LOW_PORTS = ("setpriv", "--bounding-set", "-net_bind_service", "--inh-caps", "-net_bind_service")
 
