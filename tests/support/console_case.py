@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tests.support.tool_case import ENGLISH
-from tests.support.twistd_process import LIMIT, DaemonTestCase
+from tests.support.twistd_process import DaemonTestCase
 from tests.support.veth_pair import Cable
 
 ROOT = Path(__file__).parents[2]
