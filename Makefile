@@ -7,85 +7,98 @@ SECONDS ?= 300
 # The tests start a thousand processes. Without bytecode each would start half as fast.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test test-systemd test-deb trial check coverage attack soak fuzz mutants bench wheel install uninstall deb docs clean
+.PHONY: run help install uninstall deb test test-systemd test-deb trial check coverage attack soak fuzz mutants bench wheel docs clean
 
 # a stamp for each set of extras; a changed requirement installs it again
 INSTALLED_BY = setup.cfg pyproject.toml $(wildcard echotime/i18n/*/LC_MESSAGES/*.po)
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable
-
-$(VENV)/.test: $(INSTALLED_BY)
+# Debian's python3 has no ensurepip without python3-venv
+HAS_VENV = $(shell $(PYTHON) -c 'import venv; from ensurepip import version; print(1)' 2>/dev/null)
+CREATE = $(if $(HAS_VENV),,$(error $(PYTHON) cannot create a virtual environment; on Debian: apt install python3-venv))\
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) '.[test]'
+
+$(VENV)/.run: $(INSTALLED_BY)
+	$(CREATE)
+	$(PIP) .
 	touch $@
 
-$(VENV)/.lint $(VENV)/.bench $(VENV)/.mutants: $(INSTALLED_BY)
-	$(PYTHON) -m venv $(VENV)
-	$(PIP) '.[test,$(subst .,,$(@F))]'
-	touch $(VENV)/.test $@
+$(VENV)/.test: $(INSTALLED_BY)
+	$(CREATE)
+	$(PIP) '.[test]'
+	touch $(VENV)/.run $@
 
-run: $(VENV)/.test
+$(VENV)/.lint $(VENV)/.bench $(VENV)/.mutants: $(INSTALLED_BY)
+	$(CREATE)
+	$(PIP) '.[test,$(subst .,,$(@F))]'
+	touch $(VENV)/.run $(VENV)/.test $@
+
+run: $(VENV)/.run  ## serve both on PORT=12345, in the foreground; installs what that needs in .venv
 	$(BIN)/twistd -n --pidfile= echotime --tcp $(PORT) --udp $(PORT)
+
+help:  ## show this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(firstword $(MAKEFILE_LIST)) | while IFS='	' read -r target does; do \
+	    printf '  make %-14s%s\n' "$$target" "$$does"; done
+
+# installs to PREFIX, below DESTDIR, for the system's Python; etc/install.mk documents all variables
+install:  ## install the daemon, its units and the tools below PREFIX=/usr/local (as root)
+	@$(MAKE) --no-print-directory -f etc/install.mk $@
+
+uninstall:  ## remove what `make install` installed (as root)
+	@$(MAKE) --no-print-directory -f etc/install.mk $@
+
+deb:  ## build a Debian package in dist/, and say how to install it
+	etc/debian/build dist
 
 # one process more than CPUs, because many tests wait; the tests of a file run in one process, because they share
 # fixtures that take long to make; tests/conftest.py puts the longest files first
-test: $(VENV)/.test
+test: $(VENV)/.test  ## run all tests but those that boot systemd
 	$(BIN)/python -m pytest --numprocesses $(shell expr $$(nproc) + 1) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
-# tests the units of etc/ under systemd, booted in a container; needs root
-test-systemd: $(VENV)/.test
+test-systemd: $(VENV)/.test  ## test the units of etc/ under systemd, in a container (as root)
 	$(BIN)/python -m tests.systemd.container $(VENV)/systemd
 
-# tests the Debian package in such a container; needs root
-test-deb: $(VENV)/.test
+test-deb: $(VENV)/.test  ## test the Debian package in such a container (as root)
 	$(BIN)/python -m tests.package.container $(VENV)/package
 
-trial: $(VENV)/.test
+trial: $(VENV)/.test  ## run the integration tests under trial
 	$(BIN)/trial tests.integration
 
-check: $(VENV)/.lint
+check: $(VENV)/.lint  ## run ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-coverage: $(VENV)/.test
+coverage: $(VENV)/.test  ## run the tests with coverage
 	$(BIN)/coverage erase
 	PYTHONPATH=$(CURDIR)/tests/_cover $(BIN)/coverage run -m pytest
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
-attack: $(VENV)/.test
+attack: $(VENV)/.test  ## carry out every known attack; print the results (as root)
 	$(BIN)/python -m tests.hostile.attack $(ATTACK)
 
-soak: $(VENV)/.test
+soak: $(VENV)/.test  ## run honest and hostile clients together for SECONDS=300
 	$(BIN)/python -m tests.hostile.soak $(SECONDS)
 
-fuzz: $(VENV)/.test
+fuzz: $(VENV)/.test  ## send clients and datagrams at random
 	$(BIN)/python -m pytest --hypothesis-profile=long tests/unit/test_fuzz_tcp.py tests/unit/test_fuzz_udp.py
 
-# shows which small faults in the code the unit tests miss: a random sample, which MUTANTS="--number 100 --seed 1" sets
-mutants: $(VENV)/.mutants
+# MUTANTS="--number 100 --seed 1" sets the sample
+mutants: $(VENV)/.mutants  ## show which small faults the unit tests miss, of a random sample
 	$(BIN)/python -m tests.mutants $(MUTANTS)
 
-bench: $(VENV)/.bench
+bench: $(VENV)/.bench  ## compare work per CPU second with other servers
 	$(BIN)/python -m benchmarks.beside
 	$(BIN)/python -m benchmarks
 
-wheel: $(VENV)/.test
+wheel: $(VENV)/.test  ## build wheel and sdist in dist/
 	rm -rf build
 	$(BIN)/python -m build --outdir dist .
 
-# installs to PREFIX, below DESTDIR, for the system's Python; etc/install.mk documents all variables
-install uninstall:
-	@$(MAKE) --no-print-directory -f etc/install.mk $@
-
-# builds a Debian package in dist/ for this distribution's Python; needs dpkg-deb
-deb:
-	etc/debian/build dist
-
-docs: $(VENV)/.test
+docs: $(VENV)/.test  ## generate the man pages, completion and tables
 	$(BIN)/python docs/generate/write.py .
 
-clean:
+clean:  ## remove everything that these created, .venv too
 	rm -rf $(VENV) build dist mutants *.egg-info _trial_temp* .coverage* twisted/plugins/dropin.cache
 	rm -rf .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -14,6 +14,8 @@ SYSTEMCTL := $(if $(DESTDIR),:,$(if $(wildcard /run/systemd/system),systemctl,:)
 # Print what the units must allow to be executed: the interpreter, and the folders of its libraries.
 define FIND_PYTHON
 import os, sys
+try: import venv; from ensurepip import version
+except ImportError: sys.exit("PYTHON cannot create a virtual environment; on Debian: apt install python3-venv")
 program, library = sys._base_executable, os.path.dirname(os.path.realpath(os.path.dirname(os.__file__)))
 paths = sorted({program, os.path.realpath(program), library, "/usr/lib"})
 hidden = [path for path in paths if path.startswith(("/home/", "/root/", "/tmp/", "/var/tmp/"))]
@@ -28,6 +30,7 @@ endef
 
 install:
 	@umask 022
+	command -v "$(PYTHON)" >/dev/null || { echo "PYTHON: $(PYTHON) was not found; on Debian: apt install python3-venv" >&2; exit 1; }
 	python=$$("$(PYTHON)" -Ic '$(FIND_PYTHON)')
 	version=$$(sed -n 's/^__version__ = "\(.*\)"/\1/p' echotime/__init__.py)
 	name=$$version number=1 lib=$(DESTDIR)$(LIB)
@@ -79,7 +82,18 @@ install:
 	unfinished=
 	find "$$lib" -mindepth 1 -maxdepth 1 ! -name bin ! -path "$$new" ! -path "$$old" -exec rm -r {} +
 	$(SYSTEMCTL) daemon-reload || true
-	echo "$(LIB)/$$name is installed; use it: systemctl enable --now echotime.socket echotime.service, or restart"
+	echo "$(LIB)/$$name is installed."
+	[ -z "$(DESTDIR)" ] || exit 0
+	conf=$(SYSCONFDIR)/echotime/echotime.conf
+	echo "Next, with the options in $$conf (man twistd-echotime):"
+	if [ ! -d /run/systemd/system ]; then
+	    echo "  $(PREFIX)/bin/twistd-echotime -n echotime --config $$conf  # serve port 12345"
+	elif [ -e "$$old/files" ]; then
+	    echo "  systemctl restart echotime 'echotime@*.service'  # run the new version"
+	else
+	    echo "  systemctl enable --now echotime.socket echotime.service  # serve port 12345, now and at boot"
+	fi
+	echo "  $(PREFIX)/bin/echotime check 127.0.0.1  # does it answer?"
 
 uninstall:
 	@cd "$(DESTDIR)$(LIB)" 2>/dev/null || { echo "echotime is not installed in $(DESTDIR)$(LIB)"; exit; }

@@ -71,7 +71,8 @@ class InstallTests(SynchronousTestCase):
 
     def test_all(self) -> None:
         """Check an installation from DESTDIR, its programs, a failing upgrade, an upgrade, and the removal."""
-        self.make("install", f"DESTDIR={self.folder}/staged")
+        printed = self.make("install", f"DESTDIR={self.folder}/staged")
+        self.assertTrue(printed.endswith(" is installed.\n"), printed)
         (self.folder / "staged" / self.system.relative_to("/")).rename(self.system)
         self.assert_installed()
         self.assert_runs()
@@ -151,6 +152,8 @@ class InstallTests(SynchronousTestCase):
         printed = self.make("install")
         self.assertIn(f"{default} was edited and is kept; the new version is {default}.new\n", printed)
         self.assertNotIn(f"{conf} was edited", printed)
+        self.assertIn(f"\nNext, with the options in {conf} (man twistd-echotime):\n  ", printed)
+        self.assertIn(f"\n  {self.tools}/echotime check 127.0.0.1  #", printed)
         self.assertEqual(default.read_text(encoding="utf-8"), "ECHOTIME_OPTIONS=--reply ok\n")
         self.assertIn("ECHOTIME_OPTIONS", default.with_name("echotime.new").read_text(encoding="utf-8"))
         self.assertEqual(conf.read_text(encoding="utf-8"), new_conf)

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import doctest
-import os
 import re
-import subprocess
-import sysconfig
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
+from tests.support.console_case import ConsoleCase
 from tests.support.pty_child import OnTerminal
 from tests.support.tool_case import ENGLISH
-from tests.support.tutorial import DOCS, PAGES, Block, Command, blocks, commands, page, programs
-from tests.support.twistd_process import LIMIT, DaemonTestCase
-from tests.support.veth_pair import Cable
+from tests.support.tutorial import PAGES, Block, Command, blocks, commands, page, programs
+from tests.support.twistd_process import LIMIT
 
 CHINESE = {**ENGLISH, "LANGUAGE": "zh_CN"}
 """The language without the locale, which the host may lack: the shell would report that."""
@@ -23,28 +17,11 @@ _SERVER = re.compile(r"twistd |python3 \w+_server\.py")
 _READY = r"port 12345|listening on UDP .*:12345"
 
 
-class TutorialTests(DaemonTestCase):
-    """Type the commands of the pages, in a network namespace where port 12345 is free."""
+class TutorialTests(ConsoleCase):
+    """Type the commands of the pages."""
 
     def setUp(self) -> None:
         super().setUp()
-        self.need("nc", "setsid", "timeout")
-        scripts = sysconfig.get_path("scripts")
-        if not Path(scripts, "echotime").exists():
-            self.skipTest("the tool echotime is not installed")
-        if b"OpenBSD" not in subprocess.run(["nc", "-h"], capture_output=True, check=False).stderr:
-            self.skipTest("nc is not that of OpenBSD")
-        self.addCleanup(Cable().leave)
-        folder = TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.folder = Path(folder.name)
-        self.environment = {
-            **os.environ,
-            **ENGLISH,
-            "PATH": f"{scripts}:{os.environ.get('PATH', '')}:/usr/sbin:/sbin",
-            "PYTHONPATH": str(DOCS.parent),
-            "PYTHONUNBUFFERED": "1",
-        }
         for name in PAGES:
             for program, source in programs(page(name)).items():
                 (self.folder / program).write_text(source, encoding="utf-8")
@@ -104,14 +81,7 @@ class TutorialTests(DaemonTestCase):
 
     def compare(self, command: Command, *, prompted: bool) -> None:
         """Run a command, reply `ok` if the server prompts for a reply, and compare the output if the page shows it."""
-        child = subprocess.Popen(
-            ["sh", "-c", command.line],
-            cwd=self.folder,
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )
+        child = self.spawn(command.line)
         with child:
             try:
                 if prompted:
@@ -124,9 +94,3 @@ class TutorialTests(DaemonTestCase):
         self.assertEqual(child.returncode, int("no answer" in command.output), f"{command.line}\n{output}")
         if command.output:
             self.assert_output(command.output, output)
-
-    def assert_output(self, expected: str, output: str) -> None:
-        """Compare output; `...` in the expected text stands for any text."""
-        expected, output = (re.sub(r"\s*\n", "\n", text).strip() + "\n" for text in (expected, output))
-        if not doctest.OutputChecker().check_output(expected, output, doctest.ELLIPSIS):
-            self.assertEqual(output, expected)

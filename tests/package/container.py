@@ -69,7 +69,7 @@ def packages(folder: Path) -> Path:
             text = text.replace(f"echotime/{version}\n", f"echotime/{NEWER}\n").replace(
                 f"Version: {version}", f"Version: {NEWER}"
             )
-            each.write_text(text.replace("a constant reply", "some constant reply"), encoding="utf-8")
+            each.write_text(text.replace("Put further options", "Put any further options"), encoding="utf-8")
     run("dpkg-deb", "-Znone", "--build", str(tree), str(made / "newer.deb"))
     shutil.rmtree(tree)
     built.rename(made / "built.deb")

@@ -88,7 +88,7 @@ class LifeCycleTests(unittest.TestCase):
         for unit, before in zip((BOTH[1], instance), processes, strict=True):
             self.assertNotIn(int(show(unit, "MainPID")), {0, before})
         self.assertEqual({each.name for each in HOME.iterdir()}, {"99.0", "bin"})
-        self.assertIn("some constant reply", DEFAULT.with_name("echotime.dpkg-dist").read_text(encoding="utf-8"))
+        self.assertIn("any further options", DEFAULT.with_name("echotime.dpkg-dist").read_text(encoding="utf-8"))
 
     def test_stopped_and_disabled(self) -> None:
         """Units that an administrator stopped and disabled stay so after an upgrade."""
@@ -109,3 +109,22 @@ class LifeCycleTests(unittest.TestCase):
             self.assertEqual((show(unit, "ActiveState"), show(unit, "LoadState")), ("inactive", "not-found"), unit)
         dpkg("-P", "echotime")
         self.assertEqual(traces(), self.before)
+
+
+@unittest.skipIf("ECHOTIME_PACKAGES" not in os.environ, "runs in the container that `make test-deb` boots")
+class MaskedTests(unittest.TestCase):
+    """Install the package with its units masked, as docs/install.md shows."""
+
+    def test_masked(self) -> None:
+        """Nothing is served until the units are unmasked and enabled."""
+        before = traces()
+        run("systemctl", "mask", *BOTH)
+        dpkg("-i", PACKAGES / "built.deb")
+        self.addCleanup(dpkg, "-P", "echotime")
+        self.assertRaises(ConnectionRefusedError, echo, b"hi")
+        run("systemctl", "unmask", *BOTH)
+        self.assertRaises(ConnectionRefusedError, echo, b"hi")
+        run("systemctl", "enable", "--now", *BOTH)
+        self.assertEqual((echo(b"hi"), len(time())), (b"hi\nI get it!\n", 4))
+        dpkg("-P", "echotime")
+        self.assertEqual(traces(), before)

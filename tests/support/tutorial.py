@@ -1,4 +1,4 @@
-"""Read the programs and the commands of docs/tutorial*.md."""
+"""Read the programs and the commands of documents."""
 
 from __future__ import annotations
 
@@ -45,3 +45,15 @@ def commands(block: Block) -> list[Command]:
     """Return the commands of a console block."""
     parts = re.split(r"^\$ ", block.text, flags=re.MULTILINE)[1:]
     return [Command(line, output) for line, _, output in (part.partition("\n") for part in parts)]
+
+
+def shown_commands(text: str) -> list[Command]:
+    """Return the commands of the indented blocks of a page, which begin with `$ `."""
+    found = re.findall(r"(?m)^    \$ .*(?:\n(?:    .*|(?=\n    )))*", text)
+    return [command for each in found for command in commands(Block("", re.sub("(?m)^    ", "", each)))]
+
+
+def man_page_commands(name: str) -> list[Command]:
+    """Return the commands that the descriptions of a man page end with, after `Example:`."""
+    text = (DOCS / "man" / name).read_text(encoding="utf-8").replace("\\-", "-").replace("\\(aq", "'")
+    return [Command(line, "") for line in re.findall(r"Example: (.*)", text)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -36,6 +37,24 @@ class ActivationTests(UnitTestCase):
         for host in ("127.0.0.1", "127.0.0.9", "::1"):
             self.assertEqual(one_shot((host, ADDRESS[1]), b"hi"), b"hi" + ACKNOWLEDGEMENT)
             self.assertEqual(len(ask_time((host, ADDRESS[1]))), 4)
+
+    def test_another_port(self) -> None:
+        """The lines of docs/systemd.md for another port, and the commands below them, work as printed."""
+        page = (Path(__file__).parents[2] / "docs" / "systemd.md").read_text(encoding="utf-8")
+        section = page.partition("### Change the port or the address\n")[2].partition("\n##")[0]
+        drop_in, commands = re.findall(r"(?m)(?:^    .*\n)+", section)
+        self.start()
+        self.change(SOCKET, *drop_in.replace("    ", "").splitlines())
+        for each in commands.splitlines():
+            subprocess.run(
+                each,
+                shell=True,
+                check=True,
+                timeout=LIMIT,
+                env={**os.environ, "PATH": f"{PROGRAMS}:{os.environ['PATH']}"},
+            )
+        self.assertRaises(ConnectionRefusedError, connect, ADDRESS)
+        self.assertEqual(len(ask_time((ADDRESS[0], 7777))), 4)
 
     def test_nothing_else_is_opened(self) -> None:
         """The daemon listens on systemd's sockets only, as their inodes show."""

@@ -31,7 +31,7 @@ def add_parser(commands: Any) -> None:
             "Control a daemon that was started with --control. With COMMAND, run it once. Without COMMAND, start a "
             "prompt, where help lists the commands."
         ),
-        epilog="\n".join([_("Example: echotime control answer next ok"), "", _("commands:"), *lines]),
+        epilog="\n".join([_("Example: echotime control status"), "", _("commands:"), *lines]),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
