@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from echotime.config.option_spec import OptionSpec, declared_options, option
-from echotime.config.parsers import group_id, listen_address, network, socket_path
+from echotime.config.parsers import LOG_KINDS, group_id, listen_address, log_kind, network, socket_path
 from echotime.limits.access import Networks
 from echotime.services.timeouts import Timeouts
 from echotime.sockopt import assignment
@@ -257,6 +257,19 @@ class Settings:
         example="0",
         section="Log, stop and files",
         old_names=("show-messages",),
+        reloadable=True,
+    )
+    log_also: tuple[str, ...] = option(
+        (),
+        log_kind,
+        "Log what is only counted otherwise: each datagram (as many lines per second as --log-message-rate), or the "
+        "end of each empty connection, which sent no message.",
+        metavar="KIND",
+        accepts="`datagrams` or `empty`",
+        shown_default="none",
+        example="datagrams",
+        choices=LOG_KINDS,
+        repeatable=True,
         reloadable=True,
     )
     drain_timeout: float = option(

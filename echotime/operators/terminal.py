@@ -118,6 +118,12 @@ class TerminalOperator:
     def connection_closed(self, peer: str, ended_by: str, bytes_in: int, bytes_out: int) -> None:
         pass
 
+    def datagram_received(self, peer: str, data: bytes, size: int, outcome: str) -> None:
+        """Do nothing: datagrams are in the log."""
+
+    def datagrams_left_out(self, number: int) -> None:
+        pass
+
     def _show(self, line: str) -> None:
         """Show a line above the prompt. Users and interfaces of any name may be part of it."""
         self.editor.print_above(sanitize(line) + "\n")
