@@ -82,8 +82,8 @@ class DaemonBuilder:
         """Build what both transports share: traffic log, limits, replies, timeouts and shutdown."""
         settings = self._settings
         self._traffic = TrafficLog(self._reactor)
-        self._configure_log(settings)
         self._reply_queue = ReplyQueue(self._reactor) if settings.has_operator else None
+        self._configure_log(settings)
         self._access = AccessList(settings.allow, settings.deny)
         self._factory = EchoFactory(self._traffic, admission=Admission(self._traffic.counters))
         self._configure_replies(settings)
@@ -119,6 +119,7 @@ class DaemonBuilder:
             build_listeners(UDPListenerService, settings.udp, make_time_protocol, udp_options, *common_arguments)
         )
         inherited.close()
+        self._listeners: list[Listener[ListeningPort]] = [*self._tcp, *self._udp]
         for each in (*self._tcp, *self._udp):
             self.service.addService(each)
 
@@ -162,7 +163,12 @@ class DaemonBuilder:
         if self._reply_queue is not None and settings.operator:
             service.addService(
                 build_local_operator(
-                    self._reply_queue, self._traffic, reactor, settings.encoding, log_to_stdout=settings.log_to_stdout
+                    self._reply_queue,
+                    self._traffic,
+                    reactor,
+                    settings.encoding,
+                    lambda: [each.label for each in self._listeners],
+                    log_to_stdout=settings.log_to_stdout,
                 )
             )
 
@@ -170,6 +176,9 @@ class DaemonBuilder:
         self._traffic.set_message_rate(settings.log_message_rate)
         self._traffic.log_empty = "empty" in settings.log_also
         self._traffic.datagrams.set_rate(settings.log_message_rate if "datagrams" in settings.log_also else 0)
+
+        if self._reply_queue is not None:
+            self._reply_queue.set_log_rate(settings.log_message_rate)
 
     def _configure_replies(self, settings: Settings) -> None:
         reply_source = self._custom_replies or self._reply_queue
@@ -193,7 +202,6 @@ class DaemonBuilder:
 
     def _drop_counts(self) -> dict[str, int]:
         counts = self._traffic.counters.refusals()
-        listeners: list[Listener[ListeningPort]] = [*self._tcp, *self._udp]
-        for listener in listeners:
+        for listener in self._listeners:
             counts.update({f"{listener.label}: {error}": number for error, number in listener.errors().items()})
         return counts

@@ -104,6 +104,8 @@ class ControlConnection:
 
     def __init__(self, path: str) -> None:
         self.on_event: EventCallback = lambda command, event: None
+        self.on_idle: Callable[[], object] = lambda: None
+        """Called after the events of one read, by the thread that calls `on_event`."""
         self.on_lost: Callable[[], object] = lambda: None
         self.refusal = ""
         """The reason why the daemon has refused the connection."""
@@ -175,6 +177,7 @@ class ControlConnection:
                 with self._lock:
                     self._received += len(data)
                     self._amp.dataReceived(data)
+                self.on_idle()
         except Exception:  # Twisted and its arguments raise various exceptions for invalid data
             self._is_faulty = True
         with self._lock:
