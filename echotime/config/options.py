@@ -226,7 +226,7 @@ class DaemonOptions(usage.Options):
         for name in ("wait_for_operator", "reply_deadline"):
             if getattr(settings, name) and not settings.has_operator:
                 self._faults.add(f"--{name.replace('_', '-')} requires --operator or --control")
-        if "datagrams" in settings.log_also and not settings.log_message_rate:
+        if "datagrams" in self["log-also"] and not settings.log_message_rate:
             self._faults.add("--log-also datagrams requires a --log-message-rate of 1 or more")
         if settings.control_group is not None and settings.control is None:
             self._faults.add("--control-group requires --control")

@@ -37,8 +37,8 @@ class LogRateLimiter:
         if self._resume_call is not None:
             self._resume_call.cancel()
             self._resume_call = None
-        self._start(max_lines)
         self.flush()
+        self._start(max_lines)
 
     def allows(self) -> bool:
         """Return True if a line may be written now. Otherwise count it as suppressed."""

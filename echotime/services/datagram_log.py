@@ -54,7 +54,6 @@ class DatagramLog:
         self._observers = observers
         self._policies: list[BatchSwitch] = []
         self._limiter = LogRateLimiter(0, clock, self._report_left_out)
-        self._is_on = False
         self._accounted = 0
         """How many of the datagrams handled so far were logged, or reported as left out."""
         self.wants = False
@@ -63,7 +62,7 @@ class DatagramLog:
     def set_rate(self, rate: int) -> None:
         """Log at most `rate` datagrams in a second from now on, none if it is 0."""
         self._limiter.set_max_lines(rate)
-        self._is_on = bool(rate)
+        self._update()
 
     def add_policy(self, policy: BatchSwitch) -> None:
         """Let a port pass each datagram by itself while the log wants datagrams."""
@@ -102,7 +101,7 @@ class DatagramLog:
         # the limiter has not seen the datagrams of batches
         handled = self._counters.datagrams_handled
         number, self._accounted = handled - self._accounted, handled
-        if number and self._is_on:
+        if number and self._limiter.max_lines:
             self._log.info("datagram lines left out in the last second: {number}", number=number)
             for observer in self._observers:
                 observer.datagrams_left_out(number)

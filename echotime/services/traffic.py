@@ -142,7 +142,7 @@ class TrafficLog:
 
     def _report_suppressed_messages(self, number: int) -> None:
         number, self.unlogged_messages = number + self.unlogged_messages, 0
-        if number:
+        if number and self._message_limiter.max_lines:
             self._log.info("message lines left out in the last second: {number}", number=number)
         self._update_wants_messages()
 
