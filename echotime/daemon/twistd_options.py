@@ -34,6 +34,7 @@ def _check_pidfile(path: Path) -> None:
         writable = os.access(path if path.exists() else path.parent, os.W_OK)
         reason = "" if writable else "the file cannot be written"
     except OSError as error:
-        reason = f"the working directory: {error.strerror}"
+        # a relative path has none that is absolute if the working directory was deleted
+        reason = (error.strerror or "") if path.is_absolute() else f"the working directory: {error.strerror}"
     if reason:
         raise report_startup_failure(f"--pidfile {path}: {reason}", logged=False)

@@ -73,6 +73,11 @@ class PlaceTests(DaemonTestCase):
         self.assertEqual(
             self.fails("--pidfile=", "-l", "x.log", *LOCAL), "echotime: --logfile x.log: Permission denied\n"
         )
+        name = "x" * 300
+        for option in ("--pidfile", "--logfile"):
+            self.assertRegex(
+                self.fails("-n", option, name, *LOCAL), rf"\Aechotime: {option} \S*{name}: File name too long\n\Z"
+            )
 
     def test_pidfile_on_request(self) -> None:
         """A PID file that is requested is written, also under its default name."""
