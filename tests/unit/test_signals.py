@@ -36,6 +36,7 @@ def test_terminal_hangs_up_later(reactor: Reactor, monkeypatch: pytest.MonkeyPat
     """A terminal that hangs up while SIGHUP is ignored, after one that was logged, stops the daemon later."""
     sent: list[int] = []
     is_gone = False
+    monkeypatch.setattr(signals, "_TERMINAL_SESSION", os.getsid(0))
     monkeypatch.setattr(signals, "_terminal_is_gone", lambda: is_gone)
     monkeypatch.setattr(os, "kill", lambda pid, number: sent.append(number))
     ignore_signals(reactor)
