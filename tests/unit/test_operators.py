@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any, cast
 
 import pytest
@@ -9,9 +10,10 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from echotime.control import commands
 from echotime.control.peer import PeerPolicy
 from echotime.control.server import ControlFactory, ControlProtocol
-from echotime.control.subscriber import EventSubscriber
+from echotime.control.subscriber import MAX_EVENTS, EventSubscriber
 from echotime.operators.encode import InvalidReply, encode_reply
 from echotime.operators.line_editor import LineEditor
 from echotime.operators.reply_queue import PendingMessage, ReplyQueue
@@ -97,6 +99,21 @@ class Unread:
         self.aborted = True
 
 
+class Pushed:
+    """Count what is pushed to an operator."""
+
+    transport: Any = Unread(0)
+
+    def __init__(self) -> None:
+        self.pushed: Counter[type] = Counter()
+
+    def callRemote(self, command: type, **event: Any) -> None:
+        self.pushed[command] += 1
+
+    def abort(self, error: BaseException) -> None:
+        raise error
+
+
 @pytest.mark.parametrize(("size", "dropped"), [(0, False), (2**20, False), (3 * 2**20, True)])
 def test_watcher_that_does_not_read(size: int, dropped: bool) -> None:
     """A question is sent to a slow subscriber in short form; one that reads too little is dropped."""
@@ -110,6 +127,22 @@ def test_watcher_that_does_not_read(size: int, dropped: bool) -> None:
     assert protocol.transport.aborted == dropped
     assert (b"x" * 500 in protocol.transport.written) != dropped
     assert b"x" * 501 not in protocol.transport.written
+
+
+def test_datagrams_have_a_limit_of_their_own() -> None:
+    """A flood of datagrams does not keep a watcher from events about connections, and is counted."""
+    protocol, clock = Pushed(), Clock()
+    subscriber = EventSubscriber(protocol, clock, 0)
+    for _ in range(MAX_EVENTS + 5):
+        subscriber.datagram_received("192.0.2.1:1", b"x", 1, "answered")
+    subscriber.datagrams_left_out(7)
+    subscriber.connection_opened("192.0.2.1:1")
+    clock.advance(1)
+    assert protocol.pushed == {
+        commands.DatagramReceived: MAX_EVENTS,
+        commands.ConnectionOpened: 1,
+        commands.EventsDropped: 2,
+    }
 
 
 @pytest.mark.parametrize(
