@@ -20,7 +20,7 @@ def prepare_twistd(twistd: usage.Options) -> None:
     # without it twistd's parent process would wait for ever, and a port would be said to be unusable
     device = Path(twistd["chroot"] or "/", "dev/null")
     if not device.exists():
-        raise report_startup_failure(f"{device} is missing; expected the device, as by mknod(1) c 1 3", logged=False)
+        raise report_startup_failure(f"{device} is missing; create it: mknod -m 666 {device} c 1 3", logged=False)
     # the default applies in daemon mode only; --pidfile twistd.pid is another object than the default
     if twistd["nodaemon"] and twistd["pidfile"] is twistd.defaults["pidfile"]:
         twistd["pidfile"] = ""

@@ -107,7 +107,7 @@ class PlaceTests(DaemonTestCase):
         empty = self.directory()
         for args, line in (
             (("--rundir", f"{empty}/x"), f"{empty}/x: No such file or directory"),
-            (("--chroot", empty), f"{empty}/dev/null is missing; expected the device, as by mknod(1) c 1 3"),
+            (("--chroot", empty), f"{empty}/dev/null is missing; create it: mknod -m 666 {empty}/dev/null c 1 3"),
         ):
             ended = self.twistd(*args, *LOCAL).wait()
             self.assertEqual((ended.status, ended.err), (1, f"echotime: {line}\n"))
@@ -180,14 +180,14 @@ class PortInUseTests(DaemonTestCase):
         with socket.create_server(("127.0.0.1", 0)) as sock:
             port = sock.getsockname()[1]
             self.assertIn(
-                f"(EADDRINUSE): another socket uses the port: ss -tanp sport = :{port}",
+                f"(EADDRINUSE): another socket holds the port; find it: ss -antup 'sport = :{port}'",
                 self.reason("--tcp", f"127.0.0.1:{port}"),
             )
         with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
             sock.bind(("::", 0))
             port = sock.getsockname()[1]
             self.assertIn(
-                f"(EADDRINUSE): another socket uses the port: ss -uanp sport = :{port}",
+                f"(EADDRINUSE): another socket holds the port; find it: ss -antup 'sport = :{port}'",
                 self.reason("--udp", f"127.0.0.1:{port}"),
             )
 
@@ -219,8 +219,8 @@ class PortInUseTests(DaemonTestCase):
             return while_open, self.reason("--tcp", f"127.0.0.1:{port}")
 
         while_open, afterwards = in_namespace(start)
-        self.assertRegex(while_open, r"open connections have it as their local port, until they end: 1: ss -")
+        self.assertRegex(while_open, r"open connections have this local port, until they end: 1; find it: ss -")
         self.assertRegex(
             afterwards,
-            r"closed connections have it as their local port, in TIME_WAIT for (60|59|5\d) s more: 1: ss -",
+            r"closed connections have this local port, in TIME_WAIT for (60|59|5\d) s more: 1; find it: ss -",
         )
