@@ -14,6 +14,7 @@ import pytest
 
 from echotime.cli.control import connection
 from echotime.cli.main import main
+from echotime.control import commands
 from tests.support.control_case import amp_box
 from tests.support.far_end import HELLO, Box, FarEnd, Respond, answer, push
 
@@ -95,6 +96,25 @@ def test_escape_sequences_of_events(run: Run, monkeypatch: pytest.MonkeyPatch) -
     assert out.count("asked") == 1
     assert out.count("\n") == len(events) - 1
     assert ALLOWED.fullmatch(out + err)
+
+
+def test_answer_to_an_interrupted_call(tmp_path: Path) -> None:
+    """The answer to a call that Ctrl-C interrupted once it was sent is ignored, and the connection goes on."""
+    far_end = FarEnd(tmp_path / "control", lambda name, box: answer(box, **HELLO))
+    made = connection.ControlConnection(str(tmp_path / "control"))
+    write = made._amp.transport.write
+
+    def interrupted(data: bytes) -> None:
+        made._amp.transport.write = write
+        write(data)
+        raise KeyboardInterrupt
+
+    made._amp.transport.write = interrupted
+    with pytest.raises(KeyboardInterrupt):
+        made.call(commands.Hello)
+    assert made.call(commands.Hello)["version"] == "1"
+    made.close()
+    far_end.close()
 
 
 def test_long_name(run: Run) -> None:
