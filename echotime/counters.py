@@ -111,6 +111,15 @@ class ServiceCounters:
     )
     health_checks: int = counter("Probes by the daemon's own health check, which no other counter includes.")
 
+    def __post_init__(self) -> None:
+        self.last_refused: dict[str, str] = {}
+        """The numeric address of the last client that was refused, by counter."""
+
+    def refuse(self, name: str, host: str) -> None:
+        """Count a client with the numeric address `host` as refused, by the counter `name`."""
+        setattr(self, name, getattr(self, name) + 1)
+        self.last_refused[name] = host
+
     @property
     def datagrams_handled(self) -> int:
         """Return the number of datagrams received, answered or not."""
@@ -128,6 +137,12 @@ class ServiceCounters:
         """Return the number of refusals by their names in the log. Zeros are left out."""
         return {
             each.log_name: count for each in declared(self) if each.log_name and (count := getattr(self, each.name))
+        }
+
+    def refused_sources(self) -> dict[str, str]:
+        """Return the numeric address of the last refused client, by the refusal's name in the log."""
+        return {
+            each.log_name: self.last_refused[each.name] for each in declared(self) if each.name in self.last_refused
         }
 
     def add(self, connection: ConnectionStats) -> None:

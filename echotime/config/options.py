@@ -131,7 +131,7 @@ class DaemonOptions(usage.Options):
         settings = Settings(**self._parse_values(), log_to_stdout=logs_to_stdout(self.parent or {}))
         if settings.control is None:
             settings = replace(settings, control=default_control_socket(os.environ))
-        self._check_operator(settings)
+        self._check_requirements(settings)
         lists = yield from self._parse_lists()
         for name in ("tcp", "udp"):
             yield from self._check_list(name, checks.repeated_addresses(lists[name]))
@@ -219,13 +219,15 @@ class DaemonOptions(usage.Options):
         given = f"{self['config']}: {self._from_file[name]} =" if name in self._from_file else f"--{name}"
         self._faults.add(f"{given} {text}: {fault}")
 
-    def _check_operator(self, settings: Settings) -> None:
-        """Check that the options for operators have the options and the terminal that they require."""
+    def _check_requirements(self, settings: Settings) -> None:
+        """Check that options have the other options and the terminal that they require."""
         if settings.operator and self.parent is not None and not self.parent.get("nodaemon", True):
             self._faults.add("--operator requires twistd -n: a daemon in the background has no terminal")
         for name in ("wait_for_operator", "reply_deadline"):
             if getattr(settings, name) and not settings.has_operator:
                 self._faults.add(f"--{name.replace('_', '-')} requires --operator or --control")
+        if "datagrams" in self["log-also"] and not settings.log_message_rate:
+            self._faults.add("--log-also datagrams requires a --log-message-rate of 1 or more")
         if settings.control_group is not None and settings.control is None:
             self._faults.add("--control-group requires --control")
 

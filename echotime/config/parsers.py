@@ -24,6 +24,9 @@ _MAX_SOCKET_PATH = 107
 _MAX_FD_NAME = 255
 """Longest FileDescriptorName= (systemd.socket(5))."""
 
+LOG_KINDS = ("datagrams", "empty")
+"""What --log-also can name."""
+
 
 def listen_address(text: str) -> HostPort | SystemdSocket:
     """Parse an address, or ``systemd`` or ``systemd:NAME`` for sockets that the service manager passes in."""
@@ -84,6 +87,13 @@ def group_id(text: str) -> int:
         return int(text) if text.isascii() and text.isdigit() else grp.getgrnam(text).gr_gid
     except KeyError:
         raise ValueError(f"there is no group '{text}'; expected a group's name or number") from None
+
+
+def log_kind(text: str) -> str:
+    """Return what --log-also names: one of LOG_KINDS."""
+    if text not in LOG_KINDS:
+        raise ValueError(f"'{text}' is not something to log; expected {' or '.join(LOG_KINDS)}")
+    return text
 
 
 def network(text: str) -> Network:

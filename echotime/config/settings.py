@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from echotime.config.option_spec import OptionSpec, declared_options, group_options, option
-from echotime.config.parsers import group_id, listen_address, network, socket_path
+from echotime.config.parsers import LOG_KINDS, group_id, listen_address, log_kind, network, socket_path
 from echotime.limits.access import Networks
 from echotime.services.timeouts import Timeouts
 from echotime.sockopt import assignment
@@ -260,6 +260,19 @@ class Settings:
         example="0",
         section="Log",
         old_names=("show-messages",),
+        reloadable=True,
+    )
+    log_also: tuple[str, ...] = option(
+        (),
+        log_kind,
+        "Log KIND, too: datagrams (at most --log-message-rate per second), or empty, the connections that end without "
+        "a message.",
+        metavar="KIND",
+        accepts="`datagrams` or `empty`",
+        shown_default="none",
+        example="datagrams",
+        choices=LOG_KINDS,
+        repeatable=True,
         reloadable=True,
     )
     drain_timeout: float = option(

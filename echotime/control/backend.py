@@ -10,6 +10,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from echotime.control.commands import PAGE_SIZE, CommandError, Rows
+from echotime.counters import declared
 from echotime.health.check import HealthCheck, ProbeResult
 from echotime.net.listener import Listener, ListeningPort, SockoptSocket
 from echotime.net.tcp import EchoPort
@@ -137,7 +138,8 @@ class ControlBackend:
 
     def counters(self) -> Rows:
         """Return the service counters and the errors of the ports."""
-        rows = [{"name": name, "value": value} for name, value in vars(self._factory.counters()).items()]
+        counters = self._factory.counters()
+        rows = [{"name": each.name, "value": getattr(counters, each.name)} for each in declared(counters)]
         for listener in self._listeners:
             rows += [
                 {"name": f"{listener.label}: {error}", "value": value} for error, value in listener.errors().items()

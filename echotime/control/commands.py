@@ -247,6 +247,14 @@ class ConnectionClosed(PushedEvent):
     arguments: ClassVar[Arguments] = _arguments(peer=Unicode(), how=Unicode(), bytes_in=Integer(), bytes_out=Integer())
 
 
+class DatagramReceived(PushedEvent):
+    """Push a datagram that is logged. `message` is its beginning, `outcome` is ``answered`` or why it was not."""
+
+    commandName = b"DatagramReceived"
+    event = "datagram"
+    arguments: ClassVar[Arguments] = _arguments(peer=Unicode(), message=String(), size=Integer(), outcome=Unicode())
+
+
 class EventsDropped(PushedEvent):
     """Push the number of events that were dropped in the last second."""
 
@@ -261,5 +269,6 @@ PUSHED_EVENTS: tuple[type[PushedEvent], ...] = (
     ConnectionOpened,
     MessageReceived,
     ConnectionClosed,
+    DatagramReceived,
     EventsDropped,
 )

@@ -15,7 +15,7 @@ from echotime.operators.reply_queue import IOperator, PendingMessage
 from echotime.services.traffic import ITrafficObserver
 
 MAX_EVENTS = 100
-"""Events about connections and messages that are pushed in a second, at most."""
+"""Events about connections and messages that are pushed in a second, at most, and as many about datagrams."""
 
 
 class Pusher(Protocol):
@@ -42,6 +42,8 @@ class EventSubscriber:
         self._protocol = protocol
         self._max_unsent = max_unsent
         self._event_limiter = LogRateLimiter(MAX_EVENTS, clock, self._report_dropped)
+        # a limit of their own, because anybody can send datagrams
+        self._datagram_limiter = LogRateLimiter(MAX_EVENTS, clock, self._report_dropped)
 
     def on_question(self, question: PendingMessage) -> None:
         if self._unsent() > self._max_unsent:
@@ -68,6 +70,13 @@ class EventSubscriber:
     def connection_closed(self, peer: str, ended_by: str, bytes_in: int, bytes_out: int) -> None:
         self._push(commands.ConnectionClosed, peer=peer, how=ended_by, bytes_in=bytes_in, bytes_out=bytes_out)
 
+    def datagram_received(self, peer: str, data: bytes, size: int, outcome: str) -> None:
+        if not self.paused and self._datagram_limiter.allows():
+            self._protocol.callRemote(commands.DatagramReceived, peer=peer, message=data, size=size, outcome=outcome)
+
+    def datagrams_left_out(self, number: int) -> None:
+        self._report_dropped(number)
+
     def _unsent(self) -> int:
         transport = self._protocol.transport
         return 0 if transport is None else len(transport.dataBuffer) + int(transport._tempDataLen)
@@ -77,5 +86,5 @@ class EventSubscriber:
             self._protocol.callRemote(command, **event)
 
     def _report_dropped(self, count: int) -> None:
-        if not self.paused and self._protocol.transport is not None:
+        if count and not self.paused and self._protocol.transport is not None:
             self._protocol.callRemote(commands.EventsDropped, count=count)

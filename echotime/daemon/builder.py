@@ -72,6 +72,7 @@ class DaemonBuilder:
             self._drain,
             self._tcp,
             self._udp,
+            self._configure_log,
             self._configure_udp_rate,
             self._configure_replies,
             self._compute_capacity,
@@ -80,8 +81,9 @@ class DaemonBuilder:
     def _build_services(self) -> None:
         """Build what both transports share: traffic log, limits, replies, timeouts and shutdown."""
         settings = self._settings
-        self._traffic = TrafficLog(self._reactor, settings.log_message_rate)
+        self._traffic = TrafficLog(self._reactor)
         self._reply_queue = ReplyQueue(self._reactor) if settings.has_operator else None
+        self._configure_log(settings)
         self._access = AccessList(settings.allow, settings.deny)
         self._factory = EchoFactory(self._traffic, admission=Admission(self._traffic.counters))
         self._configure_replies(settings)
@@ -105,6 +107,7 @@ class DaemonBuilder:
             self._access,
             self._rate_limit,
             answer_broadcast=settings.answer_broadcast,
+            log=self._traffic.datagrams,
         )
         environment = initial_environ()
         inherited = InheritedSockets(listen_fds(environment), other_process(environment, "LISTEN_PID"))
@@ -116,6 +119,7 @@ class DaemonBuilder:
             build_listeners(UDPListenerService, settings.udp, make_time_protocol, udp_options, *common_arguments)
         )
         inherited.close()
+        self._listeners: list[Listener[ListeningPort]] = [*self._tcp, *self._udp]
         for each in (*self._tcp, *self._udp):
             self.service.addService(each)
 
@@ -142,7 +146,7 @@ class DaemonBuilder:
         settings, service, reactor = self._settings, self.service, self._reactor
         if settings.tcp:
             service.addService(LimitsService(self._capacity, self._timeout_monitor))
-        service.addService(DropReporter(self._drop_counts, reactor))
+        service.addService(DropReporter(self._drop_counts, self._traffic.counters.refused_sources, reactor))
         if settings.require_sync:
             service.addService(SyncMonitor([each.port.protocol.policy for each in self._udp], reactor))
         health = HealthCheck(self._tcp, self._udp, self._factory, reactor)
@@ -159,9 +163,22 @@ class DaemonBuilder:
         if self._reply_queue is not None and settings.operator:
             service.addService(
                 build_local_operator(
-                    self._reply_queue, self._traffic, reactor, settings.encoding, log_to_stdout=settings.log_to_stdout
+                    self._reply_queue,
+                    self._traffic,
+                    reactor,
+                    settings.encoding,
+                    lambda: [each.label for each in self._listeners],
+                    log_to_stdout=settings.log_to_stdout,
                 )
             )
+
+    def _configure_log(self, settings: Settings) -> None:
+        self._traffic.set_message_rate(settings.log_message_rate)
+        self._traffic.log_empty = "empty" in settings.log_also
+        self._traffic.datagrams.set_rate(settings.log_message_rate if "datagrams" in settings.log_also else 0)
+
+        if self._reply_queue is not None:
+            self._reply_queue.set_log_rate(settings.log_message_rate)
 
     def _configure_replies(self, settings: Settings) -> None:
         reply_source = self._custom_replies or self._reply_queue
@@ -185,7 +202,6 @@ class DaemonBuilder:
 
     def _drop_counts(self) -> dict[str, int]:
         counts = self._traffic.counters.refusals()
-        listeners: list[Listener[ListeningPort]] = [*self._tcp, *self._udp]
-        for listener in listeners:
+        for listener in self._listeners:
             counts.update({f"{listener.label}: {error}": number for error, number in listener.errors().items()})
         return counts

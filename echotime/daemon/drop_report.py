@@ -8,6 +8,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from echotime.daemon.periodic import PeriodicService
 from echotime.logger import Logger
+from echotime.wire.hostport import format_host
 
 _POLL_INTERVAL = 1.0
 """Seconds until a new refusal is logged, at most."""
@@ -18,14 +19,21 @@ MIN_LOG_INTERVAL = 10.0
 class DropReporter(PeriodicService):
     """Poll `read_counts` once a second, and log each reason whose count has grown.
 
-    Counts that are not logged before the stop are part of the totals at shutdown.
+    `read_sources` returns the address of the last client, for those reasons that have one. Counts that are not logged
+    before the stop are part of the totals at shutdown.
     """
 
     _log = Logger()
 
-    def __init__(self, read_counts: Callable[[], Mapping[str, int]], clock: IReactorTime) -> None:
+    def __init__(
+        self,
+        read_counts: Callable[[], Mapping[str, int]],
+        read_sources: Callable[[], Mapping[str, str]],
+        clock: IReactorTime,
+    ) -> None:
         super().__init__(_POLL_INTERVAL, clock, self._poll)
         self._read_counts = read_counts
+        self._read_sources = read_sources
         self._clock = clock
         self._logged: dict[str, tuple[int, float]] = {}
         """The last logged count of each reason, and when it was logged."""
@@ -36,9 +44,11 @@ class DropReporter(PeriodicService):
             previous, logged_at = self._logged.get(reason, (0, now - MIN_LOG_INTERVAL))
             if number > previous and now - logged_at >= MIN_LOG_INTERVAL:
                 self._logged[reason] = number, now
+                source = self._read_sources().get(reason)
                 self._log.warn(
-                    "{reason}: {new} new, {total} total",
+                    "{reason}: {new} new, {total} total" + (", last from {address}" if source else ""),
                     reason=reason,
                     new=number - previous,
                     total=number,
+                    **({"address": format_host(source)} if source else {}),
                 )

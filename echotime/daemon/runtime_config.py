@@ -50,8 +50,8 @@ class PortResult(NamedTuple):
 class RuntimeConfig:
     """Hold the parts of the daemon that settings can change.
 
-    `apply_udp_rate` and `apply_replies` are the builder's functions for these settings. `compute_capacity` returns the
-    limits for --max-connections and --max-per-source.
+    `apply_log`, `apply_udp_rate` and `apply_replies` are the builder's functions for these settings. `compute_capacity`
+    returns the limits for --max-connections and --max-per-source.
     """
 
     factory: EchoFactory
@@ -59,6 +59,7 @@ class RuntimeConfig:
     drain: Drain
     tcp: Sequence[TCPListenerService]
     udp: Sequence[UDPListenerService]
+    apply_log: Callable[[Settings], None]
     apply_udp_rate: Callable[[Settings], None]
     apply_replies: Callable[[Settings], None]
     compute_capacity: Callable[[int | None, int | None], Capacity]
@@ -91,7 +92,7 @@ class RuntimeConfig:
         yield ("allow", "deny", "max_connections", "max_per_source"), self._apply_access
         yield ("idle_timeout", "half_closed_timeout", "session_timeout"), self._apply_timeouts
         yield ("udp_rate",), self.apply_udp_rate
-        yield ("log_message_rate",), lambda new: self.factory.traffic.set_message_rate(new.log_message_rate)
+        yield ("log_message_rate", "log_also"), self.apply_log
         yield ("drain_timeout",), lambda new: setattr(self.drain, "timeout", new.drain_timeout)
         yield ("answer_broadcast",), self._apply_answer_broadcast
         questions = ("reply_deadline", "max_questions", "max_questions_per_source", "wait_for_operator")

@@ -63,18 +63,18 @@ class Admission:
         idle for long, unless too many evictions are pending.
         """
         if self._access.restricts and not self._access.admits(host):
-            self._counters.refused_connections += 1
+            self._counters.refuse("refused_connections", host)
             return False
         per_source, max_connections = self.limits.max_per_source, self.limits.max_connections
         source_count = self._table.number_of(source)
         if per_source is not None and source_count >= per_source:
-            self._counters.refused_source_limit += 1
+            self._counters.refuse("refused_source_limit", host)
             return False
         if max_connections is not None and len(self._table) >= max_connections:
             if source_count or (
                 self.limits.max_evicting is not None and len(self._evicting) >= self.limits.max_evicting
             ):
-                self._counters.refused_connection_limit += 1
+                self._counters.refuse("refused_connection_limit", host)
                 return False
             self._evict()
         return True

@@ -9,6 +9,10 @@ from typing import Any, Protocol
 class Sender(Protocol):
     """The sender of a datagram: its address in the form of the socket module, and facts that the port knows."""
 
+    size: int
+    """The length of the datagram in bytes. Fewer may have been kept."""
+    reply_failed: bool
+    """True if the reply could not be sent."""
     ordinary: bool
     """True if none of the following is True. It may be False all the same, which takes more time."""
     is_unspecified: bool

@@ -256,7 +256,9 @@ class Batch:
         for index in range(self.count):
             at = index * SNAPLEN
             data = bytes(self._data[at : at + min(self._lengths[index], SNAPLEN)])
-            yield data, SourceAddress.from_recvmsg(self._source(index), self._control_messages(index))
+            source = SourceAddress.from_recvmsg(self._source(index), self._control_messages(index))
+            source.size = self._lengths[index]
+            yield data, source
 
     def _source(self, index: int) -> tuple[Any, ...]:
         size = self._family.sockaddr_size

@@ -41,12 +41,16 @@ class SourceAddress(tuple[Any, ...]):
     ancillary: tuple[ControlMessage, ...] = ()
     destination: tuple[Any, ...] | None = None
     """The destination as the socket module returns it, if that alone was reported, not a source for replies."""
+    size = 0
+    """The length of the datagram in bytes, as the port has set it. Fewer may have been kept."""
     multicast_destination = False
     """True if the datagram was sent to a broadcast or multicast address, as far as the kernel reports that."""
     is_own_address = False
     """True if the sender has the socket's port and an address of its host."""
     is_unspecified = False
     """True if the source is 0.0.0.0 or ``::``."""
+    reply_failed = False
+    """True if the reply could not be sent."""
     ordinary = False
     """True if the port has checked that none of the above is True."""
 

@@ -162,7 +162,9 @@ class SingleDatagramPort(LossNotifyingPort, SockoptPortMixin, udp.Port):
                     return None if number else self._check_shut_down()
                 self._handle_receive_error(error)
             else:
-                self._deliver(datagram, SourceAddress.from_recvmsg(address, ancillary))
+                source = SourceAddress.from_recvmsg(address, ancillary)
+                source.size = len(datagram)
+                self._deliver(datagram, source)
         return None
 
     def write(self, datagram: bytes, addr: tuple[Any, ...] | None = None) -> None:
@@ -174,10 +176,12 @@ class SingleDatagramPort(LossNotifyingPort, SockoptPortMixin, udp.Port):
             except OSError as error:
                 if not self._empty_error_queue():
                     self._count("send", error)
-                    return
+                    break
                 # the error belonged to an earlier reply, and this one has not been tried yet
             else:
                 return
+        if isinstance(addr, SourceAddress):
+            addr.reply_failed = True
 
     @property
     def dropped(self) -> int:

@@ -16,10 +16,13 @@ from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
 from zope.interface import Interface, implementer
 
 from echotime.counters import ReplyCounters
+from echotime.limits.log_rate import LogRateLimiter
 from echotime.limits.source import source_key
 from echotime.logger import Logger
 from echotime.services.replies import IReplySource
+from echotime.services.traffic import MAX_LOGGED_BYTES
 from echotime.wire import hostport
+from echotime.wire.escape import preview
 
 _MAX_OUTCOMES = 1000
 """Number of settled questions whose outcome is kept, to tell it to operators who answer too late."""
@@ -85,6 +88,9 @@ class ReplyQueue:
         self._clock = clock
         self.default_reply = default_reply
         self.limits = limits
+        self.log_answers = True
+        """False while all answers are given, and so shown, on the terminal that shows the log."""
+        self._answer_limiter = LogRateLimiter(0, clock, self._report_left_out)
         self._pending: OrderedDict[int, _PendingReply] = OrderedDict()
         self._sources: Counter[str] = Counter()
         self._operators: list[IOperator] = []
@@ -122,7 +128,19 @@ class ReplyQueue:
         if number not in self._pending:
             raise AlreadySettled(self._outcomes.get(number, "there is no such question"))
         self.counters.answered += 1
+        if self.log_answers and self._answer_limiter.allows():
+            self._log.info(
+                "question {number} of {peer} answered by {operator}: {reply}",
+                number=number,
+                peer=self._pending[number].question.peer,
+                operator=by,
+                reply=preview(reply, MAX_LOGGED_BYTES),
+            )
         return self._settle(number, reply, f"answered by {by}")
+
+    def set_log_rate(self, rate: int) -> None:
+        """Log at most `rate` answers of operators in a second from now on, none if it is 0."""
+        self._answer_limiter.set_max_lines(rate)
 
     def attach(self, operator: IOperator) -> None:
         """Add an operator, and pass it the pending questions."""
@@ -150,6 +168,7 @@ class ReplyQueue:
         """Give the default reply to all pending questions, and to all messages from now on."""
         self._stopping = True
         self._settle_all("the daemon stopped")
+        self._answer_limiter.flush()
 
     def _enqueue(self, message: bytes, address: _TCPAddress, source: str) -> Deferred[bytes]:
         self._last_number += 1
@@ -182,6 +201,10 @@ class ReplyQueue:
         if deadline is not None:
             delay = max(0, pending.question.received_at + deadline - self._clock.seconds())
             pending.expiry = self._clock.callLater(delay, self._expired, pending.question.number)
+
+    def _report_left_out(self, number: int) -> None:
+        if number:
+            self._log.info("answer lines left out in the last second: {number}", number=number)
 
     def _settle_unattended(self, reason: str) -> None:
         if not self._operators and not self.limits.wait_for_operator:

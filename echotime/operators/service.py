@@ -6,6 +6,7 @@ import importlib
 import os
 import signal
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from twisted.application.service import Service
@@ -32,13 +33,20 @@ class OperatorService(Service):
 
 
 def build_local_operator(
-    reply_queue: ReplyQueue, traffic: TrafficLog, reactor: Any, encoding: str, *, log_to_stdout: bool
+    reply_queue: ReplyQueue,
+    traffic: TrafficLog,
+    reactor: Any,
+    encoding: str,
+    listeners: Callable[[], list[str]],
+    *,
+    log_to_stdout: bool,
 ) -> OperatorService:
     """Return the service of the operator at standard input: a person at a terminal, or a script.
 
     For a terminal, sys.stdout is replaced, so that other output is drawn above the prompt. Call this before twistd
-    starts the log, which keeps the sys.stdout of that moment. `log_to_stdout` is True if the log goes there: then only
-    the operator's dialogue shows new connections and messages, and the log does not repeat them.
+    starts the log, which keeps the sys.stdout of that moment. `listeners` returns what the daemon listens on.
+    `log_to_stdout` is True if the log goes there: then only the operator's dialogue shows new connections, messages and
+    answers, and the log does not repeat them.
     """
     if not all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout)):
         # reading a terminal in its background then fails, where the kernel would stop the whole daemon
@@ -48,13 +56,15 @@ def build_local_operator(
         return OperatorService(StdinOperator(reply_queue, descriptor, reactor))
 
     def on_attach(attached: bool) -> None:
-        traffic.log_arrivals = not (attached and log_to_stdout)
+        traffic.log_arrivals = reply_queue.log_answers = not (attached and log_to_stdout)
 
     # choose the language of the person at the terminal; without one the daemon's log stays English
     importlib.import_module("echotime.i18n.language")
     stdout = sys.stdout
     stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-    operator = TerminalOperator(reply_queue, stdout, sys.stdin, reactor, encoding, on_attach)
+    operator = TerminalOperator(
+        reply_queue, stdout, sys.stdin, reactor, encoding, on_attach, list if log_to_stdout else listeners
+    )
     traffic.add_observer(operator)
     sys.stdout = PromptAwareStdout(stdout, operator)
     return OperatorService(operator)

@@ -36,6 +36,7 @@ class TerminalOperator:
     """Show one question at a time, the oldest first, and reply with the line that is typed.
 
     `screen` and `keyboard` are its terminal. `on_attach` is called with True at the start, and with False at the end.
+    `listeners` returns the listeners to show at the start, none if the log on the same terminal shows them.
     """
 
     def __init__(
@@ -46,9 +47,11 @@ class TerminalOperator:
         reactor: Any,
         encoding: str = "utf-8",
         on_attach: Callable[[bool], object] = lambda here: None,
+        listeners: Callable[[], list[str]] = list,
     ) -> None:
         self._queue = queue
         self._on_attach = on_attach
+        self._listeners = listeners
         self._screen = screen
         self._reactor = reactor
         self._encoding = encoding
@@ -70,6 +73,9 @@ class TerminalOperator:
         self._previous_sigcont = signal.signal(signal.SIGCONT, self._on_sigcont)
         self._sync_foreground()
         self._on_attach(True)
+        if listeners := self._listeners():
+            self._show(_("serving {listeners}").format(listeners=", ".join(listeners)))
+        self._show(_("questions appear here; Ctrl-D leaves, Ctrl-C stops the daemon"))
         self._queue.attach(self)
 
     def leave(self) -> None:
@@ -116,6 +122,12 @@ class TerminalOperator:
         """Do nothing: a message is shown when its question is."""
 
     def connection_closed(self, peer: str, ended_by: str, bytes_in: int, bytes_out: int) -> None:
+        pass
+
+    def datagram_received(self, peer: str, data: bytes, size: int, outcome: str) -> None:
+        """Do nothing: datagrams are in the log."""
+
+    def datagrams_left_out(self, number: int) -> None:
         pass
 
     def _show(self, line: str) -> None:

@@ -53,6 +53,7 @@ class DatagramPolicy:
         self._answer_broadcast = answer_broadcast
         self._min_source_port = 0
         self._muted = False
+        self._observed = False
         self._update()
 
     def _active_rules(self) -> Iterator[Rule]:
@@ -83,8 +84,8 @@ class DatagramPolicy:
             (rule.refuses, rule.counter) for rule in rules if rule.admits_batch is not _has_ordinary_addresses
         )
         batch_checks = dict.fromkeys(rule.admits_batch for rule in rules)
-        self.one_by_one = None in batch_checks
-        """True if a rule has no batch check, so that each datagram has to be checked by itself."""
+        self.one_by_one = self._observed or None in batch_checks
+        """True if each datagram has to be passed by itself, because it is logged, or a rule has no batch check."""
         self._batch_checks = (_admits_no_batch,) if self.one_by_one else tuple(filter(None, batch_checks))
 
     def set_access(self, access: AccessList) -> None:
@@ -102,21 +103,27 @@ class DatagramPolicy:
         self._answer_broadcast = answer_broadcast
         self._update()
 
+    def set_observed(self, observed: bool) -> None:
+        """Have each datagram passed by itself while datagrams are logged."""
+        if observed != self._observed:
+            self._observed = observed
+            self._update()
+
     def set_min_source_port(self, min_source_port: int) -> None:
         """Refuse datagrams from lower source ports; 0 if the kernel drops all of them."""
         self._min_source_port = min_source_port
         self._update()
 
-    def admits(self, datagram: bytes, sender: Sender) -> bool:
-        """Return True if a datagram is to be answered. Count it if it is refused."""
+    def refusal(self, datagram: bytes, sender: Sender) -> str:
+        """Return the counter of the reason to refuse a datagram, after counting it. Return "" if it is answered."""
         for refuses, counter in self._ordinary_checks if sender.ordinary else self._checks:
             if refuses(datagram, sender):
-                setattr(self._counters, counter, getattr(self._counters, counter) + 1)
-                return False
-        return True
+                self._counters.refuse(counter, sender.host)
+                return counter
+        return ""
 
     def admits_batch(self, batch: DatagramBatch) -> bool:
-        """Return True if all datagrams of a batch are to be answered. If not, check each one by `admits`."""
+        """Return True if all datagrams of a batch are to be answered. If not, check each one by `refusal`."""
         for admits in self._batch_checks:  # noqa: SIM110 - all() with a generator takes longer
             if not admits(batch):
                 return False

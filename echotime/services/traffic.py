@@ -1,6 +1,7 @@
 """TrafficLog: log connections and messages as the original scripts do, and count for both services.
 
-A connection is logged at its first message, so that a TCP health check, which sends none, writes no line.
+A connection is logged at its first message, so that a TCP health check, which sends none, writes no line. With
+`log_empty`, the end of such a connection is logged.
 """
 
 from __future__ import annotations
@@ -10,11 +11,11 @@ from gettext import gettext as _
 from typing import Protocol
 
 from twisted.internet.interfaces import IReactorTime
-from zope.interface import Interface
 
 from echotime.counters import ConnectionStats, ServiceCounters
 from echotime.limits.log_rate import LogRateLimiter
 from echotime.logger import Logger
+from echotime.services.datagram_log import DatagramLog, IDatagramObserver
 from echotime.wire.escape import preview
 
 MAX_LOGGED_BYTES = 200
@@ -23,8 +24,8 @@ MAX_CONNECTION_LINES = 100
 """Maximum number of log lines per second about connections that begin or end."""
 
 
-class ITrafficObserver(Interface):
-    """Observe TCP connections and their messages as they happen; peers are ``host:port``."""
+class ITrafficObserver(IDatagramObserver):
+    """Observe TCP connections, their messages and datagrams as they happen; peers are ``host:port``."""
 
     def connection_opened(peer: str) -> None:
         """Handle a new connection, when its first message has arrived."""
@@ -60,24 +61,18 @@ class TrafficLog:
         self.clock = clock
         self.counters = ServiceCounters()
         self.log_arrivals = True
+        self.log_empty = False
+        """True if a connection without a message is logged, too, when it ends."""
         self.unlogged_messages = 0
         self._observers: list[ITrafficObserver] = []
-        self.message_rate = 0
-        self._message_limiter: LogRateLimiter | None = None
-        self.set_message_rate(message_rate)
+        self._message_limiter = LogRateLimiter(message_rate, clock, self._report_suppressed_messages)
+        self.datagrams = DatagramLog(clock, self.counters, self._observers)
         self._connection_limiter = LogRateLimiter(MAX_CONNECTION_LINES, clock, self._report_suppressed_connections)
         self._update_wants_messages()
 
     def set_message_rate(self, message_rate: int) -> None:
         """Log at most `message_rate` messages per second from now on, none if it is 0."""
-        if message_rate == self.message_rate:
-            return  # a new limiter would allow more lines in this second
-        self.message_rate = message_rate
-        if self._message_limiter is not None:
-            self._message_limiter.flush()
-        self._message_limiter = (
-            LogRateLimiter(message_rate, self.clock, self._report_suppressed_messages) if message_rate else None
-        )
+        self._message_limiter.set_max_lines(message_rate)
         self._update_wants_messages()
 
     def add_observer(self, observer: ITrafficObserver) -> None:
@@ -91,8 +86,7 @@ class TrafficLog:
         self._update_wants_messages()
 
     def _update_wants_messages(self) -> None:
-        limiter = self._message_limiter
-        self.wants_messages = bool(self._observers) or not (limiter is None or limiter.suppressing)
+        self.wants_messages = bool(self._observers) or not self._message_limiter.suppressing
 
     def _connection_opened(self, connection: LoggedConnection) -> None:
         for observer in self._observers:
@@ -114,7 +108,7 @@ class TrafficLog:
             return
         for observer in self._observers:
             observer.message_received(connection.peer, message)
-        if self.log_arrivals and self._message_limiter is not None:
+        if self.log_arrivals:
             if self._message_limiter.allows():
                 # not named `message`: Twisted's legacy observers overwrite that field
                 self._log.info("{peer}: {text}", peer=connection.peer, text=preview(message, MAX_LOGGED_BYTES))
@@ -128,7 +122,8 @@ class TrafficLog:
         counters.connections += 1
         if not connection.messages:
             counters.empty_connections += 1
-            return
+            if not self.log_empty:
+                return
         counters.add(connection)
         if self._connection_limiter.allows():
             self._log.info(
@@ -141,13 +136,13 @@ class TrafficLog:
 
     def flush(self) -> None:
         """Log how many lines were suppressed so far, at the end of the daemon."""
-        if self._message_limiter is not None:
-            self._message_limiter.flush()
+        self._message_limiter.flush()
+        self.datagrams.flush()
         self._connection_limiter.flush()
 
     def _report_suppressed_messages(self, number: int) -> None:
         number, self.unlogged_messages = number + self.unlogged_messages, 0
-        if number:
+        if number and self._message_limiter.max_lines:
             self._log.info("message lines left out in the last second: {number}", number=number)
         self._update_wants_messages()
 

@@ -11,12 +11,16 @@ from echotime.counters import ServiceCounters
 from echotime.limits.access import AccessList
 from echotime.limits.datagrams import DatagramBatch
 from echotime.limits.udp_rate import RateLimit
+from echotime.services.datagram_log import DatagramLog
 from echotime.services.datagram_policy import DatagramPolicy
 from echotime.wire import timestamp
 
 
 class TimeProtocol(DatagramProtocol):
-    """Reply to the datagrams that `policy` admits. `clock` gives the Unix time in seconds (time.time)."""
+    """Reply to the datagrams that `policy` admits, and pass all to `log` while it wants them.
+
+    `clock` gives the Unix time in seconds (time.time).
+    """
 
     noisy = False
 
@@ -29,11 +33,15 @@ class TimeProtocol(DatagramProtocol):
         rate_limit: RateLimit | None = None,
         *,
         answer_broadcast: bool = False,
+        log: DatagramLog | None = None,
     ) -> None:
         self._clock = clock
         self._counters = counters
         self._epoch = epoch
         self.policy = DatagramPolicy(counters, clock, access, rate_limit, answer_broadcast=answer_broadcast)
+        self._log = log
+        if log is not None:
+            log.add_policy(self.policy)
 
     @property
     def handled(self) -> int:
@@ -49,9 +57,11 @@ class TimeProtocol(DatagramProtocol):
 
     def datagramReceived(self, datagram: bytes, addr: Any) -> None:
         assert self.transport is not None
-        if self.policy.admits(datagram, addr):
+        if not (refusal := self.policy.refusal(datagram, addr)):
             self._counters.datagrams += 1
             self.transport.write(timestamp.pack(self._clock(), self._epoch), addr)
+        if self._log is not None and self._log.wants:
+            self._log.log(datagram, addr, refusal)
 
     def probe_received(self, addr: Any) -> None:
         """Reply to the health check, to which the policy does not apply."""

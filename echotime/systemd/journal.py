@@ -15,6 +15,8 @@ from typing import IO, Any
 from twisted.logger import FileLogObserver, ILogObserver, LogEvent, LogLevel, eventAsText
 from zope.interface import implementer
 
+from echotime.wire.hostport import host_of
+
 JOURNAL_SOCKET = "/run/systemd/journal/socket"
 _PRIORITIES = {LogLevel.critical: 2, LogLevel.error: 3, LogLevel.warn: 4, LogLevel.info: 6, LogLevel.debug: 7}
 """Priorities of syslog(3)."""
@@ -73,6 +75,8 @@ def _entry_fields(event: LogEvent, text: str) -> Iterator[bytes]:
     for name, value in event.items():
         if name not in _RESERVED_KEYS and isinstance(value, (str, int, float)) and _FIELD_NAME.fullmatch(name):
             yield _encode_field(f"ECHOTIME_{name.upper()}", str(value))
+    if "peer" in event:  # a search for a client does not know its port
+        yield _encode_field("ECHOTIME_ADDRESS", host_of(str(event["peer"])))
 
 
 def _encode_field(name: str, value: str) -> bytes:

@@ -39,7 +39,12 @@ def preview(data: bytes, limit: int) -> str:
 def _truncation_note(limit: int, size: int) -> str:
     if size <= limit:
         return ""
-    return "\\... (" + _("first {limit} of {size} bytes").format(limit=limit, size=size) + ")"
+    return cut_mark(limit, size) + " (" + _("first {limit} of {size} bytes").format(limit=limit, size=size) + ")"
+
+
+def cut_mark(shown: int, size: int) -> str:
+    r"""Return ``\...`` if only the first `shown` bytes of `size` are shown, else the empty string."""
+    return "\\..." if shown < size else ""
 
 
 def sanitize(text: str) -> str:

@@ -57,11 +57,20 @@ def _interface_number(interface: str) -> int:
         raise OSError(errno.ENODEV, os.strerror(errno.ENODEV)) from None
 
 
+def format_host(host: str) -> str:
+    """Return a host, an IPv4-mapped IPv6 address as IPv4."""
+    return host.removeprefix(_V4MAPPED_PREFIX) if "." in host else host
+
+
 def format_hostport(host: str, port: int) -> str:
     """Return ``127.0.0.1:12345`` or ``[::1]:12345``. An IPv4-mapped IPv6 address is shown as IPv4."""
-    if host.startswith(_V4MAPPED_PREFIX) and "." in host:
-        host = host[len(_V4MAPPED_PREFIX) :]
+    host = format_host(host)
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def host_of(peer: str) -> str:
+    """Return the host of what `format_hostport` returned."""
+    return peer.rpartition(":")[0].removeprefix("[").removesuffix("]")
 
 
 def split_hostport(text: str) -> tuple[str | None, str | None]:

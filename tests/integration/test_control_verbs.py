@@ -30,6 +30,27 @@ class VerbTests(ControlTestCase):
         self.assertIn("answered question 1", self.output("answer", "next", ""))
         self.assertEqual(read_all(first), b"one" + ACKNOWLEDGEMENT)
 
+    def test_empty_lists(self) -> None:
+        """An empty list says so on standard error, and what would fill it; JSON has an empty list."""
+        self.start_daemon()
+        for command, text in (
+            ("questions", "no pending questions; a message becomes one while an operator watches, or with --wait"),
+            ("connections", "no open connections"),
+            ("sockopts tcp", "no socket options were requested"),
+        ):
+            ended = self.control(*command.split())
+            self.assertEqual((ended.returncode, ended.stdout), (0, b""))
+            self.assertIn(text, ended.stderr.decode())
+            self.assertEqual(self.rows(*command.split()), [])
+
+    def test_answers_are_logged(self) -> None:
+        """An operator's answer is in the log, escaped, with the operator and the question."""
+        daemon = self.start_daemon("--wait-for-operator")
+        client = self.pending_client(b"x")
+        self.output("--raw", "answer", "1", r"yes\x1b")
+        peer = f"127.0.0.1:{client.getsockname()[1]}"
+        daemon.line(rf"#info\] question 1 of {peer} answered by \w+ \(pid \d+\): yes\\x1b$")
+
     def test_who_was_faster(self) -> None:
         """The first answer wins; the other operators learn who gave it."""
         self.start_daemon("--wait-for-operator")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -40,16 +41,13 @@ class WatchTests(ControlTestCase):
             client.sendall(b"hello\n")
             peer = f"127.0.0.1:{client.getsockname()[1]}"
             self.assertEqual(self.line(child), f"connection from {peer}")
-            self.assertEqual(self.line(child), rf"{peer}: hello\n")
             self.assertEqual(self.line(child), rf"question 1 of {peer}: hello\n")
             child.stdin.write(b"ok\n")
             child.stdin.flush()
             self.assertEqual(read_exactly(client, 19), b"hello\n" + ACKNOWLEDGEMENT + b"ok")
             self.assertRegex(self.line(child), rf"^question 1 of {peer}: answered by \w+ \(pid {child.pid}\)$")
-            self.assertEqual(self.line(child), f"answered question 1 of {peer}")
             client.sendall(b"more")
-            self.line(child)
-            self.line(child)
+            self.assertEqual(self.line(child), f"question 2 of {peer}: more")
             self.output("answer", "2", "faster")
             self.assertRegex(self.line(child), rf"^question 2 of {peer}: answered by \w+ \(pid \d+\)$")
             self.assertEqual(read_exactly(client, 21), b"more" + ACKNOWLEDGEMENT + b"faster")
@@ -64,7 +62,6 @@ class WatchTests(ControlTestCase):
                 client.sendall(b"x")
                 self.line(child)
                 self.line(child)
-                self.line(child)
                 if end == "kill":
                     child.kill()
                 else:
@@ -73,6 +70,32 @@ class WatchTests(ControlTestCase):
                     child.stdin = None
                 self.assertEqual(read_exactly(client, 18), b"x" + ACKNOWLEDGEMENT + b"nobody")
             self.wait_for(lambda: self.ask(Status)["operators"] == 0)
+
+    def test_message_that_is_no_question(self) -> None:
+        """A message that gets the constant reply at once is shown by itself."""
+        self.start_daemon("--max-questions", "1")
+        child = self.watching()
+        with connect(self.address) as waiting, connect(self.address) as client:
+            waiting.sendall(b"one")
+            self.line(child)
+            self.assertIn("question 1 of ", self.line(child))
+            client.sendall(b"two")
+            self.line(child)
+            self.assertEqual(self.line(child), f"127.0.0.1:{client.getsockname()[1]}: two")
+
+    def test_datagrams(self) -> None:
+        """With --log-also datagrams the datagrams are shown, and are events of their own in JSON."""
+        daemon = self.start_daemon("--log-also", "datagrams")
+        children = [self.watching(), self.watching("--json")]
+        self.wait_for(lambda: self.rows("status")["operators"] == 2)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.connect(daemon.address("UDP"))
+            sock.send(b"\x1b" + b"x" * 99)
+            peer = f"127.0.0.1:{sock.getsockname()[1]}"
+            shown = "\\x1b" + "x" * 15
+            self.assertEqual(self.line(children[0]), f"datagram from {peer}, length 100, answered: {shown}\\...")
+            event = {"event": "datagram", "peer": peer, "message": shown, "size": 100, "outcome": "answered"}
+            self.assertEqual(json.loads(self.line(children[1])), event)
 
     def test_json(self) -> None:
         """With --json each event is one JSON object per line."""
@@ -181,26 +204,77 @@ class PromptTests(ControlTestCase):
         self.assertIn("answer 1  two  spaces\n", history)
 
     def test_watch(self) -> None:
-        """Events appear above a typed line, which is entered whole; Ctrl-D returns to the prompt."""
+        """Events appear above a typed line, which is entered whole; Ctrl-D returns to the prompt.
+
+        The prompt names the oldest question, and is there only while one waits.
+        """
         self.start_daemon()
         terminal = self.at_prompt()
         terminal.type(b"watch\n")
-        terminal.until("reply: $")
+        terminal.until("watching; Ctrl-D ends it\r\n$")
         with connect(self.address) as first, connect(self.address) as second:
             first.sendall(b"one")
-            terminal.until("question 1 of .*: one\r\n")
+            terminal.until("question 1 of .*: one\r\nreply to 1: $")
             terminal.type(b"hal")
             terminal.until("hal")
             second.sendall(b"two")
-            terminal.until("question 2 of .*: two\r\n.*reply: hal")
+            terminal.until("question 2 of .*: two\r\nreply to 1: hal$")
             terminal.type(b"f\n")
             self.assertEqual(read_exactly(first, 18), b"one" + ACKNOWLEDGEMENT + b"half")
-            terminal.until("answered question 1 of .*\r\n(.*\r)?.*reply: $")
+            terminal.until("question 1 of .*answered by .*\r\nreply to 2: $")
             terminal.type(b"\x04")
             terminal.until("echotime> $")
             self.assertEqual(read_exactly(second, 14), b"two" + ACKNOWLEDGEMENT)
         terminal.type(b"\x04")
         self.assertEqual(terminal.end(), 0)
+
+    def test_many_answers(self) -> None:
+        """Each of many quick answers is one line after one prompt, whatever is shown meanwhile."""
+        self.start_daemon()
+        terminal = self.at_prompt()
+        terminal.type(b"watch\n")
+        terminal.until("watching; Ctrl-D ends it\r\n$")
+        for number in range(1, 10):
+            with connect(self.address) as client:
+                client.sendall(b"m")
+                terminal.until(f"reply to {number}: $")
+                terminal.type(b"answer\n")
+                self.assertEqual(read_exactly(client, 18), b"m" + ACKNOWLEDGEMENT + b"answer")
+        terminal.until("connection from .* ended by client.*\r\n$")
+        # an erased line has never been there
+        shown = re.sub(r"[^\n]*\r\x1b\[J", "", terminal.shown.decode())
+        self.assertEqual(
+            re.findall(r"\n(.*(?:reply|answer\b).*)\r", shown), [f"reply to {n}: answer" for n in range(1, 10)]
+        )
+        terminal.type(b"\x04")
+        terminal.until("echotime> $")
+
+    def test_answered_by_another(self) -> None:
+        """A reply that was begun is discarded if another operator answers; after a refused one the prompt is back."""
+        self.start_daemon("--encoding", "ascii")
+        terminal = self.at_prompt()
+        terminal.type(b"watch\n")
+        terminal.until("watching; Ctrl-D ends it\r\n$")
+        terminal.type(b"early\n")
+        terminal.until("no question is pending\r\n$")
+        with connect(self.address) as client:
+            client.sendall(b"m")
+            terminal.until("reply to 1: $")
+            terminal.type(b"slow")
+            terminal.until("reply to 1: slow$")
+            self.output("answer", "1", "fast")
+            terminal.until("question 1 of .*: answered by .*\r\n.*unfinished input discarded\r\n$")
+            self.assertEqual(read_exactly(client, 16), b"m" + ACKNOWLEDGEMENT + b"fast")
+            client.sendall(b"n")
+            terminal.until("reply to 2: $")
+            terminal.type("\u20ac\nok\n".encode())
+            terminal.until("cannot be written in ascii\r\n")
+            self.assertEqual(read_exactly(client, 14), b"n" + ACKNOWLEDGEMENT + b"ok")
+        terminal.type(b"\x03")
+        terminal.until("echotime> $")
+        terminal.type(b"quit\n")
+        self.assertEqual(terminal.end(), 0)
+        self.assertEqual(terminal.modes_now(), terminal.modes)
 
     def test_without_home(self) -> None:
         """The prompt works without HOME for a uid that has no entry in passwd, and keeps no history."""

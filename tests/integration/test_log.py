@@ -8,7 +8,7 @@ from pathlib import Path
 
 from echotime.systemd.journal import JOURNAL_SOCKET
 from tests.hostile.timing import wait_until
-from tests.support.plain_clients import ACKNOWLEDGEMENT, connect, one_shot, read_exactly
+from tests.support.plain_clients import ACKNOWLEDGEMENT, ask_time, connect, one_shot, read_exactly
 from tests.support.twistd_process import DaemonTestCase
 
 JOURNAL = ("bash", "-c", 'export JOURNAL_STREAM=$(stat -Lc %d:%i /proc/$$/fd/1); exec "$@"', "bash")
@@ -92,6 +92,43 @@ class LogTests(DaemonTestCase):
         left_out = sum(map(int, re.findall(r"connection lines left out in the last second: (\d+)", out)))
         self.assertEqual(out.count("connection from") + left_out, 2000)
         self.assertLess(out.count("connection from"), 1000)
+
+    def test_datagrams(self) -> None:
+        """--log-also datagrams logs each datagram within --log-message-rate, and the number left out."""
+        daemon = self.echotime("--log-also", "datagrams", "--log-message-rate", "5", "--deny", "127.0.0.9")
+        address = daemon.address("UDP")
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.bind(("127.0.0.9", 0))
+            sock.sendto(b"who\n", address)
+            peer = f"127.0.0.9:{sock.getsockname()[1]}"
+            daemon.line(rf"#info\] datagram from {peer}, length 4, refused \(access list\): who\\n$")
+        daemon.line(r"#warn\] datagrams refused \(access list\): 1 new, 1 total, last from 127\.0\.0\.9$")
+        for _ in range(300):
+            ask_time(address)
+        out = self.served(daemon).out
+        shown = len(re.findall(r"datagram from 127\.0\.0\.1:\d+, length \d+, answered", out))
+        left_out = sum(map(int, re.findall(r"datagram lines left out in the last second: (\d+)", out)))
+        self.assertGreaterEqual(shown, 5)
+        self.assertLess(shown, 150)
+        self.assertEqual(shown + left_out, 300)
+
+    def test_empty_connections(self) -> None:
+        """--log-also empty logs the end of a connection that sent nothing."""
+        daemon = self.echotime("--log-also", "empty")
+        with connect(daemon.address("TCP")) as sock:
+            peer = f"127.0.0.1:{sock.getsockname()[1]}"
+        daemon.line(rf"#info\] connection from {peer} ended by client, 0 bytes in, 0 bytes out$")
+
+    def test_kinds(self) -> None:
+        """Another kind is a usage error, and so are datagrams without a line for them."""
+        self.assertIn(
+            "--log-also udp: 'udp' is not something to log; expected datagrams or empty",
+            self.refused("--log-also", "udp").err,
+        )
+        self.assertIn(
+            "--log-also datagrams requires a --log-message-rate of 1 or more",
+            self.refused("--log-also", "datagrams", "--log-message-rate", "0").err,
+        )
 
     def test_health_check(self) -> None:
         """A connection that sends nothing is not logged."""

@@ -6,11 +6,12 @@ import os
 import signal
 import socket
 import tempfile
+from pathlib import Path
 
 from tests.support.operator_case import SERVE, sent
 from tests.support.plain_clients import ACKNOWLEDGEMENT, ask_time, connect, one_shot, read_all
 from tests.support.pty_child import OnTerminal
-from tests.support.twistd_process import DaemonTestCase
+from tests.support.twistd_process import TWISTD, DaemonTestCase
 
 
 class TerminalTests(DaemonTestCase):
@@ -40,6 +41,26 @@ class TerminalTests(DaemonTestCase):
         self.assertEqual(terminal.end(), -signal.SIGINT)
         self.assertNotIn(b"Traceback", terminal.shown)
         self.assertEqual(terminal.modes_now(), terminal.modes, "the terminal modes were not restored")
+
+    def test_log_in_a_file(self) -> None:
+        """With the log in a file the terminal says what is served and how to leave, and the file has the answers."""
+        self.need("setsid")
+        log = self.mktemp()
+        terminal = OnTerminal([*TWISTD, "--logfile", log, *SERVE[len(TWISTD) :], "--operator"])
+        self.addCleanup(terminal.close)
+        port = terminal.until(r"serving TCP 127\.0\.0\.1:(\d+), UDP 127\.0\.0\.1:\d+\r\n")[1]
+        terminal.until("questions appear here; Ctrl-D leaves, Ctrl-C stops the daemon\r\n$")
+        with sent(("127.0.0.1", int(port)), b"hello") as client:
+            terminal.until(r"input the word:$")
+            terminal.type(b"ok\n")
+            read_all(client)
+        terminal.type(b"\x03")
+        terminal.end()
+        self.assertRegex(
+            Path(log).read_text(encoding="utf-8"),
+            r"#info\] question 1 of 127\.0\.0\.1:\d+ answered by the operator's terminal: ok\n",
+        )
+        self.assertNotIn(b"answered by", terminal.shown)
 
     def test_one_after_the_other(self) -> None:
         """Pending questions come oldest first, an empty line is an empty reply, and other services go on."""

@@ -69,7 +69,7 @@ class Mirror(DatagramProtocol):
         return self.counters.refusals()
 
     def datagramReceived(self, datagram: bytes, addr: Any) -> None:
-        if self.policy.admits(datagram, addr):
+        if not self.policy.refusal(datagram, addr):
             self.serve(datagram, addr)
 
     def serve(self, datagram: bytes, addr: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import signal
 import struct
@@ -13,8 +14,9 @@ import pytest
 
 from echotime.cli.control import connection
 from echotime.cli.main import main
+from echotime.control import commands
 from tests.support.control_case import Box, amp_box
-from tests.support.far_end import HELLO, FarEnd, Respond, answer, push
+from tests.support.far_end import HELLO, Box, FarEnd, Respond, answer, push
 
 NASTY = b"\x1b[2J\r\n\xe2\x80\xae\xc2\x9b"
 """Escape sequences that clear the screen, a line end, and a character that reverses the direction of writing."""
@@ -65,22 +67,54 @@ def question(number: int, peer: bytes = b"127.0.0.1:1") -> dict[str, bytes]:
         after_hello(lambda name, box: page(box, False, question(1, NASTY))),
         after_hello(lambda name, box: amp_box(_error=box[b"_ask"], _error_code=b"REFUSED", _error_description=NASTY)),
         lambda name, box: amp_box(_error=box[b"_ask"], _error_code=b"OTHER", _error_description=NASTY),
-        after_hello(
-            lambda name, box: (
-                push(b"ConnectionOpened", peer=NASTY)
-                + push(b"QuestionAsked", number=b"1", peer=NASTY, message=NASTY, size=b"9")
-                + push(b"QuestionSettled", number=b"1", peer=NASTY, how=NASTY)
-                + page(box, False)
-            )
-        ),
     ],
-    ids=["row", "error", "error of Hello", "events"],
+    ids=["row", "error", "error of Hello"],
 )
 def test_escape_sequences(run: Run, respond: Respond) -> None:
     """Nothing that the far end sends reaches the terminal unescaped."""
     _status, out, err = run(respond, "questions")
     assert "\\x1b[2J\\r\\n" in out + err
     assert ALLOWED.fullmatch(out + err)
+
+
+def test_escape_sequences_of_events(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No event reaches the terminal unescaped, and a message that is a question is shown once."""
+    events = [
+        push(b"ConnectionOpened", peer=NASTY),
+        push(b"MessageReceived", peer=NASTY, message=NASTY, size=b"9"),
+        push(b"MessageReceived", peer=NASTY, message=b"asked", size=b"5"),
+        push(b"QuestionAsked", number=b"1", peer=NASTY, message=b"asked", size=b"5"),
+        push(b"QuestionSettled", number=b"1", peer=NASTY, how=NASTY),
+        push(b"DatagramReceived", peer=NASTY, message=NASTY, size=b"99", outcome=NASTY),
+        push(b"MessageReceived", peer=NASTY, message=NASTY, size=b"9"),
+    ]
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    _status, out, err = run(
+        after_hello(lambda name, box: (b"".join(events) if box[b"on"] == b"True" else b"") + answer(box)), "watch"
+    )
+    assert out.count("\\x1b[2J\\r\\n") == 1 + 2 + 1 + 2 + 3 + 2
+    assert out.count("asked") == 1
+    assert out.count("\n") == len(events) - 1
+    assert ALLOWED.fullmatch(out + err)
+
+
+def test_answer_to_an_interrupted_call(tmp_path: Path) -> None:
+    """The answer to a call that Ctrl-C interrupted once it was sent is ignored, and the connection goes on."""
+    far_end = FarEnd(tmp_path / "control", lambda name, box: answer(box, **HELLO))
+    made = connection.ControlConnection(str(tmp_path / "control"))
+    write = made._amp.transport.write
+
+    def interrupted(data: bytes) -> None:
+        made._amp.transport.write = write
+        write(data)
+        raise KeyboardInterrupt
+
+    made._amp.transport.write = interrupted
+    with pytest.raises(KeyboardInterrupt):
+        made.call(commands.Hello)
+    assert made.call(commands.Hello)["version"] == "1"
+    made.close()
+    far_end.close()
 
 
 def test_long_name(run: Run) -> None:

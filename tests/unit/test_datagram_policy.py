@@ -91,14 +91,14 @@ def test_each_refusal_is_declared_and_counts_as_handled() -> None:
         ),
         (lambda one: one.set_muted(True), b"", source(ordinary=True), FakeBatch(3), "refused_unsynced"),
         (
-            lambda one: [one.admits(TIME, source()) for _ in range(3)],
+            lambda one: [one.refusal(TIME, source()) for _ in range(3)],
             TIME,
             source(ordinary=True),
             FakeBatch(3, length=4),
             "refused_loop",
         ),
         (
-            lambda one: [one.admits(b"", source()) for _ in range(10)],
+            lambda one: [one.refusal(b"", source()) for _ in range(10)],
             b"",
             source(ordinary=True),
             FakeBatch(3),
@@ -122,15 +122,16 @@ def test_each_rule(
     before = dict(vars(counters))
     assert not policy.admits_batch(batch)
     assert vars(counters) == before, "a batch that is not admitted counts nothing"
-    assert not policy.admits(datagram, sender)
+    assert policy.refusal(datagram, sender) == counter
     assert vars(counters) == {**before, counter: before[counter] + 1}
+    assert counters.last_refused[counter] == sender.host
 
 
 def test_datagrams_like_answers_do_not_slow_others() -> None:
     """After any number of datagrams that look like answers, a batch of others is answered as a whole."""
     policy = make()
     for port in range(2000, 12_000):
-        policy.admits(TIME, source(port))
+        policy.refusal(TIME, source(port))
     assert policy.admits_batch(FakeBatch(64, port=3000))
 
 
@@ -162,8 +163,20 @@ def test_rule_without_a_batch_check() -> None:
     policy = Strict(counters, lambda: NOW)
     assert policy.one_by_one
     assert not policy.admits_batch(FakeBatch())
-    assert [policy.admits(each, source(ordinary=True)) for each in (b"yes", b"no")] == [True, False]
+    assert [policy.refusal(each, source(ordinary=True)) for each in (b"yes", b"no")] == ["", "refused_datagrams"]
     assert counters == ServiceCounters(refused_datagrams=1)
+
+
+def test_observed() -> None:
+    """While datagrams are logged, each is passed by itself, whatever the rules; no check is made twice."""
+    policy = make()
+    policy.set_observed(True)
+    assert policy.one_by_one
+    assert not policy.admits_batch(FakeBatch())
+    assert policy.refusal(b"", source(ordinary=True)) == ""
+    policy.set_observed(False)
+    assert not policy.one_by_one
+    assert policy.admits_batch(FakeBatch())
 
 
 def test_batch_of_the_port() -> None:

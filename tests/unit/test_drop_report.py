@@ -18,11 +18,12 @@ class IncidentsTests(SynchronousTestCase):
         """Start a reporter without any drops."""
         self.clock = Clock()
         self.counts: dict[str, int] = {}
+        self.sources: dict[str, str] = {}
         self.lines: list[str] = []
         note = provider(ILogObserver)(lambda event: self.lines.append(formatEvent(event)))
         globalLogPublisher.addObserver(note)
         self.addCleanup(globalLogPublisher.removeObserver, note)
-        self.service = DropReporter(lambda: self.counts, self.clock)
+        self.service = DropReporter(lambda: self.counts, lambda: self.sources, self.clock)
         self.service.startService()
 
     def tearDown(self) -> None:
@@ -46,6 +47,18 @@ class IncidentsTests(SynchronousTestCase):
                 "rare: 7 new, 7 total",
                 "too many: 3 new, 24 total",
             ],
+        )
+
+    def test_last_source(self) -> None:
+        """A line names the last source, if the reason has one, in the form of other lines."""
+        counters = ServiceCounters()
+        counters.refuse("refused_loop", "192.0.2.1")
+        counters.refuse("refused_loop", "::ffff:192.0.2.7")
+        self.counts, self.sources = counters.refusals(), counters.refused_sources()
+        self.counts["send EPERM"] = 3
+        self.clock.advance(1)
+        self.assertEqual(
+            self.lines, ["datagrams refused (loop): 2 new, 2 total, last from 192.0.2.7", "send EPERM: 3 new, 3 total"]
         )
 
     def test_reasons(self) -> None:

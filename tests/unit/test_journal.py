@@ -48,16 +48,21 @@ def logged(path: str, level: LogLevel, text: str, **more: Any) -> str:
     return stream.getvalue()
 
 
-def test_fields(journald: socket.socket) -> None:
-    """An entry has text, priority, and the fields of the event."""
-    assert logged(journald.getsockname(), LogLevel.warn, "hello {peer}", peer="::1", bytes_in=7, other=object()) == ""
+@pytest.mark.parametrize(
+    ("peer", "address"),
+    [("192.0.2.7:4711", "192.0.2.7"), ("[2001:db8::1]:4711", "2001:db8::1"), ("[fe80::1%eth0]:1", "fe80::1%eth0")],
+)
+def test_fields(journald: socket.socket, peer: str, address: str) -> None:
+    """An entry has text, priority, and the fields of the event, with a peer's address by itself, too."""
+    assert logged(journald.getsockname(), LogLevel.warn, "hello {peer}", peer=peer, bytes_in=7, other=object()) == ""
     assert fields(journald.recv(4096)) == {
-        "MESSAGE": "hello ::1",
+        "MESSAGE": f"hello {peer}",
         "PRIORITY": "4",
         "SYSLOG_IDENTIFIER": "echotime",
         "ECHOTIME_LOGGER": "echotime.test",
-        "ECHOTIME_PEER": "::1",
+        "ECHOTIME_PEER": peer,
         "ECHOTIME_BYTES_IN": "7",
+        "ECHOTIME_ADDRESS": address,
     }
 
 

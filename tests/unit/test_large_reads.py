@@ -138,6 +138,12 @@ def test_messages_are_shown() -> None:
         def connection_closed(self, peer: str, ended_by: str, bytes_in: int, bytes_out: int) -> None:
             pass
 
+        def datagram_received(self, peer: str, data: bytes, size: int, outcome: str) -> None:
+            pass
+
+        def datagrams_left_out(self, number: int) -> None:
+            pass
+
     watcher = Watcher()
     made.traffic.add_observer(watcher)
     connected(made).dataReceived(bytes(10_000))

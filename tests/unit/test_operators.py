@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any, cast
 
 import pytest
@@ -98,6 +99,21 @@ class Unread:
         self.aborted = True
 
 
+class Pushed:
+    """Count what is pushed to an operator."""
+
+    transport: Any = Unread(0)
+
+    def __init__(self) -> None:
+        self.pushed: Counter[type] = Counter()
+
+    def callRemote(self, command: type, **event: Any) -> None:
+        self.pushed[command] += 1
+
+    def abort(self, error: BaseException) -> None:
+        raise error
+
+
 @pytest.mark.parametrize(("size", "dropped"), [(0, False), (2**20, False), (3 * 2**20, True)])
 def test_watcher_that_does_not_read(size: int, dropped: bool) -> None:
     """A question is sent to a slow subscriber in short form; one that reads too little is dropped."""
@@ -113,7 +129,7 @@ def test_watcher_that_does_not_read(size: int, dropped: bool) -> None:
     assert b"x" * 501 not in protocol.transport.written
 
 
-class Pushed:
+class Recorded:
     """Record the commands that are sent to an operator."""
 
     def __init__(self, unread: int = 0) -> None:
@@ -129,7 +145,7 @@ class Pushed:
 
 def test_events() -> None:
     """Every event is pushed with its facts, and those beyond the limit of a second as their number."""
-    clock, pushed = Clock(), Pushed()
+    clock, pushed = Clock(), Recorded()
     subscriber = EventSubscriber(pushed, clock, 100)
     question = PendingMessage(7, "192.0.2.1:1", b"x" * 501, 0.0)
     subscriber.on_question(question)
@@ -162,9 +178,25 @@ def test_settled_for_one_who_does_not_read() -> None:
     """The end of a question is not pushed to an operator who reads too little."""
     question = PendingMessage(7, "192.0.2.1:1", b"x", 0.0)
     for unread, count in ((100, 1), (101, 0)):
-        pushed = Pushed(unread)
+        pushed = Recorded(unread)
         EventSubscriber(pushed, Clock(), 100).on_settled(question, "expired")
         assert len(pushed.sent) == count
+
+
+def test_datagrams_have_a_limit_of_their_own() -> None:
+    """A flood of datagrams does not keep a watcher from events about connections, and is counted."""
+    protocol, clock = Pushed(), Clock()
+    subscriber = EventSubscriber(protocol, clock, 0)
+    for _ in range(MAX_EVENTS + 5):
+        subscriber.datagram_received("192.0.2.1:1", b"x", 1, "answered")
+    subscriber.datagrams_left_out(7)
+    subscriber.connection_opened("192.0.2.1:1")
+    clock.advance(1)
+    assert protocol.pushed == {
+        commands.DatagramReceived: MAX_EVENTS,
+        commands.ConnectionOpened: 1,
+        commands.EventsDropped: 2,
+    }
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,9 @@ from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
+from twisted.logger import ILogObserver, formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
-from zope.interface import implementer
+from zope.interface import implementer, provider
 
 from echotime.operators.reply_queue import AlreadySettled, IOperator, PendingMessage, QueueLimits, ReplyQueue
 from tests.support.peer_address import peer
@@ -52,6 +53,26 @@ class ReplyQueueTests(SynchronousTestCase):
         reply = queue.reply_to(b"hello", peer(**who))
         assert isinstance(reply, Deferred)
         return reply
+
+    def test_answers_are_logged(self) -> None:
+        """An answer is logged with its operator, escaped, within the limit and while that is switched on."""
+        lines: list[str] = []
+        note = provider(ILogObserver)(lambda event: lines.append(formatEvent(event)))
+        globalLogPublisher.addObserver(note)
+        self.addCleanup(globalLogPublisher.removeObserver, note)
+        for number, (rate, on) in enumerate([(0, True), (2, False), (2, True), (2, True), (2, True)], 1):
+            self.queue.set_log_rate(rate)
+            self.queue.log_answers = on
+            self.ask(self.queue, port=number)
+            self.queue.answer(number, b"\x1b\n" + bytes([48 + number]), "me")
+        self.queue.stop()
+        self.assertEqual(
+            lines,
+            [
+                *(rf"question {number} of 192.0.2.1:{number} answered by me: \x1b\n{number}" for number in (3, 4)),
+                "answer lines left out in the last second: 1",
+            ],
+        )
 
     def test_answered(self) -> None:
         """A reply goes to its question, in any order, and all operators are notified."""

@@ -103,6 +103,24 @@ class LogRateLimiterTests(SynchronousTestCase):
         self.clock.advance(1)
         self.assertEqual(self.reports, [1, 0])
 
+    def test_other_limit(self) -> None:
+        """Another limit begins a new second and reports what was left out; the same one changes nothing."""
+        self.allowed(5)
+        self.limit.set_max_lines(2)
+        self.assertEqual(self.allowed(1), 0)
+        self.limit.set_max_lines(3)
+        self.assertEqual((self.allowed(9), self.reports), (3, [4]))
+        self.clock.advance(1)
+        self.assertEqual((self.reports, self.clock.getDelayedCalls()), ([4, 6], []))
+
+    def test_no_line(self) -> None:
+        """With a limit of 0 nothing is allowed, counted or left in the reactor, also in a second that had its lines."""
+        self.allowed(5)
+        self.limit.set_max_lines(0)
+        self.assertEqual((self.allowed(9), self.limit.suppressing), (0, True))
+        self.limit.flush()
+        self.assertEqual((self.reports, self.clock.getDelayedCalls()), ([3, 0], []))
+
 
 @dataclass
 class FakeProtocol:
@@ -152,6 +170,17 @@ class TrafficTests(SynchronousTestCase):
         traffic.connection_closed(FakeProtocol(), "client")
         self.assertEqual(self.lines, [])
         self.assertEqual(traffic.counters, ServiceCounters(connections=1, empty_connections=1))
+
+    def test_log_empty(self) -> None:
+        """With `log_empty` the end of a connection without a message is logged, by the limit of connection lines."""
+        traffic = TrafficLog(self.clock)
+        traffic.log_empty = True
+        for _ in range(MAX_CONNECTION_LINES + 1):
+            traffic.connection_closed(FakeProtocol(), "client")
+        self.assertEqual(
+            self.lines, ["connection from peer:1 ended by client, 0 bytes in, 0 bytes out"] * MAX_CONNECTION_LINES
+        )
+        self.assertEqual(traffic.counters.empty_connections, MAX_CONNECTION_LINES + 1)
 
     def test_left_out(self) -> None:
         """Message lines and connection lines have separate limits and reports."""

@@ -50,6 +50,8 @@ class _ControlProtocol(amp.AMP):
     def __init__(self, connection: ControlConnection) -> None:
         super().__init__()
         self._connection = connection
+        self.interrupted_calls = 0
+        """Calls that Ctrl-C interrupted, perhaps after they were sent and before the answer was expected."""
 
     def dataReceived(self, data: bytes) -> None:
         super().dataReceived(data)
@@ -61,7 +63,12 @@ class _ControlProtocol(amp.AMP):
         if name == commands.Refused.commandName:
             self._connection.refusal = commands.Refused.parseArguments(box, self)["reason"]
         elif name is None:
-            super().ampBoxReceived(box)
+            try:
+                super().ampBoxReceived(box)
+            except KeyError:
+                if not self.interrupted_calls:
+                    raise
+                self.interrupted_calls -= 1
         else:
             command = _EVENT_COMMANDS[name]
             self._connection.on_event(command, command.parseArguments(box, self))
@@ -104,6 +111,8 @@ class ControlConnection:
 
     def __init__(self, path: str) -> None:
         self.on_event: EventCallback = lambda command, event: None
+        self.on_idle: Callable[[], object] = lambda: None
+        """Called after the events of one read, by the thread that calls `on_event`."""
         self.on_lost: Callable[[], object] = lambda: None
         self.refusal = ""
         """The reason why the daemon has refused the connection."""
@@ -129,7 +138,11 @@ class ControlConnection:
         with self._lock:
             if self.closed.is_set():
                 raise self.lost()
-            self._amp.callRemote(command, **arguments).addBoth(results.put)
+            try:
+                self._amp.callRemote(command, **arguments).addBoth(results.put)
+            except KeyboardInterrupt:
+                self._amp.interrupted_calls += 1
+                raise
         try:
             result = results.get(timeout=_TIMEOUT)
         except queue.Empty:
@@ -175,6 +188,7 @@ class ControlConnection:
                 with self._lock:
                     self._received += len(data)
                     self._amp.dataReceived(data)
+                self.on_idle()
         except Exception:  # Twisted and its arguments raise various exceptions for invalid data
             self._is_faulty = True
         with self._lock:

@@ -1,4 +1,4 @@
-"""Implement the prompt of `echotime control`: line editing, history, completion, and events above the line."""
+"""Implement the prompt of `echotime control`: line editing, history and completion."""
 
 from __future__ import annotations
 
@@ -6,89 +6,30 @@ import contextlib
 import os
 import signal
 import sys
-import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from echotime.cli.control.connection import ControlConnectionLost
+from echotime.cli.control.screen import Screen
 from echotime.cli.control.verbs import (
     COMMANDS,
     WATCH_HELP,
     CommandSyntaxError,
     ControlCommand,
     ControlSession,
-    answer,
     find_command,
     run_line,
 )
+from echotime.cli.control.watch import Watch
 from echotime.cli.output.columns import pad
-from echotime.cli.output.last_handler import exit_with_error
-from echotime.cli.output.streams import print_error, print_line
-from echotime.control import commands
+from echotime.cli.output.streams import print_error
 from echotime.control.commands import CommandError
 from echotime.i18n.language import gettext as _
 from echotime.sockopt.catalogue.index import BY_NAME
 from echotime.sockopt.values import N_
 from echotime.terminal.raw_terminal import RawTerminal
-from echotime.wire.escape import sanitize
 
 PROMPT = "echotime> "
 _HISTORY_LENGTH = 1000
-_MAX_PENDING = 100_000
-"""Questions remembered in their order, at most. The daemon knows the order of all."""
-
-
-class Screen:
-    """Show results and events as whole lines, above the line that is being typed.
-
-    Its `on_sigint` is the handler of SIGINT. At the prompt Ctrl-C discards the line, and does not end the program.
-    """
-
-    def __init__(self) -> None:
-        self._is_closed = False
-        self._is_reading = False
-        self._lock = threading.Lock()
-        self._prompt: str | None = None
-
-    def show(self, line: str) -> None:
-        """Show a line with unprintable characters escaped. This method is thread-safe."""
-        with self._lock:
-            if self._prompt is None:
-                print_line(line)
-                return
-            try:
-                sys.stdout.write(f"\r\x1b[K{sanitize(line)}\n{self._prompt}{_line_buffer()}")
-                sys.stdout.flush()
-            except OSError as error:
-                exit_with_error(error)
-
-    def read_line(self, prompt: str) -> str:
-        """Return a typed line. Raises EOFError or KeyboardInterrupt."""
-        self._is_reading = True
-        try:
-            if self._is_closed:
-                raise KeyboardInterrupt
-            if sys.stdin.isatty() and sys.stdout.isatty():
-                self._prompt = prompt
-                return input(prompt)
-            line = sys.stdin.readline()
-            if not line:
-                raise EOFError
-            return line.rstrip("\n")
-        finally:
-            self._prompt = None
-            self._is_reading = False
-
-    def on_sigint(self, number: int, frame: object) -> None:
-        """Raise KeyboardInterrupt, but not while the end of the connection is being reported."""
-        if self._is_reading or not self._is_closed:
-            raise KeyboardInterrupt
-
-    def connection_lost(self) -> None:
-        """Interrupt the reading of a line. This method is called by another thread."""
-        self._is_closed = True
-        os.kill(os.getpid(), signal.SIGINT)
 
 
 def _line_buffer() -> str:
@@ -102,9 +43,7 @@ class Prompt:
 
     def __init__(self, session: ControlSession, screen: Screen) -> None:
         self._session = session
-        session.connection.on_event = self.on_event
         self._screen = screen
-        self._pending: dict[int, None] = {}
         self._status = 0
         self._commands = {
             **COMMANDS,
@@ -129,48 +68,20 @@ class Prompt:
                         self._screen.show("")
                     return self._status
                 except KeyboardInterrupt:
-                    self._on_interrupt()
+                    self._raise_if_lost()
+                    self._screen.show("")
 
     def watch(self) -> None:
-        """Show events until the end of input. Each line typed answers the oldest question."""
-        self._pending.clear()
-        self._session.connection.call(commands.Watch, on=True)
+        """Show events until the end of input, or Ctrl-C."""
         try:
-            while True:
-                target = next(iter(self._pending), None)
-                line = self._screen.read_line(_("reply: "))
-                try:
-                    # a reply that was begun for one question is not given to another
-                    answer(self._session, f"{target or next(iter(self._pending), 'next')} {line}")
-                except (CommandSyntaxError, CommandError) as error:
-                    self._session.output({"error": str(error)}, [str(error)])
-        except EOFError:
-            self._session.output({"event": "end"}, [""])
+            Watch(self._session, self._screen).run()
         except KeyboardInterrupt:
-            self._on_interrupt()
-        finally:
-            with contextlib.suppress(ControlConnectionLost, CommandError):
-                self._session.connection.call(commands.Watch, on=False)
+            self._raise_if_lost()
 
-    def _on_interrupt(self) -> None:
-        """Handle SIGINT, from Ctrl-C or from `on_lost` when the daemon ended."""
+    def _raise_if_lost(self) -> None:
+        """Raise ControlConnectionLost if SIGINT came from `on_lost`, because the daemon ended, and not from Ctrl-C."""
         if self._session.connection.closed.is_set():
             raise self._session.connection.lost()
-        self._screen.show("")
-
-    def on_event(self, command: type[commands.PushedEvent], event: dict[str, Any]) -> None:
-        """Show an event that the daemon sent."""
-        if command is commands.QuestionAsked:
-            if len(self._pending) < _MAX_PENDING:
-                self._pending[event["number"]] = None
-        elif command is commands.QuestionSettled:
-            self._pending.pop(event["number"], None)
-        if self._session.as_json:
-            self._session.output({"event": command.event, **event}, [])
-            return
-        if "message" in event:
-            event["message"] = self._session.preview(event["message"], event["size"])
-        self._screen.show(_EVENT_FORMATS[command]().format(**event))
 
     def _run_line(self, line: str) -> bool:
         """Run a line, and return False for quit."""
@@ -189,26 +100,13 @@ class Prompt:
         name, *rest = argv
         command = find_command(name, self._commands)
         if command is self._commands["watch"]:
-            with _line_editing([]):
-                self.watch()
+            self.watch()
         else:
             command.run(self._session, " ".join(rest))
 
     def _help(self) -> None:
         for name, each in self._commands.items():
             self._screen.show(pad(f"{name} {each.usage}", 46) + _(each.help))
-
-
-_EVENT_FORMATS: dict[type[commands.PushedEvent], Callable[[], str]] = {
-    commands.QuestionAsked: lambda: _("question {number} of {peer}: {message}"),
-    commands.QuestionSettled: lambda: _("question {number} of {peer}: {how}"),
-    commands.ConnectionOpened: lambda: _("connection from {peer}"),
-    commands.MessageReceived: lambda: "{peer}: {message}",
-    commands.ConnectionClosed: lambda: _(
-        "connection from {peer} ended by {how}, {bytes_in} bytes in, {bytes_out} bytes out"
-    ),
-    commands.EventsDropped: lambda: _("events dropped in the last second: {count}"),
-}
 
 
 def _completions(names: list[str], text: str) -> list[str]:

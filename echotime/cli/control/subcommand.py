@@ -9,7 +9,8 @@ from typing import Any
 
 from echotime.cli import arguments
 from echotime.cli.control.connection import ControlConnection, ControlConnectionLost, ControlProtocolError
-from echotime.cli.control.prompt import Prompt, Screen
+from echotime.cli.control.prompt import Prompt
+from echotime.cli.control.screen import Screen
 from echotime.cli.control.verbs import COMMANDS, WATCH_HELP, CommandSyntaxError, ControlSession
 from echotime.cli.output.streams import print_error
 from echotime.client.exit_status import ExitStatus

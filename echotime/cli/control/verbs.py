@@ -10,13 +10,14 @@ from typing import Any, NamedTuple
 
 from echotime.cli.control.connection import ControlConnection, ControlProtocolError
 from echotime.cli.output.columns import pad
+from echotime.cli.output.streams import print_error
 from echotime.control import commands
 from echotime.i18n.language import gettext as _
 from echotime.operators.encode import InvalidReply, encode_reply
 from echotime.sockopt.nearest import nearest
 from echotime.sockopt.values import N_
 from echotime.wire import parsers
-from echotime.wire.escape import display_width, escape, preview_decoded, sanitize
+from echotime.wire.escape import cut_mark, display_width, escape, preview_decoded, sanitize
 
 PREVIEW_BYTES = 60
 _MAX_CELL = 1000
@@ -62,6 +63,10 @@ class ControlSession:
         """Return a peer's message as text. `size` is its length, if `data` is only its beginning."""
         return preview_decoded(data, PREVIEW_BYTES, self.encoding, size)
 
+    def preview_start(self, data: bytes, size: int) -> str:
+        """Return the beginning of a datagram of `size` bytes as text, with a mark if it is not all."""
+        return preview_decoded(data, len(data), self.encoding) + cut_mark(len(data), size)
+
     def output(self, result: Any, lines: Iterable[str]) -> None:
         """Write a result as JSON, or the lines."""
         if self.as_json:
@@ -70,13 +75,18 @@ class ControlSession:
         for line in lines:
             self.write_line(line)
 
-    def table(self, rows: Sequence[dict[str, Any]], *columns: tuple[str, Callable[[dict[str, Any]], str]]) -> None:
-        """Write rows under headings, or nothing if there are no rows."""
+    def table(
+        self, rows: Sequence[dict[str, Any]], empty: str, *columns: tuple[str, Callable[[dict[str, Any]], str]]
+    ) -> None:
+        """Write rows under headings. Without rows, write `empty` on standard error, where it is not a row of a pipe."""
+        if not rows and not self.as_json:
+            print_error(empty)
+            return
         titles = [title for title, _value in columns]
         cells = [titles, *([sanitize(value(row)[:_MAX_CELL]) for _title, value in columns] for row in rows)]
         widths = [max(map(display_width, column)) + 2 for column in zip(*cells, strict=True)]
         lines = ("".join(map(pad, line, widths)).rstrip() for line in cells)
-        self.output(rows, lines if rows else [])
+        self.output(rows, lines)
 
 
 class ControlCommand(NamedTuple):
@@ -115,6 +125,7 @@ def connections(session: ControlSession, rest: str) -> None:
     _expect_no_arguments(rest)
     session.table(
         list(session.connection.rows(commands.Connections, "number")),
+        _("no open connections"),
         (_("ID"), lambda row: str(row["number"])),
         (_("PEER"), lambda row: str(row["peer"])),
         (_("AGE"), lambda row: f"{row['age']:.0f}s"),
@@ -133,6 +144,7 @@ def questions(session: ControlSession, rest: str) -> None:
     _expect_no_arguments(rest)
     session.table(
         list(session.connection.rows(commands.Questions, "number")),
+        _("no pending questions; a message becomes one while an operator watches, or with --wait-for-operator"),
         (_("ID"), lambda row: str(row["number"])),
         (_("PEER"), lambda row: str(row["peer"])),
         (_("AGE"), lambda row: f"{row['age']:.0f}s"),
@@ -175,6 +187,7 @@ def set_option(session: ControlSession, rest: str) -> None:
 def _show_options(session: ControlSession, rows: list[dict[str, Any]]) -> None:
     session.table(
         rows,
+        _("no socket options were requested; with 'all' or a NAME, others are listed, too"),
         (_("SOCKET"), lambda row: str(row["socket"])),
         (_("NAME"), lambda row: str(row["name"])),
         (_("REQUESTED"), lambda row: str(row["requested"]) or "-"),
@@ -188,6 +201,7 @@ def backlog(session: ControlSession, rest: str) -> None:
     limit = {"limit": _parse_number(rest, _("a number or nothing"))} if rest else {}
     session.table(
         session.connection.call(commands.Backlog, **limit)["rows"],
+        _("no TCP listener"),
         (_("LISTENER"), lambda row: str(row["listener"])),
         (_("PENDING"), lambda row: str(row["pending"])),
         (_("LIMIT"), lambda row: str(row["limit"])),
