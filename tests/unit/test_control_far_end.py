@@ -16,7 +16,7 @@ from echotime.cli.control import connection
 from echotime.cli.main import main
 from echotime.control import commands
 from tests.support.control_case import Box, amp_box
-from tests.support.far_end import HELLO, Box, FarEnd, Respond, answer, push
+from tests.support.far_end import HELLO, FarEnd, Respond, answer, push
 
 NASTY = b"\x1b[2J\r\n\xe2\x80\xae\xc2\x9b"
 """Escape sequences that clear the screen, a line end, and a character that reverses the direction of writing."""

@@ -282,7 +282,7 @@ def test_service_at_a_terminal(desk: Desk, monkeypatch: pytest.MonkeyPatch, log_
     for name, stream in (("stdin", desk.keyboard), ("stdout", desk.screen)):
         monkeypatch.setattr(sys, name, stream)
     traffic = TrafficLog(desk.reactor)
-    service = build_local_operator(desk.queue, traffic, desk.reactor, "latin-1", log_to_stdout=log_to_stdout)
+    service = build_local_operator(desk.queue, traffic, desk.reactor, "latin-1", list, log_to_stdout=log_to_stdout)
     stdout: Any = sys.stdout
     assert isinstance(stdout, PromptAwareStdout)
     assert isinstance(service._operator, TerminalOperator)
@@ -314,7 +314,7 @@ def test_service_without_a_terminal(monkeypatch: pytest.MonkeyPatch, tmp_path: P
         monkeypatch.setattr(sys, "stdin", None if closed else pipe)
         monkeypatch.setattr(sys, "stdout", StringIO())
         queue = ReplyQueue(reactor, b"no", QueueLimits(wait_for_operator=False))
-        service = build_local_operator(queue, TrafficLog(reactor), reactor, "utf-8", log_to_stdout=True)
+        service = build_local_operator(queue, TrafficLog(reactor), reactor, "utf-8", list, log_to_stdout=True)
         assert isinstance(service, OperatorService)
         assert isinstance(service._operator, StdinOperator)
         assert isinstance(sys.stdout, StringIO)
