@@ -65,7 +65,7 @@ async def run(reactor: Any, args: argparse.Namespace) -> int:
     """Run the subcommand, and return its exit status."""
     deadline = Deadline(reactor, args.deadline)
     try:
-        addresses = await resolve(args.server.host, args.server.port, deadline)
+        addresses = await resolve(args.server, deadline, args.family)
     except ClientError as failed:
         return report_error(args.server, failed)
     address = addresses[0]

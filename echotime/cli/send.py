@@ -101,7 +101,7 @@ class _SendSession:
         output = self._open_output()
         idle_timer = IdleTimer(self._reactor, args.timeout)
         deadline = Deadline(self._reactor, args.timeout or CONNECT_TIMEOUT)
-        addresses = await resolve(args.server.host, args.server.port, deadline)
+        addresses = await resolve(args.server, deadline, args.family)
         client = await connect(
             self._reactor,
             addresses,

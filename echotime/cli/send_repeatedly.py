@@ -30,7 +30,7 @@ async def send_repeatedly(reactor: Any, args: argparse.Namespace) -> int:
     if not message:
         args.usage_error(_("--repeat requires a message"))
     timeout = args.timeout or CONNECT_TIMEOUT
-    addresses = await resolve(args.server.host, args.server.port, Deadline(reactor, timeout))
+    addresses = await resolve(args.server, Deadline(reactor, timeout), args.family)
     session = EchoSession(
         reactor, addresses, message, args.ack, args.reply, lambda: Deadline(reactor, timeout), args.sockopt
     )

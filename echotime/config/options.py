@@ -79,6 +79,9 @@ class DaemonOptions(usage.Options):
         """Print the version and exit."""
         _print_and_exit([f"echotime {echotime.__version__}"])
 
+    opt_h = usage.Options.opt_help
+    opt_V = opt_version
+
     def parseOptions(self, options: Iterable[str] | None = None) -> None:
         """Parse as usage.Options does, but accept old names, and suggest the nearest name for an unknown one."""
         args = sys.argv[1:] if options is None else list(options)

@@ -14,36 +14,51 @@ from echotime.wire.timestamp import Epoch
 EPOCHS = {"unix": Epoch.UNIX, "1900": Epoch.RFC868}
 """Epochs by the name that options give them."""
 _MAX_INT = 2**31 - 1
-_COUNT = re.compile(r"0*([0-9]{1,10})", re.ASCII)
-_DURATION = re.compile(r"([0-9]{1,10}(?:\.[0-9]*)?|\.[0-9]+)(ms|s|m|h|)")
-_UNITS = {"ms": 0.001, "": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
+_COUNT = re.compile(r"0*([0-9]{1,10})([kKMG]?)")
+_DURATION = re.compile(r"([0-9]{1,10}(?:\.[0-9]*)?|\.[0-9]+)([a-z]*)")
+_EXPONENTS = {"": 0, "k": 1, "K": 1, "M": 2, "G": 3}
+_UNITS = {"us": 1e-6, "ms": 0.001, "": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 
 
 def non_negative_int(text: str) -> int:
-    """Parse a whole number from 0 to 2**31-1."""
+    """Parse a whole number from 0 to 2**31-1, as in ``1000`` or ``10k``, which is 10000."""
     return _parse_int(text, 0)
 
 
 def positive_int(text: str) -> int:
-    """Parse a whole number from 1 to 2**31-1."""
+    """Parse a whole number from 1 to 2**31-1, in the forms of `non_negative_int`."""
     return _parse_int(text, 1)
 
 
 def _parse_int(text: str, low: int) -> int:
-    found = _COUNT.fullmatch(text)
-    if found is None or not low <= int(found[1]) <= _MAX_INT:
+    number = _scaled(text, 1000)
+    if number is None or not low <= number <= _MAX_INT:
         raise ValueError(
-            _("{text!r} is not a valid number; expected a whole number from {low} to {high}").format(
+            _("{text!r} is not a valid number; expected a whole number from {low} to {high}, as in 50 or 10k").format(
                 text=text, low=low, high=_MAX_INT
             )
         )
-    return int(found[1])
+    return number
+
+
+def byte_count(text: str) -> int:
+    """Parse a number of bytes up to 2**31-1, as in ``1000`` or ``10k``, which is 10240."""
+    number = _scaled(text, 1024)
+    if number is None or number > _MAX_INT:
+        raise ValueError(_("{text!r} is not a size; expected bytes, as in 1400 or 4k").format(text=text))
+    return number
+
+
+def _scaled(text: str, factor: int) -> int | None:
+    """Return the number in a text with or without a unit, or None if there is none."""
+    found = _COUNT.fullmatch(text)
+    return int(found[1]) * factor ** _EXPONENTS[found[2]] if found else None
 
 
 def non_negative_seconds(text: str) -> float:
     """Parse a time of 0 seconds or more: ``5``, ``0.5``, ``500ms``, ``10s``, ``2m`` or ``1h``."""
     found = _DURATION.fullmatch(text)
-    seconds = float(found[1]) * _UNITS[found[2]] if found else -1
+    seconds = float(found[1]) * _UNITS.get(found[2], -1) if found else -1
     if not 0 <= seconds <= _MAX_INT:
         raise ValueError(
             _("{text!r} is not a valid time; expected 0 seconds or more, as in 5, 0.5, 500ms, 10s, 2m or 1h").format(
