@@ -109,7 +109,8 @@ def add_parser(commands: Any) -> None:
 async def run(reactor: Any, args: argparse.Namespace) -> int:
     """Run the subcommand, and return its exit status."""
     _choose_server(args)
-    result = CheckResult(*_merge_thresholds(args))
+    warning, critical = _merge_thresholds(args)
+    result = CheckResult(warning, critical)
 
     def end() -> None:
         measuring.cancel()
@@ -153,7 +154,7 @@ def _choose_server(args: argparse.Namespace) -> None:
         args.server = HostPort(args.server.host, args.port)
 
 
-def _merge_thresholds(args: argparse.Namespace) -> list[dict[str, Range]]:
+def _merge_thresholds(args: argparse.Namespace) -> tuple[dict[str, Range], dict[str, Range]]:
     """Return the thresholds of a warning and of a critical result. A usage error if a warning could not occur."""
     warning, critical = (
         dict(chain.from_iterable(each.items() for each in given)) for given in (args.warning, args.critical)
@@ -165,7 +166,7 @@ def _merge_thresholds(args: argparse.Namespace) -> list[dict[str, Range]]:
                     name=name, warning=warning[name], critical=critical[name]
                 )
             )
-    return [_DEFAULT_WARNING | warning, critical]
+    return _DEFAULT_WARNING | warning, critical
 
 
 def _record_tcp(args: argparse.Namespace, result: CheckResult, outcome: Any) -> None:

@@ -20,8 +20,8 @@ from echotime.cli.main import build_parser
 from echotime.cli.option_report import describe_option, option_json
 from echotime.cli.output.columns import pad, wrap
 from echotime.cli.output.prometheus import Metric, format_metrics, write_metrics
-from echotime.cli.send import IdleTimer
 from echotime.client.exit_status import ExitStatus
+from echotime.client.idle_timer import IdleTimer
 from echotime.i18n.build import compile_catalogues
 from echotime.sockopt.catalogue.index import CATALOGUE
 from echotime.sockopt.option import Option
