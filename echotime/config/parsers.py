@@ -50,7 +50,9 @@ def host_and_port(text: str) -> HostPort:
         every_address = host is None or (host in {"", "*"} and not text.startswith("["))
         return HostPort("0.0.0.0" if every_address else _canonical_host(str(host), text), number)
     except ValueError as error:
-        raise ValueError(f"{error}; expected {_LISTEN_ADDRESS_FORM}") from None
+        # some errors of split_hostport and parse_port name the right form already
+        expected = "" if "; expected " in str(error) else f"; expected {_LISTEN_ADDRESS_FORM}"
+        raise ValueError(f"{error}{expected}") from None
 
 
 def _canonical_host(host: str, text: str) -> str:

@@ -105,7 +105,7 @@ def test_long_faults(path: Path) -> None:
     one, other = faults(path)
     assert max(map(len, (one, other))) < 1100
     assert ": unknown option nnn" in one
-    assert other.endswith("' is not a valid number; expected a whole number from 1 to 2147483647")
+    assert other.endswith("' is not a valid number; expected a whole number from 1 to 2147483647, as in 50 or 10k")
 
 
 def test_both_allowed_and_denied(path: Path) -> None:
