@@ -17,19 +17,19 @@ from echotime.wire.hostport import HostPort
 
 
 class SilentPrinter:
-    """Print no events."""
+    """Print nothing while probes are sent."""
 
     def reply_received(self, sequence: int, kind: ReplyKind, seconds: float, detail: str) -> None:
-        """Print an answer."""
+        """Print nothing for an answer."""
 
     def probe_failed(self, sequence: int, error: ClientError) -> None:
-        """Print that a probe could not be sent, or was refused."""
+        """Print nothing for a probe that was not sent, or refused."""
 
     def probe_lost(self, sequence: int) -> None:
-        """Print that a probe had no answer in time."""
+        """Print nothing for a probe without an answer."""
 
     def connection_lost(self, error: ClientError | None) -> None:
-        """Print that the connection ended."""
+        """Print nothing at the end of the connection."""
 
 
 class TextPrinter:

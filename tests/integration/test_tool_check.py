@@ -56,7 +56,8 @@ class CheckTests(ToolTestCase):
         self.assertEqual(warned.returncode, 1)
         self.assertRegex(
             warned.stdout.decode(),
-            r"TCP .* ms, outside 10:20 s; UDP .* ms, outside 10:20 s; .*\| tcp=[\d.]+s;10:20;100 udp=[\d.]+s;10:20;100 ",
+            r"TCP .* ms, outside 10:20 s; UDP .* ms, outside 10:20 s; .*"
+            r"\| tcp=[\d.]+s;10:20;100 udp=[\d.]+s;10:20;100 ",
         )
         critical = self.tool("check", "--tcp", "-c", "tcp=@0:10m", self.server)
         self.assertEqual(critical.returncode, 2)

@@ -46,7 +46,7 @@ def test_changed() -> None:
 
 
 def test_bounded() -> None:
-    """What is no echo is not kept."""
+    """Only a bounded part of other bytes is kept."""
     message = Message(60)
     for _ in range(100):
         assert message.echoes(bytes(65536)) == []

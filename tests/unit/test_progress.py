@@ -1,4 +1,4 @@
-"""Test cli/output/progress.py."""
+"""Test cli/output/progress.py: the line that shows how far a tool is."""
 
 from __future__ import annotations
 
