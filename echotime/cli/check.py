@@ -198,7 +198,8 @@ def _record_udp(args: argparse.Namespace, result: CheckResult, outcome: Any) -> 
     result.record("udp", response.round_trip, text + _from_address(args, address))
     # an offset within the uncertainty of whole seconds counts as none
     offset = reading.offset if abs(reading.offset) > reading.uncertainty else 0.0
-    result.record("offset", offset, _("offset {offset:+.1f} s").format(offset=offset) + suggest_epoch(response, epoch))
+    text = _("offset {offset:+.1f} s").format(offset=offset)
+    result.record("offset", offset, text, suggest_epoch(response, epoch))
 
 
 def _record_failure(

@@ -46,15 +46,15 @@ class CheckResult:
             self.state = CheckState.UNKNOWN
         self.sentences.append(sentence)
 
-    def record(self, name: str, seconds: float, sentence: str) -> None:
-        """Record a measurement, and compare it with its thresholds."""
+    def record(self, name: str, seconds: float, sentence: str, advice: str = "") -> None:
+        """Record a measurement, and compare it with its thresholds. The advice ends the sentence."""
         self.measurements[name] = seconds
         exceeded = ""
         for state, limits in ((CheckState.WARNING, self.warning), (CheckState.CRITICAL, self.critical)):
             if name in limits and limits[name].alerts(abs(seconds)):
                 self.state = max(self.state, state)
                 exceeded = limits[name].describe_alert()
-        self.sentences.append(sentence + exceeded)
+        self.sentences.append(sentence + exceeded + advice)
 
     def status_line(self) -> str:
         """Return the line with the state, the sentences and the performance data."""

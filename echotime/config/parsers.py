@@ -45,7 +45,7 @@ def host_and_port(text: str) -> HostPort:
     try:
         host, port = hostport.split_hostport(text)
         if port is None:
-            raise ValueError(f"'{text}' has no port")
+            raise ValueError(f"'{text}' is neither a port nor ADDRESS:PORT")
         number = hostport.parse_port(port)
         every_address = host is None or (host in {"", "*"} and not text.startswith("["))
         return HostPort("0.0.0.0" if every_address else _canonical_host(str(host), text), number)

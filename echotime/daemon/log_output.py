@@ -18,7 +18,7 @@ from twisted.logger import ILogObserver, LogLevel, formatEventAsClassicLogText, 
 from twisted.python.logfile import LogFile
 
 from echotime.errors import report_startup_failure
-from echotime.logger import NAMESPACE
+from echotime.logger import NAMESPACE, Logger
 from echotime.systemd.journal import JournalObserver, is_journal
 from echotime.terminal.nonblocking_writer import NonBlockingWriter
 
@@ -30,6 +30,7 @@ _MAX_FILE_SIZE = 10_000_000
 _MAX_OLD_FILES = 10
 """Twisted's default is to keep all of them, and to rename each one at every rotation."""
 _DEFAULT_FILE = "twistd.log"
+_log = Logger()
 _log_file = ""
 """Path for `file_log_observer`, which twistd finds by its name and calls without arguments."""
 
@@ -62,9 +63,9 @@ def file_log_observer() -> ILogObserver:
 
     Raises StartupError if the file cannot be written.
     """
-    # LogFile would rename a device or a pipe, too
-    is_regular = not Path(_log_file).exists() or Path(_log_file).is_file()
     try:
+        # LogFile would rename a device or a pipe, too
+        is_regular = not Path(_log_file).exists() or Path(_log_file).is_file()
         file = LogFile.fromFullPath(
             _log_file, rotateLength=_MAX_FILE_SIZE if is_regular else None, maxRotatedFiles=_MAX_OLD_FILES
         )
@@ -73,8 +74,27 @@ def file_log_observer() -> ILogObserver:
     if is_regular and not signal.getsignal(signal.SIGUSR1):
         from twisted.internet import reactor
 
-        signal.signal(signal.SIGUSR1, lambda number, frame: reactor.callFromThread(file.rotate))  # type: ignore[attr-defined]
+        signal.signal(signal.SIGUSR1, lambda number, frame: reactor.callFromThread(_renew, file))  # type: ignore[attr-defined]
     return textFileLogObserver(file)
+
+
+def _renew(file: LogFile) -> None:
+    """Rotate a log file, or open a new one if another program has renamed or removed it."""
+    previous = file._file
+    try:
+        is_named = os.path.samestat(Path(file.path).stat(), os.fstat(previous.fileno()))
+    except OSError:
+        is_named = False
+    if is_named:
+        file.rotate()
+        return
+    try:
+        # LogFile.reopen would leave no file at all if this fails
+        file._openFile()
+    except OSError as error:
+        _log.warn("cannot open a new log file: {path}: {reason}", path=file.path, reason=error.strerror)
+    else:
+        previous.close()
 
 
 def log_observer() -> ILogObserver:

@@ -38,16 +38,13 @@ def ignore_signals(reactor: Any) -> None:
 
     If the controlling terminal hangs up, the daemon stops as by SIGTERM.
     """
-    had_terminal = not _terminal_is_gone()
 
     def handle(number: int, frame: object) -> None:
         signal.signal(number, signal.SIG_IGN)
         reactor.callFromThread(log_signal, signal.Signals(number))
 
     def log_signal(number: signal.Signals) -> None:
-        if number == signal.SIGHUP and had_terminal and _terminal_is_gone():
-            _log.info("terminal hung up: stopping")
-            os.kill(os.getpid(), signal.SIGTERM)
+        if number == signal.SIGHUP and _stop_if_hung_up():
             return
         hint = " (a reload requires --config)" if number == signal.SIGHUP else ""
         _log.warn("signal ignored: {name}{hint}", name=number.name, hint=hint)
@@ -56,10 +53,21 @@ def ignore_signals(reactor: Any) -> None:
     def handle_again(number: signal.Signals) -> None:
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, handle)
+            if number == signal.SIGHUP:
+                # the terminal may have hung up while the signal was ignored
+                _stop_if_hung_up()
 
     for each in _WITHOUT_USE:
         if signal.getsignal(each) is signal.SIG_DFL:
             signal.signal(each, handle)
+
+
+def _stop_if_hung_up() -> bool:
+    """Stop the daemon if the terminal that it was started on is gone. Return True if it is."""
+    if is_gone := os.getsid(0) == _TERMINAL_SESSION and _terminal_is_gone():
+        _log.info("terminal hung up: stopping")
+        os.kill(os.getpid(), signal.SIGTERM)
+    return is_gone
 
 
 def _terminal_is_gone() -> bool:
@@ -69,3 +77,7 @@ def _terminal_is_gone() -> bool:
     except OSError as error:
         return error.errno in {errno.ENXIO, errno.ENOENT}
     return False
+
+
+_TERMINAL_SESSION = None if _terminal_is_gone() else os.getsid(0)
+"""The session in which the process was started with a controlling terminal. twistd without -n begins another."""

@@ -77,7 +77,7 @@ def test_sizes() -> None:
     """A number of bytes may have a unit of 1024, as the values of socket options."""
     assert [parsers.byte_count(each) for each in ("0", "1400", "4k", "4K")] == [0, 1400, 4096, 4096]
     for text in ("", "k", "-1", "4kB", "3G"):
-        with pytest.raises(ValueError, match="not a size"):
+        with pytest.raises(ValueError, match="must be"):
             parsers.byte_count(text)
 
 
@@ -107,7 +107,7 @@ def test_json() -> None:
 @pytest.mark.parametrize("typed", ["0", "-1", "x", "nan", "inf", "", "1d"])
 def test_no_seconds(typed: str) -> None:
     """A number of seconds must be above 0."""
-    with pytest.raises(ValueError, match="expected"):
+    with pytest.raises(ValueError, match="must be"):
         parsers.positive_seconds(typed)
 
 
@@ -266,5 +266,4 @@ def test_original_wording() -> None:
         "waiting for the answer...": "等待回复……",
     }.items():
         assert said[message] == wording
-    assert "连接错误!" in said["connection refused: no process listens on this port"]
     assert "回复错误" in said["echotime: {server}: bad response, {size} bytes: {text} (probably {kind})"]
