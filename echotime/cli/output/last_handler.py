@@ -53,7 +53,7 @@ def report(reason: str) -> int:
         with suppress(OSError):
             if "--json" in sys.argv:
                 unknown = {"state": "UNKNOWN", "status": _CHECK_UNKNOWN, "message": reason}
-                print(json.dumps(unknown), flush=True)
+                print(sanitize(json.dumps(unknown)), flush=True)
             else:
                 print(sanitize(f"ECHOTIME UNKNOWN - {reason}"), flush=True)
         return _CHECK_UNKNOWN
