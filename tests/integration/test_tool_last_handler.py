@@ -62,7 +62,7 @@ class LastHandlerTests(ToolTestCase):
     def test_usage_errors_of_check(self) -> None:
         """A usage error of `echotime check` is unknown, on standard output."""
         for args, reason in (
-            (["--nonsense", "host"], rb"unrecognized arguments: --nonsense"),
+            (["--nonsense", "host"], rb"unknown option '--nonsense'"),
             (["--timeot", "1", "host"], rb"unknown option '--timeot'; the nearest is --timeout"),
             ([], rb"the following arguments are required: HOST\[:PORT\]"),
             (["-w", "x=1", "host"], rb"argument -w/--warning: invalid threshold 'x=1'.*"),
