@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import ipaddress
+import socket
 import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -21,26 +21,26 @@ T = TypeVar("T")
 
 def parse_server(text: str) -> HostPort:
     """Parse HOST, HOST:PORT, an IPv6 address with or without brackets, or [IPv6]:PORT. Raises ValueError."""
-    if _is_ipv6(text):
+    if hostport.is_ipv6(text):
         return HostPort(text, DEFAULT_PORT)
+    if "," in text:
+        raise ValueError(_("'{text}' is a list; expected one server").format(text=text))
     host, port = hostport.split_hostport(text)
     if host is None and port is not None:
         raise ValueError(_("{text} is a port without a host; expected HOST or HOST:PORT").format(text=text))
     if not host:
         raise ValueError(_("the host is missing; expected HOST or HOST:PORT"))
-    if text.startswith("[") and not _is_ipv6(host):
+    if text.startswith("[") and not hostport.is_ipv6(host):
         raise ValueError(_("{host} is not an IPv6 address").format(host=host))
-    number = DEFAULT_PORT if port is None else hostport.parse_port(port)
+    return HostPort(host, DEFAULT_PORT if port is None else parse_server_port(port))
+
+
+def parse_server_port(text: str) -> int:
+    """Parse a port from 1 to 65535. Raises ValueError."""
+    number = hostport.parse_port(text)
     if not number:
         raise ValueError(_("port must be between 1 and 65535"))
-    return HostPort(host, number)
-
-
-def _is_ipv6(text: str) -> bool:
-    try:
-        return ipaddress.ip_address(text).version == 6
-    except ValueError:
-        return False
+    return number
 
 
 def argparse_type(parse: Callable[[str], T]) -> Callable[[str], T]:
@@ -56,7 +56,7 @@ def argparse_type(parse: Callable[[str], T]) -> Callable[[str], T]:
 
 
 def add_server(parser: Any, *, optional: bool = False) -> None:
-    """Add the argument HOST[:PORT] to a parser."""
+    """Add the argument HOST[:PORT], and the choice of the address family, to a parser."""
     parser.add_argument(
         "server",
         metavar="HOST[:PORT]",
@@ -64,6 +64,14 @@ def add_server(parser: Any, *, optional: bool = False) -> None:
         nargs="?" if optional else None,
         help=_("the server; port 12345 unless given"),
     )
+    family = parser.add_mutually_exclusive_group()
+    for option, each, text in (
+        ("-4", socket.AF_INET, _("use IPv4 addresses only")),
+        ("-6", socket.AF_INET6, _("use IPv6 addresses only")),
+    ):
+        family.add_argument(
+            option, dest="family", action="store_const", const=each, default=socket.AF_UNSPEC, help=text
+        )
 
 
 def prompt_for_server(args: argparse.Namespace, prompt: str) -> None:

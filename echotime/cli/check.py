@@ -8,20 +8,21 @@ from __future__ import annotations
 
 import argparse
 import signal
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from enum import IntEnum
+from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred
 
 from echotime.cli import arguments
+from echotime.cli.check_result import CheckResult
 from echotime.cli.measure import measure_services
-from echotime.cli.output.last_handler import exit_with_error
+from echotime.cli.output.json_line import format_json
 from echotime.cli.output.prometheus import Metric, write_metrics
-from echotime.cli.output.streams import describe_error
+from echotime.cli.output.streams import describe_error, print_lines
 from echotime.cli.output.verdict import describe_failure
+from echotime.cli.thresholds import Range, is_hidden, parse_threshold
 from echotime.cli.time import add_epoch, suggest_epoch
 from echotime.client.exit_status import ClientError
 from echotime.client.load import LoadResult
@@ -30,86 +31,11 @@ from echotime.client.time import decode_response
 from echotime.i18n.language import gettext as _
 from echotime.sockopt.option import BOTH
 from echotime.wire import parsers
-from echotime.wire.escape import sanitize
+from echotime.wire.hostport import DEFAULT_PORT, HostPort
 from echotime.wire.verify import VerifyResult
 
-
-class CheckState(IntEnum):
-    """Define the exit statuses. Up to CRITICAL, a higher one is worse."""
-
-    OK = 0
-    WARNING = 1
-    CRITICAL = 2
-    UNKNOWN = 3
-
-
-_DEFAULT_WARNING = {"offset": 86400.0}
-"""Seconds. A clock that is off by more is wrong, or counts from another epoch."""
-THRESHOLD_NAMES = ("tcp", "udp", "offset")
-"""Names of thresholds: the seconds of an echo session and of a time request, and the clock's offset."""
-
-
-@dataclass
-class CheckResult:
-    """Collect the measurements, a sentence for each, and the worst state."""
-
-    warning: Mapping[str, float]
-    critical: Mapping[str, float]
-    state: CheckState = CheckState.OK
-    sentences: list[str] = field(default_factory=list)
-    measurements: dict[str, float] = field(default_factory=dict)
-    up: dict[str, bool] = field(default_factory=dict)
-
-    def fail(self, service: str, sentence: str) -> None:
-        """Record that a service failed, which is critical."""
-        self.state = CheckState.CRITICAL
-        self.up[service] = False
-        self.sentences.append(sentence)
-
-    def leave_unknown(self, sentence: str) -> None:
-        """Record that something could not be determined, which is unknown unless a service is known to be down."""
-        if self.state is not CheckState.CRITICAL:
-            self.state = CheckState.UNKNOWN
-        self.sentences.append(sentence)
-
-    def record(self, name: str, seconds: float, sentence: str, advice: str = "") -> None:
-        """Record a measurement, and compare it with its thresholds. The advice ends the sentence."""
-        self.measurements[name] = seconds
-        exceeded = ""
-        for state, limits in ((CheckState.WARNING, self.warning), (CheckState.CRITICAL, self.critical)):
-            if abs(seconds) > limits.get(name, float("inf")):
-                self.state = max(self.state, state)
-                exceeded = _(", beyond {limit} s").format(limit=_format_number(limits[name]))
-        self.sentences.append(sentence + exceeded + advice)
-
-    def status_line(self) -> str:
-        """Return the line with the state, the sentences and the performance data."""
-        performance_data = " ".join(
-            f"{name}={value:.6f}s;{_format_limit(self.warning, name)};{_format_limit(self.critical, name)}"
-            for name, value in self.measurements.items()
-        )
-        text = f"ECHOTIME {self.state.name} - {'; '.join(self.sentences)}"
-        return f"{text} | {performance_data}" if performance_data else text
-
-
-def _format_limit(limits: Mapping[str, float], name: str) -> str:
-    return _format_number(limits[name]) if name in limits else ""
-
-
-def _format_number(number: float) -> str:
-    """Format a number without an exponent, which performance data must not have."""
-    return f"{number:f}".rstrip("0").rstrip(".")
-
-
-def _parse_threshold(text: str) -> tuple[str, float]:
-    name, equals, value = text.partition("=")
-    if name not in THRESHOLD_NAMES or not equals:
-        raise ValueError(
-            _("invalid threshold {text!r}; expected NAME=TIME, where NAME is one of {names}").format(
-                text=text, names=", ".join(THRESHOLD_NAMES)
-            )
-        )
-    return name, parsers.positive_seconds(value)
+_DEFAULT_WARNING = {"offset": Range(0, 86400)}
+"""A clock that is off by more seconds is wrong, or counts from another epoch."""
 
 
 def add_parser(commands: Any) -> None:
@@ -123,25 +49,47 @@ def add_parser(commands: Any) -> None:
         ),
         epilog=_("Example: echotime check -w offset=2 -c offset=10 -c tcp=0.5 127.0.0.1:12345"),
     )
-    arguments.add_server(parser)
+    arguments.add_server(parser, optional=True)
+    parser.add_argument(
+        "-H",
+        "--hostname",
+        metavar="HOST[:PORT]",
+        type=arguments.argparse_type(arguments.parse_server),
+        help=_("the server, as other plugins take it"),
+    )
+    parser.add_argument(
+        "-p",
+        "--port",
+        metavar="PORT",
+        type=arguments.argparse_type(arguments.parse_server_port),
+        help=_("the port, unless the server is given with one"),
+    )
     parser.add_argument("--tcp", action="store_true", help=_("check TCP (default: check TCP and UDP)"))
     parser.add_argument("--udp", action="store_true", help=_("check UDP (default: check TCP and UDP)"))
-    threshold = arguments.argparse_type(_parse_threshold)
+    threshold = arguments.argparse_type(parse_threshold)
     for flags, state, default in (
         (("-w", "--warning"), _("warning"), _(" (default: offset=24h)")),
         (("-c", "--critical"), _("critical"), ""),
     ):
         parser.add_argument(
             *flags,
-            metavar="NAME=TIME",
+            metavar="[NAME=]RANGE",
             type=threshold,
             action="append",
             default=[],
-            help=_("{state} threshold; NAME is tcp, udp or offset; repeatable").format(state=state) + default,
+            help=_(
+                "{state} threshold, such as 2s, 10:20 or @10:20; NAME is tcp, udp or offset, without it tcp and udp; "
+                "repeatable"
+            ).format(state=state)
+            + default,
         )
     parser.add_argument(
-        "--timeout", **arguments.TIME, default=8, help=_("time limit for the whole check (default: %(default)s)")
+        "-t", "--timeout", **arguments.TIME, default=8, help=_("time limit for the whole check (default: %(default)s)")
     )
+    parser.add_argument(
+        "-v", "--verbose", action="count", help=_("print more lines: each measurement, its address and thresholds")
+    )
+    parser.add_argument("--json", action="store_true", help=_("print JSON"))
     add_epoch(parser)
     arguments.add_trailer(parser)
     parser.add_argument(
@@ -160,6 +108,9 @@ def add_parser(commands: Any) -> None:
 
 async def run(reactor: Any, args: argparse.Namespace) -> int:
     """Run the subcommand, and return its exit status."""
+    _choose_server(args)
+    warning, critical = _merge_thresholds(args)
+    result = CheckResult(warning, critical)
 
     def end() -> None:
         measuring.cancel()
@@ -171,7 +122,6 @@ async def run(reactor: Any, args: argparse.Namespace) -> int:
     # a monitoring system ends a plugin that takes too long, and shows the line that it printed
     signal.signal(signal.SIGTERM, on_sigterm)
     measuring = Deferred.fromCoroutine(measure_services(reactor, args, args.transports(args)))
-    result = CheckResult(_DEFAULT_WARNING | dict(args.warning), dict(args.critical))
     for service, outcome in (await measuring).items():
         _RECORD[service](args, result, outcome)
     if args.textfile is not None:
@@ -179,16 +129,50 @@ async def run(reactor: Any, args: argparse.Namespace) -> int:
             write_metrics(args.textfile, _metrics(args, result))
         except OSError as error:
             result.leave_unknown(f"{args.textfile}: {error.strerror}")
-    try:
-        print(sanitize(result.status_line()), flush=True)
-    except OSError as error:
-        exit_with_error(error)
+    lines = [format_json(result.as_json(args.server))] if args.json else [result.status_line()]
+    if args.verbose and not args.json:
+        lines += result.details()
+    print_lines(lines)
     return result.state
+
+
+def _choose_server(args: argparse.Namespace) -> None:
+    """Set `server` from HOST[:PORT] or -H, and -p. Both forms are in use among plugins."""
+    given = [each for each in (args.server, args.hostname) if each is not None]
+    if len(given) != 1:
+        args.usage_error(
+            _("the host is missing; expected HOST, HOST:PORT or -H HOST")
+            if not given
+            else _("the server is given twice: as an argument, and with -H")
+        )
+    (args.server,) = given
+    if args.port is not None:
+        if args.server.port not in {DEFAULT_PORT, args.port}:
+            args.usage_error(
+                _("the port is given twice: {port} and {other}").format(port=args.server.port, other=args.port)
+            )
+        args.server = HostPort(args.server.host, args.port)
+
+
+def _merge_thresholds(args: argparse.Namespace) -> tuple[dict[str, Range], dict[str, Range]]:
+    """Return the thresholds of a warning and of a critical result. A usage error if a warning could not occur."""
+    warning, critical = (
+        dict(chain.from_iterable(each.items() for each in given)) for given in (args.warning, args.critical)
+    )
+    for name in warning.keys() & critical.keys():
+        if is_hidden(warning[name], critical[name]):
+            args.usage_error(
+                _("-w {name}={warning} is beyond -c {name}={critical}: every warning would be critical").format(
+                    name=name, warning=warning[name], critical=critical[name]
+                )
+            )
+    return _DEFAULT_WARNING | warning, critical
 
 
 def _record_tcp(args: argparse.Namespace, result: CheckResult, outcome: Any) -> None:
     if isinstance(outcome, LoadResult) and outcome.exact:
         result.up["tcp"] = True
+        result.addresses["tcp"] = str(outcome.address.hostport) if outcome.address else ""
         (elapsed,) = outcome.times
         text = _("TCP echo exact in {ms:.3f} ms").format(ms=elapsed * 1000)
         result.record("tcp", elapsed, text + _from_address(args, outcome.address))
@@ -209,6 +193,7 @@ def _record_udp(args: argparse.Namespace, result: CheckResult, outcome: Any) -> 
         result.fail("udp", _("UDP time: bad response, {size} bytes").format(size=len(response.datagram)))
         return
     result.up["udp"] = True
+    result.addresses["udp"] = str(address.hostport)
     text = _("UDP time in {ms:.3f} ms").format(ms=response.round_trip * 1000)
     result.record("udp", response.round_trip, text + _from_address(args, address))
     # an offset within the uncertainty of whole seconds counts as none

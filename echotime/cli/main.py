@@ -21,6 +21,7 @@ from echotime.cli.output.streams import open_missing_streams
 from echotime.i18n.language import gettext as _
 from echotime.sockopt.nearest import nearest
 from echotime.wire.escape import sanitize
+from echotime.wire.hostport import format_hostport
 
 _SERVER_OPTIONS = {"--port", "--host", "--address", "--server"}
 """Options of other tools, in place of which ours take the argument HOST:PORT."""
@@ -43,15 +44,17 @@ class _Parser(argparse.ArgumentParser):
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
     whole = _Parser(prog="echotime", description=_("Tools for echotime, a TCP echo-with-reply and UDP time server."))
-    whole.add_argument(
-        "--version",
-        action="version",
-        version=f"echotime {echotime.__version__}",
-        help=_("show program's version number and exit"),
-    )
     commands = whole.add_subparsers(metavar=_("COMMAND"), required=True)
     for module in COMMANDS:
         module.add_parser(commands)
+    for parser in (whole, *commands.choices.values()):
+        parser.add_argument(
+            "-V",
+            "--version",
+            action="version",
+            version=f"echotime {echotime.__version__}",
+            help=_("show program's version number and exit"),
+        )
     return whole
 
 
@@ -71,10 +74,37 @@ def main() -> None:
 def _parse(argv: Sequence[str]) -> argparse.Namespace:
     whole = build_parser()
     _suggest_option(whole, argv)
-    args = whole.parse_args(argv)
+    args, rest = whole.parse_known_args(argv)
+    rest = _take_message(args, rest)
+    if rest:
+        args.usage_error(_describe_unexpected(args, rest[0]))
     if "transports" in args:
         arguments.check_sockopt(args)
     return args
+
+
+def _take_message(args: argparse.Namespace, rest: list[str]) -> list[str]:
+    """Use the first of the remaining arguments as MESSAGE if there is none yet, and return the others.
+
+    argparse leaves an optional argument out if an option stands before it, as in `send HOST -q MESSAGE`.
+    """
+    is_text = rest[:1] == ["--"]
+    words = rest[is_text:]
+    if not words or getattr(args, "message", "") is not None or (words[0].startswith("-") and not is_text):
+        return rest
+    args.message, *others = words
+    return others
+
+
+def _describe_unexpected(args: argparse.Namespace, text: str) -> str:
+    if text.startswith("-"):
+        if "message" in args:
+            return _("unknown option '{name}'; to send it as the message, write -- before it").format(name=text)
+        return _("unknown option '{name}'").format(name=text)
+    if getattr(args, "server", None) is not None and text.isdigit():
+        form = format_hostport(args.server.host, int(text))
+        return _("unexpected argument '{text}'; to give a port, write {form}").format(text=text, form=form)
+    return _("unexpected argument '{text}'").format(text=text)
 
 
 def _suggest_option(whole: argparse.ArgumentParser, argv: Sequence[str]) -> None:

@@ -30,7 +30,7 @@ async def measure_services(reactor: Any, args: argparse.Namespace, services: Seq
     CancelledError for a service that has no outcome yet when the returned Deferred is cancelled.
     """
     deadline = Deadline(reactor, args.timeout)
-    addresses = await _outcome(resolve(args.server.host, args.server.port, deadline))
+    addresses = await _outcome(resolve(args.server, deadline, args.family))
     if isinstance(addresses, Exception):
         return dict.fromkeys(services, addresses)
     measure = {"tcp": _measure_tcp, "udp": _measure_udp}

@@ -3,22 +3,37 @@
 from __future__ import annotations
 
 import argparse
-import json
 import signal
 from collections.abc import Sequence
 from typing import Any
 
 from echotime.cli import arguments
-from echotime.cli.output.streams import describe_error, print_line, print_lines, report_error
+from echotime.cli.output.json_line import format_json
+from echotime.cli.output.progress import Progress, add_progress
+from echotime.cli.output.streams import print_error, print_line, print_lines, report_error
+from echotime.cli.ping_output import (
+    JsonPrinter,
+    SilentPrinter,
+    TextPrinter,
+    header,
+    summary_json,
+    summary_line,
+    summary_lines,
+)
 from echotime.client.connect import ConnectedProtocol, connect
 from echotime.client.deadline import Deadline
 from echotime.client.exit_status import ClientError, ExitStatus
 from echotime.client.lookup import ResolvedAddress, resolve
-from echotime.client.ping import PingSession, Prober, ReplyKind, Summary
+from echotime.client.ping import PingReporter, PingSession, Prober
+from echotime.client.probe_message import DEFAULT_PATTERN, DEFAULT_TCP_SIZE, MAX_SIZE, MIN_TCP_SIZE, Message, pad
 from echotime.client.probers import ConnectProber, TcpProber, UdpProber
-from echotime.client.stats import compute_stats, format_stats, histogram
+from echotime.client.stats import histogram
 from echotime.client.time import TimeClient
 from echotime.i18n.language import gettext as _
+from echotime.wire import parsers
+
+_MAX_PATTERN = 16
+"""Bytes, as of ping(8)."""
 
 
 def add_parser(commands: Any) -> None:
@@ -52,38 +67,103 @@ def add_parser(commands: Any) -> None:
         default=2,
         help=_("time after which a probe counts as lost (default: %(default)s)"),
     )
+    parser.add_argument(
+        "-s",
+        "--size",
+        metavar="SIZE",
+        type=arguments.argparse_type(parsers.byte_count),
+        help=_("bytes of a probe, up to {most} (default: {tcp}, and 0 for UDP)").format(
+            most=MAX_SIZE, tcp=DEFAULT_TCP_SIZE
+        ),
+    )
+    parser.add_argument(
+        "-p",
+        "--pattern",
+        metavar="HEX",
+        type=arguments.argparse_type(_parse_pattern),
+        default=DEFAULT_PATTERN,
+        help=_("fill probes with these bytes, 1 to 16 in hex, as in ff"),
+    )
+    parser.add_argument("-D", "--timestamps", action="store_true", help=_("print the Unix time before each line"))
     parser.add_argument("-q", "--quiet", action="store_true", help=_("print only the summary"))
     parser.add_argument("--histogram", action="store_true", help=_("draw a histogram of the round trips"))
-    parser.add_argument("--json", action="store_true", help=_("print only the summary, as JSON"))
+    as_json = parser.add_mutually_exclusive_group()
+    as_json.add_argument("--json", action="store_true", help=_("print only the summary, as JSON"))
+    as_json.add_argument(
+        "--json-lines", action="store_true", help=_("print each event and the summary as a line of JSON")
+    )
+    add_progress(parser)
     arguments.add_sockopt(parser)
     parser.set_defaults(
         run=run, way="tcp", usage_error=parser.error, transports=lambda args: ["udp" if args.way == "udp" else "tcp"]
     )
 
 
+def _parse_pattern(text: str) -> bytes:
+    try:
+        pattern = bytes.fromhex(text)
+    except ValueError:
+        pattern = b""
+    if not 1 <= len(pattern) <= _MAX_PATTERN:
+        raise ValueError(
+            _(
+                "{text!r} is not a pattern; expected 1 to {most} bytes in hex, as in ff; a port is given as HOST:PORT"
+            ).format(text=text, most=_MAX_PATTERN)
+        )
+    return pattern
+
+
+def _choose_size(args: argparse.Namespace) -> int:
+    """Return the bytes of a probe. A usage error if they are too few or too many."""
+    least, default = (0, 0) if args.way == "udp" else (MIN_TCP_SIZE, DEFAULT_TCP_SIZE)
+    if args.size is None:
+        return default
+    if not least <= args.size <= MAX_SIZE:
+        args.usage_error(_("the size must be between {least} and {most} bytes").format(least=least, most=MAX_SIZE))
+    return int(args.size)
+
+
 async def run(reactor: Any, args: argparse.Namespace) -> int:
     """Run the subcommand, and return its exit status."""
+    size = _choose_size(args)
     deadline = Deadline(reactor, args.deadline)
     try:
-        addresses = await resolve(args.server.host, args.server.port, deadline)
+        addresses = await resolve(args.server, deadline, args.family)
     except ClientError as failed:
         return report_error(args.server, failed)
     address = addresses[0]
     if len(addresses) > 1:
         address = await _first_responding(reactor, args, addresses, deadline.within(args.timeout))
-    printer = _PingPrinter(args, address)
+    printer = _make_printer(args, address, size)
     session = PingSession(reactor, printer, count=args.count, interval=args.interval, timeout=args.timeout)
 
     def prober(session: PingSession) -> Prober:
         if args.way == "udp":
-            return UdpProber(session, reactor, address, args.sockopt)
+            return UdpProber(session, reactor, address, pad(args.pattern, size), args.sockopt)
         make = TcpProber if args.way == "tcp" else ConnectProber
-        return make(session, reactor, address, args.sockopt, args.timeout)
+        return make(session, reactor, address, Message(size, args.pattern), args.sockopt, args.timeout)
+
+    def print_counts() -> None:
+        progress.erase()
+        print_error(summary_line(session.current_summary()))
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, frame: reactor.callFromThread(session.stop))
+    signal.signal(signal.SIGQUIT, lambda number, frame: reactor.callFromThread(print_counts))
+    progress = Progress(
+        reactor,
+        isinstance(printer, SilentPrinter) and not args.no_progress,
+        lambda seconds: summary_line(session.current_summary()),
+    )
     summary = await session.start(prober, deadline.remaining)
-    _print_summary(args, summary)
+    progress.stop()
+    if args.json or args.json_lines:
+        values = summary_json(args.server, address, args.way, size, summary)
+        print_line(format_json({"event": "summary", **values} if args.json_lines else values))
+    else:
+        print_lines(summary_lines(args.server, summary))
+        if summary.times and args.histogram:
+            print_lines(histogram(summary.times))
     return ExitStatus.OK if summary.received else ExitStatus.FAILED
 
 
@@ -103,90 +183,11 @@ async def _first_responding(
     return client.address
 
 
-class _PingPrinter:
-    """Print a line for each event, unless --quiet or --json is given."""
-
-    def __init__(self, args: argparse.Namespace, address: ResolvedAddress) -> None:
-        self._server = f"{args.server}" if address.host == args.server.host else f"{args.server} ({address.host})"
-        self._is_enabled = not (args.quiet or args.json)
-        self._marks = {
-            ReplyKind.REPLY: "",
-            ReplyKind.DUPLICATE: _(" (duplicate)"),
-            ReplyKind.LATE: _(" (late)"),
-            ReplyKind.WRONG: _(" (wrong)"),
-        }
-
-    def reply_received(self, sequence: int, kind: ReplyKind, seconds: float, detail: str) -> None:
-        text = _("from {server}: seq={sequence} time={ms:.3f} ms{mark}").format(
-            server=self._server, sequence=sequence, ms=seconds * 1000, mark=self._marks[kind]
-        )
-        self._print(f"{text} {detail}".rstrip())
-
-    def probe_failed(self, sequence: int, error: ClientError) -> None:
-        self._print(
-            _("{server}: seq={sequence}: {reason}").format(
-                server=self._server, sequence=sequence, reason=describe_error(error)
-            )
-        )
-
-    def probe_lost(self, sequence: int) -> None:
-        self._print(_("{server}: seq={sequence}: no answer").format(server=self._server, sequence=sequence))
-
-    def connection_lost(self, error: ClientError | None) -> None:
-        if error is None:
-            self._print(_("{server}: the server closed the connection").format(server=self._server))
-        else:
-            self._print(_("{server}: {reason}").format(server=self._server, reason=describe_error(error)))
-
-    def _print(self, line: str) -> None:
-        if self._is_enabled:
-            print_line(line)
-
-
-def _print_summary(args: argparse.Namespace, summary: Summary) -> None:
+def _make_printer(args: argparse.Namespace, address: ResolvedAddress, size: int) -> PingReporter:
+    """Print the header, and return what prints the events."""
+    if args.json_lines:
+        return JsonPrinter(address)
     if args.json:
-        print_line(json.dumps(_summary_json(args, summary)))
-        return
-    print_line(_("--- {server} echotime ping statistics ---").format(server=args.server))
-    print_line(
-        _("probes: {sent}, answers: {received}, loss: {loss:.1f}%, time {seconds:.1f} s").format(
-            sent=summary.sent, received=summary.received, loss=summary.loss, seconds=summary.seconds
-        )
-    )
-    if summary.duplicates or summary.late or summary.wrong or summary.errors:
-        print_line(
-            _("duplicates: {duplicates}, late: {late}, wrong: {wrong}, errors: {errors}").format(
-                duplicates=summary.duplicates, late=summary.late, wrong=summary.wrong, errors=summary.errors
-            )
-        )
-    if summary.times:
-        print_line(format_stats(summary.times))
-        if args.histogram:
-            print_lines(histogram(summary.times))
-
-
-def _summary_json(args: argparse.Namespace, summary: Summary) -> dict[str, Any]:
-    """Return the summary for --json. The keys are public, so independent of the attribute names."""
-    result: dict[str, Any] = {
-        "server": str(args.server),
-        "way": args.way,
-        "loss_percent": summary.loss,
-        "sent": summary.sent,
-        "received": summary.received,
-        "duplicates": summary.duplicates,
-        "late": summary.late,
-        "wrong": summary.wrong,
-        "errors": summary.errors,
-        "seconds": summary.seconds,
-    }
-    if summary.times:
-        stats = compute_stats(summary.times)
-        result["round_trip_ms"] = {
-            "min": stats.min,
-            "avg": stats.avg,
-            "max": stats.max,
-            "mdev": stats.mdev,
-            "p50": stats.p50,
-            "p99": stats.p99,
-        }
-    return result
+        return SilentPrinter()
+    print_line(header(args.server, address, args.way, size))
+    return SilentPrinter() if args.quiet else TextPrinter(address, timestamps=args.timestamps)

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import argparse
+import os
+import stat
 import sys
-from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
-
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from echotime.cli import arguments
 from echotime.cli.output.last_handler import exit_with_error
+from echotime.cli.output.progress import Progress, add_progress, format_size
 from echotime.cli.output.streams import print_error
+from echotime.cli.output.terminal_sink import TerminalSink
 from echotime.cli.output.verdict import report_failure
 from echotime.cli.send_repeatedly import CONNECT_TIMEOUT, send_repeatedly
 from echotime.client.connect import connect
 from echotime.client.deadline import Deadline
 from echotime.client.echo import EchoClient
 from echotime.client.exit_status import ClientError, ExitStatus
+from echotime.client.idle_timer import IdleTimer
 from echotime.client.lookup import resolve
 from echotime.i18n.language import gettext as _
 from echotime.terminal.descriptors import DescriptorReader, DescriptorWriter
-from echotime.wire.escape import TerminalDecoder
+from echotime.wire.hostport import DEFAULT_PORT, format_hostport
 from echotime.wire.verify import EchoVerifier
 
 
@@ -51,7 +54,8 @@ def add_parser(commands: Any) -> None:
     )
     arguments.add_encoding(parser)
     parser.add_argument("--raw", action="store_true", help=_("write what comes back unchanged, even to a terminal"))
-    parser.add_argument("-q", "--quiet", action="store_true", help=_("do not report the end of sending"))
+    parser.add_argument("-q", "--quiet", action="store_true", help=_("report only failures"))
+    add_progress(parser)
     arguments.add_sockopt(parser)
     parser.set_defaults(run=run, usage_error=parser.error, transports=lambda args: ["tcp"])
 
@@ -63,12 +67,26 @@ async def run(reactor: Any, args: argparse.Namespace) -> int:
     if args.repeat is None and args.parallel is not None:
         args.usage_error(_("--parallel requires --repeat"))
     _prompt_for_missing(args)
+    session = _SendSession(reactor, args)
     try:
         if args.repeat is not None:
             return await send_repeatedly(reactor, args)
-        return await _SendSession(reactor, args).run()
+        return await session.run()
     except ClientError as failed:
-        return report_failure(args.server, failed)
+        status = report_failure(args.server, failed, session.amounts())
+        if failed.status in {ExitStatus.REFUSED, ExitStatus.TIMED_OUT}:
+            _suggest_port(args)
+        return status
+
+
+def _suggest_port(args: argparse.Namespace) -> None:
+    """Tell a user of nc or telnet, who gives the port as an argument of its own, how it is given here."""
+    if args.message is not None and args.message.isdigit() and args.server.port == DEFAULT_PORT:
+        text = args.message.decode()
+        form = format_hostport(args.server.host, int(text))
+        print_error(
+            _("echotime: {text} is the message here; to give it as the port, write {form}").format(text=text, form=form)
+        )
 
 
 def _prompt_for_missing(args: argparse.Namespace) -> None:
@@ -92,8 +110,10 @@ class _SendSession:
         self._reactor = reactor
         self._args = args
         self._verifier = EchoVerifier(args.ack, args.reply) if args.verify else None
+        self._input_size = _regular_file_size(sys.stdin.fileno()) if args.message is None else 0
         self._all_sent = False
         self._bytes_acked = 0
+        self._is_connected = False
 
     async def run(self) -> int:
         """Connect, send and receive, and return the exit status."""
@@ -101,7 +121,7 @@ class _SendSession:
         output = self._open_output()
         idle_timer = IdleTimer(self._reactor, args.timeout)
         deadline = Deadline(self._reactor, args.timeout or CONNECT_TIMEOUT)
-        addresses = await resolve(args.server.host, args.server.port, deadline)
+        addresses = await resolve(args.server, deadline, args.family)
         client = await connect(
             self._reactor,
             addresses,
@@ -110,6 +130,8 @@ class _SendSession:
             deadline,
         )
         self._client = client
+        self._is_connected = True
+        self._progress = Progress(self._reactor, self._shows_progress(), self._describe_progress)
         idle_timer.start(lambda: self._on_idle(idle_timer))
         if isinstance(output, DescriptorWriter):
             output.registerProducer(client, True)
@@ -121,8 +143,32 @@ class _SendSession:
                 raise
         finally:
             idle_timer.cancel()
+            self._progress.stop()
             await output.finish()
         return self._exit_status()
+
+    def _shows_progress(self) -> bool:
+        # on a terminal the answer would be mixed with the progress
+        args = self._args
+        return args.message is None and not args.quiet and not args.no_progress and not sys.stdout.isatty()
+
+    def _describe_progress(self, seconds: float) -> str:
+        sent = format_size(self._client.sent_bytes)
+        if self._input_size:
+            share = 100 * self._client.sent_bytes // self._input_size
+            sent = _("{sent} of {all} ({share}%)").format(sent=sent, all=format_size(self._input_size), share=share)
+        received = format_size(self._client.received_bytes)
+        return _("sent {sent}, received {received}, {seconds:.0f} s").format(
+            sent=sent, received=received, seconds=seconds
+        )
+
+    def amounts(self) -> str:
+        """Return how much was sent and received, to follow a failure, or nothing without a connection."""
+        if not self._is_connected:
+            return ""
+        return _(", after {sent} bytes sent and {received} received").format(
+            sent=self._client.sent_bytes, received=self._client.received_bytes
+        )
 
     def _on_idle(self, idle_timer: IdleTimer) -> None:
         """Abort, unless standard output is not ready, or the server acknowledged more bytes since the last call."""
@@ -135,7 +181,7 @@ class _SendSession:
 
     def _open_output(self) -> Any:
         if sys.stdout.isatty() and not self._args.raw:
-            return _TerminalSink(self._args.encoding)
+            return TerminalSink(self._args.encoding)
         return DescriptorWriter(sys.stdout.fileno(), self._write_failed, self._reactor)
 
     def _write_failed(self, error: OSError) -> None:
@@ -165,6 +211,7 @@ class _SendSession:
         if not self._args.keep_open:
             self._client.half_close()
         if not self._args.quiet:
+            self._progress.erase()
             print_error(_("Sending is done."))
 
     def _exit_status(self) -> int:
@@ -187,41 +234,10 @@ class _SendSession:
         return ExitStatus.OK
 
 
-class _TerminalSink:
-    """Show received bytes on a terminal, decoded and with control characters escaped."""
-
-    def __init__(self, encoding: str) -> None:
-        self._decoder = TerminalDecoder(encoding)
-
-    def write(self, data: bytes) -> None:
-        sys.stdout.write(self._decoder.feed(data))
-        sys.stdout.flush()
-
-    async def finish(self) -> None:
-        """Show the bytes of an incomplete character."""
-        sys.stdout.write(self._decoder.feed(b"", final=True))
-        sys.stdout.flush()
-
-
-class IdleTimer:
-    """Call a function when `reset` was not called for `timeout` seconds. None disables the timer."""
-
-    def __init__(self, clock: IReactorTime, timeout: float | None) -> None:
-        self._clock = clock
-        self._timeout = timeout
-        self._delayed_call: IDelayedCall | None = None
-
-    def start(self, on_idle: Callable[[], object]) -> None:
-        """Start the timer with this function."""
-        if self._timeout is not None:
-            self._delayed_call = self._clock.callLater(self._timeout, on_idle)
-
-    def reset(self) -> None:
-        """Start the time again, if the timer is running."""
-        if self._delayed_call is not None and self._delayed_call.active() and self._timeout is not None:
-            self._delayed_call.reset(self._timeout)
-
-    def cancel(self) -> None:
-        """Stop the timer if it is running."""
-        if self._delayed_call is not None and self._delayed_call.active():
-            self._delayed_call.cancel()
+def _regular_file_size(descriptor: int) -> int:
+    """Return how many bytes follow in a file, or 0 if it is no regular file."""
+    with suppress(OSError):
+        status = os.fstat(descriptor)
+        if stat.S_ISREG(status.st_mode):
+            return max(status.st_size - os.lseek(descriptor, 0, os.SEEK_CUR), 0)
+    return 0

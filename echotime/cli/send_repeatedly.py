@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from typing import Any
 
+from twisted.internet.defer import Deferred, DeferredList
+
+from echotime.cli.output.last_handler import exit_with_error
+from echotime.cli.output.progress import Progress
 from echotime.cli.output.streams import print_lines
 from echotime.cli.output.verdict import describe_failure, exit_status
 from echotime.client.deadline import Deadline
@@ -30,21 +35,44 @@ async def send_repeatedly(reactor: Any, args: argparse.Namespace) -> int:
     if not message:
         args.usage_error(_("--repeat requires a message"))
     timeout = args.timeout or CONNECT_TIMEOUT
-    addresses = await resolve(args.server.host, args.server.port, Deadline(reactor, timeout))
+    addresses = await resolve(args.server, Deadline(reactor, timeout), args.family)
     session = EchoSession(
         reactor, addresses, message, args.ack, args.reply, lambda: Deadline(reactor, timeout), args.sockopt
     )
-    result = await run_load(session, args.repeat, args.parallel or 1)
+    result = LoadResult()
+    progress = Progress(
+        reactor,
+        not (args.quiet or args.no_progress),
+        lambda seconds: _("{counts}, {seconds:.0f} s").format(counts=_counts(args.repeat, result), seconds=seconds),
+    )
+    interrupted: Deferred[None] = Deferred()
+
+    def on_sigint(number: int, frame: object) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        reactor.callFromThread(interrupted.callback, None)
+
+    signal.signal(signal.SIGINT, on_sigint)
+    load = Deferred.fromCoroutine(run_load(session, args.repeat, args.parallel or 1, result))
+    await DeferredList([load, interrupted], fireOnOneCallback=True, fireOnOneErrback=True)
+    progress.stop()
     print_lines(_summary(args.repeat, result))
+    if interrupted.called:
+        exit_with_error(KeyboardInterrupt())
     return _exit_status(args.repeat, result)
 
 
+def _counts(sessions: int, result: LoadResult) -> str:
+    """Return the counts, with the planned number of sessions if not all have ended."""
+    ended = result.exact + sum(kind.count for kind in result.failures.values())
+    return _("sessions: {sessions}, exact: {exact}, bytes lost: {lost}").format(
+        sessions=sessions if ended == sessions else _("{ended} of {all}").format(ended=ended, all=sessions),
+        exact=result.exact,
+        lost=result.bytes_lost,
+    )
+
+
 def _summary(sessions: int, result: LoadResult) -> list[str]:
-    lines = [
-        _("sessions: {sessions}, exact: {exact}, bytes lost: {lost}").format(
-            sessions=sessions, exact=result.exact, lost=result.bytes_lost
-        )
-    ]
+    lines = [_counts(sessions, result)]
     lines += [
         _("failures: {count}, first in session {session}: {reason}").format(
             count=kind.count, session=kind.session, reason=describe_failure(kind.first)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import platform
 import re
 import socket
@@ -15,6 +14,7 @@ from typing import Any
 from echotime.cli import arguments, option_report
 from echotime.cli.option_report import describe_option, option_json, python_name
 from echotime.cli.output.columns import pad
+from echotime.cli.output.json_line import format_json
 from echotime.cli.output.streams import print_error, print_lines
 from echotime.client.exit_status import ExitStatus
 from echotime.demos.index import DEMONSTRATIONS
@@ -87,7 +87,7 @@ async def run(reactor: Any, args: argparse.Namespace) -> int:
         return ExitStatus.OK
     values = {option: current_values(option) for option in selected}
     if args.json:
-        print_lines(json.dumps([option_json(option, values[option]) for option in selected], indent=1).splitlines())
+        print_lines(format_json([option_json(option, values[option]) for option in selected], indent=1).splitlines())
     elif args.options:
         blocks = [[*_describe(option, values[option]), ""] for option in selected]
         print_lines(list(itertools.chain(*blocks))[:-1])
@@ -161,7 +161,7 @@ def _try_values(args: argparse.Namespace) -> int:
         trials = [(requested, results) for requested, results in trials if any(each.differs for each in results)]
     if args.json:
         report = [option_report.trial_json(requested, results) for requested, results in trials]
-        print_lines(json.dumps(report, indent=1).splitlines())
+        print_lines(format_json(report, indent=1).splitlines())
     else:
         for requested, results in trials:
             print_lines(option_report.trial_lines(requested, results))

@@ -73,7 +73,7 @@ async def run(reactor: Any, args: argparse.Namespace) -> int:
         print_error(_("waiting for the answer..."))
     deadline = Deadline(reactor, args.tries * args.timeout)
     try:
-        addresses = await resolve(args.server.host, args.server.port, deadline)
+        addresses = await resolve(args.server, deadline, args.family)
     except ClientError as failed:
         return report_error(args.server, failed)
     client = TimeClient(reactor, addresses, args.tries, args.timeout, args.sockopt)

@@ -105,9 +105,8 @@ class EchoSession:
         return client.address
 
 
-async def run_load(session: EchoSession, count: int, parallel: int) -> LoadResult:
-    """Run `count` sessions, at most `parallel` of them at the same time."""
-    result = LoadResult()
+async def run_load(session: EchoSession, count: int, parallel: int, result: LoadResult) -> None:
+    """Run `count` sessions, at most `parallel` of them at the same time, and add them to the result."""
     remaining = iter(range(count))
 
     async def worker() -> None:
@@ -115,4 +114,3 @@ async def run_load(session: EchoSession, count: int, parallel: int) -> LoadResul
             await session.run(result)
 
     await gatherResults([Deferred.fromCoroutine(worker()) for _ in range(min(parallel, count))], consumeErrors=True)
-    return result

@@ -30,24 +30,24 @@ class ResolvedAddress(NamedTuple):
         return HostPort(self.host, self.port)
 
 
-async def resolve(host: str, port: int, deadline: Deadline) -> list[ResolvedAddress]:
-    """Return all addresses in the resolver's order, for TCP and UDP alike.
+async def resolve(server: HostPort, deadline: Deadline, family: int = socket.AF_UNSPEC) -> list[ResolvedAddress]:
+    """Return all addresses of a server in the resolver's order, for TCP and UDP alike.
 
     Raises ClientError with NAME_NOT_FOUND, also at the deadline, or ThreadUnavailable. A numeric address needs no
     thread.
     """
     try:
-        addrinfo = _resolve_numeric(host, port)
+        addrinfo = _resolve_numeric(server, family)
     except socket.gaierror:
         too_late = ClientError(ExitStatus.NAME_NOT_FOUND, _("no answer from the name server in time"))
         try:
-            addrinfo = await deadline.limit(_call_getaddrinfo(host, port), too_late)
+            addrinfo = await deadline.limit(_call_getaddrinfo(server, family), too_late)
         except (OSError, UnicodeError) as error:
             detail = error.strerror if isinstance(error, OSError) else str(error)
             raise ClientError(ExitStatus.NAME_NOT_FOUND, detail or "") from None
     # getaddrinfo may list an address several times, once for each protocol
     unique = dict.fromkeys(
-        ResolvedAddress(family, _numeric_host(address), port) for family, _, _, _, address in addrinfo
+        ResolvedAddress(family, _numeric_host(address), server.port) for family, _, _, _, address in addrinfo
     )
     addresses = [each for each in unique if each.family in {socket.AF_INET, socket.AF_INET6}]
     if not addresses:
@@ -55,7 +55,7 @@ async def resolve(host: str, port: int, deadline: Deadline) -> list[ResolvedAddr
     return addresses
 
 
-def _call_getaddrinfo(host: str, port: int) -> Deferred[list[tuple]]:  # type: ignore[type-arg]
+def _call_getaddrinfo(server: HostPort, family: int) -> Deferred[list[tuple]]:  # type: ignore[type-arg]
     """Return a Deferred for the result of getaddrinfo(3), which a thread calls."""
     from twisted.internet import reactor
 
@@ -64,7 +64,7 @@ def _call_getaddrinfo(host: str, port: int) -> Deferred[list[tuple]]:  # type: i
     def call() -> None:
         found: list[tuple] | Failure  # type: ignore[type-arg]
         try:
-            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            found = socket.getaddrinfo(*server, family, socket.SOCK_STREAM)
         except BaseException:
             found = Failure()
         reactor.callFromThread(result.callback, found)  # type: ignore[attr-defined]
@@ -74,9 +74,9 @@ def _call_getaddrinfo(host: str, port: int) -> Deferred[list[tuple]]:  # type: i
     return result
 
 
-def _resolve_numeric(host: str, port: int) -> list[tuple]:  # type: ignore[type-arg]
+def _resolve_numeric(server: HostPort, family: int) -> list[tuple]:  # type: ignore[type-arg]
     try:
-        return list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST))
+        return list(socket.getaddrinfo(*server, family, socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST))
     except UnicodeError:
         raise socket.gaierror from None
 

@@ -114,8 +114,12 @@ class PingSession:
                 call.cancel()
         self._outstanding.clear()
         self._prober.close()
+        self._finished.callback(self.current_summary())
+
+    def current_summary(self) -> Summary:
+        """Return the counts until now."""
         self.summary.seconds = self._reactor.seconds() - self._started_at
-        self._finished.callback(self.summary)
+        return self.summary
 
     def reply_received(self, sequence: int, seconds: float, *, correct: bool, detail: str = "") -> None:
         """Count an answer. After a wrong answer the probe still waits for a correct one."""

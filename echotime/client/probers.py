@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -16,34 +15,41 @@ from echotime.client.echo import EchoClient
 from echotime.client.exit_status import ClientError, ExitStatus
 from echotime.client.lookup import ResolvedAddress
 from echotime.client.ping import PingSession
+from echotime.client.probe_message import MAX_SIZE, Message, find_end
 from echotime.client.udp_request import UDPRequest, UDPResponse
 from echotime.sockopt.assignment import Assignment
 from echotime.wire import timestamp
 from echotime.wire.escape import preview
 
 _PREVIEW_BYTES = 40
-_MAX_BUFFERED = 65536
+_MAX_COLLECTED = 4 * MAX_SIZE
 
 
 class UdpProber:
     """Send each UDP probe from its own socket, so that late and duplicate answers are attributed to their probes."""
 
     def __init__(
-        self, session: PingSession, reactor: Any, address: ResolvedAddress, sockopts: Sequence[Assignment]
+        self,
+        session: PingSession,
+        reactor: Any,
+        address: ResolvedAddress,
+        datagram: bytes,
+        sockopts: Sequence[Assignment],
     ) -> None:
         self._session = session
         self._reactor = reactor
         self._address = address
+        self._datagram = datagram
         self._sockopts = sockopts
         self._requests: dict[int, UDPRequest] = {}
         self._sequences: dict[UDPRequest, int] = {}
 
     def probe(self, sequence: int) -> None:
-        """Send an empty datagram from a new socket."""
+        """Send the datagram from a new socket."""
         request = UDPRequest(self._reactor, self._address, self, self._sockopts)
         self._requests[sequence], self._sequences[request] = request, sequence
         try:
-            request.send()
+            request.send(self._datagram)
         except ClientError as failed:
             self._session.probe_failed(sequence, failed)
 
@@ -81,11 +87,6 @@ def _describe(data: bytes) -> str:
     return f"{len(data)} bytes: {preview(data, _PREVIEW_BYTES)}"
 
 
-def _message_affixes() -> tuple[bytes, bytes]:
-    """Return what precedes and follows the number in a message. It is random, so that it matches no other echo."""
-    return b"echotime ping " + os.urandom(6).hex().encode() + b" ", b"\n"
-
-
 class TcpProber:
     """Send all probes over one connection. The time is from sending a message to receiving all of its echo."""
 
@@ -94,13 +95,13 @@ class TcpProber:
         session: PingSession,
         reactor: Any,
         address: ResolvedAddress,
+        message: Message,
         sockopts: Sequence[Assignment],
         timeout: float,
     ) -> None:
         self._session = session
-        self._prefix, self._suffix = _message_affixes()
+        self._message = message
         self._sent: dict[int, float] = {}
-        self._buffer = b""
         self._connection: EchoClient | None = None
         self._connect = lambda: connect(
             reactor, [address], lambda: EchoClient(self), sockopts, Deadline(reactor, timeout)
@@ -133,7 +134,7 @@ class TcpProber:
             connecting = Deferred.fromCoroutine(self._connect())
             self._connecting = connecting.addCallbacks(self._connected, self._connect_failed)
         elif self._connection is not None:
-            self._connection.send(self._prefix + str(sequence).encode() + self._suffix)
+            self._connection.send(self._message.numbered(sequence))
 
     def forget(self, sequence: int) -> None:
         """Ignore further echoes of a probe."""
@@ -150,14 +151,8 @@ class TcpProber:
     def write(self, data: bytes) -> None:
         """Search received bytes for echoes. Between them are trailers."""
         now = time.monotonic()
-        self._buffer += data
-        while (start := self._buffer.find(self._prefix)) >= 0:
-            number, suffix, rest = self._buffer[start + len(self._prefix) :].partition(self._suffix)
-            if not suffix:
-                break
-            self._buffer = rest
+        for number in self._message.echoes(data):
             self._echo_received(number, now)
-        self._buffer = self._buffer[-_MAX_BUFFERED:]
 
     def _echo_received(self, number: bytes, now: float) -> None:
         sequence = int(number) if number.isdigit() and len(number) < len(str(2**63)) else 0
@@ -175,11 +170,12 @@ class ConnectProber:
         session: PingSession,
         reactor: Any,
         address: ResolvedAddress,
+        message: Message,
         sockopts: Sequence[Assignment],
         timeout: float,
     ) -> None:
         self._session = session
-        self._prefix, self._suffix = _message_affixes()
+        self._message = message
         self._sessions: dict[int, Deferred[None]] = {}
         self._connect = lambda make: connect(reactor, [address], make, sockopts, Deadline(reactor, timeout))
 
@@ -189,14 +185,14 @@ class ConnectProber:
         self._sessions[sequence].addErrback(self._session_failed, sequence)
 
     async def _run_session(self, sequence: int) -> None:
-        message = self._prefix + str(sequence).encode() + self._suffix
+        message = self._message.numbered(sequence)
         started_at = time.monotonic()
         sink = _CollectingSink()
         client: EchoClient = await self._connect(lambda: EchoClient(sink))
         client.send(message)
         client.half_close()
         await client.ended
-        correct = sink.data.startswith(message)
+        correct = find_end(message, sink.data) is not None
         detail = "" if correct else _describe(sink.data)
         self._session.reply_received(sequence, time.monotonic() - started_at, correct=correct, detail=detail)
 
@@ -221,4 +217,4 @@ class _CollectingSink:
         self.data = b""
 
     def write(self, data: bytes) -> None:
-        self.data = (self.data + data)[:_MAX_BUFFERED]
+        self.data = (self.data + data)[:_MAX_COLLECTED]

@@ -16,7 +16,7 @@ from echotime.systemd.activation import SystemdSocket
 from echotime.wire import hostport
 from echotime.wire.hostport import HostPort
 
-_LISTEN_ADDRESS_FORM = "PORT, ADDRESS:PORT, [IPv6]:PORT, systemd or systemd:NAME"
+_LISTEN_ADDRESS_FORM = "PORT, *:PORT, ADDRESS:PORT, [IPv6]:PORT, systemd or systemd:NAME"
 _V4MAPPED_PREFIX_LENGTH = 96
 """Prefix length of the network of IPv4-mapped addresses, ::ffff:0:0/96 (RFC 4291)."""
 _MAX_SOCKET_PATH = 107
@@ -39,15 +39,23 @@ def listen_address(text: str) -> HostPort | SystemdSocket:
 
 
 def host_and_port(text: str) -> HostPort:
-    """Parse ``12345``, ``127.0.0.1:12345`` or ``[::1]:12345``. A port alone is on every IPv4 address."""
+    """Parse ``12345``, ``127.0.0.1:12345`` or ``[::1]:12345``.
+
+    A port alone is on every IPv4 address, and so are ``:12345`` and ``*:12345``.
+    """
+    if "," in text:
+        raise ValueError("this is a list; expected one address, and the option again for each other address")
     try:
         host, port = hostport.split_hostport(text)
         if port is None:
             raise ValueError(f"'{text}' is neither a port nor ADDRESS:PORT")
         number = hostport.parse_port(port)
-        return HostPort("0.0.0.0" if host is None else _canonical_host(host, text), number)
+        every_address = host is None or (host in {"", "*"} and not text.startswith("["))
+        return HostPort("0.0.0.0" if every_address else _canonical_host(str(host), text), number)
     except ValueError as error:
-        raise ValueError(f"{error}; expected {_LISTEN_ADDRESS_FORM}") from None
+        # some errors of split_hostport and parse_port name the right form already
+        expected = "" if "; expected " in str(error) else f"; expected {_LISTEN_ADDRESS_FORM}"
+        raise ValueError(f"{error}{expected}") from None
 
 
 def _canonical_host(host: str, text: str) -> str:
@@ -55,6 +63,8 @@ def _canonical_host(host: str, text: str) -> str:
     try:
         found = ipaddress.ip_address(host)
     except ValueError:
+        if any(each.isalpha() for each in host) and ":" not in host:
+            raise ValueError(f"'{host}' is a name, and names are not looked up") from None
         raise ValueError(f"'{host}' is not a numeric address") from None
     if isinstance(found, ipaddress.IPv4Address) == text.startswith("["):
         raise ValueError(f"'{host}' must be written {'without' if text.startswith('[') else 'with'} brackets")

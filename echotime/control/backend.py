@@ -82,7 +82,7 @@ class ControlBackend:
             "bytes_out": connection.bytes_out,
             "messages": connection.messages,
             "awaiting_reply": connection.awaiting_reply,
-            "rtt": info.rtt,
+            "rtt": info.rtt / 1000,
             "retransmits": info.total_retransmits,
             "unsent": transport.unacked_bytes(),
         }
@@ -178,7 +178,7 @@ def _health_row(result: ProbeResult) -> dict[str, Any]:
     return {
         "listener": result.listener,
         "status": result.status.value,
-        "milliseconds": result.seconds * 1000,
+        "seconds": result.seconds,
         "reason": result.reason,
     }
 

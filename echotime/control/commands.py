@@ -65,7 +65,7 @@ class Status(_FallibleCommand):
     """Return an overview of the daemon, after a health check.
 
     `seconds` is the uptime. `clock` is the synchronization status of the system clock. The `status` of a listener is
-    ``answered``, ``not answered`` or ``hung``. `milliseconds` is the time until the answer. `reason` says why there was
+    ``answered``, ``not answered`` or ``hung``. `seconds` is the time until the answer. `reason` says why there was
     none.
     """
 
@@ -80,14 +80,14 @@ class Status(_FallibleCommand):
         clock=Unicode(),
         questions=Integer(),
         operators=Integer(),
-        health=AmpList(_arguments(listener=Unicode(), status=Unicode(), milliseconds=Float(), reason=Unicode())),
+        health=AmpList(_arguments(listener=Unicode(), status=Unicode(), seconds=Float(), reason=Unicode())),
     )
 
 
 class Connections(_FallibleCommand):
     """List open connections by number.
 
-    `age` is in seconds and `rtt` in milliseconds. `unsent` is the number of bytes that the client has not acknowledged.
+    `age` and `rtt` are in seconds. `unsent` is the number of bytes that the client has not acknowledged.
     """
 
     commandName = b"Connections"

@@ -10,7 +10,7 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from echotime.sockopt.values import N_, Integer, Value, parse_error
+from echotime.sockopt.values import MICROSECONDS, N_, Integer, Value, parse_error
 
 _MAX_SECONDS = 2**31 - 1
 _NOT_UNDERSTOOD = N_("'{text}' is not understood; expected {expected}")
@@ -50,11 +50,12 @@ class Timeval:
     size: int = struct.calcsize("@ll")
 
     def parse(self, text: str) -> Value:
-        found = re.fullmatch(r"([0-9]{1,10}(?:\.[0-9]{1,6})?)(s|ms|)", text)
-        if found is None or float(found[1]) > _MAX_SECONDS:
+        found = re.fullmatch(r"([0-9]{1,10}(?:\.[0-9]{1,6})?)([a-z]*)", text)
+        factor = MICROSECONDS.get(found[2] or "s") if found else None
+        if found is None or factor is None:
             raise parse_error(_NOT_UNDERSTOOD, text, self)
-        microseconds = round(float(found[1]) * (1000 if found[2] == "ms" else 1_000_000), 3)
-        if microseconds != int(microseconds):
+        microseconds = round(float(found[1]) * factor, 3)
+        if microseconds != int(microseconds) or microseconds > _MAX_SECONDS * 1_000_000:
             raise parse_error(_NOT_UNDERSTOOD, text, self)
         return int(microseconds)
 

@@ -21,12 +21,22 @@ _LONG_SIZE = 8
 _INTEGER = re.compile(r"(-?)(0[xX][0-9a-fA-F]{1,16}|[0-9]{1,20})([A-Za-z]*)")
 _ON = frozenset({"on", "yes", "true", "1"})
 _OFF = frozenset({"off", "no", "false", "0"})
+MICROSECONDS: Mapping[str, float] = {
+    "": 1,
+    "us": 1,
+    "ms": 1000,
+    "s": 1_000_000,
+    "m": 60_000_000,
+    "min": 60_000_000,
+    "h": 3_600_000_000,
+}
+"""Microseconds in each unit of time."""
 _UNITS: Mapping[str, Mapping[str, float]] = {
     "": {"": 1},
     "bytes": {"": 1, "K": 2**10, "M": 2**20, "G": 2**30},
-    "seconds": {"": 1, "ms": 0.001, "s": 1, "m": 60, "min": 60, "h": 3600},
-    "milliseconds": {"": 1, "ms": 1, "s": 1000, "m": 60_000, "min": 60_000, "h": 3_600_000},
-    "microseconds": {"": 1, "us": 1, "ms": 1000, "s": 1_000_000},
+    "seconds": {"": 1, "us": 1e-6, "ms": 0.001, "s": 1, "m": 60, "min": 60, "h": 3600},
+    "milliseconds": {"": 1, "us": 0.001, "ms": 1, "s": 1000, "m": 60_000, "min": 60_000, "h": 3_600_000},
+    "microseconds": MICROSECONDS,
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import ipaddress
 import os
 import re
 import socket
@@ -16,6 +17,7 @@ _V4MAPPED_PREFIX = "::ffff:"
 _BRACKETED = re.compile(r"\[([^\[\]]*)\](?::([^:]*))?")
 _PORT = re.compile(r"[0-9]{1,5}")
 _MAX_PORT = 65535
+_IPV6 = 6
 
 
 class HostPort(NamedTuple):
@@ -76,16 +78,35 @@ def host_of(peer: str) -> str:
 def split_hostport(text: str) -> tuple[str | None, str | None]:
     """Split ``PORT``, ``HOST``, ``HOST:PORT``, ``[IPv6]`` or ``[IPv6]:PORT`` into host and port, None if absent.
 
-    Digits alone are a port. Raises ValueError for an IPv6 address without brackets.
+    Digits alone are a port. Raises ValueError for a URL, and for an IPv6 address without brackets.
     """
+    scheme, separator, rest = text.partition("://")
+    if separator:
+        raise ValueError(
+            _("'{text}' has a scheme, {scheme}://; expected {rest}").format(
+                text=text, scheme=scheme, rest=rest.partition("/")[0] or "HOST:PORT"
+            )
+        )
     if found := _BRACKETED.fullmatch(text):
         return found[1], found[2]
-    if text.count(":") > 1:
-        raise ValueError(_("an IPv6 address needs brackets, as in [::1]:12345"))
-    host, colon, port = text.partition(":")
+    host, colon, port = text.rpartition(":")
+    if ":" in host:
+        for address, number in ((host, port), (text, DEFAULT_PORT)):
+            if is_ipv6(address):
+                form = f"[{address}]:{number}"
+                raise ValueError(_("an IPv6 address needs brackets, as in {form}").format(form=form))
+        raise ValueError(_("'{text}' has more than one colon; expected HOST:PORT or [IPv6]:PORT").format(text=text))
     if colon:
         return host, port
     return (None, text) if text.isdigit() else (text, None)
+
+
+def is_ipv6(text: str) -> bool:
+    """Return True for an IPv6 address without brackets."""
+    try:
+        return ipaddress.ip_address(text).version == _IPV6
+    except ValueError:
+        return False
 
 
 def parse_port(text: str) -> int:

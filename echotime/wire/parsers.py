@@ -14,29 +14,46 @@ from echotime.wire.timestamp import Epoch
 EPOCHS = {"unix": Epoch.UNIX, "1900": Epoch.RFC868}
 """Epochs by the name that options give them."""
 _MAX_INT = 2**31 - 1
-_INTEGER = re.compile(r"(-?)([0-9]+)")
-_DURATION = re.compile(r"(-?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+))(ms|s|m|h|)")
-_UNITS = {"ms": 0.001, "": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
+_INTEGER = re.compile(r"(-?)([0-9]+)([kKMG]?)")
+_DURATION = re.compile(r"(-?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+))(us|ms|s|m|min|h|)")
+_EXPONENTS = {"": 0, "k": 1, "K": 1, "M": 2, "G": 3}
+_UNITS = {"us": 1e-6, "ms": 0.001, "": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 
 
 def non_negative_int(text: str) -> int:
-    """Parse a whole number from 0 to 2**31-1."""
+    """Parse a whole number from 0 to 2**31-1, as in ``1000`` or ``10k``, which is 10000."""
     return _parse_int(text, 0)
 
 
 def positive_int(text: str) -> int:
-    """Parse a whole number from 1 to 2**31-1."""
+    """Parse a whole number from 1 to 2**31-1, in the forms of `non_negative_int`."""
     return _parse_int(text, 1)
 
 
 def _parse_int(text: str, low: int) -> int:
-    found = _INTEGER.fullmatch(text)
-    if found is None:
+    number = _scaled(text, 1000)
+    if number is None:
         raise ValueError(_("must be a whole number, at least {low}").format(low=low))
-    # eleven digits are beyond every limit, and int() refuses a text of thousands
-    number = int(found[1] + (found[2].lstrip("0")[:11] or "0"))
     _check_range(number, low)
     return number
+
+
+def byte_count(text: str) -> int:
+    """Parse a number of bytes from 0 to 2**31-1, as in ``1000`` or ``10k``, which is 10240."""
+    number = _scaled(text, 1024)
+    if number is None:
+        raise ValueError(_("must be a number of bytes, as in 1400 or 4k"))
+    _check_range(number, 0)
+    return number
+
+
+def _scaled(text: str, factor: int) -> int | None:
+    """Return the number in a text with or without a unit, or None if there is none."""
+    found = _INTEGER.fullmatch(text)
+    if found is None:
+        return None
+    # eleven digits are beyond every limit, and int() refuses a text of thousands
+    return int(found[1] + (found[2].lstrip("0")[:11] or "0")) * int(factor ** _EXPONENTS[found[3]])
 
 
 def _check_range(number: float, low: int) -> None:

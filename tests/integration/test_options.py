@@ -132,8 +132,19 @@ class FaultTests(DaemonTestCase):
     def test_host_name(self) -> None:
         """A host name is refused as an address."""
         self.assert_faults(
-            ["--tcp", "localhost:1"], "'localhost' is not a numeric address; expected PORT, ADDRESS:PORT"
+            ["--tcp", "localhost:1"],
+            "'localhost' is a name, and names are not looked up; expected PORT, *:PORT, ADDRESS:PORT",
         )
+
+    def test_wrong_addresses(self) -> None:
+        """Each wrong form of an address has a message of its own."""
+        for text, message in (
+            ("tcp://127.0.0.1:1", "'tcp://127.0.0.1:1' has a scheme, tcp://; expected 127.0.0.1:1"),
+            ("127.0.0.1:1,[::1]:1", "this is a list; expected one address, and the option again for each other"),
+            ("127.0.0.1:1:2", "'127.0.0.1:1:2' has more than one colon; expected HOST:PORT or [IPv6]:PORT"),
+            ("fe80::1", "an IPv6 address needs brackets, as in [fe80::1]:12345; expected PORT"),
+        ):
+            self.assert_faults(["--tcp", text], f"--tcp {text}: {message}")
 
     def test_argument(self) -> None:
         """An argument that is not an option is a fault."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import struct
@@ -48,6 +49,51 @@ class CheckTests(ToolTestCase):
         critical = self.tool("check", "--udp", "-w", "udp=0.000001", "-c", "udp=0.000002", self.server)
         self.assertEqual(critical.returncode, 2)
         self.assertRegex(critical.stdout, rb"UDP time in [\d.]+ ms, beyond 0\.000002 s; offset \+0\.0 s \|")
+
+    def test_ranges(self) -> None:
+        """A threshold may be a range, of one time or of both; a warning beyond -c is a usage error."""
+        warned = self.tool("check", "-w", "10:20", "-c", "100", self.server)
+        self.assertEqual(warned.returncode, 1)
+        self.assertRegex(
+            warned.stdout.decode(),
+            r"TCP .* ms, outside 10:20 s; UDP .* ms, outside 10:20 s; .*"
+            r"\| tcp=[\d.]+s;10:20;100 udp=[\d.]+s;10:20;100 ",
+        )
+        critical = self.tool("check", "--tcp", "-c", "tcp=@0:10m", self.server)
+        self.assertEqual(critical.returncode, 2)
+        self.assertRegex(critical.stdout, rb"ms, inside 0:600 s \| tcp=[\d.]+s;;@0:600\n$")
+        wrong = self.tool("check", "-w", "offset=5", "-c", "offset=2", self.server)
+        self.assertEqual(wrong.returncode, 3)
+        self.assertIn(b"-w offset=5 is beyond -c offset=2: every warning would be critical", wrong.stdout)
+
+    def test_plugin_options(self) -> None:
+        """-H, -p, -t and -v are those of other plugins."""
+        host, _, port = self.server.partition(":")
+        ended = self.tool("check", "-H", host, "-p", port, "-t", "5s", "-v", "--tcp")
+        self.assertEqual(ended.returncode, 0, ended.stdout)
+        first, second = ended.stdout.decode().splitlines()
+        self.assertTrue(first.startswith("ECHOTIME OK - "))
+        self.assertRegex(second, rf"^tcp: [\d.]+ s from {self.server}, warning -, critical -$")
+        for args, message in (
+            (("-H", host, self.server), b"the server is given twice"),
+            (("-p", "7", self.server), b"the port is given twice"),
+            ((), b"the host is missing"),
+        ):
+            wrong = self.tool("check", *args)
+            self.assertEqual(wrong.returncode, 3)
+            self.assertIn(message, wrong.stdout)
+
+    def test_json(self) -> None:
+        """--json prints the result, also of a wrong command line, with the same status."""
+        ended = self.tool("check", "--json", "-c", "tcp=1h", self.server)
+        found = json.loads(ended.stdout)
+        self.assertEqual((ended.returncode, found["state"], found["status"]), (0, "OK", 0))
+        self.assertEqual(found["up"], {"tcp": True, "udp": True})
+        self.assertEqual(found["addresses"], {"tcp": self.server, "udp": self.server})
+        self.assertEqual(list(found["measurements"]), ["tcp", "udp", "offset"])
+        self.assertEqual(found["measurements"]["tcp"]["critical"], "3600")
+        wrong = self.tool("check", "--json", "--bogus", self.server)
+        self.assertEqual((wrong.returncode, json.loads(wrong.stdout)["state"]), (3, "UNKNOWN"))
 
     def test_critical(self) -> None:
         """A service that is down, not exact, or gives no time is critical."""

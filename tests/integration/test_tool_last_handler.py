@@ -62,9 +62,9 @@ class LastHandlerTests(ToolTestCase):
     def test_usage_errors_of_check(self) -> None:
         """A usage error of `echotime check` is unknown, on standard output."""
         for args, reason in (
-            (["--nonsense", "host"], rb"unrecognized arguments: --nonsense"),
+            (["--nonsense", "host"], rb"unknown option '--nonsense'"),
             (["--timeot", "1", "host"], rb"unknown option '--timeot'; the nearest is --timeout"),
-            ([], rb"the following arguments are required: HOST\[:PORT\]"),
+            ([], rb"the host is missing; expected HOST, HOST:PORT or -H HOST"),
             (["-w", "x=1", "host"], rb"argument -w/--warning: invalid threshold 'x=1'.*"),
             (["--udp", "--sockopt", "TCP_NODELAY=on", "host"], rb"TCP_NODELAY.*"),
             (["a\x1b[2J:1:2"], rb"argument HOST\[:PORT\]: [ -~]+"),

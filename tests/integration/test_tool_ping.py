@@ -14,7 +14,9 @@ from tests.support.twistd_process import LIMIT
 Peer = tuple[str, int]
 _SUMMARY_KEYS = [
     "server",
+    "address",
     "way",
+    "size",
     "loss_percent",
     "sent",
     "received",
@@ -23,7 +25,7 @@ _SUMMARY_KEYS = [
     "wrong",
     "errors",
     "seconds",
-    "round_trip_ms",
+    "round_trip_seconds",
 ]
 
 
@@ -37,7 +39,8 @@ class PingTests(ToolTestCase):
             server = "{}:{}".format(*daemon.address(transport))
             ended = self.tool("ping", way, "-c", "3", "-i", "0.01", server)
             self.assertEqual(ended.returncode, 0, ended.stderr)
-            lines = ended.stdout.decode().splitlines()
+            header, *lines = ended.stdout.decode().splitlines()
+            self.assertRegex(header, rf"^PING {server}: .*, {0 if way == '--udp' else 56} bytes$")
             for number in (1, 2, 3):
                 self.assertRegex(lines[number - 1], rf"^from {server}: seq={number} time=\d+\.\d{{3}} ms$")
             self.assertEqual(lines[3], f"--- {server} echotime ping statistics ---")
@@ -49,6 +52,7 @@ class PingTests(ToolTestCase):
         """Ctrl-C ends `ping` with the summary and status 0."""
         child = self.start("ping", "-i", "0.05", "{}:{}".format(*self.echotime(shared=True).address("TCP")))
         assert child.stdout is not None
+        child.stdout.readline()
         self.assertRegex(child.stdout.readline(), rb"seq=1 ")
         child.send_signal(signal.SIGINT)
         rest = child.stdout.read()
@@ -62,10 +66,61 @@ class PingTests(ToolTestCase):
         summary = json.loads(ended.stdout)
         self.assertEqual((summary["sent"], summary["received"], summary["loss_percent"]), (5, 5, 0))
         self.assertEqual(list(summary), _SUMMARY_KEYS)
-        self.assertEqual(list(summary["round_trip_ms"]), ["min", "avg", "max", "mdev", "p50", "p99"])
-        self.assertLessEqual(summary["round_trip_ms"]["min"], summary["round_trip_ms"]["p99"])
+        times = summary["round_trip_seconds"]
+        self.assertEqual(list(times), ["min", "avg", "max", "mdev", "p50", "p99"])
+        self.assertLessEqual(times["min"], times["p99"])
+        self.assertEqual(times, {name: round(each, 6) for name, each in times.items()})
         drawn = self.tool("ping", "--udp", "-q", "--histogram", "-c", "20", "-i", "0.005", server).stdout.decode()
         self.assertEqual(sum(map(int, re.findall(r"\|#* *\s(\d+)$", drawn, re.MULTILINE))), 20, drawn)
+
+    def test_json_lines(self) -> None:
+        """--json-lines prints an object for each event, and the summary as the last one."""
+        server = "{}:{}".format(*self.echotime().address("TCP"))
+        ended = self.tool("ping", "--json-lines", "-c", "2", "-i", "10ms", server)
+        *replies, summary = map(json.loads, ended.stdout.splitlines())
+        self.assertEqual([(each["event"], each["seq"]) for each in replies], [("reply", 1), ("reply", 2)])
+        self.assertEqual({each["address"] for each in (*replies, summary)}, {server})
+        self.assertEqual((summary["event"], summary["received"]), ("summary", 2))
+        refused = self.tool("ping", "--udp", "--json-lines", "-c", "1", self.closed_port())
+        event = json.loads(refused.stdout.splitlines()[0])
+        self.assertEqual((event["event"], event["seq"]), ("failed", 1))
+
+    def test_size_and_pattern(self) -> None:
+        """-s and -p make the probes, also longer ones than the server reads at once."""
+        received: list[bytes] = []
+
+        def answer(sock: socket.socket, datagram: bytes, peer: Peer) -> None:
+            received.append(datagram)
+            sock.sendto(bytes(4), peer)
+
+        self.tool("ping", "--udp", "-c", "1", "-s", "1k", "-p", "ff00", self.udp_server(answer))
+        self.assertEqual(received, [b"\xff\x00" * 512])
+        server = "{}:{}".format(*self.echotime().address("TCP"))
+        for way in ("--tcp", "--connect"):
+            ended = self.tool("ping", way, "-c", "2", "-i", "0.1", "-s", "20k", "-p", "0a", server)
+            self.assertIn(b", 20480 bytes\n", ended.stdout)
+            self.assertIn(b"probes: 2, answers: 2, loss: 0.0%", ended.stdout)
+        for args, message in (
+            (("-s", "38"), b"between 39 and 65507 bytes"),
+            (("--udp", "-s", "65508"), b"between 0 and 65507 bytes"),
+            (("-p", "12345"), b"a port is given as HOST:PORT"),
+        ):
+            ended = self.tool("ping", *args, server)
+            self.assertEqual(ended.returncode, 2)
+            self.assertIn(message, ended.stderr)
+
+    def test_counts_at_sigquit(self) -> None:
+        """SIGQUIT prints the counts on standard error, and `ping` goes on; -D prints the time."""
+        child = self.start("ping", "-D", "-i", "0.01", "{}:{}".format(*self.echotime().address("TCP")))
+        assert child.stdout is not None
+        assert child.stderr is not None
+        child.stdout.readline()
+        self.assertRegex(child.stdout.readline(), rb"^\[\d{10}\.\d{6}\] from .* seq=1 time=")
+        child.send_signal(signal.SIGQUIT)
+        self.assertRegex(child.stderr.readline(), rb"^probes: \d+, answers: \d+, loss: .*%, time [\d.]+ s\n$")
+        child.send_signal(signal.SIGINT)
+        child.communicate(timeout=LIMIT)
+        self.assertEqual(child.returncode, 0)
 
     def test_bad_answers(self) -> None:
         """Duplicate, late and wrong answers are counted separately."""

@@ -133,6 +133,32 @@ class SendTests(ToolTestCase):
         for host in ("localhost", "127.0.0.1", "[::1]"):
             self.assertEqual(self.tool("send", f"{host}:{port}", "x").stdout, b"x", host)
 
+    def test_message_after_options(self) -> None:
+        """Options may stand between server and message, and a message after -- may begin with -."""
+        server = self.server("--ack", "")
+        for args in (("--", "-x"), ("-q", "--", "-x")):
+            self.assertEqual(self.tool("send", server, *args).stdout, b"-x")
+        self.assertEqual(self.tool("send", server, "-q", "x").stdout, b"x")
+        for argument, message in (
+            ("-x", b"unknown option '-x'; to send it as the message, write -- before it"),
+            ("y", b"unexpected argument 'y'"),
+        ):
+            ended = self.tool("send", server, "-q", "x", argument)
+            self.assertEqual(ended.returncode, 2)
+            self.assertIn(message, ended.stderr)
+
+    def test_progress(self) -> None:
+        """On a terminal --repeat shows how far it is, and Ctrl-C ends it with the summary, by SIGINT."""
+        server = self.server()
+        shown = self.at_terminal("send", "--repeat", "1G", server, "x", typed=[(b" of 1000000000, exact: ", b"\x03")])
+        self.assertRegex(
+            shown.decode(),
+            r"(?s)\rsessions: \d+ of 1000000000, exact: \d+, bytes lost: 0, 2 s.*"
+            r"\rsessions: \d+ of 1000000000, exact: \d+, bytes lost: 0\r\n"
+            r"times of exact sessions: .*",
+        )
+        self.assertIn(self.status, {-signal.SIGINT, 128 + signal.SIGINT})
+
     def test_broken_pipe(self) -> None:
         """If its output is closed, `send` ends quietly by SIGPIPE."""
         child = self.start("send", self.server())

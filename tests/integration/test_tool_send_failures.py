@@ -26,10 +26,28 @@ class FailureTests(ToolTestCase):
         """Status 3: the port is closed."""
         self.assert_fails(3, "connection refused", self.closed_port(), "x")
 
+    def test_port_as_message(self) -> None:
+        """A number after the server may be meant as the port, which the message says."""
+        host_and_number = ("127.0.0.1", "22111")
+        # the default port is not served: the tool's own default is replaced by one that is closed
+        port = self.closed_port().partition(":")[2]
+        python = f"import echotime.wire.hostport as h; h.DEFAULT_PORT = {port}"
+        ended = self.tool("send", "-q", *host_and_number, python=python)
+        self.assertEqual(ended.returncode, 3)
+        self.assertIn(
+            b"echotime: 22111 is the message here; to give it as the port, write 127.0.0.1:22111", ended.stderr
+        )
+        self.assertNotIn(b"is the message", self.tool("send", self.closed_port(), "22111").stderr)
+        other = self.tool("time", *host_and_number)
+        self.assertEqual(other.returncode, 2)
+        self.assertIn(b"unexpected argument '22111'; to give a port, write 127.0.0.1:22111", other.stderr)
+
     def test_timed_out(self) -> None:
         """Status 4: the server accepts and sends nothing."""
         server = self.tcp_server(lambda connection: (connection.recv(100), connection.recv(100)))
-        self.assert_fails(4, "timed out", "--keep-open", "--timeout", "0.3", server, "x")
+        self.assert_fails(
+            4, "timed out, after 1 bytes sent and 0 received", "--keep-open", "--timeout", "0.3", server, "x"
+        )
 
     def test_reset(self) -> None:
         """Status 5: the server resets the connection."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import re
+import socket
 from pathlib import Path
 from string import Formatter
 
@@ -19,9 +20,10 @@ from echotime.cli import arguments
 from echotime.cli.main import build_parser
 from echotime.cli.option_report import describe_option, option_json
 from echotime.cli.output.columns import pad, wrap
+from echotime.cli.output.json_line import format_json
 from echotime.cli.output.prometheus import Metric, format_metrics, write_metrics
-from echotime.cli.send import IdleTimer
 from echotime.client.exit_status import ExitStatus
+from echotime.client.idle_timer import IdleTimer
 from echotime.i18n.build import compile_catalogues
 from echotime.sockopt.catalogue.index import CATALOGUE
 from echotime.sockopt.option import Option
@@ -58,7 +60,51 @@ def test_no_server(typed: str) -> None:
         arguments.parse_server(typed)
 
 
-@pytest.mark.parametrize("typed", ["0", "-1", "x", "nan", "inf", ""])
+def test_list_of_servers() -> None:
+    """A list of servers has a message of its own."""
+    with pytest.raises(ValueError, match="'a:1,b:1' is a list; expected one server"):
+        arguments.parse_server("a:1,b:1")
+
+
+@pytest.mark.parametrize(("typed", "count"), [("10", 10), ("10k", 10_000), ("1K", 1000), ("2M", 2_000_000)])
+def test_counts(typed: str, count: int) -> None:
+    """A count may have a unit of thousands or millions, for the daemon and the tools."""
+    assert parsers.positive_int(typed) == count
+    assert build_parser().parse_args(["ping", "-c", typed, "host"]).count == count
+
+
+def test_sizes() -> None:
+    """A number of bytes may have a unit of 1024, as the values of socket options."""
+    assert [parsers.byte_count(each) for each in ("0", "1400", "4k", "4K")] == [0, 1400, 4096, 4096]
+    for text in ("", "k", "-1", "4kB", "3G"):
+        with pytest.raises(ValueError, match="must be"):
+            parsers.byte_count(text)
+
+
+@pytest.mark.parametrize("command", ["", "send", "time", "ping", "check", "sockopts", "explain", "control"])
+def test_short_options(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every command has -h and -V."""
+    for option, beginning in (("-h", "usage: "), ("-V", "echotime ")):
+        with pytest.raises(SystemExit, match="0"):
+            build_parser().parse_args([*command.split(), option])
+        assert capsys.readouterr().out.startswith(beginning)
+
+
+def test_families() -> None:
+    """-4 and -6 are options, never the server."""
+    for command in ("send", "time", "ping", "check"):
+        for option, family in (("-4", socket.AF_INET), ("-6", socket.AF_INET6)):
+            args = build_parser().parse_args([command, option, "host"])
+            assert (args.family, args.server) == (family, HostPort("host", 12345))
+
+
+def test_json() -> None:
+    """JSON has no digits beyond a microsecond, and bytes are escaped."""
+    value = {"a": 0.1234567891, "b": [0.3 - 0.1, 1], "c": b"\0x"}
+    assert format_json(value) == r'{"a": 0.123457, "b": [0.2, 1], "c": "\\x00x"}'
+
+
+@pytest.mark.parametrize("typed", ["0", "-1", "x", "nan", "inf", "", "1d"])
 def test_no_seconds(typed: str) -> None:
     """A number of seconds must be above 0."""
     with pytest.raises(ValueError, match="must be"):
@@ -66,7 +112,8 @@ def test_no_seconds(typed: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("typed", "seconds"), [("5", 5), (".5", 0.5), ("500ms", 0.5), ("2s", 2), ("5m", 300), ("1h", 3600)]
+    ("typed", "seconds"),
+    [("5", 5), (".5", 0.5), ("500ms", 0.5), ("500us", 0.0005), ("2s", 2), ("5m", 300), ("5min", 300), ("1h", 3600)],
 )
 def test_seconds(typed: str, seconds: float) -> None:
     """The tools accept the times of the daemon."""

@@ -162,9 +162,25 @@ class CoercionTests(SynchronousTestCase):
         self.assertEqual(host_and_port("0"), HostPort("0.0.0.0", 0))
         self.assertEqual(host_and_port("127.0.0.1:65535"), HostPort("127.0.0.1", 65535))
         self.assertEqual(str(host_and_port("[fe80::1%lo]:7")), "[fe80::1%lo]:7")
+        for text in ("7", ":7", "*:7"):
+            self.assertEqual(host_and_port(text), HostPort("0.0.0.0", 7))
         self.assert_refused(
             host_and_port,
-            *("", ":", ":7", "127.0.0.1", "127.0.0.1:", "127.1:7", "[127.0.0.1]:7", "[::1]", "[::1]:", "::1", "[]:7"),
+            *(
+                "",
+                ":",
+                "*",
+                "[*]:7",
+                "127.0.0.1",
+                "127.0.0.1:",
+                "127.1:7",
+                "[127.0.0.1]:7",
+                "[::1]",
+                "[::1]:",
+                "::1",
+                "[]:7",
+                "1:7,2:7",
+            ),
             *("localhost:7", "1:65536", "-1", "[::1]7", "[::ffff:0.0.0.0]:7", "[::%1]:7", "[::1%lo]:7"),
         )
         for text in ("[0::]:7", "[0:0:0:0:0:0:0:0]:7", "[::0.0.0.0]:7"):

@@ -18,7 +18,7 @@ from echotime.config.options import DaemonOptions
 
 ROOT = Path(__file__).parents[2]
 _BY_HAND = {Path("etc/completion/_twistd-echotime")}
-COMMON = {"-h", "--help", "--sockopt"}
+COMMON = {"-h", "--help", "-V", "--version", "-4", "-6", "--sockopt"}
 """Options that docs/tools.md describes once, for all tools."""
 
 

@@ -42,8 +42,25 @@ def test_split(text: str, parts: tuple[str | None, str | None]) -> None:
 
 def test_ipv6_without_brackets() -> None:
     """An IPv6 address with a port needs brackets."""
-    with pytest.raises(ValueError, match="brackets"):
-        hostport.split_hostport("::1:7")
+    for text, form in (("::1:7", r"\[::1\]:7"), ("fe80::1", r"\[fe80::1\]:12345"), ("::1:12345", r"\[::1\]:12345")):
+        with pytest.raises(ValueError, match=f"brackets, as in {form}$"):
+            hostport.split_hostport(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("tcp://host:7", "has a scheme, tcp://; expected host:7$"),
+        ("http://host/", "has a scheme, http://; expected host$"),
+        ("udp://", "expected HOST:PORT$"),
+        ("host:1:2", "'host:1:2' has more than one colon; expected HOST:PORT"),
+        ("[::1:7", "more than one colon"),
+    ],
+)
+def test_wrong_forms(text: str, message: str) -> None:
+    """Each wrong form has a message of its own."""
+    with pytest.raises(ValueError, match=message):
+        hostport.split_hostport(text)
 
 
 @pytest.mark.parametrize("text", ["", "-1", "65536", "1e3", "0x10", "\u0661", "1_0", " 7", "999999"])

@@ -23,7 +23,14 @@ from echotime.systemd.activation import InheritedFD, InheritedSockets
 ROOT = Path(__file__).parents[2]
 NASTY = "\x1b[2J\n\N{RIGHT-TO-LEFT OVERRIDE}\udcff"
 SHOWN = r"\x1b[2J\n\u202e\udcff"
-STREAM_WRITERS = {"errors.py", "cli/output/streams.py", "cli/send.py", "cli/arguments.py", "cli/control/screen.py"}
+STREAM_WRITERS = {
+    "errors.py",
+    "cli/output/streams.py",
+    "cli/output/progress.py",
+    "cli/output/terminal_sink.py",
+    "cli/arguments.py",
+    "cli/control/screen.py",
+}
 """Modules that write to standard streams. Those of the tools escape what they write, or write constant text."""
 
 

@@ -36,6 +36,7 @@ def add_parser(commands: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
+        "-s",
         "--socket",
         metavar="PATH",
         default=os.environ.get("ECHOTIME_CONTROL") or _DEFAULT_SOCKET,

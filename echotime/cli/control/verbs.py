@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -10,6 +9,7 @@ from typing import Any, NamedTuple
 
 from echotime.cli.control.connection import ControlConnection, ControlProtocolError
 from echotime.cli.output.columns import pad
+from echotime.cli.output.json_line import format_json
 from echotime.cli.output.streams import print_error
 from echotime.control import commands
 from echotime.i18n.language import gettext as _
@@ -17,7 +17,7 @@ from echotime.operators.encode import InvalidReply, encode_reply
 from echotime.sockopt.nearest import nearest
 from echotime.sockopt.values import N_
 from echotime.wire import parsers
-from echotime.wire.escape import cut_mark, display_width, escape, preview_decoded, sanitize
+from echotime.wire.escape import cut_mark, display_width, preview_decoded, sanitize
 
 PREVIEW_BYTES = 60
 _MAX_CELL = 1000
@@ -70,7 +70,7 @@ class ControlSession:
     def output(self, result: Any, lines: Iterable[str]) -> None:
         """Write a result as JSON, or the lines."""
         if self.as_json:
-            self.write_line(json.dumps(result, default=escape))
+            self.write_line(format_json(result))
             return
         for line in lines:
             self.write_line(line)
@@ -114,7 +114,9 @@ def status(session: ControlSession, rest: str) -> None:
 
 def _health_line(row: dict[str, Any]) -> str:
     if row["status"] == "answered":
-        return _("listening on {listener}, probe answered in {milliseconds:.1f} ms").format(**row)
+        return _("listening on {listener}, probe answered in {milliseconds:.1f} ms").format(
+            listener=row["listener"], milliseconds=row["seconds"] * 1000
+        )
     if row["status"] == "hung":
         return _("{listener} is hung: {reason}").format(**row)
     return _("listening on {listener}, probe not answered: {reason}").format(**row)
@@ -133,7 +135,7 @@ def connections(session: ControlSession, rest: str) -> None:
         (_("OUT"), lambda row: str(row["bytes_out"])),
         (_("MESSAGES"), lambda row: str(row["messages"])),
         (_("AWAITING"), lambda row: _("yes") if row["awaiting_reply"] else _("no")),
-        (_("RTT"), lambda row: f"{row['rtt']:.3f}ms"),
+        (_("RTT"), lambda row: f"{row['rtt'] * 1000:.3f}ms"),
         (_("RETRANSMITS"), lambda row: str(row["retransmits"])),
         (_("UNSENT"), lambda row: str(row["unsent"])),
     )

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
@@ -50,7 +51,11 @@ def report(reason: str) -> int:
     """Print why the program cannot do what it was started for, and return its exit status."""
     if is_check():
         with suppress(OSError):
-            print(sanitize(f"ECHOTIME UNKNOWN - {reason}"), flush=True)
+            if "--json" in sys.argv:
+                unknown = {"state": "UNKNOWN", "status": _CHECK_UNKNOWN, "message": reason}
+                print(sanitize(json.dumps(unknown)), flush=True)
+            else:
+                print(sanitize(f"ECHOTIME UNKNOWN - {reason}"), flush=True)
         return _CHECK_UNKNOWN
     if sys.stderr is not None:
         with suppress(OSError):

@@ -24,9 +24,9 @@ def describe_failure(failure: ClientError | VerifyResult) -> str:
     return describe_error(failure)
 
 
-def report_failure(server: object, failure: ClientError | VerifyResult) -> int:
-    """Print a failure in one line, and return its exit status."""
-    print_error(f"echotime: {server}: {describe_failure(failure)}")
+def report_failure(server: object, failure: ClientError | VerifyResult, note: str = "") -> int:
+    """Print a failure in one line, with a note after it, and return its exit status."""
+    print_error(f"echotime: {server}: {describe_failure(failure)}{note}")
     return exit_status(failure)
 
 

@@ -1,0 +1,83 @@
+"""Make the messages of `echotime ping` over TCP, and find their echoes in what a server returns.
+
+A server may read a message in several pieces, and send a trailer after each. So a long echo is matched byte by byte,
+with other bytes in between.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+
+DEFAULT_PATTERN = b"0123456789"
+DEFAULT_TCP_SIZE = 56
+"""Bytes, as of ping(8)."""
+MAX_SIZE = 65507
+"""The longest datagram over IPv4 (udp(7))."""
+_MAX_BUFFERED = 4 * MAX_SIZE
+_RANDOM_BYTES = 6
+_NUMBER = re.compile(rb"[^ ]*(?= )")
+_MAX_DIGITS = 10
+_START = b"echotime ping "
+MIN_TCP_SIZE = len(_START) + 2 * _RANDOM_BYTES + 1 + _MAX_DIGITS + 2
+"""Bytes of a message with a long number and no padding."""
+
+
+def pad(pattern: bytes, size: int) -> bytes:
+    """Repeat a pattern up to a size in bytes."""
+    return (pattern * (size // len(pattern) + 1))[:size]
+
+
+class Message:
+    """Make numbered messages of one size. Their start is random, so that it matches no other echo."""
+
+    def __init__(self, size: int, pattern: bytes = DEFAULT_PATTERN) -> None:
+        self._prefix = _START + os.urandom(_RANDOM_BYTES).hex().encode() + b" "
+        self._size = size
+        self._padding = pad(pattern, size)
+        self._received = b""
+
+    def numbered(self, sequence: int) -> bytes:
+        """Return the message with this number."""
+        number = str(sequence).encode()
+        return self._prefix + number + self._rest(len(number))
+
+    def _rest(self, digits: int) -> bytes:
+        """Return what follows the number."""
+        return b" " + self._padding[: max(self._size - len(self._prefix) - digits - 2, 0)] + b"\n"
+
+    def echoes(self, data: bytes) -> list[bytes]:
+        """Return the numbers in the echoes that are complete with this data. A wrong one may be any text."""
+        self._received += data
+        numbers = []
+        while (number := self._next_echo()) is not None:
+            numbers.append(number)
+        self._received = self._received[-_MAX_BUFFERED:]
+        return numbers
+
+    def _next_echo(self) -> bytes | None:
+        _before, prefix, after = self._received.partition(self._prefix)
+        number = _NUMBER.match(after) if prefix else None
+        if number is None:
+            return None
+        following = after.find(self._prefix)
+        echo = after[number.end() :] if following < 0 else after[number.end() : following]
+        end = find_end(self._rest(number.end()), echo)
+        if end is None and following < 0:
+            return None
+        # an echo that another one follows is over, and was changed on the way if it is not complete
+        self._received = after[following:] if end is None else after[number.end() + end :]
+        return number[0] if end is not None else after[:following]
+
+
+def find_end(sent: bytes, received: bytes) -> int | None:
+    """Return where the echo of sent bytes ends in received ones, which may have others in between, or None."""
+    if received.startswith(sent):
+        return len(sent)
+    position = 0
+    # too short: the usual case while the echo arrives
+    for byte in sent if len(received) > len(sent) else ():
+        position = received.find(byte, position) + 1
+        if not position:
+            return None
+    return position or None

@@ -1,0 +1,62 @@
+"""Test client/probe_message.py: the messages of `echotime ping`, and their echoes."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from echotime.client.probe_message import MIN_TCP_SIZE, Message, find_end, pad
+from echotime.wire.message import ACKNOWLEDGEMENT
+
+
+@given(st.integers(MIN_TCP_SIZE, 5000), st.integers(1, 2**31 - 1), st.binary(min_size=1, max_size=16))
+def test_size(size: int, sequence: int, pattern: bytes) -> None:
+    """A message has its size, whatever its number, and its own echo is recognized."""
+    message = Message(size, pattern)
+    sent = message.numbered(sequence)
+    assert len(sent) == size
+    assert message.echoes(sent + ACKNOWLEDGEMENT) == [str(sequence).encode()]
+
+
+@given(st.integers(MIN_TCP_SIZE, 9000), st.sampled_from([b"0", b"\n", b"\nI get it!\n", b"ab"]), st.data())
+def test_pieces(size: int, pattern: bytes, data: st.DataObject) -> None:
+    """An echo is recognized when it is complete, also with a trailer after each piece of it."""
+    message = Message(size, pattern)
+    received = b""
+    for sequence in (1, 2, 3):
+        sent = message.numbered(sequence)
+        at = data.draw(st.integers(MIN_TCP_SIZE, size))
+        received += sent[:at] + ACKNOWLEDGEMENT + sent[at:] + (ACKNOWLEDGEMENT if at < size else b"")
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(received)), max_size=5)))
+    found = [
+        number
+        for start, end in zip([0, *cuts], [*cuts, len(received)], strict=True)
+        for number in message.echoes(received[start:end])
+    ]
+    assert found == [b"1", b"2", b"3"]
+
+
+def test_changed() -> None:
+    """A changed echo is reported when the next one begins, and does not hide that one."""
+    message = Message(60, b"x")
+    assert message.echoes(message.numbered(1).replace(b"x", b"y")) == []
+    changed, right = message.echoes(message.numbered(2))
+    assert changed.startswith(b"1 yyy")
+    assert right == b"2"
+
+
+def test_bounded() -> None:
+    """Only a bounded part of other bytes is kept."""
+    message = Message(60)
+    for _ in range(100):
+        assert message.echoes(bytes(65536)) == []
+    assert message.echoes(message.numbered(7)) == [b"7"]
+
+
+def test_padding() -> None:
+    """The pattern is repeated, and cut at the size."""
+    assert pad(b"abc", 7) == b"abcabca"
+    assert pad(b"abc", 0) == b""
+    assert find_end(b"abc", b"abc") == 3
+    assert find_end(b"abc", b"axbxc") == 5
+    assert find_end(b"abc", b"acb") is None
