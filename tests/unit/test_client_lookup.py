@@ -26,10 +26,10 @@ def answer(monkeypatch: pytest.MonkeyPatch, found: list[tuple[Any, ...]] | Excep
     real = socket.getaddrinfo
     threads: list[str] = []
 
-    def play(host: str, port: int, *, type: socket.SocketKind, flags: int = 0) -> list[Any]:
+    def play(host: str, port: int, family: int, kind: int, *, flags: int = 0) -> list[Any]:
         if flags:
-            return real(host, port, type=type, flags=flags)
-        assert (host, port, type) == ("name.example", PORT, socket.SOCK_STREAM)
+            return real(host, port, family, kind, flags=flags)
+        assert (host, port, kind) == ("name.example", PORT, socket.SOCK_STREAM)
         threads.append(threading.current_thread().name)
         if isinstance(found, Exception):
             raise found
@@ -61,7 +61,7 @@ def unlimited() -> Deadline:
 async def test_numeric(monkeypatch: pytest.MonkeyPatch, host: str, family: Any, numeric: str) -> None:
     """A numeric address needs no thread. It keeps its interface if it is link-local or multicast."""
     monkeypatch.setattr(threading.Thread, "start", None)
-    (found,) = await resolve(host, PORT, unlimited())
+    (found,) = await resolve(HostPort(host, PORT), unlimited())
     assert found == ResolvedAddress(family, numeric, PORT)
     assert found.hostport == HostPort(numeric, PORT)
 
@@ -73,7 +73,7 @@ async def test_order_of_the_resolver(monkeypatch: pytest.MonkeyPatch) -> None:
     kind = (socket.SOCK_STREAM, 6, "")
     other = (socket.AF_PACKET, *kind, ("192.0.2.9", PORT))
     threads = answer(monkeypatch, [(V6, *kind, six), (V4, *kind, four), other, (V6, *kind, six)])
-    assert await resolve("name.example", PORT, unlimited()) == [
+    assert await resolve(HostPort("name.example", PORT), unlimited()) == [
         ResolvedAddress(V6, "2001:db8::7", PORT),
         ResolvedAddress(V4, "192.0.2.7", PORT),
     ]
@@ -95,7 +95,7 @@ async def test_not_found(monkeypatch: pytest.MonkeyPatch, found: Any, detail: st
     """A name without an address is reported with the resolver's message, if there is one."""
     answer(monkeypatch, found)
     with pytest.raises(ClientError) as caught:
-        await resolve("name.example", PORT, unlimited())
+        await resolve(HostPort("name.example", PORT), unlimited())
     assert caught.value == ClientError(ExitStatus.NAME_NOT_FOUND, detail)
 
 
@@ -103,7 +103,7 @@ async def test_not_found(monkeypatch: pytest.MonkeyPatch, found: Any, detail: st
 async def test_label_too_long() -> None:
     """A name that no resolver takes is not found, also where it looks like no name at all."""
     with pytest.raises(ClientError) as caught:
-        await resolve(f"{'x' * 64}.example", PORT, unlimited())
+        await resolve(HostPort(f"{'x' * 64}.example", PORT), unlimited())
     assert caught.value.status is ExitStatus.NAME_NOT_FOUND
     assert "label" in caught.value.detail
 
@@ -123,7 +123,7 @@ async def test_too_late(monkeypatch: pytest.MonkeyPatch) -> None:
         return []
 
     monkeypatch.setattr(socket, "getaddrinfo", wait)
-    resolving = Deferred.fromCoroutine(resolve("name.example", PORT, Deadline(clock, 5)))
+    resolving = Deferred.fromCoroutine(resolve(HostPort("name.example", PORT), Deadline(clock, 5)))
     clock.advance(4.9)
     assert not resolving.called
     clock.advance(0.1)
@@ -143,4 +143,4 @@ async def test_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(threading.Thread, "start", refuse)
     with pytest.raises(ThreadUnavailable, match=r"for the name lookup \(.*can't start new thread; see ulimit -u"):
-        await resolve("name.example", PORT, unlimited())
+        await resolve(HostPort("name.example", PORT), unlimited())

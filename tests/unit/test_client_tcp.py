@@ -302,7 +302,8 @@ def load(
         return Deadline(daemon.reactor, 5)
 
     session = EchoSession(daemon.reactor, [address], message, ACKNOWLEDGEMENT, reply, deadline)
-    (result,) = daemon.wait_for(Deferred.fromCoroutine(run_load(session, count, parallel)))
+    result = LoadResult()
+    daemon.wait_for(Deferred.fromCoroutine(run_load(session, count, parallel, result)))
     return result, max(running) + 1
 
 

@@ -18,6 +18,7 @@ from echotime.client.connect import ATTEMPT_DELAY
 from echotime.client.deadline import Deadline
 from echotime.client.exit_status import ClientError, ExitStatus
 from echotime.client.lookup import ResolvedAddress
+from echotime.client.probe_message import Message
 from echotime.client.probers import ConnectProber, TcpProber, UdpProber
 from echotime.client.time import TimeClient, decode_response
 from echotime.client.udp_request import UDPRequest, UDPResponse
@@ -286,7 +287,7 @@ class Session:
 def test_udp_prober(stepped: SteppingEPollReactor, servers: Callable[..., Server]) -> None:
     """Each response is attributed to its probe; other lengths and other senders are wrong."""
     server, other, session = servers(), servers(), Session()
-    prober = UdpProber(session, stepped, server.address, [parse("IP_TTL=9")])  # type: ignore[arg-type]
+    prober = UdpProber(session, stepped, server.address, b"", [parse("IP_TTL=9")])  # type: ignore[arg-type]
     senders = []
     for sequence in (1, 2, 3):
         prober.probe(sequence)
@@ -331,7 +332,7 @@ def test_tcp_prober(daemon: Daemon) -> None:
     """Probes before the connection are sent when it is made, and each echo is attributed to its probe."""
     daemon.serve()
     session = Session()
-    prober = TcpProber(session, daemon.reactor, tcp_at(daemon), [], 5)  # type: ignore[arg-type]
+    prober = TcpProber(session, daemon.reactor, tcp_at(daemon), Message(64), [], 5)  # type: ignore[arg-type]
     prober.probe(1)
     prober.probe(2)
     daemon.reactor.until(lambda: len(session.replies) == 2)
@@ -350,20 +351,18 @@ def test_tcp_prober_reads_any_pieces(stepped: SteppingEPollReactor) -> None:
     """An echo is found in pieces and between trailers; a number that was not sent is wrong."""
     session = Session()
     address = ResolvedAddress(socket.AF_INET, "127.0.0.1", 9)
-    prober = TcpProber(session, stepped, address, [], 5)  # type: ignore[arg-type]
+    prober = TcpProber(session, stepped, address, Message(64), [], 5)  # type: ignore[arg-type]
+    message = prober._message
     prober._sent = dict.fromkeys((7, 12), 0.0)
-    for each in b"trailer" + prober._prefix + b"12\ntrailer" + prober._prefix + b"7\n":
+    for each in b"trailer" + message.numbered(12) + b"trailer" + message.numbered(7):
         prober.write(bytes([each]))
-    prober.write(prober._prefix + b"8\n" + prober._prefix + b"9" * 30 + b"\n" + prober._prefix + b"\xff" * 50 + b"\n")
+    prober.write(message.numbered(8) + message.numbered(int("9" * 30)))
     prober.forget(7)
     prober.forget(7)
-    prober.write(prober._prefix + b"7\n")
-    wrong = ["8", "9" * 30, "\\xff" * 40 + "\\... (first 40 of 50 bytes)", "7"]
-    assert session.replies == [(12, True, ""), (7, True, ""), *((0, False, each) for each in wrong)]
-    prober.write(bytes(100_000))
-    assert len(prober._buffer) == 65536
-    prober.write(prober._prefix + bytes(100_000))
-    assert len(prober._buffer) == 65536
+    prober.write(message.numbered(7))
+    assert session.replies == [(12, True, ""), (7, True, ""), *((0, False, each) for each in ("8", "9" * 30, "7"))]
+    prober.write(bytes(1_000_000))
+    assert len(message._received) < 1_000_000
     prober.close()
 
 
@@ -371,21 +370,21 @@ def test_tcp_prober_loses_its_connection(daemon: Daemon) -> None:
     """The end of the connection is reported once, with its error if there is one; so is a refused one."""
     daemon.serve()
     session = Session()
-    prober = TcpProber(session, daemon.reactor, tcp_at(daemon), [], 5)  # type: ignore[arg-type]
+    prober = TcpProber(session, daemon.reactor, tcp_at(daemon), Message(64), [], 5)  # type: ignore[arg-type]
     prober.probe(1)
     daemon.reactor.until(lambda: session.replies)
     (connection,) = daemon.factory.connections
     connection.transport.loseConnection()
     daemon.reactor.until(lambda: session.lost)
     prober.close()
-    prober = TcpProber(session, daemon.reactor, tcp_at(daemon), [], 5)  # type: ignore[arg-type]
+    prober = TcpProber(session, daemon.reactor, tcp_at(daemon), Message(64), [], 5)  # type: ignore[arg-type]
     prober.probe(1)
     daemon.reactor.until(lambda: len(session.replies) == 2)
     (connection,) = daemon.factory.connections
     connection.reset("test")
     daemon.reactor.until(lambda: len(session.lost) == 2)
     gone = ResolvedAddress(socket.AF_INET, "127.0.0.1", 1)
-    prober = TcpProber(session, daemon.reactor, gone, [], 5)  # type: ignore[arg-type]
+    prober = TcpProber(session, daemon.reactor, gone, Message(64), [], 5)  # type: ignore[arg-type]
     prober.probe(1)
     daemon.reactor.until(lambda: len(session.lost) == 3)
     assert [each and each.status for each in session.lost] == [None, ExitStatus.RESET, ExitStatus.REFUSED]
@@ -395,7 +394,7 @@ def test_tcp_prober_closes_while_connecting(daemon: Daemon) -> None:
     """Closing cancels a connection that is being made, which is not reported."""
     daemon.serve()
     session = Session()
-    prober = TcpProber(session, daemon.reactor, tcp_at(daemon), [], 5)  # type: ignore[arg-type]
+    prober = TcpProber(session, daemon.reactor, tcp_at(daemon), Message(64), [], 5)  # type: ignore[arg-type]
     prober.probe(1)
     prober.close()
     daemon.settle()
@@ -406,7 +405,7 @@ def test_connect_prober(daemon: Daemon) -> None:
     """Each probe has a connection of its own, which ends; a server without an echo is wrong."""
     daemon.serve()
     session = Session()
-    prober = ConnectProber(session, daemon.reactor, tcp_at(daemon), [], 5)  # type: ignore[arg-type]
+    prober = ConnectProber(session, daemon.reactor, tcp_at(daemon), Message(64), [], 5)  # type: ignore[arg-type]
     prober.probe(1)
     daemon.reactor.until(lambda: session.replies)
     prober.probe(2)
@@ -425,7 +424,7 @@ def test_connect_prober(daemon: Daemon) -> None:
     prober.close()
     daemon.settle()
     assert session.failed == []
-    gone = ConnectProber(session, daemon.reactor, ResolvedAddress(socket.AF_INET, "127.0.0.1", 1), [], 5)  # type: ignore[arg-type]
+    gone = ConnectProber(session, daemon.reactor, ResolvedAddress(socket.AF_INET, "127.0.0.1", 1), Message(64), [], 5)  # type: ignore[arg-type]
     gone.probe(5)
     daemon.reactor.until(lambda: session.failed)
     assert session.failed == [(5, ClientError(ExitStatus.REFUSED))]
@@ -437,13 +436,13 @@ def test_connect_prober_of_another_server(stepped: SteppingEPollReactor, harness
     """An answer that does not begin with the message is wrong, and shown in part."""
     session = Session()
     address = ResolvedAddress(socket.AF_INET, "127.0.0.1", harness.port.getHost().port)
-    prober = ConnectProber(session, stepped, address, [], 5)  # type: ignore[arg-type]
+    prober = ConnectProber(session, stepped, address, Message(64), [], 5)  # type: ignore[arg-type]
     harness.factory.acts["made"] = lambda protocol: protocol.transport.write(b"Welcome\n" * 10_000)
     harness.factory.acts["read lost"] = lambda protocol: protocol.transport.loseConnection()
     prober.probe(1)
     stepped.until(lambda: session.replies)
     shown = "Welcome\\n" * 5
-    assert session.replies == [(1, False, f"65536 bytes: {shown}\\... (first 40 of 65536 bytes)")]
+    assert session.replies == [(1, False, f"80000 bytes: {shown}\\... (first 40 of 80000 bytes)")]
     data: list[Any] = [each[1] for each in harness.factory.events if each[0] == "data"]
-    assert re.fullmatch(rb"echotime ping [0-9a-f]{12} 1\n", b"".join(data))
+    assert re.fullmatch(rb"echotime ping [0-9a-f]{12} 1 [0-9]*\n", b"".join(data))
     harness.over()
