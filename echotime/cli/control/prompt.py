@@ -134,8 +134,8 @@ class Prompt:
     def watch(self) -> None:
         """Show events until the end of input. Each line typed answers the oldest question."""
         self._pending.clear()
-        self._session.connection.call(commands.Watch, on=True)
         try:
+            self._session.connection.call(commands.Watch, on=True)
             while True:
                 target = next(iter(self._pending), None)
                 line = self._screen.read_line(_("reply: "))
