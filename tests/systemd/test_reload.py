@@ -63,7 +63,7 @@ class ReloadTests(UnitTestCase):
         process = self.start()
         CONFIG.unlink()
         self.fails_to_reload()
-        self.line(SERVICE, "^echotime: /etc/echotime/echotime.conf: No such file or directory$")
+        self.line(SERVICE, "^echotime: --config /etc/echotime/echotime.conf: No such file or directory$")
         self.assertEqual(one_shot(ADDRESS, b"x"), b"x" + ACKNOWLEDGEMENT + b"one")
         self.assertEqual(self.process(), process)
         systemctl("stop", SERVICE)
