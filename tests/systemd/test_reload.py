@@ -68,7 +68,7 @@ class ReloadTests(UnitTestCase):
         self.assertEqual(self.process(), process)
         systemctl("stop", SERVICE)
         self.fails(SERVICE)
-        self.line(SERVICE, "^echotime: /etc/echotime/echotime.conf: No such file or directory")
+        self.line(SERVICE, "^echotime: --config /etc/echotime/echotime.conf: No such file or directory")
         self.assertEqual(self.show(SERVICE, "ExecMainStatus"), "2")
 
     def test_faulty(self) -> None:
