@@ -25,8 +25,6 @@ from twisted.protocols.amp import (
 )
 
 PAGE_SIZE = 50
-MAX_KEYS = 32
-"""Keys of an AMP box, at most. Each value has at most 65535 bytes."""
 MAX_MESSAGE_BYTES = 500
 """Bytes of a message that are sent to an operator, at most."""
 

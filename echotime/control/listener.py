@@ -20,6 +20,13 @@ from echotime.logger import Logger
 _GROUP_MODE = 0o660
 
 
+class _ControlPort(unix.Port):
+    """Listen without Twisted's log line at the end, which would have the NUL byte of the name."""
+
+    def _logConnectionLostMsg(self) -> None:
+        pass
+
+
 class ControlSocketService(Service):
     """Listen on `path` with mode 0600, or with mode 0660 if there is a group (a gid).
 
@@ -46,7 +53,7 @@ class ControlSocketService(Service):
                 f"cannot listen on the control socket {self._path}: {error.strerror or error}"
             ) from error
         # Twisted would change the mode and remove the file by path. A name in the abstract namespace has no file.
-        self._port = unix.Port(b"\0" + os.fsencode(self._path), self._factory, reactor=self._reactor)
+        self._port = _ControlPort(b"\0" + os.fsencode(self._path), self._factory, reactor=self._reactor)
         self._port._preexistingSocket = sock
         self._port.startListening()
         self._bound_inode = _inode(self._path)

@@ -13,17 +13,16 @@ from twisted.internet.protocol import connectionDone
 from twisted.protocols import amp
 from twisted.python.failure import Failure
 
-from echotime.control.commands import MAX_KEYS
+from echotime.control.bounded_amp import BoundedAMP
 
 
-class SequentialAMP(amp.AMP):
+class SequentialAMP(BoundedAMP):
     """Run the next command when the one before has ended, the reactor has served others, and the peer has read.
 
     Reading stops while commands are queued, so the queue holds at most what one read contains. Anything but valid AMP
     aborts the connection.
     """
 
-    transport: Any
     clock: IReactorTime
 
     def __init__(self) -> None:
@@ -35,13 +34,12 @@ class SequentialAMP(amp.AMP):
         self._aborted = False
 
     def makeConnection(self, transport: Any) -> None:
-        # amp.AMP.makeConnection would log a line
-        amp.BinaryBoxProtocol.makeConnection(self, transport)
+        super().makeConnection(transport)
         transport.registerProducer(self, True)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._queue.clear()
-        amp.BinaryBoxProtocol.connectionLost(self, reason)
+        super().connectionLost(reason)
         self.transport = None
 
     def dataReceived(self, data: bytes) -> None:
@@ -49,8 +47,6 @@ class SequentialAMP(amp.AMP):
             super().dataReceived(data)
         except Exception as error:
             self.abort(error)
-        if len(self._currentBox or ()) > MAX_KEYS:
-            self.abort(ValueError("too many keys in a command"))
         self._update_flow()
 
     def ampBoxReceived(self, box: Any) -> None:

@@ -43,7 +43,7 @@ class PortResult(NamedTuple):
     changed: bool
     """True if a port has changed."""
     not_applied: list[str]
-    """As in ReloadResult."""
+    """For each difference that was not applied, the text for the log."""
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ class Capacity(NamedTuple):
     descriptors: int
     """Descriptors that the process and its reactor can use."""
     cause: str
-    """What limits the descriptors, for messages."""
+    """The limit that decides the number of descriptors, as a clause for messages."""
 
 
 _limits_before: dict[int, int] = {}

@@ -65,6 +65,6 @@ class AccessTests(DaemonTestCase):
             "--allow 10.0.0.1/8: '10.0.0.1/8' has host bits set; expected a network, as in 192.0.2.0/24",
             "the nearest is 10.0.0.0/8",
             "--deny example: 'example' is not a network; expected a network, as in",
-            "--deny ::1: is allowed, too",
+            "--deny ::1: is also given to --allow; give it to one of the two",
         ):
             self.assertIn(fault, ended.err)

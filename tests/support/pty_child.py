@@ -9,6 +9,7 @@ import select
 import subprocess
 import termios
 import time
+from pathlib import Path
 
 from tests.support.twistd_process import LIMIT
 
@@ -49,6 +50,23 @@ class OnTerminal:
     def type(self, typed: bytes) -> None:
         """Type bytes on the terminal; a line feed ends a line."""
         os.write(self._terminal, typed)
+
+    def interrupt(self) -> None:
+        """Type Ctrl-C once the child waits for input.
+
+        A signal that comes just before its select(2) is noticed only at the next key.
+        """
+        deadline = time.monotonic() + LIMIT
+        while not self._is_asleep():
+            if time.monotonic() > deadline:
+                raise AssertionError("the child never waits")
+            if select.select([self._terminal], [], [], 0.02)[0]:
+                self._read()
+        self.type(b"\x03")
+
+    def _is_asleep(self) -> bool:
+        status = Path("/proc", str(self.child.pid), "stat").read_text(encoding="utf-8", errors="replace")
+        return status.rpartition(")")[2].split()[0] == "S"
 
     def end(self) -> int:
         """Wait until the child ends by itself, reading its output, and return its exit status."""

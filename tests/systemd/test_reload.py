@@ -63,12 +63,12 @@ class ReloadTests(UnitTestCase):
         process = self.start()
         CONFIG.unlink()
         self.fails_to_reload()
-        self.line(SERVICE, "^echotime: /etc/echotime/echotime.conf: No such file or directory$")
+        self.line(SERVICE, "^echotime: --config /etc/echotime/echotime.conf: No such file or directory$")
         self.assertEqual(one_shot(ADDRESS, b"x"), b"x" + ACKNOWLEDGEMENT + b"one")
         self.assertEqual(self.process(), process)
         systemctl("stop", SERVICE)
         self.fails(SERVICE)
-        self.line(SERVICE, "^echotime: /etc/echotime/echotime.conf: No such file or directory")
+        self.line(SERVICE, "^echotime: --config /etc/echotime/echotime.conf: No such file or directory")
         self.assertEqual(self.show(SERVICE, "ExecMainStatus"), "2")
 
     def test_faulty(self) -> None:

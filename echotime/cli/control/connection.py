@@ -14,13 +14,13 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from twisted.internet.error import ConnectionLost
 from twisted.protocols import amp
 from twisted.python.failure import Failure
 
 from echotime.client.threads import start_thread
 from echotime.control import commands
-from echotime.control.commands import MAX_KEYS, CommandError
+from echotime.control.bounded_amp import BoundedAMP
+from echotime.control.commands import CommandError
 from echotime.i18n.language import gettext as _
 
 _TIMEOUT = 10.0
@@ -42,21 +42,14 @@ class ControlProtocolError(ControlConnectionLost):
     """Report that the process at the other end of the socket does not speak the control protocol."""
 
 
-class _ControlProtocol(amp.AMP):
+class _ControlProtocol(BoundedAMP):
     """Speak AMP, and call the connection's `on_event` with every event."""
-
-    transport: Any
 
     def __init__(self, connection: ControlConnection) -> None:
         super().__init__()
         self._connection = connection
         self.interrupted_calls = 0
         """Calls that Ctrl-C interrupted, perhaps after they were sent and before the answer was expected."""
-
-    def dataReceived(self, data: bytes) -> None:
-        super().dataReceived(data)
-        if len(self._currentBox or ()) > MAX_KEYS:
-            raise ValueError("too many keys in a box")
 
     def ampBoxReceived(self, box: Any) -> None:
         name = box.get(amp.COMMAND)
@@ -76,14 +69,6 @@ class _ControlProtocol(amp.AMP):
     def lengthLimitExceeded(self, length: int) -> None:
         """Raise ValueError. AMP's implementation only closes the connection."""
         raise ValueError(f"a key of {length} bytes")
-
-    def makeConnection(self, transport: Any) -> None:
-        """Skip AMP's implementation, which logs a line."""
-        amp.BinaryBoxProtocol.makeConnection(self, transport)
-
-    def connectionLost(self, reason: Failure = Failure(ConnectionLost())) -> None:  # noqa: B008
-        """Skip AMP's implementation, which logs a line."""
-        amp.BinaryBoxProtocol.connectionLost(self, reason)
 
 
 class _SocketTransport:
