@@ -45,6 +45,12 @@ class Desk:
             self.queue, self.screen, self.keyboard, reactor, "latin-1", self.attached.append
         )
 
+    def start(self) -> None:
+        """Start the operator, and read the line that says how to leave."""
+        self.operator.start()
+        if self.attached:
+            assert self.shown() == "questions appear here; Ctrl-D leaves, Ctrl-C stops the daemon\n"
+
     def ask(self, message: bytes, port: int = 1) -> Deferred[bytes]:
         """Add a question, which must stay pending."""
         reply = self.queue.reply_to(message, peer(port))
@@ -114,7 +120,7 @@ def desk(foreground: list[bool]) -> Iterator[Desk]:
 
 def test_dialogue(desk: Desk) -> None:
     """Questions are shown one at a time, the oldest first, and each typed line is the reply to the one shown."""
-    desk.operator.start()
+    desk.start()
     assert (desk.attached, desk.is_raw(), desk.queue.operator_count) == ([True], True, 1)
     first, second = desk.ask(b"hello"), desk.ask(b"\x1b[2Jbye\n", 2)
     assert desk.shown() == f"192.0.2.1: hello\n{PROMPT}"
@@ -131,7 +137,7 @@ def test_dialogue(desk: Desk) -> None:
 
 def test_stop(desk: Desk) -> None:
     """At the end of the daemon the terminal is restored, output is complete, and pending questions get the default."""
-    desk.operator.start()
+    desk.start()
     reply = desk.ask(b"hello")
     desk.operator._show("x" * 3000)
     desk.operator.stop()
@@ -146,7 +152,7 @@ def test_stop(desk: Desk) -> None:
 @pytest.mark.parametrize("end", [b"\x04", None])
 def test_leave(desk: Desk, end: bytes | None) -> None:
     """Ctrl-D, and an error of the terminal, detach the operator, which says so."""
-    desk.operator.start()
+    desk.start()
     if end is None:
         desk.operator._input._on_error(OSError())
     else:
@@ -157,7 +163,7 @@ def test_leave(desk: Desk, end: bytes | None) -> None:
 
 def test_settled_by_others(desk: Desk) -> None:
     """The outcome of the question shown is told, its unfinished reply is discarded, and the next one is shown."""
-    desk.operator.start()
+    desk.start()
     for port in (1, 2, 3):
         desk.ask(b"hello", port)
     desk.shown()
@@ -176,7 +182,7 @@ def test_settled_by_others(desk: Desk) -> None:
 
 def test_invalid_reply(desk: Desk) -> None:
     """A line that cannot be sent is refused with the reason, and the prompt returns."""
-    desk.operator.start()
+    desk.start()
     reply = desk.ask(b"caf\xe9")
     assert desk.shown() == f"192.0.2.1: caf\\xe9\n{PROMPT}"
     desk.type("你\n".encode())
@@ -188,7 +194,7 @@ def test_invalid_reply(desk: Desk) -> None:
 
 def test_question_settled_while_answering(desk: Desk) -> None:
     """A question that expires at the moment of the reply gives way to the next one."""
-    desk.operator.start()
+    desk.start()
     desk.ask(b"hello")
     later = desk.ask(b"later", 2)
     del desk.queue._pending[1]
@@ -201,7 +207,7 @@ def test_question_settled_while_answering(desk: Desk) -> None:
 
 def test_connections(desk: Desk) -> None:
     """New connections are shown above the prompt, a bounded number a second; messages and ends are not."""
-    desk.operator.start()
+    desk.start()
     desk.ask(b"hello")
     desk.shown()
     for port in range(MAX_CONNECTION_LINES + 3):
@@ -218,7 +224,7 @@ def test_connections(desk: Desk) -> None:
 def test_background(desk: Desk, foreground: list[bool]) -> None:
     """In the background the terminal is neither changed nor read, until the daemon is in the foreground again."""
     foreground.append(False)
-    desk.operator.start()
+    desk.start()
     assert not desk.is_raw()
     assert desk.operator._input not in desk.reactor.getReaders()
     desk.ask(b"hello")
@@ -246,7 +252,7 @@ def test_background(desk: Desk, foreground: list[bool]) -> None:
 def test_stopped_terminal(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """Output to a terminal that Ctrl-S stopped is kept up to a limit, and discarded at the end."""
     monkeypatch.setattr(terminal, "_FLUSH_TIMEOUT_MS", 1)
-    desk.operator.start()
+    desk.start()
     for _ in range(2000):
         desk.operator._show("x" * 1000)
         desk.reactor.step()
@@ -258,7 +264,7 @@ def test_stopped_terminal(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_other_characters(desk: Desk) -> None:
     """Characters that the terminal's encoding lacks are escaped."""
-    desk.operator.start()
+    desk.start()
     desk.operator._show("你")
     assert desk.shown() == "\\u4f60\n"
 
@@ -266,7 +272,7 @@ def test_other_characters(desk: Desk) -> None:
 def test_other_output(desk: Desk) -> None:
     """Output of others to sys.stdout is drawn above the prompt; all else is that of the screen."""
     stdout = PromptAwareStdout(desk.screen, desk.operator)
-    desk.operator.start()
+    desk.start()
     desk.ask(b"hello")
     desk.shown()
     assert stdout.write("log line\n") == 9
