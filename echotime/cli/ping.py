@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from echotime.cli import arguments
-from echotime.cli.output.streams import describe_error, print_line, print_lines, report_error
+from echotime.cli.output.streams import describe_error, print_line, print_lines, print_text, report_error
 from echotime.client.connect import ConnectedProtocol, connect
 from echotime.client.deadline import Deadline
 from echotime.client.exit_status import ClientError, ExitStatus
@@ -19,6 +19,7 @@ from echotime.client.probers import ConnectProber, TcpProber, UdpProber
 from echotime.client.stats import compute_stats, format_stats, histogram
 from echotime.client.time import TimeClient
 from echotime.i18n.language import gettext as _
+from echotime.terminal.columns import terminal_width
 
 
 def add_parser(commands: Any) -> None:
@@ -147,22 +148,22 @@ def _print_summary(args: argparse.Namespace, summary: Summary) -> None:
     if args.json:
         print_line(json.dumps(_summary_json(args, summary)))
         return
-    print_line(_("--- {server} echotime ping statistics ---").format(server=args.server))
-    print_line(
+    print_text(_("--- {server} echotime ping statistics ---").format(server=args.server))
+    print_text(
         _("probes: {sent}, answers: {received}, loss: {loss:.1f}%, time {seconds:.1f} s").format(
             sent=summary.sent, received=summary.received, loss=summary.loss, seconds=summary.seconds
         )
     )
     if summary.duplicates or summary.late or summary.wrong or summary.errors:
-        print_line(
+        print_text(
             _("duplicates: {duplicates}, late: {late}, wrong: {wrong}, errors: {errors}").format(
                 duplicates=summary.duplicates, late=summary.late, wrong=summary.wrong, errors=summary.errors
             )
         )
     if summary.times:
-        print_line(format_stats(summary.times))
+        print_text(format_stats(summary.times))
         if args.histogram:
-            print_lines(histogram(summary.times))
+            print_lines(histogram(summary.times, width=terminal_width()))
 
 
 def _summary_json(args: argparse.Namespace, summary: Summary) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import Any
 
-from echotime.cli.output.streams import print_lines
+from echotime.cli.output.streams import print_text
 from echotime.cli.output.verdict import describe_failure, exit_status
 from echotime.client.deadline import Deadline
 from echotime.client.exit_status import ExitStatus
@@ -35,7 +35,7 @@ async def send_repeatedly(reactor: Any, args: argparse.Namespace) -> int:
         reactor, addresses, message, args.ack, args.reply, lambda: Deadline(reactor, timeout), args.sockopt
     )
     result = await run_load(session, args.repeat, args.parallel or 1)
-    print_lines(_summary(args.repeat, result))
+    print_text(*_summary(args.repeat, result))
     return _exit_status(args.repeat, result)
 
 

@@ -18,7 +18,6 @@ from twisted.internet.task import Clock
 from echotime.cli import arguments
 from echotime.cli.main import build_parser
 from echotime.cli.option_report import describe_option, option_json
-from echotime.cli.output.columns import pad, wrap
 from echotime.cli.output.prometheus import Metric, format_metrics, write_metrics
 from echotime.cli.send import IdleTimer
 from echotime.client.exit_status import ExitStatus
@@ -26,6 +25,7 @@ from echotime.i18n.build import compile_catalogues
 from echotime.sockopt.catalogue.index import CATALOGUE
 from echotime.sockopt.option import Option
 from echotime.sockopt.trial import current_values
+from echotime.terminal.columns import pad, wrap
 from echotime.wire import parsers
 from echotime.wire.escape import TerminalDecoder, display_width
 from echotime.wire.hostport import HostPort

@@ -14,6 +14,8 @@ from typing import Any
 from echotime.cli.control.connection import ControlConnectionLost
 from echotime.cli.control.verbs import (
     COMMANDS,
+    HELP_WIDTH,
+    USAGE_WIDTH,
     WATCH_HELP,
     CommandSyntaxError,
     ControlCommand,
@@ -22,16 +24,15 @@ from echotime.cli.control.verbs import (
     find_command,
     run_line,
 )
-from echotime.cli.output.columns import pad
 from echotime.cli.output.last_handler import exit_with_error
-from echotime.cli.output.streams import print_error, print_line
+from echotime.cli.output.streams import print_error, print_line, render
 from echotime.control import commands
 from echotime.control.commands import CommandError
 from echotime.i18n.language import gettext as _
 from echotime.sockopt.catalogue.index import BY_NAME
 from echotime.sockopt.values import N_
+from echotime.terminal.columns import Table, terminal_width
 from echotime.terminal.raw_terminal import RawTerminal
-from echotime.wire.escape import sanitize
 
 PROMPT = "echotime> "
 _HISTORY_LENGTH = 1000
@@ -58,7 +59,7 @@ class Screen:
                 print_line(line)
                 return
             try:
-                sys.stdout.write(f"\r\x1b[K{sanitize(line)}\n{self._prompt}{_line_buffer()}")
+                sys.stdout.write(f"\r\x1b[K{render(line)}\n{self._prompt}{_line_buffer()}")
                 sys.stdout.flush()
             except OSError as error:
                 exit_with_error(error)
@@ -195,8 +196,10 @@ class Prompt:
             command.run(self._session, " ".join(rest))
 
     def _help(self) -> None:
+        table = Table([USAGE_WIDTH, HELP_WIDTH], terminal_width())
         for name, each in self._commands.items():
-            self._screen.show(pad(f"{name} {each.usage}", 46) + _(each.help))
+            for line in table.row([f"{name} {each.usage}", _(each.help)]):
+                self._screen.show(line)
 
 
 _EVENT_FORMATS: dict[type[commands.PushedEvent], Callable[[], str]] = {
