@@ -20,6 +20,7 @@ _WITHOUT_USE = (
 )
 """Signals that end a process by default, without a drain. Other code, such as twistd's, may handle some of them."""
 _TERMINAL = "/dev/tty"
+_STDIN_FD = 0
 _log = Logger()
 
 
@@ -33,19 +34,27 @@ def release_signals() -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
-def ignore_signals(reactor: Any) -> None:
+def stop_command() -> str:
+    """Return how the user stops the daemon: Ctrl-C in the foreground of a terminal, else kill(1)."""
+    try:
+        in_foreground = os.tcgetpgrp(_STDIN_FD) == os.getpgrp()
+    except OSError:
+        in_foreground = False
+    return "Ctrl-C" if in_foreground else f"kill {os.getpid()}"
+
+
+def ignore_signals(reactor: Any, *, had_terminal: bool) -> None:
     """Ignore the signals that nothing else handles, and log each signal at most once in LOG_INTERVAL seconds.
 
-    If the controlling terminal hangs up, the daemon stops as by SIGTERM.
+    If the controlling terminal hangs up, the daemon stops as by SIGTERM. `had_terminal` is True if it started with one.
     """
-    had_terminal = not _terminal_is_gone()
 
     def handle(number: int, frame: object) -> None:
         signal.signal(number, signal.SIG_IGN)
         reactor.callFromThread(log_signal, signal.Signals(number))
 
     def log_signal(number: signal.Signals) -> None:
-        if number == signal.SIGHUP and had_terminal and _terminal_is_gone():
+        if number == signal.SIGHUP and had_terminal and not has_terminal():
             _log.info("terminal hung up: stopping")
             os.kill(os.getpid(), signal.SIGTERM)
             return
@@ -62,10 +71,10 @@ def ignore_signals(reactor: Any) -> None:
             signal.signal(each, handle)
 
 
-def _terminal_is_gone() -> bool:
-    """Return True if the process has no controlling terminal, or no longer."""
+def has_terminal() -> bool:
+    """Return True if the process has a controlling terminal that did not hang up."""
     try:
         os.close(os.open(_TERMINAL, os.O_RDONLY | os.O_NOCTTY | os.O_NONBLOCK))
     except OSError as error:
-        return error.errno in {errno.ENXIO, errno.ENOENT}
-    return False
+        return error.errno not in {errno.ENXIO, errno.ENOENT}
+    return True

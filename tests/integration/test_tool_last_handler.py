@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from tests.support.tool_case import ToolTestCase
-from tests.support.twistd_process import DaemonTestCase
+from tests.support.twistd_process import VERBOSE, DaemonTestCase
 
 NO_THREADS = """
 import threading
@@ -119,7 +119,7 @@ class NoCtypesTests(DaemonTestCase):
 
     def test_serves(self) -> None:
         """The daemon serves one datagram a call, and drops datagrams from low ports in the kernel all the same."""
-        daemon = self.echotime("--require-sync")
+        daemon = self.echotime("--require-sync", prefix=VERBOSE)
         daemon.line("served by recvmsg and sendmsg, one datagram a call")
         daemon.line("clock: unknown: this Python has no ctypes; UDP replies are suspended")
         self.assertNotIn("cannot be dropped by the kernel", self.served(daemon).out)

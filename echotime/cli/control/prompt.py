@@ -31,8 +31,9 @@ from echotime.control.commands import CommandError
 from echotime.i18n.language import gettext as _
 from echotime.sockopt.catalogue.index import BY_NAME
 from echotime.sockopt.values import N_
-from echotime.terminal.columns import Table, terminal_width
+from echotime.terminal.columns import Table, fit, terminal_width
 from echotime.terminal.raw_terminal import RawTerminal
+from echotime.wire.escape import sanitize
 
 PROMPT = "echotime> "
 _HISTORY_LENGTH = 1000
@@ -118,7 +119,8 @@ class Prompt:
         """Run the prompt, and return the exit status: for a script, 1 if a command failed."""
         if sys.stdin.isatty():
             greeting = _("connected to echotime {version} as {name}; help lists the commands")
-            self._screen.show(greeting.format(**self._session.hello))
+            for line in fit(sanitize(greeting.format(**self._session.hello))):
+                self._screen.show(line)
         with _line_editing(list(self._commands)):
             while True:
                 try:
