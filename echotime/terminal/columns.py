@@ -121,6 +121,8 @@ class Table:
             indent = _ROW_INDENT if first else ""
             start = indent + "".join(map(pad, cells[first : end - 1], self._widths[first : end - 1]))
             line = start + cells[end - 1]
+            if first and not line.strip():
+                continue
             if self._width is None or display_width(line) <= self._width:
                 yield line.rstrip()
             elif display_width(start) + _MIN_LAST_COLUMN <= self._width:

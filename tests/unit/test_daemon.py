@@ -234,7 +234,7 @@ class StartTests(SynchronousTestCase):
 
     def test_second_signal_ends_the_drain(self) -> None:
         """The handler of a second signal is set at the start, before any signal."""
-        self.daemon.startService()
+        self.daemon.privilegedStartService()
         self.assertEqual(self.on_signal, [self.daemon._drain.abort])
 
     def test_udp_errors_are_told(self) -> None:
