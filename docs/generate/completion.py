@@ -12,8 +12,7 @@ import shtab
 from echotime.cli.control.verbs import COMMANDS, WATCH_HELP
 from echotime.cli.main import build_parser
 from echotime.config.option_spec import OptionSpec
-from echotime.config.options import DaemonOptions
-from echotime.config.settings import OPTIONS
+from echotime.config.settings import GROUPS, OPTIONS
 from echotime.demos.index import TOPICS
 from echotime.sockopt.catalogue.index import CATALOGUE
 
@@ -53,7 +52,7 @@ def scripts() -> dict[str, str]:
     """Return the contents of the files, by name."""
     template = Path(__file__).with_name("twistd-echotime.bash.in").read_text(encoding="utf-8")
     values = {
-        "OPTIONS": " ".join(sorted(f"--{name.rstrip('=')}" for name in DaemonOptions().longOpt)),
+        "OPTIONS": " ".join(f"--{each.name}" for options in GROUPS.values() for each in options),
         "PATHS": _named(lambda each: each.is_path),
         "GROUPS": _named(lambda each: each.metavar == "GROUP"),
         "CHOICES": "\n".join(

@@ -9,10 +9,9 @@ from argparse_manpage.manpage import Manpage
 
 from echotime.cli.control.verbs import COMMANDS, WATCH_HELP
 from echotime.cli.main import build_parser
-from echotime.config.settings import OPTIONS
+from echotime.config.settings import GROUPS
 
 _HERE = Path(__file__).parent
-_HELP = "Print all options and exit."
 _DATE = "November 28, 2026"
 _MADE = '.\\" Made by make docs from docs/generate; edit that.\n'
 
@@ -48,11 +47,9 @@ def _verbs() -> str:
 
 def _options() -> str:
     lines = []
-    for each in OPTIONS:
-        if each.section:
-            lines.append(f".SS {each.section}")
-        lines.append(_entry(f"--{each.name} {each.metavar}".strip(), each.usage))
-    return "\n".join([*lines, _entry("--version", "Print the version and exit."), _entry("--help", _HELP)])
+    for title, options in GROUPS.items():
+        lines += [f".SS {title}", *(_entry(each.form, each.usage) for each in options)]
+    return "\n".join(lines)
 
 
 def _entry(term: str, text: str) -> str:

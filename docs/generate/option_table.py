@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from echotime.config.option_spec import OptionSpec
-from echotime.config.settings import OPTIONS
+from echotime.config.settings import GROUPS
 
 _BEGIN, _END = "<!-- options -->", "<!-- /options -->"
 _NOTE = "<!-- Made from echotime/config/settings.py by `make docs`; edit that. -->"
@@ -24,15 +24,14 @@ def insert(document: str) -> str:
 
 
 def _lines() -> Iterator[str]:
-    for each in OPTIONS:
-        if each.section:
-            yield f"\n### {each.section}\n\n{_HEADER}"
-        yield _row(each)
+    for title, options in GROUPS.items():
+        yield f"\n### {title}\n\n{_HEADER}"
+        yield from map(_row, options)
 
 
 def _row(each: OptionSpec) -> str:
     cells = [
-        f"`{f'--{each.name} {each.metavar}'.strip()}`" + ", repeatable" * each.repeatable,
+        f"`{each.form}`" + ", repeatable" * each.repeatable,
         _as_code(each.help),
         each.accepts,
         f"`{each.shown_default}`" if "\\" in each.shown_default else _as_code(each.shown_default or "off"),

@@ -134,7 +134,7 @@ def add_trailer(parser: Any) -> None:
         metavar="TEXT",
         type=argparse_type(unescape),
         default=b"",
-        help=_("the constant reply that the server sends after it"),
+        help=_("the constant reply that the server sends after the acknowledgement"),
     )
 
 

@@ -72,15 +72,15 @@ class CheckResult:
             self.state = CheckState.UNKNOWN
         self.sentences.append(sentence)
 
-    def record(self, name: str, seconds: float, sentence: str) -> None:
-        """Record a measurement, and compare it with its thresholds."""
+    def record(self, name: str, seconds: float, sentence: str, advice: str = "") -> None:
+        """Record a measurement, and compare it with its thresholds. The advice ends the sentence."""
         self.measurements[name] = seconds
         exceeded = ""
         for state, limits in ((CheckState.WARNING, self.warning), (CheckState.CRITICAL, self.critical)):
             if abs(seconds) > limits.get(name, float("inf")):
                 self.state = max(self.state, state)
                 exceeded = _(", beyond {limit} s").format(limit=_format_number(limits[name]))
-        self.sentences.append(sentence + exceeded)
+        self.sentences.append(sentence + exceeded + advice)
 
     def status_line(self) -> str:
         """Return the line with the state, the sentences and the performance data."""
@@ -213,7 +213,8 @@ def _record_udp(args: argparse.Namespace, result: CheckResult, outcome: Any) -> 
     result.record("udp", response.round_trip, text + _from_address(args, address))
     # an offset within the uncertainty of whole seconds counts as none
     offset = reading.offset if abs(reading.offset) > reading.uncertainty else 0.0
-    result.record("offset", offset, _("offset {offset:+.1f} s").format(offset=offset) + suggest_epoch(response, epoch))
+    text = _("offset {offset:+.1f} s").format(offset=offset)
+    result.record("offset", offset, text, suggest_epoch(response, epoch))
 
 
 def _record_failure(

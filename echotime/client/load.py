@@ -43,7 +43,7 @@ class LoadResult:
     exact: int = 0
     bytes_lost: int = 0
     """Sent bytes whose echo is missing, where the answer ended before it."""
-    failures: dict[ClientError | Cause, FailureKind] = field(default_factory=dict)
+    failures: dict[ClientError | ExitStatus | Cause, FailureKind] = field(default_factory=dict)
     times: list[float] = field(default_factory=list)
     """Seconds from connect to the end of file, for each exact session."""
     address: ResolvedAddress | None = None
@@ -51,7 +51,11 @@ class LoadResult:
 
     def add_failure(self, session: int, failure: ClientError | VerifyResult) -> None:
         """Count a failed session by the kind of its failure."""
-        kind = failure.cause if isinstance(failure, VerifyResult) else failure
+        kind: ClientError | ExitStatus | Cause
+        if isinstance(failure, VerifyResult):
+            kind = failure.cause
+        else:  # the same kind of failure has various errnos, such as ECONNRESET and EPIPE
+            kind = failure if failure.status is ExitStatus.FAILED else failure.status
         self.failures.setdefault(kind, FailureKind(session, failure)).count += 1
 
 

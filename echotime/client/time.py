@@ -14,6 +14,7 @@ from echotime.client.deadline import Deadline
 from echotime.client.exit_status import ClientError, ExitStatus
 from echotime.client.lookup import ResolvedAddress
 from echotime.client.udp_request import UDPRequest, UDPResponse
+from echotime.i18n.language import gettext as _
 from echotime.sockopt.assignment import Assignment
 from echotime.wire import timestamp
 from echotime.wire.timestamp import Epoch
@@ -75,16 +76,22 @@ class TimeClient:
         """
         self._send_next()
         try:
-            return await deadline.limit(self._response, ClientError(ExitStatus.NO_ANSWER))
+            return await deadline.limit(self._response, ClientError(ExitStatus.NO_ANSWER, self._describe_timeout()))
         finally:
             self._cancel_next_send()
             for request in self._pending:
                 request.close()
 
+    def _describe_timeout(self) -> str:
+        seconds = round(self.interval, 2)
+        if self.tries == 1:
+            return _("no answer within {seconds:g} s").format(seconds=seconds)
+        return _("no answer to {tries} requests, {seconds:g} s each").format(tries=self.tries, seconds=seconds)
+
     def _make_schedule(self) -> Iterator[tuple[ResolvedAddress, float]]:
         """Yield the address of each request, and the seconds until the next request."""
         *others, last = self.addresses
-        for _ in range(self.tries):
+        for _try in range(self.tries):
             for address in others:
                 yield address, ATTEMPT_DELAY
             yield last, max(self.interval - len(others) * ATTEMPT_DELAY, ATTEMPT_DELAY if others else 0)

@@ -49,11 +49,13 @@ def _no_socket_message(requested: Assignment) -> str:
     option = requested.option
     transports = [requested.transport] if requested.transport else option.transports
     version = {"IPPROTO_IP": "IPv4 ", "IPPROTO_IPV6": "IPv6 "}.get(option.level, "")
-    return f"{option.name} acts on {version}{' or '.join(map(str.upper, transports))} sockets, and none is served"
+    return (
+        f"{option.name} acts on {version}{' or '.join(map(str.upper, transports))} sockets, but the daemon serves none"
+    )
 
 
 def allowed_networks(denied: Iterable[Network | None], allowed: Networks) -> Iterator[str]:
     """Find denied networks that are allowed, too."""
     for each in denied:
         both = each is not None and each in allowed
-        yield "is allowed, too; expected one of --allow and --deny" if both else ""
+        yield "is also given to --allow; give it to one of the two" if both else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getopt
+import re
 from collections.abc import Iterable
 
 from twisted.python import usage
@@ -44,6 +45,11 @@ class FaultList:
         listed = len(self._listed) < _MAX_FAULTS
         self.add(f"{origin}: unknown option {name}{_nearest_option(name, known) if listed else ''}")
 
+    def add_argument(self, text: str) -> None:
+        """Add the fault that a word is neither an option nor its value, with the option for an address."""
+        hint = f"; {_ADDRESS}" if text.isdigit() or ":" in text else ""
+        self.add(f"unexpected argument '{text}'{hint}")
+
     def raise_if_any(self) -> None:
         """Raise UsageError if a fault was added."""
         if self._listed:
@@ -59,6 +65,14 @@ def _nearest_option(name: str, known: Iterable[str], prefix: str = "") -> str:
     return f"; the nearest is {prefix}{near}" if near else ""
 
 
+def _twistd_value(option: str, twistd: usage.Options) -> str | None:
+    """Return the text that stands for the value of an option of twistd, None if twistd has no such option."""
+    names = {*twistd.longOpt, *(each.replace(":", "=") for each in re.findall("[^:]:?", twistd.shortOpt))}
+    if option in names:
+        return ""
+    return " VALUE" if f"{option}=" in names else None
+
+
 def describe_usage_error(error: usage.UsageError, names: list[str], parent: usage.Options | None) -> str:
     """Return the message of a command line that getopt refuses.
 
@@ -67,8 +81,8 @@ def describe_usage_error(error: usage.UsageError, names: list[str], parent: usag
     cause = error.__context__
     if isinstance(cause, getopt.GetoptError) and "not recognized" in cause.msg:
         option = f"-{cause.opt}" if len(cause.opt) == 1 else f"--{cause.opt}"
-        if parent is not None and cause.opt in {each.rstrip("=") for each in (*parent.shortOpt, *parent.longOpt)}:
-            return f"{option} is an option of twistd; expected before the word echotime, as in twistd -n echotime"
+        if parent is not None and (value := _twistd_value(cause.opt, parent)) is not None:
+            return f"{option} is an option of twistd: twistd {option}{value} echotime ..."
         return f"unknown option {option}{_nearest_option(cause.opt, names, '--')}"
     if isinstance(cause, getopt.GetoptError) and "not a unique prefix" in cause.msg:
         possible = ", ".join(f"--{name}" for name in sorted(names) if name.startswith(cause.opt))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import Field, dataclass, field, fields, replace
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -38,9 +38,11 @@ class OptionSpec:
     example: str = ""
     """A value as it is typed on the command line."""
     section: str = ""
-    """Title of the documentation's section that begins with this option."""
+    """Title of the group that begins with this option."""
     name: str = ""
     """The option without its dashes. Empty for the field's name with dashes for underscores."""
+    letter: str = ""
+    """The short form, without its dash."""
     old_names: tuple[str, ...] = ()
     """Earlier names. They are accepted and not documented."""
     choices: tuple[str, ...] = ()
@@ -59,9 +61,16 @@ class OptionSpec:
         return self.parse is None
 
     @property
+    def form(self) -> str:
+        """Return the option as it is typed, with its short form and its metavar."""
+        short = f"-{self.letter}, " if self.letter else ""
+        return f"{short}--{self.name} {self.metavar}".rstrip()
+
+    @property
     def usage(self) -> str:
         """Return the help with the default, for --help and the man page."""
-        return f"{self.help} [default: {self.shown_default}]" if self.shown_default else self.help
+        notes = ["repeatable"] * self.repeatable + [f"default: {self.shown_default}"] * bool(self.shown_default)
+        return f"{self.help} [{'; '.join(notes)}]" if notes else self.help
 
 
 def _field_with(spec: Callable[P, OptionSpec]) -> Callable[Concatenate[T, P], T]:
@@ -78,6 +87,16 @@ option = _field_with(OptionSpec)
 def declared_options(settings: type) -> tuple[OptionSpec, ...]:
     """Return the options that the fields of a dataclass declare, in their order."""
     return tuple(_complete(each, each.metadata["option"]) for each in fields(settings) if "option" in each.metadata)
+
+
+def group_options(options: Iterable[OptionSpec]) -> dict[str, list[OptionSpec]]:
+    """Return the options by the title of their group, in their order."""
+    groups: dict[str, list[OptionSpec]] = {}
+    title = ""
+    for each in options:
+        title = each.section or title
+        groups.setdefault(title, []).append(each)
+    return groups
 
 
 def _complete(declared: Field[Any], spec: OptionSpec) -> OptionSpec:

@@ -14,9 +14,10 @@ from twisted.python import usage
 import echotime
 from echotime.config import checks, file
 from echotime.config.faults import FaultList, describe_usage_error
+from echotime.config.help import format_help
 from echotime.config.option_spec import OptionSpec
 from echotime.config.parsers import default_control_socket
-from echotime.config.settings import OPTIONS, SETTING_OPTIONS, Settings
+from echotime.config.settings import GROUPS, OPTIONS, SETTING_OPTIONS, Settings
 from echotime.limits.access import Network, Networks
 from echotime.sockopt import listing
 from echotime.systemd.activation import SystemdSocket, are_sockets_passed
@@ -45,12 +46,6 @@ class DaemonOptions(usage.Options):
     """Parse the options. `settings` holds the result. parseOptions raises UsageError, with a line for each fault."""
 
     synopsis = "[options]"
-    longdesc = (
-        f"{', '.join(f'--{each.name}' for each in OPTIONS if each.repeatable)} may be repeated. "
-        "With neither --tcp nor --udp the daemon serves the sockets inherited from systemd, or both services on port "
-        f"{DEFAULT_PORT} of every IPv4 address. "
-        "Example: twistd -n echotime --tcp 12345 --udp '[::]:12345' --sockopt tcp:SO_KEEPALIVE=on"
-    )
     # None marks an option that the command line does not set, so that the file can set it
     optFlags = [[each.name, None, each.usage] for each in OPTIONS if each.is_switch]
     optParameters = [
@@ -80,6 +75,9 @@ class DaemonOptions(usage.Options):
         """Print the version and exit."""
         _print_and_exit([f"echotime {echotime.__version__}"])
 
+    opt_h = usage.Options.opt_help
+    opt_V = opt_version
+
     def parseOptions(self, options: Iterable[str] | None = None) -> None:
         """Parse as usage.Options does, but accept old names, and suggest the nearest name for an unknown one."""
         args = sys.argv[1:] if options is None else list(options)
@@ -95,13 +93,11 @@ class DaemonOptions(usage.Options):
             raise usage.UsageError(describe_usage_error(error, known, self.parent)) from None
 
     def getUsage(self, width: int | None = None) -> str:
-        """Return the help, without old names."""
-        self.longOpt[:] = [each for each in self.longOpt if each.rstrip("=") not in _OLD_NAMES]
-        return str(super().getUsage(width))
+        return format_help(GROUPS, width)
 
     def parseArgs(self, *rest: str) -> None:
         if rest:
-            self._faults.add(f"unexpected argument '{rest[0]}'")
+            self._faults.add_argument(rest[0])
 
     def postOptions(self) -> None:
         """Check all values, and keep the result as `settings`."""

@@ -40,7 +40,7 @@ def host_and_port(text: str) -> HostPort:
     try:
         host, port = hostport.split_hostport(text)
         if port is None:
-            raise ValueError(f"'{text}' has no port")
+            raise ValueError(f"'{text}' is neither a port nor ADDRESS:PORT")
         number = hostport.parse_port(port)
         return HostPort("0.0.0.0" if host is None else _canonical_host(host, text), number)
     except ValueError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from echotime.config.option_spec import OptionSpec, declared_options, option
+from echotime.config.option_spec import OptionSpec, declared_options, group_options, option
 from echotime.config.parsers import group_id, listen_address, network, socket_path
 from echotime.limits.access import Networks
 from echotime.services.timeouts import Timeouts
@@ -31,8 +31,8 @@ class Settings:
     tcp: tuple[HostPort | SystemdSocket, ...] = option(
         (),
         listen_address,
-        "Echo over TCP on PORT of every IPv4 address (0: the system chooses), on ADDRESS:PORT or [IPv6]:PORT, "
-        "or on the inherited sockets: systemd, or systemd:NAME.",
+        "Echo over TCP on ADDRESS:PORT, on [IPv6]:PORT, or on PORT of every IPv4 address; port 0 for a free port. "
+        "systemd or systemd:NAME uses inherited sockets.",
         metavar="ADDRESS",
         shown_default=f"inherited sockets, or port {DEFAULT_PORT}, if neither --tcp nor --udp is given",
         example="127.0.0.1:12345",
@@ -42,7 +42,7 @@ class Settings:
     udp: tuple[HostPort | SystemdSocket, ...] = option(
         (),
         listen_address,
-        "Serve the time over UDP on an address.",
+        "Serve the time over UDP on an address, in the forms of --tcp.",
         metavar="ADDRESS",
         shown_default="as --tcp",
         example="'[::]:12345'",
@@ -51,15 +51,15 @@ class Settings:
     backlog: int = option(
         1024,
         parsers.positive_int,
-        "Length of the accept queue of each TCP listener; net.core.somaxconn bounds it.",
+        "Most connections in the accept queue of each TCP listener, up to net.core.somaxconn.",
         example="4096",
         reloadable=True,
     )
     sockopts: tuple[Assignment, ...] = option(
         (),
         assignment.parse,
-        "Set a socket option: [tcp:|udp:]NAME=VALUE, or LEVEL:NUMBER=VALUE for an option without a name here. "
-        "--sockopt help lists the names and exits.",
+        "Set a socket option, with tcp: or udp: before NAME for one transport only. LEVEL:NUMBER=VALUE sets an "
+        "option that has no name here. --sockopt help lists the names and exits.",
         name="sockopt",
         metavar="NAME=VALUE",
         shown_default="none",
@@ -71,17 +71,17 @@ class Settings:
     acknowledgement: bytes = option(
         ACKNOWLEDGEMENT,
         unescape,
-        r"The acknowledgement after each echo. Escapes are \n \r \t \\ \xNN. Empty for none.",
+        r"Send TEXT after each echo, as the acknowledgement. Escapes are \n \r \t \\ \xNN. Empty for none.",
         name="ack",
         example="''",
-        section="Acknowledgement and reply",
+        section="Replies",
         reloadable=True,
     )
     reply: bytes | None = option(
         None,
         unescape,
-        "A constant reply after each acknowledgement, with the escapes of --ack. With an operator, the reply of "
-        "messages that the operator does not answer.",
+        "Send TEXT after each acknowledgement, as a constant reply, with the escapes of --ack. With an operator, "
+        "send it only for messages that the operator does not answer.",
         shown_default="none",
         example="ok",
         reloadable=True,
@@ -89,14 +89,14 @@ class Settings:
     operator: bool = option(
         False,
         None,
-        "Let a person at this terminal give the replies, or read them from standard input, one per line. "
+        "Let a person at this terminal type the replies, or read them from standard input, one per line. "
         "Requires twistd -n.",
         section="Operators",
     )
     control: str | None = option(
         None,
         socket_path,
-        "Create a Unix socket for echotime control, with mode 0600.",
+        "Create the Unix socket PATH for echotime control, with mode 0600.",
         metavar="PATH",
         accepts="1 to 107 bytes; the directory must exist",
         shown_default="control in $RUNTIME_DIRECTORY under systemd, else none",
@@ -106,7 +106,7 @@ class Settings:
     control_group: int | None = option(
         None,
         group_id,
-        "Let the members of a group use the control socket, too, with mode 0660.",
+        "Let the members of GROUP use the control socket, too, with mode 0660.",
         metavar="GROUP",
         accepts="name or number",
         shown_default="none",
@@ -115,32 +115,35 @@ class Settings:
     reply_deadline: float | None = option(
         None,
         parsers.positive_seconds,
-        "How long to wait for an operator's reply. Then --reply is sent, or no reply.",
+        "Wait at most TIME for an operator's reply, then send --reply, or no reply.",
         shown_default="no limit",
         example="2m",
         reloadable=True,
     )
     wait_for_operator: bool = option(
-        False, None, "Keep questions pending while no operator is present.", reloadable=True
+        False,
+        None,
+        "Keep questions pending while no operator is present, instead of sending --reply, or no reply, at once.",
+        reloadable=True,
     )
     max_questions: int = option(
         1000,
         parsers.positive_int,
-        "Limit pending questions. Beyond the limit --reply, or no reply, is sent at once.",
+        "Most pending questions. Beyond this limit, --reply or no reply is sent at once.",
         example="50",
         reloadable=True,
     )
     max_questions_per_source: int = option(
         10,
         parsers.positive_int,
-        "Limit pending questions of one client address.",
+        "Most pending questions from one address (or IPv6 /64).",
         example="2",
         reloadable=True,
     )
     encoding: str = option(
         "utf-8",
         parsers.encoding,
-        "Encoding of operators' replies, and of messages shown to operators.",
+        "Use this encoding for operators' replies and for messages shown to operators.",
         metavar="NAME",
         accepts="a text encoding of Python",
         example="gb18030",
@@ -148,7 +151,7 @@ class Settings:
     epoch: Epoch = option(  # noqa: RUF009 - an enum member is immutable
         Epoch.UNIX,
         parsers.epoch,
-        "Start of the count of seconds over UDP: unix (1970), or 1900 as in RFC 868.",
+        "Count the seconds sent over UDP from EPOCH: unix (1970), or 1900 as in RFC 868.",
         metavar="EPOCH",
         accepts="`unix` or `1900`",
         shown_default="unix",
@@ -159,8 +162,8 @@ class Settings:
     udp_rate: int | None = option(
         None,
         parsers.non_negative_int,
-        "Limit UDP responses per second to one source. Above the limit one datagram in four is answered. "
-        "0 for no limit.",
+        "Most UDP responses per second to one address (or IPv6 /64). Above this limit, one datagram in four is "
+        "answered. 0 for no limit.",
         shown_default=f"{DEFAULT_UDP_RATE}; no limit on loopback",
         example="100",
         reloadable=True,
@@ -183,7 +186,7 @@ class Settings:
         metadata={
             "option": OptionSpec(
                 network,
-                "Serve a network or an address, and no client outside the allowed networks. "
+                "Serve clients from NET, and refuse clients outside the allowed networks. "
                 "The most specific network of --allow and --deny decides.",
                 metavar="NET",
                 accepts="`192.0.2.0/24`, `2001:db8::/32` or an address",
@@ -200,7 +203,7 @@ class Settings:
         metadata={
             "option": OptionSpec(
                 network,
-                "Do not serve a network or an address.",
+                "Refuse clients from NET.",
                 metavar="NET",
                 accepts="as `--allow`",
                 shown_default="none",
@@ -213,7 +216,7 @@ class Settings:
     max_connections: int | None = option(
         None,
         parsers.positive_int,
-        "Limit simultaneous connections.",
+        "Most connections at a time.",
         shown_default="the limit of descriptors less a reserve",
         example="1000",
         reloadable=True,
@@ -221,7 +224,7 @@ class Settings:
     max_per_source: int | None = option(
         None,
         parsers.positive_int,
-        "Limit simultaneous connections of one source: an IPv4 address, or an IPv6 network of 64 bits.",
+        "Most connections from one address (or IPv6 /64).",
         shown_default="a quarter of --max-connections",
         example="100",
         reloadable=True,
@@ -229,7 +232,7 @@ class Settings:
     idle_timeout: float | None = option(
         None,
         parsers.positive_seconds,
-        "End a connection that is idle for this time.",
+        "End a connection that is idle for TIME.",
         shown_default="no limit",
         example="10m",
         reloadable=True,
@@ -237,7 +240,7 @@ class Settings:
     half_closed_timeout: float | None = option(
         None,
         parsers.positive_seconds,
-        "End a connection this time after the client's FIN.",
+        "End a connection TIME after the client's FIN.",
         shown_default="no limit",
         example="1m",
         reloadable=True,
@@ -245,7 +248,7 @@ class Settings:
     session_timeout: float | None = option(
         None,
         parsers.positive_seconds,
-        "End a connection at this age.",
+        "End a connection after TIME, idle or not.",
         shown_default="no limit",
         example="1h",
         reloadable=True,
@@ -253,17 +256,18 @@ class Settings:
     log_message_rate: int = option(
         100,
         parsers.non_negative_int,
-        "Limit messages shown in the log per second. 0 shows none.",
+        "Most messages shown in the log per second. 0 for none.",
         example="0",
-        section="Log, stop and files",
+        section="Log",
         old_names=("show-messages",),
         reloadable=True,
     )
     drain_timeout: float = option(
         5.0,
         parsers.non_negative_seconds,
-        "How long a stop waits for connections to finish. 0 does not wait.",
+        "Wait at most TIME for connections to finish when the daemon stops. 0 for no wait.",
         example="30",
+        section="Process and files",
         old_names=("drain-seconds",),
         reloadable=True,
     )
@@ -289,7 +293,7 @@ class Settings:
 SETTING_OPTIONS = declared_options(Settings)
 CONFIG_OPTION = OptionSpec(
     str,
-    "Read options from a file: NAME = VALUE below [echotime]. The command line takes precedence. "
+    "Read options from FILE: NAME = VALUE below [echotime]. The command line takes precedence. "
     "SIGHUP reads the file again.",
     name="config",
     metavar="FILE",
@@ -305,3 +309,7 @@ CHECK_OPTION = OptionSpec(
     accepts="not in the file",
 )
 OPTIONS = (*SETTING_OPTIONS, CONFIG_OPTION, CHECK_OPTION)
+VERSION_OPTION = OptionSpec(None, "Print the version and exit.", name="version", letter="V", accepts="not in the file")
+HELP_OPTION = OptionSpec(None, "Print this help and exit.", name="help", letter="h", accepts="not in the file")
+GROUPS = group_options((*OPTIONS, VERSION_OPTION, HELP_OPTION))
+"""All options by the title of their group, for the help, the man page, the documentation and the completion."""

@@ -101,7 +101,7 @@ def _give_to_group(path: str, group: int) -> None:
             Path(by_descriptor).chmod(_GROUP_MODE)
         except OSError as error:
             Path(path).unlink(missing_ok=True)
-            raise OSError(error.errno, f"cannot give it to group {group}: {error.strerror}") from None
+            raise OSError(error.errno, f"cannot change its group to {group}: {error.strerror}") from None
     finally:
         os.close(descriptor)
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import ctypes
+import errno
 import os
 import pwd
 import socket
 import struct
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 MAX_CONTROL_CONNECTIONS = 16
@@ -15,9 +16,10 @@ _RESERVED_FOR_OWNER = 4
 """Connections that only root and the daemon's user may use, so that others cannot keep them out."""
 _UCRED = struct.Struct("=iII")
 _SO_PEERGROUPS = 59
+_GETSOCKOPT_SIZE = 1024
+"""Bytes that socket.getsockopt can return, at most: 256 groups."""
 _MAX_GROUPS = 65536
 """NGROUPS_MAX of Linux."""
-_LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 @dataclass(frozen=True)
@@ -43,11 +45,26 @@ def read_peer(sock: socket.socket) -> Peer:
     return Peer(pid, uid, frozenset({gid, *_supplementary_groups(sock)}))
 
 
-def _supplementary_groups(sock: socket.socket) -> list[int]:
-    """Return no groups before Linux 4.13. socket.getsockopt could not return more than 256."""
+def _supplementary_groups(sock: socket.socket) -> Iterable[int]:
+    """Return no groups before Linux 4.13."""
+    try:
+        groups = sock.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, _GETSOCKOPT_SIZE)
+    except OSError as error:
+        return _many_groups(sock) if error.errno == errno.ERANGE else []
+    return memoryview(groups).cast("I")
+
+
+def _many_groups(sock: socket.socket) -> Iterable[int]:
+    """Return more groups than socket.getsockopt can, or none if ctypes cannot call the C library."""
+    try:
+        import ctypes
+
+        libc = ctypes.CDLL(None)
+    except (ImportError, OSError):  # this Python has no ctypes, or its C library is linked statically
+        return []
     groups = (ctypes.c_uint32 * _MAX_GROUPS)()
     size = ctypes.c_uint32(ctypes.sizeof(groups))
-    if _LIBC.getsockopt(sock.fileno(), socket.SOL_SOCKET, _SO_PEERGROUPS, groups, ctypes.byref(size)):
+    if libc.getsockopt(sock.fileno(), socket.SOL_SOCKET, _SO_PEERGROUPS, groups, ctypes.byref(size)):
         return []
     return groups[: size.value // ctypes.sizeof(ctypes.c_uint32)]
 

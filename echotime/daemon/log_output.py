@@ -19,7 +19,7 @@ from twisted.python.logfile import LogFile
 from zope.interface import implementer
 
 from echotime.errors import report_startup_failure
-from echotime.logger import NAMESPACE
+from echotime.logger import NAMESPACE, Logger
 from echotime.systemd.journal import JournalObserver, is_journal
 from echotime.terminal.nonblocking_writer import NonBlockingWriter
 
@@ -35,6 +35,7 @@ _DETAILS_VARIABLE = "DEBUG_INVOCATION"
 """systemd sets it with RestartMode=debug; see systemd.exec(5)."""
 _FOREIGN_NAMESPACES = ("twisted.", "log_legacy")
 """Namespaces of Twisted's lines. The functions of twisted.python.log use the second."""
+_log = Logger()
 _log_file = ""
 """Path for `file_log_observer`, which twistd finds by its name and calls without arguments."""
 
@@ -67,9 +68,9 @@ def file_log_observer() -> ILogObserver:
 
     Raises StartupError if the file cannot be written.
     """
-    # LogFile would rename a device or a pipe, too
-    is_regular = not Path(_log_file).exists() or Path(_log_file).is_file()
     try:
+        # LogFile would rename a device or a pipe, too
+        is_regular = not Path(_log_file).exists() or Path(_log_file).is_file()
         file = LogFile.fromFullPath(
             _log_file, rotateLength=_MAX_FILE_SIZE if is_regular else None, maxRotatedFiles=_MAX_OLD_FILES
         )
@@ -78,8 +79,27 @@ def file_log_observer() -> ILogObserver:
     if is_regular and not signal.getsignal(signal.SIGUSR1):
         from twisted.internet import reactor
 
-        signal.signal(signal.SIGUSR1, lambda number, frame: reactor.callFromThread(file.rotate))  # type: ignore[attr-defined]
+        signal.signal(signal.SIGUSR1, lambda number, frame: reactor.callFromThread(_renew, file))  # type: ignore[attr-defined]
     return _WithoutDetails(textFileLogObserver(file))
+
+
+def _renew(file: LogFile) -> None:
+    """Rotate a log file, or open a new one if another program has renamed or removed it."""
+    previous = file._file
+    try:
+        is_named = os.path.samestat(Path(file.path).stat(), os.fstat(previous.fileno()))
+    except OSError:
+        is_named = False
+    if is_named:
+        file.rotate()
+        return
+    try:
+        # LogFile.reopen would leave no file at all if this fails
+        file._openFile()
+    except OSError as error:
+        _log.warn("cannot open a new log file: {path}: {reason}", path=file.path, reason=error.strerror)
+    else:
+        previous.close()
 
 
 def log_observer() -> ILogObserver:

@@ -18,19 +18,19 @@ class _Socket(NamedTuple):
 
 def describe_port_users(transport: str, port: int) -> str:
     """Return what uses a local port of "tcp" or "udp", and for how long. `ss` without -a shows a part of it only."""
-    command = f"ss -{transport[0]}anp sport = :{port}"
+    find = f"find it: ss -antup 'sport = :{port}'"
     # without IPv6 there is one table, and without /proc none
     tables = [path for name in (transport, f"{transport}6") if (path := Path("/proc/net", name)).exists()]
     sockets = [each for path in tables for each in _read_sockets(path, port)]
     if transport == "udp" or not tables or any(each.state == _LISTEN for each in sockets):
-        return f"another socket uses the port: {command}"
+        return f"another socket holds the port; {find}"
     waiting = [each.timer for each in sockets if each.state == _TIME_WAIT]
     if open_connections := len(sockets) - len(waiting):
-        return f"open connections have it as their local port, until they end: {open_connections}: {command}"
+        return f"open connections have this local port, until they end: {open_connections}; {find}"
     if waiting:
         return (
-            f"closed connections have it as their local port, in TIME_WAIT for {max(waiting):.0f} s more: "
-            f"{len(waiting)}: {command}"
+            f"closed connections have this local port, in TIME_WAIT for {max(waiting):.0f} s more: "
+            f"{len(waiting)}; {find}"
         )
     return "another socket is bound to the port, and does not listen"
 

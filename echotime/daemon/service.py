@@ -42,7 +42,6 @@ class Daemon(MultiService):
 
     def privilegedStartService(self) -> None:
         """Open every port. If one of them fails, close the others and raise its StartupError."""
-        self._on_second_signal(self._drain.abort)
         system = os.uname()
         self._log.info(
             "echotime {version} on {system} {release}{hint}",
@@ -65,6 +64,7 @@ class Daemon(MultiService):
         except StartupError:
             super().stopService()
             raise
+        self._on_second_signal(self._drain.abort)
         if self.systemd_status is not None:
             self.systemd_status.notify_ready()
 

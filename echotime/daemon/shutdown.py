@@ -13,7 +13,7 @@ from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from twisted.python.failure import Failure
 from zope.interface import provider
 
-from echotime.daemon.signals import has_terminal, ignore_signals, release_signals
+from echotime.daemon.signals import ignore_signals, release_signals
 from echotime.errors import report_runtime_failure
 from echotime.logger import Logger
 
@@ -39,7 +39,6 @@ class ShutdownController:
         self._stop_count = count()
         """Number of the next stop request, from 0. next() is atomic, so a signal handler may interrupt any code."""
         self._has_failed = False
-        self._had_terminal = False
 
     def on_second_signal(self, callback: Callable[[], None]) -> None:
         """Call `callback` at the second signal, or at the first one after a failure.
@@ -47,8 +46,6 @@ class ShutdownController:
         Only the first signal reaches Twisted, which would fail to stop a reactor that is stopping already.
         """
         self._on_second_signal = callback
-        # the terminal may hang up before the reactor runs
-        self._had_terminal = has_terminal()
         self._reactor.callWhenRunning(self._install_handlers)
 
     def fail(self, reason: str, *, immediate: bool = False) -> None:
@@ -75,7 +72,7 @@ class ShutdownController:
             if callable(previous):
                 self._previous_handlers[signal_number] = previous
                 signal.signal(signal_number, self._on_signal)
-        ignore_signals(self._reactor, had_terminal=self._had_terminal)
+        ignore_signals(self._reactor)
         release_signals()
 
     def _on_signal(self, signal_number: int, frame: Any) -> None:

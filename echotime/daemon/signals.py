@@ -43,10 +43,10 @@ def stop_command() -> str:
     return "Ctrl-C" if in_foreground else f"kill {os.getpid()}"
 
 
-def ignore_signals(reactor: Any, *, had_terminal: bool) -> None:
+def ignore_signals(reactor: Any) -> None:
     """Ignore the signals that nothing else handles, and log each signal at most once in LOG_INTERVAL seconds.
 
-    If the controlling terminal hangs up, the daemon stops as by SIGTERM. `had_terminal` is True if it started with one.
+    If the controlling terminal hangs up, the daemon stops as by SIGTERM.
     """
 
     def handle(number: int, frame: object) -> None:
@@ -54,9 +54,7 @@ def ignore_signals(reactor: Any, *, had_terminal: bool) -> None:
         reactor.callFromThread(log_signal, signal.Signals(number))
 
     def log_signal(number: signal.Signals) -> None:
-        if number == signal.SIGHUP and had_terminal and not has_terminal():
-            _log.info("terminal hung up: stopping")
-            os.kill(os.getpid(), signal.SIGTERM)
+        if number == signal.SIGHUP and _stop_if_hung_up():
             return
         hint = " (a reload requires --config)" if number == signal.SIGHUP else ""
         _log.warn("signal ignored: {name}{hint}", name=number.name, hint=hint)
@@ -65,16 +63,31 @@ def ignore_signals(reactor: Any, *, had_terminal: bool) -> None:
     def handle_again(number: signal.Signals) -> None:
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, handle)
+            if number == signal.SIGHUP:
+                # the terminal may have hung up while the signal was ignored
+                _stop_if_hung_up()
 
     for each in _WITHOUT_USE:
         if signal.getsignal(each) is signal.SIG_DFL:
             signal.signal(each, handle)
 
 
-def has_terminal() -> bool:
-    """Return True if the process has a controlling terminal that did not hang up."""
+def _stop_if_hung_up() -> bool:
+    """Stop the daemon if the terminal that it was started on is gone. Return True if it is."""
+    if is_gone := os.getsid(0) == _TERMINAL_SESSION and _terminal_is_gone():
+        _log.info("terminal hung up: stopping")
+        os.kill(os.getpid(), signal.SIGTERM)
+    return is_gone
+
+
+def _terminal_is_gone() -> bool:
+    """Return True if the process has no controlling terminal, or no longer."""
     try:
         os.close(os.open(_TERMINAL, os.O_RDONLY | os.O_NOCTTY | os.O_NONBLOCK))
     except OSError as error:
-        return error.errno not in {errno.ENXIO, errno.ENOENT}
-    return True
+        return error.errno in {errno.ENXIO, errno.ENOENT}
+    return False
+
+
+_TERMINAL_SESSION = None if _terminal_is_gone() else os.getsid(0)
+"""The session in which the process was started with a controlling terminal. twistd without -n begins another."""

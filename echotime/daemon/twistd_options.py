@@ -20,7 +20,7 @@ def prepare_twistd(twistd: usage.Options) -> None:
     # without it twistd's parent process would wait for ever, and a port would be said to be unusable
     device = Path(twistd["chroot"] or "/", "dev/null")
     if not device.exists():
-        raise report_startup_failure(f"{device} is missing; expected the device, as by mknod(1) c 1 3", logged=False)
+        raise report_startup_failure(f"{device} is missing; create it: mknod -m 666 {device} c 1 3", logged=False)
     # the default applies in daemon mode only; --pidfile twistd.pid is another object than the default
     if twistd["nodaemon"] and twistd["pidfile"] is twistd.defaults["pidfile"]:
         twistd["pidfile"] = ""
@@ -34,6 +34,7 @@ def _check_pidfile(path: Path) -> None:
         writable = os.access(path if path.exists() else path.parent, os.W_OK)
         reason = "" if writable else "the file cannot be written"
     except OSError as error:
-        reason = f"the working directory: {error.strerror}"
+        # a relative path has none that is absolute if the working directory was deleted
+        reason = (error.strerror or "") if path.is_absolute() else f"the working directory: {error.strerror}"
     if reason:
         raise report_startup_failure(f"--pidfile {path}: {reason}", logged=False)

@@ -133,14 +133,14 @@ class InheritedSockets:
 
 
 def _socket_type(descriptor: InheritedFD) -> int | None:
-    """Return the type of an IPv4 or IPv6 socket, None for any other descriptor."""
+    """Return the type of an IPv4 or IPv6 socket that can be served, None for any other descriptor."""
     try:
         duplicate = os.dup(descriptor.fd)
     except OSError:
         return None
     try:
         with socket.socket(fileno=duplicate) as sock:
-            return sock.type if sock.family in _INET_FAMILIES else None
+            return sock.type if sock.family in _INET_FAMILIES and sock.type in _SOCKET_TYPES.values() else None
     except OSError:
         os.close(duplicate)
         return None

@@ -14,8 +14,8 @@ from echotime.wire.timestamp import Epoch
 EPOCHS = {"unix": Epoch.UNIX, "1900": Epoch.RFC868}
 """Epochs by the name that options give them."""
 _MAX_INT = 2**31 - 1
-_COUNT = re.compile(r"0*([0-9]{1,10})", re.ASCII)
-_DURATION = re.compile(r"([0-9]{1,10}(?:\.[0-9]*)?|\.[0-9]+)(ms|s|m|h|)")
+_INTEGER = re.compile(r"(-?)([0-9]+)")
+_DURATION = re.compile(r"(-?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+))(ms|s|m|h|)")
 _UNITS = {"ms": 0.001, "": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -30,41 +30,37 @@ def positive_int(text: str) -> int:
 
 
 def _parse_int(text: str, low: int) -> int:
-    found = _COUNT.fullmatch(text)
-    if found is None or not low <= int(found[1]) <= _MAX_INT:
-        raise ValueError(
-            _("{text!r} is not a valid number; expected a whole number from {low} to {high}").format(
-                text=text, low=low, high=_MAX_INT
-            )
-        )
-    return int(found[1])
+    found = _INTEGER.fullmatch(text)
+    if found is None:
+        raise ValueError(_("must be a whole number, at least {low}").format(low=low))
+    # eleven digits are beyond every limit, and int() refuses a text of thousands
+    number = int(found[1] + (found[2].lstrip("0")[:11] or "0"))
+    _check_range(number, low)
+    return number
+
+
+def _check_range(number: float, low: int) -> None:
+    if number < low:
+        raise ValueError(_("must be at least {low}").format(low=low))
+    if number > _MAX_INT:
+        raise ValueError(_("must be at most {high}").format(high=_MAX_INT))
 
 
 def non_negative_seconds(text: str) -> float:
     """Parse a time of 0 seconds or more: ``5``, ``0.5``, ``500ms``, ``10s``, ``2m`` or ``1h``."""
     found = _DURATION.fullmatch(text)
-    seconds = float(found[1]) * _UNITS[found[2]] if found else -1
-    if not 0 <= seconds <= _MAX_INT:
-        raise ValueError(
-            _("{text!r} is not a valid time; expected 0 seconds or more, as in 5, 0.5, 500ms, 10s, 2m or 1h").format(
-                text=text
-            )
-        )
+    if found is None:
+        raise ValueError(_("must be a time in seconds, or with a unit, as in 5, 0.5, 500ms, 10s, 2m or 1h"))
+    seconds = float(found[1]) * _UNITS[found[2]]
+    _check_range(seconds, 0)
     return seconds
 
 
 def positive_seconds(text: str) -> float:
     """Parse a time of more than 0 seconds, in the forms of `non_negative_seconds`."""
-    try:
-        seconds = non_negative_seconds(text)
-    except ValueError:
-        seconds = 0
+    seconds = non_negative_seconds(text)
     if not seconds:
-        raise ValueError(
-            _("{text!r} is not a valid time; expected more than 0 seconds, as in 5, 0.5, 500ms, 10s, 2m or 1h").format(
-                text=text
-            )
-        )
+        raise ValueError(_("must be more than 0"))
     return seconds
 
 

@@ -72,13 +72,13 @@ class ConfigTests(ConfigTestCase):
         ended = self.refused("--config", str(self.path), "--udp-rate", "x")
         self.assertEqual((ended.status, ended.out), (2, ""))
         for fault in (
-            f"{self.path}: tcp = nowhere: 'nowhere' has no port; expected PORT",
+            f"{self.path}: tcp = nowhere: 'nowhere' is neither a port nor ADDRESS:PORT; expected PORT",
             f"{self.path}: unknown option baklog; the nearest is backlog",
             f"{self.path}: unknown option transport; there is one transport now",
             f"{self.path}: answer-broadcast = perhaps: 'perhaps' is not a switch; expected on or off",
-            f"{self.path}: idle-timeout = 0: '0' is not a valid time",
+            f"{self.path}: idle-timeout = 0: must be more than 0",
             f"{self.path}: config is accepted on the command line only",
-            "--udp-rate x: 'x' is not a valid number",
+            "--udp-rate x: must be a whole number, at least 0",
         ):
             self.assertIn(fault, ended.err)
 
@@ -221,7 +221,7 @@ class ReloadTests(ConfigTestCase):
         """A reload of a faulty or missing file changes nothing, and the log has the reason."""
         daemon = self.configured(f"{HERE}ack = 1\n")
         self.reload(daemon, f"{HERE}ack = 2\nbacklog = many\n")
-        daemon.line("reload failed: .*backlog = many: 'many' is not a valid number")
+        daemon.line("reload failed: .*backlog = many: must be a whole number, at least 1")
         self.assertEqual(self.echoed(daemon), b"hi1")
         self.path.unlink()
         daemon.signal(signal.SIGHUP)

@@ -130,6 +130,6 @@ class FaultTests(DaemonTestCase):
         self.assertIn("--wait-for-operator requires --operator or --control", ended.err)
         ended = self.refused("--operator", "--reply-deadline", "0", "--encoding", "x", "--max-questions", "0")
         self.assertEqual(ended.status, 2)
-        self.assertIn("--reply-deadline 0: '0' is not a valid time", ended.err)
+        self.assertIn("--reply-deadline 0: must be more than 0", ended.err)
         self.assertIn("--encoding x: 'x' is not an encoding; expected one such as utf-8", ended.err)
         self.assertIn("--max-questions 0:", ended.err)

@@ -98,7 +98,7 @@ class FaultTests(DaemonTestCase):
         """Several faults are reported together, each with what is accepted."""
         self.assert_faults(
             ["--tcp", "70000", "--udp", "::1:3", "--epoch", "1970", "--backlog", "0", "--ack", r"\q", "--sockopt", "x"],
-            "--backlog 0: '0' is not a valid number; expected a whole number from 1",
+            "--backlog 0: must be at least 1",
             r"--ack \q: unknown escape '\q' at character 1; expected \n, \r, \t, \\ or \xNN",
             "--epoch 1970: '1970' is not an epoch; expected unix or 1900",
             "--tcp 70000: invalid port '70000'; expected a number from 0 to 65535",
@@ -120,7 +120,9 @@ class FaultTests(DaemonTestCase):
         """An option that cannot have an effect on a socket is refused."""
         self.assert_faults(["--sockopt", "tcp:SO_BROADCAST=on"], "SO_BROADCAST has no effect on a TCP socket")
         self.assert_faults(["--sockopt", "udp:SO_KEEPALIVE=on"], "SO_KEEPALIVE has no effect on a UDP socket")
-        self.assert_faults(["--tcp", "0", "--sockopt", "IP_PKTINFO=on"], "acts on IPv4 UDP sockets, and none is served")
+        self.assert_faults(
+            ["--tcp", "0", "--sockopt", "IP_PKTINFO=on"], "acts on IPv4 UDP sockets, but the daemon serves none"
+        )
 
     def test_read_only(self) -> None:
         """An option that can only be read is refused."""

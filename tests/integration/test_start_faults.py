@@ -73,6 +73,11 @@ class PlaceTests(DaemonTestCase):
         self.assertEqual(
             self.fails("--pidfile=", "-l", "x.log", *LOCAL), "echotime: --logfile x.log: Permission denied\n"
         )
+        name = "x" * 300
+        for option in ("--pidfile", "--logfile"):
+            self.assertRegex(
+                self.fails("-n", option, name, *LOCAL), rf"\Aechotime: {option} \S*{name}: File name too long\n\Z"
+            )
 
     def test_pidfile_on_request(self) -> None:
         """A PID file that is requested is written, also under its default name."""
@@ -102,7 +107,7 @@ class PlaceTests(DaemonTestCase):
         empty = self.directory()
         for args, line in (
             (("--rundir", f"{empty}/x"), f"{empty}/x: No such file or directory"),
-            (("--chroot", empty), f"{empty}/dev/null is missing; expected the device, as by mknod(1) c 1 3"),
+            (("--chroot", empty), f"{empty}/dev/null is missing; create it: mknod -m 666 {empty}/dev/null c 1 3"),
         ):
             ended = self.twistd(*args, *LOCAL).wait()
             self.assertEqual((ended.status, ended.err), (1, f"echotime: {line}\n"))
@@ -175,14 +180,14 @@ class PortInUseTests(DaemonTestCase):
         with socket.create_server(("127.0.0.1", 0)) as sock:
             port = sock.getsockname()[1]
             self.assertIn(
-                f"(EADDRINUSE): another socket uses the port: ss -tanp sport = :{port}",
+                f"(EADDRINUSE): another socket holds the port; find it: ss -antup 'sport = :{port}'",
                 self.reason("--tcp", f"127.0.0.1:{port}"),
             )
         with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
             sock.bind(("::", 0))
             port = sock.getsockname()[1]
             self.assertIn(
-                f"(EADDRINUSE): another socket uses the port: ss -uanp sport = :{port}",
+                f"(EADDRINUSE): another socket holds the port; find it: ss -antup 'sport = :{port}'",
                 self.reason("--udp", f"127.0.0.1:{port}"),
             )
 
@@ -214,8 +219,8 @@ class PortInUseTests(DaemonTestCase):
             return while_open, self.reason("--tcp", f"127.0.0.1:{port}")
 
         while_open, afterwards = in_namespace(start)
-        self.assertRegex(while_open, r"open connections have it as their local port, until they end: 1: ss -")
+        self.assertRegex(while_open, r"open connections have this local port, until they end: 1; find it: ss -")
         self.assertRegex(
             afterwards,
-            r"closed connections have it as their local port, in TIME_WAIT for (60|59|5\d) s more: 1: ss -",
+            r"closed connections have this local port, in TIME_WAIT for (60|59|5\d) s more: 1; find it: ss -",
         )

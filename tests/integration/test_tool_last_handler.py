@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from tests.support.tool_case import ToolTestCase
-from tests.support.twistd_process import VERBOSE, DaemonTestCase
+from tests.support.twistd_process import VERBOSE
 
 NO_THREADS = """
 import threading
@@ -112,14 +112,19 @@ class LastHandlerTests(ToolTestCase):
             self.assertEqual(child.returncode, 1)
 
 
-class NoCtypesTests(DaemonTestCase):
+class NoCtypesTests(ToolTestCase):
     """Run the daemon on a Python without _ctypes."""
 
     python = NO_CTYPES
 
     def test_serves(self) -> None:
         """The daemon serves one datagram a call, and drops datagrams from low ports in the kernel all the same."""
-        daemon = self.echotime("--require-sync", prefix=VERBOSE)
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        path = f"{directory.name}/control"
+        daemon = self.echotime("--require-sync", "--control", path, prefix=VERBOSE)
         daemon.line("served by recvmsg and sendmsg, one datagram a call")
         daemon.line("clock: unknown: this Python has no ctypes; UDP replies are suspended")
+        ended = self.tool("control", "--socket", path, "status", python=NO_CTYPES)
+        self.assertEqual((ended.returncode, ended.stderr), (0, b""))
         self.assertNotIn("cannot be dropped by the kernel", self.served(daemon).out)

@@ -101,7 +101,9 @@ class SilentNetworkTests(ToolTestCase):
         started_at = time.monotonic()
         ended = self.with_names("check", "--timeout", "3", "dead")
         self.assertEqual(ended.returncode, 2)
-        self.assertEqual(ended.stdout, b"ECHOTIME CRITICAL - TCP echo: timed out; UDP time: no answer\n")
+        self.assertEqual(
+            ended.stdout, b"ECHOTIME CRITICAL - TCP echo: timed out; UDP time: no answer to 3 requests, 1 s each\n"
+        )
         self.assertLess(time.monotonic() - started_at, 3 * len(DEAD), "3 seconds were spent on each address")
         self.assertEqual(self.with_names("send", "-q", "--timeout", "1", "dead", "x").returncode, 4)
         self.assertEqual(self.with_names("time", "-q", "dead").returncode, 7)

@@ -114,6 +114,13 @@ class BadAnswerTests(ToolTestCase):
         ended = self.tool("time", "--raw", "--timeout", "0.2", "--tries", "3", server)
         self.assertEqual((ended.returncode, asked), (0, [b"", b"", b""]))
 
+    def test_no_answer(self) -> None:
+        """Without an answer the error says how many requests were sent, and how long each waited."""
+        server = self.udp_server(lambda sock, datagram, peer: None)
+        for tries, text in (("2", "no answer to 2 requests, 0.1 s each"), ("1", "no answer within 0.1 s")):
+            ended = self.tool("time", "-q", "--timeout", "0.1", "--tries", tries, server)
+            self.assertEqual((ended.returncode, ended.stderr.decode()), (7, f"echotime: {server}: {text}\n"))
+
     def test_wrapped(self) -> None:
         """A value far off is read as the time nearest to the local clock, with a remark."""
         server = self.udp_server(lambda sock, datagram, peer: sock.sendto(bytes(4), peer))

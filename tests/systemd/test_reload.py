@@ -77,7 +77,7 @@ class ReloadTests(UnitTestCase):
         process = self.start()
         self.configure("reply = two\nbacklog = many\n")
         self.fails_to_reload()
-        fault = "/etc/echotime/echotime.conf: backlog = many: 'many' is not a valid number"
+        fault = "/etc/echotime/echotime.conf: backlog = many: must be a whole number, at least 1"
         found = self.line(SERVICE, f"^echotime: {fault}")
         self.assertEqual((found["PRIORITY"], found["SYSLOG_IDENTIFIER"]), ("3", "echotime"))
         # SIGHUP to the daemon itself is reported, too

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 
 import pytest
 from twisted.python.usage import UsageError
@@ -122,6 +123,16 @@ def test_not_a_socket() -> None:
         "the port that adopts it reports what it is"
     )
     sockets.close()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a raw socket takes a privilege")
+def test_unserved_type() -> None:
+    """A socket of another type than TCP and UDP is not served by default, so a daemon without a port does not start."""
+    with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as raw:
+        sockets = InheritedSockets([InheritedFD(raw.fileno(), "a")])
+        for transport in ("tcp", "udp"):
+            with pytest.raises(SocketNotPassed, match="no unclaimed"):
+                sockets.claim(transport, SystemdSocket(required=False))
 
 
 def test_where() -> None:

@@ -61,7 +61,7 @@ def test_no_server(typed: str) -> None:
 @pytest.mark.parametrize("typed", ["0", "-1", "x", "nan", "inf", ""])
 def test_no_seconds(typed: str) -> None:
     """A number of seconds must be above 0."""
-    with pytest.raises(ValueError, match="expected"):
+    with pytest.raises(ValueError, match="must be"):
         parsers.positive_seconds(typed)
 
 
@@ -243,5 +243,4 @@ def test_original_wording() -> None:
         "waiting for the answer...": "等待回复……",
     }.items():
         assert said[message] == wording
-    assert "连接错误!" in said["connection refused: no process listens on this port"]
     assert "回复错误" in said["echotime: {server}: bad response, {size} bytes: {text} (probably {kind})"]

@@ -16,6 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from echotime.client.deadline import Deadline
 from echotime.client.exit_status import ClientError, ExitStatus
+from echotime.client.load import LoadResult
 from echotime.client.ping import PingSession, Prober, ReplyKind, Summary
 from echotime.client.stats import compute_stats, format_stats, histogram
 from echotime.client.time import decode_response
@@ -287,3 +288,12 @@ def test_recognises_anything(answer: bytes) -> None:
 def test_statuses(reason: Exception, status: ExitStatus) -> None:
     """Exceptions of Twisted become the documented exit statuses."""
     assert ClientError.from_failure(Failure(reason)).status is status
+
+
+def test_kinds_of_failures() -> None:
+    """Failures that are described alike are one kind, whatever their errno."""
+    result = LoadResult()
+    for session, number in enumerate((errno.ECONNRESET, errno.EPIPE, errno.EMFILE, errno.ENETUNREACH, errno.EMFILE), 1):
+        result.add_failure(session, ClientError.from_errno(number))
+    result.add_failure(6, ClientError.from_failure(Failure(error.ConnectionLost())))
+    assert [(kind.session, kind.count) for kind in result.failures.values()] == [(1, 3), (3, 2), (4, 1)]

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import pytest
 from twisted.internet.task import Clock
 from twisted.logger import LogLevel
+from twisted.python.logfile import LogFile
 
 from echotime.daemon import log_output
 from echotime.daemon.log_output import DroppingStream, choose_logger
@@ -280,3 +281,23 @@ def test_details(variable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     shown = [line.rpartition("] ")[2] for line in (tmp_path / "log").read_text(encoding="utf-8").splitlines()]
     assert [each for each in shown if "detail" not in each] == ["ours", "its warning", "its error", "printed"]
     assert len(shown) == (7 if variable else 4)
+
+
+def test_renamed_by_another_program(tmp_path: Path) -> None:
+    """At SIGUSR1 a file that another program renamed is not rotated, but opened again, if that is possible."""
+    log, moved = tmp_path / "logs" / "log", tmp_path / "moved"
+    log.parent.mkdir()
+    file = LogFile.fromFullPath(str(log))
+    file.write("one")
+    log.rename(moved)
+    log_output._renew(file)
+    file.write("two")
+    assert (moved.read_text(), log.read_text()) == ("one", "two")
+    log_output._renew(file)
+    file.write("three")
+    assert (log.with_suffix(".1").read_text(), log.read_text()) == ("two", "three")
+    log.parent.rename(tmp_path / "elsewhere")
+    log_output._renew(file)
+    file.write("four")
+    file.close()
+    assert (tmp_path / "elsewhere" / "log").read_text() == "threefour"

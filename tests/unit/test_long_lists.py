@@ -105,14 +105,14 @@ def test_long_faults(path: Path) -> None:
     one, other = faults(path)
     assert max(map(len, (one, other))) < 1100
     assert ": unknown option nnn" in one
-    assert other.endswith("' is not a valid number; expected a whole number from 1 to 2147483647")
+    assert other.endswith(": must be a whole number, at least 1")
 
 
 def test_both_allowed_and_denied(path: Path) -> None:
     """A network that is allowed and denied is reported as written in the list of denied ones."""
     path.write_text("[echotime]\nallow =\n ::1\n 10.0.0.0/8\ndeny =\n 10.0.0.0/9\n ::1/128\n", encoding="ascii")
     (fault,) = faults(path)
-    assert fault == f"{path}: deny = ::1/128: is allowed, too; expected one of --allow and --deny"
+    assert fault == f"{path}: deny = ::1/128: is also given to --allow; give it to one of the two"
 
 
 def test_mapped_network(path: Path) -> None:

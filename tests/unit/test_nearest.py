@@ -57,8 +57,10 @@ def test_other_names() -> None:
     ("args", "message"),
     [
         (["--port", "5"], "unknown option --port; addresses and ports are given to --tcp and --udp"),
-        (["-n"], "-n is an option of twistd; expected before the word echotime"),
-        (["--logfile", "x"], "--logfile is an option of twistd"),
+        (["-n"], "-n is an option of twistd: twistd -n echotime ..."),
+        (["--logfile", "x"], "--logfile is an option of twistd: twistd --logfile VALUE echotime ..."),
+        (["-l", "x"], "-l is an option of twistd: twistd -l VALUE echotime ..."),
+        (["--nodaemon"], "--nodaemon is an option of twistd: twistd --nodaemon echotime ..."),
         (["-x"], "unknown option -x"),
         (["--tpc", "5"], "unknown option --tpc; the nearest is --tcp"),
     ],

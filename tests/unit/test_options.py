@@ -131,3 +131,5 @@ def test_requirements() -> None:
         "--control-group requires --control",
     ]
     assert faults("x", "y") == ["unexpected argument 'x'"]
+    for address in ("12345", "[::1]:7"):
+        assert faults(address)[0].startswith(f"unexpected argument '{address}'; addresses and ports are given to --tcp")

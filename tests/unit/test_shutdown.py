@@ -66,7 +66,7 @@ def process(monkeypatch: pytest.MonkeyPatch) -> Process:
     found = Process()
     monkeypatch.setattr(shutdown, "signal", found)
     monkeypatch.setattr(shutdown, "call_on_memory_error", lambda callback, reactor: None)
-    monkeypatch.setattr(shutdown, "ignore_signals", lambda reactor, had_terminal: None)
+    monkeypatch.setattr(shutdown, "ignore_signals", lambda reactor: None)
     monkeypatch.setattr(shutdown, "release_signals", lambda: None)
     monkeypatch.setattr(shutdown, "report_runtime_failure", found.noted.append)
     return found

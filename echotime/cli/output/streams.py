@@ -68,11 +68,11 @@ def _has_styles(stream: TextIO) -> bool:
 def describe_error(error: ClientError) -> str:
     """Return the reason of a failure in the user's language."""
     texts = {
-        ExitStatus.REFUSED: _("connection refused: no process listens on this port"),
+        ExitStatus.REFUSED: _("connection refused: nothing listens on that port"),
         ExitStatus.TIMED_OUT: _("timed out"),
         ExitStatus.RESET: _("connection reset by the server"),
         ExitStatus.NAME_NOT_FOUND: _("name not found"),
-        ExitStatus.NO_ANSWER: _("no answer"),
+        ExitStatus.NO_ANSWER: error.detail or _("no answer"),
     }
     text = texts.get(error.status)
     if text is None:

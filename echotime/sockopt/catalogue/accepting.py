@@ -48,7 +48,7 @@ ROWS: tuple[Option, ...] = (
     ),
     Option(
         ipproto_tcp("TCP_SYNCNT", 7, Integer(1, 127)),
-        meaning="How often connect retransmits the SYN, at doubling intervals; on a listener, the SYN-ACK.",
+        meaning="The number of SYNs that connect retransmits, at doubling intervals; on a listener, of SYN-ACKs.",
         use="Lower it to detect sooner that a server does not respond: 1 gives up after 3 seconds, 2 after 7, the "
         "default of 6 after two minutes.",
         caveat="Since Linux 6.5 the first SYNs are sent every second (net.ipv4.tcp_syn_linear_timeouts), so more SYNs "

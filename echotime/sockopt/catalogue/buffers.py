@@ -58,7 +58,7 @@ ROWS: tuple[Option, ...] = (
     ),
     Option(
         sol_socket("SO_RCVLOWAT", 18, Integer(0, 2**31 - 1, "bytes"), TCP),
-        meaning="How many bytes must be in the receive buffer before poll and a blocking recv report data.",
+        meaning="The number of bytes in the receive buffer from which poll and a blocking recv report data.",
         use="Use it where messages have a known size and fewer bytes are not worth a wakeup.",
         caveat="A shorter message is not reported until more data arrives: an echo appears to hang.",
         example="5",
@@ -74,7 +74,7 @@ ROWS: tuple[Option, ...] = (
     ),
     Option(
         ipproto_tcp("TCP_NOTSENT_LOWAT", 25, BYTES),
-        meaning="How many unsent bytes make a socket not writable; 0 for net.ipv4.tcp_notsent_lowat.",
+        meaning="The number of unsent bytes from which a socket is not writable; 0 for net.ipv4.tcp_notsent_lowat.",
         use="Notice a slow client early, and keep later replies from queueing behind old data.",
         caveat="A value far below the bandwidth-delay product reduces throughput.",
         example="16K",

@@ -8,7 +8,7 @@ from echotime.sockopt.structures import Linger, Timeval
 from echotime.sockopt.values import N_, Integer
 
 TITLE = N_("Dead peers and the end of a connection")
-INTRODUCTION = "How long a connection outlives its peer, and what close(2) does."
+INTRODUCTION = "Detection of dead peers, and the behavior of close(2)."
 
 _SECONDS = Integer(1, 32767, "seconds")
 _BLOCKING_CAVEAT = "It has no effect on nonblocking sockets, and all of Twisted's sockets are nonblocking."
@@ -25,7 +25,7 @@ ROWS: tuple[Option, ...] = (
     ),
     Option(
         ipproto_tcp("TCP_KEEPIDLE", 4, _SECONDS),
-        meaning="How long a connection is idle before the first keepalive probe.",
+        meaning="The idle time before the first keepalive probe.",
         use="Set it below the idle timeout of NATs and firewalls on the path.",
         caveat="It has an effect only if SO_KEEPALIVE is on.",
         example="5s",
@@ -42,7 +42,7 @@ ROWS: tuple[Option, ...] = (
     ),
     Option(
         ipproto_tcp("TCP_KEEPCNT", 6, Integer(1, 127)),
-        meaning="How many keepalive probes may stay unanswered before the connection ends.",
+        meaning="The number of unanswered keepalive probes after which the connection ends.",
         use="Use more than 1 where packets may be lost.",
         caveat="TCP_USER_TIMEOUT overrides it.",
         example="5",
@@ -50,7 +50,8 @@ ROWS: tuple[Option, ...] = (
     ),
     Option(
         ipproto_tcp("TCP_USER_TIMEOUT", 18, Integer(0, 2**31 - 1, "milliseconds")),
-        meaning="How long sent data may stay unacknowledged before the connection ends; 0 for the system default.",
+        meaning="The longest time that sent data may stay unacknowledged before the connection ends; 0 for the system "
+        "default.",
         use="Detect a dead peer while sent data is unacknowledged, which keepalive does not do.",
         caveat="The time counts from the first retransmission, so the connection ends some tenths of a second later. "
         "With keepalive it replaces TCP_KEEPCNT. A client that is alive but does not read is disconnected, too.",
@@ -59,7 +60,7 @@ ROWS: tuple[Option, ...] = (
     ),
     Option(
         sol_socket("SO_LINGER", 13, Linger(), TCP),
-        meaning="What close does with unsent data; off sends it in the background.",
+        meaning="The behavior of close with unsent data; off sends it in the background.",
         use="Use 0 to reset the connection at once and leave nothing in TIME_WAIT.",
         caveat="With a number of seconds close blocks, also on a nonblocking socket, and with it the whole daemon: "
         "echotime turns it off before it closes. 0 resets the connection.",
@@ -69,7 +70,7 @@ ROWS: tuple[Option, ...] = (
     ),
     Option(
         ipproto_tcp("TCP_LINGER2", 8, Integer(1, 120, "seconds", {"default": 0, "none": -1})),
-        meaning="How long a closed connection stays in FIN_WAIT2, waiting for the peer's FIN; none does not wait.",
+        meaning="The time that a closed connection waits in FIN_WAIT2 for the peer's FIN; none does not wait.",
         use="Lower it where many clients never close.",
         caveat="Data that the peer sends after close is answered with RST in any case.",
         example="30s",
@@ -78,7 +79,7 @@ ROWS: tuple[Option, ...] = (
     ),
     Option(
         sol_socket("SO_RCVTIMEO", 20, Timeval()),
-        meaning="How long a receiving call may block.",
+        meaning="The longest time that a receiving call may block.",
         use="Use it in programs with blocking sockets. The daemon has its own timeout for idle connections.",
         caveat=_BLOCKING_CAVEAT,
         example="3s",
@@ -87,7 +88,7 @@ ROWS: tuple[Option, ...] = (
     ),
     Option(
         sol_socket("SO_SNDTIMEO", 21, Timeval()),
-        meaning="How long a sending call, or connect, may block.",
+        meaning="The longest time that a sending call, or connect, may block.",
         use="Use it in programs with blocking sockets.",
         caveat=_BLOCKING_CAVEAT,
         example="3s",

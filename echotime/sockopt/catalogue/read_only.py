@@ -54,7 +54,7 @@ ROWS: tuple[Option, ...] = (
     ),
     Option(
         sol_socket("SO_ACCEPTCONN", 30, Choice({"no": 0, "yes": 1})),
-        meaning="Whether the socket listens.",
+        meaning="Yes if the socket listens.",
         settable=False,
         aliases=Aliases(socat="so-acceptconn"),
     ),
