@@ -29,6 +29,11 @@ def hold_signals() -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, _WITHOUT_USE)
 
 
+def hold_stop_signals() -> None:
+    """Hold back SIGINT and SIGTERM, too. A Deferred would catch the KeyboardInterrupt of a service that starts."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
+
+
 def release_signals() -> None:
     """Unblock all signals, also those that the parent process blocked, as daemon(7) requires."""
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
