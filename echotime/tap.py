@@ -16,7 +16,7 @@ from echotime.daemon.builder import DaemonBuilder
 from echotime.daemon.log_output import choose_logger
 from echotime.daemon.reload import ReloadService
 from echotime.daemon.service import Daemon
-from echotime.daemon.signals import hold_signals
+from echotime.daemon.signals import hold_signals, hold_stop_signals
 from echotime.daemon.twistd_options import prepare_twistd
 from echotime.errors import exit_with_usage_errors
 from echotime.services.replies import IReplySource
@@ -40,6 +40,9 @@ class Options(DaemonOptions):
 
             prepare_twistd(self.parent)
             choose_logger(self.parent, reactor)
+        if self.parent is not None:
+            # only now, because long lists can take a while to read
+            hold_stop_signals()
 
 
 def _install_reactor() -> None:

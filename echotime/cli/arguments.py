@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from echotime.cli.output.streams import print_lines
 from echotime.i18n.language import gettext as _
 from echotime.sockopt import assignment, listing
+from echotime.terminal.columns import fit
 from echotime.wire import hostport, parsers
 from echotime.wire.escape import unescape
 from echotime.wire.hostport import DEFAULT_PORT, HostPort
@@ -96,7 +97,7 @@ def prompt_line(prompt: str) -> str:
 
 def _parse_sockopt(text: str) -> assignment.Assignment:
     if text.lower() == "help":
-        print_lines(listing.option_lines())
+        print_lines(listing.option_lines(fit))
         raise SystemExit(0)
     return assignment.parse(text)
 

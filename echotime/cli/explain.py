@@ -8,8 +8,7 @@ from typing import Any
 
 from echotime.cli import arguments
 from echotime.cli.option_report import describe_option, trial_failed, trial_lines
-from echotime.cli.output.columns import pad, wrap
-from echotime.cli.output.streams import print_error, print_line, print_lines
+from echotime.cli.output.streams import print_error, print_line, print_lines, print_text
 from echotime.client.exit_status import ExitStatus
 from echotime.demos.index import DEMONSTRATIONS, TOPICS, Topic
 from echotime.demos.script import Demonstration, Entry, Section, Skipped, Step
@@ -18,9 +17,16 @@ from echotime.sockopt import assignment
 from echotime.sockopt.nearest import nearest
 from echotime.sockopt.option import Option
 from echotime.sockopt.trial import current_values, try_option
+from echotime.terminal.columns import Heading, fit, pad, terminal_width, wrap
+from echotime.wire.escape import display_width
 
 _ACTOR_WIDTH = 11
 _CALL_WIDTH = 52
+_RESULT_WIDTH = 21
+"""Columns kept for results on a narrow terminal, enough for an IPv4 address with a port."""
+_SECTION_INDENT = " " * 2
+_STEP_INDENT = " " * 4
+_CALL_INDENT = _STEP_INDENT + " " * _ACTOR_WIDTH
 
 
 def add_parser(commands: Any) -> None:
@@ -56,8 +62,8 @@ def _parse_subject(text: str) -> Option | Topic:
 async def run(reactor: Any, args: argparse.Namespace) -> int:
     """Run the subcommand, and return its exit status: 1 if a result was not as described."""
     if not args.subjects:
-        print_line(_("Demonstrations: {names}").format(names=", ".join([*TOPICS, *DEMONSTRATIONS])))
-        print_line(_("All other options are explained, too. `echotime sockopts` lists them."))
+        print_text(_("Demonstrations: {names}").format(names=", ".join([*TOPICS, *DEMONSTRATIONS])))
+        print_text(_("All other options are explained, too. `echotime sockopts` lists them."))
         return ExitStatus.OK
     statuses = []
     for number, subject in enumerate(args.subjects):
@@ -80,12 +86,12 @@ def _explain(subject: Option | Topic) -> int:
 def _try_example(option: Option) -> int:
     requested = assignment.example(option)
     results = try_option(requested)
-    print_lines(["", _("Trial of an example on loopback:"), *trial_lines(requested, results)])
+    print_lines(["", Heading(_("Trial of an example on loopback:")), *trial_lines(requested, results)])
     return ExitStatus.FAILED if trial_failed(requested, results) else ExitStatus.OK
 
 
 def _run_demonstration(demonstration: Demonstration) -> int:
-    print_lines(["", _("Demonstration on loopback:")])
+    print_lines(["", Heading(_("Demonstration on loopback:"))])
     status = ExitStatus.OK
     for entry in _catch_errors(demonstration):
         print_lines(_entry_lines(entry))
@@ -105,14 +111,27 @@ def _catch_errors(demonstration: Demonstration) -> Iterator[Entry]:
 
 def _entry_lines(entry: Entry) -> Iterator[str]:
     if isinstance(entry, Section):
-        yield from ("", f"  {entry.title}")
+        yield from ("", *map(Heading, fit(entry.title, _SECTION_INDENT, _SECTION_INDENT)))
     elif isinstance(entry, Skipped):
-        yield from ("", "  " + _("skipped: {reason}").format(reason=entry.reason))
+        yield from ("", *fit(_("skipped: {reason}").format(reason=entry.reason), _SECTION_INDENT, _SECTION_INDENT))
     else:
-        # a mistake has no actor: its text begins in that column
-        start = pad(entry.actor, _ACTOR_WIDTH) + entry.call if entry.actor else entry.call
-        yield f"    {pad(start, _ACTOR_WIDTH + _CALL_WIDTH)}{entry.result}".rstrip()
+        yield from _call_lines(entry)
         if entry.remark:
-            yield f"    {'':<{_ACTOR_WIDTH}}({entry.remark})"
+            yield from fit(f"({entry.remark})", _CALL_INDENT, f"{_CALL_INDENT} ")
         if not entry.as_expected:
-            yield f"    {'':<{_ACTOR_WIDTH}}" + _("expected {result}").format(result=entry.expected)
+            yield from fit(_("expected {result}").format(result=entry.expected), _CALL_INDENT, _CALL_INDENT)
+
+
+def _call_lines(step: Step) -> Iterator[str]:
+    """Yield the call and its result: beside it, or below if the terminal is too narrow."""
+    # a mistake has no actor: its text begins in that column
+    start = _STEP_INDENT + (pad(step.actor, _ACTOR_WIDTH) + step.call if step.actor else step.call)
+    width = terminal_width()
+    call_width = _CALL_WIDTH if width is None else min(_CALL_WIDTH, width - len(_CALL_INDENT) - _RESULT_WIDTH)
+    column = len(_CALL_INDENT) + call_width
+    if width is None or (display_width(start) < column and column + display_width(step.result) <= width):
+        yield (pad(start, column) + step.result).rstrip()
+    else:
+        yield from wrap(start, _STEP_INDENT, _CALL_INDENT)
+        below = " " * column if column + display_width(step.result) <= width else f"{_CALL_INDENT}  "
+        yield from wrap(step.result, below, below)

@@ -16,8 +16,9 @@ from zope.interface import provider
 import echotime
 from echotime.cli import arguments, check, explain, ping, send, sockopts, time
 from echotime.cli.control import subcommand as control
+from echotime.cli.output.help_formatter import HelpFormatter, mark_headings
 from echotime.cli.output.last_handler import exit_with_error, is_check, report
-from echotime.cli.output.streams import open_missing_streams
+from echotime.cli.output.streams import open_missing_streams, print_lines
 from echotime.i18n.language import gettext as _
 from echotime.sockopt.nearest import nearest
 from echotime.wire.escape import sanitize
@@ -29,10 +30,16 @@ COMMANDS = (send, time, ping, check, sockopts, explain, control)
 
 
 class _Parser(argparse.ArgumentParser):
-    """Report usage errors with unprintable characters escaped, and those of `echotime check` for monitoring systems.
+    """Print help that fits the terminal, and usage errors with unprintable characters escaped.
 
-    Subcommands have parsers of this class, too.
+    Those of `echotime check` are for monitoring systems. Subcommands have parsers of this class, too.
     """
+
+    def __init__(self, **how: Any) -> None:
+        super().__init__(**{"formatter_class": HelpFormatter, **how})
+
+    def print_help(self, file: Any = None) -> None:
+        print_lines(mark_headings(self.format_help()))
 
     def error(self, message: str) -> NoReturn:
         if is_check():

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from echotime.cli.output.columns import pad, wrap
 from echotime.i18n.language import gettext as _
 from echotime.sockopt.apply import warning
 from echotime.sockopt.assignment import Assignment
@@ -15,9 +14,11 @@ from echotime.sockopt.option import BOTH, TCP_ROLES, Option, Readable, SocketRol
 from echotime.sockopt.structures import CString, InAddr, Linger, MulticastGroup, ReadOnlyStruct, Timeval
 from echotime.sockopt.trial import TrialResult
 from echotime.sockopt.values import Choice, Flag, Integer, RawValue
+from echotime.terminal.columns import Heading, fit, pad, wrap
 from echotime.wire.escape import display_width
 
 _LABEL_WIDTH = 14
+_TRIAL_INDENT = " " * (2 + _LABEL_WIDTH)
 _JSON_FORMS: Mapping[type, str] = {
     Flag: "flag",
     Integer: "integer",
@@ -41,7 +42,7 @@ _JSON_ROLES: Mapping[SocketRole, str] = {
 
 def describe_option(option: Option, values: Mapping[SocketRole, str]) -> Iterator[str]:
     """Yield a heading and a labeled line for each fact. `values` are those on new sockets."""
-    yield from wrap(f"{option.name} ({option.level} {option.number}): {_(option.meaning)}")
+    yield from map(Heading, wrap(f"{option.name} ({option.level} {option.number}): {_(option.meaning)}"))
     facts = [(label, text) for label, text in _labeled_texts(option, values) if text]
     # a translated label may be wider than the English ones
     width = max(_LABEL_WIDTH, *(display_width(label) + 2 for label, _text in facts))
@@ -139,12 +140,11 @@ def option_json(option: Option, values: Mapping[SocketRole, str]) -> dict[str, A
 
 def trial_lines(assignment: Assignment, results: Sequence[TrialResult]) -> Iterator[str]:
     """Yield the requested value, and a line for each kind of socket."""
-    yield _("{name}, requested {value}").format(
-        name=assignment.option.name, value=assignment.option.value_type.show(assignment.value)
-    )
+    requested = assignment.option.value_type.show(assignment.value)
+    yield from fit(_("{name}, requested {value}").format(name=assignment.option.name, value=requested))
     for each in results:
         parts = [_effect(assignment, each), each.remark]
-        yield f"  {pad(_(each.role.value), _LABEL_WIDTH)}{': '.join(filter(None, parts))}"
+        yield from fit(": ".join(filter(None, parts)), f"  {pad(_(each.role.value), _LABEL_WIDTH)}", _TRIAL_INDENT)
 
 
 def _effect(assignment: Assignment, result: TrialResult) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from echotime.cli import arguments
 from echotime.cli.output.json_line import format_json
 from echotime.cli.output.progress import Progress, add_progress
-from echotime.cli.output.streams import print_error, print_line, print_lines, report_error
+from echotime.cli.output.streams import print_error, print_line, print_lines, print_text, report_error
 from echotime.cli.ping_output import (
     JsonPrinter,
     SilentPrinter,
@@ -30,6 +30,7 @@ from echotime.client.probers import ConnectProber, TcpProber, UdpProber
 from echotime.client.stats import histogram
 from echotime.client.time import TimeClient
 from echotime.i18n.language import gettext as _
+from echotime.terminal.columns import terminal_width
 from echotime.wire import parsers
 
 _MAX_PATTERN = 16
@@ -161,9 +162,9 @@ async def run(reactor: Any, args: argparse.Namespace) -> int:
         values = summary_json(args.server, address, args.way, size, summary)
         print_line(format_json({"event": "summary", **values} if args.json_lines else values))
     else:
-        print_lines(summary_lines(args.server, summary))
+        print_text(*summary_lines(args.server, summary))
         if summary.times and args.histogram:
-            print_lines(histogram(summary.times))
+            print_lines(histogram(summary.times, width=terminal_width()))
     return ExitStatus.OK if summary.received else ExitStatus.FAILED
 
 

@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred, DeferredList
 
 from echotime.cli.output.last_handler import exit_with_error
 from echotime.cli.output.progress import Progress
-from echotime.cli.output.streams import print_lines
+from echotime.cli.output.streams import print_text
 from echotime.cli.output.verdict import describe_failure, exit_status
 from echotime.client.deadline import Deadline
 from echotime.client.exit_status import ExitStatus
@@ -55,7 +55,7 @@ async def send_repeatedly(reactor: Any, args: argparse.Namespace) -> int:
     load = Deferred.fromCoroutine(run_load(session, args.repeat, args.parallel or 1, result))
     await DeferredList([load, interrupted], fireOnOneCallback=True, fireOnOneErrback=True)
     progress.stop()
-    print_lines(_summary(args.repeat, result))
+    print_text(*_summary(args.repeat, result))
     if interrupted.called:
         exit_with_error(KeyboardInterrupt())
     return _exit_status(args.repeat, result)

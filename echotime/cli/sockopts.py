@@ -13,7 +13,6 @@ from typing import Any
 
 from echotime.cli import arguments, option_report
 from echotime.cli.option_report import describe_option, option_json, python_name
-from echotime.cli.output.columns import pad
 from echotime.cli.output.json_line import format_json
 from echotime.cli.output.streams import print_error, print_lines
 from echotime.client.exit_status import ExitStatus
@@ -24,12 +23,14 @@ from echotime.sockopt.assignment import Assignment
 from echotime.sockopt.catalogue.index import BY_KEY, CATALOGUE, CHAPTERS
 from echotime.sockopt.option import Option, SocketRole
 from echotime.sockopt.trial import current_values, try_option
+from echotime.terminal.columns import Heading, Table, fit, terminal_width
 from echotime.wire.escape import display_width
 
 _VALUE_WIDTH = 14
 _NAME_WIDTH = 20
 _LEVEL_WIDTH = 17
 _SET_WIDTH = 5
+_MEANING_WIDTH = 100
 
 
 def add_parser(commands: Any) -> None:
@@ -92,14 +93,14 @@ async def run(reactor: Any, args: argparse.Namespace) -> int:
         blocks = [[*_describe(option, values[option]), ""] for option in selected]
         print_lines(list(itertools.chain(*blocks))[:-1])
     else:
-        print_lines(line.rstrip() for line in _table_lines(args, values))
+        print_lines(_table_lines(args, values))
     return ExitStatus.OK
 
 
 def _describe(option: Option, values: Mapping[SocketRole, str]) -> Iterator[str]:
     yield from describe_option(option, values)
     if option.name in DEMONSTRATIONS:
-        yield _("Demonstration: echotime explain {name}").format(name=option.name)
+        yield from fit(_("Demonstration: echotime explain {name}").format(name=option.name))
 
 
 def _matches(args: argparse.Namespace, option: Option) -> bool:
@@ -110,22 +111,23 @@ def _matches(args: argparse.Namespace, option: Option) -> bool:
 
 def _table_lines(args: argparse.Namespace, values: Mapping[Option, Mapping[SocketRole, str]]) -> Iterator[str]:
     roles = [role for role in SocketRole if args.tcp is args.udp or getattr(args, role.transport)]
-    # a translated heading may be wider than the English one
-    set_width = max(_SET_WIDTH, display_width(_("SET")) + 2)
-    widths = [_NAME_WIDTH, _LEVEL_WIDTH, *[_VALUE_WIDTH for _role in roles], set_width, 0]
-    heading = [_("NAME"), _("LEVEL"), *[_(role.value) for role in roles], _("SET"), _("MEANING")]
-    yield "".join(map(pad, heading, widths))
+    titles = [_("NAME"), _("LEVEL"), *[_(role.value) for role in roles], _("SET"), _("MEANING")]
+    least = [_NAME_WIDTH, _LEVEL_WIDTH, *[_VALUE_WIDTH for _role in roles], _SET_WIDTH, _MEANING_WIDTH]
+    # a translated title may be wider than the English one
+    widths = [max(width, display_width(title) + 2) for width, title in zip(least, titles, strict=True)]
+    table = Table(widths, terminal_width())
+    yield from table.heading(titles)
     for chapter in CHAPTERS:
         rows = [option for option in chapter.rows if option in values]
         if rows:
-            yield from ("", _(chapter.title))
+            yield from ("", Heading(_(chapter.title)))
         for option in rows:
             cells = [_truncate(values[option].get(role, "-")) for role in roles]
             settable = _("yes") if option.settable else _("no")
-            row = [option.name, f"{option.level} {option.number}", *cells, settable, _(option.meaning)]
-            yield "".join(map(pad, row, widths))
+            yield from table.row([option.name, f"{option.level} {option.number}", *cells, settable, _(option.meaning)])
     yield ""
-    yield from _python_lines()
+    for line in _python_lines():
+        yield from fit(line)
 
 
 def _truncate(value: str) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 _BAR_WIDTH = 50
+_LABEL_WIDTH = 15
 _STEPS = (1.0, 2.0, 5.0)
 
 
@@ -47,8 +48,11 @@ def format_stats(times: Sequence[float]) -> str:
     return f"{'/'.join(stats._fields)} = {values} ms"
 
 
-def histogram(times: Sequence[float], max_bars: int = 12) -> list[str]:
-    """Return a bar for each range of times. The ranges have round limits, and are about `max_bars` or fewer."""
+def histogram(times: Sequence[float], max_bars: int = 12, width: int | None = None) -> list[str]:
+    """Return a bar for each range of times. The ranges have round limits, and are about `max_bars` or fewer.
+
+    `width` is that of the terminal, if there is one.
+    """
     milliseconds = sorted(each * 1000 for each in times)
     step = _round_step((milliseconds[-1] - milliseconds[0]) / max_bars)
     first_step = math.floor(milliseconds[0] / step)
@@ -56,9 +60,12 @@ def histogram(times: Sequence[float], max_bars: int = 12) -> list[str]:
     for each in milliseconds:
         counts[math.floor(each / step) - first_step] += 1
     digits = max(0, -math.floor(math.log10(step)))
-    bars = ["#" * math.ceil(_BAR_WIDTH * count / max(counts)) for count in counts]
+    # the count follows after a space
+    room = _BAR_WIDTH if width is None else width - _LABEL_WIDTH - 1 - len(str(max(counts)))
+    bar_width = min(_BAR_WIDTH, room)
+    bars = ["#" * math.ceil(bar_width * count / max(counts)) for count in counts]
     return [
-        f"{(first_step + index) * step:10.{digits}f} ms |{bar:<{_BAR_WIDTH}} {count}"
+        f"{(first_step + index) * step:10.{digits}f} ms |{bar:<{bar_width}} {count}"
         for index, (bar, count) in enumerate(zip(bars, counts, strict=True))
     ]
 

@@ -22,6 +22,7 @@ from echotime.limits.access import Network, Networks
 from echotime.sockopt import listing
 from echotime.systemd.activation import SystemdSocket, are_sockets_passed
 from echotime.systemd.environment import initial_environ
+from echotime.terminal.columns import fit
 from echotime.wire.escape import unescape
 from echotime.wire.hostport import DEFAULT_PORT, HostPort
 
@@ -237,7 +238,7 @@ def _add_repeatable(spec: OptionSpec) -> None:
 
     def handle(self: DaemonOptions, text: str) -> None:
         if spec.name == "sockopt" and text.lower() == "help":
-            _print_and_exit(listing.option_lines())
+            _print_and_exit(listing.option_lines(fit))
         self[spec.name].append(text)
 
     handle.__doc__ = spec.usage

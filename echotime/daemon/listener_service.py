@@ -101,7 +101,7 @@ class ListenerService(Service, Generic[PortT]):
         name = self.label
         self._log.info("listening on {name}", name=name)
         if self._origin:
-            self._log.info("{name}: {origin}", name=name, origin=self._origin)
+            self._log.debug("{name}: {origin}", name=name, origin=self._origin)
         self._log_details(name)
         for reading in self.port.read_back():
             self._log_option(name, reading)
@@ -175,9 +175,9 @@ class UDPListenerService(ListenerService[TimePort]):
         return errors
 
     def _log_details(self, name: str) -> None:
-        self._log.info("{name}: served by {io_method}", name=name, io_method=self.port.io_method)
+        self._log.debug("{name}: served by {io_method}", name=name, io_method=self.port.io_method)
         if lowest := self.port.min_source_port:
-            self._log.info("{name}: datagrams from ports below {lowest} are dropped", name=name, lowest=lowest)
+            self._log.debug("{name}: datagrams from ports below {lowest} are dropped", name=name, lowest=lowest)
 
 
 def listen_error_message(transport: str, address: HostPort, error: Exception) -> str:

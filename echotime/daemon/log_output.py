@@ -1,4 +1,4 @@
-"""Choose where the log goes, and write to standard output without ever blocking.
+"""Choose where the log goes and what it shows, and write to standard output without ever blocking.
 
 twistd writes its log with blocking writes. A pipe that is not read would block the whole daemon once it is full. So
 would a terminal behind a lost connection.
@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import ILogObserver, LogLevel, formatEventAsClassicLogText, textFileLogObserver
+from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEventAsClassicLogText, textFileLogObserver
 from twisted.python.logfile import LogFile
+from zope.interface import implementer
 
 from echotime.errors import report_startup_failure
 from echotime.logger import NAMESPACE, Logger
@@ -30,6 +31,10 @@ _MAX_FILE_SIZE = 10_000_000
 _MAX_OLD_FILES = 10
 """Twisted's default is to keep all of them, and to rename each one at every rotation."""
 _DEFAULT_FILE = "twistd.log"
+_DETAILS_VARIABLE = "DEBUG_INVOCATION"
+"""systemd sets it with RestartMode=debug; see systemd.exec(5)."""
+_FOREIGN_NAMESPACES = ("twisted.", "log_legacy")
+"""Namespaces of Twisted's lines. The functions of twisted.python.log use the second."""
 _log = Logger()
 _log_file = ""
 """Path for `file_log_observer`, which twistd finds by its name and calls without arguments."""
@@ -75,7 +80,7 @@ def file_log_observer() -> ILogObserver:
         from twisted.internet import reactor
 
         signal.signal(signal.SIGUSR1, lambda number, frame: reactor.callFromThread(_renew, file))  # type: ignore[attr-defined]
-    return textFileLogObserver(file)
+    return _WithoutDetails(textFileLogObserver(file))
 
 
 def _renew(file: LogFile) -> None:
@@ -99,7 +104,28 @@ def _renew(file: LogFile) -> None:
 
 def log_observer() -> ILogObserver:
     """Return an observer that writes to the journal if standard output is the journal's stream, else lines."""
-    return (JournalObserver if is_journal(_STDOUT_FD, os.environ) else textFileLogObserver)(sys.stdout)
+    make_observer = JournalObserver if is_journal(_STDOUT_FD, os.environ) else textFileLogObserver
+    return _WithoutDetails(make_observer(sys.stdout))
+
+
+@implementer(ILogObserver)
+class _WithoutDetails:
+    """Pass events to another observer, but no details unless the user asks for them by $DEBUG_INVOCATION."""
+
+    def __init__(self, observer: ILogObserver) -> None:
+        self._observer = observer
+        self._shows_details = os.environ.get(_DETAILS_VARIABLE) == "1"
+
+    def __call__(self, event: LogEvent) -> None:
+        if self._shows_details or not _is_detail(event):
+            self._observer(event)
+
+
+def _is_detail(event: LogEvent) -> bool:
+    """Return True for the daemon's debug events, and for what Twisted reports of its own start and stop."""
+    level = event.get("log_level", LogLevel.info)
+    is_foreign = str(event.get("log_namespace", "")).startswith(_FOREIGN_NAMESPACES)
+    return level is LogLevel.debug or (level is LogLevel.info and is_foreign)
 
 
 class DroppingStream:

@@ -10,6 +10,7 @@ from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred
 
 import echotime
+from echotime.daemon.signals import stop_command
 from echotime.errors import StartupError
 from echotime.health.watchdog import SystemdStatus
 from echotime.logger import Logger
@@ -43,10 +44,12 @@ class Daemon(MultiService):
         """Open every port. If one of them fails, close the others and raise its StartupError."""
         system = os.uname()
         self._log.info(
-            "echotime {version} on {system} {release}",
+            "echotime {version} on {system} {release}{hint}",
             version=echotime.__version__,
             system=system.sysname,
             release=system.release,
+            # a service manager has its own command
+            hint=f"; stop with {stop_command()}" if self.systemd_status is None else "",
         )
         try:
             super().privilegedStartService()

@@ -15,8 +15,10 @@ from zope.interface import provider
 
 from echotime.daemon.signals import ignore_signals, release_signals
 from echotime.errors import report_runtime_failure
+from echotime.logger import Logger
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_log = Logger()
 GRACE_PERIOD = 5.0
 """Seconds that a stop may take in addition to the drain."""
 _BALLAST_SIZE = 4 * 2**20
@@ -75,6 +77,8 @@ class ShutdownController:
 
     def _on_signal(self, signal_number: int, frame: Any) -> None:
         if next(self._stop_count) == 0:
+            name = signal.Signals(signal_number).name
+            self._reactor.callFromThread(_log.info, "received {name}: stopping", name=name)
             self._previous_handlers[signal_number](signal_number, frame)
         else:
             # any number of further signals would change nothing, and fill the reactor's queue

@@ -20,6 +20,7 @@ _WITHOUT_USE = (
 )
 """Signals that end a process by default, without a drain. Other code, such as twistd's, may handle some of them."""
 _TERMINAL = "/dev/tty"
+_STDIN_FD = 0
 _log = Logger()
 
 
@@ -28,9 +29,23 @@ def hold_signals() -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, _WITHOUT_USE)
 
 
+def hold_stop_signals() -> None:
+    """Hold back SIGINT and SIGTERM, too. A Deferred would catch the KeyboardInterrupt of a service that starts."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
+
+
 def release_signals() -> None:
     """Unblock all signals, also those that the parent process blocked, as daemon(7) requires."""
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def stop_command() -> str:
+    """Return how the user stops the daemon: Ctrl-C in the foreground of a terminal, else kill(1)."""
+    try:
+        in_foreground = os.tcgetpgrp(_STDIN_FD) == os.getpgrp()
+    except OSError:
+        in_foreground = False
+    return "Ctrl-C" if in_foreground else f"kill {os.getpid()}"
 
 
 def ignore_signals(reactor: Any) -> None:

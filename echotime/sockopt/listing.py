@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from gettext import gettext as _
 
 from echotime.sockopt.assignment import EXPECTED
@@ -12,14 +12,21 @@ from echotime.sockopt.values import N_
 _INTRODUCTION = N_("--sockopt {form}; repeatable. `echotime sockopts NAME` describes one.")
 
 
-def option_lines() -> Iterator[str]:
-    """Yield lines for every option that can be set: name, transports, meaning and values."""
-    yield _(_INTRODUCTION).format(form=_(EXPECTED))
+_INDENT = " " * 31
+
+
+def option_lines(fit: Callable[[str, str, str], Iterable[str]]) -> Iterator[str]:
+    """Yield lines for every option that can be set: name, transports, meaning and values.
+
+    `fit` breaks a text into lines, with indents for the first and for the others.
+    """
+    yield from fit(_(_INTRODUCTION).format(form=_(EXPECTED)), "", "  ")
     for chapter in CHAPTERS:
         settable = [option for option in chapter.rows if option.settable]
         if settable:
             yield from ("", _(chapter.title))
         for option in settable:
             transports = "/".join(option.transports)
-            yield f"  {option.name:<20}{transports:<9}{_(option.meaning)}"
-            yield f"  {'':<29}{option.name}={option.example} ({_(option.value_type.expected)})"
+            yield from fit(_(option.meaning), f"  {option.name:<20}{transports:<9}", _INDENT)
+            values = f"{option.name}={option.example} ({_(option.value_type.expected)})"
+            yield from fit(values, _INDENT, f"{_INDENT}  ")

@@ -1,1 +1,1 @@
-"""Terminals and other shared descriptors, which must not be switched to O_NONBLOCK, and what is shown on them."""
+"""Terminals and other shared descriptors, which must not be switched to O_NONBLOCK, and the layout of text."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from echotime.sockopt.tcp_info import read_tcp_info
 from tests.support.plain_clients import ACKNOWLEDGEMENT, ask_time, one_shot
 from tests.support.tool_case import ToolTestCase
-from tests.support.twistd_process import LIMIT, Twistd
+from tests.support.twistd_process import LIMIT, VERBOSE, Twistd
 
 ACTIVATED = str(Path(__file__).parents[1] / "support" / "socket_activation.py")
 _FIRST = 3
@@ -61,7 +61,7 @@ class ActivationTests(ToolTestCase):
         """Start a daemon with these sockets; `python` is run in its process first."""
         return self.twistd(
             *("echotime", *args),
-            prefix=self.prefix(sockets, names),
+            prefix=(*VERBOSE, *self.prefix(sockets, names)),
             inherited=tuple(each.fileno() for each in sockets),
             python=python,
         )

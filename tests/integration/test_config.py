@@ -9,9 +9,10 @@ import tempfile
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 from tests.support.plain_clients import ACKNOWLEDGEMENT, ask_time, connect, one_shot, read_exactly
-from tests.support.twistd_process import LIMIT, DaemonTestCase, Twistd
+from tests.support.twistd_process import LIMIT, VERBOSE, DaemonTestCase, Twistd
 
 HERE = "tcp = 127.0.0.1:0\nudp = 127.0.0.1:0\n"
 
@@ -28,10 +29,10 @@ class ConfigTestCase(DaemonTestCase):
         """Write the file, below its section header."""
         self.path.write_text(f"[echotime]\n{text}", encoding="utf-8")
 
-    def configured(self, text: str, *args: str) -> Twistd:
-        """Start a daemon with these options in its file, and `args` on the command line."""
+    def configured(self, text: str, *args: str, **how: Any) -> Twistd:
+        """Start a daemon with these options in its file, and `args` on the command line; `how` as for Twistd."""
         self.write(text)
-        daemon = self.twistd("echotime", "--config", str(self.path), *args)
+        daemon = self.twistd("echotime", "--config", str(self.path), *args, **how)
         daemon.line("reload: enabled")
         return daemon
 
@@ -47,7 +48,8 @@ class ConfigTests(ConfigTestCase):
         """The file takes long option names, lists on several lines, switches, escapes and comments."""
         daemon = self.configured(
             "# where\ntcp =\n    127.0.0.1:0\n    [::1]:0\n\n; what\nack = \\nok \\x23 100 %#\\n\nreply = bye\n"
-            "sockopt = tcp:SO_KEEPALIVE=on\n    SO_RCVBUF=64K\nallow-privileged-ports = yes\nudp = 127.0.0.1:0\n"
+            "sockopt = tcp:SO_KEEPALIVE=on\n    SO_RCVBUF=64K\nallow-privileged-ports = yes\nudp = 127.0.0.1:0\n",
+            prefix=VERBOSE,
         )
         self.assertEqual(self.echoed(daemon), b"hi\nok # 100 %#\nbye")
         self.assertEqual(one_shot(daemon.address("TCP", 1), b"x"), b"x\nok # 100 %#\nbye")

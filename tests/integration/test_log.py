@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+import signal
 import socket
 from pathlib import Path
 
 from echotime.systemd.journal import JOURNAL_SOCKET
 from tests.hostile.timing import wait_until
 from tests.support.plain_clients import ACKNOWLEDGEMENT, ask_time, connect, one_shot, read_exactly
-from tests.support.twistd_process import DaemonTestCase
+from tests.support.pty_child import OnTerminal
+from tests.support.twistd_process import TWISTD, DaemonTestCase
 
 JOURNAL = ("bash", "-c", 'export JOURNAL_STREAM=$(stat -Lc %d:%i /proc/$$/fd/1); exec "$@"', "bash")
 """Command prefix that marks standard output as the journal's stream."""
@@ -17,6 +19,33 @@ JOURNAL = ("bash", "-c", 'export JOURNAL_STREAM=$(stat -Lc %d:%i /proc/$$/fd/1);
 
 class LogTests(DaemonTestCase):
     """Check the lines of connections, messages and ends: printable and bounded."""
+
+    def test_start_lines(self) -> None:
+        """The start takes at most six lines, which say where it listens and how to stop it, and the stop two more."""
+        directory = Path(self.mktemp())
+        directory.mkdir()
+        file = directory / "echotime.conf"
+        file.write_text("[echotime]\nbacklog = 50\n", encoding="utf-8")
+        daemon = self.echotime("--config", str(file), "--control", str(directory / "control"))
+        daemon.line("reload: enabled")
+        starting = list(daemon.lines)
+        self.assertLessEqual(len(starting), 6)
+        self.assertEqual(len([each for each in starting if "listening on " in each]), 3)
+        self.assertRegex(starting[0], rf"echotime \S+ on Linux \S+; stop with kill {daemon.process.pid}$")
+        out = self.served(daemon).out.splitlines()
+        self.assertEqual([each for each in out if "[echotime#" not in each], [])
+        self.assertRegex(out[len(starting)], r"#info\] received SIGTERM: stopping$")
+
+    def test_stop_at_a_terminal(self) -> None:
+        """In the foreground of a terminal the first line names Ctrl-C, which stops the daemon."""
+        self.need("setsid")
+        terminal = OnTerminal([*TWISTD, "echotime", "--tcp", "127.0.0.1:0"])
+        self.addCleanup(terminal.close)
+        terminal.until(r"echotime \S+ on Linux \S+; stop with Ctrl-C\r\n")
+        terminal.until("connection limits")
+        terminal.type(b"\x03")
+        self.assertEqual(terminal.end(), -signal.SIGINT)
+        terminal.until("received SIGINT: stopping")
 
     def test_a_session(self) -> None:
         """A connection is logged as the original scripts do, and its end with the bytes and who ended it."""

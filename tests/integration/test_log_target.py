@@ -140,7 +140,7 @@ class LogTargetTests(DaemonTestCase):
         head = subprocess.Popen(["head", "-1"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert head.stdin is not None
         child = self.daemon(out=head.stdin.fileno())
-        self.assertIn(b"twistd", head.communicate()[0])
+        self.assertIn(b"; stop with kill ", head.communicate()[0])
         self.serves(child)
         self.stops(child)
 

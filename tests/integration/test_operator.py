@@ -250,4 +250,4 @@ class TerminalTests(DaemonTestCase):
         terminal.type(b"\x1a")
         terminal.until("Stopped")
         terminal.type(b"kill %1\n")
-        terminal.until("Server Shut Down")
+        terminal.until("served connections: 2")

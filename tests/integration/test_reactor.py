@@ -8,15 +8,17 @@ import sys
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.plain_clients import ACKNOWLEDGEMENT, one_shot
-from tests.support.twistd_process import DaemonTestCase
+from tests.support.twistd_process import VERBOSE, DaemonTestCase
+
+ANY_PORTS = ("--tcp", "127.0.0.1:0", "--udp", "127.0.0.1:0")
 
 
 class ReactorTests(DaemonTestCase):
     """Check which reactor runs, and that it serves."""
 
     def test_own_reactor(self) -> None:
-        """The daemon installs its reactor, and the log names it."""
-        daemon = self.echotime()
+        """The daemon installs its reactor, and the detailed log names it."""
+        daemon = self.echotime(prefix=VERBOSE)
         daemon.line(r"reactor class: echotime\.reactor\.ChangelistReactor\.$")
         self.served(daemon)
 
@@ -27,7 +29,7 @@ class ReactorTests(DaemonTestCase):
             ("select", "SelectReactor"),
             ("asyncio", "AsyncioSelectorReactor"),
         ):
-            daemon = self.twistd("-r", name, "echotime", "--tcp", "127.0.0.1:0", "--udp", "127.0.0.1:0")
+            daemon = self.twistd("-r", name, "echotime", *ANY_PORTS, prefix=VERBOSE)
             daemon.line(rf"reactor class: twisted\.internet\.\w+\.{found}\.$")
             self.assertEqual(one_shot(daemon.address("TCP"), b"hi"), b"hi" + ACKNOWLEDGEMENT)
             self.served(daemon)

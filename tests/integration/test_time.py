@@ -9,7 +9,7 @@ import time
 
 from tests.hostile.forging import forge
 from tests.support.plain_clients import ask_time
-from tests.support.twistd_process import LIMIT, DaemonTestCase, Twistd
+from tests.support.twistd_process import LIMIT, VERBOSE, DaemonTestCase, Twistd
 
 
 class TimeTests(DaemonTestCase):
@@ -18,8 +18,8 @@ class TimeTests(DaemonTestCase):
     io_method = "recvmmsg and sendmmsg, 64 datagrams a call"
 
     def test_log_says_how_it_serves(self) -> None:
-        """The start report names the system calls."""
-        daemon = self.echotime()
+        """The detailed log names the system calls."""
+        daemon = self.echotime(prefix=VERBOSE)
         daemon.line(rf"UDP 127\.0\.0\.1:\d+: served by {self.io_method}")
         self.served(daemon)
 

@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 from tests.support.tool_case import ToolTestCase
+from tests.support.twistd_process import VERBOSE
 
 NO_THREADS = """
 import threading
@@ -121,7 +122,7 @@ class NoCtypesTests(ToolTestCase):
         directory = tempfile.TemporaryDirectory()
         self.addCleanup(directory.cleanup)
         path = f"{directory.name}/control"
-        daemon = self.echotime("--require-sync", "--control", path)
+        daemon = self.echotime("--require-sync", "--control", path, prefix=VERBOSE)
         daemon.line("served by recvmsg and sendmsg, one datagram a call")
         daemon.line("clock: unknown: this Python has no ctypes; UDP replies are suspended")
         ended = self.tool("control", "--socket", path, "status", python=NO_CTYPES)

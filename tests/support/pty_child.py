@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pty
 import re
 import select
+import struct
 import subprocess
 import termios
 import time
@@ -17,8 +19,11 @@ from tests.support.twistd_process import LIMIT
 class OnTerminal:
     """Run a command on a new controlling terminal, where Ctrl-C is a signal."""
 
-    def __init__(self, command: list[str], environment: dict[str, str] | None = None) -> None:
+    def __init__(self, command: list[str], environment: dict[str, str] | None = None, columns: int = 0) -> None:
+        """Start the command. Without `columns` the terminal has no size."""
         self._terminal, other_side = pty.openpty()
+        # termios.tcsetwinsize is missing in Python 3.10
+        fcntl.ioctl(other_side, termios.TIOCSWINSZ, struct.pack("4H", 24, columns, 0, 0))
         self.modes = termios.tcgetattr(other_side)
         self._other_side = other_side
         # setsid makes it the controlling terminal

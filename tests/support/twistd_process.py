@@ -18,6 +18,8 @@ from typing import IO, Any, NamedTuple
 from twisted.trial.unittest import SynchronousTestCase
 
 TWISTD = [sys.executable, str(Path(sysconfig.get_path("scripts")) / "twistd"), "-n", "--pidfile="]
+VERBOSE = ("env", "DEBUG_INVOCATION=1")
+"""Prefix of a daemon whose log shows details."""
 # background shells and nohup ignore these signals, and children would inherit that
 for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
     if signal.getsignal(number) is signal.SIG_IGN:
@@ -189,9 +191,9 @@ class DaemonTestCase(SynchronousTestCase):
             self.addCleanup(child.kill)
         return child
 
-    def echotime(self, *args: str, shared: bool = False) -> Twistd:
-        """Start a daemon on loopback port 0 for TCP and UDP, with these options added."""
-        return self.twistd("echotime", "--tcp", "127.0.0.1:0", "--udp", "127.0.0.1:0", *args, shared=shared)
+    def echotime(self, *args: str, shared: bool = False, **how: Any) -> Twistd:
+        """Start a daemon on loopback port 0 for TCP and UDP, with these options added; `how` as for Twistd."""
+        return self.twistd("echotime", "--tcp", "127.0.0.1:0", "--udp", "127.0.0.1:0", *args, shared=shared, **how)
 
     def late_replies(self, *, shared: bool = False) -> Twistd:
         """Start the daemon with replies that come late."""

@@ -75,6 +75,7 @@ class ActivationTests(UnitTestCase):
             "ExecStart=",
             f"ExecStart={bare}/bin/python -B {bare}/bin/twistd --nodaemon --pidfile= echotime",
             f"ExecPaths={bare}",
+            "Environment=DEBUG_INVOCATION=1",
         )
         self.start()
         self.line(SERVICE, r"TCP \[::\]:12345: passed in as descriptor 3 \(echotime\)")

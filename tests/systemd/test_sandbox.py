@@ -138,6 +138,7 @@ class SandboxTests(UnitTestCase):
     def test_what_works(self) -> None:
         """recvmmsg works by ctypes without writable and executable memory; so does the control socket."""
         for unit in (SERVICE, DIRECT):
+            self.change(unit, "Environment=DEBUG_INVOCATION=1")
             self.start(unit)
             self.line(unit, "UDP .*: served by recvmmsg and sendmmsg, 64 datagrams a call")
             self.assertEqual(one_shot(ADDRESS, b"hi"), b"hi" + ACKNOWLEDGEMENT)

@@ -24,6 +24,7 @@ from echotime.sockopt.option import OnAccept, Option, Readable, SetDeadline, Soc
 from echotime.sockopt.scratch import Scratch
 from echotime.sockopt.structures import Linger
 from echotime.sockopt.values import Choice, Flag, Integer
+from echotime.terminal.columns import fit
 
 ROOT = Path(__file__).parents[2]
 SETTABLE = [option for option in CATALOGUE if option.settable]
@@ -320,7 +321,7 @@ def test_everything_is_documented() -> None:
     """The overview and the details have every row; --sockopt help has every settable row, with a valid example."""
     overview = (ROOT / "docs" / "socket-options.md").read_text(encoding="utf-8")
     details = "".join(each.read_text(encoding="utf-8") for each in (ROOT / "docs" / "socket-options").glob("*.md"))
-    names = "\n".join(listing.option_lines())
+    names = "\n".join(listing.option_lines(fit))
     for option in CATALOGUE:
         assert f"`{option.name}`" in overview
         assert f"`{option.name}`" in details

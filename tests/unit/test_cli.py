@@ -19,7 +19,6 @@ from twisted.internet.task import Clock
 from echotime.cli import arguments
 from echotime.cli.main import build_parser
 from echotime.cli.option_report import describe_option, option_json
-from echotime.cli.output.columns import pad, wrap
 from echotime.cli.output.json_line import format_json
 from echotime.cli.output.prometheus import Metric, format_metrics, write_metrics
 from echotime.client.exit_status import ExitStatus
@@ -28,6 +27,7 @@ from echotime.i18n.build import compile_catalogues
 from echotime.sockopt.catalogue.index import CATALOGUE
 from echotime.sockopt.option import Option
 from echotime.sockopt.trial import current_values
+from echotime.terminal.columns import Heading, Table, pad, wrap
 from echotime.wire import parsers
 from echotime.wire.escape import TerminalDecoder, display_width
 from echotime.wire.hostport import HostPort
@@ -190,6 +190,30 @@ def test_columns(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not [line for line in lines if line.strip().startswith("。")]
     assert list(wrap("one two", "> ")) == ["> one two"]
     assert list(wrap("", "> ")) == []
+
+
+def test_long_words_are_cut() -> None:
+    """A word that is wider than the line is cut, without losing or repeating a character."""
+    for text in ("x" * 200, "值" * 100 + " b", "a " + "、" * 90):
+        lines = list(wrap(text, "> ", "    ", 60))
+        assert all(display_width(line) <= 60 for line in lines)
+        assert "".join(lines).replace(" ", "") == "> ".replace(" ", "") + text.replace(" ", "")
+
+
+def test_table_rows() -> None:
+    """Without a width a row is one line; otherwise all rows fold at the same column, and the last cell is wrapped."""
+    rows = [["id", "NAME", "text " * 20], ["2", "名称", ""]]
+    assert list(Table([30, 20, 100], None).row(rows[0])) == [
+        "id" + " " * 28 + "NAME" + " " * 16 + ("text " * 20).rstrip()
+    ]
+    table = Table([30, 20, 100], 60)
+    first, *rest = table.row(rows[0])
+    assert first == "id" + " " * 28 + "NAME"
+    assert len(rest) == 2
+    assert all(line.startswith("    text") and len(line) <= 60 for line in rest)
+    assert list(table.row(rows[1])) == ["2" + " " * 29 + "名称"]
+    assert list(Table([10, 100], 60).row(["a", "text " * 20]))[1].startswith(" " * 10 + "text")
+    assert all(isinstance(line, Heading) for line in table.heading(rows[0]))
 
 
 def test_terminal_text() -> None:

@@ -223,6 +223,7 @@ def test_figures_of_known_times() -> None:
 @given(TIMES)
 def test_histogram(times: list[float]) -> None:
     """Every time is in one bar, the longest bar is full, and there are at most 14 bars."""
+    assert max(map(len, histogram(times, width=60))) <= 60
     bars = histogram(times)
     counts = [int(bar.rpartition(" ")[2]) for bar in bars]
     assert sum(counts) == len(times)

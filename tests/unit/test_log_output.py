@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from twisted.internet.task import Clock
+from twisted.logger import LogLevel
 from twisted.python.logfile import LogFile
 
 from echotime.daemon import log_output
@@ -242,7 +243,7 @@ def test_old_files_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     observer: Any = log_output.file_log_observer()
     for number in range(30):
         observer({"log_format": "{text}", "text": "x" * 100, "log_time": 0.0, "number": number})
-    observer._outFile.close()
+    observer._observer._outFile.close()
     names = {each.name for each in tmp_path.iterdir()}
     assert names == {"log", *(f"log.{number}" for number in range(1, log_output._MAX_OLD_FILES + 1))}
 
@@ -256,8 +257,30 @@ def test_a_device_is_not_renamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     observer: Any = log_output.file_log_observer()
     for _ in range(3):
         observer({"log_format": "{text}", "text": "x" * 100, "log_time": 0.0})
-    observer._outFile.close()
+    observer._observer._outFile.close()
     assert [each.name for each in tmp_path.iterdir()] == ["device"]
+
+
+@pytest.mark.parametrize("variable", ["", "1"])
+def test_details(variable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Details and Twisted's own lines are hidden unless the environment asks for them; its errors never are."""
+    monkeypatch.setenv("DEBUG_INVOCATION", variable)
+    monkeypatch.setattr(log_output, "_log_file", str(tmp_path / "log"))
+    observer: Any = log_output.file_log_observer()
+    for namespace, level, text in (
+        ("echotime", LogLevel.info, "ours"),
+        ("echotime", LogLevel.debug, "our detail"),
+        ("twisted.internet.base", LogLevel.info, "its detail"),
+        ("log_legacy", LogLevel.info, "its old detail"),
+        ("twisted.internet.base", LogLevel.warn, "its warning"),
+        ("log_legacy", LogLevel.critical, "its error"),
+        ("stdout", LogLevel.info, "printed"),
+    ):
+        observer({"log_format": text, "log_namespace": namespace, "log_level": level, "log_time": 0.0})
+    observer._observer._outFile.close()
+    shown = [line.rpartition("] ")[2] for line in (tmp_path / "log").read_text(encoding="utf-8").splitlines()]
+    assert [each for each in shown if "detail" not in each] == ["ours", "its warning", "its error", "printed"]
+    assert len(shown) == (7 if variable else 4)
 
 
 def test_renamed_by_another_program(tmp_path: Path) -> None:

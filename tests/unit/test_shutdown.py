@@ -20,6 +20,7 @@ class Process:
     ITIMER_REAL = signal.ITIMER_REAL
     SIGALRM = signal.SIGALRM
     SIG_IGN = signal.SIG_IGN
+    Signals = signal.Signals
 
     def __init__(self) -> None:
         self.noted: list[str] = []
@@ -52,9 +53,11 @@ class Process:
         """Call at once: the reactor runs."""
         call()
 
-    def callFromThread(self, call: Callable[[], object]) -> None:  # noqa: N802 - Twisted's name
+    def callFromThread(  # noqa: N802 - Twisted's name
+        self, call: Callable[..., object], *arguments: str, **values: str
+    ) -> None:
         """Call at once: this is the reactor's thread."""
-        call()
+        call(*arguments, **values)
 
 
 @pytest.fixture

@@ -12,6 +12,8 @@ from typing import Any
 from echotime.cli.control.screen import Screen
 from echotime.cli.control.verbs import (
     COMMANDS,
+    HELP_WIDTH,
+    USAGE_WIDTH,
     WATCH_HELP,
     CommandSyntaxError,
     ControlCommand,
@@ -20,13 +22,14 @@ from echotime.cli.control.verbs import (
     run_line,
 )
 from echotime.cli.control.watch import Watch
-from echotime.cli.output.columns import pad
 from echotime.cli.output.streams import print_error
 from echotime.control.commands import CommandError
 from echotime.i18n.language import gettext as _
 from echotime.sockopt.catalogue.index import BY_NAME
 from echotime.sockopt.values import N_
+from echotime.terminal.columns import Table, fit, terminal_width
 from echotime.terminal.raw_terminal import RawTerminal
+from echotime.wire.escape import sanitize
 
 PROMPT = "echotime> "
 _HISTORY_LENGTH = 1000
@@ -56,7 +59,8 @@ class Prompt:
         """Run the prompt, and return the exit status: for a script, 1 if a command failed."""
         if sys.stdin.isatty():
             greeting = _("connected to echotime {version} as {name}; help lists the commands")
-            self._screen.show(greeting.format(**self._session.hello))
+            for line in fit(sanitize(greeting.format(**self._session.hello))):
+                self._screen.show(line)
         with _line_editing(list(self._commands)):
             while True:
                 try:
@@ -105,8 +109,10 @@ class Prompt:
             command.run(self._session, " ".join(rest))
 
     def _help(self) -> None:
+        table = Table([USAGE_WIDTH, HELP_WIDTH], terminal_width())
         for name, each in self._commands.items():
-            self._screen.show(pad(f"{name} {each.usage}", 46) + _(each.help))
+            for line in table.row([f"{name} {each.usage}", _(each.help)]):
+                self._screen.show(line)
 
 
 def _completions(names: list[str], text: str) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import signal
 from typing import Any
@@ -11,11 +12,12 @@ from echotime.cli import arguments
 from echotime.cli.control.connection import ControlConnection, ControlConnectionLost, ControlProtocolError
 from echotime.cli.control.prompt import Prompt
 from echotime.cli.control.screen import Screen
-from echotime.cli.control.verbs import COMMANDS, WATCH_HELP, CommandSyntaxError, ControlSession
+from echotime.cli.control.verbs import COMMANDS, HELP_WIDTH, USAGE_WIDTH, WATCH_HELP, CommandSyntaxError, ControlSession
 from echotime.cli.output.streams import print_error
 from echotime.client.exit_status import ExitStatus
 from echotime.control.commands import CommandError
 from echotime.i18n.language import gettext as _
+from echotime.terminal.columns import Table, help_width
 from echotime.wire import parsers
 
 _DEFAULT_SOCKET = "/run/echotime/control"
@@ -24,7 +26,9 @@ _DEFAULT_SOCKET = "/run/echotime/control"
 def add_parser(commands: Any) -> None:
     """Add the parser of this subcommand."""
     usages = [(f"{name} {each.usage}", each.help) for name, each in COMMANDS.items()]
-    lines = [f"  {usage}".ljust(48) + _(text) for usage, text in [*usages, ("watch", WATCH_HELP)]]
+    table = Table([2 + USAGE_WIDTH, HELP_WIDTH], help_width())
+    rows = ([f"  {usage}", _(text)] for usage, text in [*usages, ("watch", WATCH_HELP)])
+    lines = itertools.chain(*map(table.row, rows))
     parser = commands.add_parser(
         "control",
         help=_("answer questions of a running daemon, and inspect it"),
@@ -33,7 +37,6 @@ def add_parser(commands: Any) -> None:
             "prompt, where help lists the commands."
         ),
         epilog="\n".join([_("Example: echotime control status"), "", _("commands:"), *lines]),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "-s",

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
 from echotime.cli.control.connection import ControlConnection, ControlProtocolError
-from echotime.cli.output.columns import pad
 from echotime.cli.output.json_line import format_json
 from echotime.cli.output.streams import print_error
 from echotime.control import commands
@@ -16,6 +16,7 @@ from echotime.i18n.language import gettext as _
 from echotime.operators.encode import InvalidReply, encode_reply
 from echotime.sockopt.nearest import nearest
 from echotime.sockopt.values import N_
+from echotime.terminal.columns import Table, fit, terminal_width
 from echotime.wire import parsers
 from echotime.wire.escape import cut_mark, display_width, preview_decoded, sanitize
 
@@ -68,25 +69,30 @@ class ControlSession:
         return preview_decoded(data, len(data), self.encoding) + cut_mark(len(data), size)
 
     def output(self, result: Any, lines: Iterable[str]) -> None:
-        """Write a result as JSON, or the lines."""
+        """Write a result as JSON, or the lines, which are wrapped on a terminal."""
         if self.as_json:
             self.write_line(format_json(result))
             return
         for line in lines:
-            self.write_line(line)
+            for each in fit(sanitize(line)):
+                self.write_line(each)
 
     def table(
         self, rows: Sequence[dict[str, Any]], empty: str, *columns: tuple[str, Callable[[dict[str, Any]], str]]
     ) -> None:
         """Write rows under headings. Without rows, write `empty` on standard error, where it is not a row of a pipe."""
-        if not rows and not self.as_json:
+        if self.as_json:
+            self.output(rows, [])
+            return
+        if not rows:
             print_error(empty)
             return
         titles = [title for title, _value in columns]
-        cells = [titles, *([sanitize(value(row)[:_MAX_CELL]) for _title, value in columns] for row in rows)]
-        widths = [max(map(display_width, column)) + 2 for column in zip(*cells, strict=True)]
-        lines = ("".join(map(pad, line, widths)).rstrip() for line in cells)
-        self.output(rows, lines)
+        cells = [[sanitize(value(row)[:_MAX_CELL]) for _title, value in columns] for row in rows]
+        widths = [max(map(display_width, column)) + 2 for column in zip(titles, *cells, strict=True)]
+        table = Table(widths, terminal_width())
+        for line in itertools.chain(table.heading(titles), *map(table.row, cells)):
+            self.write_line(line)
 
 
 class ControlCommand(NamedTuple):
@@ -242,6 +248,10 @@ _NEVER_SUGGESTED = {"close", "reset"}
 """Commands that end a connection. A misspelled command may have been harmless."""
 _ALIASES = {"exit": "quit", "?": "help"}
 """Names of commands in other programs."""
+USAGE_WIDTH = 46
+"""Columns for the usage of a command in a list of commands."""
+HELP_WIDTH = 60
+"""Columns for its help."""
 WATCH_HELP = N_("show events; each line typed answers the oldest question")
 
 

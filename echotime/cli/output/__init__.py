@@ -1,1 +1,1 @@
-"""Write the output of the tools: columns, standard streams, error lines and Prometheus text files."""
+"""Write the output of the tools: help, standard streams, error lines and Prometheus text files."""

@@ -8,11 +8,15 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable
+from typing import TextIO
 
 from echotime.cli.output.last_handler import exit_with_error
 from echotime.client.exit_status import ClientError, ExitStatus
 from echotime.i18n.language import gettext as _
+from echotime.terminal.columns import Heading, fit
 from echotime.wire.escape import sanitize
+
+_BOLD = "\x1b[1m%s\x1b[0m"
 
 
 def open_missing_streams() -> None:
@@ -36,14 +40,29 @@ def print_line(text: str) -> None:
 def print_lines(lines: Iterable[str]) -> None:
     """Print lines as `print_line` does. End the program on an error, which the reactor would only log."""
     try:
-        print("\n".join(map(sanitize, lines)), flush=True)
+        print("\n".join(map(render, lines)), flush=True)
     except OSError as error:
         exit_with_error(error)
 
 
+def print_text(*lines: str) -> None:
+    """Print lines as `print_lines` does. On a terminal, lines that are too long are wrapped."""
+    print_lines(each for line in lines for each in fit(sanitize(line)))
+
+
 def print_error(text: str) -> None:
-    """Print a line on standard error, with unprintable characters escaped."""
-    print(sanitize(text), file=sys.stderr, flush=True)
+    """Print a line on standard error, with unprintable characters escaped, and wrapped on a terminal."""
+    print("\n".join(fit(sanitize(text), stream=sys.stderr)), file=sys.stderr, flush=True)
+
+
+def render(line: str) -> str:
+    """Return a line for standard output: with unprintable characters escaped, and a heading in bold on a terminal."""
+    return _BOLD % sanitize(line) if isinstance(line, Heading) and line and _has_styles(sys.stdout) else sanitize(line)
+
+
+def _has_styles(stream: TextIO) -> bool:
+    """Return True if the stream is a terminal that can show bold text, and the user allows it (no-color.org)."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM", "dumb") != "dumb"
 
 
 def describe_error(error: ClientError) -> str:
