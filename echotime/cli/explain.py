@@ -18,6 +18,7 @@ from echotime.sockopt import assignment
 from echotime.sockopt.nearest import nearest
 from echotime.sockopt.option import Option
 from echotime.sockopt.trial import current_values, try_option
+from echotime.sockopt.values import N_
 
 _ACTOR_WIDTH = 11
 _CALL_WIDTH = 52
@@ -100,19 +101,19 @@ def _catch_errors(demonstration: Demonstration) -> Iterator[Entry]:
     try:
         yield from demonstration()
     except OSError as error:
-        yield Step("-", _("the demonstration failed"), str(error), expected=_("no error"))
+        yield Step("-", N_("the demonstration failed"), str(error), expected=N_("no error"))
 
 
 def _entry_lines(entry: Entry) -> Iterator[str]:
     if isinstance(entry, Section):
-        yield from ("", f"  {entry.title}")
+        yield from ("", f"  {_(entry.title)}")
     elif isinstance(entry, Skipped):
-        yield from ("", "  " + _("skipped: {reason}").format(reason=entry.reason))
+        yield from ("", "  " + _("skipped: {reason}").format(reason=_(entry.reason)))
     else:
         # a mistake has no actor: its text begins in that column
-        start = pad(entry.actor, _ACTOR_WIDTH) + entry.call if entry.actor else entry.call
-        yield f"    {pad(start, _ACTOR_WIDTH + _CALL_WIDTH)}{entry.result}".rstrip()
+        start = pad(_(entry.actor), _ACTOR_WIDTH) + _(entry.call) if entry.actor else _(entry.call)
+        yield f"    {pad(start, _ACTOR_WIDTH + _CALL_WIDTH)}{_(entry.result) if entry.result else ''}".rstrip()
         if entry.remark:
-            yield f"    {'':<{_ACTOR_WIDTH}}({entry.remark})"
+            yield f"    {'':<{_ACTOR_WIDTH}}" + _("({remark})").format(remark=_(entry.remark))
         if not entry.as_expected:
-            yield f"    {'':<{_ACTOR_WIDTH}}" + _("expected {result}").format(result=entry.expected)
+            yield f"    {'':<{_ACTOR_WIDTH}}" + _("expected {result}").format(result=_(entry.expected))

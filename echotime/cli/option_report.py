@@ -57,17 +57,17 @@ def _labeled_texts(option: Option, values: Mapping[SocketRole, str]) -> Iterator
         yield _("acts on"), _acts_on(option)
         if "tcp" in option.transports:
             yield _("on accept"), _(option.on_accept.value)
-        yield _("privilege"), option.privilege.required if option.privilege else _("none")
+        yield _("privilege"), _(option.privilege.required) if option.privilege else _("none")
     if option.readable is not Readable.YES:
         yield _("reading"), _(option.readable.value)
-    yield _("reads back"), option.read_back_note.reason if option.read_back_note else ""
+    yield _("reads back"), _(option.read_back_note.reason) if option.read_back_note else ""
     for number, (role, value) in enumerate(values.items()):
         yield "" if number else _("now"), f"{_(role.value)}: {value}"
     yield _("other names"), ", ".join(_alias_names(option))
     yield _("use"), _(option.use) if option.use else ""
     yield _("caution"), _(option.caveat) if option.caveat else ""
     if option.hazard:
-        yield _("warning"), option.hazard.warning
+        yield _("warning"), _(option.hazard.warning)
 
 
 def _acts_on(option: Option) -> str:
@@ -159,7 +159,7 @@ def startup_warnings(assignment: Assignment, results: Sequence[TrialResult]) -> 
         hazard = warning(assignment, transport)
         if hazard and any(each.role.transport == transport and not each.refused for each in results):
             yield _("warning: {transport}:{assignment}: {hazard}").format(
-                transport=transport, assignment=replace(assignment, transport=None), hazard=hazard
+                transport=transport, assignment=replace(assignment, transport=None), hazard=_(hazard)
             )
 
 
