@@ -88,7 +88,7 @@ class CheckResult:
             f"{name}={value:.6f}s;{_format_limit(self.warning, name)};{_format_limit(self.critical, name)}"
             for name, value in self.measurements.items()
         )
-        text = f"ECHOTIME {self.state.name} - {'; '.join(self.sentences)}"
+        text = f"ECHOTIME {self.state.name} - " + _("; ").join(self.sentences)
         return f"{text} | {performance_data}" if performance_data else text
 
 
@@ -178,7 +178,7 @@ async def run(reactor: Any, args: argparse.Namespace) -> int:
         try:
             write_metrics(args.textfile, _metrics(args, result))
         except OSError as error:
-            result.leave_unknown(f"{args.textfile}: {error.strerror}")
+            result.leave_unknown(f"{args.textfile}: {_(str(error.strerror))}")
     try:
         print(sanitize(result.status_line()), flush=True)
     except OSError as error:

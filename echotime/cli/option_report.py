@@ -41,7 +41,10 @@ _JSON_ROLES: Mapping[SocketRole, str] = {
 
 def describe_option(option: Option, values: Mapping[SocketRole, str]) -> Iterator[str]:
     """Yield a heading and a labeled line for each fact. `values` are those on new sockets."""
-    yield from wrap(f"{option.name} ({option.level} {option.number}): {_(option.meaning)}")
+    heading = _("{name} ({level} {number}): {meaning}")
+    yield from wrap(
+        heading.format(name=option.name, level=option.level, number=option.number, meaning=_(option.meaning))
+    )
     facts = [(label, text) for label, text in _labeled_texts(option, values) if text]
     # a translated label may be wider than the English ones
     width = max(_LABEL_WIDTH, *(display_width(label) + 2 for label, _text in facts))
@@ -62,7 +65,7 @@ def _labeled_texts(option: Option, values: Mapping[SocketRole, str]) -> Iterator
         yield _("reading"), _(option.readable.value)
     yield _("reads back"), _(option.read_back_note.reason) if option.read_back_note else ""
     for number, (role, value) in enumerate(values.items()):
-        yield "" if number else _("now"), f"{_(role.value)}: {value}"
+        yield "" if number else _("now"), _(role.value) + _(": ") + value
     yield _("other names"), ", ".join(_alias_names(option))
     yield _("use"), _(option.use) if option.use else ""
     yield _("caution"), _(option.caveat) if option.caveat else ""
@@ -82,8 +85,8 @@ def _acts_on(option: Option) -> str:
 def _role_names(roles: Sequence[SocketRole]) -> str:
     """Return the names of the sockets; ``TCP`` for a listener and its connections."""
     if set(TCP_ROLES) <= set(roles):
-        return ", ".join(["TCP", *(_(role.value) for role in roles if role not in TCP_ROLES)])
-    return ", ".join(_(role.value) for role in roles)
+        return _(", ").join(["TCP", *(_(role.value) for role in roles if role not in TCP_ROLES)])
+    return _(", ").join(_(role.value) for role in roles)
 
 
 def _alias_names(option: Option) -> Iterator[str]:
@@ -144,7 +147,7 @@ def trial_lines(assignment: Assignment, results: Sequence[TrialResult]) -> Itera
     )
     for each in results:
         parts = [_effect(assignment, each), each.remark]
-        yield f"  {pad(_(each.role.value), _LABEL_WIDTH)}{': '.join(filter(None, parts))}"
+        yield f"  {pad(_(each.role.value), _LABEL_WIDTH)}{_(': ').join(filter(None, parts))}"
 
 
 def _effect(assignment: Assignment, result: TrialResult) -> str:

@@ -26,7 +26,7 @@ def describe_failure(failure: ClientError | VerifyResult) -> str:
 
 def report_failure(server: object, failure: ClientError | VerifyResult) -> int:
     """Print a failure in one line, and return its exit status."""
-    print_error(f"echotime: {server}: {describe_failure(failure)}")
+    print_error("echotime: " + _("{server}: {reason}").format(server=server, reason=describe_failure(failure)))
     return exit_status(failure)
 
 
