@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from babel.messages.pofile import read_po
 
+from echotime.cli.control import daemon_text
 from echotime.demos.index import DEMONSTRATIONS, TOPICS
 from echotime.sockopt.catalogue.index import CATALOGUE
 from echotime.wire.escape import display_width
@@ -128,3 +129,23 @@ def test_every_row_has_chinese() -> None:
             entry = translated.get(text)
             assert entry is not None, text
             assert re.search(_HAN, str(entry.string)), text
+
+
+@pytest.mark.parametrize(
+    ("text", "chinese"),
+    [
+        ("idle timeout", "空闲超时"),
+        ("reset at the idle timeout", "复位：空闲超时"),
+        ("answered by root@example", "由 root@example 应答"),
+        ("synchronized, maximum error 0.012 s", "已同步，最大误差 0.012 秒"),
+        ("the kernel does not keep it; warning: each answer is delayed", "内核不保留它；警告：each answer is delayed"),
+        ("a text of a later version", "a text of a later version"),
+        ("", ""),
+    ],
+)
+def test_texts_of_the_daemon(monkeypatch: pytest.MonkeyPatch, text: str, chinese: str) -> None:
+    """English texts of a daemon are shown in Chinese by `echotime control`."""
+    with CATALOGUE_FILE.open("rb") as source:
+        translated = {str(entry.id): str(entry.string) for entry in read_po(source)}
+    monkeypatch.setattr(daemon_text, "_", lambda message: translated.get(message, message))
+    assert daemon_text.translate(text) == chinese

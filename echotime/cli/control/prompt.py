@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from echotime.cli.control.connection import ControlConnectionLost
+from echotime.cli.control.daemon_text import translate
 from echotime.cli.control.verbs import (
     COMMANDS,
     WATCH_HELP,
@@ -170,6 +171,8 @@ class Prompt:
             return
         if "message" in event:
             event["message"] = self._session.preview(event["message"], event["size"])
+        if "how" in event:
+            event["how"] = translate(event["how"])
         self._screen.show(_EVENT_FORMATS[command]().format(**event))
 
     def _run_line(self, line: str) -> bool:
