@@ -54,7 +54,9 @@ class ClientError(Exception):
         """Return the error for an errno of a system call."""
         return cls(
             _BY_ERRNO.get(error_number, ExitStatus.FAILED),
-            f"{_(os.strerror(error_number))} ({errno.errorcode.get(error_number, error_number)})",
+            _("{reason} ({name})").format(
+                reason=_(os.strerror(error_number)), name=errno.errorcode.get(error_number, error_number)
+            ),
         )
 
     @classmethod

@@ -99,7 +99,7 @@ def warning(assignment: Assignment, transport: str) -> str:
 
 
 def _describe_error(option: Option, error: OSError) -> str:
-    reason = f"{_(os.strerror(error.errno or 0))} ({errno_name(error)})"
+    reason = _("{reason} ({name})").format(reason=_(os.strerror(error.errno or 0)), name=errno_name(error))
     if error.errno in _PERMISSION_ERRNOS and option.privilege:
         return _("{reason}; needs {privilege}").format(reason=reason, privilege=option.privilege.required)
     if error.errno == errno.ENODEV:

@@ -65,7 +65,7 @@ class SockoptsTests(ToolTestCase):
         table = self.out()
         self.assertEqual(self.names(), {option.name for option in CATALOGUE})
         self.assertRegex(table, r"NAME +LEVEL +TCP listener +connection +UDP +SET +MEANING\n")
-        self.assertRegex(table, r"SO_ACCEPTCONN +SOL_SOCKET 30 +yes +no +no +no +Whether the socket listens\.\n")
+        self.assertRegex(table, r"SO_ACCEPTCONN +SOL_SOCKET 30 +yes +no +no +no +Yes if the socket listens\.\n")
         self.assertRegex(table, r"TCP_KEEPCNT +IPPROTO_TCP 6 +9 +9 +- +yes +How many")
         self.assertRegex(table, r"TCP_INFO +IPPROTO_TCP 11 +LISTEN… +ESTABLISHED… +- +no ")
 
@@ -250,4 +250,4 @@ class SockoptsTests(ToolTestCase):
             option = BY_NAME[name]
             for english in (option.meaning, option.use, option.caveat):
                 self.assertNotIn(english, " ".join(text.split()))
-        self.assertIn("网络接口", text)
+        self.assertIn("网卡", text)
