@@ -66,7 +66,7 @@ class SockoptsTests(ToolTestCase):
         self.assertEqual(self.names(), {option.name for option in CATALOGUE})
         self.assertRegex(table, r"NAME +LEVEL +TCP listener +connection +UDP +SET +MEANING\n")
         self.assertRegex(table, r"SO_ACCEPTCONN +SOL_SOCKET 30 +yes +no +no +no +Yes if the socket listens\.\n")
-        self.assertRegex(table, r"TCP_KEEPCNT +IPPROTO_TCP 6 +9 +9 +- +yes +How many")
+        self.assertRegex(table, r"TCP_KEEPCNT +IPPROTO_TCP 6 +9 +9 +- +yes +The number of")
         self.assertRegex(table, r"TCP_INFO +IPPROTO_TCP 11 +LISTEN… +ESTABLISHED… +- +no ")
 
     def test_python_names(self) -> None:
