@@ -74,7 +74,11 @@ class DaemonOptions(usage.Options):
         """Print the version and exit."""
         _print_and_exit([f"echotime {echotime.__version__}"])
 
-    opt_h = usage.Options.opt_help
+    def opt_help(self) -> NoReturn:
+        """Print this help and exit."""
+        _print_and_exit([str(self)])
+
+    opt_h = opt_help
     opt_V = opt_version
 
     def parseOptions(self, options: Iterable[str] | None = None) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
 from pathlib import Path
 
 from echotime.sockopt.catalogue.index import CATALOGUE
 from tests.support.plain_clients import ACKNOWLEDGEMENT, ask_time, connect, one_shot, read_exactly
-from tests.support.twistd_process import DaemonTestCase
+from tests.support.twistd_process import LIMIT, TWISTD, DaemonTestCase
 
 _WITHOUT_LOW_PORTS = ("setpriv", "--bounding-set", "-net_bind_service", "--inh-caps", "-net_bind_service")
 
@@ -144,6 +145,23 @@ class FaultTests(DaemonTestCase):
             ended = self.twistd("echotime", option).wait()
             self.assertEqual(ended.status, 0)
             self.assertIn(part, ended.out)
+
+    def test_help_to_nobody(self) -> None:
+        """A pipe whose reader has exited, such as head(1), is no failure; a full device is one, told in one line."""
+        reader, closed = os.pipe()
+        os.close(reader)
+        full = os.open("/dev/full", os.O_WRONLY)
+        for option in ("--help", "--version"):
+            for output, status, said in (
+                (closed, 0, b""),
+                (full, 1, b"echotime: standard output: No space left on device\n"),
+            ):
+                ended = subprocess.run(
+                    [*TWISTD, "echotime", option], stdout=output, stderr=subprocess.PIPE, timeout=LIMIT, check=False
+                )
+                self.assertEqual((ended.returncode, ended.stderr), (status, said), option)
+        os.close(closed)
+        os.close(full)
 
 
 class AddressTests(DaemonTestCase):
