@@ -68,7 +68,7 @@ class CheckResult:
 
     @property
     def message(self) -> str:
-        return "; ".join(self.sentences)
+        return _("; ").join(self.sentences)
 
     def details(self) -> Iterator[str]:
         """Yield the lines of --verbose: each measurement with its address and its thresholds."""

@@ -17,6 +17,7 @@ from echotime.sockopt import assignment
 from echotime.sockopt.nearest import nearest
 from echotime.sockopt.option import Option
 from echotime.sockopt.trial import current_values, try_option
+from echotime.sockopt.values import N_
 from echotime.terminal.columns import Heading, fit, pad, terminal_width, wrap
 from echotime.wire.escape import display_width
 
@@ -106,32 +107,34 @@ def _catch_errors(demonstration: Demonstration) -> Iterator[Entry]:
     try:
         yield from demonstration()
     except OSError as error:
-        yield Step("-", _("the demonstration failed"), str(error), expected=_("no error"))
+        yield Step("-", N_("the demonstration failed"), str(error), expected=N_("no error"))
 
 
 def _entry_lines(entry: Entry) -> Iterator[str]:
     if isinstance(entry, Section):
-        yield from ("", *map(Heading, fit(entry.title, _SECTION_INDENT, _SECTION_INDENT)))
+        yield from ("", *map(Heading, fit(_(entry.title), _SECTION_INDENT, _SECTION_INDENT)))
     elif isinstance(entry, Skipped):
-        yield from ("", *fit(_("skipped: {reason}").format(reason=entry.reason), _SECTION_INDENT, _SECTION_INDENT))
+        reason = _("skipped: {reason}").format(reason=_(entry.reason))
+        yield from ("", *fit(reason, _SECTION_INDENT, _SECTION_INDENT))
     else:
         yield from _call_lines(entry)
         if entry.remark:
-            yield from fit(f"({entry.remark})", _CALL_INDENT, f"{_CALL_INDENT} ")
+            yield from fit(_("({remark})").format(remark=_(entry.remark)), _CALL_INDENT, f"{_CALL_INDENT} ")
         if not entry.as_expected:
-            yield from fit(_("expected {result}").format(result=entry.expected), _CALL_INDENT, _CALL_INDENT)
+            yield from fit(_("expected {result}").format(result=_(entry.expected)), _CALL_INDENT, _CALL_INDENT)
 
 
 def _call_lines(step: Step) -> Iterator[str]:
     """Yield the call and its result: beside it, or below if the terminal is too narrow."""
     # a mistake has no actor: its text begins in that column
-    start = _STEP_INDENT + (pad(step.actor, _ACTOR_WIDTH) + step.call if step.actor else step.call)
+    call, result = _(step.call), _(step.result) if step.result else ""
+    start = _STEP_INDENT + (pad(_(step.actor), _ACTOR_WIDTH) + call if step.actor else call)
     width = terminal_width()
     call_width = _CALL_WIDTH if width is None else min(_CALL_WIDTH, width - len(_CALL_INDENT) - _RESULT_WIDTH)
     column = len(_CALL_INDENT) + call_width
-    if width is None or (display_width(start) < column and column + display_width(step.result) <= width):
-        yield (pad(start, column) + step.result).rstrip()
+    if width is None or (display_width(start) < column and column + display_width(result) <= width):
+        yield (pad(start, column) + result).rstrip()
     else:
         yield from wrap(start, _STEP_INDENT, _CALL_INDENT)
-        below = " " * column if column + display_width(step.result) <= width else f"{_CALL_INDENT}  "
-        yield from wrap(step.result, below, below)
+        below = " " * column if column + display_width(result) <= width else f"{_CALL_INDENT}  "
+        yield from wrap(result, below, below)

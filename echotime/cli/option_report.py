@@ -42,7 +42,11 @@ _JSON_ROLES: Mapping[SocketRole, str] = {
 
 def describe_option(option: Option, values: Mapping[SocketRole, str]) -> Iterator[str]:
     """Yield a heading and a labeled line for each fact. `values` are those on new sockets."""
-    yield from map(Heading, wrap(f"{option.name} ({option.level} {option.number}): {_(option.meaning)}"))
+    heading = _("{name} ({level} {number}): {meaning}")
+    yield from map(
+        Heading,
+        wrap(heading.format(name=option.name, level=option.level, number=option.number, meaning=_(option.meaning))),
+    )
     facts = [(label, text) for label, text in _labeled_texts(option, values) if text]
     # a translated label may be wider than the English ones
     width = max(_LABEL_WIDTH, *(display_width(label) + 2 for label, _text in facts))
@@ -58,17 +62,17 @@ def _labeled_texts(option: Option, values: Mapping[SocketRole, str]) -> Iterator
         yield _("acts on"), _acts_on(option)
         if "tcp" in option.transports:
             yield _("on accept"), _(option.on_accept.value)
-        yield _("privilege"), option.privilege.required if option.privilege else _("none")
+        yield _("privilege"), _(option.privilege.required) if option.privilege else _("none")
     if option.readable is not Readable.YES:
         yield _("reading"), _(option.readable.value)
-    yield _("reads back"), option.read_back_note.reason if option.read_back_note else ""
+    yield _("reads back"), _(option.read_back_note.reason) if option.read_back_note else ""
     for number, (role, value) in enumerate(values.items()):
-        yield "" if number else _("now"), f"{_(role.value)}: {value}"
+        yield "" if number else _("now"), _(role.value) + _(": ") + value
     yield _("other names"), ", ".join(_alias_names(option))
     yield _("use"), _(option.use) if option.use else ""
     yield _("caution"), _(option.caveat) if option.caveat else ""
     if option.hazard:
-        yield _("warning"), option.hazard.warning
+        yield _("warning"), _(option.hazard.warning)
 
 
 def _acts_on(option: Option) -> str:
@@ -83,8 +87,8 @@ def _acts_on(option: Option) -> str:
 def _role_names(roles: Sequence[SocketRole]) -> str:
     """Return the names of the sockets; ``TCP`` for a listener and its connections."""
     if set(TCP_ROLES) <= set(roles):
-        return ", ".join(["TCP", *(_(role.value) for role in roles if role not in TCP_ROLES)])
-    return ", ".join(_(role.value) for role in roles)
+        return _(", ").join(["TCP", *(_(role.value) for role in roles if role not in TCP_ROLES)])
+    return _(", ").join(_(role.value) for role in roles)
 
 
 def _alias_names(option: Option) -> Iterator[str]:
@@ -144,7 +148,8 @@ def trial_lines(assignment: Assignment, results: Sequence[TrialResult]) -> Itera
     yield from fit(_("{name}, requested {value}").format(name=assignment.option.name, value=requested))
     for each in results:
         parts = [_effect(assignment, each), each.remark]
-        yield from fit(": ".join(filter(None, parts)), f"  {pad(_(each.role.value), _LABEL_WIDTH)}", _TRIAL_INDENT)
+        effect = _(": ").join(filter(None, parts))
+        yield from fit(effect, f"  {pad(_(each.role.value), _LABEL_WIDTH)}", _TRIAL_INDENT)
 
 
 def _effect(assignment: Assignment, result: TrialResult) -> str:
@@ -159,7 +164,7 @@ def startup_warnings(assignment: Assignment, results: Sequence[TrialResult]) -> 
         hazard = warning(assignment, transport)
         if hazard and any(each.role.transport == transport and not each.refused for each in results):
             yield _("warning: {transport}:{assignment}: {hazard}").format(
-                transport=transport, assignment=replace(assignment, transport=None), hazard=hazard
+                transport=transport, assignment=replace(assignment, transport=None), hazard=_(hazard)
             )
 
 

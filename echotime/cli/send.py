@@ -187,10 +187,10 @@ class _SendSession:
     def _write_failed(self, error: OSError) -> None:
         if isinstance(error, BrokenPipeError):
             exit_with_error(error)
-        self._abort(_("standard output: {reason}").format(reason=error.strerror))
+        self._abort(_("standard output: {reason}").format(reason=_(str(error.strerror))))
 
     def _read_failed(self, error: OSError) -> None:
-        self._abort(_("standard input: {reason}").format(reason=error.strerror))
+        self._abort(_("standard input: {reason}").format(reason=_(str(error.strerror))))
 
     def _abort(self, reason: str) -> None:
         self._client.abort(ClientError(ExitStatus.FAILED, reason))

@@ -9,6 +9,8 @@ from enum import IntEnum
 from twisted.internet import error
 from twisted.python.failure import Failure
 
+from echotime.i18n.language import gettext as _
+
 
 class ExitStatus(IntEnum):
     """Define the exit statuses of `echotime send` and `echotime time`. Scripts rely on them, so they are stable."""
@@ -52,7 +54,9 @@ class ClientError(Exception):
         """Return the error for an errno of a system call."""
         return cls(
             _BY_ERRNO.get(error_number, ExitStatus.FAILED),
-            f"{os.strerror(error_number)} ({errno.errorcode.get(error_number, error_number)})",
+            _("{reason} ({name})").format(
+                reason=_(os.strerror(error_number)), name=errno.errorcode.get(error_number, error_number)
+            ),
         )
 
     @classmethod

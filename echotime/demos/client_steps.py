@@ -18,9 +18,9 @@ from echotime.demos.script import (
     local_address,
     tcp_state,
 )
-from echotime.i18n.language import gettext as _
 from echotime.sockopt.scratch import Scratch
 from echotime.sockopt.tcp_info import read_tcp_info
+from echotime.sockopt.values import N_
 
 _TIMEOUT = 0.2
 
@@ -34,19 +34,19 @@ def client() -> Iterator[Entry]:
 
 
 def _connect(scratch: Scratch) -> Iterator[Entry]:
-    yield Section("TCP client, step 1: s = socket(AF_INET, SOCK_STREAM)")
+    yield Section(N_("TCP client, step 1: s = socket(AF_INET, SOCK_STREAM)"))
     sock = scratch.open("tcp")
     yield local_address(CLIENT, sock, UNBOUND)
     yield tcp_state(CLIENT, sock, "CLOSE")
-    yield Section("TCP client, step 2: s.connect(address)")
+    yield Section(N_("TCP client, step 2: s.connect(address)"))
     unconnected = scratch.open("tcp")
-    text = _("without connect: send(b'hello')")
+    text = N_("without connect: send(b'hello')")
     yield attempt(MISTAKE, unconnected.send, b"hello", text=text, expected="EPIPE")
-    text = _("without connect: recv(100)")
+    text = N_("without connect: recv(100)")
     yield attempt(MISTAKE, unconnected.recv, 100, text=text, expected="ENOTCONN")
     bound = scratch.open("tcp")
     bound.bind((scratch.host, 0))
-    text = _("without the server's listen: connect")
+    text = N_("without the server's listen: connect")
     yield attempt(MISTAKE, unconnected.connect, bound.getsockname(), text=text, expected="ECONNREFUSED")
     listener = scratch.bind(scratch.open("tcp"))
     # with a timeout Python connects without blocking, and a second connect would only complete the first
@@ -54,73 +54,73 @@ def _connect(scratch: Scratch) -> Iterator[Entry]:
     yield attempt(CLIENT, sock.connect, listener.getsockname(), text="connect", expected="ok")
     address = str(sock.getsockname())
     known = address not in {UNBOUND, str(listener.getsockname())}
-    remark = "connect chose address and port, as there was no bind"
+    remark = N_("connect chose address and port, as there was no bind")
     yield local_address(CLIENT, sock, expect(address, known, "('127.0.0.1', PORT)"), remark)
     yield tcp_state(CLIENT, sock, "ESTABLISHED")
-    text = _("mistake: a second connect")
+    text = N_("mistake: a second connect")
     yield attempt(MISTAKE, sock.connect, listener.getsockname(), text=text, expected="EISCONN")
     sock.settimeout(_TIMEOUT)
     connection = scratch.accept(listener)
-    yield Step(SERVER, "accept: the peer", str(connection.getpeername()), expected=address)
+    yield Step(SERVER, N_("accept: the peer"), str(connection.getpeername()), expected=address)
     yield from _exchange(sock, connection)
 
 
 def _exchange(sock: socket.socket, connection: socket.socket) -> Iterator[Entry]:
-    yield Section("TCP client, then: s.sendall(b'hello'), s.shutdown(SHUT_WR)")
+    yield Section(N_("TCP client, then: s.sendall(b'hello'), s.shutdown(SHUT_WR)"))
     connection.settimeout(_TIMEOUT)
     sock.sendall(b"hello")
     yield attempt(SERVER, connection.recv, 4096, expected="b'hello'")
-    text = _("without shutdown: the server's recv(4096)")
-    remark = "a server that reads to the end of file keeps waiting"
+    text = N_("without shutdown: the server's recv(4096)")
+    remark = N_("a server that reads to the end of file keeps waiting")
     yield attempt(MISTAKE, connection.recv, 4096, text=text, remark=remark, expected="nothing")
     yield attempt(CLIENT, sock.shutdown, socket.SHUT_WR, text="shutdown(SHUT_WR)", expected="ok")
     yield attempt(SERVER, connection.recv, 4096, expected="b''")
     state = read_tcp_info(sock).state
-    remark = "FIN_WAIT2 as soon as the server's kernel has acknowledged the FIN"
+    remark = N_("FIN_WAIT2 as soon as the server's kernel has acknowledged the FIN")
     expected = expect(state, state.startswith("FIN_WAIT"), "FIN_WAIT1")
-    yield Step(CLIENT, "the state, by TCP_INFO", state, remark, expected)
-    yield attempt(MISTAKE, sock.send, b"x", text=_("mistake: send after shutdown"), expected="EPIPE")
+    yield Step(CLIENT, N_("the state, by TCP_INFO"), state, remark, expected)
+    yield attempt(MISTAKE, sock.send, b"x", text=N_("mistake: send after shutdown"), expected="EPIPE")
     connection.sendall(b"hello, I get it!")
     connection.close()
-    remark = "a stream has no message boundaries: read until b''"
-    text = _("mistake: recv(5), only once")
+    remark = N_("a stream has no message boundaries: read until b''")
+    text = N_("mistake: recv(5), only once")
     yield attempt(MISTAKE, sock.recv, 5, text=text, remark=remark, expected="b'hello'")
     yield attempt(CLIENT, sock.recv, 4096, expected="b', I get it!'")
     yield attempt(CLIENT, sock.recv, 4096, expected="b''")
 
 
 def _udp_client(scratch: Scratch) -> Iterator[Entry]:
-    yield Section("UDP client, step 1: s = socket(AF_INET, SOCK_DGRAM)")
+    yield Section(N_("UDP client, step 1: s = socket(AF_INET, SOCK_DGRAM)"))
     sock = scratch.open("udp")
     sock.settimeout(_TIMEOUT)
     yield local_address(CLIENT, sock, UNBOUND)
-    yield Section("UDP client, step 2: s.sendto(b'', address), s.recvfrom(2048)")
-    server, stranger = (scratch.bind(scratch.open("udp")) for _ in range(2))
-    text, remark = "sendto(b'', address)", "an empty datagram is sent, too"
+    yield Section(N_("UDP client, step 2: s.sendto(b'', address), s.recvfrom(2048)"))
+    server, stranger = (scratch.bind(scratch.open("udp")) for _number in range(2))
+    text, remark = "sendto(b'', address)", N_("an empty datagram is sent, too")
     yield attempt(CLIENT, sock.sendto, b"", server.getsockname(), text=text, remark=remark, expected="0")
     address = str(sock.getsockname())
     known = address.startswith("('0.0.0.0', ") and address != UNBOUND
-    remark = "sendto chose a port, on every address"
+    remark = N_("sendto chose a port, on every address")
     yield local_address(CLIENT, sock, expect(address, known, "('0.0.0.0', PORT)"), remark)
     datagram, client_address = server.recvfrom(2048)
     yield Step(SERVER, "recvfrom(2048)", str(datagram), expected="b''")
     stranger.sendto(b"forged", client_address)
-    text, remark = _("without connect: recv(2048)"), "from another socket: check the source address"
+    text, remark = N_("without connect: recv(2048)"), N_("from another socket: check the source address")
     yield attempt(MISTAKE, sock.recv, 2048, text=text, remark=remark, expected="b'forged'")
     yield from _connected_udp_client(scratch, server, stranger)
 
 
 def _connected_udp_client(scratch: Scratch, server: socket.socket, stranger: socket.socket) -> Iterator[Entry]:
-    yield Section("UDP client with s.connect(address) first, which sends nothing")
+    yield Section(N_("UDP client with s.connect(address) first, which sends nothing"))
     sock = scratch.connected_client(server)
     sock.settimeout(_TIMEOUT)
     sock.send(b"")
     stranger.sendto(b"forged", sock.getsockname())
     server.sendto(b"now", server.recvfrom(2048)[1])
-    remark = "the kernel dropped the datagram of the other socket"
+    remark = N_("the kernel dropped the datagram of the other socket")
     yield attempt(CLIENT, sock.recv, 2048, remark=remark, expected="b'now'")
     server.close()
     sock.send(b"")
-    text = "send(b'') after the server has closed, recv(2048)"
-    remark = "an ICMP error; without connect recv would time out"
+    text = N_("send(b'') after the server has closed, recv(2048)")
+    remark = N_("an ICMP error; without connect recv would time out")
     yield attempt(CLIENT, sock.recv, 2048, text=text, remark=remark, expected="ECONNREFUSED")

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from echotime.demos.script import CLIENT, SERVER, Entry, Section, Step, attempt, expect, tcp_state
 from echotime.i18n.language import gettext as _
 from echotime.sockopt.scratch import Scratch
+from echotime.sockopt.values import N_
 
 _CHUNK = bytes(65536)
 _PATIENCE = 10.0
@@ -19,8 +20,8 @@ _PATIENCE = 10.0
 def linger() -> Iterator[Entry]:
     """Show close without SO_LINGER, the reset of {1, 0}, and the wait of {1, 1} while data is unacknowledged."""
     for onoff, expected, remark, state in (
-        (0, "b''", "end of file", "CLOSE_WAIT"),
-        (1, "ECONNRESET", "and the server's side leaves nothing in TIME_WAIT", "CLOSE"),
+        (0, "b''", N_("end of file"), "CLOSE_WAIT"),
+        (1, "ECONNRESET", N_("and the server's side leaves nothing in TIME_WAIT"), "CLOSE"),
     ):
         yield Section(f"SO_LINGER {{{onoff}, 0}}")
         with Scratch() as scratch:
@@ -28,13 +29,14 @@ def linger() -> Iterator[Entry]:
             connection.recv(1)
             _set_linger(connection, onoff, 0)
             connection.send(b"goodbye")
-            yield attempt(SERVER, connection.close, text="send(b'goodbye'), then close", expected="ok")
-            yield attempt(CLIENT, client.recv, 100, remark="data that has arrived can be read", expected="b'goodbye'")
+            yield attempt(SERVER, connection.close, text=N_("send(b'goodbye'), then close"), expected="ok")
+            arrived = N_("data that has arrived can be read")
+            yield attempt(CLIENT, client.recv, 100, remark=arrived, expected="b'goodbye'")
             yield attempt(CLIENT, client.recv, 100, remark=remark, expected=expected)
             yield tcp_state(CLIENT, client, state)
     for onoff, seconds, remark in (
-        (0, 0, _("close returns at once, and the kernel sends the rest")),
-        (1, 1, _("close blocks until the data is acknowledged, at most for this time")),
+        (0, 0, N_("close returns at once, and the kernel sends the rest")),
+        (1, 1, N_("close blocks until the data is acknowledged, at most for this time")),
     ):
         title = _("SO_LINGER {{{onoff}, {seconds}}}: a client that does not read")
         yield Section(title.format(onoff=onoff, seconds=seconds))
@@ -54,16 +56,16 @@ def _close_while_pending(scratch: Scratch, onoff: int, seconds: int, remark: str
     connection.setblocking(False)
     _set_linger(connection, onoff, seconds)
     size = _fill(connection)
-    yield Step(SERVER, _("send until both buffers are full"), "ok")
+    yield Step(SERVER, N_("send until both buffers are full"), "ok")
     started_at = time.monotonic()
     connection.close()
     elapsed = time.monotonic() - started_at
     result = _("ok after {seconds:.1f} s").format(seconds=elapsed)
     ok = seconds <= elapsed + 0.1 and elapsed < seconds + 0.9
     expected = expect(result, ok, _("ok after {seconds:.1f} s").format(seconds=seconds))
-    yield Step(SERVER, _("close() of the nonblocking socket"), result, remark, expected)
+    yield Step(SERVER, N_("close() of the nonblocking socket"), result, remark, expected)
     missing = size - sum(map(len, iter(lambda: client.recv(len(_CHUNK)), b"")))
-    text = _("recv until the end of file: bytes lost")
+    text = N_("recv until the end of file: bytes lost")
     yield Step(CLIENT, text, str(missing), expected="0")
 
 

@@ -60,23 +60,27 @@ _STEPS_CAVEAT = N_(
 
 TOPICS: Mapping[str, Topic] = {
     "backlog": Topic(
-        "The argument of listen(2): how many connections may be pending until accept.",
-        "Make it larger than the number of clients that connect at once while the server is busy. Calling listen again "
-        "changes it.",
-        "net.core.somaxconn limits it without an error. A pending connection is already established: the client cannot "
-        "tell that it has not been accepted. If the queue is full, a client retransmits its SYN, each second at first, "
-        "then less and less often.",
+        N_("The argument of listen(2): how many connections may be pending until accept."),
+        N_(
+            "Make it larger than the number of clients that connect at once while the server is busy. Calling listen "
+            "again changes it."
+        ),
+        N_(
+            "net.core.somaxconn limits it without an error. A pending connection is already established: the client "
+            "cannot tell that it has not been accepted. If the queue is full, a client retransmits its SYN, each "
+            "second at first, then less and less often."
+        ),
         accepting.backlog,
     ),
     "server": Topic(
-        "The calls that set up a server: socket, setsockopt, bind, and listen for TCP or recvfrom for UDP.",
-        "Each step is carried out here, with what it changes and what a client sees at that moment.",
+        N_("The calls that set up a server: socket, setsockopt, bind, and listen for TCP or recvfrom for UDP."),
+        N_("Each step is carried out here, with what it changes and what a client sees at that moment."),
         _STEPS_CAVEAT,
         server_steps.server,
     ),
     "client": Topic(
-        "The calls that set up a client: socket, and connect for TCP or sendto for UDP.",
-        "Each step is carried out here, with what it changes.",
+        N_("The calls that set up a client: socket, and connect for TCP or sendto for UDP."),
+        N_("Each step is carried out here, with what it changes."),
         _STEPS_CAVEAT,
         client_steps.client,
     ),

@@ -6,18 +6,21 @@ import socket
 from collections.abc import Iterator
 
 from echotime.demos.script import CLIENT, SERVER, Entry, Section, Skipped, Step, attempt, result_of
+from echotime.i18n.language import gettext as _
 from echotime.sockopt.scratch import Scratch
+from echotime.sockopt.values import N_
 
 _REMOTE = ("198.51.100.1", 9)
 """An address of TEST-NET-2 (RFC 5737). Connecting a UDP socket to it sends nothing."""
 _BROADCAST = "127.255.255.255"
+_RECEIVER = N_("receiver")
 
 
 def bind_to_device() -> Iterator[Entry]:
     """Show that SO_BINDTODEVICE restricts a listener to one interface."""
     others = [name for _index, name in socket.if_nameindex() if name != "lo"]
     for device, expected in (("lo", "ok"), *((name, "ECONNREFUSED") for name in others[:1])):
-        yield Section(f"a listener on 127.0.0.1, bound to the interface {device}")
+        yield Section(_("a listener on 127.0.0.1, bound to the interface {name}").format(name=device))
         with Scratch() as scratch:
             listener = scratch.open("tcp")
             yield attempt(
@@ -25,15 +28,19 @@ def bind_to_device() -> Iterator[Entry]:
             )
             address = scratch.bind(listener).getsockname()
             client = scratch.open("tcp")
-            yield attempt(CLIENT, client.connect, address, text="connect to 127.0.0.1", expected=expected)
+            yield attempt(CLIENT, client.connect, address, text=N_("connect to 127.0.0.1"), expected=expected)
     if not others:
-        yield Skipped("there is no interface but lo here; a listener bound to another refuses 127.0.0.1")
-    yield Section("clear the interface of a socket that is bound to lo")
+        yield Skipped(N_("there is no interface but lo here; a listener bound to another refuses 127.0.0.1"))
+    yield Section(N_("clear the interface of a socket that is bound to lo"))
     with Scratch() as scratch:
         sock = scratch.open("tcp")
         _bind_to(sock, "lo")
         result = result_of(_bind_to, sock, "")
-        remark = "this needs CAP_NET_RAW, which this process " + ("lacks" if result == "EPERM" else "has")
+        lacking, held = (
+            N_("this needs CAP_NET_RAW, which this process lacks"),
+            N_("this needs CAP_NET_RAW, which this process has"),
+        )
+        remark = lacking if result == "EPERM" else held
         yield Step(SERVER, "setsockopt(SO_BINDTODEVICE, '')", result, remark)
 
 
@@ -46,7 +53,8 @@ def dont_route() -> Iterator[Entry]:
     with Scratch() as scratch:
         routed = result_of(scratch.open("udp").connect, _REMOTE) == "ok"
     if not routed:
-        yield Skipped(f"this host has no route to {_REMOTE[0]}, so SO_DONTROUTE changes nothing")
+        reason = _("this host has no route to {address}, so SO_DONTROUTE changes nothing")
+        yield Skipped(reason.format(address=_REMOTE[0]))
     for value, expected in ((0, "ok"), (1, "ENETUNREACH")):
         yield Section(f"SO_DONTROUTE={value}")
         with Scratch() as scratch:
@@ -54,11 +62,11 @@ def dont_route() -> Iterator[Entry]:
             for sock in (far, near):
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_DONTROUTE, value)
             if routed:
-                text = f"UDP connect to {_REMOTE[0]}, behind a gateway"
+                text = _("UDP connect to {address}, behind a gateway").format(address=_REMOTE[0])
                 yield attempt(CLIENT, far.connect, _REMOTE, text=text, expected=expected)
             server = scratch.bind(scratch.open("udp"))
             near.sendto(b"hello", server.getsockname())
-            text = "recv(100) of a datagram sent to 127.0.0.1"
+            text = N_("recv(100) of a datagram sent to 127.0.0.1")
             yield attempt(SERVER, server.recv, 100, text=text, expected="b'hello'")
 
 
@@ -73,4 +81,4 @@ def broadcast() -> Iterator[Entry]:
             sender = scratch.open("udp")
             sender.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, value)
             yield attempt(CLIENT, sender.sendto, b"hello", address, expected=expected)
-        yield attempt("receiver", receiver.recv, 100, text="recv(100), without the option", expected="b'hello'")
+        yield attempt(_RECEIVER, receiver.recv, 100, text=N_("recv(100), without the option"), expected="b'hello'")

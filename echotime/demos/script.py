@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from echotime.i18n.language import gettext as _
 from echotime.sockopt.errno_name import errno_name
 from echotime.sockopt.tcp_info import read_tcp_info
+from echotime.sockopt.values import N_
 
-SERVER, CLIENT = "server", "client"
+SERVER, CLIENT = N_("server"), N_("client")
 MISTAKE = ""
 """In place of the program: the call's text names the step that is left out, or the mistake."""
 UNBOUND = "('0.0.0.0', 0)"
@@ -25,7 +27,10 @@ class Section:
 
 @dataclass(frozen=True)
 class Step:
-    """Record a call and its result; `expected` is the result on a host that behaves as described, if it is known."""
+    """Record a call and its result; `expected` is the result on a host that behaves as described, if it is known.
+
+    A text with a number or a name in it is translated already. All others are translated where they are shown.
+    """
 
     actor: str
     call: str
@@ -56,8 +61,8 @@ def result_of(call: Callable[..., object], *arguments: Any) -> str:
     except OSError as error:
         # a Python socket timeout has no errno; ETIMEDOUT comes from the kernel
         timed_out = error.errno is None or isinstance(error, BlockingIOError)
-        return "nothing" if timed_out else errno_name(error)
-    return "ok" if value is None else str(value)
+        return N_("nothing") if timed_out else errno_name(error)
+    return N_("ok") if value is None else str(value)
 
 
 def attempt(
@@ -75,7 +80,7 @@ def expect(result: str, ok: bool, expected: str) -> str:
 
 def tcp_state(actor: str, sock: socket.socket, expected: str) -> Step:
     """Return a step that shows the state of a TCP socket."""
-    return Step(actor, "the state, by TCP_INFO", read_tcp_info(sock).state, expected=expected)
+    return Step(actor, N_("the state, by TCP_INFO"), read_tcp_info(sock).state, expected=expected)
 
 
 def local_address(actor: str, sock: socket.socket, expected: str = "", remark: str = "") -> Step:
@@ -83,8 +88,10 @@ def local_address(actor: str, sock: socket.socket, expected: str = "", remark: s
     return Step(actor, "getsockname()", str(sock.getsockname()), remark, expected)
 
 
-def accept_queue(listener: socket.socket, expected: str, remark: str = "") -> Step:
-    """Return a step that shows the accept queue of a listener."""
+def accept_queue(listener: socket.socket, pending: int, limit: int, remark: str = "") -> Step:
+    """Return a step that shows the accept queue of a listener, expected to be `pending` of at most `limit`."""
     info = read_tcp_info(listener)
-    result = f"{info.accept_queue} pending, limit {info.accept_queue_limit}"
-    return Step(SERVER, "TCP_INFO of the listener", result, remark, expected)
+    text = _("{pending} pending, limit {limit}")
+    result = text.format(pending=info.accept_queue, limit=info.accept_queue_limit)
+    expected = text.format(pending=pending, limit=limit)
+    return Step(SERVER, N_("TCP_INFO of the listener"), result, remark, expected)

@@ -13,7 +13,7 @@ from gettext import gettext as _
 from echotime.sockopt.assignment import Assignment
 from echotime.sockopt.errno_name import errno_name
 from echotime.sockopt.option import Option, Readable, SetDeadline
-from echotime.sockopt.values import Value
+from echotime.sockopt.values import N_, Value
 
 UNKNOWN = "unknown"
 _PERMISSION_ERRNOS = frozenset({errno.EPERM, errno.EACCES})
@@ -70,7 +70,7 @@ def read_back(sock: socket.socket, assignment: Assignment, *, was_bound: bool = 
     """Read one option back. `was_bound` is True for a socket that was passed in already bound."""
     option = assignment.option
     if option.readable is Readable.NO:
-        return ReadBack(assignment, UNKNOWN, f"it {option.readable.value}")
+        return ReadBack(assignment, UNKNOWN, N_("it cannot be read back"))
     try:
         value = get_value(sock, option)
     except OSError as error:
@@ -80,7 +80,7 @@ def read_back(sock: socket.socket, assignment: Assignment, *, was_bound: bool = 
         return ReadBack(assignment, effective, "")
     if was_bound and option.set_deadline is SetDeadline.BEFORE_BIND:
         return ReadBack(assignment, effective, f"too late: it must be set {option.set_deadline.value}")
-    reason = option.read_back_note.reason if option.read_back_note else "the kernel changed it"
+    reason = option.read_back_note.reason if option.read_back_note else N_("the kernel changed it")
     return ReadBack(assignment, effective, reason)
 
 
@@ -99,7 +99,7 @@ def warning(assignment: Assignment, transport: str) -> str:
 
 
 def _describe_error(option: Option, error: OSError) -> str:
-    reason = f"{os.strerror(error.errno or 0)} ({errno_name(error)})"
+    reason = _("{reason} ({name})").format(reason=_(os.strerror(error.errno or 0)), name=errno_name(error))
     if error.errno in _PERMISSION_ERRNOS and option.privilege:
         return _("{reason}; needs {privilege}").format(reason=reason, privilege=option.privilege.required)
     if error.errno == errno.ENODEV:

@@ -58,7 +58,7 @@ def parse(text: str) -> Assignment:
     try:
         return Assignment(option, option.value_type.parse(value), transport)
     except ValueError as fault:
-        raise ValueError(f"{option.name}: {fault}") from None
+        raise ValueError(_("{name}: {reason}").format(name=option.name, reason=fault)) from None
 
 
 def example(option: Option) -> Assignment:

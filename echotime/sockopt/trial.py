@@ -96,9 +96,11 @@ def _try_on(scratch: Scratch, sock: socket.socket, assignment: Assignment, role:
     except OSError as error:
         return TrialResult(role, "", f"bind: {errno_name(error)}", refused=True)
     result = read_back(sock, assignment)
-    remark = result.remark or (_(NO_EFFECT) if role in assignment.option.ignored_roles else "")
     known = result.effective != UNKNOWN
-    return TrialResult(role, result.effective if known else "", remark, differs=known and bool(result.remark))
+    remark = result.remark or (NO_EFFECT if role in assignment.option.ignored_roles else "")
+    return TrialResult(
+        role, result.effective if known else "", _(remark) if remark else "", differs=known and bool(result.remark)
+    )
 
 
 def _try_inheritance(scratch: Scratch, listener: socket.socket, assignment: Assignment, before: str) -> TrialResult:
@@ -116,7 +118,7 @@ def _try_inheritance(scratch: Scratch, listener: socket.socket, assignment: Assi
     return TrialResult(
         SocketRole.CONNECTION,
         effective,
-        _(_inheritance_remark(assignment, effective, before)),
+        _inheritance_remark(assignment, effective, before),
         differs=effective != before,
     )
 
@@ -129,7 +131,7 @@ def _inheritance_remark(assignment: Assignment, effective: str, before: str) -> 
     if effective == before and (
         option.on_accept is OnAccept.INHERITED or effective == option.value_type.show(assignment.value)
     ):
-        return str(OnAccept.INHERITED.value)
+        return _(OnAccept.INHERITED.value)
     if option.on_accept is OnAccept.INHERITED or not option.known:
-        return NOT_INHERITED
-    return str(option.on_accept.value)
+        return _(NOT_INHERITED)
+    return _(option.on_accept.value)

@@ -250,4 +250,4 @@ class SockoptsTests(ToolTestCase):
             option = BY_NAME[name]
             for english in (option.meaning, option.use, option.caveat):
                 self.assertNotIn(english, " ".join(text.split()))
-        self.assertIn("网络接口", text)
+        self.assertIn("网卡", text)

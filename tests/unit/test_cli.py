@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import json
+import os
 import re
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 from string import Formatter
 
@@ -33,6 +36,7 @@ from echotime.wire.escape import TerminalDecoder, display_width
 from echotime.wire.hostport import HostPort
 
 PACKAGE = Path(__file__).parents[2] / "echotime"
+SYSTEM_ERRORS = set(map(os.strerror, errno.errorcode))
 TRANSLATIONS = sorted((PACKAGE / "i18n").glob("*/LC_MESSAGES/echotime.po"))
 
 
@@ -235,9 +239,21 @@ def read(path: Path) -> Catalog:
 
 @functools.cache
 def messages() -> set[str]:
-    """Return every message that the source marks."""
+    """Return every message that the source marks, and the texts of the catalogue of socket options."""
     found = extract_from_dir(PACKAGE, method_map=[("**.py", "python")], keywords={"_": None, "N_": None})
-    return {message for _, _, message, _, _ in found if isinstance(message, str)}
+    marked = {message for _, _, message, _, _ in found if isinstance(message, str)}
+    return marked | {text for option in CATALOGUE for text in texts_of(option)}
+
+
+def texts_of(option: Option) -> Iterator[str]:
+    """Yield the texts of a row that are translated where they are shown."""
+    yield from filter(None, (option.meaning, option.use, option.caveat))
+    if option.read_back_note:
+        yield option.read_back_note.reason
+    if option.hazard:
+        yield option.hazard.warning
+    if option.privilege:
+        yield option.privilege.required
 
 
 def fields(message: str) -> set[str]:
@@ -262,7 +278,7 @@ def test_catalogue_is_complete(path: Path) -> None:
     for entry in catalogue:
         if entry.id:
             assert fields(str(entry.id)) == fields(str(entry.string)), entry.id
-            known = entry.id in messages() or "argparse" in entry.auto_comments
+            known = entry.id in messages() | SYSTEM_ERRORS or "argparse" in entry.auto_comments
             assert known, f"{entry.id!r} is not in the source"
 
 

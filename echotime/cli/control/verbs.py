@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from echotime.cli.control.connection import ControlConnection, ControlProtocolError
+from echotime.cli.control.daemon_text import translate
 from echotime.cli.output.json_line import format_json
 from echotime.cli.output.streams import print_error
 from echotime.control import commands
@@ -113,7 +114,7 @@ def status(session: ControlSession, rest: str) -> None:
         _("connections: {connections} of {max_connections}, questions: {questions}, operators: {operators}").format(
             **result
         ),
-        _("clock: {clock}").format(**result),
+        _("clock: {clock}").format(clock=translate(result["clock"])),
     ]
     session.output(result, lines)
 
@@ -123,9 +124,10 @@ def _health_line(row: dict[str, Any]) -> str:
         return _("listening on {listener}, probe answered in {milliseconds:.1f} ms").format(
             listener=row["listener"], milliseconds=row["seconds"] * 1000
         )
+    reason = translate(row["reason"])
     if row["status"] == "hung":
-        return _("{listener} is hung: {reason}").format(**row)
-    return _("listening on {listener}, probe not answered: {reason}").format(**row)
+        return _("{listener} is hung: {reason}").format(listener=row["listener"], reason=reason)
+    return _("listening on {listener}, probe not answered: {reason}").format(listener=row["listener"], reason=reason)
 
 
 def connections(session: ControlSession, rest: str) -> None:
@@ -200,7 +202,7 @@ def _show_options(session: ControlSession, rows: list[dict[str, Any]]) -> None:
         (_("NAME"), lambda row: str(row["name"])),
         (_("REQUESTED"), lambda row: str(row["requested"]) or "-"),
         (_("EFFECTIVE"), lambda row: str(row["effective"])),
-        (_("NOTE"), lambda row: str(row["note"])),
+        (_("NOTE"), lambda row: translate(str(row["note"]))),
     )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from echotime.cli.control.connection import ControlConnectionLost
+from echotime.cli.control.daemon_text import translate
 from echotime.cli.control.screen import Screen
 from echotime.cli.control.verbs import CommandSyntaxError, ControlSession
 from echotime.control import commands
@@ -122,6 +123,8 @@ class Watch:
             event["message"] = self._session.preview_start(event["message"], event["size"])
         elif "message" in event:
             event["message"] = self._session.preview(event["message"], event["size"])
+        if "how" in event:
+            event["how"] = translate(event["how"])
         line = _EVENT_FORMATS[command]().format(**event)
         if command is commands.QuestionAsked and self._held is not None and self._held[0] == event["peer"]:
             self._held = None  # the question shows the message

@@ -26,7 +26,8 @@ def describe_failure(failure: ClientError | VerifyResult) -> str:
 
 def report_failure(server: object, failure: ClientError | VerifyResult, note: str = "") -> int:
     """Print a failure in one line, with a note after it, and return its exit status."""
-    print_error(f"echotime: {server}: {describe_failure(failure)}{note}")
+    text = _("{server}: {reason}").format(server=server, reason=describe_failure(failure))
+    print_error(f"echotime: {text}{note}")
     return exit_status(failure)
 
 

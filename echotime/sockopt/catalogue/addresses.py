@@ -19,13 +19,11 @@ _FREEBIND_USE = (
 ROWS: tuple[Option, ...] = (
     Option(
         sol_socket("SO_REUSEADDR", 2, FLAG),
-        meaning=N_("Allow bind to a port while connections of an earlier server on it are in TIME_WAIT."),
-        use=N_("Set it on every TCP server, so that a restarted server can bind at once."),
-        caveat=N_(
-            "Set it before bind; the earlier server must have set it too. It never lets two sockets listen on the same "
-            "address and port. On UDP it means something else: sockets of any user that set it share the port, and one "
-            "of them receives the datagrams. UDP has no TIME_WAIT, so echotime sets it on UDP only on request."
-        ),
+        meaning="Allow bind to a port while connections of an earlier server on it are in TIME_WAIT.",
+        use="Set it on every TCP server, so that a restarted server can bind at once.",
+        caveat="Set it before bind; the earlier server must have set it too. It never lets two sockets listen on the "
+        "same address and port. On UDP it means something else: sockets of any user that set it share the port, and "
+        "one of them receives the datagrams. UDP has no TIME_WAIT, so echotime sets it on UDP only on request.",
         hazard=Hazard(UDP, ON, "any process of any user that also sets it can bind this port and take our datagrams"),
         aliases=Aliases(socat="so-reuseaddr"),
     ),
@@ -42,12 +40,10 @@ ROWS: tuple[Option, ...] = (
     ),
     Option(
         sol_socket("SO_BINDTODEVICE", 25, INTERFACE_NAME),
-        meaning=N_("Receive and send through one network interface only."),
-        use=N_("Serve one side of a multihomed host, whatever its addresses, or serve inside a VRF."),
-        caveat=N_(
-            "The interface must exist at start. A listener bound to an interface other than lo refuses connections to "
-            "127.0.0.1, but still accepts connections from this host to the interface's own address."
-        ),
+        meaning="Receive and send through one network interface only.",
+        use="Serve one side of a multihomed host, whatever its addresses, or serve inside a VRF.",
+        caveat="The interface must exist at start. A listener bound to an interface other than lo refuses connections "
+        "to 127.0.0.1, but still accepts connections from this host to the interface's own address.",
         example="lo",
         privilege=Privilege(_DEVICE_PRIVILEGE, example="", initial="lo"),
         aliases=Aliases("BindToDevice=", "so-bindtodevice"),

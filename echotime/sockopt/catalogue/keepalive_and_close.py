@@ -18,9 +18,9 @@ _ROUNDED_TO_TICKS = ReadBackNote("the kernel rounds it up to its clock ticks", "
 ROWS: tuple[Option, ...] = (
     Option(
         sol_socket("SO_KEEPALIVE", 9, FLAG, TCP),
-        meaning=N_("Send keepalive probes on an idle connection, and end it if they stay unanswered."),
-        use=N_("Use it for long idle connections: to detect a dead peer, or to keep a NAT entry alive."),
-        caveat=N_("The first probe is sent after TCP_KEEPIDLE, which is two hours by default."),
+        meaning="Send keepalive probes on an idle connection, and end it if they stay unanswered.",
+        use="Use it for long idle connections: to detect a dead peer, or to keep a NAT entry alive.",
+        caveat="The first probe is sent after TCP_KEEPIDLE, which is two hours by default.",
         aliases=Aliases("KeepAlive=", "so-keepalive"),
     ),
     Option(

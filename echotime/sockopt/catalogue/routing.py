@@ -30,20 +30,18 @@ _SENDER_HAZARD = Hazard(UDP, AnyValue(), "it has no effect: each answer goes to 
 ROWS: tuple[Option, ...] = (
     Option(
         sol_socket("SO_DONTROUTE", 5, FLAG),
-        meaning=N_("Send to directly connected networks only, never through a gateway."),
-        use=N_("Answer clients on the local network only."),
-        caveat=N_(
-            "A client behind a gateway gets no answer: TCP times out, UDP answers fail with ENETUNREACH. On IPv6 it is "
-            "accepted, but has no effect."
-        ),
+        meaning="Send to directly connected networks only, never through a gateway.",
+        use="Answer clients on the local network only.",
+        caveat="A client behind a gateway gets no answer: TCP times out, UDP answers fail with ENETUNREACH. On IPv6 "
+        "it is accepted, but has no effect.",
         versions=(4,),
         aliases=Aliases(socat="so-dontroute"),
     ),
     Option(
         sol_socket("SO_BROADCAST", 6, FLAG, UDP),
-        meaning=N_("Allow sending to a broadcast address; without it, sending fails with EACCES."),
-        use=N_("Use it in clients that send a request to every host on a network."),
-        caveat=N_("Receiving broadcasts needs no option."),
+        meaning="Allow sending to a broadcast address; without it, sending fails with EACCES.",
+        use="Use it in clients that send a request to every host on a network.",
+        caveat="Receiving broadcasts needs no option.",
         aliases=Aliases("Broadcast=", "so-broadcast"),
     ),
     *ipv6_twin(

@@ -58,9 +58,9 @@ ROWS: tuple[Option, ...] = (
     ),
     Option(
         sol_socket("SO_OOBINLINE", 10, FLAG, TCP),
-        meaning=N_("Keep TCP urgent data in the normal data stream."),
-        use=N_("Use it where every byte that a client sends must be answered."),
-        caveat=N_("If off, recv does not return the urgent byte: abc, urgent X, def is echoed as abcdef."),
+        meaning="Keep TCP urgent data in the normal data stream.",
+        use="Use it where every byte that a client sends must be answered.",
+        caveat="If off, recv does not return the urgent byte: abc, urgent X, def is echoed as abcdef.",
         aliases=Aliases(socat="so-oobinline"),
     ),
 )

@@ -1,0 +1,151 @@
+"""Test the Chinese of the tools: no English left, full-width punctuation, and one word for each thing."""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from babel.messages.pofile import read_po
+
+from echotime.cli.control import daemon_text
+from echotime.demos.index import DEMONSTRATIONS, TOPICS
+from echotime.sockopt.catalogue.index import CATALOGUE
+from echotime.wire.escape import display_width
+from tests.support.tutorial import PAGES, page
+
+ROOT = Path(__file__).parents[2]
+CATALOGUE_FILE = ROOT / "echotime/i18n/zh_CN/LC_MESSAGES/echotime.po"
+_HAN = r"[\u3400-\u9fff]"
+_HALF_WIDTH = re.compile(rf"{_HAN}[,:;?!()]|{_HAN} \(|[,:;?!] ?{_HAN}|[()]{_HAN}")
+_PROGRAM = re.compile(r"^(?:echotime|%\(prog\)s)[a-z ]*: ")
+"""The name of the program before an error, as other programs print it in every language."""
+
+ORIGINAL = {
+    *("输入服务器ip:", "输入服务器地址:", "输入要发送的信息:", "等待回复……"),
+    *("连接来自: {peer}", "连接来自:{peer}"),
+    "echotime: {server}：回复错误，{size} 字节：{text}（可能是{kind}）",
+}
+"""Wording of the original scripts, which is kept."""
+
+GLOSSARY = {
+    "应答 (reply)": r"回复|答复|回应|(?<!没有)(?<!无)(?<!不再)(?<!未)响应",
+    "回显 (echo)": "回声|回送|回射",
+    "半关闭 (half-close)": "半关(?!闭)|单向关闭",
+    "复位 (RST)": "重置|重設|重设",
+    "接收队列 (receive queue)": "收包队列|接受队列|全连接队列",
+    "侦听 (listen)": "监听|倾听|聆听",
+    "网卡 (interface)": "网络接口|(?<!回环)接口",
+    "对端 (peer)": "对方|对等方|对等端|远端|远程端",
+    "确认 (acknowledgement)": "确收|应答确认|回执",
+    "保活 (keepalive)": "心跳|存活探测|保持连接",
+}
+"""The word for each thing, and a pattern of the others."""
+
+_CODE = re.compile(r"`[^`]*`|\b\w+\([^)]*\)|b'[^']*'|echotime explain \w+")
+_ENGLISH = re.compile(r"\b[a-z]{2,} [a-z]{2,}\b")
+_ALIASES = re.compile(r"(?:Python|systemd\.socket|socat)\s[\w.=-]+")
+
+
+def translations() -> list[str]:
+    """Return all translated texts but those of the original scripts."""
+    with CATALOGUE_FILE.open("rb") as source:
+        return [str(entry.string) for entry in read_po(source) if entry.id and str(entry.string) not in ORIGINAL]
+
+
+def prose(name: str) -> str:
+    """Return a Chinese page without its programs and addresses; the output of the tools stays."""
+    return re.sub(r"^```python.*?^```$|\]\([^)]*\)", "", page(name, "zh_CN"), flags=re.MULTILINE | re.DOTALL)
+
+
+@functools.cache
+def explain(*names: str) -> str:
+    """Return what `echotime explain` prints in Chinese."""
+    code = "import sys; from echotime.cli.entry import main; sys.exit(main())"
+    completed = subprocess.run(
+        [sys.executable, "-c", code, "explain", *names],
+        cwd=ROOT,
+        env={**os.environ, "LC_ALL": "zh_CN.UTF-8", "LANGUAGE": "zh_CN", "PYTHONUTF8": "1", "COLUMNS": "10000"},
+        capture_output=True,
+        timeout=120,
+        check=False,
+    )
+    assert completed.stdout, completed.stderr.decode()
+    return completed.stdout.decode()
+
+
+def half_width(line: str) -> list[str]:
+    """Return half-width punctuation beside Chinese characters."""
+    return _HALF_WIDTH.findall(_PROGRAM.sub("", line))
+
+
+def test_full_width_punctuation() -> None:
+    """No translation has half-width punctuation beside a Chinese character."""
+    assert [text for text in translations() if half_width(text)] == []
+
+
+def test_examples_of_faults() -> None:
+    """The patterns find what they are for."""
+    assert half_width("超时, 放弃")
+    assert half_width("继承: 是")
+    assert half_width("连接 (已建立)")
+    assert not half_width("echotime: 超时，放弃（recv(100)）")
+    assert re.search(GLOSSARY["应答 (reply)"], "待回复")
+    assert not re.search(GLOSSARY["应答 (reply)"], "服务器没有响应")
+
+
+@pytest.mark.parametrize(("word", "others"), GLOSSARY.items(), ids=[word.split()[1] for word in GLOSSARY])
+def test_glossary(word: str, others: str) -> None:
+    """The catalogue and the tutorial have one word for each thing."""
+    assert [text for text in translations() if re.search(others, text)] == [], word
+    for name in PAGES:
+        assert [line for line in prose(name).splitlines() if re.search(others, line)] == [], word
+
+
+def test_explain_is_chinese() -> None:
+    """`echotime explain` prints no English words but code, and full-width punctuation beside Chinese."""
+    lines = explain(*TOPICS, *DEMONSTRATIONS).splitlines()
+    assert [line for line in lines if _ENGLISH.search(_ALIASES.sub("", _CODE.sub("", line)))] == []
+    assert [line for line in lines if half_width(line)] == []
+
+
+def test_columns() -> None:
+    """Translated calls of the demonstrations fit their column."""
+    for line in explain(*TOPICS, *DEMONSTRATIONS).splitlines():
+        if found := re.match(r"    (\S.*\S)  +\S", line):
+            assert display_width(found[1]) < 64, line
+
+
+def test_every_row_has_chinese() -> None:
+    """The text of every option contains Chinese characters once it is translated."""
+    with CATALOGUE_FILE.open("rb") as source:
+        translated = read_po(source)
+    for option in CATALOGUE:
+        for text in filter(None, (option.meaning, option.use, option.caveat)):
+            entry = translated.get(text)
+            assert entry is not None, text
+            assert re.search(_HAN, str(entry.string)), text
+
+
+@pytest.mark.parametrize(
+    ("text", "chinese"),
+    [
+        ("idle timeout", "空闲超时"),
+        ("reset at the idle timeout", "复位：空闲超时"),
+        ("answered by root@example", "由 root@example 应答"),
+        ("synchronized, maximum error 0.012 s", "已同步，最大误差 0.012 秒"),
+        ("the kernel does not keep it; warning: each answer is delayed", "内核不保留它；警告：each answer is delayed"),
+        ("a text of a later version", "a text of a later version"),
+        ("", ""),
+    ],
+)
+def test_texts_of_the_daemon(monkeypatch: pytest.MonkeyPatch, text: str, chinese: str) -> None:
+    """English texts of a daemon are shown in Chinese by `echotime control`."""
+    with CATALOGUE_FILE.open("rb") as source:
+        translated = {str(entry.id): str(entry.string) for entry in read_po(source)}
+    monkeypatch.setattr(daemon_text, "_", lambda message: translated.get(message, message))
+    assert daemon_text.translate(text) == chinese
