@@ -34,8 +34,8 @@ def text_width() -> int:
 
 
 def help_width() -> int:
-    """Return the columns that argparse uses for help."""
-    return shutil.get_terminal_size().columns - 2
+    """Return the columns for the help of argparse, which counts the wide characters of a translated `usage:` as one."""
+    return shutil.get_terminal_size().columns - 3
 
 
 def terminal_width(stream: TextIO | None = None) -> int | None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import shutil
 import signal
 import socket
+import tempfile
 from pathlib import Path
 
 from echotime.systemd.journal import JOURNAL_SOCKET
@@ -22,8 +24,8 @@ class LogTests(DaemonTestCase):
 
     def test_start_lines(self) -> None:
         """The start takes at most six lines, which say where it listens and how to stop it, and the stop two more."""
-        directory = Path(self.mktemp())
-        directory.mkdir()
+        directory = Path(tempfile.mkdtemp())  # short enough for a Unix socket
+        self.addCleanup(shutil.rmtree, directory)
         file = directory / "echotime.conf"
         file.write_text("[echotime]\nbacklog = 50\n", encoding="utf-8")
         daemon = self.echotime("--config", str(file), "--control", str(directory / "control"))

@@ -13,6 +13,8 @@ from tests.support.tool_case import CHINESE, ENGLISH, environment
 WIDTHS = (60, 80)
 LANGUAGES = (ENGLISH, CHINESE)
 STYLE = "\x1b["
+SIZED_BY_TERMINAL = {"COLUMNS": ""}
+"""pytest-xdist sets COLUMNS, which has precedence over the size of the terminal."""
 HELP = [f"{each} --help" for each in ("", "send", "time", "ping", "check", "sockopts", "explain", "control")]
 REPORTS = (
     "send --sockopt help",
@@ -52,7 +54,9 @@ class WidthTests(ControlTestCase):
     def on_terminal(self, command: list[str], columns: int = 80, typed: str = "", **variables: str) -> str:
         """Return what a terminal of this width shows, with styles."""
         self.need("setsid")
-        terminal = OnTerminal(command, environment({"TERM": "xterm", "NO_COLOR": "", **variables}), columns)
+        terminal = OnTerminal(
+            command, environment({**SIZED_BY_TERMINAL, "TERM": "xterm", "NO_COLOR": "", **variables}), columns
+        )
         self.addCleanup(terminal.close)
         if typed:
             terminal.until("echotime> ")

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import argparse
 
-from echotime.terminal.columns import Heading, wrap
+from echotime.terminal.columns import Heading, help_width, wrap
 
 
 class HelpFormatter(argparse.HelpFormatter):
     """Wrap help by display width. Lines of a description or an epilog stay lines, with their indentation."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=help_width())
 
     def _split_lines(self, text: str, width: int) -> list[str]:
         return list(wrap(" ".join(text.split()), width=width))
