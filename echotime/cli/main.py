@@ -18,10 +18,10 @@ from echotime.cli import arguments, check, explain, ping, send, sockopts, time
 from echotime.cli.control import subcommand as control
 from echotime.cli.output.help_formatter import HelpFormatter, mark_headings
 from echotime.cli.output.last_handler import exit_with_error, is_check, report
-from echotime.cli.output.streams import open_missing_streams, print_lines
+from echotime.cli.output.streams import open_missing_streams, print_error, print_lines
+from echotime.client.exit_status import ExitStatus
 from echotime.i18n.language import gettext as _
 from echotime.sockopt.nearest import nearest
-from echotime.wire.escape import sanitize
 from echotime.wire.hostport import format_hostport
 
 _SERVER_OPTIONS = {"--port", "--host", "--address", "--server"}
@@ -42,10 +42,12 @@ class _Parser(argparse.ArgumentParser):
         print_lines(mark_headings(self.format_help()))
 
     def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
         if is_check():
-            self.print_usage(sys.stderr)
             raise SystemExit(report(message))
-        super().error(sanitize(message))
+        text = _("%(prog)s: error: %(message)s\n") % {"prog": self.prog, "message": message}
+        print_error(text.removesuffix("\n"))
+        raise SystemExit(ExitStatus.USAGE)
 
 
 def build_parser() -> argparse.ArgumentParser:

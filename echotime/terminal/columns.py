@@ -5,6 +5,7 @@ Prose is always wrapped. Tables and other lines are cut up for a terminal only: 
 
 from __future__ import annotations
 
+import itertools
 import re
 import shutil
 import sys
@@ -20,6 +21,10 @@ _MIN_LAST_COLUMN = 30
 _LINE_INDENT = " " * 2
 _ROW_INDENT = " " * 4
 """Before the continuation of a row."""
+_OPENING = frozenset({"Ps", "Pi"})
+"""Unicode categories of opening brackets and quotation marks."""
+_QUOTES = frozenset("'\"`")
+"""Quotation marks that open and close."""
 
 
 class Heading(str):
@@ -34,8 +39,8 @@ def text_width() -> int:
 
 
 def help_width() -> int:
-    """Return the columns for the help of argparse, which counts the wide characters of a translated `usage:` as one."""
-    return shutil.get_terminal_size().columns - 3
+    """Return the columns that argparse takes for help."""
+    return shutil.get_terminal_size().columns - 2
 
 
 def terminal_width(stream: TextIO | None = None) -> int | None:
@@ -84,14 +89,26 @@ def fit(text: str, first_indent: str = "", indent: str = _LINE_INDENT, stream: T
 
 
 def _breakable_chunks(text: str) -> Iterator[str]:
-    """Split text where a line may end: after a space, and before each wide character except punctuation."""
+    """Split text where a line may end: after a space, and beside each wide character.
+
+    A line does not begin with punctuation that closes or separates, nor end with an opening bracket or quotation mark.
+    """
     for word in re.findall(r"\S*\s*", text):
         start = 0
-        for index, character in enumerate(word):
-            if is_wide(character) and unicodedata.category(character)[0] != "P":
+        for index, (left, right) in enumerate(itertools.pairwise(word), 1):
+            if (is_wide(left) or is_wide(right)) and _may_end_line(left) and _may_begin_line(right):
                 yield word[start:index]
                 start = index
         yield word[start:]
+
+
+def _may_begin_line(character: str) -> bool:
+    category = unicodedata.category(character)
+    return category in _OPENING or category[0] not in "PZ"
+
+
+def _may_end_line(character: str) -> bool:
+    return unicodedata.category(character) not in _OPENING and character not in _QUOTES
 
 
 class Table:
