@@ -122,7 +122,7 @@ def check_sockopt(args: argparse.Namespace) -> None:
             each for each in transports if each in requested.option.transports and requested.transport in {None, each}
         ]
         if requested.transport and requested.transport not in transports:
-            used = ", ".join(transports).upper()
+            used = _(", ").join(transports).upper()
             args.usage_error(_("{assignment}: this command uses {used}").format(assignment=requested, used=used))
         if not useful:
             args.usage_error(assignment.no_effect_message(requested.option, transports[0]))

@@ -128,7 +128,7 @@ async def run(reactor: Any, args: argparse.Namespace) -> int:
         try:
             write_metrics(args.textfile, _metrics(args, result))
         except OSError as error:
-            result.leave_unknown(f"{args.textfile}: {_(str(error.strerror))}")
+            result.leave_unknown(_("{name}: {reason}").format(name=args.textfile, reason=_(str(error.strerror))))
     lines = [format_json(result.as_json(args.server))] if args.json else [result.status_line()]
     if args.verbose and not args.json:
         lines += result.details()

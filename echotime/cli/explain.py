@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from echotime.cli import arguments
-from echotime.cli.option_report import describe_option, trial_failed, trial_lines
+from echotime.cli.option_report import describe_option, has_trial, trial_failed, trial_lines
 from echotime.cli.output.streams import print_error, print_line, print_lines, print_text
 from echotime.client.exit_status import ExitStatus
 from echotime.demos.index import DEMONSTRATIONS, TOPICS, Topic
-from echotime.demos.script import Demonstration, Entry, Section, Skipped, Step
+from echotime.demos.script import Demonstration, Entry, Section, Skipped, Step, describe_result
 from echotime.i18n.language import gettext as _
 from echotime.sockopt import assignment
 from echotime.sockopt.nearest import nearest
@@ -24,7 +24,7 @@ from echotime.wire.escape import display_width
 _ACTOR_WIDTH = 11
 _CALL_WIDTH = 52
 _RESULT_WIDTH = 21
-"""Columns kept for results on a narrow terminal, enough for an IPv4 address with a port."""
+"""Columns kept for results on a narrow terminal, enough for an IPv4 address with a port; a wider one keeps a third."""
 _SECTION_INDENT = " " * 2
 _STEP_INDENT = " " * 4
 _CALL_INDENT = _STEP_INDENT + " " * _ACTOR_WIDTH
@@ -63,7 +63,7 @@ def _parse_subject(text: str) -> Option | Topic:
 async def run(reactor: Any, args: argparse.Namespace) -> int:
     """Run the subcommand, and return its exit status: 1 if a result was not as described."""
     if not args.subjects:
-        print_text(_("Demonstrations: {names}").format(names=", ".join([*TOPICS, *DEMONSTRATIONS])))
+        print_text(_("Demonstrations: {names}").format(names=_(", ").join([*TOPICS, *DEMONSTRATIONS])))
         print_text(_("All other options are explained, too. `echotime sockopts` lists them."))
         return ExitStatus.OK
     statuses = []
@@ -81,7 +81,7 @@ def _explain(subject: Option | Topic) -> int:
     print_lines(describe_option(subject, current_values(subject)))
     if subject.name in DEMONSTRATIONS:
         return _run_demonstration(DEMONSTRATIONS[subject.name])
-    return _try_example(subject) if subject.settable and subject.known else ExitStatus.OK
+    return _try_example(subject) if has_trial(subject) else ExitStatus.OK
 
 
 def _try_example(option: Option) -> int:
@@ -121,16 +121,19 @@ def _entry_lines(entry: Entry) -> Iterator[str]:
         if entry.remark:
             yield from fit(_("({remark})").format(remark=_(entry.remark)), _CALL_INDENT, f"{_CALL_INDENT} ")
         if not entry.as_expected:
-            yield from fit(_("expected {result}").format(result=_(entry.expected)), _CALL_INDENT, _CALL_INDENT)
+            expected = _("expected {result}").format(result=describe_result(entry.expected))
+            yield from fit(expected, _CALL_INDENT, _CALL_INDENT)
 
 
 def _call_lines(step: Step) -> Iterator[str]:
     """Yield the call and its result: beside it, or below if the terminal is too narrow."""
     # a mistake has no actor: its text begins in that column
-    call, result = _(step.call), _(step.result) if step.result else ""
+    call, result = _(step.call), describe_result(step.result)
     start = _STEP_INDENT + (pad(_(step.actor), _ACTOR_WIDTH) + call if step.actor else call)
     width = terminal_width()
-    call_width = _CALL_WIDTH if width is None else min(_CALL_WIDTH, width - len(_CALL_INDENT) - _RESULT_WIDTH)
+    call_width = _CALL_WIDTH
+    if width is not None:
+        call_width = min(call_width, width - len(_CALL_INDENT) - max(_RESULT_WIDTH, width // 3))
     column = len(_CALL_INDENT) + call_width
     if width is None or (display_width(start) < column and column + display_width(result) <= width):
         yield (pad(start, column) + result).rstrip()

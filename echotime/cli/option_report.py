@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from echotime.cli.control.daemon_text import translate_value
 from echotime.i18n.language import gettext as _
 from echotime.sockopt.apply import warning
 from echotime.sockopt.assignment import Assignment
@@ -67,8 +68,8 @@ def _labeled_texts(option: Option, values: Mapping[SocketRole, str]) -> Iterator
         yield _("reading"), _(option.readable.value)
     yield _("reads back"), _(option.read_back_note.reason) if option.read_back_note else ""
     for number, (role, value) in enumerate(values.items()):
-        yield "" if number else _("now"), _(role.value) + _(": ") + value
-    yield _("other names"), ", ".join(_alias_names(option))
+        yield "" if number else _("now"), _(role.value) + _(": ") + translate_value(option.name, value)
+    yield _("other names"), _(", ").join(_alias_names(option))
     yield _("use"), _(option.use) if option.use else ""
     yield _("caution"), _(option.caveat) if option.caveat else ""
     if option.hazard:
@@ -140,6 +141,11 @@ def option_json(option: Option, values: Mapping[SocketRole, str]) -> dict[str, A
         "warning": option.hazard.warning if option.hazard else None,
         "example": option.example if option.settable else None,
     }
+
+
+def has_trial(option: Option) -> bool:
+    """Return True if the example of the option can be tried."""
+    return option.settable and option.known
 
 
 def trial_lines(assignment: Assignment, results: Sequence[TrialResult]) -> Iterator[str]:

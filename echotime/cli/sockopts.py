@@ -12,7 +12,8 @@ from dataclasses import replace
 from typing import Any
 
 from echotime.cli import arguments, option_report
-from echotime.cli.option_report import describe_option, option_json, python_name
+from echotime.cli.control.daemon_text import translate_value
+from echotime.cli.option_report import describe_option, has_trial, option_json, python_name
 from echotime.cli.output.json_line import format_json
 from echotime.cli.output.streams import print_error, print_lines
 from echotime.client.exit_status import ExitStatus
@@ -26,7 +27,7 @@ from echotime.sockopt.trial import current_values, try_option
 from echotime.terminal.columns import Heading, Table, fit, terminal_width
 from echotime.wire.escape import display_width
 
-_VALUE_WIDTH = 14
+_VALUE_WIDTH = 13
 _NAME_WIDTH = 20
 _LEVEL_WIDTH = 17
 _SET_WIDTH = 5
@@ -101,6 +102,8 @@ def _describe(option: Option, values: Mapping[SocketRole, str]) -> Iterator[str]
     yield from describe_option(option, values)
     if option.name in DEMONSTRATIONS:
         yield from fit(_("Demonstration: echotime explain {name}").format(name=option.name))
+    elif has_trial(option):
+        yield from fit(_("Trial of the example: echotime explain {name}").format(name=option.name))
 
 
 def _matches(args: argparse.Namespace, option: Option) -> bool:
@@ -114,7 +117,7 @@ def _table_lines(args: argparse.Namespace, values: Mapping[Option, Mapping[Socke
     titles = [_("NAME"), _("LEVEL"), *[_(role.value) for role in roles], _("SET"), _("MEANING")]
     least = [_NAME_WIDTH, _LEVEL_WIDTH, *[_VALUE_WIDTH for _role in roles], _SET_WIDTH, _MEANING_WIDTH]
     # a translated title may be wider than the English one
-    widths = [max(width, display_width(title) + 2) for width, title in zip(least, titles, strict=True)]
+    widths = [max(width, display_width(title) + 1) for width, title in zip(least, titles, strict=True)]
     table = Table(widths, terminal_width())
     yield from table.heading(titles)
     for chapter in CHAPTERS:
@@ -122,7 +125,7 @@ def _table_lines(args: argparse.Namespace, values: Mapping[Option, Mapping[Socke
         if rows:
             yield from ("", Heading(_(chapter.title)))
         for option in rows:
-            cells = [_truncate(values[option].get(role, "-")) for role in roles]
+            cells = [translate_value(option.name, _truncate(values[option].get(role, "-"))) for role in roles]
             settable = _("yes") if option.settable else _("no")
             yield from table.row([option.name, f"{option.level} {option.number}", *cells, settable, _(option.meaning)])
     yield ""
@@ -148,7 +151,7 @@ def _python_lines() -> Iterator[str]:
         if re.fullmatch(r"SO_(?!VM_)[A-Z_]+", name) and (socket.SOL_SOCKET, getattr(socket, name)) not in BY_KEY
     }
     if others:
-        names = ", ".join(f"{name} {socket.SOL_SOCKET}:{number}" for name, number in others.items())
+        names = _(", ").join(f"{name} {socket.SOL_SOCKET}:{number}" for name, number in others.items())
         yield _("It has names for other options, which can be set by number only: {names}").format(names=names)
 
 

@@ -76,7 +76,7 @@ def parse_threshold(text: str) -> dict[str, Range]:
     if equals and name not in THRESHOLD_NAMES:
         raise ValueError(
             _("invalid threshold {text!r}; expected RANGE or NAME=RANGE, where NAME is one of {names}").format(
-                text=text, names=", ".join(THRESHOLD_NAMES)
+                text=text, names=_(", ").join(THRESHOLD_NAMES)
             )
         )
     return dict.fromkeys((name,) if equals else _UNNAMED, parse_range(value))

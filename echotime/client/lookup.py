@@ -43,8 +43,7 @@ async def resolve(server: HostPort, deadline: Deadline, family: int = socket.AF_
         try:
             addrinfo = await deadline.limit(_call_getaddrinfo(server, family), too_late)
         except (OSError, UnicodeError) as error:
-            detail = error.strerror if isinstance(error, OSError) else str(error)
-            raise ClientError(ExitStatus.NAME_NOT_FOUND, detail or "") from None
+            raise ClientError(ExitStatus.NAME_NOT_FOUND, _describe(error)) from None
     # getaddrinfo may list an address several times, once for each protocol
     unique = dict.fromkeys(
         ResolvedAddress(family, _numeric_host(address), server.port) for family, _, _, _, address in addrinfo
@@ -53,6 +52,13 @@ async def resolve(server: HostPort, deadline: Deadline, family: int = socket.AF_
     if not addresses:
         raise ClientError(ExitStatus.NAME_NOT_FOUND)
     return addresses
+
+
+def _describe(error: OSError | UnicodeError) -> str:
+    """Return what the resolver says, or nothing if it only says that there is no such name."""
+    if not isinstance(error, OSError):
+        return str(error)
+    return "" if error.errno == socket.EAI_NONAME else _(error.strerror or str(error))
 
 
 def _call_getaddrinfo(server: HostPort, family: int) -> Deferred[list[tuple]]:  # type: ignore[type-arg]

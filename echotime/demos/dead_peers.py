@@ -11,7 +11,7 @@ import socket
 import time
 from collections.abc import Iterator
 
-from echotime.demos.script import CLIENT, SERVER, Entry, Section, Step, attempt, expect, result_of
+from echotime.demos.script import CLIENT, SERVER, Entry, Section, Step, attempt, describe_result, expect, result_of
 from echotime.i18n.language import gettext as _
 from echotime.sockopt.scratch import Scratch
 from echotime.sockopt.tcp_info import read_tcp_info
@@ -69,10 +69,11 @@ def _wait_for_timeout(
     poller.poll(_MAX_WAIT_MS)
     elapsed = time.monotonic() - started_at
     template = _("{result} after {seconds} s")
-    result = template.format(result=result_of(connection.recv, 100), seconds=f"{elapsed:.1f}")
-    ok = result.startswith("ETIMEDOUT") and min_seconds < elapsed < max_seconds
+    outcome = result_of(connection.recv, 100)
+    result = template.format(result=describe_result(outcome), seconds=f"{elapsed:.1f}")
+    ok = outcome == "ETIMEDOUT" and min_seconds < elapsed < max_seconds
     text = _("recv(100), with {option}").format(option=option)
-    expected = template.format(result="ETIMEDOUT", seconds=min_seconds)
+    expected = template.format(result=describe_result("ETIMEDOUT"), seconds=min_seconds)
     yield Step(SERVER, text, result, expected=expect(result, ok, expected))
 
 

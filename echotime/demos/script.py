@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from echotime.i18n.language import gettext as _
-from echotime.sockopt.errno_name import errno_name
+from echotime.sockopt.errno_name import errno_name, errno_number
 from echotime.sockopt.tcp_info import read_tcp_info
 from echotime.sockopt.values import N_
 
@@ -63,6 +64,13 @@ def result_of(call: Callable[..., object], *arguments: Any) -> str:
         timed_out = error.errno is None or isinstance(error, BlockingIOError)
         return N_("nothing") if timed_out else errno_name(error)
     return N_("ok") if value is None else str(value)
+
+
+def describe_result(result: str) -> str:
+    """Return a result in the user's language, with the meaning of an errno name."""
+    if (number := errno_number(result)) is not None:
+        return _("{reason} ({name})").format(reason=_(os.strerror(number)), name=result)
+    return _(result) if result else ""
 
 
 def attempt(

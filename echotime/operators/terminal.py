@@ -74,7 +74,7 @@ class TerminalOperator:
         self._sync_foreground()
         self._on_attach(True)
         if listeners := self._listeners():
-            self._show(_("serving {listeners}").format(listeners=", ".join(listeners)))
+            self._show(_("serving {listeners}").format(listeners=_(", ").join(listeners)))
         self._show(_("questions appear here; Ctrl-D leaves, Ctrl-C stops the daemon"))
         self._queue.attach(self)
 

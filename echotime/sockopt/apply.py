@@ -101,9 +101,9 @@ def warning(assignment: Assignment, transport: str) -> str:
 def _describe_error(option: Option, error: OSError) -> str:
     reason = _("{reason} ({name})").format(reason=_(os.strerror(error.errno or 0)), name=errno_name(error))
     if error.errno in _PERMISSION_ERRNOS and option.privilege:
-        return _("{reason}; needs {privilege}").format(reason=reason, privilege=option.privilege.required)
+        return _("{reason}; needs {privilege}").format(reason=reason, privilege=_(option.privilege.required))
     if error.errno == errno.ENODEV:
         with suppress(OSError):  # a sandbox may forbid AF_NETLINK
-            names = ", ".join(name for _index, name in socket.if_nameindex())
+            names = _(", ").join(name for _index, name in socket.if_nameindex())
             return _("{reason}; existing interfaces: {names}").format(reason=reason, names=names)
     return reason

@@ -69,7 +69,7 @@ def example(option: Option) -> Assignment:
 def no_effect_message(option: Option, transport: str) -> str:
     """Return an error message that names the transports on which the option has an effect."""
     return _("{name} has no effect on a {transport} socket; it acts on {others}").format(
-        name=option.name, transport=transport.upper(), others=", ".join(option.transports).upper()
+        name=option.name, transport=transport.upper(), others=_(", ").join(option.transports).upper()
     )
 
 

@@ -28,5 +28,7 @@ def option_lines(fit: Callable[[str, str, str], Iterable[str]]) -> Iterator[str]
         for option in settable:
             transports = "/".join(option.transports)
             yield from fit(_(option.meaning), f"  {option.name:<20}{transports:<9}", _INDENT)
-            values = f"{option.name}={option.example} ({_(option.value_type.expected)})"
+            values = _("{assignment} ({expected})").format(
+                assignment=f"{option.name}={option.example}", expected=_(option.value_type.expected)
+            )
             yield from fit(values, _INDENT, f"{_INDENT}  ")

@@ -128,7 +128,8 @@ class Integer:
     @property
     def expected(self) -> str:
         text = _(_RANGES[self.unit]).format(low=self.low, high=self.high)
-        return text + (_(", or a name: {names}").format(names=", ".join(self.names)) if self.names else "")
+        names = _(", ").join(self.names)
+        return _("{range}, or a name: {names}").format(range=text, names=names) if names else text
 
     def parse(self, text: str) -> Value:
         for name, value in self.names.items():
@@ -167,7 +168,7 @@ class Choice(_CInt):
 
     @property
     def expected(self) -> str:
-        return _("one of {names}").format(names=", ".join(self.names))
+        return _("one of {names}").format(names=_(", ").join(self.names))
 
     def parse(self, text: str) -> Value:
         for name, value in self.names.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from gettext import gettext as _
 from pathlib import Path
 
 
@@ -17,10 +18,10 @@ def describe_exception(error: BaseException) -> str:
         return describe_exception(failure.value)
     name = type(error).__name__
     if isinstance(error, MemoryError):
-        return "out of memory"
+        return _("out of memory")
     if isinstance(error, OSError):
-        reason = error.strerror or str(error) or name
-        return reason if error.filename is None else f"{error.filename}: {reason}"
+        reason = _(error.strerror) if error.strerror else str(error) or name
+        return reason if error.filename is None else _("{name}: {reason}").format(name=error.filename, reason=reason)
     if isinstance(error, ImportError) or type(error).__module__.startswith("echotime."):
         return str(error) or name
     frames = traceback.extract_tb(error.__traceback__)

@@ -36,7 +36,12 @@ from echotime.wire.escape import TerminalDecoder, display_width
 from echotime.wire.hostport import HostPort
 
 PACKAGE = Path(__file__).parents[2] / "echotime"
-SYSTEM_ERRORS = set(map(os.strerror, errno.errorcode))
+SYSTEM_ERRORS = {
+    *map(os.strerror, errno.errorcode),
+    # gai_strerror(3)
+    *("Temporary failure in name resolution", "Non-recoverable failure in name resolution"),
+    *("No address associated with hostname", "Address family for hostname not supported"),
+}
 TRANSLATIONS = sorted((PACKAGE / "i18n").glob("*/LC_MESSAGES/echotime.po"))
 
 

@@ -83,7 +83,7 @@ def test_time_wait() -> None:
 def test_dead_peer() -> None:
     """Only SO_KEEPALIVE detects the dead peer."""
     with_it, without = results(dead_peers.keepalive, "recv")
-    assert with_it.startswith("ETIMEDOUT after ")
+    assert with_it.startswith("Connection timed out (ETIMEDOUT) after ")
     assert without == "nothing"
 
 

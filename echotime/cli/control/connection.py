@@ -17,6 +17,7 @@ from typing import Any
 from twisted.protocols import amp
 from twisted.python.failure import Failure
 
+from echotime.cli.control.daemon_text import translate
 from echotime.client.threads import start_thread
 from echotime.control import commands
 from echotime.control.bounded_amp import BoundedAMP
@@ -54,7 +55,7 @@ class _ControlProtocol(BoundedAMP):
     def ampBoxReceived(self, box: Any) -> None:
         name = box.get(amp.COMMAND)
         if name == commands.Refused.commandName:
-            self._connection.refusal = commands.Refused.parseArguments(box, self)["reason"]
+            self._connection.refusal = translate(commands.Refused.parseArguments(box, self)["reason"])
         elif name is None:
             try:
                 super().ampBoxReceived(box)
@@ -134,7 +135,7 @@ class ControlConnection:
             raise ControlConnectionLost from None
         if isinstance(result, Failure):
             if result.check(CommandError, amp.RemoteAmpError, amp.UnhandledCommand):
-                raise CommandError(str(getattr(result.value, "description", result.value)))
+                raise CommandError(translate(str(getattr(result.value, "description", result.value))))
             raise self.lost() if self.closed.is_set() else ControlProtocolError
         response: dict[str, Any] = result
         return response

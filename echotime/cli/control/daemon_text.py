@@ -5,8 +5,25 @@ from __future__ import annotations
 import re
 
 from echotime.i18n.language import gettext as _
+from echotime.sockopt.catalogue.index import BY_NAME
 from echotime.sockopt.values import N_
 
+_LABELED = "{name}: {reason}"
+_SOCKOPT_ERRORS = (
+    *("unknown option '{name}'; the nearest is {near}", "unknown option '{name}'; expected {form}"),
+    *("invalid option number {level}:{number}; expected {form}", "{name} can only be given by number: {number}"),
+    "invalid option number {level}:{number}; level and number must be 0 to {most}",
+    *("{name} is read-only", "{name} has no effect on a {transport} socket; it acts on {others}"),
+    *("'{text}' is not a switch; expected {expected}", "'{text}' is not understood; expected {expected}"),
+    *("'{text}' is out of range; expected {expected}", "'{text}' is too long, or not a name; expected {expected}"),
+    *("'{text}' is not an IPv4 address; expected {expected}", "'{text}' is not a multicast group; expected {expected}"),
+    *("expected {form}", "{range}, or a name: {names}", "one of {names}", "{low} to {high}"),
+    "{low} to {high} bytes, as in 65536 or 64K",
+    "{low} to {high} seconds, as in 10s or 2m",
+    "{low} to {high} milliseconds, as in 500ms or 10s",
+    "{low} to {high} microseconds, as in 20000 or 20ms",
+)
+"""Messages of sockopt/ with fields."""
 _TEXTS = (
     # why a connection ended
     *(N_("client"), N_("server"), N_("operator"), N_("client's reset"), N_("server's reset"), N_("operator's reset")),
@@ -15,18 +32,38 @@ _TEXTS = (
     # how a question ended
     *(N_("answered by {name}"), N_("deadline expired"), N_("connection ended"), N_("the last operator left")),
     *(N_("no operator is present"), N_("the daemon stopped"), N_("no question is pending")),
+    # why a command or a client is refused
+    *(N_("question {number}: {reason}"), N_("there is no such question"), N_("no connection {number}")),
+    N_("unknown target '{target}'; expected tcp, udp or a connection number"),
+    N_("{name} must be set before bind: start with --sockopt {option}=..."),
+    N_("{name} must be set before the connection; set it on tcp for later connections"),
+    *(N_("invalid arguments"), N_("too many control connections: {connections} are open, {limit} are allowed")),
+    N_("permission denied: neither root, nor the daemon's user, nor a member of --control-group"),
+    *_SOCKOPT_ERRORS,
+    N_("{name} has no effect on {target}"),
     # health and clock
     *(N_("no answer within {seconds} s"), N_("wrong answer"), N_("another socket answered"), N_("the port is closed")),
     *(N_("the socket does not listen any more"), N_("the socket was shut down"), N_("not synchronized")),
     *(N_("synchronized, maximum error {seconds} s"), N_("unknown: {reason}")),
     # notes on socket options
+    *(N_("too late: it must be set {deadline}"), N_("it cannot be read back: {reason}")),
     *(N_("{note}; warning: {hazard}"), N_("warning: {hazard}")),
+    # names of sockets and operators, values
+    *(N_("connection {number}"), N_("{name} (pid {pid})"), N_("LISTEN, {pending} pending, limit {limit}")),
+    # the rest, in parts
+    *("{reason}; needs {privilege}", "{reason}; existing interfaces: {names}", "{reason} ({name})", _LABELED),
 )
-_PATTERNS = [
-    (re.compile(re.sub(r"\\{(\w+)\\}", r"(?P<\1>.+)", re.escape(template))), template)
-    for template in _TEXTS
-    if "{" in template
-]
+_NUMBERS = frozenset({"low", "high", "pid"})
+
+
+def _compile(template: str) -> re.Pattern[str]:
+    def group(field: re.Match[str]) -> str:
+        return f"(?P<{field[1]}>{'-?[0-9]+' if field[1] in _NUMBERS else '.+?'})"
+
+    return re.compile(re.sub(r"\\{(\w+)\\}", group, re.escape(template)))
+
+
+_PATTERNS = [(_compile(template), template) for template in _TEXTS if "{" in template]
 
 
 def translate(text: str) -> str:
@@ -36,5 +73,13 @@ def translate(text: str) -> str:
         return translated
     for pattern, template in _PATTERNS:
         if found := pattern.fullmatch(text):
-            return _(template).format(**{name: translate(part) for name, part in found.groupdict().items()})
+            parts = {name: translate(part) for name, part in found.groupdict().items()}
+            is_known = template != _LABELED or parts["reason"] != found["reason"]
+            return _(template).format(**parts) if is_known else text
     return text
+
+
+def translate_value(name: str, value: str) -> str:
+    """Return the value of a read-only option in the user's language. Values that can be set stay as they are given."""
+    option = BY_NAME.get(name)
+    return value if option is None or option.settable else translate(value)

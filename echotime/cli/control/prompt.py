@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from echotime.cli.control.daemon_text import translate
 from echotime.cli.control.screen import Screen
 from echotime.cli.control.verbs import (
     COMMANDS,
@@ -59,7 +60,8 @@ class Prompt:
         """Run the prompt, and return the exit status: for a script, 1 if a command failed."""
         if sys.stdin.isatty():
             greeting = _("connected to echotime {version} as {name}; help lists the commands")
-            for line in fit(sanitize(greeting.format(**self._session.hello))):
+            hello = {**self._session.hello, "name": translate(self._session.hello["name"])}
+            for line in fit(sanitize(greeting.format(**hello))):
                 self._screen.show(line)
         with _line_editing(list(self._commands)):
             while True:

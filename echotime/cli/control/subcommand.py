@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         connection = ControlConnection(args.socket)
     except OSError as error:
-        print_error(_("echotime: {path}: {reason}").format(path=args.socket, reason=error.strerror or error))
+        print_error(_("echotime: {path}: {reason}").format(path=args.socket, reason=_(error.strerror or str(error))))
         if isinstance(error, FileNotFoundError):
             print_error(_("echotime: start the daemon with --control PATH, and give the same path to --socket"))
         return ExitStatus.REFUSED

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from echotime.cli.control.connection import ControlConnection, ControlProtocolError
-from echotime.cli.control.daemon_text import translate
+from echotime.cli.control.daemon_text import translate, translate_value
 from echotime.cli.output.json_line import format_json
 from echotime.cli.output.streams import print_error
 from echotime.control import commands
@@ -91,6 +91,7 @@ class ControlSession:
         titles = [title for title, _value in columns]
         cells = [[sanitize(value(row)[:_MAX_CELL]) for _title, value in columns] for row in rows]
         widths = [max(map(display_width, column)) + 2 for column in zip(titles, *cells, strict=True)]
+        widths[-1] -= 2
         table = Table(widths, terminal_width())
         for line in itertools.chain(table.heading(titles), *map(table.row, cells)):
             self.write_line(line)
@@ -141,10 +142,10 @@ def connections(session: ControlSession, rest: str) -> None:
         (_("AGE"), lambda row: f"{row['age']:.0f}s"),
         (_("IN"), lambda row: str(row["bytes_in"])),
         (_("OUT"), lambda row: str(row["bytes_out"])),
-        (_("MESSAGES"), lambda row: str(row["messages"])),
-        (_("AWAITING"), lambda row: _("yes") if row["awaiting_reply"] else _("no")),
+        (_("MSGS"), lambda row: str(row["messages"])),
+        (_("WAIT"), lambda row: _("yes") if row["awaiting_reply"] else _("no")),
         (_("RTT"), lambda row: f"{row['rtt'] * 1000:.3f}ms"),
-        (_("RETRANSMITS"), lambda row: str(row["retransmits"])),
+        (_("RETR"), lambda row: str(row["retransmits"])),
         (_("UNSENT"), lambda row: str(row["unsent"])),
     )
 
@@ -198,10 +199,10 @@ def _show_options(session: ControlSession, rows: list[dict[str, Any]]) -> None:
     session.table(
         rows,
         _("no socket options were requested; with 'all' or a NAME, others are listed, too"),
-        (_("SOCKET"), lambda row: str(row["socket"])),
+        (_("SOCKET"), lambda row: translate(str(row["socket"]))),
         (_("NAME"), lambda row: str(row["name"])),
         (_("REQUESTED"), lambda row: str(row["requested"]) or "-"),
-        (_("EFFECTIVE"), lambda row: str(row["effective"])),
+        (_("EFFECTIVE"), lambda row: translate_value(str(row["name"]), str(row["effective"]))),
         (_("NOTE"), lambda row: translate(str(row["note"]))),
     )
 
@@ -273,11 +274,11 @@ def find_command(name: str, known: dict[str, ControlCommand]) -> ControlCommand:
     if len(matches) == 1:
         return known[matches[0]]
     if matches:
-        raise CommandSyntaxError(_("'{name}' is ambiguous: {names}").format(name=name, names=", ".join(matches)))
+        raise CommandSyntaxError(_("'{name}' is ambiguous: {names}").format(name=name, names=_(", ").join(matches)))
     if near := nearest(name, known.keys() - _NEVER_SUGGESTED):
         raise CommandSyntaxError(_("unknown command '{name}'; the nearest is {near}").format(name=name, near=near))
     raise CommandSyntaxError(
-        _("unknown command '{name}'; expected one of {names}").format(name=name, names=", ".join(known))
+        _("unknown command '{name}'; expected one of {names}").format(name=name, names=_(", ").join(known))
     )
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import TextIO
 
 from echotime.cli.output.last_handler import exit_with_error
+from echotime.cli.output.terminal_sink import TerminalSink
 from echotime.client.exit_status import ClientError, ExitStatus
 from echotime.i18n.language import gettext as _
 from echotime.terminal.columns import Heading, fit
@@ -51,7 +52,11 @@ def print_text(*lines: str) -> None:
 
 
 def print_error(text: str) -> None:
-    """Print a line on standard error, with unprintable characters escaped, and wrapped on a terminal."""
+    """Print a line on standard error, with unprintable characters escaped, and wrapped on a terminal.
+
+    It is not appended to what a server sent.
+    """
+    TerminalSink.end_line()
     print("\n".join(fit(sanitize(text), stream=sys.stderr)), file=sys.stderr, flush=True)
 
 
@@ -77,10 +82,12 @@ def describe_error(error: ClientError) -> str:
     text = texts.get(error.status)
     if text is None:
         return error.detail or _("wrong bytes")
-    return f"{text} ({error.detail})" if error.status is ExitStatus.NAME_NOT_FOUND and error.detail else text
+    if error.status is ExitStatus.NAME_NOT_FOUND and error.detail:
+        return _("{reason} ({name})").format(reason=text, name=error.detail)
+    return text
 
 
 def report_error(server: object, error: ClientError) -> int:
     """Print a failure in one line, and return its exit status."""
-    print_error(f"echotime: {server}: {describe_error(error)}")
+    print_error("echotime: " + _("{server}: {reason}").format(server=server, reason=describe_error(error)))
     return int(error.status)
