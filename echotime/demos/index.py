@@ -73,7 +73,7 @@ TOPICS: Mapping[str, Topic] = {
         accepting.backlog,
     ),
     "server": Topic(
-        N_("The calls that set up a server: socket, setsockopt, bind, and listen for TCP or recvfrom for UDP."),
+        N_("The calls of a server: socket, setsockopt, bind, then listen and accept for TCP, or recvfrom for UDP."),
         N_("Each step is carried out here, with what it changes and what a client sees at that moment."),
         _STEPS_CAVEAT,
         server_steps.server,

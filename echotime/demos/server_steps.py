@@ -100,7 +100,7 @@ def _listen(scratch: Scratch, listener: socket.socket) -> Iterator[Entry]:
 
 
 def _exchange(scratch: Scratch, listener: socket.socket) -> Iterator[Entry]:
-    yield Section(N_("TCP server, then: connection, peer = s.accept()"))
+    yield Section(N_("TCP server, step 5: connection, peer = s.accept()"))
     connection = scratch.accept(listener)
     yield Step(SERVER, N_("peer"), str(connection.getpeername()))
     yield local_address(SERVER, connection, str(listener.getsockname()))

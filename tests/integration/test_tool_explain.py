@@ -42,7 +42,13 @@ class ExplainTests(ToolTestCase):
     def test_server_and_client(self) -> None:
         """The steps of the original text are carried out."""
         text = self.explain("server")
-        steps = ["step 1: s = socket(", "step 2: s.setsockopt(", "step 3: s.bind(", "step 4: s.listen("]
+        steps = [
+            "step 1: s = socket(",
+            "step 2: s.setsockopt(",
+            "step 3: s.bind(",
+            "step 4: s.listen(",
+            "step 5: connection, peer = s.accept()",
+        ]
         places = [text.index(f"TCP server, {step}") for step in steps]
         self.assertEqual(places, sorted(places))
         self.assertIn("UDP server, step 4: recvfrom(8192), in place of listen", text)

@@ -98,6 +98,31 @@ class WidthTests(ControlTestCase):
         self.assertIn("exact: 0", self.assert_fits(*self.command("send", "--ack=x", "--repeat=3", server, "hello")))
         self.assertIn("offset", self.assert_fits(*self.command("time", time_server)))
 
+    def test_message_after_an_answer(self) -> None:
+        """A message does not follow what a server sent on the same line; elsewhere no line is added."""
+        server = "{}:{}".format(*self.echotime("--reply", "ok").address("TCP"))
+        for language, verified in zip(LANGUAGES, ("Verified: ", "校验完成"), strict=True):
+            command = self.command("send", "--verify", "--reply=ok", server, "hello")
+            self.assertIn(f"I get it!\r\nok\r\n{verified}", self.on_terminal(command, **language))
+        command = self.command("send", "--verify", server, "hello")
+        self.assertIn("\r\nok\r\nechotime: ", self.on_terminal(command))
+        self.assertTrue(self.on_terminal(self.command("send", "-q", server, "hello")).endswith("I get it!\r\nok"))
+        piped = self.tool("send", "--verify", "--reply=ok", server, "hello")
+        self.assertEqual(piped.stdout, b"hello\nI get it!\nok")
+
+    def test_tables(self) -> None:
+        """At 80 columns a connection has one line, and an option two: the second has the meaning only."""
+        self.start_daemon("--wait-for-operator")
+        self.pending_client(b"hello")
+        for language in LANGUAGES:
+            command = self.command("control", "--socket", str(self.path), "connections")
+            self.assertEqual(len(self.on_terminal(command, **language).splitlines()), 2)
+            lines = self.on_terminal(self.command("sockopts"), **language).splitlines()
+            row = next(number for number, line in enumerate(lines) if line.startswith("SO_RCVBUF "))
+            self.assertRegex(lines[row], r" SOL_SOCKET 8 .* (yes|是)$")
+            self.assertRegex(lines[row + 1], r"^ {4}(The size|每个套接字)")
+            self.assertTrue(lines[row + 2].startswith("SO_"))
+
     def test_control(self) -> None:
         """Tables fold into several lines a row, and the summary and the help are wrapped; a pipe gets whole rows."""
         self.start_daemon("--sockopt", "SO_RCVBUF=64K", "--wait-for-operator")

@@ -68,8 +68,9 @@ def translations() -> list[str]:
 
 
 def prose(name: str) -> str:
-    """Return a Chinese page without its programs and addresses; the output of the tools stays."""
-    return re.sub(r"^```python.*?^```$|\]\([^)]*\)", "", page(name, "zh_CN"), flags=re.MULTILINE | re.DOTALL)
+    """Return a Chinese page without its programs, their output and addresses; the output of the tools stays."""
+    text = page(name, "zh_CN").replace("等待回复……", "")
+    return re.sub(r"^```python.*?^```$|\]\([^)]*\)", "", text, flags=re.MULTILINE | re.DOTALL)
 
 
 _EACH = """

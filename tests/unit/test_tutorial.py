@@ -13,12 +13,17 @@ _LONGEST = 36
 """Lines of a program, its comment and blank lines included."""
 
 
+def without_texts(sources: dict[str, str]) -> dict[str, str]:
+    """Return the programs by file name, with empty strings in the place of what they print."""
+    return {name: re.sub(r'(print|input|exit)\(f?"[^"\n]*"', r'\1(""', source) for name, source in sources.items()}
+
+
 @pytest.mark.parametrize("name", PAGES)
 def test_same_code(name: str) -> None:
-    """Both languages have the same blocks in the same order; only output of the tools differs."""
+    """Both languages have the same blocks in the same order; only output and the texts of programs differ."""
     english, chinese = (blocks(page(name, language)) for language in ("", "zh_CN"))
     assert [block.info for block in english] == [block.info for block in chinese]
-    assert programs(page(name)) == programs(page(name, "zh_CN"))
+    assert without_texts(programs(page(name))) == without_texts(programs(page(name, "zh_CN")))
     for first, second in zip(english, chinese, strict=True):
         assert [each.line for each in commands(first)] == [each.line for each in commands(second)]
 
