@@ -136,7 +136,7 @@ def _table_lines(args: argparse.Namespace, values: Mapping[Option, Mapping[Socke
 def _truncate(value: str) -> str:
     """Shorten a value to the width of its column."""
     first = value.partition(",")[0]
-    return value if len(value) < _VALUE_WIDTH else f"{first[: _VALUE_WIDTH - 3]}\N{HORIZONTAL ELLIPSIS}"
+    return value if len(value) < _VALUE_WIDTH else f"{first[: _VALUE_WIDTH - 2]}\N{HORIZONTAL ELLIPSIS}"
 
 
 def _python_lines() -> Iterator[str]:

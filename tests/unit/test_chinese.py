@@ -252,6 +252,7 @@ def use_chinese(monkeypatch: pytest.MonkeyPatch) -> None:
             "TCP 0.0.0.0:12345: SO_MARK=1: Operation not permitted (EPERM); needs CAP_NET_ADMIN",
             "TCP 0.0.0.0:12345：SO_MARK=1：不允许的操作（EPERM）；所需权限：CAP_NET_ADMIN",
         ),
+        ("No such device (ENODEV); existing interfaces: lo, eth0", "没有该设备（ENODEV）；现有网卡：lo、eth0"),
         ("idle timeout", "空闲超时"),
         ("reset at the idle timeout", "复位：空闲超时"),
         ("answered by root@example", "由 root@example 应答"),

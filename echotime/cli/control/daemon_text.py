@@ -54,6 +54,7 @@ _TEXTS = (
     *("{reason}; needs {privilege}", "{reason}; existing interfaces: {names}", "{reason} ({name})", _LABELED),
 )
 _NUMBERS = frozenset({"low", "high", "pid"})
+_LISTS = frozenset({"names", "others"})
 
 
 def _compile(template: str) -> re.Pattern[str]:
@@ -73,10 +74,14 @@ def translate(text: str) -> str:
         return translated
     for pattern, template in _PATTERNS:
         if found := pattern.fullmatch(text):
-            parts = {name: translate(part) for name, part in found.groupdict().items()}
+            parts = {name: _translate_part(name, part) for name, part in found.groupdict().items()}
             is_known = template != _LABELED or parts["reason"] != found["reason"]
             return _(template).format(**parts) if is_known else text
     return text
+
+
+def _translate_part(name: str, part: str) -> str:
+    return part.replace(", ", _(", ")) if name in _LISTS else translate(part)
 
 
 def translate_value(name: str, value: str) -> str:
