@@ -103,7 +103,7 @@ class WidthTests(ControlTestCase):
         server = "{}:{}".format(*self.echotime("--reply", "ok").address("TCP"))
         for language, verified in zip(LANGUAGES, ("Verified: ", "校验完成"), strict=True):
             command = self.command("send", "--verify", "--reply=ok", server, "hello")
-            self.assertIn(f"I get it!\r\nok\r\n{verified}", self.on_terminal(command, **language))
+            self.assertIn(f"I get it!\r\nok\r\n{verified}", self.on_terminal(command, 80, "", **language))
         command = self.command("send", "--verify", server, "hello")
         self.assertIn("\r\nok\r\nechotime: ", self.on_terminal(command))
         self.assertTrue(self.on_terminal(self.command("send", "-q", server, "hello")).endswith("I get it!\r\nok"))
@@ -116,8 +116,8 @@ class WidthTests(ControlTestCase):
         self.pending_client(b"hello")
         for language in LANGUAGES:
             command = self.command("control", "--socket", str(self.path), "connections")
-            self.assertEqual(len(self.on_terminal(command, **language).splitlines()), 2)
-            lines = self.on_terminal(self.command("sockopts"), **language).splitlines()
+            self.assertEqual(len(self.on_terminal(command, 80, "", **language).splitlines()), 2)
+            lines = self.on_terminal(self.command("sockopts"), 80, "", **language).splitlines()
             row = next(number for number, line in enumerate(lines) if line.startswith("SO_RCVBUF "))
             self.assertRegex(lines[row], r" SOL_SOCKET 8 .* (yes|是)$")
             self.assertRegex(lines[row + 1], r"^ {4}(The size|每个套接字)")

@@ -85,14 +85,15 @@ async def test_order_of_the_resolver(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ([], ""),
         ([(socket.AF_PACKET, 1, 6, "", ("192.0.2.9", PORT))], ""),
-        (socket.gaierror(socket.EAI_NONAME, "no such name"), "no such name"),
+        (socket.gaierror(socket.EAI_AGAIN, "try again"), "try again"),
+        (socket.gaierror(socket.EAI_NONAME, "no such name"), ""),
         (OSError(), ""),
         (UnicodeError("label too long"), "label too long"),
     ],
 )
 @pytest_twisted.ensureDeferred
 async def test_not_found(monkeypatch: pytest.MonkeyPatch, found: Any, detail: str) -> None:
-    """A name without an address is reported with the resolver's message, if there is one."""
+    """A name without an address is reported with the resolver's message, if it says more."""
     answer(monkeypatch, found)
     with pytest.raises(ClientError) as caught:
         await resolve(HostPort("name.example", PORT), unlimited())
