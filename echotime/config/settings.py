@@ -213,6 +213,37 @@ class Settings:
             )
         },
     )
+    proxy_protocol: Networks = field(
+        default_factory=Networks,
+        metadata={
+            "option": OptionSpec(
+                network,
+                "Require a PROXY protocol header (version 1 or 2) on TCP connections from NET, and serve the client "
+                "that it names. NET must hold load balancers only, because they can name any client.",
+                metavar="NET",
+                accepts="as `--allow`",
+                shown_default="none",
+                example="10.0.0.5",
+                repeatable=True,
+                reloadable=True,
+            )
+        },
+    )
+    quiet: Networks = field(
+        default_factory=Networks,
+        metadata={
+            "option": OptionSpec(
+                network,
+                "Serve health checkers from NET without log lines and questions: --reply is sent at once.",
+                metavar="NET",
+                accepts="as `--allow`",
+                shown_default="none",
+                example="10.0.0.5",
+                repeatable=True,
+                reloadable=True,
+            )
+        },
+    )
     max_connections: int | None = option(
         None,
         parsers.positive_int,

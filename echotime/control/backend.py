@@ -77,6 +77,7 @@ class ControlBackend:
         return {
             "number": connection.number,
             "peer": connection.peer,
+            "via": connection.via,
             "age": self._clock.seconds() - connection.connected_at,
             "bytes_in": connection.bytes_in,
             "bytes_out": connection.bytes_out,

@@ -85,7 +85,8 @@ class Status(_FallibleCommand):
 class Connections(_FallibleCommand):
     """List open connections by number.
 
-    `age` and `rtt` are in seconds. `unsent` is the number of bytes that the client has not acknowledged.
+    `via` is the proxy that named the peer, empty for a direct connection. `age` and `rtt` are in seconds. `unsent` is
+    the number of bytes that the client has not acknowledged.
     """
 
     commandName = b"Connections"
@@ -93,6 +94,7 @@ class Connections(_FallibleCommand):
     response: ClassVar[Arguments] = _rows(
         number=Integer(),
         peer=Unicode(),
+        via=Unicode(),
         age=Float(),
         bytes_in=Integer(),
         bytes_out=Integer(),
@@ -222,11 +224,11 @@ class QuestionSettled(PushedEvent):
 
 
 class ConnectionOpened(PushedEvent):
-    """Push the first message of a connection."""
+    """Push the first message of a connection. `via` is as for Connections."""
 
     commandName = b"ConnectionOpened"
     event = "connection_opened"
-    arguments: ClassVar[Arguments] = _arguments(peer=Unicode())
+    arguments: ClassVar[Arguments] = _arguments(peer=Unicode(), via=Unicode())
 
 
 class MessageReceived(PushedEvent):
@@ -242,7 +244,9 @@ class ConnectionClosed(PushedEvent):
 
     commandName = b"ConnectionClosed"
     event = "connection_closed"
-    arguments: ClassVar[Arguments] = _arguments(peer=Unicode(), how=Unicode(), bytes_in=Integer(), bytes_out=Integer())
+    arguments: ClassVar[Arguments] = _arguments(
+        peer=Unicode(), via=Unicode(), how=Unicode(), bytes_in=Integer(), bytes_out=Integer()
+    )
 
 
 class DatagramReceived(PushedEvent):

@@ -35,6 +35,8 @@ from echotime.net.udp import IBatchResponder
 from echotime.operators.reply_queue import QueueLimits, ReplyQueue
 from echotime.operators.service import build_local_operator
 from echotime.services.drain import Drain
+from echotime.services.proxied import build_proxied
+from echotime.services.quiet_echo import QuietEchoFactory
 from echotime.services.replies import IReplySource
 from echotime.services.tcp_echo import EchoFactory
 from echotime.services.timeouts import TimeoutMonitor
@@ -75,6 +77,7 @@ class DaemonBuilder:
             self._configure_log,
             self._configure_udp_rate,
             self._configure_replies,
+            self._configure_proxies,
             self._compute_capacity,
         )
 
@@ -86,6 +89,9 @@ class DaemonBuilder:
         self._configure_log(settings)
         self._access = AccessList(settings.allow, settings.deny)
         self._factory = EchoFactory(self._traffic, admission=Admission(self._traffic.counters))
+        self._factory.build_proxied = partial(build_proxied, self._factory)
+        self._factory.quiet_factory = QuietEchoFactory(self._factory)
+        self._configure_proxies(settings)
         self._configure_replies(settings)
         self._rate_limit = RateLimit(0, time.monotonic)
         self._configure_udp_rate(settings)
@@ -108,6 +114,7 @@ class DaemonBuilder:
             self._rate_limit,
             answer_broadcast=settings.answer_broadcast,
             log=self._traffic.datagrams,
+            quiet=AccessList.only(settings.quiet),
         )
         environment = initial_environ()
         inherited = InheritedSockets(listen_fds(environment), other_process(environment, "LISTEN_PID"))
@@ -185,6 +192,7 @@ class DaemonBuilder:
         # a reply source replies to each message itself, if only with the queue's default reply
         constant_reply = b"" if reply_source is not None else settings.reply or b""
         self._factory.set_reply(settings.acknowledgement + constant_reply, reply_source)
+        self._factory.quiet_factory.trailer = settings.acknowledgement + (settings.reply or b"")
         if self._reply_queue is not None:
             limits = QueueLimits(
                 settings.max_questions,
@@ -193,6 +201,10 @@ class DaemonBuilder:
                 settings.wait_for_operator,
             )
             self._reply_queue.configure(settings.reply or b"", limits)
+
+    def _configure_proxies(self, settings: Settings) -> None:
+        self._factory.proxies = AccessList.only(settings.proxy_protocol)
+        self._factory.quiet_networks = AccessList.only(settings.quiet)
 
     def _configure_udp_rate(self, settings: Settings) -> None:
         if settings.udp_rate is None:
