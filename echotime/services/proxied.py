@@ -90,10 +90,6 @@ class ProxyHeaderProtocol(Protocol):
                 self._factory.traffic.counters.empty_connections += 1
             self._factory.notify_if_empty()
 
-    def reset(self) -> None:
-        """Reset the connection, at the end of the daemon."""
-        self.transport.abortConnection()
-
     def _refuse(self, counter: str) -> None:
         if self._release():
             self._factory.traffic.counters.refuse(counter, self.transport.getPeer().host)

@@ -133,11 +133,13 @@ def _health_line(row: dict[str, Any]) -> str:
 def connections(session: ControlSession, rest: str) -> None:
     """List the open connections with their statistics."""
     _expect_no_arguments(rest)
+    rows = list(session.connection.rows(commands.Connections, "number"))
     session.table(
-        list(session.connection.rows(commands.Connections, "number")),
+        rows,
         _("no open connections"),
         (_("ID"), lambda row: str(row["number"])),
         (_("PEER"), lambda row: str(row["peer"])),
+        *([(_("VIA"), lambda row: str(row["via"]))] if any(row["via"] for row in rows) else []),
         (_("AGE"), lambda row: f"{row['age']:.0f}s"),
         (_("IN"), lambda row: str(row["bytes_in"])),
         (_("OUT"), lambda row: str(row["bytes_out"])),
