@@ -97,10 +97,11 @@ class Admission:
             self._counters.refuse("refused_source_limit", host)
             return False
         if self._is_full():
-            if source_count or not len(self._table) or not self._may_exceed():
+            if source_count or not self._may_exceed():
                 self._counters.refuse("refused_connection_limit", host)
                 return False
-            self._evict()
+            if len(self._table):
+                self._evict()
         return True
 
     def _evict(self) -> None:
