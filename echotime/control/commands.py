@@ -94,7 +94,7 @@ class Connections(_FallibleCommand):
     response: ClassVar[Arguments] = _rows(
         number=Integer(),
         peer=Unicode(),
-        via=Unicode(),
+        via=Unicode(optional=True),
         age=Float(),
         bytes_in=Integer(),
         bytes_out=Integer(),
@@ -228,7 +228,7 @@ class ConnectionOpened(PushedEvent):
 
     commandName = b"ConnectionOpened"
     event = "connection_opened"
-    arguments: ClassVar[Arguments] = _arguments(peer=Unicode(), via=Unicode())
+    arguments: ClassVar[Arguments] = _arguments(peer=Unicode(), via=Unicode(optional=True))
 
 
 class MessageReceived(PushedEvent):
@@ -245,7 +245,7 @@ class ConnectionClosed(PushedEvent):
     commandName = b"ConnectionClosed"
     event = "connection_closed"
     arguments: ClassVar[Arguments] = _arguments(
-        peer=Unicode(), via=Unicode(), how=Unicode(), bytes_in=Integer(), bytes_out=Integer()
+        peer=Unicode(), via=Unicode(optional=True), how=Unicode(), bytes_in=Integer(), bytes_out=Integer()
     )
 
 

@@ -7,9 +7,8 @@ import select
 import signal
 import socket
 
-from echotime.wire.proxy_header import make_local, make_v1, make_v2
-
 from echotime.wire.hostport import HostPort
+from echotime.wire.proxy_header import make_local, make_v1, make_v2
 from tests.support.control_case import ControlTestCase
 from tests.support.plain_clients import ACKNOWLEDGEMENT, connect, one_shot, read_all, read_exactly
 

@@ -156,9 +156,12 @@ def test_events() -> None:
     assert pushed.sent == [
         (commands.QuestionAsked, {"number": 7, "peer": "192.0.2.1:1", "message": b"x" * 500, "size": 501}),
         (commands.QuestionSettled, {"number": 7, "peer": "192.0.2.1:1", "how": "answered by root"}),
-        (commands.ConnectionOpened, {"peer": "192.0.2.1:1"}),
+        (commands.ConnectionOpened, {"peer": "192.0.2.1:1", "via": ""}),
         (commands.MessageReceived, {"peer": "192.0.2.1:1", "message": b"y" * 500, "size": 502}),
-        (commands.ConnectionClosed, {"peer": "192.0.2.1:1", "how": "client", "bytes_in": 3, "bytes_out": 4}),
+        (
+            commands.ConnectionClosed,
+            {"peer": "192.0.2.1:1", "via": "", "how": "client", "bytes_in": 3, "bytes_out": 4},
+        ),
     ]
     for _ in range(MAX_EVENTS):
         subscriber.connection_opened("192.0.2.1:1", "")

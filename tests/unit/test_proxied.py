@@ -8,7 +8,6 @@ from ipaddress import ip_network
 from typing import Any
 
 import pytest
-from echotime.wire.proxy_header import make_local, make_v1, make_v2
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
@@ -29,6 +28,7 @@ from echotime.services.tcp_echo import EchoFactory, EchoProtocol
 from echotime.services.traffic import TrafficLog
 from echotime.wire.hostport import HostPort
 from echotime.wire.message import ACKNOWLEDGEMENT
+from echotime.wire.proxy_header import make_local, make_v1, make_v2
 from tests.unit.test_echo import Abortable
 
 PROXY = IPv4Address("TCP", "10.0.0.5", 40368)
@@ -105,7 +105,7 @@ def behind() -> Behind:
 
 
 def feed(transport: Transport, data: bytes, size: int = 4096) -> None:
-    """Deliver data in pieces."""
+    """Deliver data in pieces of this size."""
     for at in range(0, len(data), size):
         transport.protocol.dataReceived(data[at : at + size])
 
@@ -125,7 +125,7 @@ def test_client(behind: Behind, header: bytes, size: int) -> None:
 
 
 def test_message_with_the_header(behind: Behind) -> None:
-    """What follows the header in the same read is the first message."""
+    """Bytes that follow the header in the same read are the first message."""
     transport = behind.connect()
     feed(transport, HEADERS[1] + b"hello")
     assert transport.value() == b"hello" + ACKNOWLEDGEMENT + b"!"

@@ -139,7 +139,7 @@ def connections(session: ControlSession, rest: str) -> None:
         _("no open connections"),
         (_("ID"), lambda row: str(row["number"])),
         (_("PEER"), lambda row: str(row["peer"])),
-        *([(_("VIA"), lambda row: str(row["via"]))] if any(row["via"] for row in rows) else []),
+        *([(_("VIA"), lambda row: str(row["via"]))] if any(row.get("via") for row in rows) else []),
         (_("AGE"), lambda row: f"{row['age']:.0f}s"),
         (_("IN"), lambda row: str(row["bytes_in"])),
         (_("OUT"), lambda row: str(row["bytes_out"])),

@@ -125,8 +125,8 @@ class Watch:
             event["message"] = self._session.preview(event["message"], event["size"])
         if "how" in event:
             event["how"] = translate(event["how"])
-        if event.get("via"):
-            event["via"] = _(" via {proxy}").format(proxy=event["via"])
+        # an earlier daemon does not tell the proxy
+        event["via"] = _(" via {proxy}").format(proxy=event["via"]) if event.get("via") else ""
         line = _EVENT_FORMATS[command]().format(**event)
         if command is commands.QuestionAsked and self._held is not None and self._held[0] == event["peer"]:
             self._held = None  # the question shows the message
