@@ -268,6 +268,7 @@ class SupervisionTests(SynchronousTestCase):
         self.sent.clear()
         self.status = "stopping"
         supervised.notify_stopping()
+        supervised.stop_checks()
         self.assertEqual(self.sent, ["STOPPING=1", "STATUS=stopping", "EXTEND_TIMEOUT_USEC=15000000"])
         self.clock.pump([1] * 12)
         self.assertEqual(self.sent[3:], ["STATUS=stopping", "EXTEND_TIMEOUT_USEC=15000000"] * 2)
@@ -289,6 +290,7 @@ class SupervisionTests(SynchronousTestCase):
         self.assertEqual(self.notifier.retries, 5)
         self.notifier.full = True
         supervised.notify_stopping()
+        supervised.stop_checks()
         supervised.close()
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
@@ -296,6 +298,7 @@ class SupervisionTests(SynchronousTestCase):
         """After a stop before the reactor runs, READY is not sent."""
         supervised = self.supervision(20)
         supervised.notify_stopping()
+        supervised.stop_checks()
         self.clock.advance(0)
         supervised.close()
         self.assertNotIn("READY=1", self.sent)
@@ -379,6 +382,7 @@ class SupervisionTests(SynchronousTestCase):
         self.clock.pump([1] * 20)
         self.assertEqual((self.pings(), len(self.health.limits)), (0, 1))
         supervised.notify_stopping()
+        supervised.stop_checks()
         supervised.close()
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
