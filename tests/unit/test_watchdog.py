@@ -275,6 +275,22 @@ class SupervisionTests(SynchronousTestCase):
         supervised.close()
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
+    def test_stop_delay(self) -> None:
+        """After STOPPING=1 the watchdog is notified until the checks end; a reload does not send READY=1."""
+        supervised = self.supervision(20)
+        self.clock.advance(0)
+        supervised.notify_stopping()
+        self.sent.clear()
+        supervised.notify_reloading(True)
+        supervised.notify_reloading(False)
+        self.assertEqual(self.sent, [])
+        self.clock.pump([1] * 23)
+        self.assertEqual(self.pings(), 3)
+        supervised.stop_checks()
+        self.clock.pump([1] * 23)
+        self.assertEqual(self.pings(), 3)
+        supervised.close()
+
     def test_full(self) -> None:
         """A notification that finds the queue full is retried, by one timer at a time, which `close` cancels."""
         self.notifier.full = True
