@@ -174,8 +174,8 @@ def status_line(factory: EchoFactory, readiness: Readiness) -> str:
     counters, seconds_left = factory.counters(), readiness.seconds_left
     stopping = f"stopping in {seconds_left:.0f} s; " if seconds_left else ""
     return (
-        f"{stopping}open connections: {len(factory.connections)}; since the start: connections: {counters.connections}, "
-        f"messages: {counters.messages}, datagrams: {counters.datagrams}"
+        f"{stopping}open connections: {len(factory.connections)}; since the start: "
+        f"connections: {counters.connections}, messages: {counters.messages}, datagrams: {counters.datagrams}"
     )
 
 
