@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -23,7 +24,9 @@ PYTHONPATH={folder} exec {python} "$@"
 def make(*arguments: str | Path) -> tuple[int, str, str]:
     """Run make, and return its status, standard output and standard error."""
     command = ["make", "-C", str(ROOT), "--no-print-directory", *map(str, arguments)]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    # `make test` passes its own options and depth on
+    environment = {name: value for name, value in os.environ.items() if name not in {"MAKEFLAGS", "MAKELEVEL"}}
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=environment)
     return ended.returncode, ended.stdout, ended.stderr
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -193,11 +194,14 @@ class PortInUseTests(DaemonTestCase):
 
     def test_bound_only(self) -> None:
         """A socket that is bound and does not listen is in no table of the kernel."""
-        with socket.socket() as sock:
-            sock.bind(("127.0.0.1", 0))
-            self.assertIn(
-                "another socket is bound to the port", self.reason("--tcp", f"127.0.0.1:{sock.getsockname()[1]}")
-            )
+        with contextlib.ExitStack() as stack:
+            port = 0
+            while not port or f":{port:04X} " in Path("/proc/net/tcp").read_text(encoding="ascii"):
+                # a port without closed connections of another test
+                sock = stack.enter_context(socket.socket())
+                sock.bind(("127.0.0.1", 0))
+                port = sock.getsockname()[1]
+            self.assertIn("another socket is bound to the port", self.reason("--tcp", f"127.0.0.1:{port}"))
 
     def test_client_connections(self) -> None:
         """A port that client connections of this host have is told so, and for how long after their end."""
