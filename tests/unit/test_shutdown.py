@@ -179,6 +179,15 @@ def test_failure_during_the_delay(process: Process, delayed: ShutdownController)
     assert process.noted == ["why", "stopped", "ended"]
 
 
+def test_at_once_during_the_delay(process: Process, delayed: ShutdownController) -> None:
+    """An immediate failure, such as no memory, ends the delay and the daemon at once."""
+    process.arrive(signal.SIGTERM)
+    delayed.fail("why", immediate=True)
+    process.advance(_DELAY)
+    assert process.noted == ["why", "stopped", "ended"]
+    assert process.timers[signal.ITIMER_REAL] == GRACE_PERIOD
+
+
 def test_failure_without_delay(process: Process, delayed: ShutdownController) -> None:
     """A failure stops at once, and the next signal ends the drain."""
     delayed.fail("why")
