@@ -315,6 +315,14 @@ class Settings:
         old_names=("drain-seconds",),
         reloadable=True,
     )
+    stop_delay: float = option(
+        0.0,
+        parsers.non_negative_seconds,
+        "Keep the ports open for TIME after SIGTERM or SIGINT, so that load balancers notice first that the daemon is "
+        "not ready. Another signal ends the delay.",
+        example="10",
+        reloadable=True,
+    )
     log_to_stdout: bool = True
     """True if twistd's log goes to standard output."""
 

@@ -62,7 +62,8 @@ class Hello(_FallibleCommand):
 class Status(_FallibleCommand):
     """Return an overview of the daemon, after a health check.
 
-    `seconds` is the uptime. `clock` is the synchronization status of the system clock. The `status` of a listener is
+    `seconds` is the uptime. `clock` is the synchronization status of the system clock. `stopping_in` is the number of
+    seconds until the ports are closed, None while the daemon is ready for new clients. The `status` of a listener is
     ``answered``, ``not answered`` or ``hung``. `seconds` is the time until the answer. `reason` says why there was
     none.
     """
@@ -78,6 +79,7 @@ class Status(_FallibleCommand):
         clock=Unicode(),
         questions=Integer(),
         operators=Integer(),
+        stopping_in=Float(optional=True),
         health=AmpList(_arguments(listener=Unicode(), status=Unicode(), seconds=Float(), reason=Unicode())),
     )
 

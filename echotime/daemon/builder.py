@@ -24,6 +24,7 @@ from echotime.daemon.service import Daemon
 from echotime.daemon.shutdown import ShutdownController
 from echotime.errors import report_startup_failure
 from echotime.health.check import HealthCheck
+from echotime.health.readiness import Readiness
 from echotime.health.watchdog import SystemdStatus
 from echotime.limits.access import AccessList
 from echotime.limits.admission import Admission
@@ -72,6 +73,7 @@ class DaemonBuilder:
             self._factory,
             self._timeout_monitor,
             self._drain,
+            self._shutdown,
             self._tcp,
             self._udp,
             self._configure_log,
@@ -97,8 +99,13 @@ class DaemonBuilder:
         self._configure_udp_rate(settings)
         self._timeout_monitor = TimeoutMonitor(self._factory, self._reactor, settings.timeouts)
         self._drain = Drain(self._factory, self._reactor, settings.drain_timeout)
-        self._shutdown = ShutdownController(self._reactor, lambda: self._drain.timeout)
-        self.service = Daemon(self._drain, self._traffic, self._shutdown.on_second_signal, self._reply_queue)
+        self._readiness = Readiness(self._reactor)
+        self._shutdown = ShutdownController(
+            self._reactor, lambda: self._drain.timeout, self._readiness, settings.stop_delay
+        )
+        self.service = Daemon(
+            self._drain, self._traffic, self._readiness, self._shutdown.on_second_signal, self._reply_queue
+        )
 
     def _build_listeners(self) -> None:
         settings = self._settings
@@ -158,10 +165,13 @@ class DaemonBuilder:
             service.addService(SyncMonitor([each.port.protocol.policy for each in self._udp], reactor))
         health = HealthCheck(self._tcp, self._udp, self._factory, reactor)
         if (notify := notifier_from_environ(os.environ)) is not None:
-            format_status = partial(status_line, self._factory)
+            format_status = partial(status_line, self._factory, self._readiness)
             service.systemd_status = SystemdStatus(notify, format_status, health, reactor, watchdog_seconds(os.environ))
+            self._readiness.on_withdrawn = service.systemd_status.notify_stopping
         if self._reply_queue is not None and settings.control is not None:
-            backend = ControlBackend(self._factory, self._tcp, self._udp, health, lambda: str(read_adjtimex()))
+            backend = ControlBackend(
+                self._factory, self._tcp, self._udp, health, self._readiness, lambda: str(read_adjtimex())
+            )
             policy = PeerPolicy(settings.control_group)
             control_factory = ControlFactory(
                 self._reply_queue, backend, self._traffic, reactor, policy, settings.encoding

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from echotime.config.settings import SETTING_OPTIONS, Settings
 from echotime.daemon.limits_service import warn_of_shortfall
 from echotime.daemon.listener_service import TCPListenerService, UDPListenerService
+from echotime.daemon.shutdown import ShutdownController
 from echotime.limits.access import AccessList
 from echotime.limits.capacity import Capacity
 from echotime.services.drain import Drain
@@ -57,6 +58,7 @@ class RuntimeConfig:
     factory: EchoFactory
     timeout_monitor: TimeoutMonitor
     drain: Drain
+    shutdown: ShutdownController
     tcp: Sequence[TCPListenerService]
     udp: Sequence[UDPListenerService]
     apply_log: Callable[[Settings], None]
@@ -95,6 +97,7 @@ class RuntimeConfig:
         yield ("udp_rate",), self.apply_udp_rate
         yield ("log_message_rate", "log_also"), self.apply_log
         yield ("drain_timeout",), lambda new: setattr(self.drain, "timeout", new.drain_timeout)
+        yield ("stop_delay",), lambda new: setattr(self.shutdown, "stop_delay", new.stop_delay)
         yield ("answer_broadcast",), self._apply_answer_broadcast
         yield ("proxy_protocol", "quiet"), self._apply_proxies
         questions = ("reply_deadline", "max_questions", "max_questions_per_source", "wait_for_operator")

@@ -50,6 +50,7 @@ VALUES = {
     "log-message-rate": ["2", "5"],
     "log-also": ["datagrams", "empty"],
     "drain-timeout": ["0", "9"],
+    "stop-delay": ["0", "9"],
     "epoch": ["1900"],
     "encoding": ["gb18030"],
 }
@@ -134,6 +135,7 @@ class Run:
             "max-connections": admission.limits,
             "timeouts": (monitor.timeouts, monitor._sweeper.running and monitor._sweeper.interval),
             "drain-timeout": (made._drain.timeout, made._shutdown._drain_timeout()),
+            "stop-delay": made._shutdown.stop_delay,
             "udp-rate": (made._rate_limit.rate, made._rate_limit._exempt("127.0.0.1")),
             "log-message-rate": (made._traffic._message_limiter.max_lines, made._traffic.wants_messages),
             "log-also": (made._traffic.log_empty, made._traffic.datagrams._limiter.max_lines, policy.one_by_one),
