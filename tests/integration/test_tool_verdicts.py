@@ -13,7 +13,7 @@ from tests.support.relays import HalfClose, relay_to
 from tests.support.tool_case import CHINESE, ToolTestCase
 from tests.support.twistd_process import LIMIT
 
-_NO_HALF_CLOSE = "(usual cause: a proxy that does not pass on the half-close: nginx needs proxy_half_close on; or "
+_NO_HALF_CLOSE = "(usual cause: a proxy that does not pass on the half-close: nginx needs proxy_half_close on, "
 
 
 def _echo_after(header: bytes, connection: socket.socket) -> None:
@@ -113,7 +113,7 @@ class VerdictTests(ToolTestCase):
         sent = self.tool("send", "--quiet", "--verify", "--timeout", "1", server, "hello")
         self.assertEqual((sent.returncode, sent.stdout), (4, b"hello" + ACKNOWLEDGEMENT))
         self.assertIn(
-            b": timed out after 16 of 16 bytes (usual cause: a proxy that keeps the half-close to itself", sent.stderr
+            b": timed out, after 16 of 16 bytes (usual cause: a proxy that keeps the half-close to itself", sent.stderr
         )
 
     def test_proxy_header(self) -> None:

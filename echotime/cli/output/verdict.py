@@ -41,7 +41,7 @@ def _describe_event(failure: EchoFailure) -> str:
     elif failure.cause is not None:
         text = _("cut after {amount}, {end}")
     else:
-        text = _("{reason} after {amount}")
+        text = _("{reason}, after {amount}")
     return text.format(amount=amount, end=end, reason=describe_error(failure))
 
 
@@ -77,14 +77,21 @@ def _usual_cause(failure: EchoFailure) -> str:
         if not is_half_closed:
             return _("an access list or a connection limit")
         return _(
-            "a proxy that does not pass on the half-close: nginx needs proxy_half_close on; "
-            "or an access list or a connection limit"
+            "a proxy that does not pass on the half-close: nginx needs proxy_half_close on, "
+            "Traefik a longer terminationDelay; or an access list or a connection limit"
         )
     if failure.status is ExitStatus.RESET:
         return _("an access list, a limit, a timeout or a stop of the server; its log says which")
-    is_complete = failure.result is not None and failure.result.exact
-    if failure.status is ExitStatus.TIMED_OUT and is_half_closed and is_complete:
+    if failure.status is ExitStatus.TIMED_OUT and failure.result is not None:
+        return _cause_of_timeout(failure.result, is_half_closed=is_half_closed)
+    return ""
+
+
+def _cause_of_timeout(result: VerifyResult, *, is_half_closed: bool) -> str:
+    if result.exact and is_half_closed:
         return _("a proxy that keeps the half-close to itself, so that the server waits for more")
+    if not result.exact and result.cause in {Cause.NO_TRAILER, Cause.NO_REPLY}:
+        return _describe_cause(result.cause, is_half_closed=False)
     return ""
 
 
