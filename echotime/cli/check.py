@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import signal
-from collections.abc import Callable
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from echotime.cli.check_result import CheckResult
 from echotime.cli.measure import measure_services
 from echotime.cli.output.json_line import format_json
 from echotime.cli.output.prometheus import Metric, write_metrics
-from echotime.cli.output.streams import describe_error, print_lines
+from echotime.cli.output.streams import print_lines
 from echotime.cli.output.verdict import describe_failure
 from echotime.cli.thresholds import Range, is_hidden, parse_threshold
 from echotime.cli.time import add_epoch, suggest_epoch
@@ -185,7 +184,7 @@ def _record_tcp(args: argparse.Namespace, result: CheckResult, outcome: Any) -> 
         result.record("tcp", elapsed, text + _from_address(args, outcome.address))
         return
     failed = next(iter(outcome.failures.values())).first if isinstance(outcome, LoadResult) else outcome
-    _record_failure(result, "tcp", _("TCP echo: {reason}"), failed, describe_failure)
+    _record_failure(result, "tcp", _("TCP echo: {reason}"), failed)
 
 
 def _record_udp(args: argparse.Namespace, result: CheckResult, outcome: Any) -> None:
@@ -209,16 +208,10 @@ def _record_udp(args: argparse.Namespace, result: CheckResult, outcome: Any) -> 
     result.record("offset", offset, text, suggest_epoch(response, epoch))
 
 
-def _record_failure(
-    result: CheckResult,
-    service: str,
-    sentence: str,
-    failed: Exception,
-    describe: Callable[[ClientError], str] = describe_error,
-) -> None:
+def _record_failure(result: CheckResult, service: str, sentence: str, failed: Exception) -> None:
     """Record a failed service, or one whose check was ended by a signal."""
     if isinstance(failed, ClientError):
-        result.fail(service, sentence.format(reason=describe(failed)))
+        result.fail(service, sentence.format(reason=describe_failure(failed)))
     else:
         result.leave_unknown(sentence.format(reason=_("ended by SIGTERM before there was a result")))
 
