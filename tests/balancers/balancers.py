@@ -24,7 +24,7 @@ PROXY = "127.0.0.1"
 """Source address of the balancers' connections to the daemons, chosen by the kernel."""
 ALICE, BOB = "127.0.0.2", "127.0.0.3"
 """Addresses of two clients."""
-_READY = "127.0.0.9"
+READY = "127.0.0.9"
 """Address of the client that waits until a balancer works; --quiet keeps it out of log and questions."""
 # pip installs envoy and traefik beside Python; Debian has the others in /usr/sbin
 _PATH = f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}:/usr/sbin"
@@ -73,6 +73,8 @@ TRAEFIK = Balancer(
     passes_client_reset=False,
     passes_empty_datagrams=False,
 )
+
+BALANCERS = {each.program: each for each in (HAPROXY, NGINX, ENVOY, TRAEFIK)}
 
 
 def free_address(port: int = 0) -> Address:
@@ -134,7 +136,7 @@ class Running:
         deadline = time.monotonic() + LIMIT
         while time.monotonic() < deadline:
             with suppress(OSError):
-                if one_shot(self.address, b"?", _READY) == b"?" + ACKNOWLEDGEMENT:
+                if one_shot(self.address, b"?", READY).startswith(b"?" + ACKNOWLEDGEMENT):
                     return
             with suppress(subprocess.TimeoutExpired):
                 raise AssertionError(f"ended with status {self._process.wait(0.02)}:\n{self.log()}")
@@ -167,7 +169,7 @@ class BalancerTestCase(DaemonTestCase):
         """Start a daemon at an address, with the options of the examples and these, and wait until it listens."""
         place = "{}:{}".format(*address)
         daemon = self.twistd(
-            *("echotime", "--tcp", place, "--udp", place, "--proxy-protocol", PROXY, "--quiet", _READY, *args),
+            *("echotime", "--tcp", place, "--udp", place, "--proxy-protocol", PROXY, "--quiet", READY, *args),
             stdin=stdin,
         )
         daemon.address("UDP")
