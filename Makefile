@@ -57,7 +57,7 @@ deb:  ## build a Debian package in dist/, and say how to install it
 
 # one process more than CPUs, because many tests wait; the tests of a file run in one process, because they share
 # fixtures that take long to make; tests/conftest.py puts the longest files first
-test: $(VENV)/.test  ## run all tests but those of test-*
+test: $(VENV)/.test  ## run all tests but those below
 	$(BIN)/python -m pytest --numprocesses $(shell expr $$(nproc) + 1) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 test-systemd: $(VENV)/.test  ## test the units of etc/ under systemd, in a container (as root)
