@@ -139,12 +139,15 @@ class DaemonOptions(usage.Options):
         if not self["tcp"] and not self["udp"]:
             lists["tcp"] = lists["udp"] = [_default_address()]
         yield from self._check_list("sockopt", checks.unusable_sockopts(lists["sockopts"], lists["tcp"], lists["udp"]))
-        allow = yield from _build_networks(lists["allow"])
-        deny = yield from _build_networks(lists["deny"])
-        yield from self._check_list("deny", checks.allowed_networks(lists["deny"], allow))
+        if self["proxy-protocol"] and not lists["tcp"]:
+            self._faults.add("--proxy-protocol requires a TCP listener (--tcp): the header has no form for UDP")
+        networks = {}
+        for name in ("allow", "deny", "proxy_protocol", "quiet"):
+            networks[name] = yield from _build_networks(lists[name])
+        yield from self._check_list("deny", checks.allowed_networks(lists["deny"], networks["allow"]))
         self._faults.raise_if_any()
         kept: dict[str, Any] = {name: tuple(found) for name, found in lists.items()}
-        self.settings = replace(settings, **{**kept, "allow": allow, "deny": deny})
+        self.settings = replace(settings, **{**kept, **networks})
 
     def _merge_file(self) -> Generator[None, None, None]:
         """Use the values of the file for the options that the command line does not give."""

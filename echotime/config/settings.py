@@ -213,6 +213,37 @@ class Settings:
             )
         },
     )
+    proxy_protocol: Networks = field(
+        default_factory=Networks,
+        metadata={
+            "option": OptionSpec(
+                network,
+                "Require a PROXY protocol header (version 1 or 2) on TCP connections from NET, and serve the client "
+                "that it names. NET must hold load balancers only, because they can name any client.",
+                metavar="NET",
+                accepts="as `--allow`",
+                shown_default="none",
+                example="10.0.0.5",
+                repeatable=True,
+                reloadable=True,
+            )
+        },
+    )
+    quiet: Networks = field(
+        default_factory=Networks,
+        metadata={
+            "option": OptionSpec(
+                network,
+                "Serve health checkers from NET without log lines and questions: --reply is sent at once.",
+                metavar="NET",
+                accepts="as `--allow`",
+                shown_default="none",
+                example="10.0.0.5",
+                repeatable=True,
+                reloadable=True,
+            )
+        },
+    )
     max_connections: int | None = option(
         None,
         parsers.positive_int,
@@ -282,6 +313,14 @@ class Settings:
         example="30",
         section="Process and files",
         old_names=("drain-seconds",),
+        reloadable=True,
+    )
+    stop_delay: float = option(
+        0.0,
+        parsers.non_negative_seconds,
+        "Keep the ports open for TIME after SIGTERM or SIGINT, so that load balancers notice first that the daemon is "
+        "not ready. Another signal ends the delay.",
+        example="10",
         reloadable=True,
     )
     log_to_stdout: bool = True

@@ -6,17 +6,19 @@ _echo_stream alone.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.error import ConnectionAborted, ConnectionDone
-from twisted.internet.interfaces import IDelayedCall, IHalfCloseableProtocol, IPushProducer
+from twisted.internet.interfaces import IAddress, IDelayedCall, IHalfCloseableProtocol, IPushProducer
 from twisted.internet.protocol import Protocol, ServerFactory, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from echotime.counters import ServiceCounters
+from echotime.limits.access import AccessList
 from echotime.limits.admission import Admission
 from echotime.limits.source import source_key
 from echotime.logger import Logger
@@ -46,6 +48,10 @@ class EchoProtocol(Protocol):
 
     transport: IEchoTransport
     factory: EchoFactory
+    address: IAddress | None = None
+    """The client that a PROXY header names. Otherwise None: the client is the peer of the transport."""
+    via = ""
+    """The proxy of that client, as ``host:port``."""
     _log = Logger()
 
     def __init__(self, number: int = 0, source: str = "") -> None:
@@ -72,8 +78,8 @@ class EchoProtocol(Protocol):
     @property
     def peer(self) -> str:
         """Return the client as ``host:port``."""
-        peer = self.transport.getPeer()
-        return format_hostport(peer.host, peer.port)
+        client: Any = self.address or self.transport.getPeer()
+        return format_hostport(client.host, client.port)
 
     @property
     def paused(self) -> bool:
@@ -159,7 +165,7 @@ class EchoProtocol(Protocol):
     def _request_reply(self, reply_source: IReplySource, message: bytes, answer: bytes) -> None:
         """Get the reply to `message`, and write `answer` with it if it is known at once."""
         try:
-            reply = reply_source.reply_to(message, self.transport.getPeer())
+            reply = reply_source.reply_to(message, self.address or self.transport.getPeer())
         except Exception:
             reply = fail()
         if not isinstance(reply, Deferred):
@@ -308,6 +314,16 @@ class EchoFactory(ServerFactory):
         self.set_reply(trailer, reply_source)
         self.probe_factory: EchoFactory | None = None
         """The factory of the health check (services.probe_echo), None without one. It refuses all but probes."""
+        self.proxies: AccessList | None = None
+        """The networks whose connections begin with a PROXY header, None without any."""
+        self.build_proxied: Callable[[Any], Protocol | None] = self.admit
+        """Returns the protocol of such a connection (services.proxied)."""
+        self.quiet_networks: AccessList | None = None
+        """The networks whose connections are not logged, None without any."""
+        self.quiet_factory = self
+        """The factory of connections that are not logged (services.quiet_echo)."""
+        self.awaiting_header: set[Any] = set()
+        """Connections of `build_proxied` that have no protocol of a client yet."""
         self._last_number = 0
         self._empty_waiters: list[Deferred[None]] = []
 
@@ -317,23 +333,38 @@ class EchoFactory(ServerFactory):
         self.reply_source = reply_source
         self.large_reads.allow(reply_source is None and len(trailer) <= MESSAGE_SIZE)
 
-    def buildProtocol(self, addr: Any) -> EchoProtocol | None:  # type: ignore[override]  # Twisted binds it to `protocol`
+    def buildProtocol(self, addr: Any) -> Protocol | None:
         """Return a protocol for an accepted connection, None if it is refused."""
         if self.probe_factory is not None and (probe := self.probe_factory.buildProtocol(addr)) is not None:
             return probe
-        source = source_key(addr.host)
-        if not self.admission.try_admit(addr.host, source):
+        if self.proxies is not None and self.proxies.admits(addr.host):
+            return self.build_proxied(addr)
+        return self.admit(addr)
+
+    def admit(self, client: Any, *, via: str = "", quiet: bool = False) -> EchoProtocol | None:
+        """Return a protocol for the client at an address, None if it is refused.
+
+        `via` is the proxy that named the client. The connection is quiet, too, if --quiet names its network.
+        """
+        source = source_key(client.host)
+        if not self.admission.try_admit(client.host, source):
             return None
         self._last_number += 1
         protocol = EchoProtocol(self._last_number, source)
-        protocol.factory = self
+        if quiet or (self.quiet_networks is not None and self.quiet_networks.admits(client.host)):
+            protocol.factory = self.quiet_factory
+        else:
+            protocol.factory = self
+        if via:
+            protocol.address, protocol.via = client, via
         return protocol
 
     def counters(self) -> ServiceCounters:
-        """Return the counters of both services, including those of open connections."""
+        """Return the counters of both services, including those of open connections that are not quiet."""
         counters = replace(self.traffic.counters)
         for each in self.connections:
-            counters.add(each)
+            if each.factory is self:
+                counters.add(each)
         return counters
 
     def when_empty(self) -> Deferred[None]:
@@ -345,5 +376,5 @@ class EchoFactory(ServerFactory):
 
     def notify_if_empty(self) -> None:
         """Fire the Deferreds of `when_empty` if no connection is open."""
-        while self._empty_waiters and not self.connections:
+        while self._empty_waiters and not self.connections and not self.awaiting_header:
             self._empty_waiters.pop().callback(None)

@@ -38,7 +38,7 @@ class AdmissionTests(SynchronousTestCase):
         """Open a connection; return None if it is refused."""
         self.clock.advance(1)
         address = IPv4Address("TCP", host, 1945)
-        protocol = self.factory.buildProtocol(address)
+        protocol = self.factory.admit(address)
         if protocol is not None:
             protocol.makeConnection(Abortable(peerAddress=address))
         return protocol

@@ -28,6 +28,7 @@ from echotime.daemon.listener_service import (
 )
 from echotime.daemon.service import Daemon
 from echotime.errors import StartupError
+from echotime.health.readiness import Readiness
 from echotime.net.mmsg import Batch
 from echotime.net.tcp import EchoPort
 from echotime.net.udp import IBatchResponder, TimePort
@@ -210,7 +211,9 @@ class StartTests(SynchronousTestCase):
         self.traffic = TrafficLog(self.reactor)
         self.factory = EchoFactory(self.traffic)
         self.on_signal: list[Callable[[], None]] = []
-        self.daemon = Daemon(Drain(self.factory, self.reactor, 5), self.traffic, self.on_signal.append)
+        self.readiness = Readiness(self.reactor)
+        drain = Drain(self.factory, self.reactor, 5)
+        self.daemon = Daemon(drain, self.traffic, self.readiness, self.on_signal.append)
         self.addCleanup(self.stop)
 
     def stop(self) -> None:

@@ -80,7 +80,7 @@ class EchoTestCase(SynchronousTestCase):
 
     def another(self) -> EchoProtocol:
         """Open another connection of the factory."""
-        protocol = self.factory.buildProtocol(PEER)
+        protocol = self.factory.admit(PEER)
         assert protocol is not None
         protocol.makeConnection(StringTransport(peerAddress=PEER))
         return protocol
