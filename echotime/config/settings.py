@@ -234,7 +234,8 @@ class Settings:
         metadata={
             "option": OptionSpec(
                 network,
-                "Serve health checkers from NET without log lines and questions: --reply is sent at once.",
+                "Serve health checkers from NET without log lines and questions: --reply is sent at once. During "
+                "--stop-delay, refuse them.",
                 metavar="NET",
                 accepts="as `--allow`",
                 shown_default="none",

@@ -100,6 +100,7 @@ class DaemonBuilder:
         self._timeout_monitor = TimeoutMonitor(self._factory, self._reactor, settings.timeouts)
         self._drain = Drain(self._factory, self._reactor, settings.drain_timeout)
         self._readiness = Readiness(self._reactor)
+        self._factory.is_ready = lambda: self._readiness.is_ready
         self._shutdown = ShutdownController(
             self._reactor, lambda: self._drain.timeout, self._readiness, settings.stop_delay
         )

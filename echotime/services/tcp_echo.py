@@ -320,6 +320,8 @@ class EchoFactory(ServerFactory):
         """Returns the protocol of such a connection (services.proxied)."""
         self.quiet_networks: AccessList | None = None
         """The networks whose connections are not logged, None without any."""
+        self.is_ready: Callable[[], bool] = lambda: True
+        """Returns False while no new clients should be sent here. Then quiet connections are refused."""
         self.quiet_factory = self
         """The factory of connections that are not logged (services.quiet_echo)."""
         self.awaiting_header: set[Any] = set()
@@ -346,15 +348,15 @@ class EchoFactory(ServerFactory):
 
         `via` is the proxy that named the client. The connection is quiet, too, if --quiet names its network.
         """
+        quiet = quiet or (self.quiet_networks is not None and self.quiet_networks.admits(client.host))
+        if quiet and not self.is_ready():
+            return None  # by a failed check a load balancer learns that the daemon is leaving
         source = source_key(client.host)
         if not self.admission.try_admit(client.host, source):
             return None
         self._last_number += 1
         protocol = EchoProtocol(self._last_number, source)
-        if quiet or (self.quiet_networks is not None and self.quiet_networks.admits(client.host)):
-            protocol.factory = self.quiet_factory
-        else:
-            protocol.factory = self
+        protocol.factory = self.quiet_factory if quiet else self
         if via:
             protocol.address, protocol.via = client, via
         return protocol

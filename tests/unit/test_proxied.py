@@ -153,6 +153,19 @@ def test_proxy_itself(behind: Behind, header: bytes, logged: list[str]) -> None:
     assert (behind.counters.quiet_connections, behind.counters.connections, behind.counters.messages) == (1, 0, 0)
 
 
+@pytest.mark.parametrize("header", [make_local(), b"PROXY UNKNOWN\r\n"])
+def test_not_ready(behind: Behind, header: bytes) -> None:
+    """While the daemon is leaving, checks are refused, and clients are served."""
+    behind.factory.is_ready = lambda: False
+    assert behind.factory.buildProtocol(IPv4Address("TCP", "10.0.0.6", 1)) is None
+    checked = behind.connect()
+    feed(checked, header + b"x")
+    assert (checked.value(), checked.disconnecting) == (b"", True)
+    client = behind.connect()
+    feed(client, HEADERS[0] + b"x")
+    assert client.value().startswith(b"x")
+
+
 def test_quiet_network(behind: Behind, logged: list[str]) -> None:
     """A connection of --quiet is served without a header, and counts for the limits."""
     transport = behind.connect(IPv4Address("TCP", "10.0.0.6", 1))
