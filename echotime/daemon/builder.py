@@ -182,9 +182,7 @@ class DaemonBuilder:
 
     def _configure_replies(self, settings: Settings) -> None:
         reply_source = self._custom_replies or self._reply_queue
-        # a reply source replies to each message itself, if only with the queue's default reply
-        constant_reply = b"" if reply_source is not None else settings.reply or b""
-        self._factory.set_reply(settings.acknowledgement + constant_reply, reply_source)
+        self._factory.set_reply(settings.acknowledgement, reply_source, settings.reply)
         if self._reply_queue is not None:
             limits = QueueLimits(
                 settings.max_questions,
@@ -192,7 +190,7 @@ class DaemonBuilder:
                 settings.reply_deadline,
                 settings.wait_for_operator,
             )
-            self._reply_queue.configure(settings.reply or b"", limits)
+            self._reply_queue.configure(limits)
 
     def _configure_udp_rate(self, settings: Settings) -> None:
         if settings.udp_rate is None:

@@ -37,16 +37,16 @@ class Operators:
 
     def __init__(self) -> None:
         self.questions = 0
-        self.due: list[tuple[int, Deferred[bytes]]] = []
+        self.due: list[tuple[int, Deferred[bytes | None]]] = []
         self.unanswered: set[int] = set()
         """Port numbers of the clients whose connection ended before the reply, or whose reply failed."""
 
-    def reply_to(self, message: bytes, peer: IAddress) -> bytes | Deferred[bytes]:
+    def reply_to(self, message: bytes, peer: IAddress) -> bytes | Deferred[bytes | None]:
         self.questions += 1
         if (known := self.at_once(self.questions)) is not None:
             return succeed(known) if self.questions % 5 == 0 else known
         number: int = peer.port  # type: ignore[attr-defined]
-        reply: Deferred[bytes] = Deferred(lambda reply: self.unanswered.add(number))
+        reply: Deferred[bytes | None] = Deferred(lambda reply: self.unanswered.add(number))
         self.due.append((number, reply))
         return reply
 

@@ -124,7 +124,7 @@ class AdmissionTests(SynchronousTestCase):
         class Stubborn(PendingReplies):
             """Refuse the cancellation of pending replies."""
 
-            def reply_to(self, message: bytes, peer: IAddress) -> Deferred[bytes]:
+            def reply_to(self, message: bytes, peer: IAddress) -> Deferred[bytes | None]:
                 def refuse(reply: Deferred[bytes]) -> None:
                     raise ValueError("no")
 

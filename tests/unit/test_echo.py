@@ -33,10 +33,10 @@ class PendingReplies:
 
     def __init__(self) -> None:
         self.messages: list[bytes] = []
-        self.replies: list[Deferred[bytes]] = []
-        self.cancelled: list[Deferred[bytes]] = []
+        self.replies: list[Deferred[bytes | None]] = []
+        self.cancelled: list[Deferred[bytes | None]] = []
 
-    def reply_to(self, message: bytes, peer: IAddress) -> Deferred[bytes]:
+    def reply_to(self, message: bytes, peer: IAddress) -> Deferred[bytes | None]:
         self.messages.append(message)
         self.replies.append(Deferred(self.cancelled.append))
         return self.replies[-1]
@@ -226,8 +226,8 @@ class AwaitedTests(EchoTestCase):
     def test_reply_at_once(self) -> None:
         """A Deferred that has already fired leaves no reply pending."""
 
-        def reply_to(message: bytes, peer: IAddress) -> Deferred[bytes]:
-            reply: Deferred[bytes] = Deferred()
+        def reply_to(message: bytes, peer: IAddress) -> Deferred[bytes | None]:
+            reply: Deferred[bytes | None] = Deferred()
             reply.callback(b"ok")
             return reply
 

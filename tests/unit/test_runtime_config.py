@@ -124,8 +124,8 @@ class Run:
         admission, queue, monitor = made._factory.admission, made._reply_queue, made._timeout_monitor
         assert queue is not None
         found: dict[str, object] = {
-            "ack": (made._factory.trailer, made._factory.reply_source is queue),
-            "reply": queue.default_reply,
+            "ack": (made._factory.acknowledgement, made._factory.trailer, made._factory.reply_source is queue),
+            "reply": made._factory.default_reply,
             "questions": queue.limits,
             "allow": [vars(access) for access in (admission._access, policy._access)],
             "max-connections": admission.limits,

@@ -39,7 +39,7 @@ class Desk:
         os.set_blocking(self.output, False)
         self.screen: Any = open(screen, "w", encoding="ascii")  # noqa: SIM115, PTH123 - closed by `close`
         self.keyboard = open(keyboard, encoding="utf-8")  # noqa: SIM115, PTH123
-        self.queue = ReplyQueue(reactor, b"no")
+        self.queue = ReplyQueue(reactor)
         self.attached: list[bool] = []
         self.operator = TerminalOperator(
             self.queue, self.screen, self.keyboard, reactor, "latin-1", self.attached.append
@@ -51,7 +51,7 @@ class Desk:
         if self.attached:
             assert self.shown() == "questions appear here; Ctrl-D leaves, Ctrl-C stops the daemon\n"
 
-    def ask(self, message: bytes, port: int = 1) -> Deferred[bytes]:
+    def ask(self, message: bytes, port: int = 1) -> Deferred[bytes | None]:
         """Add a question, which must stay pending."""
         reply = self.queue.reply_to(message, peer(port))
         assert isinstance(reply, Deferred)
@@ -143,7 +143,7 @@ def test_stop(desk: Desk) -> None:
     desk.operator.stop()
     desk.operator.stop()
     assert "x" * 3000 in os.read(desk.output, 1 << 20).decode()
-    assert (desk.attached, desk.is_raw(), desk.queue.operator_count, reply.result) == ([True, False], False, 0, b"no")
+    assert (desk.attached, desk.is_raw(), desk.queue.operator_count, reply.result) == ([True, False], False, 0, None)
     assert desk.operator._input not in desk.reactor.getReaders()
     desk.operator.leave()
     assert desk.shown() == ""
@@ -319,7 +319,7 @@ def test_service_without_a_terminal(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     with stepping(SteppingReactor) as reactor, open(reading, encoding="utf-8") as pipe:  # noqa: PTH123
         monkeypatch.setattr(sys, "stdin", None if closed else pipe)
         monkeypatch.setattr(sys, "stdout", StringIO())
-        queue = ReplyQueue(reactor, b"no", QueueLimits(wait_for_operator=False))
+        queue = ReplyQueue(reactor, QueueLimits(wait_for_operator=False))
         service = build_local_operator(queue, TrafficLog(reactor), reactor, "utf-8", list, log_to_stdout=True)
         assert isinstance(service, OperatorService)
         assert isinstance(service._operator, StdinOperator)
@@ -333,7 +333,7 @@ def test_service_without_a_terminal(monkeypatch: pytest.MonkeyPatch, tmp_path: P
             service._operator._input.doRead()
         reactor.until(lambda: reply.called or closed)
         service.stopService()
-        assert reply.result == (b"no" if closed else b"one")
+        assert reply.result == (None if closed else b"one")
         if closed:
             os.close(service._operator._input.fileno())
     os.close(writing)
