@@ -45,7 +45,7 @@ def parse_template(text: str, known: Mapping[str, str]) -> Text:
             continue
         if not found[3] or found[2] not in NAMES:
             raise ValueError(
-                _(r"unknown escape '{text}' at character {place}; expected \{{NAME}} with a name of {names}").format(
+                _(r"unknown escape '{text}' at character {place}; expected \{{NAME}}, with NAME one of {names}").format(
                     text=found[0], place=found.start() + 1, names=", ".join(NAMES)
                 )
             )
@@ -61,10 +61,9 @@ def parse_template(text: str, known: Mapping[str, str]) -> Text:
 
 def parse_constant(text: str) -> bytes:
     r"""Return a text without places, as `unescape` does. Raises ValueError also for a place."""
-    parsed = parse_template(text, {})
-    if isinstance(parsed, bytes):
-        return parsed
-    name = next(each for each in parsed.parts if isinstance(each, str))
-    raise ValueError(
-        _("only the server knows the value of {escape}; expected a constant text").format(escape=f"\\{{{name}}}")
-    )
+    for found in _ESCAPE.finditer(text):
+        if found[1]:
+            raise ValueError(
+                _("only the server knows the value of {escape}; expected a constant text").format(escape=found[0])
+            )
+    return unescape(text)

@@ -65,7 +65,7 @@ def test_other_escapes(text: str) -> None:
         parse_template(text, {})
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*NAMES, "pear", ""])
 def test_no_constant(name: str) -> None:
     """Every place is an error if a constant is required."""
     assert parse_constant(r"a\n{x}") == b"a\n{x}"
