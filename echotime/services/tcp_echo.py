@@ -49,7 +49,7 @@ class EchoProtocol(Protocol):
     transport: IEchoTransport
     factory: EchoFactory
     via = ""
-    """The proxy of that client, as ``host:port``."""
+    """The proxy that passed the connection on, as ``host:port``. Empty for a direct connection."""
     _log = Logger()
 
     def __init__(self, number: int = 0, source: str = "") -> None:
