@@ -182,6 +182,7 @@ class DaemonBuilder:
 
     def _configure_replies(self, settings: Settings) -> None:
         reply_source = self._custom_replies or self._reply_queue
+        # a reply source replies to each message itself, if only with the queue's default reply
         self._factory.set_reply(settings.acknowledgement, reply_source, settings.reply)
         if self._reply_queue is not None:
             limits = QueueLimits(
@@ -190,7 +191,7 @@ class DaemonBuilder:
                 settings.reply_deadline,
                 settings.wait_for_operator,
             )
-            self._reply_queue.configure(limits)
+            self._reply_queue.configure(settings.reply, limits)
 
     def _configure_udp_rate(self, settings: Settings) -> None:
         if settings.udp_rate is None:

@@ -23,6 +23,7 @@ from echotime.services.replies import IReplySource
 from echotime.services.traffic import MAX_LOGGED_BYTES
 from echotime.wire import hostport
 from echotime.wire.escape import preview
+from echotime.wire.template import Text
 
 _MAX_OUTCOMES = 1000
 """Number of settled questions whose outcome is kept, to tell it to operators who answer too late."""
@@ -73,19 +74,20 @@ class QueueLimits:
 class _PendingReply:
     question: PendingMessage
     source: str
-    reply: Deferred[bytes | None]
+    reply: Deferred[Text]
     expiry: IDelayedCall | None = None
 
 
 @implementer(IReplySource)
 class ReplyQueue:
-    """Reply to messages by asking the attached operators. None, the default reply, stands for that of no operator."""
+    """Reply to messages by asking the attached operators. `default_reply` is the reply if none of them gives one."""
 
     _log = Logger()
 
-    def __init__(self, clock: IReactorTime, limits: QueueLimits = QueueLimits()) -> None:
+    def __init__(self, clock: IReactorTime, default_reply: Text = b"", limits: QueueLimits = QueueLimits()) -> None:
         self.counters = ReplyCounters()
         self._clock = clock
+        self.default_reply = default_reply
         self.limits = limits
         self.log_answers = True
         """False while all answers are given, and so shown, on the terminal that shows the log."""
@@ -106,8 +108,8 @@ class ReplyQueue:
     def operator_count(self) -> int:
         return len(self._operators)
 
-    def reply_to(self, message: bytes, peer: IAddress) -> Deferred[bytes | None] | None:
-        """Enqueue a message, or return None if no operator is attached or too many are pending."""
+    def reply_to(self, message: bytes, peer: IAddress) -> Text | Deferred[Text]:
+        """Enqueue a message, or return the default reply if no operator is attached or too many are pending."""
         address: _TCPAddress = peer  # type: ignore[assignment]  # a TCP address
         if self._stopping:
             self.counters.stopped += 1
@@ -117,7 +119,7 @@ class ReplyQueue:
             self.counters.beyond_limit += 1
         else:
             return self._enqueue(message, address, source)
-        return None
+        return self.default_reply
 
     def _is_full_for(self, source: str) -> bool:
         return len(self._pending) >= self.limits.max_pending or self._sources[source] >= self.limits.max_per_source
@@ -154,8 +156,9 @@ class ReplyQueue:
             self._operators.remove(operator)
         self._settle_unattended("the last operator left")
 
-    def configure(self, limits: QueueLimits) -> None:
-        """Change the limits. A changed deadline applies to pending questions, too."""
+    def configure(self, default_reply: Text, limits: QueueLimits) -> None:
+        """Change the default reply and the limits. A changed deadline applies to pending questions, too."""
+        self.default_reply = default_reply
         if limits.deadline != self.limits.deadline:
             for pending in self._pending.values():
                 self._schedule_expiry(pending, limits.deadline)
@@ -168,10 +171,10 @@ class ReplyQueue:
         self._settle_all("the daemon stopped")
         self._answer_limiter.flush()
 
-    def _enqueue(self, message: bytes, address: _TCPAddress, source: str) -> Deferred[bytes | None]:
+    def _enqueue(self, message: bytes, address: _TCPAddress, source: str) -> Deferred[Text]:
         self._last_number += 1
         number = self._last_number
-        reply: Deferred[bytes | None] = Deferred(lambda cancelled: self._abandoned(number))
+        reply: Deferred[Text] = Deferred(lambda cancelled: self._abandoned(number))
         peer = hostport.format_hostport(address.host, address.port)
         pending = _PendingReply(PendingMessage(number, peer, message, self._clock.seconds()), source, reply)
         self._schedule_expiry(pending, self.limits.deadline)
@@ -210,26 +213,20 @@ class ReplyQueue:
 
     def _expired(self, number: int) -> None:
         self.counters.expired += 1
-        self._settle(number, None, "deadline expired")
+        self._settle(number, self.default_reply, "deadline expired")
 
     def _abandoned(self, number: int) -> None:
         if number in self._pending:
             self.counters.abandoned += 1
-            self._remove(number, "connection ended")
+            self._settle(number, None, "connection ended")
 
     def _settle_all(self, reason: str) -> None:
         for number in list(self._pending):
             self.counters.given_up += 1
-            self._settle(number, None, reason)
+            self._settle(number, self.default_reply, reason)
 
-    def _settle(self, number: int, reply: bytes | None, how: str) -> PendingMessage:
-        """Remove a question, and reply to it. `reply` is None for the default reply."""
-        pending = self._remove(number, how)
-        pending.reply.callback(reply)
-        return pending.question
-
-    def _remove(self, number: int, how: str) -> _PendingReply:
-        """Remove a question; nothing else does."""
+    def _settle(self, number: int, reply: Text | None, how: str) -> PendingMessage:
+        """Remove a question; nothing else does. `reply` is None if the connection has ended."""
         pending = self._pending.pop(number)
         self._sources[pending.source] -= 1
         if not self._sources[pending.source]:
@@ -241,4 +238,6 @@ class ReplyQueue:
             self._outcomes.popitem(last=False)
         for operator in list(self._operators):
             self._notify(operator, operator.on_settled, pending.question, how)
-        return pending
+        if reply is not None:
+            pending.reply.callback(reply)
+        return pending.question

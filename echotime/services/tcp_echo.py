@@ -23,7 +23,7 @@ from echotime.logger import Logger
 from echotime.services.answer_text import render
 from echotime.services.echo_transport import IEchoTransport
 from echotime.services.large_reads import LargeReads
-from echotime.services.replies import DefaultReplies, IReplySource
+from echotime.services.replies import IReplySource, SameReplies
 from echotime.services.traffic import TrafficLog
 from echotime.sockopt.errno_name import errno_name
 from echotime.wire.hostport import format_hostport
@@ -62,7 +62,7 @@ class EchoProtocol(Protocol):
         self.messages = 0
         self.bytes_in = 0
         self.bytes_out = 0
-        self._pending_reply: Deferred[bytes | None] | None = None
+        self._pending_reply: Deferred[Text] | None = None
         self._output_full = False
         self._bytes_acked = 0
         self._fin_received = False
@@ -168,18 +168,15 @@ class EchoProtocol(Protocol):
         except Exception:
             reply = fail()
         if not isinstance(reply, Deferred):
-            self._write(answer + self._reply_bytes(reply))
+            self._write(answer + render(reply, self))
             return
         self._write(answer)
         self._pending_reply = reply
         self._update_flow()
         reply.addCallback(self._reply_ready).addErrback(self._reply_failed)
 
-    def _reply_bytes(self, reply: bytes | None) -> bytes:
-        return render(self.factory.default_reply, self) if reply is None else reply
-
-    def _reply_ready(self, reply: bytes | None) -> None:
-        self._write(self._reply_bytes(reply))
+    def _reply_ready(self, reply: Text) -> None:
+        self._write(render(reply, self))
         self.last_active = self.factory.seconds()
         self._pending_reply = None
         self._update_flow()
@@ -322,16 +319,17 @@ class EchoFactory(ServerFactory):
     def set_reply(self, acknowledgement: Text, reply_source: IReplySource | None = None, reply: Text = b"") -> None:
         """Change what follows the echo of messages that arrive from now on.
 
-        `reply` is the default reply, which messages get without a reply source or an operator.
+        `reply` follows the acknowledgement if there is no reply source.
         """
-        self.acknowledgement, self.default_reply = acknowledgement, reply
-        self.trailer = b""
-        """What follows each echo if `reply_source` is None."""
+        self.acknowledgement = acknowledgement
+        self.trailer = acknowledgement if isinstance(acknowledgement, bytes) else b""
+        """What follows each echo at once, unless it differs between messages."""
+        if reply_source is None:
+            if isinstance(acknowledgement, bytes) and isinstance(reply, bytes):
+                self.trailer += reply
+            else:
+                reply_source = SameReplies(reply)
         self.reply_source = reply_source
-        if isinstance(acknowledgement, bytes) and isinstance(reply, bytes):
-            self.trailer = acknowledgement + reply
-        else:
-            self.reply_source = reply_source or DefaultReplies()
         self.large_reads.allow(self.reply_source is None and len(self.trailer) <= MESSAGE_SIZE)
 
     def buildProtocol(self, addr: Any) -> EchoProtocol | None:  # type: ignore[override]  # Twisted binds it to `protocol`

@@ -20,7 +20,7 @@ from echotime.services.probe_echo import ProbeEchoFactory
 from echotime.services.replies import IReplySource
 from echotime.services.tcp_echo import EchoFactory, EchoProtocol
 from echotime.services.traffic import TrafficLog
-from echotime.wire.template import NAMES
+from echotime.wire.template import NAMES, Text
 
 PEER = IPv4Address("TCP", "192.0.2.7", 1945)
 
@@ -137,14 +137,14 @@ def test_constant_again() -> None:
 def test_default_reply_of_a_queue() -> None:
     """The default reply of a question is made for its own connection, with the text of the moment when it is sent."""
     clock = Clock()
-    queue = ReplyQueue(clock, QueueLimits(wait_for_operator=True))
-    made = factory(r" \{message} ", r"no reply, \{connection}", queue)
+    queue = ReplyQueue(clock, answer_text(r"no reply, \{connection}"), QueueLimits(wait_for_operator=True))
+    made = factory(r" \{message} ", "", queue)
     first, second = connected(made), connected(made)
     assert [answer(each, b"m") for each in (first, second)] == ["m 1 ", "m 1 "]
     queue.answer(1, rb"typed \{peer}", "me")
     assert first.transport.value() == b"m 1 typed \\{peer}"  # type: ignore[attr-defined]
-    made.set_reply(b"", queue, answer_text(r"none, \{connection}"))
-    queue.configure(QueueLimits())
+    made.set_reply(b"", queue)
+    queue.configure(answer_text(r"none, \{connection}"), QueueLimits())
     assert second.transport.value() == b"m 1 none, 2"  # type: ignore[attr-defined]
     assert answer(first, b"n") == "nnone, 1"
     assert second.bytes_out == len(b"m 1 none, 2")
@@ -152,8 +152,8 @@ def test_default_reply_of_a_queue() -> None:
 
 def test_lost_connection() -> None:
     """A question whose connection ends gets no reply, not even the default one."""
-    queue = ReplyQueue(Clock(), QueueLimits(wait_for_operator=True))
-    protocol = connected(factory("", r"\{peer}", queue))
+    queue = ReplyQueue(Clock(), answer_text(r"\{peer}"), QueueLimits(wait_for_operator=True))
+    protocol = connected(factory("", "", queue))
     assert answer(protocol, b"m") == "m"
     protocol.connectionLost()
     assert (queue.counters.abandoned, protocol.bytes_out) == (1, 1)
@@ -164,10 +164,10 @@ def test_source_without_operator() -> None:
 
     @implementer(IReplySource)
     class Later:
-        def reply_to(self, message: bytes, peer: IAddress) -> Deferred[bytes | None]:
+        def reply_to(self, message: bytes, peer: IAddress) -> Deferred[Text]:
             return later
 
-    later: Deferred[bytes | None] = Deferred()
+    later: Deferred[Text] = Deferred()
     protocol = connected(factory(r" \{peer_host} ", "unused", Later()))
     assert answer(protocol, b"m") == "m 192.0.2.7 "
     later.callback(b"late")

@@ -19,6 +19,7 @@ from echotime.operators.line_editor import LineEditor
 from echotime.operators.reply_queue import PendingMessage, ReplyQueue
 from echotime.operators.stdin_operator import StdinOperator
 from echotime.services.traffic import TrafficLog
+from echotime.wire.template import Text
 from tests.support.peer_address import peer
 
 
@@ -27,14 +28,14 @@ class PipeTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         """Attach a script as the operator."""
-        self.queue = ReplyQueue(Clock())
+        self.queue = ReplyQueue(Clock(), b"no")
         self.pipe = StdinOperator(self.queue, 0, None)
         self.reading: list[str] = []
         self.pipe._input.startReading = lambda: self.reading.append("start")  # type: ignore[method-assign]
         self.pipe._input.stopReading = lambda: self.reading.append("stop")  # type: ignore[method-assign]
         self.pipe.start()
 
-    def ask(self, port: int) -> Deferred[bytes | None]:
+    def ask(self, port: int) -> Deferred[Text]:
         """Add a question, which must stay pending."""
         reply = self.queue.reply_to(b"hello", peer(port))
         assert isinstance(reply, Deferred)
@@ -62,7 +63,7 @@ class PipeTests(SynchronousTestCase):
         replies = [self.ask(port) for port in (1, 2, 3)]
         self.pipe._received(b"one\ntwo")
         self.pipe._on_eof()
-        self.assertEqual([self.successResultOf(each) for each in replies], [b"one", b"two", None])
+        self.assertEqual([self.successResultOf(each) for each in replies], [b"one", b"two", b"no"])
         self.assertEqual(self.queue.operator_count, 0)
 
     def test_end_before_a_question(self) -> None:
@@ -72,7 +73,7 @@ class PipeTests(SynchronousTestCase):
         self.pipe._on_eof()
         self.successResultOf(reply)
         self.assertEqual(self.successResultOf(self.ask(2)), b"two")
-        self.assertEqual(self.successResultOf(self.ask(3)), None)
+        self.assertEqual(self.successResultOf(self.ask(3)), b"no")
 
     def test_endless_line(self) -> None:
         """A line without an end is cut."""

@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer, provider
 
 from echotime.operators.reply_queue import AlreadySettled, IOperator, PendingMessage, QueueLimits, ReplyQueue
+from echotime.wire.template import Text
 from tests.support.peer_address import peer
 
 
@@ -43,12 +44,12 @@ class ReplyQueueTests(SynchronousTestCase):
         self.queue = self.queue_with()
 
     def queue_with(self, **limits: Any) -> ReplyQueue:
-        """Make a queue with these limits."""
-        queue = ReplyQueue(self.clock, QueueLimits(**limits))
+        """Make a queue with the fallback `no` and these limits."""
+        queue = ReplyQueue(self.clock, b"no", QueueLimits(**limits))
         queue.attach(self.operator)
         return queue
 
-    def ask(self, queue: ReplyQueue, **who: Any) -> Deferred[bytes | None]:
+    def ask(self, queue: ReplyQueue, **who: Any) -> Deferred[Text]:
         """Add a question, which must stay pending."""
         reply = queue.reply_to(b"hello", peer(**who))
         assert isinstance(reply, Deferred)
@@ -97,14 +98,14 @@ class ReplyQueueTests(SynchronousTestCase):
             self.queue.answer(7, b"x", "me")
 
     def test_deadline(self) -> None:
-        """A question past its deadline gets the default reply, and no timer is left."""
+        """A question past its deadline gets the fallback, and no timer is left."""
         queue = self.queue_with(deadline=30)
         replies = [self.ask(queue, port=port) for port in (1, 2, 3)]
         self.clock.advance(29)
         queue.answer(1, b"in time", "me")
         self.assertNoResult(replies[1])
         self.clock.advance(1)
-        self.assertEqual(self.successResultOf(replies[1]), None)
+        self.assertEqual(self.successResultOf(replies[1]), b"no")
         self.assertEqual(queue.counters.expired, 2)
         self.assertEqual(self.clock.getDelayedCalls(), [])
         self.assertIn((2, "deadline expired"), self.operator.settled)
@@ -118,13 +119,13 @@ class ReplyQueueTests(SynchronousTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_limits(self) -> None:
-        """Beyond the limits the default reply comes at once and is counted; a settled question frees its place."""
+        """Beyond the limits the fallback comes at once and is counted; a settled question frees its place."""
         queue = self.queue_with(max_pending=3, max_per_source=2)
         first = self.ask(queue)
         self.ask(queue)
-        self.assertEqual(queue.reply_to(b"x", peer()), None, "two of one source")
+        self.assertEqual(queue.reply_to(b"x", peer()), b"no", "two of one source")
         self.ask(queue, host="192.0.2.2")
-        self.assertEqual(queue.reply_to(b"x", peer(host="192.0.2.3")), None, "three in all")
+        self.assertEqual(queue.reply_to(b"x", peer(host="192.0.2.3")), b"no", "three in all")
         self.assertEqual(queue.counters.beyond_limit, 2)
         queue.answer(1, b"", "me")
         self.successResultOf(first)
@@ -135,16 +136,16 @@ class ReplyQueueTests(SynchronousTestCase):
         queue = self.queue_with(max_per_source=2)
         for host in ("2001:db8::1", "2001:db8::2", "192.0.2.1", "::ffff:192.0.2.1"):
             self.ask(queue, host=host)
-        self.assertEqual(queue.reply_to(b"x", peer(host="2001:db8::3")), None)
-        self.assertEqual(queue.reply_to(b"x", peer(host="192.0.2.1")), None)
+        self.assertEqual(queue.reply_to(b"x", peer(host="2001:db8::3")), b"no")
+        self.assertEqual(queue.reply_to(b"x", peer(host="192.0.2.1")), b"no")
 
     def test_nobody_there(self) -> None:
-        """Without an operator the default reply comes at once, unless questions wait for one."""
+        """Without an operator the fallback comes at once, unless questions wait for one."""
         self.queue.detach(self.operator)
         for count in (1, 2):
-            self.assertEqual(self.queue.reply_to(b"x", peer()), None)
+            self.assertEqual(self.queue.reply_to(b"x", peer()), b"no")
             self.assertEqual(self.queue.counters.unattended, count)
-        waiting = ReplyQueue(self.clock, QueueLimits(wait_for_operator=True))
+        waiting = ReplyQueue(self.clock, b"no", QueueLimits(wait_for_operator=True))
         reply = self.ask(waiting)
         late = RecordingOperator()
         waiting.attach(late)
@@ -153,14 +154,14 @@ class ReplyQueueTests(SynchronousTestCase):
         self.assertNoResult(reply)
 
     def test_last_operator_leaves(self) -> None:
-        """Pending questions get the default reply when the last operator leaves, and not before."""
+        """Pending questions get the fallback when the last operator leaves, and not before."""
         replies = [self.ask(self.queue) for _ in range(2)]
         second = RecordingOperator()
         self.queue.attach(second)
         self.queue.detach(self.operator)
         self.assertNoResult(replies[0])
         self.queue.detach(second)
-        self.assertEqual([self.successResultOf(each) for each in replies], [None] * 2)
+        self.assertEqual([self.successResultOf(each) for each in replies], [b"no"] * 2)
         self.assertEqual(self.queue.counters.given_up, 2)
         self.queue.detach(second)
 
@@ -168,38 +169,38 @@ class ReplyQueueTests(SynchronousTestCase):
         """A changed deadline applies to pending questions, counted from their arrival."""
         reply = self.ask(self.queue)
         self.clock.advance(20)
-        self.queue.configure(QueueLimits(deadline=30))
+        self.queue.configure(b"later", QueueLimits(deadline=30))
         self.clock.advance(9)
-        self.queue.configure(QueueLimits(deadline=30, max_pending=7))
+        self.queue.configure(b"latest", QueueLimits(deadline=30, max_pending=7))
         self.assertNoResult(reply)
         self.clock.advance(1)
-        self.assertEqual(self.successResultOf(reply), None)
+        self.assertEqual(self.successResultOf(reply), b"latest")
         reply = self.ask(self.queue)
-        self.queue.configure(QueueLimits())
+        self.queue.configure(b"", QueueLimits())
         self.assertEqual(self.clock.getDelayedCalls(), [])
         self.clock.advance(40)
-        self.queue.configure(QueueLimits(deadline=30))
+        self.queue.configure(b"", QueueLimits(deadline=30))
         self.assertNoResult(reply)
         self.clock.advance(0)
-        self.assertEqual(self.successResultOf(reply), None)
+        self.assertEqual(self.successResultOf(reply), b"")
 
     def test_no_longer_waiting(self) -> None:
-        """Questions that wait for an operator get the default reply when they are to wait no longer."""
-        queue = ReplyQueue(self.clock, QueueLimits(wait_for_operator=True))
+        """Questions that wait for an operator get the fallback when they are to wait no longer."""
+        queue = ReplyQueue(self.clock, b"no", QueueLimits(wait_for_operator=True))
         reply = self.ask(queue)
-        queue.configure(QueueLimits(wait_for_operator=True, max_pending=7))
+        queue.configure(b"none", QueueLimits(wait_for_operator=True, max_pending=7))
         self.assertNoResult(reply)
-        queue.configure(QueueLimits())
-        self.assertEqual(self.successResultOf(reply), None)
+        queue.configure(b"none", QueueLimits())
+        self.assertEqual(self.successResultOf(reply), b"none")
         self.assertEqual(queue.counters.given_up, 1)
 
     def test_stop(self) -> None:
-        """At the daemon's stop pending questions get the default reply, and later ones at once."""
+        """At the daemon's stop pending questions get the fallback, and later ones at once."""
         reply = self.ask(self.queue)
         self.queue.stop()
-        self.assertEqual(self.successResultOf(reply), None)
+        self.assertEqual(self.successResultOf(reply), b"no")
         for count in (1, 2):
-            self.assertEqual(self.queue.reply_to(b"x", peer()), None)
+            self.assertEqual(self.queue.reply_to(b"x", peer()), b"no")
             self.assertEqual(self.queue.counters.stopped, count)
         self.assertEqual(self.operator.settled, [(1, "the daemon stopped")])
 
@@ -218,10 +219,10 @@ class ReplyQueueTests(SynchronousTestCase):
             def on_question(self, question: PendingMessage) -> None:
                 raise ValueError("cannot show it")
 
-        queue = ReplyQueue(self.clock)
+        queue = ReplyQueue(self.clock, b"no")
         broken = Broken()
         queue.attach(broken)
-        self.assertEqual(self.successResultOf(self.ask(queue)), None)
+        self.assertEqual(self.successResultOf(self.ask(queue)), b"no")
         self.assertEqual(queue.operator_count, 0)
         queue.attach(self.operator)
         queue.attach(broken)

@@ -125,7 +125,7 @@ class Run:
         assert queue is not None
         found: dict[str, object] = {
             "ack": (made._factory.acknowledgement, made._factory.trailer, made._factory.reply_source is queue),
-            "reply": made._factory.default_reply,
+            "reply": queue.default_reply,
             "questions": queue.limits,
             "allow": [vars(access) for access in (admission._access, policy._access)],
             "max-connections": admission.limits,

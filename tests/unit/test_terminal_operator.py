@@ -21,6 +21,7 @@ from echotime.operators.stdin_operator import StdinOperator
 from echotime.operators.terminal import PromptAwareStdout, TerminalOperator
 from echotime.services.traffic import MAX_CONNECTION_LINES, TrafficLog
 from echotime.terminal.raw_terminal import RawTerminal
+from echotime.wire.template import Text
 from tests.support.peer_address import peer
 from tests.support.stepping_reactor import SteppingEPollReactor, SteppingReactor, stepping
 
@@ -39,7 +40,7 @@ class Desk:
         os.set_blocking(self.output, False)
         self.screen: Any = open(screen, "w", encoding="ascii")  # noqa: SIM115, PTH123 - closed by `close`
         self.keyboard = open(keyboard, encoding="utf-8")  # noqa: SIM115, PTH123
-        self.queue = ReplyQueue(reactor)
+        self.queue = ReplyQueue(reactor, b"no")
         self.attached: list[bool] = []
         self.operator = TerminalOperator(
             self.queue, self.screen, self.keyboard, reactor, "latin-1", self.attached.append
@@ -51,7 +52,7 @@ class Desk:
         if self.attached:
             assert self.shown() == "questions appear here; Ctrl-D leaves, Ctrl-C stops the daemon\n"
 
-    def ask(self, message: bytes, port: int = 1) -> Deferred[bytes | None]:
+    def ask(self, message: bytes, port: int = 1) -> Deferred[Text]:
         """Add a question, which must stay pending."""
         reply = self.queue.reply_to(message, peer(port))
         assert isinstance(reply, Deferred)
@@ -143,7 +144,7 @@ def test_stop(desk: Desk) -> None:
     desk.operator.stop()
     desk.operator.stop()
     assert "x" * 3000 in os.read(desk.output, 1 << 20).decode()
-    assert (desk.attached, desk.is_raw(), desk.queue.operator_count, reply.result) == ([True, False], False, 0, None)
+    assert (desk.attached, desk.is_raw(), desk.queue.operator_count, reply.result) == ([True, False], False, 0, b"no")
     assert desk.operator._input not in desk.reactor.getReaders()
     desk.operator.leave()
     assert desk.shown() == ""
@@ -319,7 +320,7 @@ def test_service_without_a_terminal(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     with stepping(SteppingReactor) as reactor, open(reading, encoding="utf-8") as pipe:  # noqa: PTH123
         monkeypatch.setattr(sys, "stdin", None if closed else pipe)
         monkeypatch.setattr(sys, "stdout", StringIO())
-        queue = ReplyQueue(reactor, QueueLimits(wait_for_operator=False))
+        queue = ReplyQueue(reactor, b"no", QueueLimits(wait_for_operator=False))
         service = build_local_operator(queue, TrafficLog(reactor), reactor, "utf-8", list, log_to_stdout=True)
         assert isinstance(service, OperatorService)
         assert isinstance(service._operator, StdinOperator)
@@ -333,7 +334,7 @@ def test_service_without_a_terminal(monkeypatch: pytest.MonkeyPatch, tmp_path: P
             service._operator._input.doRead()
         reactor.until(lambda: reply.called or closed)
         service.stopService()
-        assert reply.result == (None if closed else b"one")
+        assert reply.result == (b"no" if closed else b"one")
         if closed:
             os.close(service._operator._input.fileno())
     os.close(writing)
