@@ -9,7 +9,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, gatherResults
 
-from echotime.client.connect import connect
+from echotime.client.connect import MakeHeader, connect
 from echotime.client.deadline import Deadline
 from echotime.client.echo import EchoClient
 from echotime.client.exit_status import ClientError, ExitStatus
@@ -71,6 +71,7 @@ class EchoSession:
     make_deadline: Callable[[], Deadline]
     """Return the deadline of a session that begins."""
     sockopts: Sequence[Assignment] = ()
+    make_header: MakeHeader | None = None
 
     async def run(self, result: LoadResult) -> None:
         """Run one session, and add it to the result."""
@@ -95,7 +96,12 @@ class EchoSession:
         """Run one session, and return the address that answered. Raises ClientError."""
         deadline = self.make_deadline()
         client = await connect(
-            self.reactor, self.addresses, lambda: EchoClient(_NullSink(), verifier), self.sockopts, deadline
+            self.reactor,
+            self.addresses,
+            lambda: EchoClient(_NullSink(), verifier),
+            self.sockopts,
+            deadline,
+            self.make_header,
         )
         client.send(self.message)
         client.half_close()
