@@ -29,6 +29,7 @@ from echotime.services.traffic import TrafficLog
 from echotime.wire.hostport import HostPort
 from echotime.wire.message import ACKNOWLEDGEMENT
 from echotime.wire.proxy_header import make_local, make_v1, make_v2
+from echotime.wire.template import Text
 from tests.unit.test_echo import Abortable
 
 PROXY = IPv4Address("TCP", "10.0.0.5", 40368)
@@ -44,7 +45,7 @@ class Asked:
     def __init__(self) -> None:
         self.questions: list[tuple[bytes, str]] = []
 
-    def reply_to(self, message: bytes, peer: IAddress) -> bytes | Deferred[bytes]:
+    def reply_to(self, message: bytes, peer: IAddress) -> Text | Deferred[Text]:
         assert isinstance(peer, IPv4Address)
         self.questions.append((message, peer.host))
         return b"!"
