@@ -13,7 +13,7 @@ from typing import Protocol
 from echotime.services.echo_transport import IEchoTransport
 from echotime.wire.escape import sanitize
 from echotime.wire.hostport import format_hostport, host_of
-from echotime.wire.template import Text, parse_template
+from echotime.wire.template import Template, Text, parse_template
 
 
 class AnsweredConnection(Protocol):
@@ -36,9 +36,9 @@ def answer_text(text: str) -> Text:
 
 def render(text: Text, connection: AnsweredConnection) -> bytes:
     """Return the text for the message that the connection has received last. A value that is not known is empty."""
-    if isinstance(text, bytes):
-        return text
-    return b"".join(each if isinstance(each, bytes) else _value(each, connection) for each in text.parts)
+    if isinstance(text, Template):
+        return b"".join(each if isinstance(each, bytes) else _value(each, connection) for each in text.parts)
+    return text
 
 
 def _value(name: str, connection: AnsweredConnection) -> bytes:
