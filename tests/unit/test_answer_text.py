@@ -51,8 +51,8 @@ def connected(
     factory: EchoFactory, kind: type[StringTransport] = KnowingTransport, peer: IAddress = PEER
 ) -> EchoProtocol:
     """Open a connection of a factory."""
-    protocol = factory.admit(peer)
-    assert protocol is not None
+    protocol = factory.buildProtocol(peer)
+    assert isinstance(protocol, EchoProtocol)
     protocol.makeConnection(kind(IPv4Address("TCP", "192.0.2.1", 12345), peer))
     return protocol
 
