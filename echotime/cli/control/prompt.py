@@ -15,10 +15,13 @@ from echotime.cli.control.verbs import (
     HELP_WIDTH,
     USAGE_WIDTH,
     WATCH_HELP,
+    WATCH_USAGE,
     CommandSyntaxError,
     ControlCommand,
     ControlSession,
+    expect_no_arguments,
     find_command,
+    parse_watch,
     run_line,
 )
 from echotime.cli.control.watch import Watch
@@ -50,9 +53,9 @@ class Prompt:
         self._status = 0
         self._commands = {
             **COMMANDS,
-            "watch": ControlCommand("", WATCH_HELP, lambda session, rest: self.watch()),
-            "help": ControlCommand("", N_("show this list"), lambda session, rest: self._help()),
-            "quit": ControlCommand("", N_("leave the prompt"), lambda session, rest: None),
+            "watch": ControlCommand(WATCH_USAGE, WATCH_HELP, lambda session, rest: self._watch(rest)),
+            "help": ControlCommand("", N_("show this list"), lambda session, rest: self._help(rest)),
+            "quit": ControlCommand("", N_("leave the prompt"), lambda session, rest: expect_no_arguments(rest)),
         }
 
     def run(self) -> int:
@@ -75,10 +78,11 @@ class Prompt:
                     self._raise_if_lost()
                     self._screen.show("")
 
-    def watch(self) -> None:
+    def _watch(self, rest: str) -> None:
         """Show events until the end of input, or Ctrl-C."""
+        watch = Watch(self._session, self._screen, events_only=parse_watch(rest))
         try:
-            Watch(self._session, self._screen).run()
+            watch.run()
         except KeyboardInterrupt:
             self._raise_if_lost()
 
@@ -102,13 +106,10 @@ class Prompt:
     def run_command(self, argv: list[str]) -> None:
         """Run one command of the command line. Raises CommandSyntaxError or CommandError."""
         name, *rest = argv
-        command = find_command(name, self._commands)
-        if command is self._commands["watch"]:
-            self.watch()
-        else:
-            command.run(self._session, " ".join(rest))
+        find_command(name, self._commands).run(self._session, " ".join(rest))
 
-    def _help(self) -> None:
+    def _help(self, rest: str) -> None:
+        expect_no_arguments(rest)
         table = Table([USAGE_WIDTH, HELP_WIDTH], terminal_width())
         for name, each in self._commands.items():
             for line in table.row([f"{name} {each.usage}", _(each.help)]):
@@ -123,7 +124,12 @@ def _completions(names: list[str], text: str) -> list[str]:
 
 
 _TARGETS = ["tcp", "udp", *BY_NAME]
-_ARGUMENTS = {"answer": ["next", "all", "--raw"], "sockopts": ["all", *_TARGETS], "set": _TARGETS}
+_ARGUMENTS = {
+    "answer": ["next", "all", "--raw"],
+    "sockopts": ["all", *_TARGETS],
+    "set": _TARGETS,
+    "watch": ["--events"],
+}
 
 
 def _history_file() -> Path | None:
