@@ -81,4 +81,4 @@ def test_server_option(command: str, capsys: pytest.CaptureFixture[str], monkeyp
     monkeypatch.setattr("sys.argv", ["echotime", command, "--port", "5", "host"])
     with pytest.raises(SystemExit):
         main()
-    assert "unknown option '--port'; the server is given as HOST:PORT\n" in "".join(capsys.readouterr())
+    assert "unknown option '--port'; to give a port, write HOST:PORT\n" in "".join(capsys.readouterr())
