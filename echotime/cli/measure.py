@@ -53,7 +53,9 @@ async def _measure_tcp(
     # without line ends, so that the echo contains nothing that looks like the acknowledgement
     message = os.urandom(_MESSAGE_BYTES // 2).hex().encode()
     result = LoadResult()
-    await EchoSession(reactor, addresses, message, args.ack, args.reply, lambda: deadline, args.sockopt).run(result)
+    session = EchoSession(reactor, addresses, message, args.ack, args.reply, lambda: deadline, args.sockopt)
+    session.half_close = not args.no_half_close
+    await session.run(result)
     return result
 
 

@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred, DeferredList
 from echotime.cli.output.last_handler import exit_with_error
 from echotime.cli.output.progress import Progress
 from echotime.cli.output.streams import print_text
-from echotime.cli.output.verdict import describe_failure, exit_status
+from echotime.cli.output.verdict import describe_failure
 from echotime.client.deadline import Deadline
 from echotime.client.exit_status import ExitStatus
 from echotime.client.load import EchoSession, LoadResult, run_load
@@ -87,5 +87,5 @@ def _summary(sessions: int, result: LoadResult) -> list[str]:
 def _exit_status(sessions: int, result: LoadResult) -> int:
     if result.exact == sessions:
         return ExitStatus.OK
-    statuses = {exit_status(kind.first) for kind in result.failures.values()}
+    statuses = {kind.first.status for kind in result.failures.values()}
     return statuses.pop() if len(statuses) == 1 else ExitStatus.FAILED

@@ -20,6 +20,7 @@ from echotime.client.udp_request import UDPRequest, UDPResponse
 from echotime.sockopt.assignment import Assignment
 from echotime.wire import timestamp
 from echotime.wire.escape import preview
+from echotime.wire.verify import Cause, VerifyResult
 
 _PREVIEW_BYTES = 40
 _MAX_COLLECTED = 4 * MAX_SIZE
@@ -191,8 +192,12 @@ class ConnectProber:
         client: EchoClient = await self._connect(lambda: EchoClient(sink))
         client.send(message)
         client.half_close()
-        await client.ended
+        await client.completed()
         correct = find_end(message, sink.data) is not None
+        if not correct and message.startswith(sink.data):
+            lost = len(message) - len(sink.data)
+            cut = VerifyResult(len(sink.data), lost, missing=lost, cause=Cause.CUT)
+            raise client.failure(ClientError(ExitStatus.FAILED), cut)
         detail = "" if correct else _describe(sink.data)
         self._session.reply_received(sequence, time.monotonic() - started_at, correct=correct, detail=detail)
 
