@@ -56,7 +56,9 @@ def host_and_port(text: str) -> HostPort:
         return HostPort("0.0.0.0" if every_address else _canonical_host(str(host), text), number)
     except ValueError as error:
         # some errors name the right form already
-        expected = "" if "; expected " in str(error) or ", as in " in str(error) else f"; expected {_LISTEN_ADDRESS_FORM}"
+        expected = (
+            "" if "; expected " in str(error) or ", as in " in str(error) else f"; expected {_LISTEN_ADDRESS_FORM}"
+        )
         raise ValueError(f"{error}{expected}") from None
 
 

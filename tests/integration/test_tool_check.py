@@ -167,7 +167,9 @@ class CheckTests(ToolTestCase):
         self.addCleanup(released.set)
         ended = self.tool("check", "--tcp", "--timeout", "0.5", server)
         self.assertEqual((ended.returncode, ended.stderr), (2, b""))
-        self.assertEqual(ended.stdout, b"ECHOTIME CRITICAL - TCP echo: timed out, after 0 of 5022 bytes\n")
+        self.assertEqual(
+            ended.stdout, b"ECHOTIME CRITICAL - TCP echo: timed out: connected, no answer, after 0 of 5022 bytes\n"
+        )
 
     def test_late_answer(self) -> None:
         """An answer to the first request counts when the second one was sent already."""
