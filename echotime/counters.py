@@ -58,6 +58,8 @@ class ServiceCounters:
     bytes_in: int = counter("Bytes received on TCP connections.")
     bytes_out: int = counter("Bytes handed to the transports of TCP connections.")
     datagrams: int = counter("UDP datagrams answered.", handled="datagram")
+    quiet_connections: int = counter("TCP connections of --quiet that ended, which no other counter includes.")
+    quiet_datagrams: int = counter("UDP datagrams of --quiet answered.", handled="datagram")
     refused_connections: int = counter(
         "Connections closed at once because of an access list.", "connections refused (access list)", "connection"
     )
@@ -69,6 +71,16 @@ class ServiceCounters:
     refused_connection_limit: int = counter(
         "Connections closed at once because of --max-connections.",
         "connections refused (connection limit)",
+        "connection",
+    )
+    refused_no_proxy_header: int = counter(
+        "Connections from networks of --proxy-protocol reset because they did not begin with a PROXY header.",
+        "connections refused (no PROXY header)",
+        "connection",
+    )
+    refused_proxy_header: int = counter(
+        "Connections from networks of --proxy-protocol reset because of a malformed PROXY header.",
+        "connections refused (malformed PROXY header)",
         "connection",
     )
     evicted: int = counter(

@@ -21,6 +21,7 @@ from echotime.cli.output.json_line import format_json
 from echotime.cli.output.prometheus import Metric, write_metrics
 from echotime.cli.output.streams import print_lines
 from echotime.cli.output.verdict import describe_failure
+from echotime.cli.proxy_arguments import add_proxy
 from echotime.cli.thresholds import Range, is_hidden, parse_threshold
 from echotime.cli.time import add_epoch, suggest_epoch
 from echotime.client.exit_status import ClientError
@@ -101,6 +102,7 @@ def add_parser(commands: Any) -> None:
         type=Path,
         help=_("also write the result to a file for node_exporter's textfile collector"),
     )
+    add_proxy(parser)
     arguments.add_sockopt(parser)
     parser.set_defaults(
         run=run,

@@ -18,6 +18,7 @@ from echotime.cli.control import subcommand as control
 from echotime.cli.output.help_formatter import HelpFormatter, mark_headings
 from echotime.cli.output.last_handler import exit_with_error, is_check, report
 from echotime.cli.output.streams import open_missing_streams, print_lines
+from echotime.cli.proxy_arguments import check_proxy
 from echotime.cli.unknown_options import check_options, describe_unexpected
 from echotime.i18n.language import gettext as _
 from echotime.wire.escape import sanitize
@@ -85,6 +86,8 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
         args.usage_error(describe_unexpected(args, rest[0]))
     if "transports" in args:
         arguments.check_sockopt(args)
+    if "proxy_protocol" in args:
+        check_proxy(args)
     return args
 
 

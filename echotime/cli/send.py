@@ -15,6 +15,7 @@ from echotime.cli.output.progress import Progress, add_progress, format_size
 from echotime.cli.output.streams import print_error
 from echotime.cli.output.terminal_sink import TerminalSink
 from echotime.cli.output.verdict import report_failure
+from echotime.cli.proxy_arguments import add_proxy, proxy_header
 from echotime.cli.send_repeatedly import CONNECT_TIMEOUT, send_repeatedly
 from echotime.client.connect import connect
 from echotime.client.deadline import Deadline
@@ -56,6 +57,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--raw", action="store_true", help=_("write what comes back unchanged, even to a terminal"))
     parser.add_argument("-q", "--quiet", action="store_true", help=_("report only failures"))
     add_progress(parser)
+    add_proxy(parser)
     arguments.add_sockopt(parser)
     parser.set_defaults(run=run, usage_error=parser.error, transports=lambda args: ["tcp"])
 
@@ -127,6 +129,7 @@ class _SendSession:
             lambda: EchoClient(output, verifier, idle_timer.reset),
             args.sockopt,
             deadline,
+            proxy_header(args),
         )
         self._client = client
         self._progress = Progress(self._reactor, self._shows_progress(), self._describe_progress)

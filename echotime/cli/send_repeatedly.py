@@ -13,6 +13,7 @@ from echotime.cli.output.last_handler import exit_with_error
 from echotime.cli.output.progress import Progress
 from echotime.cli.output.streams import print_text
 from echotime.cli.output.verdict import describe_failure
+from echotime.cli.proxy_arguments import proxy_header
 from echotime.client.deadline import Deadline
 from echotime.client.exit_status import ExitStatus
 from echotime.client.load import EchoSession, LoadResult, run_load
@@ -37,7 +38,14 @@ async def send_repeatedly(reactor: Any, args: argparse.Namespace) -> int:
     timeout = args.timeout or CONNECT_TIMEOUT
     addresses = await resolve(args.server, Deadline(reactor, timeout), args.family)
     session = EchoSession(
-        reactor, addresses, message, args.ack, args.reply, lambda: Deadline(reactor, timeout), args.sockopt
+        reactor,
+        addresses,
+        message,
+        args.ack,
+        args.reply,
+        lambda: Deadline(reactor, timeout),
+        args.sockopt,
+        proxy_header(args),
     )
     result = LoadResult()
     progress = Progress(

@@ -9,7 +9,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, gatherResults
 
-from echotime.client.connect import connect
+from echotime.client.connect import MakeHeader, connect
 from echotime.client.deadline import Deadline
 from echotime.client.echo import EchoClient
 from echotime.client.echo_failure import EchoFailure
@@ -73,6 +73,7 @@ class EchoSession:
     make_deadline: Callable[[], Deadline]
     """Return the deadline of a session that begins."""
     sockopts: Sequence[Assignment] = ()
+    make_header: MakeHeader | None = None
     half_close: bool = True
     """False: close the connection once the answer is complete."""
 
@@ -95,7 +96,12 @@ class EchoSession:
         deadline = self.make_deadline()
         verifier = EchoVerifier(self.acknowledgement, self.reply)
         client = await connect(
-            self.reactor, self.addresses, lambda: EchoClient(_NullSink(), verifier), self.sockopts, deadline
+            self.reactor,
+            self.addresses,
+            lambda: EchoClient(_NullSink(), verifier),
+            self.sockopts,
+            deadline,
+            self.make_header,
         )
         client.send(self.message)
         if self.half_close:

@@ -9,7 +9,7 @@ from typing import Any
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
-from echotime.client.connect import connect, connect_timeout
+from echotime.client.connect import MakeHeader, connect, connect_timeout
 from echotime.client.deadline import Deadline
 from echotime.client.echo import EchoClient
 from echotime.client.exit_status import ClientError, ExitStatus
@@ -103,13 +103,14 @@ class TcpProber:
         message: Message,
         sockopts: Sequence[Assignment],
         timeout: float,
+        make_header: MakeHeader | None = None,
     ) -> None:
         self._session = session
         self._message = message
         self._sent: dict[int, float] = {}
         self._connection: EchoClient | None = None
         self._connect = lambda: connect(
-            reactor, [address], lambda: EchoClient(self), sockopts, Deadline(reactor, timeout)
+            reactor, [address], lambda: EchoClient(self), sockopts, Deadline(reactor, timeout), make_header
         )
         self._connecting: Deferred[None] | None = None
         self._is_closed = False
@@ -181,12 +182,15 @@ class ConnectProber:
         message: Message,
         sockopts: Sequence[Assignment],
         timeout: float,
+        make_header: MakeHeader | None = None,
     ) -> None:
         self._session = session
         self._message = message
         self._sessions: dict[int, Deferred[None]] = {}
         self._connecting: set[int] = set()
-        self._connect = lambda make: connect(reactor, [address], make, sockopts, Deadline(reactor, timeout))
+        self._connect = lambda make: connect(
+            reactor, [address], make, sockopts, Deadline(reactor, timeout), make_header
+        )
 
     def probe(self, sequence: int) -> None:
         """Start a session: connect, send, half-close, read."""

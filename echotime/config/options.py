@@ -19,11 +19,11 @@ from echotime.config.option_spec import OptionSpec
 from echotime.config.parsers import default_control_socket
 from echotime.config.settings import GROUPS, OPTIONS, SETTING_OPTIONS, Settings
 from echotime.limits.access import Network, Networks
+from echotime.services.answer_text import answer_text
 from echotime.sockopt import listing
 from echotime.systemd.activation import SystemdSocket, are_sockets_passed
 from echotime.systemd.environment import initial_environ
 from echotime.terminal.columns import fit
-from echotime.wire.escape import unescape
 from echotime.wire.hostport import DEFAULT_PORT, HostPort
 
 _SINGLE_NAMES = frozenset(name for each in OPTIONS if not each.repeatable for name in (each.name, *each.old_names))
@@ -139,12 +139,15 @@ class DaemonOptions(usage.Options):
         if not self["tcp"] and not self["udp"]:
             lists["tcp"] = lists["udp"] = [_default_address()]
         yield from self._check_list("sockopt", checks.unusable_sockopts(lists["sockopts"], lists["tcp"], lists["udp"]))
-        allow = yield from _build_networks(lists["allow"])
-        deny = yield from _build_networks(lists["deny"])
-        yield from self._check_list("deny", checks.allowed_networks(lists["deny"], allow))
+        if self["proxy-protocol"] and not lists["tcp"]:
+            self._faults.add("--proxy-protocol requires a TCP listener (--tcp): the header has no form for UDP")
+        networks = {}
+        for name in ("allow", "deny", "proxy_protocol", "quiet"):
+            networks[name] = yield from _build_networks(lists[name])
+        yield from self._check_list("deny", checks.allowed_networks(lists["deny"], networks["allow"]))
         self._faults.raise_if_any()
         kept: dict[str, Any] = {name: tuple(found) for name, found in lists.items()}
-        self.settings = replace(settings, **{**kept, "allow": allow, "deny": deny})
+        self.settings = replace(settings, **{**kept, **networks})
 
     def _merge_file(self) -> Generator[None, None, None]:
         """Use the values of the file for the options that the command line does not give."""
@@ -201,7 +204,7 @@ class DaemonOptions(usage.Options):
         """Return the value of a text, or None after adding a fault."""
         try:
             if spec.name in self._from_file:
-                file.check_value(text, escapes=spec.parse is unescape)
+                file.check_value(text, escapes=spec.parse is answer_text)
             absolute = str(self._directory / text) if spec.is_path and text else text
             return (spec.parse or file.boolean)(absolute)
         except ValueError as error:

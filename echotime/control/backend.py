@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred
 from echotime.control.commands import PAGE_SIZE, CommandError, Rows
 from echotime.counters import declared
 from echotime.health.check import HealthCheck, ProbeResult
+from echotime.health.readiness import Readiness
 from echotime.net.listener import Listener, ListeningPort, SockoptSocket
 from echotime.net.tcp import EchoPort
 from echotime.services.tcp_echo import EchoFactory, EchoProtocol
@@ -38,10 +39,12 @@ class ControlBackend:
         tcp: Sequence[Listener[EchoPort]],
         udp: Sequence[Listener[ListeningPort]],
         health: HealthCheck,
+        readiness: Readiness,
         clock_state: Callable[[], str],
     ) -> None:
         self._factory = factory
         self._health = health
+        self._readiness = readiness
         self._tcp = tcp
         self._by_transport: dict[str, Sequence[Listener[ListeningPort]]] = {"tcp": tcp, "udp": udp}
         self._listeners = (*tcp, *udp)
@@ -58,6 +61,7 @@ class ControlBackend:
             "connections": len(self._factory.connections),
             "max_connections": self._factory.admission.limits.max_connections or 0,
             "clock": self._clock_state(),
+            "stopping_in": self._readiness.seconds_left,
         }
 
     def health(self) -> Deferred[Rows]:
@@ -77,6 +81,7 @@ class ControlBackend:
         return {
             "number": connection.number,
             "peer": connection.peer,
+            "via": connection.via,
             "age": self._clock.seconds() - connection.connected_at,
             "bytes_in": connection.bytes_in,
             "bytes_out": connection.bytes_out,
@@ -165,12 +170,13 @@ class ControlBackend:
             raise CommandError(f"unknown target '{target}'; expected tcp, udp or a connection number")
 
 
-def status_line(factory: EchoFactory) -> str:
+def status_line(factory: EchoFactory, readiness: Readiness) -> str:
     """Return the status line for the service manager."""
-    counters = factory.counters()
+    counters, seconds_left = factory.counters(), readiness.seconds_left
+    stopping = f"stopping in {seconds_left:.0f} s; " if seconds_left else ""
     return (
-        f"open connections: {len(factory.connections)}; since the start: connections: {counters.connections}, "
-        f"messages: {counters.messages}, datagrams: {counters.datagrams}"
+        f"{stopping}open connections: {len(factory.connections)}; since the start: "
+        f"connections: {counters.connections}, messages: {counters.messages}, datagrams: {counters.datagrams}"
     )
 
 

@@ -62,7 +62,8 @@ class Hello(_FallibleCommand):
 class Status(_FallibleCommand):
     """Return an overview of the daemon, after a health check.
 
-    `seconds` is the uptime. `clock` is the synchronization status of the system clock. The `status` of a listener is
+    `seconds` is the uptime. `clock` is the synchronization status of the system clock. `stopping_in` is the number of
+    seconds until the ports are closed, None while the daemon is ready for new clients. The `status` of a listener is
     ``answered``, ``not answered`` or ``hung``. `seconds` is the time until the answer. `reason` says why there was
     none.
     """
@@ -78,6 +79,7 @@ class Status(_FallibleCommand):
         clock=Unicode(),
         questions=Integer(),
         operators=Integer(),
+        stopping_in=Float(optional=True),
         health=AmpList(_arguments(listener=Unicode(), status=Unicode(), seconds=Float(), reason=Unicode())),
     )
 
@@ -85,7 +87,8 @@ class Status(_FallibleCommand):
 class Connections(_FallibleCommand):
     """List open connections by number.
 
-    `age` and `rtt` are in seconds. `unsent` is the number of bytes that the client has not acknowledged.
+    `via` is the proxy that named the peer, empty for a direct connection. `age` and `rtt` are in seconds. `unsent` is
+    the number of bytes that the client has not acknowledged.
     """
 
     commandName = b"Connections"
@@ -93,6 +96,7 @@ class Connections(_FallibleCommand):
     response: ClassVar[Arguments] = _rows(
         number=Integer(),
         peer=Unicode(),
+        via=Unicode(optional=True),
         age=Float(),
         bytes_in=Integer(),
         bytes_out=Integer(),
@@ -228,11 +232,11 @@ class QuestionSettled(PushedEvent):
 
 
 class ConnectionOpened(PushedEvent):
-    """Push the first message of a connection."""
+    """Push the first message of a connection. `via` is as for Connections."""
 
     commandName = b"ConnectionOpened"
     event = "connection_opened"
-    arguments: ClassVar[Arguments] = _arguments(peer=Unicode())
+    arguments: ClassVar[Arguments] = _arguments(peer=Unicode(), via=Unicode(optional=True))
 
 
 class MessageReceived(PushedEvent):
@@ -248,7 +252,9 @@ class ConnectionClosed(PushedEvent):
 
     commandName = b"ConnectionClosed"
     event = "connection_closed"
-    arguments: ClassVar[Arguments] = _arguments(peer=Unicode(), how=Unicode(), bytes_in=Integer(), bytes_out=Integer())
+    arguments: ClassVar[Arguments] = _arguments(
+        peer=Unicode(), via=Unicode(optional=True), how=Unicode(), bytes_in=Integer(), bytes_out=Integer()
+    )
 
 
 class DatagramReceived(PushedEvent):

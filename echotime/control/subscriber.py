@@ -61,14 +61,14 @@ class EventSubscriber:
         if self._unsent() <= self._max_unsent:
             self._protocol.callRemote(commands.QuestionSettled, number=question.number, peer=question.peer, how=how)
 
-    def connection_opened(self, peer: str) -> None:
-        self._push(commands.ConnectionOpened, peer=peer)
+    def connection_opened(self, peer: str, via: str) -> None:
+        self._push(commands.ConnectionOpened, peer=peer, via=via)
 
     def message_received(self, peer: str, message: bytes) -> None:
         self._push(commands.MessageReceived, peer=peer, message=message[:MAX_MESSAGE_BYTES], size=len(message))
 
-    def connection_closed(self, peer: str, ended_by: str, bytes_in: int, bytes_out: int) -> None:
-        self._push(commands.ConnectionClosed, peer=peer, how=ended_by, bytes_in=bytes_in, bytes_out=bytes_out)
+    def connection_closed(self, peer: str, via: str, ended_by: str, bytes_in: int, bytes_out: int) -> None:
+        self._push(commands.ConnectionClosed, peer=peer, via=via, how=ended_by, bytes_in=bytes_in, bytes_out=bytes_out)
 
     def datagram_received(self, peer: str, data: bytes, size: int, outcome: str) -> None:
         if not self.paused and self._datagram_limiter.allows():

@@ -24,6 +24,7 @@ from echotime.daemon.service import Daemon
 from echotime.daemon.shutdown import ShutdownController
 from echotime.errors import report_startup_failure
 from echotime.health.check import HealthCheck
+from echotime.health.readiness import Readiness
 from echotime.health.watchdog import SystemdStatus
 from echotime.limits.access import AccessList
 from echotime.limits.admission import Admission
@@ -35,6 +36,8 @@ from echotime.net.udp import IBatchResponder
 from echotime.operators.reply_queue import QueueLimits, ReplyQueue
 from echotime.operators.service import build_local_operator
 from echotime.services.drain import Drain
+from echotime.services.proxied import build_proxied
+from echotime.services.quiet_echo import QuietEchoFactory
 from echotime.services.replies import IReplySource
 from echotime.services.tcp_echo import EchoFactory
 from echotime.services.timeouts import TimeoutMonitor
@@ -70,11 +73,13 @@ class DaemonBuilder:
             self._factory,
             self._timeout_monitor,
             self._drain,
+            self._shutdown,
             self._tcp,
             self._udp,
             self._configure_log,
             self._configure_udp_rate,
             self._configure_replies,
+            self._configure_proxies,
             self._compute_capacity,
         )
 
@@ -86,13 +91,22 @@ class DaemonBuilder:
         self._configure_log(settings)
         self._access = AccessList(settings.allow, settings.deny)
         self._factory = EchoFactory(self._traffic, admission=Admission(self._traffic.counters))
+        self._factory.build_proxied = partial(build_proxied, self._factory)
+        self._factory.quiet_factory = QuietEchoFactory(self._factory)
+        self._configure_proxies(settings)
         self._configure_replies(settings)
         self._rate_limit = RateLimit(0, time.monotonic)
         self._configure_udp_rate(settings)
         self._timeout_monitor = TimeoutMonitor(self._factory, self._reactor, settings.timeouts)
         self._drain = Drain(self._factory, self._reactor, settings.drain_timeout)
-        self._shutdown = ShutdownController(self._reactor, lambda: self._drain.timeout)
-        self.service = Daemon(self._drain, self._traffic, self._shutdown.on_second_signal, self._reply_queue)
+        self._readiness = Readiness(self._reactor)
+        self._factory.is_ready = lambda: self._readiness.is_ready
+        self._shutdown = ShutdownController(
+            self._reactor, lambda: self._drain.timeout, self._readiness, settings.stop_delay
+        )
+        self.service = Daemon(
+            self._drain, self._traffic, self._readiness, self._shutdown.on_second_signal, self._reply_queue
+        )
 
     def _build_listeners(self) -> None:
         settings = self._settings
@@ -108,6 +122,7 @@ class DaemonBuilder:
             self._rate_limit,
             answer_broadcast=settings.answer_broadcast,
             log=self._traffic.datagrams,
+            quiet=AccessList.only(settings.quiet),
         )
         environment = initial_environ()
         inherited = InheritedSockets(listen_fds(environment), other_process(environment, "LISTEN_PID"))
@@ -151,10 +166,13 @@ class DaemonBuilder:
             service.addService(SyncMonitor([each.port.protocol.policy for each in self._udp], reactor))
         health = HealthCheck(self._tcp, self._udp, self._factory, reactor)
         if (notify := notifier_from_environ(os.environ)) is not None:
-            format_status = partial(status_line, self._factory)
+            format_status = partial(status_line, self._factory, self._readiness)
             service.systemd_status = SystemdStatus(notify, format_status, health, reactor, watchdog_seconds(os.environ))
+            self._readiness.on_withdrawn = service.systemd_status.notify_stopping
         if self._reply_queue is not None and settings.control is not None:
-            backend = ControlBackend(self._factory, self._tcp, self._udp, health, lambda: str(read_adjtimex()))
+            backend = ControlBackend(
+                self._factory, self._tcp, self._udp, health, self._readiness, lambda: str(read_adjtimex())
+            )
             policy = PeerPolicy(settings.control_group)
             control_factory = ControlFactory(
                 self._reply_queue, backend, self._traffic, reactor, policy, settings.encoding
@@ -183,8 +201,8 @@ class DaemonBuilder:
     def _configure_replies(self, settings: Settings) -> None:
         reply_source = self._custom_replies or self._reply_queue
         # a reply source replies to each message itself, if only with the queue's default reply
-        constant_reply = b"" if reply_source is not None else settings.reply or b""
-        self._factory.set_reply(settings.acknowledgement + constant_reply, reply_source)
+        self._factory.set_reply(settings.acknowledgement, reply_source, settings.reply)
+        self._factory.quiet_factory.set_reply(settings.acknowledgement, None, settings.reply)
         if self._reply_queue is not None:
             limits = QueueLimits(
                 settings.max_questions,
@@ -192,7 +210,11 @@ class DaemonBuilder:
                 settings.reply_deadline,
                 settings.wait_for_operator,
             )
-            self._reply_queue.configure(settings.reply or b"", limits)
+            self._reply_queue.configure(settings.reply, limits)
+
+    def _configure_proxies(self, settings: Settings) -> None:
+        self._factory.proxies = AccessList.only(settings.proxy_protocol)
+        self._factory.quiet_networks = AccessList.only(settings.quiet)
 
     def _configure_udp_rate(self, settings: Settings) -> None:
         if settings.udp_rate is None:

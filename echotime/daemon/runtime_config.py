@@ -12,6 +12,7 @@ from typing import NamedTuple
 from echotime.config.settings import SETTING_OPTIONS, Settings
 from echotime.daemon.limits_service import warn_of_shortfall
 from echotime.daemon.listener_service import TCPListenerService, UDPListenerService
+from echotime.daemon.shutdown import ShutdownController
 from echotime.limits.access import AccessList
 from echotime.limits.capacity import Capacity
 from echotime.services.drain import Drain
@@ -50,18 +51,20 @@ class PortResult(NamedTuple):
 class RuntimeConfig:
     """Hold the parts of the daemon that settings can change.
 
-    `apply_log`, `apply_udp_rate` and `apply_replies` are the builder's functions for these settings. `compute_capacity`
-    returns the limits for --max-connections and --max-per-source.
+    `apply_log`, `apply_udp_rate`, `apply_replies` and `apply_proxies` are the builder's functions for these settings.
+    `compute_capacity` returns the limits for --max-connections and --max-per-source.
     """
 
     factory: EchoFactory
     timeout_monitor: TimeoutMonitor
     drain: Drain
+    shutdown: ShutdownController
     tcp: Sequence[TCPListenerService]
     udp: Sequence[UDPListenerService]
     apply_log: Callable[[Settings], None]
     apply_udp_rate: Callable[[Settings], None]
     apply_replies: Callable[[Settings], None]
+    apply_proxies: Callable[[Settings], None]
     compute_capacity: Callable[[int | None, int | None], Capacity]
 
     def apply(self, old: Settings, new: Settings) -> ReloadResult:
@@ -94,7 +97,9 @@ class RuntimeConfig:
         yield ("udp_rate",), self.apply_udp_rate
         yield ("log_message_rate", "log_also"), self.apply_log
         yield ("drain_timeout",), lambda new: setattr(self.drain, "timeout", new.drain_timeout)
+        yield ("stop_delay",), lambda new: setattr(self.shutdown, "stop_delay", new.stop_delay)
         yield ("answer_broadcast",), self._apply_answer_broadcast
+        yield ("proxy_protocol", "quiet"), self._apply_proxies
         questions = ("reply_deadline", "max_questions", "max_questions_per_source", "wait_for_operator")
         yield ("acknowledgement", "reply", *questions), self.apply_replies
 
@@ -125,6 +130,11 @@ class RuntimeConfig:
     def _apply_answer_broadcast(self, new: Settings) -> None:
         for each in self.udp:
             each.port.protocol.policy.set_answer_broadcast(new.answer_broadcast)
+
+    def _apply_proxies(self, new: Settings) -> None:
+        self.apply_proxies(new)
+        for each in self.udp:
+            each.port.protocol.policy.set_quiet(AccessList.only(new.quiet))
 
     def _apply_backlog(self, new: Settings) -> PortResult:
         changed, not_applied = False, []

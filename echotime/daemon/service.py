@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred
 import echotime
 from echotime.daemon.signals import stop_command
 from echotime.errors import StartupError
+from echotime.health.readiness import Readiness
 from echotime.health.watchdog import SystemdStatus
 from echotime.logger import Logger
 from echotime.operators.reply_queue import ReplyQueue
@@ -24,17 +25,24 @@ OnSecondSignal = Callable[[Callable[[], None]], None]
 class Daemon(MultiService):
     """Start and stop the child services, drain connections, and log the totals.
 
-    `on_second_signal` registers a function to call at a second signal.
+    `readiness` is withdrawn at the stop, unless it was before. `on_second_signal` registers a function to call at a
+    second signal.
     """
 
     _log = Logger()
 
     def __init__(
-        self, drain: Drain, traffic: TrafficLog, on_second_signal: OnSecondSignal, reply_queue: ReplyQueue | None = None
+        self,
+        drain: Drain,
+        traffic: TrafficLog,
+        readiness: Readiness,
+        on_second_signal: OnSecondSignal,
+        reply_queue: ReplyQueue | None = None,
     ) -> None:
         super().__init__()
         self._drain = drain
         self._traffic = traffic
+        self._readiness = readiness
         self._reply_queue = reply_queue
         self._on_second_signal = on_second_signal
         self.systemd_status: SystemdStatus | None = None
@@ -70,8 +78,9 @@ class Daemon(MultiService):
 
     def stopService(self) -> Deferred[Any]:
         """Close the ports and drain. The Deferred fires when the last connection is closed."""
+        self._readiness.withdraw()
         if self.systemd_status is not None:
-            self.systemd_status.notify_stopping()
+            self.systemd_status.stop_checks()
         if self._reply_queue is not None:
             self._reply_queue.stop()
         stopping: Deferred[Any] = super().stopService()

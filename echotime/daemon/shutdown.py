@@ -1,4 +1,7 @@
-"""Stop the daemon at a signal or a failure. The first one starts an orderly stop, a second signal ends the drain."""
+"""Stop the daemon at a signal or a failure. The first one starts an orderly stop, a second signal ends the drain.
+
+With a stop delay, the first signal only withdraws readiness. The stop follows after the delay, or at another signal.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ from zope.interface import provider
 
 from echotime.daemon.signals import ignore_signals, release_signals
 from echotime.errors import report_runtime_failure
+from echotime.health.readiness import Readiness
 from echotime.logger import Logger
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -28,28 +32,35 @@ _BALLAST_SIZE = 4 * 2**20
 class ShutdownController:
     """Handle the signals that stop the process, in front of Twisted's handlers, and failures of the daemon.
 
-    `drain_timeout` returns the seconds that the drain may take.
+    `drain_timeout` returns the seconds that the drain may take. `stop_delay` is the time in seconds from the first
+    signal to the stop. `readiness` is withdrawn at the beginning of that time.
     """
 
-    def __init__(self, reactor: Any, drain_timeout: Callable[[], float]) -> None:
+    def __init__(
+        self, reactor: Any, drain_timeout: Callable[[], float], readiness: Readiness, stop_delay: float = 0.0
+    ) -> None:
         self._reactor = reactor
         self._drain_timeout = drain_timeout
+        self._readiness = readiness
+        self.stop_delay = stop_delay
         self._on_second_signal: Callable[[], None] = lambda: None
         self._previous_handlers: dict[int, Any] = {}
+        self._reason_count = count()
+        """Number of the next reason to stop, from 0. next() is atomic, so a signal handler may interrupt any code."""
         self._stop_count = count()
-        """Number of the next stop request, from 0. next() is atomic, so a signal handler may interrupt any code."""
+        """Number of the next stop request, from 0. The first reason to stop is none if there is a stop delay."""
         self._has_failed = False
 
     def on_second_signal(self, callback: Callable[[], None]) -> None:
-        """Call `callback` at the second signal, or at the first one after a failure.
+        """Call `callback` at the second signal, at the first one after a failure, or at the one after the stop delay.
 
-        Only the first signal reaches Twisted, which would fail to stop a reactor that is stopping already.
+        Only one signal reaches Twisted, which would fail to stop a reactor that is stopping already.
         """
         self._on_second_signal = callback
         self._reactor.callWhenRunning(self._install_handlers)
 
     def fail(self, reason: str, *, immediate: bool = False) -> None:
-        """Log the reason, stop the daemon, and have the process exit with status 1.
+        """Log the reason, stop the daemon without the stop delay, and have the process exit with status 1.
 
         `immediate` skips the drain. A timer ends the process if the failure keeps the daemon from stopping.
         """
@@ -60,6 +71,7 @@ class ShutdownController:
             signal.setitimer(signal.ITIMER_REAL, GRACE_PERIOD + drain_timeout, GRACE_PERIOD)
         if first:
             report_runtime_failure(reason)
+        next(self._reason_count)
         if next(self._stop_count) == 0:
             self._reactor.stop()
         if immediate:
@@ -76,14 +88,31 @@ class ShutdownController:
         release_signals()
 
     def _on_signal(self, signal_number: int, frame: Any) -> None:
-        if next(self._stop_count) == 0:
-            name = signal.Signals(signal_number).name
+        name, delay = signal.Signals(signal_number).name, self.stop_delay
+        if next(self._reason_count) == 0 and delay > 0:
+            self._reactor.callFromThread(self._begin_delay, signal_number, name, delay)
+        elif next(self._stop_count) == 0:
             self._reactor.callFromThread(_log.info, "received {name}: stopping", name=name)
             self._previous_handlers[signal_number](signal_number, frame)
         else:
             # any number of further signals would change nothing, and fill the reactor's queue
             signal.signal(signal_number, signal.SIG_IGN)
             self._reactor.callFromThread(self._on_second_signal)
+
+    def _begin_delay(self, signal_number: int, name: str, delay: float) -> None:
+        _log.info(
+            "received {name}: stopping in {seconds:g} s, ports open until then, another signal stops at once",
+            name=name,
+            seconds=delay,
+        )
+        self._readiness.withdraw(delay)
+        self._reactor.callLater(delay, self._end_delay, signal_number)
+
+    def _end_delay(self, signal_number: int) -> None:
+        # another signal or a failure may have stopped the daemon already
+        if next(self._stop_count) == 0:
+            _log.info("stop delay ended: stopping")
+            self._previous_handlers[signal_number](signal_number, None)
 
 
 def call_on_memory_error(callback: Callable[[], object], reactor: Any = None) -> None:

@@ -78,22 +78,30 @@ class SystemdStatus:
             self._next_check = self._reactor.callLater(self._watchdog / _RETRY_DIVISOR, self._check, self._watchdog)
 
     def notify_reloading(self, in_progress: bool) -> None:
-        """Send RELOADING=1 at the beginning of a reload and READY=1 at its end, as Type=notify-reload expects."""
+        """Send RELOADING=1 at the beginning of a reload and READY=1 at its end, as Type=notify-reload expects.
+
+        After STOPPING=1 neither is sent: the daemon serves, and may reload, but is not ready any more.
+        """
+        if self._stopping:
+            return
         if in_progress:
             self._notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
         else:
             self._notify(f"READY=1\nSTATUS={self._format_status()}")
 
     def notify_stopping(self) -> None:
-        """Send STOPPING=1, end the health checks, and ask for more time until `close`."""
+        """Send STOPPING=1, and ask for more time until `close`. The health checks go on until `stop_checks`."""
         self._stopping = True
-        if self._next_check is not None and self._next_check.active():
-            self._next_check.cancel()
-        self._health.stop()
         self._notify("STOPPING=1")
         if self._status_loop.running:
             self._status_loop.stop()
         self._status_loop.start(EXTEND_INTERVAL)
+
+    def stop_checks(self) -> None:
+        """End the health checks, and with them the notifications of the watchdog: the ports are to be closed."""
+        if self._next_check is not None and self._next_check.active():
+            self._next_check.cancel()
+        self._health.stop()
 
     def close(self) -> None:
         """Send nothing more. The last connection is closed."""

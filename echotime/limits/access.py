@@ -64,6 +64,11 @@ class AccessList:
             prefix_key = version, length
             rules.append((bits - length, allowed.prefixes.get(prefix_key, ()), denied.prefixes.get(prefix_key, ())))
 
+    @classmethod
+    def only(cls, networks: Networks) -> AccessList | None:
+        """Return the list that admits the addresses of `networks` and no others, None if there are no networks."""
+        return cls(networks) if networks else None
+
     def admits(self, host: str) -> bool:
         """Return True if the client at a numeric address is served.
 

@@ -39,6 +39,8 @@ class Admission:
         self.limits = limits or AdmissionLimits()
         self._table = ConnectionTable()
         self._evicting: set[Evictable] = set()
+        self._reserved = 0
+        """Connections whose source is not known yet."""
         self.add: Callable[[Evictable], None] = self._table.add
         """Call for each admitted connection when its protocol is connected."""
 
@@ -56,6 +58,30 @@ class Admission:
         """Return the number of open connections, without those being evicted."""
         return len(self._table)
 
+    def try_reserve(self, host: str) -> bool:
+        """Return True if a connection from `host` may wait until its source is known, and count it as open.
+
+        `release_reserved` must follow. At the connection limit it takes a place of those that may be evicting.
+        """
+        if self._is_full() and not self._may_exceed():
+            self._counters.refuse("refused_connection_limit", host)
+            return False
+        self._reserved += 1
+        return True
+
+    def release_reserved(self) -> None:
+        """End a reservation of `try_reserve`."""
+        self._reserved -= 1
+
+    def _is_full(self) -> bool:
+        maximum = self.limits.max_connections
+        return maximum is not None and len(self._table) + self._reserved >= maximum
+
+    def _may_exceed(self) -> bool:
+        """Return True if there is a descriptor for a connection beyond the limit."""
+        excess = len(self._table) + self._reserved - (self.limits.max_connections or 0)
+        return self.limits.max_evicting is None or len(self._evicting) + excess < self.limits.max_evicting
+
     def try_admit(self, host: str, source: str) -> bool:
         """Return True if a connection from the numeric address `host` of `source` (limits.source) is to be served.
 
@@ -65,18 +91,17 @@ class Admission:
         if self._access.restricts and not self._access.admits(host):
             self._counters.refuse("refused_connections", host)
             return False
-        per_source, max_connections = self.limits.max_per_source, self.limits.max_connections
+        per_source = self.limits.max_per_source
         source_count = self._table.number_of(source)
         if per_source is not None and source_count >= per_source:
             self._counters.refuse("refused_source_limit", host)
             return False
-        if max_connections is not None and len(self._table) >= max_connections:
-            if source_count or (
-                self.limits.max_evicting is not None and len(self._evicting) >= self.limits.max_evicting
-            ):
+        if self._is_full():
+            if source_count or not self._may_exceed():
                 self._counters.refuse("refused_connection_limit", host)
                 return False
-            self._evict()
+            if len(self._table):
+                self._evict()
         return True
 
     def _evict(self) -> None:

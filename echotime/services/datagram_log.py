@@ -88,6 +88,10 @@ class DatagramLog:
         for observer in self._observers:
             observer.datagram_received(peer, data, sender.size, outcome)
 
+    def skip(self) -> None:
+        """Leave out a datagram that needs no line, without reporting it as left out."""
+        self._accounted += 1
+
     def flush(self) -> None:
         """Log how many datagrams were left out so far, at the end of the daemon."""
         self._limiter.flush()

@@ -45,6 +45,7 @@ class DatagramPolicy:
         rate_limit: RateLimit | None = None,
         *,
         answer_broadcast: bool = False,
+        quiet: AccessList | None = None,
     ) -> None:
         self._counters = counters
         self._guard = LoopGuard(clock)
@@ -54,6 +55,8 @@ class DatagramPolicy:
         self._min_source_port = 0
         self._muted = False
         self._observed = False
+        self.quiet = quiet
+        """The networks of --quiet, whose datagrams are not logged; None without any."""
         self._update()
 
     def _active_rules(self) -> Iterator[Rule]:
@@ -84,13 +87,18 @@ class DatagramPolicy:
             (rule.refuses, rule.counter) for rule in rules if rule.admits_batch is not _has_ordinary_addresses
         )
         batch_checks = dict.fromkeys(rule.admits_batch for rule in rules)
-        self.one_by_one = self._observed or None in batch_checks
-        """True if each datagram has to be passed by itself, because it is logged, or a rule has no batch check."""
+        self.one_by_one = self._observed or self.quiet is not None or None in batch_checks
+        """True if each datagram has to be passed by itself, to log it, or because a check of a batch is missing."""
         self._batch_checks = (_admits_no_batch,) if self.one_by_one else tuple(filter(None, batch_checks))
 
     def set_access(self, access: AccessList) -> None:
         """Apply another access list from now on."""
         self._access = access
+        self._update()
+
+    def set_quiet(self, quiet: AccessList | None) -> None:
+        """Apply other networks of --quiet from now on."""
+        self.quiet = quiet
         self._update()
 
     def set_muted(self, muted: bool) -> None:

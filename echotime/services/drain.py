@@ -52,6 +52,8 @@ class Drain:
             return
         for connection in list(self._factory.connections):
             connection.reset("server's reset")
+        for waiting in list(self._factory.awaiting_header):
+            waiting.transport.abortConnection()
 
     def _tick(self) -> None:
         message_counts, self._message_counts = self._message_counts, {}

@@ -11,7 +11,7 @@ from typing import Any
 
 from echotime.counters import ServiceCounters
 from echotime.services.tcp_echo import EchoFactory, EchoProtocol
-from echotime.services.traffic import LoggedConnection, TrafficLog
+from echotime.services.traffic import SilentTraffic
 
 HostPort = tuple[str, int]
 """Address and port."""
@@ -54,7 +54,7 @@ class ProbeEchoFactory(EchoFactory):
     """
 
     def __init__(self, factory: EchoFactory) -> None:
-        super().__init__(_SilentTraffic(factory.traffic.clock, 0), factory.trailer)
+        super().__init__(SilentTraffic(factory.traffic.clock), factory.trailer)
         self.registry = ProbeRegistry(factory.traffic.counters)
         self.expected = self.registry.expected
 
@@ -62,17 +62,7 @@ class ProbeEchoFactory(EchoFactory):
         """Return a protocol for a probe, None for a connection of a client."""
         if not self.expected or not self.registry.claim((addr.host, addr.port)):
             return None
-        return super().buildProtocol(addr)
-
-
-class _SilentTraffic(TrafficLog):
-    """Neither log nor count probes."""
-
-    def message_received(self, connection: LoggedConnection, message: bytes) -> None:
-        pass
-
-    def connection_closed(self, connection: LoggedConnection, ended_by: str) -> None:
-        pass
+        return self.admit(addr)
 
 
 def _normalize(source: HostPort) -> HostPort:

@@ -27,13 +27,13 @@ MAX_CONNECTION_LINES = 100
 class ITrafficObserver(IDatagramObserver):
     """Observe TCP connections, their messages and datagrams as they happen; peers are ``host:port``."""
 
-    def connection_opened(peer: str) -> None:
-        """Handle a new connection, when its first message has arrived."""
+    def connection_opened(peer: str, via: str) -> None:
+        """Handle a new connection, when its first message has arrived. `via` is its proxy, if it has one."""
 
     def message_received(peer: str, message: bytes) -> None:
         """Handle a message, at most 4096 bytes."""
 
-    def connection_closed(peer: str, ended_by: str, bytes_in: int, bytes_out: int) -> None:
+    def connection_closed(peer: str, via: str, ended_by: str, bytes_in: int, bytes_out: int) -> None:
         """Handle the end of a connection. `ended_by` names the side or the timeout that ended it."""
 
 
@@ -43,6 +43,10 @@ class LoggedConnection(ConnectionStats, Protocol):
     @property
     def peer(self) -> str:
         """Return the client as ``host:port``. Formatting is left until a log line needs it."""
+
+    @property
+    def via(self) -> str:
+        """Return the proxy that passed the connection on, as ``host:port``. Empty for a direct connection."""
 
 
 class TrafficLog:
@@ -90,9 +94,12 @@ class TrafficLog:
 
     def _connection_opened(self, connection: LoggedConnection) -> None:
         for observer in self._observers:
-            observer.connection_opened(connection.peer)
+            observer.connection_opened(connection.peer, connection.via)
         if self.log_arrivals and self._connection_limiter.allows():
-            self._log.info(self._opened_format, peer=connection.peer)
+            if connection.via:
+                self._log.info("connection from {peer} via {via}", peer=connection.peer, via=connection.via)
+            else:
+                self._log.info(self._opened_format, peer=connection.peer)
 
     @cached_property
     def _opened_format(self) -> str:
@@ -117,7 +124,9 @@ class TrafficLog:
     def connection_closed(self, connection: LoggedConnection, ended_by: str) -> None:
         """Log the end of a connection and count it. `ended_by` names the side or the timeout that ended it."""
         for observer in self._observers:
-            observer.connection_closed(connection.peer, ended_by, connection.bytes_in, connection.bytes_out)
+            observer.connection_closed(
+                connection.peer, connection.via, ended_by, connection.bytes_in, connection.bytes_out
+            )
         counters = self.counters
         counters.connections += 1
         if not connection.messages:
@@ -127,8 +136,11 @@ class TrafficLog:
         counters.add(connection)
         if self._connection_limiter.allows():
             self._log.info(
-                "connection from {peer} ended by {how}, {bytes_in} bytes in, {bytes_out} bytes out",
+                "connection from {peer}"
+                + (" via {via}" if connection.via else "")
+                + " ended by {how}, {bytes_in} bytes in, {bytes_out} bytes out",
                 peer=connection.peer,
+                **({"via": connection.via} if connection.via else {}),
                 how=ended_by,
                 bytes_in=connection.bytes_in,
                 bytes_out=connection.bytes_out,
@@ -149,3 +161,13 @@ class TrafficLog:
     def _report_suppressed_connections(self, number: int) -> None:
         if number:
             self._log.info("connection lines left out in the last second: {number}", number=number)
+
+
+class SilentTraffic(TrafficLog):
+    """Neither log nor count connections that are no clients', such as probes."""
+
+    def message_received(self, connection: LoggedConnection, message: bytes) -> None:
+        pass
+
+    def connection_closed(self, connection: LoggedConnection, ended_by: str) -> None:
+        pass

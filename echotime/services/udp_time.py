@@ -34,11 +34,14 @@ class TimeProtocol(DatagramProtocol):
         *,
         answer_broadcast: bool = False,
         log: DatagramLog | None = None,
+        quiet: AccessList | None = None,
     ) -> None:
         self._clock = clock
         self._counters = counters
         self._epoch = epoch
-        self.policy = DatagramPolicy(counters, clock, access, rate_limit, answer_broadcast=answer_broadcast)
+        self.policy = DatagramPolicy(
+            counters, clock, access, rate_limit, answer_broadcast=answer_broadcast, quiet=quiet
+        )
         self._log = log
         if log is not None:
             log.add_policy(self.policy)
@@ -57,11 +60,18 @@ class TimeProtocol(DatagramProtocol):
 
     def datagramReceived(self, datagram: bytes, addr: Any) -> None:
         assert self.transport is not None
+        quiet = self.policy.quiet is not None and self.policy.quiet.admits(addr.host)
         if not (refusal := self.policy.refusal(datagram, addr)):
-            self._counters.datagrams += 1
+            if quiet:
+                self._counters.quiet_datagrams += 1
+            else:
+                self._counters.datagrams += 1
             self.transport.write(timestamp.pack(self._clock(), self._epoch), addr)
-        if self._log is not None and self._log.wants:
-            self._log.log(datagram, addr, refusal)
+        if self._log is not None:
+            if quiet:
+                self._log.skip()
+            elif self._log.wants:
+                self._log.log(datagram, addr, refusal)
 
     def probe_received(self, addr: Any) -> None:
         """Reply to the health check, to which the policy does not apply."""

@@ -16,12 +16,11 @@ from dataclasses import dataclass
 from enum import Enum
 
 from echotime.wire.message import ACKNOWLEDGEMENT, MESSAGE_SIZE
+from echotime.wire.proxy_header import HEADER_STARTS
 from echotime.wire.splits import Splits, every_bit, shortest
 from echotime.wire.stream_window import StreamWindow, common_prefix
 
-_PROXY_HEADER_STARTS = (b"PROXY ", b"\r\n\r\n\0\r\nQUIT\n")
-"""The first bytes of version 1 and 2 (proxy-protocol.txt, sections 2.1 and 2.2)."""
-_LONGEST_START = max(map(len, _PROXY_HEADER_STARTS))
+_LONGEST_START = max(map(len, HEADER_STARTS))
 _MAX_STEP = 8
 """Numbers of messages that differ by at most this are compared together where the sent bytes repeat."""
 
@@ -211,7 +210,7 @@ class EchoVerifier:
             cause = Cause.CUT if echo or trailer_bytes else Cause.NO_TRAILER
             if trailer_bytes and trailer_bytes == self._reply_at:
                 cause = Cause.NO_REPLY
-        elif not offset and self._received.read(0, _LONGEST_START).startswith(_PROXY_HEADER_STARTS):
+        elif not offset and self._received.read(0, _LONGEST_START).startswith(HEADER_STARTS):
             cause = Cause.PROXY_HEADER
         elif offset and (not length or not (self._trailer or echo)):
             cause = Cause.EXTRA

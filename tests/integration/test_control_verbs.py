@@ -203,6 +203,20 @@ class VerbTests(ControlTestCase):
         self.assertEqual((counters["messages"], counters["bytes_out"], counters["health_checks"]), (1, 18, 2))
         self.assertEqual((counters["questions_queued"], counters["questions_unattended"]), (0, 1))
 
+    def test_stop_delay(self) -> None:
+        """While a stop delay lasts, `status` says that the daemon is not ready, and operators reply as before."""
+        daemon = self.start_daemon("--stop-delay", "3600", "--wait-for-operator")
+        self.assertIsNone(self.rows("status")["stopping_in"])
+        self.assertNotIn("not ready", self.output("status"))
+        daemon.signal()
+        daemon.line("received SIGTERM: stopping in 3600 s")
+        self.assertRegex(self.output("status"), r"\nnot ready: stopping in 3\d\d\d s, ports open until then\n")
+        self.assertLessEqual(self.rows("status")["stopping_in"], 3600)
+        client = self.pending_client(b"hi")
+        self.output("answer", "next", "there")
+        self.assertEqual(read_exactly(client, 18), b"hi" + ACKNOWLEDGEMENT + b"there")
+        self.served(daemon)
+
     def test_many(self) -> None:
         """Lists of any length are printed completely."""
         self.start_daemon("--wait-for-operator", "--max-questions-per-source", "500", "--log-message-rate", "0")

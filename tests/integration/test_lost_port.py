@@ -50,6 +50,18 @@ class LostPortTests(DaemonTestCase):
             self.shut(daemon.process.pid, socket.SOCK_STREAM, how)
             self.ends(daemon, name)
 
+    def test_stop_delay(self) -> None:
+        """The daemon ends at once if a port is lost while a signal's stop delay lasts, or before any signal."""
+        for delayed in (True, False):
+            daemon = self.echotime("--stop-delay", "3600")
+            name = "TCP {}:{}".format(*daemon.address("TCP"))
+            daemon.address("UDP")
+            if delayed:
+                daemon.signal()
+                daemon.line("received SIGTERM: stopping in 3600 s")
+            self.shut(daemon.process.pid, socket.SOCK_STREAM, socket.SHUT_RD)
+            self.ends(daemon, name)
+
     def test_udp(self) -> None:
         """The daemon ends if a UDP port can receive, or with SHUT_WR send, no more."""
         for how in (socket.SHUT_RD, socket.SHUT_RDWR, socket.SHUT_WR):

@@ -6,7 +6,16 @@ import signal
 import socket
 import time
 
-from tests.support.plain_clients import ACKNOWLEDGEMENT, connect, fill, one_shot, read_all, read_exactly, split_answers
+from tests.support.plain_clients import (
+    ACKNOWLEDGEMENT,
+    ask_time,
+    connect,
+    fill,
+    one_shot,
+    read_all,
+    read_exactly,
+    split_answers,
+)
 from tests.support.twistd_process import LIMIT, DaemonTestCase
 
 
@@ -139,6 +148,38 @@ class StopTests(DaemonTestCase):
             ended = daemon.wait()
             self.assertNotIn("Traceback", ended.out + ended.err)
             self.assertIn("ended by server's reset", ended.out)
+
+    def test_stop_delay(self) -> None:
+        """During the stop delay clients are served as before; a second signal ends the delay, a third one the drain."""
+        for first, second in ((signal.SIGTERM, signal.SIGTERM), (signal.SIGINT, signal.SIGTERM)):
+            daemon = self.echotime("--stop-delay", "1h", "--drain-timeout", "3600")
+            address = daemon.address("TCP")
+            daemon.signal(first)
+            daemon.line(f"received {first.name}: stopping in 3600 s, ports open until then, another signal stops at")
+            self.assertEqual(one_shot(address, b"hi"), b"hi" + ACKNOWLEDGEMENT)
+            self.assertEqual(len(ask_time(daemon.address("UDP"))), 4)
+            self.stuck(address)
+            daemon.signal(second)
+            daemon.line(f"received {second.name}: stopping$")
+            daemon.line("stopping: open connections: 1")
+            self.assertRaises(ConnectionRefusedError, connect, address)
+            daemon.signal()
+            ended = daemon.wait()
+            self.assertEqual(ended.status, -second)
+            self.assertNotIn("Traceback", ended.out + ended.err)
+            self.assertIn("ended by server's reset", ended.out)
+
+    def test_stop_delay_ends(self) -> None:
+        """After the delay the daemon stops by itself, as by the signal."""
+        daemon = self.echotime("--stop-delay", "500ms")
+        sock = self.greeted(daemon.address("TCP"))
+        daemon.signal()
+        daemon.line("received SIGTERM: stopping in 0.5 s, ")
+        daemon.line("stop delay ended: stopping")
+        self.assertEqual(read_all(sock), b"")
+        ended = daemon.wait()
+        self.assertEqual(ended.status, -signal.SIGTERM)
+        self.assertNotIn("Traceback", ended.out + ended.err)
 
     def test_rebind_at_once(self) -> None:
         """The next daemon can bind the port (SO_REUSEADDR) although old connections are in TIME_WAIT."""

@@ -57,6 +57,19 @@ class SupervisionTests(DaemonTestCase):
             self.assertIn("open connections: 1;", self.notified("STATUS="))
         self.assertEqual(daemon.wait().status, -signal.SIGTERM)
 
+    def test_stop_delay(self) -> None:
+        """During the stop delay the status says so, more time is requested, and the watchdog is notified."""
+        daemon = self.supervised("--stop-delay", "3600", WATCHDOG_USEC="400000")
+        self.notified("READY=1")
+        daemon.signal()
+        self.notified("STOPPING=1")
+        self.assertRegex(self.notified("EXTEND_TIMEOUT_USEC=", "STATUS="), "^STATUS=stopping in 3600 s; open connect")
+        for _ in range(3):
+            self.notified("WATCHDOG=1")
+        self.assertEqual(one_shot(daemon.address("TCP"), b"hi"), b"hi" + ACKNOWLEDGEMENT)
+        daemon.signal()
+        self.assertEqual(daemon.wait().status, -signal.SIGTERM)
+
     def test_full_queue(self) -> None:
         """READY=1 and STOPPING=1 arrive also if the service manager's queue was full at that moment."""
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as other:
@@ -107,6 +120,13 @@ class SupervisionTests(DaemonTestCase):
         self.assertIn("served connections: 1 (empty: 0), messages: 1,", ended.out)
         self.assertEqual(ended.out.count("connection from"), 2)
         self.assertNotIn("health check", ended.out)
+
+    def test_watchdog_and_values(self) -> None:
+        """The probes succeed if acknowledgement and reply differ between messages."""
+        daemon = self.supervised("--ack", r"\{message}", "--reply", r"\{peer}", WATCHDOG_USEC="400000")
+        for _ in range(3):
+            self.notified("WATCHDOG=1")
+        self.assertNotIn("probe", daemon.stop().out)
 
     def test_another_process(self) -> None:
         """A watchdog of another process is left alone."""

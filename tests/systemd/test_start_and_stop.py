@@ -115,6 +115,21 @@ class StopTests(UnitTestCase):
         systemctl("stop", DIRECT)
         self.assertEqual(self.show(DIRECT, "Result"), "success")
 
+    def test_stop_delay(self) -> None:
+        """A stop delay longer than the unit's timeout and its watchdog lasts to its end, and clients are served."""
+        self.change(DIRECT, "TimeoutStopSec=1", "WatchdogSec=1")
+        self.options("--stop-delay 4")
+        self.start(DIRECT)
+        began = time.monotonic()
+        systemctl("stop", "--no-block", DIRECT)
+        wait_for(lambda: self.show(DIRECT, "StatusText").startswith("stopping in 4 s; "), "a status of the delay")
+        self.assertEqual(self.show(DIRECT, "ActiveState"), "deactivating")
+        self.assertEqual(one_shot(ADDRESS, b"hi"), b"hi" + ACKNOWLEDGEMENT)
+        systemctl("stop", DIRECT)
+        self.assertGreater(time.monotonic() - began, 3.9)
+        self.line(DIRECT, "stop delay ended: stopping")
+        self.assertEqual(self.show(DIRECT, "Result"), "success")
+
     def test_a_quiet_client(self) -> None:
         """A quiet client is closed with an end of file."""
         self.start(DIRECT)

@@ -81,6 +81,7 @@ def test_escape_sequences_of_events(run: Run, monkeypatch: pytest.MonkeyPatch) -
     """No event reaches the terminal unescaped, and a message that is a question is shown once."""
     events = [
         push(b"ConnectionOpened", peer=NASTY),
+        push(b"ConnectionOpened", peer=NASTY, via=NASTY),
         push(b"MessageReceived", peer=NASTY, message=NASTY, size=b"9"),
         push(b"MessageReceived", peer=NASTY, message=b"asked", size=b"5"),
         push(b"QuestionAsked", number=b"1", peer=NASTY, message=b"asked", size=b"5"),
@@ -92,7 +93,7 @@ def test_escape_sequences_of_events(run: Run, monkeypatch: pytest.MonkeyPatch) -
     _status, out, err = run(
         after_hello(lambda name, box: (b"".join(events) if box[b"on"] == b"True" else b"") + answer(box)), "watch"
     )
-    assert out.count("\\x1b[2J\\r\\n") == 1 + 2 + 1 + 2 + 3 + 2
+    assert out.count("\\x1b[2J\\r\\n") == 1 + 2 + 2 + 1 + 2 + 3 + 2
     assert out.count("asked") == 1
     assert out.count("\n") == len(events) - 1
     assert ALLOWED.fullmatch(out + err)

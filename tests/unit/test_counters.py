@@ -5,10 +5,11 @@ from __future__ import annotations
 from echotime.counters import ReplyCounters, ServiceCounters, declared
 
 SERVICE = """
-    connections empty_connections messages bytes_in bytes_out datagrams refused_connections refused_source_limit
-    refused_connection_limit evicted idle_timeouts half_closed_timeouts session_timeouts refused_unspecified_source
-    refused_own_address refused_low_port refused_broadcast refused_datagrams refused_rate_limit refused_unsynced
-    refused_loop health_checks
+    connections empty_connections messages bytes_in bytes_out datagrams quiet_connections quiet_datagrams
+    refused_connections refused_source_limit refused_connection_limit refused_no_proxy_header
+    refused_proxy_header evicted idle_timeouts half_closed_timeouts session_timeouts
+    refused_unspecified_source refused_own_address refused_low_port refused_broadcast refused_datagrams
+    refused_rate_limit refused_unsynced refused_loop health_checks
 """
 REPLIES = "queued unattended beyond_limit stopped answered expired abandoned given_up"
 

@@ -28,6 +28,7 @@ from echotime.daemon.listener_service import (
 )
 from echotime.daemon.service import Daemon
 from echotime.errors import StartupError
+from echotime.health.readiness import Readiness
 from echotime.net.mmsg import Batch
 from echotime.net.tcp import EchoPort
 from echotime.net.udp import IBatchResponder, TimePort
@@ -92,10 +93,10 @@ class OptionsTests(SynchronousTestCase):
         )
 
     def test_empty_texts(self) -> None:
-        """An empty acknowledgement disables it; an empty reply is a reply."""
+        """An empty acknowledgement disables it, and an empty reply is none."""
         self.assertEqual(settings("--ack", "").acknowledgement, b"")
         self.assertEqual(settings("--reply", "").reply, b"")
-        self.assertIsNone(settings().reply)
+        self.assertEqual(settings().reply, b"")
 
     def faults(self, *args: str) -> list[str]:
         """Return the lines of the usage error of a command line."""
@@ -210,7 +211,9 @@ class StartTests(SynchronousTestCase):
         self.traffic = TrafficLog(self.reactor)
         self.factory = EchoFactory(self.traffic)
         self.on_signal: list[Callable[[], None]] = []
-        self.daemon = Daemon(Drain(self.factory, self.reactor, 5), self.traffic, self.on_signal.append)
+        self.readiness = Readiness(self.reactor)
+        drain = Drain(self.factory, self.reactor, 5)
+        self.daemon = Daemon(drain, self.traffic, self.readiness, self.on_signal.append)
         self.addCleanup(self.stop)
 
     def stop(self) -> None:

@@ -48,7 +48,7 @@ class Transport(StringTransport):
 
 def connected(factory: EchoFactory, **transport: Any) -> EchoProtocol:
     """Connect a protocol of a factory."""
-    protocol = factory.buildProtocol(Transport().getPeer())
+    protocol = factory.admit(Transport().getPeer())
     assert protocol is not None
     made = Transport()
     vars(made).update(transport)
@@ -129,13 +129,13 @@ def test_messages_are_shown() -> None:
 
     @implementer(ITrafficObserver)
     class Watcher:
-        def connection_opened(self, peer: str) -> None:
+        def connection_opened(self, peer: str, via: str) -> None:
             seen.append(0)
 
         def message_received(self, peer: str, message: bytes) -> None:
             seen.append(len(message))
 
-        def connection_closed(self, peer: str, ended_by: str, bytes_in: int, bytes_out: int) -> None:
+        def connection_closed(self, peer: str, via: str, ended_by: str, bytes_in: int, bytes_out: int) -> None:
             pass
 
         def datagram_received(self, peer: str, data: bytes, size: int, outcome: str) -> None:

@@ -19,6 +19,7 @@ from echotime.operators.line_editor import LineEditor
 from echotime.operators.reply_queue import PendingMessage, ReplyQueue
 from echotime.operators.stdin_operator import StdinOperator
 from echotime.services.traffic import TrafficLog
+from echotime.wire.template import Text
 from tests.support.peer_address import peer
 
 
@@ -34,7 +35,7 @@ class PipeTests(SynchronousTestCase):
         self.pipe._input.stopReading = lambda: self.reading.append("stop")  # type: ignore[method-assign]
         self.pipe.start()
 
-    def ask(self, port: int) -> Deferred[bytes]:
+    def ask(self, port: int) -> Deferred[Text]:
         """Add a question, which must stay pending."""
         reply = self.queue.reply_to(b"hello", peer(port))
         assert isinstance(reply, Deferred)
@@ -79,7 +80,7 @@ class PipeTests(SynchronousTestCase):
         replies = [self.ask(port) for port in (1, 2)]
         for _ in range(3):
             self.pipe._received(b"x" * 60000)
-        self.assertEqual(len(self.successResultOf(replies[0])), 120000)
+        self.assertEqual(self.successResultOf(replies[0]), b"x" * 120000)
 
 
 class Unread:
@@ -150,23 +151,26 @@ def test_events() -> None:
     question = PendingMessage(7, "192.0.2.1:1", b"x" * 501, 0.0)
     subscriber.on_question(question)
     subscriber.on_settled(question, "answered by root")
-    subscriber.connection_opened("192.0.2.1:1")
+    subscriber.connection_opened("192.0.2.1:1", "")
     subscriber.message_received("192.0.2.1:1", b"y" * 502)
-    subscriber.connection_closed("192.0.2.1:1", "client", 3, 4)
+    subscriber.connection_closed("192.0.2.1:1", "", "client", 3, 4)
     assert pushed.sent == [
         (commands.QuestionAsked, {"number": 7, "peer": "192.0.2.1:1", "message": b"x" * 500, "size": 501}),
         (commands.QuestionSettled, {"number": 7, "peer": "192.0.2.1:1", "how": "answered by root"}),
-        (commands.ConnectionOpened, {"peer": "192.0.2.1:1"}),
+        (commands.ConnectionOpened, {"peer": "192.0.2.1:1", "via": ""}),
         (commands.MessageReceived, {"peer": "192.0.2.1:1", "message": b"y" * 500, "size": 502}),
-        (commands.ConnectionClosed, {"peer": "192.0.2.1:1", "how": "client", "bytes_in": 3, "bytes_out": 4}),
+        (
+            commands.ConnectionClosed,
+            {"peer": "192.0.2.1:1", "via": "", "how": "client", "bytes_in": 3, "bytes_out": 4},
+        ),
     ]
     for _ in range(MAX_EVENTS):
-        subscriber.connection_opened("192.0.2.1:1")
+        subscriber.connection_opened("192.0.2.1:1", "")
     assert len(pushed.sent) == 5 + MAX_EVENTS - 3
     clock.advance(1)
     assert pushed.sent[-1] == (commands.EventsDropped, {"count": 3})
     subscriber.paused = True
-    subscriber.connection_opened("192.0.2.1:1")
+    subscriber.connection_opened("192.0.2.1:1", "")
     subscriber.on_settled(question, "expired")
     assert pushed.sent[-2:] == [
         (commands.EventsDropped, {"count": 3}),
@@ -190,7 +194,7 @@ def test_datagrams_have_a_limit_of_their_own() -> None:
     for _ in range(MAX_EVENTS + 5):
         subscriber.datagram_received("192.0.2.1:1", b"x", 1, "answered")
     subscriber.datagrams_left_out(7)
-    subscriber.connection_opened("192.0.2.1:1")
+    subscriber.connection_opened("192.0.2.1:1", "")
     clock.advance(1)
     assert protocol.pushed == {
         commands.DatagramReceived: MAX_EVENTS,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import grp
 import io
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, cast
 
@@ -40,7 +41,7 @@ def faults(*args: str) -> list[str]:
 
 def test_reloadable() -> None:
     """A reload can apply exactly the options that are declared as reloadable."""
-    config = RuntimeConfig(*[cast(Any, object())] * 9)
+    config = RuntimeConfig(*[cast(Any, object())] * len(fields(RuntimeConfig)))
     applied = {name for names, _apply in config._appliers() for name in names}
     applied |= {name for name, _apply in config._port_appliers()}
     assert applied == {each.setting for each in SETTING_OPTIONS if each.reloadable}

@@ -11,6 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from unittest.mock import patch
 
+import pytest
 from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 
@@ -39,6 +40,8 @@ VALUES = {
     "answer-broadcast": ["on"],
     "allow": ["127.0.0.0/8"],
     "deny": ["192.0.2.1"],
+    "proxy-protocol": ["10.0.0.5"],
+    "quiet": ["10.0.0.6"],
     "max-connections": ["10", "2000", "9999"],
     "max-per-source": ["2"],
     "idle-timeout": ["9", "90"],
@@ -47,6 +50,7 @@ VALUES = {
     "log-message-rate": ["2", "5"],
     "log-also": ["datagrams", "empty"],
     "drain-timeout": ["0", "9"],
+    "stop-delay": ["0", "9"],
     "epoch": ["1900"],
     "encoding": ["gb18030"],
 }
@@ -124,17 +128,24 @@ class Run:
         admission, queue, monitor = made._factory.admission, made._reply_queue, made._timeout_monitor
         assert queue is not None
         found: dict[str, object] = {
-            "ack": (made._factory.trailer, made._factory.reply_source is queue),
+            "ack": (made._factory.acknowledgement, made._factory.trailer, made._factory.reply_source is queue),
+            "ack of quiet connections": (
+                made._factory.quiet_factory.acknowledgement,
+                made._factory.quiet_factory.trailer,
+            ),
             "reply": queue.default_reply,
             "questions": queue.limits,
             "allow": [vars(access) for access in (admission._access, policy._access)],
             "max-connections": admission.limits,
             "timeouts": (monitor.timeouts, monitor._sweeper.running and monitor._sweeper.interval),
             "drain-timeout": (made._drain.timeout, made._shutdown._drain_timeout()),
+            "stop-delay": made._shutdown.stop_delay,
             "udp-rate": (made._rate_limit.rate, made._rate_limit._exempt("127.0.0.1")),
             "log-message-rate": (made._traffic._message_limiter.max_lines, made._traffic.wants_messages),
             "log-also": (made._traffic.log_empty, made._traffic.datagrams._limiter.max_lines, policy.one_by_one),
             "answer-broadcast": policy._answer_broadcast,
+            "proxy-protocol": made._factory.proxies and vars(made._factory.proxies),
+            "quiet": [networks and vars(networks) for networks in (made._factory.quiet_networks, policy.quiet)],
             "allow-privileged-ports": (udp.port.min_source_port, udp.port.kernel_filtered, policy._min_source_port),
             "backlog": (tcp.port.accept_queue_limit, tcp.port.backlog),
             "epoch": udp.port.protocol._epoch,
@@ -211,6 +222,13 @@ def told(difference: str, result: ReloadResult) -> bool:
 
 Step = dict[str, str] | str
 """A reload of a file, or an operator's command."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def opened_once() -> None:
+    """Open the descriptors that the first daemon of a process opens for good, because they count for its limits."""
+    with TemporaryDirectory() as folder, run(ConfigFile(folder).start({})):
+        pass
 
 
 @settings(max_examples=60, deadline=None, phases=[Phase.explicit, Phase.generate])

@@ -130,6 +130,7 @@ class FakeProtocol:
     bytes_in: int = 0
     bytes_out: int = 0
     peer: str = "peer:1"
+    via: str = ""
 
 
 class TrafficTests(SynchronousTestCase):

@@ -7,14 +7,17 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from twisted.internet.task import Clock
 
 from echotime.daemon import shutdown
 from echotime.daemon.shutdown import GRACE_PERIOD, ShutdownController
+from echotime.health.readiness import Readiness
 
 _DRAIN = 7
+_DELAY = 30
 
 
-class Process:
+class Process(Clock):
     """Stand for a reactor and the signals of a process, and record events."""
 
     ITIMER_REAL = signal.ITIMER_REAL
@@ -23,6 +26,7 @@ class Process:
     Signals = signal.Signals
 
     def __init__(self) -> None:
+        super().__init__()
         self.noted: list[str] = []
         self.timers: dict[int, float] = {}
         self.meanwhile: Callable[[], object] = lambda: None
@@ -31,6 +35,7 @@ class Process:
     def _twisted(self, number: int, frame: object) -> None:
         self.meanwhile()
         self.noted.append("stopped by a signal")
+        self.stopping_signal = number
 
     def arrive(self, number: int) -> None:
         """Call the handler of a signal."""
@@ -75,7 +80,7 @@ def process(monkeypatch: pytest.MonkeyPatch) -> Process:
 @pytest.fixture
 def ends(process: Process) -> ShutdownController:
     """Provide a controller that records when the daemon ends at once."""
-    found = ShutdownController(process, lambda: _DRAIN)
+    found = ShutdownController(process, lambda: _DRAIN, Readiness(process))
     found.on_second_signal(lambda: process.noted.append("ended"))
     return found
 
@@ -127,3 +132,85 @@ def test_at_once_while_it_stops(process: Process, ends: ShutdownController) -> N
     ends.fail("worse", immediate=True)
     assert process.noted == ["why", "stopped", "ended"]
     assert process.timers[signal.ITIMER_REAL] == GRACE_PERIOD
+
+
+@pytest.fixture
+def delayed(process: Process, ends: ShutdownController) -> ShutdownController:
+    """Provide such a controller with a stop delay."""
+    ends.stop_delay = _DELAY
+    return ends
+
+
+def test_delay(process: Process, delayed: ShutdownController) -> None:
+    """With a delay, the first signal withdraws readiness at once, and is handled by Twisted after the delay."""
+    readiness = delayed._readiness
+    assert (readiness.is_ready, readiness.seconds_left) == (True, None)
+    process.arrive(signal.SIGTERM)
+    assert (readiness.is_ready, readiness.seconds_left) == (False, _DELAY)
+    process.advance(_DELAY - 1)
+    assert (process.noted, readiness.seconds_left) == ([], 1)
+    process.advance(1)
+    assert (process.noted, process.stopping_signal) == (["stopped by a signal"], signal.SIGTERM)
+    process.arrive(signal.SIGTERM)
+    assert process.noted == ["stopped by a signal", "ended"], "a signal after the delay ends the drain"
+
+
+def test_signals_end_the_delay(process: Process, delayed: ShutdownController) -> None:
+    """A second signal ends the delay, a third one the drain. The timer of the delay stops nothing again."""
+    process.arrive(signal.SIGTERM)
+    process.arrive(signal.SIGINT)
+    assert process.noted == ["stopped by a signal"]
+    process.advance(_DELAY)
+    assert process.noted == ["stopped by a signal"]
+    for _ in range(1000):
+        process.arrive(signal.SIGTERM)
+    assert process.noted == ["stopped by a signal", "ended"]
+
+
+def test_failure_during_the_delay(process: Process, delayed: ShutdownController) -> None:
+    """A failure does not wait for the end of the delay, nor do later signals begin another one."""
+    process.arrive(signal.SIGTERM)
+    delayed.fail("why")
+    assert process.noted == ["why", "stopped"]
+    assert process.timers[signal.ITIMER_REAL] == GRACE_PERIOD + _DRAIN
+    process.advance(_DELAY)
+    assert process.noted == ["why", "stopped"]
+    process.arrive(signal.SIGTERM)
+    assert process.noted == ["why", "stopped", "ended"]
+
+
+def test_at_once_during_the_delay(process: Process, delayed: ShutdownController) -> None:
+    """An immediate failure, such as no memory, ends the delay and the daemon at once."""
+    process.arrive(signal.SIGTERM)
+    delayed.fail("why", immediate=True)
+    process.advance(_DELAY)
+    assert process.noted == ["why", "stopped", "ended"]
+    assert process.timers[signal.ITIMER_REAL] == GRACE_PERIOD
+
+
+def test_failure_without_delay(process: Process, delayed: ShutdownController) -> None:
+    """A failure stops at once, and the next signal ends the drain."""
+    delayed.fail("why")
+    assert process.noted == ["why", "stopped"]
+    process.arrive(signal.SIGTERM)
+    assert process.noted == ["why", "stopped", "ended"]
+
+
+def test_reloaded_delay(process: Process, ends: ShutdownController) -> None:
+    """A delay that is set after the first signal has no effect."""
+    process.arrive(signal.SIGTERM)
+    ends.stop_delay = _DELAY
+    process.arrive(signal.SIGTERM)
+    assert process.noted == ["stopped by a signal", "ended"]
+
+
+def test_withdrawn_once() -> None:
+    """Readiness is withdrawn once; a stop that comes earlier moves the moment, one that comes later does not."""
+    clock, calls = Clock(), []
+    readiness = Readiness(clock)
+    readiness.on_withdrawn = lambda: calls.append("withdrawn")
+    for delay, left in ((9, 9), (20, 9), (0, 0), (5, 0)):
+        readiness.withdraw(delay)
+        assert (readiness.seconds_left, readiness.is_ready, calls) == (left, False, ["withdrawn"])
+    clock.advance(1)
+    assert readiness.seconds_left == 0

@@ -21,6 +21,7 @@ from echotime.operators.stdin_operator import StdinOperator
 from echotime.operators.terminal import PromptAwareStdout, TerminalOperator
 from echotime.services.traffic import MAX_CONNECTION_LINES, TrafficLog
 from echotime.terminal.raw_terminal import RawTerminal
+from echotime.wire.template import Text
 from tests.support.peer_address import peer
 from tests.support.stepping_reactor import SteppingEPollReactor, SteppingReactor, stepping
 
@@ -51,7 +52,7 @@ class Desk:
         if self.attached:
             assert self.shown() == "questions appear here; Ctrl-D leaves, Ctrl-C stops the daemon\n"
 
-    def ask(self, message: bytes, port: int = 1) -> Deferred[bytes]:
+    def ask(self, message: bytes, port: int = 1) -> Deferred[Text]:
         """Add a question, which must stay pending."""
         reply = self.queue.reply_to(message, peer(port))
         assert isinstance(reply, Deferred)
@@ -211,9 +212,9 @@ def test_connections(desk: Desk) -> None:
     desk.ask(b"hello")
     desk.shown()
     for port in range(MAX_CONNECTION_LINES + 3):
-        desk.operator.connection_opened(f"192.0.2.1:{port}")
+        desk.operator.connection_opened(f"192.0.2.1:{port}", "")
     desk.operator.message_received("192.0.2.1:1", b"x")
-    desk.operator.connection_closed("192.0.2.1:1", "client", 1, 1)
+    desk.operator.connection_closed("192.0.2.1:1", "", "client", 1, 1)
     output = desk.shown()
     assert output.count("connection from: ") == MAX_CONNECTION_LINES
     assert f"\x1b[Jconnection from: 192.0.2.1:1\n{PROMPT}" in output
@@ -301,7 +302,7 @@ def test_service_at_a_terminal(desk: Desk, monkeypatch: pytest.MonkeyPatch, log_
     assert desk.shown().endswith(f"192.0.2.1: caf\\xe9\n{PROMPT}\r\x1b[Jlog line\n{PROMPT}")
     desk.type("é\n".encode())
     assert reply.result == b"\xe9"
-    traffic._observers[0].connection_opened("192.0.2.7:1")
+    traffic._observers[0].connection_opened("192.0.2.7:1", "")
     assert "connection from: 192.0.2.7:1\n" in desk.shown()
     service.stopService()
     assert (service.running, desk.queue.operator_count, traffic.log_arrivals) == (0, 0, True)

@@ -41,7 +41,7 @@ class TimeoutTests(SynchronousTestCase):
 
     def another(self) -> EchoProtocol:
         """Open another connection of the factory."""
-        protocol = self.factory.buildProtocol(PEER)
+        protocol = self.factory.admit(PEER)
         assert protocol is not None
         protocol.makeConnection(Abortable(peerAddress=PEER))
         return protocol

@@ -268,11 +268,28 @@ class SupervisionTests(SynchronousTestCase):
         self.sent.clear()
         self.status = "stopping"
         supervised.notify_stopping()
+        supervised.stop_checks()
         self.assertEqual(self.sent, ["STOPPING=1", "STATUS=stopping", "EXTEND_TIMEOUT_USEC=15000000"])
         self.clock.pump([1] * 12)
         self.assertEqual(self.sent[3:], ["STATUS=stopping", "EXTEND_TIMEOUT_USEC=15000000"] * 2)
         supervised.close()
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_stop_delay(self) -> None:
+        """After STOPPING=1 the watchdog is notified until the checks end; a reload does not send READY=1."""
+        supervised = self.supervision(20)
+        self.clock.advance(0)
+        supervised.notify_stopping()
+        self.sent.clear()
+        supervised.notify_reloading(True)
+        supervised.notify_reloading(False)
+        self.assertEqual(self.sent, [])
+        self.clock.pump([1] * 23)
+        self.assertEqual(self.pings(), 3)
+        supervised.stop_checks()
+        self.clock.pump([1] * 23)
+        self.assertEqual(self.pings(), 3)
+        supervised.close()
 
     def test_full(self) -> None:
         """A notification that finds the queue full is retried, by one timer at a time, which `close` cancels."""
@@ -289,6 +306,7 @@ class SupervisionTests(SynchronousTestCase):
         self.assertEqual(self.notifier.retries, 5)
         self.notifier.full = True
         supervised.notify_stopping()
+        supervised.stop_checks()
         supervised.close()
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
@@ -296,6 +314,7 @@ class SupervisionTests(SynchronousTestCase):
         """After a stop before the reactor runs, READY is not sent."""
         supervised = self.supervision(20)
         supervised.notify_stopping()
+        supervised.stop_checks()
         self.clock.advance(0)
         supervised.close()
         self.assertNotIn("READY=1", self.sent)
@@ -379,6 +398,7 @@ class SupervisionTests(SynchronousTestCase):
         self.clock.pump([1] * 20)
         self.assertEqual((self.pings(), len(self.health.limits)), (0, 1))
         supervised.notify_stopping()
+        supervised.stop_checks()
         supervised.close()
         self.assertEqual(self.clock.getDelayedCalls(), [])
 

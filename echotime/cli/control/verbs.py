@@ -110,6 +110,7 @@ def status(session: ControlSession, rest: str) -> None:
     result = session.connection.call(commands.Status)
     lines = [
         _("echotime {version}, pid {pid}, running {seconds:.0f} s").format(**result),
+        *_readiness_lines(result["stopping_in"]),
         *map(_health_line, result["health"]),
         _("connections: {connections} of {max_connections}, questions: {questions}, operators: {operators}").format(
             **result
@@ -117,6 +118,12 @@ def status(session: ControlSession, rest: str) -> None:
         _("clock: {clock}").format(clock=translate(result["clock"])),
     ]
     session.output(result, lines)
+
+
+def _readiness_lines(stopping_in: float | None) -> list[str]:
+    if stopping_in is None:
+        return []
+    return [_("not ready: stopping in {seconds:.0f} s, ports open until then").format(seconds=stopping_in)]
 
 
 def _health_line(row: dict[str, Any]) -> str:
@@ -133,11 +140,13 @@ def _health_line(row: dict[str, Any]) -> str:
 def connections(session: ControlSession, rest: str) -> None:
     """List the open connections with their statistics."""
     expect_no_arguments(rest)
+    rows = list(session.connection.rows(commands.Connections, "number"))
     session.table(
-        list(session.connection.rows(commands.Connections, "number")),
+        rows,
         _("no open connections"),
         (_("ID"), lambda row: str(row["number"])),
         (_("PEER"), lambda row: str(row["peer"])),
+        *([(_("VIA"), lambda row: str(row["via"]))] if any(row.get("via") for row in rows) else []),
         (_("AGE"), lambda row: f"{row['age']:.0f}s"),
         (_("IN"), lambda row: str(row["bytes_in"])),
         (_("OUT"), lambda row: str(row["bytes_out"])),

@@ -140,6 +140,8 @@ class Watch:
             event["message"] = self._session.preview(event["message"], event["size"])
         if "how" in event:
             event["how"] = translate(event["how"])
+        # an earlier daemon does not tell the proxy
+        event["via"] = _(" via {proxy}").format(proxy=event["via"]) if event.get("via") else ""
         line = _EVENT_FORMATS[command]().format(**event)
         if command is commands.QuestionAsked and self._held is not None and self._held[0] == event["peer"]:
             self._held = None  # the question shows the message
@@ -160,10 +162,10 @@ class Watch:
 _EVENT_FORMATS: dict[type[commands.PushedEvent], Callable[[], str]] = {
     commands.QuestionAsked: lambda: _("question {number} of {peer}: {message}"),
     commands.QuestionSettled: lambda: _("question {number} of {peer}: {how}"),
-    commands.ConnectionOpened: lambda: _("connection from {peer}"),
+    commands.ConnectionOpened: lambda: _("connection from {peer}{via}"),
     commands.MessageReceived: lambda: "{peer}: {message}",
     commands.ConnectionClosed: lambda: _(
-        "connection from {peer} ended by {how}, {bytes_in} bytes in, {bytes_out} bytes out"
+        "connection from {peer}{via} ended by {how}, {bytes_in} bytes in, {bytes_out} bytes out"
     ),
     commands.DatagramReceived: lambda: _("datagram from {peer}, length {size}, {outcome}") + "{tail}",
     commands.EventsDropped: lambda: _("events dropped in the last second: {count}"),
