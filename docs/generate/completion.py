@@ -9,7 +9,8 @@ from typing import Any
 
 import shtab
 
-from echotime.cli.control.verbs import COMMANDS, WATCH_HELP
+from echotime.cli.control.verbs import COMMANDS
+from echotime.cli.control.watch import WATCH_HELP
 from echotime.cli.main import build_parser
 from echotime.config.option_spec import OptionSpec
 from echotime.config.settings import GROUPS, OPTIONS

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from argparse_manpage.manpage import Manpage
 
-from echotime.cli.control.verbs import COMMANDS, WATCH_HELP, WATCH_USAGE
+from echotime.cli.control.verbs import COMMANDS
+from echotime.cli.control.watch import WATCH_HELP, WATCH_USAGE
 from echotime.cli.main import build_parser
 from echotime.config.settings import GROUPS
 

@@ -14,17 +14,14 @@ from echotime.cli.control.verbs import (
     COMMANDS,
     HELP_WIDTH,
     USAGE_WIDTH,
-    WATCH_HELP,
-    WATCH_USAGE,
     CommandSyntaxError,
     ControlCommand,
     ControlSession,
     expect_no_arguments,
     find_command,
-    parse_watch,
     run_line,
 )
-from echotime.cli.control.watch import Watch
+from echotime.cli.control.watch import WATCH_HELP, WATCH_USAGE, Watch, parse_watch
 from echotime.cli.output.streams import print_error
 from echotime.control.commands import CommandError
 from echotime.i18n.language import gettext as _

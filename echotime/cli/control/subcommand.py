@@ -16,11 +16,10 @@ from echotime.cli.control.verbs import (
     COMMANDS,
     HELP_WIDTH,
     USAGE_WIDTH,
-    WATCH_HELP,
-    WATCH_USAGE,
     CommandSyntaxError,
     ControlSession,
 )
+from echotime.cli.control.watch import WATCH_HELP, WATCH_USAGE
 from echotime.cli.output.streams import print_error
 from echotime.client.exit_status import ExitStatus
 from echotime.control.commands import CommandError

@@ -263,11 +263,6 @@ USAGE_WIDTH = 46
 """Columns for the usage of a command in a list of commands."""
 HELP_WIDTH = 60
 """Columns for its help."""
-WATCH_USAGE = "[--events]"
-WATCH_HELP = N_(
-    "be an operator: clients wait for your replies; each line typed answers the oldest question; "
-    "with --events: only show events"
-)
 
 
 def run_line(session: ControlSession, line: str, known: dict[str, ControlCommand]) -> ControlCommand:
@@ -292,14 +287,6 @@ def find_command(name: str, known: dict[str, ControlCommand]) -> ControlCommand:
     raise CommandSyntaxError(
         _("unknown command '{name}'; expected one of {names}").format(name=name, names=", ".join(known))
     )
-
-
-def parse_watch(rest: str) -> bool:
-    """Return True if `watch` is only to show events. Raises CommandSyntaxError."""
-    if rest == "--events":
-        return True
-    expect_no_arguments(rest)
-    return False
 
 
 def expect_no_arguments(rest: str) -> None:

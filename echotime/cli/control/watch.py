@@ -10,13 +10,28 @@ from typing import Any
 from echotime.cli.control.connection import ControlConnectionLost
 from echotime.cli.control.daemon_text import translate
 from echotime.cli.control.screen import Screen
-from echotime.cli.control.verbs import CommandSyntaxError, ControlSession
+from echotime.cli.control.verbs import CommandSyntaxError, ControlSession, expect_no_arguments
 from echotime.control import commands
 from echotime.control.commands import CommandError
 from echotime.i18n.language import gettext as _
+from echotime.sockopt.values import N_
 
 _MAX_PENDING = 100_000
 """Questions remembered in their order, at most. The daemon knows the order of all."""
+
+WATCH_USAGE = "[--events]"
+WATCH_HELP = N_(
+    "be an operator: clients wait for your replies; each line typed answers the oldest question; "
+    "with --events: only show events"
+)
+
+
+def parse_watch(rest: str) -> bool:
+    """Return True if `watch` is only to show events. Raises CommandSyntaxError."""
+    if rest == "--events":
+        return True
+    expect_no_arguments(rest)
+    return False
 
 
 class Watch:
