@@ -9,7 +9,8 @@ from typing import Any
 
 import shtab
 
-from echotime.cli.control.verbs import COMMANDS, WATCH_HELP
+from echotime.cli.control.verbs import COMMANDS
+from echotime.cli.control.watch import WATCH_HELP
 from echotime.cli.main import build_parser
 from echotime.config.option_spec import OptionSpec
 from echotime.config.settings import GROUPS, OPTIONS
@@ -104,6 +105,7 @@ def _add_verbs(control: argparse.ArgumentParser) -> None:
     texts = {**{name: verb.help for name, verb in COMMANDS.items()}, "watch": WATCH_HELP}
     found = {name: verbs.add_parser(name, help=text, add_help=False) for name, text in texts.items()}
     found["answer"].add_argument("id", choices=["next", "all"])
+    found["watch"].add_argument("--events", action="store_true")
     for name in ("sockopts", "set"):
         found[name].add_argument("target", choices=["tcp", "udp"])
     found["sockopts"].add_argument("name", nargs="*", choices=["all", *_NAMES])

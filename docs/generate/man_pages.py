@@ -7,7 +7,8 @@ from pathlib import Path
 
 from argparse_manpage.manpage import Manpage
 
-from echotime.cli.control.verbs import COMMANDS, WATCH_HELP
+from echotime.cli.control.verbs import COMMANDS
+from echotime.cli.control.watch import WATCH_HELP, WATCH_USAGE
 from echotime.cli.main import build_parser
 from echotime.config.settings import GROUPS
 
@@ -42,7 +43,7 @@ def _echotime() -> str:
 
 def _verbs() -> str:
     entries = [_entry(f"{name} {verb.usage}".strip(), verb.help) for name, verb in COMMANDS.items()]
-    return "\n".join([*entries, _entry("watch", WATCH_HELP)])
+    return "\n".join([*entries, _entry(f"watch {WATCH_USAGE}", WATCH_HELP)])
 
 
 def _options() -> str:

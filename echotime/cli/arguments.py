@@ -38,10 +38,7 @@ def parse_server(text: str) -> HostPort:
 
 def parse_server_port(text: str) -> int:
     """Parse a port from 1 to 65535. Raises ValueError."""
-    number = hostport.parse_port(text)
-    if not number:
-        raise ValueError(_("port must be between 1 and 65535"))
-    return number
+    return hostport.parse_port(text, 1)
 
 
 def argparse_type(parse: Callable[[str], T]) -> Callable[[str], T]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import itertools
 import signal
 import sys
 from collections.abc import Sequence
@@ -20,13 +19,10 @@ from echotime.cli.output.help_formatter import HelpFormatter, mark_headings
 from echotime.cli.output.last_handler import exit_with_error, is_check, report
 from echotime.cli.output.streams import open_missing_streams, print_error, print_lines
 from echotime.cli.proxy_arguments import check_proxy
+from echotime.cli.unknown_options import check_options, describe_unexpected
 from echotime.client.exit_status import ExitStatus
 from echotime.i18n.language import gettext as _
-from echotime.sockopt.nearest import nearest
-from echotime.wire.hostport import format_hostport
 
-_SERVER_OPTIONS = {"--port", "--host", "--address", "--server"}
-"""Options of other tools, in place of which ours take the argument HOST:PORT."""
 COMMANDS = (send, time, ping, check, sockopts, explain, control)
 
 
@@ -83,11 +79,13 @@ def main() -> None:
 
 def _parse(argv: Sequence[str]) -> argparse.Namespace:
     whole = build_parser()
-    _suggest_option(whole, argv)
+    (commands,) = (each for each in whole._actions if isinstance(each, argparse._SubParsersAction))
+    if argv and argv[0] in commands.choices:
+        check_options(commands.choices[argv[0]], argv[1:])
     args, rest = whole.parse_known_args(argv)
-    rest = _take_message(args, rest)
+    rest = [each for each in _take_message(args, rest) if each != "--"]
     if rest:
-        args.usage_error(_describe_unexpected(args, rest[0]))
+        args.usage_error(describe_unexpected(args, rest[0]))
     if "transports" in args:
         arguments.check_sockopt(args)
     if "proxy_protocol" in args:
@@ -106,33 +104,6 @@ def _take_message(args: argparse.Namespace, rest: list[str]) -> list[str]:
         return rest
     args.message, *others = words
     return others
-
-
-def _describe_unexpected(args: argparse.Namespace, text: str) -> str:
-    if text.startswith("-"):
-        if "message" in args:
-            return _("unknown option '{name}'; to send it as the message, write -- before it").format(name=text)
-        return _("unknown option '{name}'").format(name=text)
-    if getattr(args, "server", None) is not None and text.isdigit():
-        form = format_hostport(args.server.host, int(text))
-        return _("unexpected argument '{text}'; to give a port, write {form}").format(text=text, form=form)
-    return _("unexpected argument '{text}'").format(text=text)
-
-
-def _suggest_option(whole: argparse.ArgumentParser, argv: Sequence[str]) -> None:
-    """Report a misspelled option with a suggestion, before argparse reports other errors."""
-    (action,) = (each for each in whole._actions if isinstance(each, argparse._SubParsersAction))
-    command = action.choices.get(argv[0]) if argv else None
-    if command is None or any(each.nargs == argparse.REMAINDER for each in command._actions):
-        return
-    known = [name for each in command._actions for name in each.option_strings]
-    for argument in itertools.takewhile(lambda each: each != "--", argv[1:]):
-        name = argument.partition("=")[0]
-        if name.startswith("--") and not any(each.startswith(name) for each in known):
-            if name in _SERVER_OPTIONS and any(each.dest == "server" for each in command._actions):
-                command.error(_("unknown option '{name}'; the server is given as HOST:PORT").format(name=name))
-            if near := nearest(name, known):
-                command.error(_("unknown option '{name}'; the nearest is {near}").format(name=name, near=near))
 
 
 def _run(args: argparse.Namespace) -> None:

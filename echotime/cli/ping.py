@@ -74,8 +74,8 @@ def add_parser(commands: Any) -> None:
         "--size",
         metavar="SIZE",
         type=arguments.argparse_type(parsers.byte_count),
-        help=_("bytes of a probe, up to {most} (default: {tcp}, and 0 for UDP)").format(
-            most=MAX_SIZE, tcp=DEFAULT_TCP_SIZE
+        help=_("bytes of a probe, from {least} over TCP, up to {most} (default: {tcp}, and 0 for UDP)").format(
+            least=MIN_TCP_SIZE, most=MAX_SIZE, tcp=DEFAULT_TCP_SIZE
         ),
     )
     parser.add_argument(
@@ -122,7 +122,9 @@ def _choose_size(args: argparse.Namespace) -> int:
     if args.size is None:
         return default
     if not least <= args.size <= MAX_SIZE:
-        args.usage_error(_("the size must be between {least} and {most} bytes").format(least=least, most=MAX_SIZE))
+        args.usage_error(
+            _("argument -s/--size: must be between {least} and {most} bytes").format(least=least, most=MAX_SIZE)
+        )
     return int(args.size)
 
 
@@ -151,8 +153,14 @@ async def run(reactor: Any, args: argparse.Namespace) -> int:
         progress.erase()
         print_error(summary_line(session.current_summary()))
 
+    signals: set[int] = set()
+
+    def on_signal(number: int, frame: object) -> None:
+        signals.add(number)
+        reactor.callFromThread(session.stop)
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda number, frame: reactor.callFromThread(session.stop))
+        signal.signal(number, on_signal)
     signal.signal(signal.SIGQUIT, lambda number, frame: reactor.callFromThread(print_counts))
     progress = Progress(
         reactor,
@@ -165,7 +173,7 @@ async def run(reactor: Any, args: argparse.Namespace) -> int:
         values = summary_json(args.server, address, args.way, size, summary)
         print_line(format_json({"event": "summary", **values} if args.json_lines else values))
     else:
-        print_text(*summary_lines(args.server, summary))
+        print_text(*summary_lines(args.server, summary, interrupted=signal.SIGINT in signals))
         if summary.times and args.histogram:
             print_lines(histogram(summary.times, width=terminal_width()))
     return ExitStatus.OK if summary.received else ExitStatus.FAILED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -26,7 +27,7 @@ class SilentPrinter:
     def probe_failed(self, sequence: int, error: ClientError) -> None:
         """Print nothing for a probe that was not sent, or refused."""
 
-    def probe_lost(self, sequence: int) -> None:
+    def probe_lost(self, sequence: int, reason: str) -> None:
         """Print nothing for a probe without an answer."""
 
     def connection_lost(self, error: ClientError | None) -> None:
@@ -59,8 +60,12 @@ class TextPrinter:
             )
         )
 
-    def probe_lost(self, sequence: int) -> None:
-        self._print(_("{server}: seq={sequence}: no answer").format(server=self._address, sequence=sequence))
+    def probe_lost(self, sequence: int, reason: str) -> None:
+        self._print(
+            _("{server}: seq={sequence}: {reason}").format(
+                server=self._address, sequence=sequence, reason=reason or _("no answer")
+            )
+        )
 
     def connection_lost(self, error: ClientError | None) -> None:
         if error is None:
@@ -84,8 +89,8 @@ class JsonPrinter:
     def probe_failed(self, sequence: int, error: ClientError) -> None:
         self._print("failed", seq=sequence, detail=describe_failure(error))
 
-    def probe_lost(self, sequence: int) -> None:
-        self._print("lost", seq=sequence)
+    def probe_lost(self, sequence: int, reason: str) -> None:
+        self._print("lost", seq=sequence, **({"detail": reason} if reason else {}))
 
     def connection_lost(self, error: ClientError | None) -> None:
         self._print("closed", **({} if error is None else {"detail": describe_failure(error)}))
@@ -112,16 +117,24 @@ def summary_line(summary: Summary) -> str:
     )
 
 
-def summary_lines(server: HostPort, summary: Summary) -> Iterator[str]:
-    """Yield the lines of the summary."""
+def summary_lines(server: HostPort, summary: Summary, *, interrupted: bool) -> Iterator[str]:
+    """Yield the lines of the summary. If Ctrl-C ended it, an empty line ends that of a terminal's ^C."""
+    if interrupted and sys.stdout.isatty():
+        yield ""
     yield _("--- {server} echotime ping statistics ---").format(server=server)
     yield summary_line(summary)
     if summary.duplicates or summary.late or summary.wrong or summary.errors:
         yield _("duplicates: {duplicates}, late: {late}, wrong: {wrong}, errors: {errors}").format(
             duplicates=summary.duplicates, late=summary.late, wrong=summary.wrong, errors=summary.errors
         )
+    if summary.errors:
+        yield _("last error: {reason}").format(reason=_last_error(summary))
     if summary.times:
         yield format_stats(summary.times)
+
+
+def _last_error(summary: Summary) -> str:
+    return _("the server closed the connection") if summary.last_error is None else describe_failure(summary.last_error)
 
 
 def summary_json(server: HostPort, address: ResolvedAddress, way: str, size: int, summary: Summary) -> dict[str, Any]:
@@ -140,6 +153,8 @@ def summary_json(server: HostPort, address: ResolvedAddress, way: str, size: int
         "errors": summary.errors,
         "seconds": summary.seconds,
     }
+    if summary.errors:
+        result["last_error"] = _last_error(summary)
     if summary.times:
         stats = compute_stats(summary.times)._asdict()
         result["round_trip_seconds"] = {name: milliseconds / 1000 for name, milliseconds in stats.items()}

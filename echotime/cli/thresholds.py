@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass
 
 from echotime.i18n.language import gettext as _
-from echotime.wire.parsers import non_negative_seconds
+from echotime.wire.parsers import TooLargeError, non_negative_seconds
 
 THRESHOLD_NAMES = ("tcp", "udp", "offset")
 """Names of thresholds: the seconds of an echo session and of a time request, and the clock's offset."""
@@ -33,11 +33,13 @@ class Range:
 
     def describe_alert(self) -> str:
         """Return how a value that alerts differs, to follow the value."""
-        if self.alerts_inside:
-            return _(", inside {range} s").format(range=self._ends())
-        if self.low <= 0:
-            return _(", beyond {limit} s").format(limit=format_number(self.high))
-        return _(", outside {range} s").format(range=self._ends())
+        if self.high == math.inf:
+            text = _(", at least {low} s") if self.alerts_inside else _(", below {low} s")
+        elif self.low <= 0:
+            text = _(", at most {high} s") if self.alerts_inside else _(", beyond {high} s")
+        else:
+            text = _(", inside {low} to {high} s") if self.alerts_inside else _(", outside {low} to {high} s")
+        return text.format(low=format_number(self.low), high=format_number(self.high))
 
     def _ends(self) -> str:
         low = "~" if self.low == -math.inf else format_number(self.low)
@@ -61,12 +63,14 @@ def parse_range(text: str) -> Range:
     try:
         low = -math.inf if start == "~" else non_negative_seconds(start) if start else 0.0
         high = math.inf if colon and not end else non_negative_seconds(end)
+    except TooLargeError as error:
+        raise ValueError(_("{text!r} is too long: {reason}").format(text=text, reason=error)) from None
     except ValueError:
-        low, high = 1, 0
-    if low > high:
         raise ValueError(
             _("{text!r} is not a range; expected TIME, TIME:, TIME:TIME, ~:TIME or @TIME:TIME").format(text=text)
-        )
+        ) from None
+    if low > high:
+        raise ValueError(_("{text!r}: the start of the range is beyond its end").format(text=text))
     return Range(low, high, text.startswith("@"))
 
 

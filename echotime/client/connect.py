@@ -23,6 +23,7 @@ from twisted.python.failure import Failure
 from echotime.client.deadline import Deadline
 from echotime.client.exit_status import ClientError, ExitStatus
 from echotime.client.lookup import ResolvedAddress
+from echotime.i18n.language import gettext as _
 from echotime.sockopt.apply import OptionError, apply_or_close
 from echotime.sockopt.assignment import Assignment, select_assignments
 from echotime.sockopt.error_queue import read_errors
@@ -93,7 +94,8 @@ class ConnectFactory(ClientFactory):
 
     def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:
         if self.connector is not None:  # else it was cancelled
-            self.connected.errback(ClientError.from_failure(reason))
+            error = ClientError.from_failure(reason)
+            self.connected.errback(connect_timeout() if error.status is ExitStatus.TIMED_OUT else error)
 
 
 class SockoptClient(tcp.Client):
@@ -132,6 +134,11 @@ class SockoptConnector(tcp.Connector):
         return SockoptClient(self.host, self.port, self.bindAddress, self, self.reactor)
 
 
+def connect_timeout() -> ClientError:
+    """Return the error of a connection that was not made in time, as when a firewall drops the SYN."""
+    return ClientError(ExitStatus.TIMED_OUT, _("timed out while connecting"))
+
+
 async def connect(
     reactor: Any,
     addresses: Sequence[ResolvedAddress],
@@ -152,7 +159,7 @@ async def connect(
         attempts.append(Deferred.fromCoroutine(attempt))
         turn = next_turn
     try:
-        _index, connected = await deadline.limit(race(attempts), ClientError(ExitStatus.TIMED_OUT))
+        _index, connected = await deadline.limit(race(attempts), connect_timeout())
     except FailureGroup as failed:
         failed.failures[-1].raiseException()
     return connected

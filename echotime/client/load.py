@@ -53,7 +53,8 @@ class LoadResult:
     def add_failure(self, session: int, failure: ClientError) -> None:
         """Count a failed session by the kind of its failure, and the bytes that it lost."""
         # the same kind of failure has various errnos, such as ECONNRESET and EPIPE
-        kind: ClientError | ExitStatus | Cause = failure if failure.status is ExitStatus.FAILED else failure.status
+        by_status = failure.status not in {ExitStatus.FAILED, ExitStatus.TIMED_OUT}
+        kind: ClientError | ExitStatus | Cause = failure.status if by_status else failure
         if isinstance(failure, EchoFailure):
             kind = failure.cause or kind
             self.bytes_lost += failure.lost

@@ -36,6 +36,8 @@ class Summary:
     late: int = 0
     wrong: int = 0
     errors: int = 0
+    last_error: ClientError | None = None
+    """The last of the errors. None: there is none, or the server closed the connection."""
     times: list[float] = field(default_factory=list)
     """Round trips in seconds, one for each correct answer in time."""
     seconds: float = 0.0
@@ -56,6 +58,9 @@ class Prober(Protocol):
     def forget(self, sequence: int) -> None:
         """Release the state that identifies further answers to this probe."""
 
+    def describe_loss(self, sequence: int) -> str:
+        """Return why this probe has no answer in time, empty if that is not known."""
+
     def close(self) -> None:
         """Release all resources; no probe follows."""
 
@@ -69,8 +74,8 @@ class PingReporter(Protocol):
     def probe_failed(self, sequence: int, error: ClientError) -> None:
         """Show that a probe could not be sent, or was refused."""
 
-    def probe_lost(self, sequence: int) -> None:
-        """Show that a probe had no answer in time."""
+    def probe_lost(self, sequence: int, reason: str) -> None:
+        """Show that a probe had no answer in time. `reason` is empty if it is not known."""
 
     def connection_lost(self, error: ClientError | None) -> None:
         """Show that the connection of all probes ended. `error` is None if the server closed it."""
@@ -141,15 +146,19 @@ class PingSession:
         if call is None:
             return
         call.cancel()
-        self.summary.errors += 1
+        self._count_error(error)
         self._reporter.probe_failed(sequence, error)
         self._finish_probe(sequence, ReplyKind.LATE)
 
     def connection_lost(self, error: ClientError | None) -> None:
         """End, because no more probes can be sent. `error` is None if the server closed the connection."""
-        self.summary.errors += 1
+        self._count_error(error)
         self._reporter.connection_lost(error)
         self.stop()
+
+    def _count_error(self, error: ClientError | None) -> None:
+        self.summary.errors += 1
+        self.summary.last_error = error
 
     def _classify(self, sequence: int) -> ReplyKind:
         if sequence in self._outstanding:
@@ -166,7 +175,7 @@ class PingSession:
 
     def _on_timeout(self, sequence: int) -> None:
         del self._outstanding[sequence]
-        self._reporter.probe_lost(sequence)
+        self._reporter.probe_lost(sequence, self._prober.describe_loss(sequence))
         self._finish_probe(sequence, ReplyKind.LATE)
 
     def _finish_probe(self, sequence: int, next_kind: ReplyKind) -> None:

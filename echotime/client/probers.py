@@ -9,7 +9,7 @@ from typing import Any
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
-from echotime.client.connect import MakeHeader, connect
+from echotime.client.connect import MakeHeader, connect, connect_timeout
 from echotime.client.deadline import Deadline
 from echotime.client.echo import EchoClient
 from echotime.client.exit_status import ClientError, ExitStatus
@@ -17,6 +17,7 @@ from echotime.client.lookup import ResolvedAddress
 from echotime.client.ping import PingSession
 from echotime.client.probe_message import MAX_SIZE, Message, find_end
 from echotime.client.udp_request import UDPRequest, UDPResponse
+from echotime.i18n.language import gettext as _
 from echotime.sockopt.assignment import Assignment
 from echotime.wire import timestamp
 from echotime.wire.escape import preview
@@ -59,6 +60,9 @@ class UdpProber:
         request = self._requests.pop(sequence)
         del self._sequences[request]
         request.close()
+
+    def describe_loss(self, sequence: int) -> str:
+        return ""
 
     def close(self) -> None:
         """Close the sockets of all probes."""
@@ -142,6 +146,9 @@ class TcpProber:
         """Ignore further echoes of a probe."""
         self._sent.pop(sequence, None)
 
+    def describe_loss(self, sequence: int) -> str:
+        return "" if self._connection is not None else connect_timeout().detail
+
     def close(self) -> None:
         self._is_closed = True
         if self._connecting is not None:
@@ -180,12 +187,14 @@ class ConnectProber:
         self._session = session
         self._message = message
         self._sessions: dict[int, Deferred[None]] = {}
+        self._connecting: set[int] = set()
         self._connect = lambda make: connect(
             reactor, [address], make, sockopts, Deadline(reactor, timeout), make_header
         )
 
     def probe(self, sequence: int) -> None:
         """Start a session: connect, send, half-close, read."""
+        self._connecting.add(sequence)
         self._sessions[sequence] = Deferred.fromCoroutine(self._run_session(sequence))
         self._sessions[sequence].addErrback(self._session_failed, sequence)
 
@@ -194,6 +203,7 @@ class ConnectProber:
         started_at = time.monotonic()
         sink = _CollectingSink()
         client: EchoClient = await self._connect(lambda: EchoClient(sink))
+        self._connecting.discard(sequence)
         client.send(message)
         client.half_close()
         await client.completed()
@@ -211,7 +221,11 @@ class ConnectProber:
 
     def forget(self, sequence: int) -> None:
         """Reset the connection of a probe if it is still open."""
+        self._connecting.discard(sequence)
         self._sessions.pop(sequence).cancel()
+
+    def describe_loss(self, sequence: int) -> str:
+        return connect_timeout().detail if sequence in self._connecting else _("timed out: connected, no answer")
 
     def close(self) -> None:
         """Reset the connections of all probes."""

@@ -11,12 +11,15 @@ from twisted.python import usage
 from echotime.sockopt.nearest import nearest
 from echotime.wire.escape import sanitize
 
-_ADDRESS = "addresses and ports are given to --tcp and --udp, as in --tcp 127.0.0.1:12345"
+_PORTS = "ports are given to --tcp and --udp"
+_ADDRESS = f"addresses and {_PORTS}, as in --tcp 127.0.0.1:12345"
 _REPLACEMENTS = {
     "transport": "there is one transport now; to run it on Twisted's own reactor: twistd -r epoll -n echotime",
     **dict.fromkeys(("port", "host", "address", "bind", "listen", "interface"), _ADDRESS),
 }
 """Options of earlier versions and of other servers, with what replaces them."""
+_LETTERS = {**dict.fromkeys("pblu", _PORTS), "f": "the file of options is given to --config"}
+"""Letters that mean something else at twistd than at other servers, with what their users look for."""
 _MAX_FAULTS = 100
 """Listed faults. The others are counted."""
 _MAX_FAULT_LENGTH = 1000
@@ -80,9 +83,13 @@ def describe_usage_error(error: usage.UsageError, names: list[str], parent: usag
     """
     cause = error.__context__
     if isinstance(cause, getopt.GetoptError) and "not recognized" in cause.msg:
-        option = f"-{cause.opt}" if len(cause.opt) == 1 else f"--{cause.opt}"
+        is_letter = len(cause.opt) == 1
+        option = f"-{cause.opt}" if is_letter else f"--{cause.opt}"
         if parent is not None and (value := _twistd_value(cause.opt, parent)) is not None:
-            return f"{option} is an option of twistd: twistd {option}{value} echotime ..."
+            meaning = f"--{parent.synonyms[cause.opt]}" if is_letter else "an option"
+            hint = _LETTERS.get(cause.opt)
+            end = f": twistd {option}{value} echotime ..." if hint is None else f"; {hint}"
+            return f"{option} is {meaning} of twistd{end}"
         return f"unknown option {option}{_nearest_option(cause.opt, names, '--')}"
     if isinstance(cause, getopt.GetoptError) and "not a unique prefix" in cause.msg:
         possible = ", ".join(f"--{name}" for name in sorted(names) if name.startswith(cause.opt))

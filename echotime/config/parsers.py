@@ -46,16 +46,28 @@ def host_and_port(text: str) -> HostPort:
     if "," in text:
         raise ValueError("this is a list; expected one address, and the option again for each other address")
     try:
-        host, port = hostport.split_hostport(text)
+        host, port = hostport.split_hostport(text, "ADDRESS:PORT")
+        if port is None and _is_address(host):
+            raise ValueError(f"the port is missing, as in {HostPort(str(host), hostport.DEFAULT_PORT)}")
         if port is None:
             raise ValueError(f"'{text}' is neither a port nor ADDRESS:PORT")
         number = hostport.parse_port(port)
         every_address = host is None or (host in {"", "*"} and not text.startswith("["))
         return HostPort("0.0.0.0" if every_address else _canonical_host(str(host), text), number)
     except ValueError as error:
-        # some errors of split_hostport and parse_port name the right form already
-        expected = "" if "; expected " in str(error) else f"; expected {_LISTEN_ADDRESS_FORM}"
+        # some errors name the right form already
+        expected = (
+            "" if "; expected " in str(error) or ", as in " in str(error) else f"; expected {_LISTEN_ADDRESS_FORM}"
+        )
         raise ValueError(f"{error}{expected}") from None
+
+
+def _is_address(host: str | None) -> bool:
+    try:
+        ipaddress.ip_address(host or "")
+    except ValueError:
+        return False
+    return True
 
 
 def _canonical_host(host: str, text: str) -> str:

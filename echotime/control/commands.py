@@ -149,6 +149,12 @@ class Watch(_FallibleCommand):
     arguments: ClassVar[Arguments] = _arguments(on=Boolean())
 
 
+class WatchEvents(_FallibleCommand):
+    """Receive events, but no questions, without being present as an operator, until Watch stops that."""
+
+    commandName = b"WatchEvents"
+
+
 class Sockopts(_FallibleCommand):
     """List socket options of ``tcp``, ``udp`` or a connection: the requested ones, the named ones, or ``all``."""
 

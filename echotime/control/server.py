@@ -170,13 +170,19 @@ class ControlProtocol(SequentialAMP):
         self._set_watching(on)
         return {}
 
-    def _set_watching(self, on: bool) -> None:
+    @commands.WatchEvents.responder
+    def watch_events(self) -> dict[str, Any]:
+        self._set_watching(True, as_operator=False)
+        return {}
+
+    def _set_watching(self, on: bool, *, as_operator: bool = True) -> None:
         queue, traffic, subscriber = self.factory.queue, self.factory.traffic, self._subscriber
         if on and subscriber is None:
             max_unsent = _MAX_UNSENT + queue.limits.max_pending * _MAX_UNSENT_PER_MESSAGE
             self._subscriber = EventSubscriber(self, self.factory.clock, max_unsent)
             traffic.add_observer(self._subscriber)
-            queue.attach(self._subscriber)
+            if as_operator:
+                queue.attach(self._subscriber)
         elif not on and subscriber is not None:
             self._subscriber = None
             traffic.remove_observer(subscriber)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from twisted.internet.interfaces import IReactorTime
 
+from echotime.daemon.listener_service import DROPPED_BY_KERNEL
 from echotime.daemon.periodic import PeriodicService
 from echotime.logger import Logger
 from echotime.wire.hostport import format_host
@@ -14,6 +15,9 @@ _POLL_INTERVAL = 1.0
 """Seconds until a new refusal is logged, at most."""
 MIN_LOG_INTERVAL = 10.0
 """Seconds between two lines for one reason."""
+
+_CAUSES = {DROPPED_BY_KERNEL: "source port below 1024, or receive buffer full"}
+"""What a reason can mean, by the end of its name."""
 
 
 class DropReporter(PeriodicService):
@@ -45,10 +49,14 @@ class DropReporter(PeriodicService):
             if number > previous and now - logged_at >= MIN_LOG_INTERVAL:
                 self._logged[reason] = number, now
                 source = self._read_sources().get(reason)
+                cause = _CAUSES.get(reason.rpartition(": ")[2], "")
                 self._log.warn(
-                    "{reason}: {new} new, {total} total" + (", last from {address}" if source else ""),
+                    "{reason}: {new} new, {total} total"
+                    + (", last from {address}" if source else "")
+                    + (" ({cause})" if cause else ""),
                     reason=reason,
                     new=number - previous,
                     total=number,
                     **({"address": format_host(source)} if source else {}),
+                    **({"cause": cause} if cause else {}),
                 )

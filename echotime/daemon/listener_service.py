@@ -161,6 +161,10 @@ class TCPListenerService(ListenerService[EchoPort]):
             )
 
 
+DROPPED_BY_KERNEL = "dropped by the kernel"
+"""Name of the count of datagrams that the kernel dropped, in the log and in `echotime control counters`."""
+
+
 class UDPListenerService(ListenerService[TimePort]):
     """Run a TimePort as a service."""
 
@@ -171,7 +175,7 @@ class UDPListenerService(ListenerService[TimePort]):
     def errors(self) -> dict[str, int]:
         errors = super().errors()
         if self.port.connected and (dropped := self.port.dropped):
-            errors["dropped by the kernel"] = dropped
+            errors[DROPPED_BY_KERNEL] = dropped
         return errors
 
     def _log_details(self, name: str) -> None:

@@ -15,7 +15,8 @@ DEFAULT_PORT = 12345
 
 _V4MAPPED_PREFIX = "::ffff:"
 _BRACKETED = re.compile(r"\[([^\[\]]*)\](?::([^:]*))?")
-_PORT = re.compile(r"[0-9]{1,5}")
+_PORT = re.compile(r"0|[1-9][0-9]{0,4}")
+_LEADING_ZERO = re.compile(r"0[0-9]+")
 _MAX_PORT = 65535
 _IPV6 = 6
 
@@ -75,30 +76,44 @@ def host_of(peer: str) -> str:
     return peer.rpartition(":")[0].removeprefix("[").removesuffix("]")
 
 
-def split_hostport(text: str) -> tuple[str | None, str | None]:
+def split_hostport(text: str, form: str = "HOST:PORT") -> tuple[str | None, str | None]:
     """Split ``PORT``, ``HOST``, ``HOST:PORT``, ``[IPv6]`` or ``[IPv6]:PORT`` into host and port, None if absent.
 
-    Digits alone are a port. Raises ValueError for a URL, and for an IPv6 address without brackets.
+    Digits alone are a port. Raises ValueError for a URL, and for an IPv6 address without brackets. `form` is what the
+    message says is expected.
     """
     scheme, separator, rest = text.partition("://")
     if separator:
         raise ValueError(
             _("'{text}' has a scheme, {scheme}://; expected {rest}").format(
-                text=text, scheme=scheme, rest=rest.partition("/")[0] or "HOST:PORT"
+                text=text, scheme=scheme, rest=rest.partition("/")[0] or form
             )
         )
     if found := _BRACKETED.fullmatch(text):
         return found[1], found[2]
+    if text.startswith("["):
+        _check_brackets(text)
     host, colon, port = text.rpartition(":")
     if ":" in host:
         for address, number in ((host, port), (text, DEFAULT_PORT)):
             if is_ipv6(address):
                 form = f"[{address}]:{number}"
                 raise ValueError(_("an IPv6 address needs brackets, as in {form}").format(form=form))
-        raise ValueError(_("'{text}' has more than one colon; expected HOST:PORT or [IPv6]:PORT").format(text=text))
+        raise ValueError(
+            _("'{text}' has more than one colon; expected {form} or [IPv6]:PORT").format(text=text, form=form)
+        )
     if colon:
         return host, port
     return (None, text) if text.isdigit() else (text, None)
+
+
+def _check_brackets(text: str) -> None:
+    """Raise ValueError if a text that begins with a bracket lacks the other one, or a colon after it."""
+    _host, bracket, rest = text.partition("]")
+    if not bracket:
+        raise ValueError(_("']' is missing in '{text}'; expected [IPv6] or [IPv6]:PORT").format(text=text))
+    if not rest.startswith(":"):
+        raise ValueError(_("':' is missing after ']' in '{text}'; expected [IPv6]:PORT").format(text=text))
 
 
 def is_ipv6(text: str) -> bool:
@@ -109,10 +124,15 @@ def is_ipv6(text: str) -> bool:
         return False
 
 
-def parse_port(text: str) -> int:
-    """Return a port number from 0 to 65535. Raises ValueError."""
-    if not _PORT.fullmatch(text) or int(text) > _MAX_PORT:
-        raise ValueError(
-            _("invalid port '{text}'; expected a number from 0 to {highest}").format(text=text, highest=_MAX_PORT)
-        )
-    return int(text)
+def parse_port(text: str, lowest: int = 0) -> int:
+    """Return a port number from `lowest` to 65535. Raises ValueError."""
+    if _PORT.fullmatch(text) and lowest <= int(text) <= _MAX_PORT:
+        return int(text)
+    if _LEADING_ZERO.fullmatch(text):
+        reason = _("port '{text}' has a leading zero")
+    elif text[:1].isalpha():
+        reason = _("'{text}' is no port number, and service names are not looked up")
+    else:
+        reason = _("invalid port '{text}'")
+    expected = _("; expected a number from {lowest} to {highest}").format(lowest=lowest, highest=_MAX_PORT)
+    raise ValueError(reason.format(text=text) + expected)

@@ -20,6 +20,10 @@ _EXPONENTS = {"": 0, "k": 1, "K": 1, "M": 2, "G": 3}
 _UNITS = {"us": 1e-6, "ms": 0.001, "": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 
 
+class TooLargeError(ValueError):
+    """Report a number that is well-formed and too large."""
+
+
 def non_negative_int(text: str) -> int:
     """Parse a whole number from 0 to 2**31-1, as in ``1000`` or ``10k``, which is 10000."""
     return _parse_int(text, 0)
@@ -60,7 +64,7 @@ def _check_range(number: float, low: int) -> None:
     if number < low:
         raise ValueError(_("must be at least {low}").format(low=low))
     if number > _MAX_INT:
-        raise ValueError(_("must be at most {high}").format(high=_MAX_INT))
+        raise TooLargeError(_("must be at most {high}").format(high=_MAX_INT))
 
 
 def non_negative_seconds(text: str) -> float:

@@ -24,7 +24,7 @@ _shtab_echotime_control_backlog_option_strings=()
 _shtab_echotime_control_close_option_strings=()
 _shtab_echotime_control_reset_option_strings=()
 _shtab_echotime_control_counters_option_strings=()
-_shtab_echotime_control_watch_option_strings=()
+_shtab_echotime_control_watch_option_strings=(--events)
 _shtab_echotime_control_option_strings=(-h --help -s --socket --json --raw --encoding -V --version)
 _shtab_echotime_option_strings=(-h --help -V --version)
 
@@ -130,6 +130,7 @@ _shtab_echotime_explain___help_nargs=0
 _shtab_echotime_explain__V_nargs=0
 _shtab_echotime_explain___version_nargs=0
 _shtab_echotime_control_sockopts_pos_1_nargs='*'
+_shtab_echotime_control_watch___events_nargs=0
 _shtab_echotime_control_pos_0_nargs=A...
 _shtab_echotime_control__h_nargs=0
 _shtab_echotime_control___help_nargs=0

@@ -53,6 +53,48 @@ class WatchTests(ControlTestCase):
             self.assertEqual(read_exactly(client, 21), b"more" + ACKNOWLEDGEMENT + b"faster")
         self.assertEqual(self.line(child), f"connection from {peer} ended by client, 10 bytes in, 40 bytes out")
 
+    def test_events_only(self) -> None:
+        """`watch --events` shows what arrives; no client waits because of it, and a line typed is no answer."""
+        daemon = self.start_daemon("--log-also", "datagrams", "--reply", "constant")
+        children = [
+            self.start("control", "--socket", str(self.path), *options, "watch", "--events")
+            for options in ((), ("--json",))
+        ]
+        # a line is read only once the daemon sends events
+        for child in children:
+            assert child.stdin is not None
+            child.stdin.write(b"ok\n")
+            child.stdin.flush()
+        refusal = "not sent: with --events you are no operator; replies are typed in watch without it"
+        self.assertEqual(self.line(children[0]), refusal)
+        self.assertEqual(json.loads(self.line(children[1])), {"error": refusal})
+        self.assertEqual(self.ask(Status)["operators"], 0)
+        with connect(self.address) as client:
+            client.sendall(b"hello\n")
+            self.assertEqual(read_exactly(client, 25), b"hello\n" + ACKNOWLEDGEMENT + b"constant")
+            peer = f"127.0.0.1:{client.getsockname()[1]}"
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.connect(daemon.address("UDP"))
+            ended = f"connection from {peer} ended by client, 6 bytes in, 25 bytes out"
+            for expected in (f"connection from {peer}", rf"{peer}: hello\n", ended):
+                self.assertEqual(self.line(children[0]), expected)
+            sock.send(b"")
+            source = f"127.0.0.1:{sock.getsockname()[1]}"
+            self.assertEqual(self.line(children[0]), f"datagram from {source}, length 0, answered")
+        events = [json.loads(self.line(children[1]))["event"] for _ in range(4)]
+        self.assertEqual(events, ["connection_opened", "message", "connection_closed", "datagram"])
+
+    def test_unexpected_arguments(self) -> None:
+        """A command that takes no arguments refuses them, on the command line and at the prompt."""
+        self.start_daemon()
+        for command, argument in (("watch", "-q"), ("watch", "datagrams"), ("help", "watch"), ("quit", "now")):
+            error = f"unexpected argument '{argument}'"
+            ended = self.control(command, argument)
+            self.assertEqual(ended.returncode, 2)
+            self.assertIn(error.encode(), ended.stderr)
+            prompt = self.tool("control", "--socket", str(self.path), stdin=f"{command} {argument}\n".encode())
+            self.assertEqual((prompt.returncode, prompt.stderr), (1, f"echotime: {error}\n".encode()))
+
     def test_leaving(self) -> None:
         """An operator leaves at the end of input or when killed, and pending clients get the constant reply."""
         self.start_daemon("--reply", "nobody")
@@ -193,7 +235,7 @@ class PromptTests(ControlTestCase):
         terminal.until("answered question 1")
         self.assertEqual(read_exactly(client, 28), b"hello" + ACKNOWLEDGEMENT + b" two  spaces")
         terminal.type(b"help\n")
-        terminal.until(r"watch +show events")
+        terminal.until(r"watch \[--events\] +be an operator")
         terminal.until("echotime> $")
         terminal.type(b"half a line")
         terminal.until("half a line$")
@@ -213,7 +255,7 @@ class PromptTests(ControlTestCase):
         self.start_daemon()
         terminal = self.at_prompt()
         terminal.type(b"watch\n")
-        terminal.until("watching; Ctrl-D ends it\r\n$")
+        terminal.until("watching as an operator: clients wait for your replies; Ctrl-D ends it\r\n$")
         with connect(self.address) as first, connect(self.address) as second:
             first.sendall(b"one")
             terminal.until("question 1 of .*: one\r\nreply to 1: $")
@@ -235,7 +277,7 @@ class PromptTests(ControlTestCase):
         self.start_daemon()
         terminal = self.at_prompt()
         terminal.type(b"watch\n")
-        terminal.until("watching; Ctrl-D ends it\r\n$")
+        terminal.until("watching as an operator: clients wait for your replies; Ctrl-D ends it\r\n$")
         for number in range(1, 10):
             with connect(self.address) as client:
                 client.sendall(b"m")
@@ -256,7 +298,7 @@ class PromptTests(ControlTestCase):
         self.start_daemon("--encoding", "ascii")
         terminal = self.at_prompt()
         terminal.type(b"watch\n")
-        terminal.until("watching; Ctrl-D ends it\r\n$")
+        terminal.until("watching as an operator: clients wait for your replies; Ctrl-D ends it\r\n$")
         terminal.type(b"early\n")
         terminal.until("no question is pending\r\n$")
         with connect(self.address) as client:

@@ -150,8 +150,13 @@ class FaultTests(DaemonTestCase):
         for text, message in (
             ("tcp://127.0.0.1:1", "'tcp://127.0.0.1:1' has a scheme, tcp://; expected 127.0.0.1:1"),
             ("127.0.0.1:1,[::1]:1", "this is a list; expected one address, and the option again for each other"),
-            ("127.0.0.1:1:2", "'127.0.0.1:1:2' has more than one colon; expected HOST:PORT or [IPv6]:PORT"),
-            ("fe80::1", "an IPv6 address needs brackets, as in [fe80::1]:12345; expected PORT"),
+            ("127.0.0.1:1:2", "'127.0.0.1:1:2' has more than one colon; expected ADDRESS:PORT or [IPv6]:PORT"),
+            ("fe80::1", "an IPv6 address needs brackets, as in [fe80::1]:12345"),
+            ("127.0.0.1", "the port is missing, as in 127.0.0.1:12345"),
+            ("[::1]", "the port is missing, as in [::1]:12345"),
+            ("udp://", "'udp://' has a scheme, udp://; expected ADDRESS:PORT"),
+            ("127.0.0.1:http", "'http' is no port number, and service names are not looked up; expected a number"),
+            ("127.0.0.1:024111", "port '024111' has a leading zero; expected a number from 0 to 65535"),
         ):
             self.assert_faults(["--tcp", text], f"--tcp {text}: {message}")
 

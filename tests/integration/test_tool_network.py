@@ -102,11 +102,22 @@ class SilentNetworkTests(ToolTestCase):
         ended = self.with_names("check", "--timeout", "3", "dead")
         self.assertEqual(ended.returncode, 2)
         self.assertEqual(
-            ended.stdout, b"ECHOTIME CRITICAL - TCP echo: timed out; UDP time: no answer to 3 requests, 1 s each\n"
+            ended.stdout,
+            b"ECHOTIME CRITICAL - TCP echo: timed out while connecting; UDP time: no answer to 3 requests, 1 s each\n",
         )
         self.assertLess(time.monotonic() - started_at, 3 * len(DEAD), "3 seconds were spent on each address")
         self.assertEqual(self.with_names("send", "-q", "--timeout", "1", "dead", "x").returncode, 4)
         self.assertEqual(self.with_names("time", "-q", "dead").returncode, 7)
+
+    def test_dropped(self) -> None:
+        """A dropped SYN is told apart from a connection on which nothing comes."""
+        connecting = b"timed out while connecting\n"
+        self.assertTrue(self.with_names("send", "-q", "--timeout", "0.5", "dead", "x").stderr.endswith(connecting))
+        repeated = self.with_names("send", "--repeat", "2", "--timeout", "0.5", "dead", "x")
+        self.assertIn(b"failures: 2, first in session 1: " + connecting, repeated.stdout)
+        for way in ("--connect", "--tcp"):
+            pinged = self.with_names("ping", way, "-c", "1", "-W", "0.5", "dead")
+            self.assertIn(b"seq=1: " + connecting, pinged.stdout)
 
     def test_dead_name_server(self) -> None:
         """A name server that does not answer costs no more than the limit of the whole run."""

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 
+from tests.support.pty_child import OnTerminal
 from tests.support.tool_case import TOOL, ToolTestCase, environment
 from tests.support.twistd_process import LIMIT
 
@@ -103,7 +104,7 @@ class PingTests(ToolTestCase):
             self.assertIn(b", 20480 bytes\n", ended.stdout)
             self.assertIn(b"probes: 2, answers: 2, loss: 0.0%", ended.stdout)
         for args, message in (
-            (("-s", "38"), b"between 39 and 65507 bytes"),
+            (("-s", "38"), b"argument -s/--size: must be between 39 and 65507 bytes"),
             (("--udp", "-s", "65508"), b"between 0 and 65507 bytes"),
             (("-p", "12345"), b"a port is given as HOST:PORT"),
         ):
@@ -150,6 +151,41 @@ class PingTests(ToolTestCase):
         self.assertIn("seq=4: no answer", text)
         self.assertIn("probes: 4, answers: 1, loss: 75.0%", text)
         self.assertIn("duplicates: 1, late: 1, wrong: 1, errors: 0", text)
+
+    def test_silent_server(self) -> None:
+        """A server that accepts and stays silent is told apart from one that does not accept."""
+        listener = socket.create_server(("127.0.0.1", 0))  # the kernel accepts
+        self.addCleanup(listener.close)
+        server = "{}:{}".format(*listener.getsockname())
+        ended = self.tool("ping", "--connect", "-c", "1", "-W", "0.5", server)
+        self.assertIn(b"seq=1: timed out: connected, no answer\n", ended.stdout)
+        ended = self.tool("ping", "--connect", "--json-lines", "-c", "1", "-W", "0.5", server)
+        lost = json.loads(ended.stdout.splitlines()[0])
+        self.assertEqual((lost["event"], lost["detail"]), ("lost", "timed out: connected, no answer"))
+
+    def test_last_error(self) -> None:
+        """The summary names the last error, also where no line is printed for each."""
+        refused = "connection refused: nothing listens on that port, or a firewall rejects it"
+        for way in ("--udp", "--tcp", "--connect"):
+            ended = self.tool("ping", way, "-q", "-c", "1", self.closed_port())
+            self.assertIn(f"errors: 1\nlast error: {refused}\n".encode(), ended.stdout)
+        self.assertEqual(
+            json.loads(self.tool("ping", "--json", "-c1", self.closed_port()).stdout)["last_error"], refused
+        )
+        server = self.tcp_server(lambda connection: connection.sendall(connection.recv(100)))
+        ended = self.tool("ping", "-q", "-c", "4", "-i", "0.1", server)
+        self.assertIn(b"last error: the server closed the connection\n", ended.stdout)
+
+    def test_interrupt_on_a_terminal(self) -> None:
+        """The summary begins a new line after the terminal's ^C."""
+        self.need("setsid")
+        server = "{}:{}".format(*self.echotime(shared=True).address("TCP"))
+        terminal = OnTerminal(self.command("ping", "-i", "1h", server), environment({}))
+        self.addCleanup(terminal.close)
+        terminal.until("seq=1 [^\r]*\r\n")
+        terminal.type(b"\x03")
+        terminal.until(r"^\^C\r\n--- ")
+        self.assertEqual(terminal.end(), 0)
 
     def test_many_answers_at_once(self) -> None:
         """Answers that are still in the socket at the end cause no traceback."""

@@ -46,7 +46,13 @@ class FailureTests(ToolTestCase):
         """Status 4: the server accepts and sends nothing."""
         server = self.tcp_server(lambda connection: (connection.recv(100), connection.recv(100)))
         self.assert_fails(
-            4, "timed out, after 1 bytes sent and 0 received", "--keep-open", "--timeout", "0.3", server, "x"
+            4,
+            "timed out: connected, no answer, after 1 bytes sent and 0 received",
+            "--keep-open",
+            "--timeout",
+            "0.3",
+            server,
+            "x",
         )
 
     def test_reset(self) -> None:

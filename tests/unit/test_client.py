@@ -14,7 +14,9 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from echotime.client.connect import connect_timeout
 from echotime.client.deadline import Deadline
+from echotime.client.echo_failure import EchoFailure
 from echotime.client.exit_status import ClientError, ExitStatus
 from echotime.client.load import LoadResult
 from echotime.client.ping import PingSession, Prober, ReplyKind, Summary
@@ -53,8 +55,11 @@ class Probes:
     def probe_failed(self, sequence: int, error: ClientError) -> None:
         self.seen.append((sequence, error.status))
 
-    def probe_lost(self, sequence: int) -> None:
-        self.seen.append((sequence, "lost"))
+    def describe_loss(self, sequence: int) -> str:
+        return "lost"
+
+    def probe_lost(self, sequence: int, reason: str) -> None:
+        self.seen.append((sequence, reason))
 
     def connection_lost(self, error: ClientError | None) -> None:
         self.seen.append(("broke", error))
@@ -129,6 +134,7 @@ class PingTests(SynchronousTestCase):
         self.session.probe_failed(1, ClientError(ExitStatus.REFUSED))
         found = self.summary()
         self.assertEqual((found.errors, found.received), (1, 0))
+        self.assertEqual(found.last_error, ClientError(ExitStatus.REFUSED))
         self.start(2)
         for sequence in (1, 2):
             self.session.probe_failed(sequence, ClientError(ExitStatus.REFUSED))
@@ -322,4 +328,8 @@ def test_kinds_of_failures() -> None:
     for session, number in enumerate((errno.ECONNRESET, errno.EPIPE, errno.EMFILE, errno.ENETUNREACH, errno.EMFILE), 1):
         result.add_failure(session, ClientError.from_errno(number))
     result.add_failure(6, ClientError.from_failure(Failure(error.ConnectionLost())))
-    assert [(kind.session, kind.count) for kind in result.failures.values()] == [(1, 3), (3, 2), (4, 1)]
+    timed_out = EchoFailure(ClientError(ExitStatus.TIMED_OUT), 1, 0, None, None)
+    for session, failure in enumerate((connect_timeout(), timed_out, connect_timeout(), timed_out), 7):
+        result.add_failure(session, failure)
+    kinds = [(kind.session, kind.count) for kind in result.failures.values()]
+    assert kinds == [(1, 3), (3, 2), (4, 1), (7, 2), (8, 2)]

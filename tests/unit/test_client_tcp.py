@@ -14,7 +14,7 @@ from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
-from echotime.client.connect import ATTEMPT_DELAY, SockoptClient, connect
+from echotime.client.connect import ATTEMPT_DELAY, SockoptClient, connect, connect_timeout
 from echotime.client.deadline import Deadline
 from echotime.client.echo import EchoClient
 from echotime.client.echo_failure import EchoFailure
@@ -121,7 +121,7 @@ def test_attempts_overlap(daemon: Daemon) -> None:
         assert found[0].address == at(daemon.tcp)
         found[0].abort(ClientError(ExitStatus.OK))
         error_of(daemon.wait_for(found[0].ended))
-        assert error_of(daemon.wait_for(start(daemon, [address], seconds=1))) == ClientError(ExitStatus.TIMED_OUT)
+        assert error_of(daemon.wait_for(start(daemon, [address], seconds=1))) == connect_timeout()
 
 
 def test_option_that_cannot_be_set(daemon: Daemon) -> None:
@@ -358,7 +358,7 @@ def test_load_unanswered(daemon: Daemon) -> None:
     daemon.serve()
     daemon.tcp.stopReading()
     result, _running = load(daemon, at(daemon.tcp), count=2)
-    assert [*result.failures] == [ExitStatus.TIMED_OUT]
+    assert [*result.failures] == [ClientError(ExitStatus.TIMED_OUT)]
     assert (result.bytes_lost, result.address) == (2 * len(MESSAGE), None)
     daemon.tcp.startReading()
     daemon.settle()

@@ -156,7 +156,7 @@ class CoercionTests(SynchronousTestCase):
     def assert_refused(self, coerce: Callable[[str], object], *texts: str) -> None:
         """Check that each text is refused with what is accepted."""
         for text in texts:
-            self.assertRegex(str(self.assertRaises(ValueError, coerce, text)), "expected|must be", text)
+            self.assertRegex(str(self.assertRaises(ValueError, coerce, text)), "expected|must be|as in", text)
 
     def test_address(self) -> None:
         """An address is numeric, IPv6 in brackets, with a port."""

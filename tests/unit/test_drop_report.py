@@ -50,15 +50,21 @@ class IncidentsTests(SynchronousTestCase):
         )
 
     def test_last_source(self) -> None:
-        """A line names the last source, if the reason has one, in the form of other lines."""
+        """A line names the last source and what the reason can mean, if these are known."""
         counters = ServiceCounters()
         counters.refuse("refused_loop", "192.0.2.1")
         counters.refuse("refused_loop", "::ffff:192.0.2.7")
         self.counts, self.sources = counters.refusals(), counters.refused_sources()
         self.counts["send EPERM"] = 3
+        self.counts["UDP 0.0.0.0:7: dropped by the kernel"] = 1
         self.clock.advance(1)
         self.assertEqual(
-            self.lines, ["datagrams refused (loop): 2 new, 2 total, last from 192.0.2.7", "send EPERM: 3 new, 3 total"]
+            self.lines,
+            [
+                "datagrams refused (loop): 2 new, 2 total, last from 192.0.2.7",
+                "send EPERM: 3 new, 3 total",
+                "UDP 0.0.0.0:7: dropped by the kernel: 1 new, 1 total (source port below 1024, or receive buffer full)",
+            ],
         )
 
     def test_reasons(self) -> None:

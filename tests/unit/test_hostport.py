@@ -54,13 +54,33 @@ def test_ipv6_without_brackets() -> None:
         ("http://host/", "has a scheme, http://; expected host$"),
         ("udp://", "expected HOST:PORT$"),
         ("host:1:2", "'host:1:2' has more than one colon; expected HOST:PORT"),
-        ("[::1:7", "more than one colon"),
+        ("[::1:7", r"^'\]' is missing in '\[::1:7'; expected \[IPv6\] or \[IPv6\]:PORT$"),
+        ("[::1", r"^'\]' is missing in '\[::1'"),
+        ("[::1]7", r"^':' is missing after '\]' in '\[::1\]7'; expected \[IPv6\]:PORT$"),
+        ("[::1]:7:8", "more than one colon"),
+        ("::1]:7", "more than one colon"),
     ],
 )
 def test_wrong_forms(text: str, message: str) -> None:
     """Each wrong form has a message of its own."""
     with pytest.raises(ValueError, match=message):
         hostport.split_hostport(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("024111", "port '024111' has a leading zero"),
+        ("00", "port '00' has a leading zero"),
+        ("http", "'http' is no port number, and service names are not looked up"),
+        ("99999", "invalid port '99999'"),
+        ("0", "invalid port '0'"),
+    ],
+)
+def test_reasons(text: str, reason: str) -> None:
+    """A text that is no port has a reason, and the range is the one that is accepted."""
+    with pytest.raises(ValueError, match=f"^{reason}; expected a number from 1 to 65535$"):
+        hostport.parse_port(text, 1)
 
 
 @pytest.mark.parametrize("text", ["", "-1", "65536", "1e3", "0x10", "\u0661", "1_0", " 7", "999999"])

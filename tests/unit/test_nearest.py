@@ -57,9 +57,14 @@ def test_other_names() -> None:
     ("args", "message"),
     [
         (["--port", "5"], "unknown option --port; addresses and ports are given to --tcp and --udp"),
-        (["-n"], "-n is an option of twistd: twistd -n echotime ..."),
+        (["-n"], "-n is --nodaemon of twistd: twistd -n echotime ..."),
+        (["-g", "nogroup"], "-g is --gid of twistd: twistd -g VALUE echotime ..."),
+        (["-p", "24112"], "-p is --profile of twistd; ports are given to --tcp and --udp"),
+        (["-u", "24112"], "-u is --uid of twistd; ports are given to --tcp and --udp"),
+        (["-b", "::1"], "-b is --debug of twistd; ports are given to --tcp and --udp"),
+        (["-f", "x.conf"], "-f is --file of twistd; the file of options is given to --config"),
         (["--logfile", "x"], "--logfile is an option of twistd: twistd --logfile VALUE echotime ..."),
-        (["-l", "x"], "-l is an option of twistd: twistd -l VALUE echotime ..."),
+        (["-l", "x"], "-l is --logfile of twistd; ports are given to --tcp and --udp"),
         (["--nodaemon"], "--nodaemon is an option of twistd: twistd --nodaemon echotime ..."),
         (["-x"], "unknown option -x"),
         (["--tpc", "5"], "unknown option --tpc; the nearest is --tcp"),
@@ -81,4 +86,4 @@ def test_server_option(command: str, capsys: pytest.CaptureFixture[str], monkeyp
     monkeypatch.setattr("sys.argv", ["echotime", command, "--port", "5", "host"])
     with pytest.raises(SystemExit):
         main()
-    assert "unknown option '--port'; the server is given as HOST:PORT\n" in "".join(capsys.readouterr())
+    assert "unknown option '--port'; to give a port, write HOST:PORT\n" in "".join(capsys.readouterr())

@@ -36,11 +36,43 @@ def test_ranges(text: str, shown: str, alerting: list[float], silent: list[float
     assert not any(map(found.alerts, silent))
 
 
-@pytest.mark.parametrize("text", ["", "x", "20:10", "1:2:3", "@", "~", "-5", "1:x", "10%"])
+@pytest.mark.parametrize("text", ["", "x", "1:2:3", "@", "~", "-5", "1:x", "10%"])
 def test_no_range(text: str) -> None:
     """Other texts are errors that name the accepted forms."""
     with pytest.raises(ValueError, match="expected TIME, TIME:, TIME:TIME, ~:TIME or @TIME:TIME"):
         parse_range(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("1000000h", "'1000000h' is too long: must be at most 2147483647"),
+        ("1:1000000h", "'1:1000000h' is too long: must be at most 2147483647"),
+        ("5:1", "'5:1': the start of the range is beyond its end"),
+        ("@5:1", "'@5:1': the start of the range is beyond its end"),
+    ],
+)
+def test_reasons(text: str, reason: str) -> None:
+    """A range whose times are well-formed has a reason of its own."""
+    with pytest.raises(ValueError, match=f"^{reason}$"):
+        parse_range(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "description"),
+    [
+        ("10", ", beyond 10 s"),
+        ("10:", ", below 10 s"),
+        ("~:10", ", beyond 10 s"),
+        ("10:20", ", outside 10 to 20 s"),
+        ("@10:20", ", inside 10 to 20 s"),
+        ("@10", ", at most 10 s"),
+        ("@10:", ", at least 10 s"),
+    ],
+)
+def test_descriptions(text: str, description: str) -> None:
+    """A value that alerts is described in words."""
+    assert parse_range(text).describe_alert() == description
 
 
 def test_names() -> None:

@@ -63,7 +63,7 @@ def failure_of(
             f"no reply after the acknowledgement, end of file (usual cause: {OTHER_REPLY})",
         ),
         (b"hel", RESET, 0.1, f"connection reset after 3 of 18 bytes (usual cause: {RESETS})"),
-        (b"", TIMED_OUT, 0.1, "timed out, after 0 of 18 bytes"),
+        (b"", TIMED_OUT, 0.1, "timed out: connected, no answer, after 0 of 18 bytes"),
         (b"hello" + ACK, TIMED_OUT, 0.1, f"timed out, after 16 of 18 bytes (usual cause: {OTHER_REPLY})"),
         (
             b"hello" + ACK + b"ok",
@@ -93,7 +93,7 @@ def test_verdict(received: bytes, error: ClientError, seconds: float | None, tex
     [
         (NO_ANSWER, f"{END}, 5 bytes sent and 0 received (usual cause: {NO_HALF_CLOSE})"),
         (RESET, f"connection reset after 5 bytes sent and 0 received (usual cause: {RESETS})"),
-        (TIMED_OUT, "timed out, after 5 bytes sent and 0 received"),
+        (TIMED_OUT, "timed out: connected, no answer, after 5 bytes sent and 0 received"),
     ],
 )
 def test_verdict_of_unverified_answer(error: ClientError, text: str) -> None:

@@ -15,14 +15,14 @@ from echotime.cli.control.verbs import (
     COMMANDS,
     HELP_WIDTH,
     USAGE_WIDTH,
-    WATCH_HELP,
     CommandSyntaxError,
     ControlCommand,
     ControlSession,
+    expect_no_arguments,
     find_command,
     run_line,
 )
-from echotime.cli.control.watch import Watch
+from echotime.cli.control.watch import WATCH_HELP, WATCH_USAGE, Watch, parse_watch
 from echotime.cli.output.streams import print_error
 from echotime.control.commands import CommandError
 from echotime.i18n.language import gettext as _
@@ -51,9 +51,9 @@ class Prompt:
         self._status = 0
         self._commands = {
             **COMMANDS,
-            "watch": ControlCommand("", WATCH_HELP, lambda session, rest: self.watch()),
-            "help": ControlCommand("", N_("show this list"), lambda session, rest: self._help()),
-            "quit": ControlCommand("", N_("leave the prompt"), lambda session, rest: None),
+            "watch": ControlCommand(WATCH_USAGE, WATCH_HELP, lambda session, rest: self._watch(rest)),
+            "help": ControlCommand("", N_("show this list"), lambda session, rest: self._help(rest)),
+            "quit": ControlCommand("", N_("leave the prompt"), lambda session, rest: expect_no_arguments(rest)),
         }
 
     def run(self) -> int:
@@ -77,10 +77,11 @@ class Prompt:
                     self._raise_if_lost()
                     self._screen.show("")
 
-    def watch(self) -> None:
+    def _watch(self, rest: str) -> None:
         """Show events until the end of input, or Ctrl-C."""
+        watch = Watch(self._session, self._screen, events_only=parse_watch(rest))
         try:
-            Watch(self._session, self._screen).run()
+            watch.run()
         except KeyboardInterrupt:
             self._raise_if_lost()
 
@@ -104,13 +105,10 @@ class Prompt:
     def run_command(self, argv: list[str]) -> None:
         """Run one command of the command line. Raises CommandSyntaxError or CommandError."""
         name, *rest = argv
-        command = find_command(name, self._commands)
-        if command is self._commands["watch"]:
-            self.watch()
-        else:
-            command.run(self._session, " ".join(rest))
+        find_command(name, self._commands).run(self._session, " ".join(rest))
 
-    def _help(self) -> None:
+    def _help(self, rest: str) -> None:
+        expect_no_arguments(rest)
         table = Table([USAGE_WIDTH, HELP_WIDTH], terminal_width())
         for name, each in self._commands.items():
             for line in table.row([f"{name} {each.usage}", _(each.help)]):
@@ -125,7 +123,12 @@ def _completions(names: list[str], text: str) -> list[str]:
 
 
 _TARGETS = ["tcp", "udp", *BY_NAME]
-_ARGUMENTS = {"answer": ["next", "all", "--raw"], "sockopts": ["all", *_TARGETS], "set": _TARGETS}
+_ARGUMENTS = {
+    "answer": ["next", "all", "--raw"],
+    "sockopts": ["all", *_TARGETS],
+    "set": _TARGETS,
+    "watch": ["--events"],
+}
 
 
 def _history_file() -> Path | None:

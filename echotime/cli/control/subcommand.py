@@ -12,7 +12,14 @@ from echotime.cli import arguments
 from echotime.cli.control.connection import ControlConnection, ControlConnectionLost, ControlProtocolError
 from echotime.cli.control.prompt import Prompt
 from echotime.cli.control.screen import Screen
-from echotime.cli.control.verbs import COMMANDS, HELP_WIDTH, USAGE_WIDTH, WATCH_HELP, CommandSyntaxError, ControlSession
+from echotime.cli.control.verbs import (
+    COMMANDS,
+    HELP_WIDTH,
+    USAGE_WIDTH,
+    CommandSyntaxError,
+    ControlSession,
+)
+from echotime.cli.control.watch import WATCH_HELP, WATCH_USAGE
 from echotime.cli.output.streams import print_error
 from echotime.client.exit_status import ExitStatus
 from echotime.control.commands import CommandError
@@ -27,7 +34,7 @@ def add_parser(commands: Any) -> None:
     """Add the parser of this subcommand."""
     usages = [(f"{name} {each.usage}", each.help) for name, each in COMMANDS.items()]
     table = Table([2 + USAGE_WIDTH, HELP_WIDTH], help_width())
-    rows = ([f"  {usage}", _(text)] for usage, text in [*usages, ("watch", WATCH_HELP)])
+    rows = ([f"  {usage}", _(text)] for usage, text in [*usages, (f"watch {WATCH_USAGE}", WATCH_HELP)])
     lines = itertools.chain(*map(table.row, rows))
     parser = commands.add_parser(
         "control",

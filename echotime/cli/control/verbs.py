@@ -107,7 +107,7 @@ class ControlCommand(NamedTuple):
 
 def status(session: ControlSession, rest: str) -> None:
     """Show a summary of the daemon."""
-    _expect_no_arguments(rest)
+    expect_no_arguments(rest)
     result = session.connection.call(commands.Status)
     lines = [
         _("echotime {version}, pid {pid}, running {seconds:.0f} s").format(**result),
@@ -140,7 +140,7 @@ def _health_line(row: dict[str, Any]) -> str:
 
 def connections(session: ControlSession, rest: str) -> None:
     """List the open connections with their statistics."""
-    _expect_no_arguments(rest)
+    expect_no_arguments(rest)
     rows = list(session.connection.rows(commands.Connections, "number"))
     session.table(
         rows,
@@ -161,7 +161,7 @@ def connections(session: ControlSession, rest: str) -> None:
 
 def questions(session: ControlSession, rest: str) -> None:
     """List the pending questions with their messages."""
-    _expect_no_arguments(rest)
+    expect_no_arguments(rest)
     session.table(
         list(session.connection.rows(commands.Questions, "number")),
         _("no pending questions; a message becomes one while an operator watches, or with --wait-for-operator"),
@@ -237,7 +237,7 @@ def close(session: ControlSession, rest: str, *, orderly: bool = True) -> None:
 
 def counters(session: ControlSession, rest: str) -> None:
     """Show the counters of the daemon."""
-    _expect_no_arguments(rest)
+    expect_no_arguments(rest)
     rows = session.connection.call(commands.Counters)["rows"]
     result = {row["name"]: row["value"] for row in rows}
     session.output(result, (f"{name}: {value}" for name, value in result.items()))
@@ -264,7 +264,6 @@ USAGE_WIDTH = 46
 """Columns for the usage of a command in a list of commands."""
 HELP_WIDTH = 60
 """Columns for its help."""
-WATCH_HELP = N_("show events; each line typed answers the oldest question")
 
 
 def run_line(session: ControlSession, line: str, known: dict[str, ControlCommand]) -> ControlCommand:
@@ -291,7 +290,8 @@ def find_command(name: str, known: dict[str, ControlCommand]) -> ControlCommand:
     )
 
 
-def _expect_no_arguments(rest: str) -> None:
+def expect_no_arguments(rest: str) -> None:
+    """Raise CommandSyntaxError if a command that takes no arguments has some."""
     if rest:
         raise CommandSyntaxError(_("unexpected argument '{text}'").format(text=rest))
 

@@ -1,4 +1,4 @@
-"""Implement `watch` of `echotime control`: show events, and answer the questions among them."""
+"""Implement `watch` of `echotime control`: show events, and, as an operator, answer the questions among them."""
 
 from __future__ import annotations
 
@@ -10,25 +10,42 @@ from typing import Any
 from echotime.cli.control.connection import ControlConnectionLost
 from echotime.cli.control.daemon_text import translate
 from echotime.cli.control.screen import Screen
-from echotime.cli.control.verbs import CommandSyntaxError, ControlSession
+from echotime.cli.control.verbs import CommandSyntaxError, ControlSession, expect_no_arguments
 from echotime.control import commands
 from echotime.control.commands import CommandError
 from echotime.i18n.language import gettext as _
+from echotime.sockopt.values import N_
 
 _MAX_PENDING = 100_000
 """Questions remembered in their order, at most. The daemon knows the order of all."""
+
+WATCH_USAGE = "[--events]"
+WATCH_HELP = N_(
+    "be an operator: clients wait for your replies; each line typed answers the oldest question; "
+    "with --events: only show events"
+)
+
+
+def parse_watch(rest: str) -> bool:
+    """Return True if `watch` is only to show events. Raises CommandSyntaxError."""
+    if rest == "--events":
+        return True
+    expect_no_arguments(rest)
+    return False
 
 
 class Watch:
     """Show events until the end of input. Each line typed answers the oldest question.
 
+    With `events_only` it is no operator: no message becomes a question because of it, and no line is an answer.
     On a terminal the prompt is drawn while a question waits, and names it. A reply that was begun for one question is
     not given to another.
     """
 
-    def __init__(self, session: ControlSession, screen: Screen) -> None:
+    def __init__(self, session: ControlSession, screen: Screen, *, events_only: bool) -> None:
         self._session = session
         self._screen = screen
+        self._events_only = events_only
         self._pending: dict[int, None] = {}
         self._typed: deque[tuple[int | None, str]] = deque()
         """Lines typed on a terminal, each with the question that it answers."""
@@ -41,13 +58,21 @@ class Watch:
         connection.on_event, connection.on_idle = self._on_event, self._show_held
         try:
             with self._screen.start_editor(self._on_line) as self._is_terminal:
-                connection.call(commands.Watch, on=True)
+                if self._events_only:
+                    connection.call(commands.WatchEvents)
+                else:
+                    connection.call(commands.Watch, on=True)
                 if self._is_terminal and not self._session.as_json:
-                    self._screen.show(_("watching; Ctrl-D ends it"))
+                    self._session.output({}, [self._greeting()])
                 self._answer_lines()
         finally:
             with contextlib.suppress(ControlConnectionLost, CommandError):
                 connection.call(commands.Watch, on=False)
+
+    def _greeting(self) -> str:
+        if self._events_only:
+            return _("watching events; Ctrl-D ends it")
+        return _("watching as an operator: clients wait for your replies; Ctrl-D ends it")
 
     def _answer_lines(self) -> None:
         with contextlib.suppress(EOFError):
@@ -79,6 +104,10 @@ class Watch:
 
     def _answer(self, number: int | None, line: str) -> None:
         session = self._session
+        if self._events_only:
+            text = _("not sent: with --events you are no operator; replies are typed in watch without it")
+            session.output({"error": text}, [text])
+            return
         try:
             reply = session.parse_reply(line, raw=session.raw)
             if number is None:
@@ -120,7 +149,8 @@ class Watch:
 
     def _show_event(self, command: type[commands.PushedEvent], event: dict[str, Any]) -> None:
         if command is commands.DatagramReceived:
-            event["message"] = self._session.preview_start(event["message"], event["size"])
+            message = self._session.preview_start(event["message"], event["size"])
+            event["tail"] = _(": {message}").format(message=message) if message else ""
         elif "message" in event:
             event["message"] = self._session.preview(event["message"], event["size"])
         if "how" in event:
@@ -152,6 +182,6 @@ _EVENT_FORMATS: dict[type[commands.PushedEvent], Callable[[], str]] = {
     commands.ConnectionClosed: lambda: _(
         "connection from {peer}{via} ended by {how}, {bytes_in} bytes in, {bytes_out} bytes out"
     ),
-    commands.DatagramReceived: lambda: _("datagram from {peer}, length {size}, {outcome}: {message}"),
+    commands.DatagramReceived: lambda: _("datagram from {peer}, length {size}, {outcome}") + "{tail}",
     commands.EventsDropped: lambda: _("events dropped in the last second: {count}"),
 }

@@ -73,8 +73,8 @@ def _has_styles(stream: TextIO) -> bool:
 def describe_error(error: ClientError) -> str:
     """Return the reason of a failure in the user's language."""
     texts = {
-        ExitStatus.REFUSED: _("connection refused: nothing listens on that port"),
-        ExitStatus.TIMED_OUT: _("timed out"),
+        ExitStatus.REFUSED: _("connection refused: nothing listens on that port, or a firewall rejects it"),
+        ExitStatus.TIMED_OUT: error.detail or _("timed out"),
         ExitStatus.RESET: _("connection reset by the server"),
         ExitStatus.NAME_NOT_FOUND: _("name not found"),
         ExitStatus.NO_ANSWER: error.detail or _("no answer"),

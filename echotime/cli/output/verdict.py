@@ -42,7 +42,13 @@ def _describe_event(failure: EchoFailure) -> str:
         text = _("cut after {amount}, {end}")
     else:
         text = _("{reason}, after {amount}")
-    return text.format(amount=amount, end=end, reason=describe_error(failure))
+    return text.format(amount=amount, end=end, reason=_describe_reason(failure))
+
+
+def _describe_reason(failure: EchoFailure) -> str:
+    if failure.status is ExitStatus.TIMED_OUT and not failure.received:
+        return _("timed out: connected, no answer")
+    return describe_error(failure)
 
 
 def _describe_wrong_byte(result: VerifyResult) -> str:
