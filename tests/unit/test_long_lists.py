@@ -115,6 +115,14 @@ def test_both_allowed_and_denied(path: Path) -> None:
     assert fault == f"{path}, line 7: deny = ::1/128: is also given to --allow; give it to one of the two"
 
 
+@pytest.mark.parametrize("mask", ["0.0.0.255", "255.0.0.0", "0.0.0.0"])
+def test_mask(path: Path, mask: str) -> None:
+    """A mask is a fault: it may be a network mask, or a wildcard mask as in the access lists of routers."""
+    path.write_text(f"[echotime]\ndeny = 10.0.0.0/{mask}\n", encoding="ascii")
+    (fault,) = faults(path)
+    assert f"'10.0.0.0/{mask}' has a mask in place of the prefix length; expected a network, as in 192" in fault
+
+
 def test_mapped_network(path: Path) -> None:
     """A network of IPv4-mapped addresses is a fault, as clients match by their IPv4 addresses."""
     path.write_text("[echotime]\ndeny =\n ::ffff:192.0.2.0/120\n ::ffff:192.0.2.1\n ::/0\n", encoding="ascii")

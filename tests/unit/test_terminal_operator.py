@@ -180,6 +180,19 @@ def test_settled_by_others(desk: Desk) -> None:
     assert "discarded" not in output
 
 
+def test_end_of_a_discarded_line(desk: Desk) -> None:
+    """The Enter that was meant for a discarded reply does not send an empty reply to the next question."""
+    desk.start()
+    replies = [desk.ask(b"hello", port) for port in (1, 2)]
+    desk.type(b"ye")
+    desk.queue.answer(1, b"x", "somebody")
+    desk.shown()
+    desk.type(b"\n")
+    assert (desk.shown(), replies[1].called) == ("", False)
+    desk.type(b"\n")
+    assert replies[1].result == b""
+
+
 def test_invalid_reply(desk: Desk) -> None:
     """A line that cannot be sent is refused with the reason, and the prompt returns."""
     desk.start()
