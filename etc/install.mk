@@ -93,7 +93,7 @@ install:
 	else
 	    echo "  systemctl enable --now echotime.socket echotime.service  # serve port 12345, now and at boot"
 	fi
-	echo "  $(PREFIX)/bin/echotime check 127.0.0.1  # does it answer?"
+	echo "  $(PREFIX)/bin/echotime check 127.0.0.1  # does it answer? with reply = TEXT in that file: check --reply TEXT 127.0.0.1"
 
 uninstall:
 	@cd "$(DESTDIR)$(LIB)" 2>/dev/null || { echo "echotime is not installed in $(DESTDIR)$(LIB)"; exit; }

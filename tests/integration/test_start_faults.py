@@ -12,6 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from tests.support.control_case import READS_ALL
 from tests.support.namespace import in_namespace
 from tests.support.plain_clients import ACKNOWLEDGEMENT, ask_time, connect, read_exactly
 from tests.support.pty_child import OnTerminal
@@ -21,8 +22,6 @@ GUARD = ("setpriv", "--pdeathsig", "KILL")
 """A background job is in a process group of its own, and ends with its shell only because of this."""
 LOCAL = ("echotime", "--tcp", "127.0.0.1:0", "--udp", "127.0.0.1:0")
 UNPRIVILEGED = ("--reuid=65534", "--regid=65534", "--clear-groups")
-READS_ALL = ("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search")
-"""The capability to read this project's files wherever they are."""
 
 
 class PlaceTests(DaemonTestCase):

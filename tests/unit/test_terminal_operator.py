@@ -157,7 +157,7 @@ def test_leave(desk: Desk, end: bytes | None) -> None:
         desk.operator._input._on_error(OSError())
     else:
         desk.type(end)
-    assert desk.shown() == "operator detached; the daemon keeps running\n"
+    assert desk.shown() == "the operator left; the daemon keeps running\n"
     assert (desk.attached, desk.is_raw(), desk.queue.operator_count) == ([True, False], False, 0)
 
 
