@@ -57,5 +57,5 @@ class TwistdOptions(ServerOptions):
 
 
 def main() -> None:
-    """Run twistd."""
+    """Run twistd on the command line of this process."""
     app.run(runApp, TwistdOptions)
