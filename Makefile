@@ -8,7 +8,7 @@ SECONDS ?= 300
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: run help install uninstall deb test test-systemd test-deb trial check coverage attack soak fuzz mutants bench wheel docs clean
+.PHONY: run help install uninstall deb test test-systemd test-deb test-balancers trial check coverage attack soak fuzz mutants bench wheel docs clean
 
 # a stamp for each set of extras; a changed requirement installs it again
 INSTALLED_BY = setup.cfg pyproject.toml $(wildcard echotime/i18n/*/LC_MESSAGES/*.po)
@@ -33,12 +33,18 @@ $(VENV)/.lint $(VENV)/.bench $(VENV)/.mutants: $(INSTALLED_BY)
 	$(PIP) '.[test,$(subst .,,$(@F))]'
 	touch $(VENV)/.run $(VENV)/.test $@
 
+# where pip has no such program, its tests are skipped
+$(VENV)/.balancers: $(INSTALLED_BY)
+	$(CREATE)
+	$(PIP) '.[test,balancers]' || $(PIP) '.[test]'
+	touch $(VENV)/.run $(VENV)/.test $@
+
 run: $(VENV)/.run  ## serve both on PORT=12345, in the foreground; installs what that needs in .venv
 	$(BIN)/twistd -n --pidfile= echotime --tcp $(PORT) --udp $(PORT)
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(firstword $(MAKEFILE_LIST)) | while IFS='	' read -r target does; do \
-	    printf '  make %-14s%s\n' "$$target" "$$does"; done
+	    printf '  make %-16s%s\n' "$$target" "$$does"; done
 
 # installs to PREFIX, below DESTDIR, for the system's Python; etc/install.mk documents all variables
 install:  ## install the daemon, its units and the tools below PREFIX=/usr/local (as root)
@@ -52,7 +58,7 @@ deb:  ## build a Debian package in dist/, and say how to install it
 
 # one process more than CPUs, because many tests wait; the tests of a file run in one process, because they share
 # fixtures that take long to make; tests/conftest.py puts the longest files first
-test: $(VENV)/.test  ## run all tests but those that boot systemd
+test: $(VENV)/.test  ## run all tests but those below
 	$(BIN)/python -m pytest --numprocesses $(shell expr $$(nproc) + 1) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 test-systemd: $(VENV)/.test  ## test the units of etc/ under systemd, in a container (as root)
@@ -60,6 +66,9 @@ test-systemd: $(VENV)/.test  ## test the units of etc/ under systemd, in a conta
 
 test-deb: $(VENV)/.test  ## test the Debian package in such a container (as root)
 	$(BIN)/python -m tests.package.container $(VENV)/package
+
+test-balancers: $(VENV)/.balancers  ## test the daemon behind HAProxy, nginx, Envoy and Traefik, if installed
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile tests/balancers
 
 trial: $(VENV)/.test  ## run the integration tests under trial
 	$(BIN)/trial tests.integration

@@ -90,6 +90,9 @@ def _echotime(shell: str) -> str:
 def _complete(action: Any) -> None:
     if action.metavar in _COMPLETE:
         action.complete = _COMPLETE[action.metavar]
+    if action.metavar:
+        # for zsh a colon would end the message, and shtab does not escape it
+        action.metavar = action.metavar.replace(":", r"\:")
     action.choices = action.choices or _CHOICES.get(action.dest)
 
 

@@ -10,7 +10,7 @@ from echotime.config.settings import GROUPS
 
 _BEGIN, _END = "<!-- options -->", "<!-- /options -->"
 _NOTE = "<!-- Made from echotime/config/settings.py by `make docs`; edit that. -->"
-_CODE = re.compile(r"--[a-z][a-z-]*(?: help\b)?|twistd -n|\\(?:xNN|.)(?: \\(?:xNN|.))*")
+_CODE = re.compile(r"--[a-z][a-z-]*(?: help\b)?|twistd -n|\\(?:xNN|\{NAME\}|.)(?: \\(?:xNN|.))*")
 _HEADER = """\
 | option | what it does | values | default | example | reload |
 |---|---|---|---|---|---|"""

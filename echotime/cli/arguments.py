@@ -13,9 +13,9 @@ from echotime.i18n.language import gettext as _
 from echotime.sockopt import assignment, listing
 from echotime.terminal.columns import fit
 from echotime.wire import hostport, parsers
-from echotime.wire.escape import unescape
 from echotime.wire.hostport import DEFAULT_PORT, HostPort
 from echotime.wire.message import ACKNOWLEDGEMENT
+from echotime.wire.template import parse_constant
 
 T = TypeVar("T")
 
@@ -133,14 +133,14 @@ def add_trailer(parser: Any) -> None:
     parser.add_argument(
         "--ack",
         metavar="TEXT",
-        type=argparse_type(unescape),
+        type=argparse_type(parse_constant),
         default=ACKNOWLEDGEMENT,
         help=_(r"the acknowledgement that the server sends, with escapes such as \n \t \xNN"),
     )
     parser.add_argument(
         "--reply",
         metavar="TEXT",
-        type=argparse_type(unescape),
+        type=argparse_type(parse_constant),
         default=b"",
         help=_("the constant reply that the server sends after the acknowledgement"),
     )

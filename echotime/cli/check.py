@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import signal
-from collections.abc import Callable
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -20,8 +19,9 @@ from echotime.cli.check_result import CheckResult
 from echotime.cli.measure import measure_services
 from echotime.cli.output.json_line import format_json
 from echotime.cli.output.prometheus import Metric, write_metrics
-from echotime.cli.output.streams import describe_error, print_lines
+from echotime.cli.output.streams import print_lines
 from echotime.cli.output.verdict import describe_failure
+from echotime.cli.proxy_arguments import add_proxy
 from echotime.cli.thresholds import Range, is_hidden, parse_threshold
 from echotime.cli.time import add_epoch, suggest_epoch
 from echotime.client.exit_status import ClientError
@@ -32,7 +32,6 @@ from echotime.i18n.language import gettext as _
 from echotime.sockopt.option import BOTH
 from echotime.wire import parsers
 from echotime.wire.hostport import DEFAULT_PORT, HostPort
-from echotime.wire.verify import VerifyResult
 
 _DEFAULT_WARNING = {"offset": Range(0, 86400)}
 """A clock that is off by more seconds is wrong, or counts from another epoch."""
@@ -90,6 +89,11 @@ def add_parser(commands: Any) -> None:
         "-v", "--verbose", action="count", help=_("print more lines: each measurement, its address and thresholds")
     )
     parser.add_argument("--json", action="store_true", help=_("print JSON"))
+    parser.add_argument(
+        "--no-half-close",
+        action="store_true",
+        help=_("end the TCP check when the answer is complete, for paths that do not carry a half-close"),
+    )
     add_epoch(parser)
     arguments.add_trailer(parser)
     parser.add_argument(
@@ -98,6 +102,7 @@ def add_parser(commands: Any) -> None:
         type=Path,
         help=_("also write the result to a file for node_exporter's textfile collector"),
     )
+    add_proxy(parser)
     arguments.add_sockopt(parser)
     parser.set_defaults(
         run=run,
@@ -174,11 +179,14 @@ def _record_tcp(args: argparse.Namespace, result: CheckResult, outcome: Any) -> 
         result.up["tcp"] = True
         result.addresses["tcp"] = str(outcome.address.hostport) if outcome.address else ""
         (elapsed,) = outcome.times
+        result.half_close_tested = not args.no_half_close
         text = _("TCP echo exact in {ms:.3f} ms").format(ms=elapsed * 1000)
+        if args.no_half_close:
+            text += _(", half-close not tested")
         result.record("tcp", elapsed, text + _from_address(args, outcome.address))
         return
     failed = next(iter(outcome.failures.values())).first if isinstance(outcome, LoadResult) else outcome
-    _record_failure(result, "tcp", _("TCP echo: {reason}"), failed, describe_failure)
+    _record_failure(result, "tcp", _("TCP echo: {reason}"), failed)
 
 
 def _record_udp(args: argparse.Namespace, result: CheckResult, outcome: Any) -> None:
@@ -202,16 +210,10 @@ def _record_udp(args: argparse.Namespace, result: CheckResult, outcome: Any) -> 
     result.record("offset", offset, text, suggest_epoch(response, epoch))
 
 
-def _record_failure(
-    result: CheckResult,
-    service: str,
-    sentence: str,
-    failed: Exception | VerifyResult,
-    describe: Callable[[Any], str] = describe_error,
-) -> None:
+def _record_failure(result: CheckResult, service: str, sentence: str, failed: Exception) -> None:
     """Record a failed service, or one whose check was ended by a signal."""
-    if isinstance(failed, ClientError | VerifyResult):
-        result.fail(service, sentence.format(reason=describe(failed)))
+    if isinstance(failed, ClientError):
+        result.fail(service, sentence.format(reason=describe_failure(failed)))
     else:
         result.leave_unknown(sentence.format(reason=_("ended by SIGTERM before there was a result")))
 
@@ -225,7 +227,7 @@ def _from_address(args: argparse.Namespace, address: ResolvedAddress | None) -> 
 
 _RECORD = {"tcp": _record_tcp, "udp": _record_udp}
 _METRIC_HELP = {
-    "tcp": "Time of an echo session from connect to the end of file.",
+    "tcp": "Time of an echo session from connect to its end.",
     "udp": "Round trip of a time request.",
     "offset": "Offset of the server's clock, 0 within the uncertainty of whole seconds.",
 }

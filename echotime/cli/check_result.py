@@ -33,6 +33,8 @@ class CheckResult:
     up: dict[str, bool] = field(default_factory=dict)
     addresses: dict[str, str] = field(default_factory=dict)
     """The address of each service that answered."""
+    half_close_tested: bool = False
+    """True if a TCP echo was exact after a half-close."""
 
     def fail(self, service: str, sentence: str) -> None:
         """Record that a service failed, which is critical."""
@@ -90,6 +92,7 @@ class CheckResult:
             "message": self.message,
             "up": self.up,
             "addresses": self.addresses,
+            "half_close_tested": self.half_close_tested,
             "measurements": {
                 name: {
                     "seconds": value,

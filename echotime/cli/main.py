@@ -19,6 +19,7 @@ from echotime.cli.control import subcommand as control
 from echotime.cli.output.help_formatter import HelpFormatter, mark_headings
 from echotime.cli.output.last_handler import exit_with_error, is_check, report
 from echotime.cli.output.streams import open_missing_streams, print_lines
+from echotime.cli.proxy_arguments import check_proxy
 from echotime.i18n.language import gettext as _
 from echotime.sockopt.nearest import nearest
 from echotime.wire.escape import sanitize
@@ -87,6 +88,8 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
         args.usage_error(_describe_unexpected(args, rest[0]))
     if "transports" in args:
         arguments.check_sockopt(args)
+    if "proxy_protocol" in args:
+        check_proxy(args)
     return args
 
 

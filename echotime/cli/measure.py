@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
 
+from echotime.cli.proxy_arguments import proxy_header
 from echotime.client.deadline import Deadline
 from echotime.client.exit_status import ClientError
 from echotime.client.load import EchoSession, LoadResult
@@ -53,7 +54,11 @@ async def _measure_tcp(
     # without line ends, so that the echo contains nothing that looks like the acknowledgement
     message = os.urandom(_MESSAGE_BYTES // 2).hex().encode()
     result = LoadResult()
-    await EchoSession(reactor, addresses, message, args.ack, args.reply, lambda: deadline, args.sockopt).run(result)
+    session = EchoSession(
+        reactor, addresses, message, args.ack, args.reply, lambda: deadline, args.sockopt, proxy_header(args)
+    )
+    session.half_close = not args.no_half_close
+    await session.run(result)
     return result
 
 

@@ -20,6 +20,7 @@ from echotime.cli.ping_output import (
     summary_line,
     summary_lines,
 )
+from echotime.cli.proxy_arguments import add_proxy, proxy_header
 from echotime.client.connect import ConnectedProtocol, connect
 from echotime.client.deadline import Deadline
 from echotime.client.exit_status import ClientError, ExitStatus
@@ -94,6 +95,7 @@ def add_parser(commands: Any) -> None:
         "--json-lines", action="store_true", help=_("print each event and the summary as a line of JSON")
     )
     add_progress(parser)
+    add_proxy(parser)
     arguments.add_sockopt(parser)
     parser.set_defaults(
         run=run, way="tcp", usage_error=parser.error, transports=lambda args: ["udp" if args.way == "udp" else "tcp"]
@@ -142,7 +144,8 @@ async def run(reactor: Any, args: argparse.Namespace) -> int:
         if args.way == "udp":
             return UdpProber(session, reactor, address, pad(args.pattern, size), args.sockopt)
         make = TcpProber if args.way == "tcp" else ConnectProber
-        return make(session, reactor, address, Message(size, args.pattern), args.sockopt, args.timeout)
+        message = Message(size, args.pattern)
+        return make(session, reactor, address, message, args.sockopt, args.timeout, proxy_header(args))
 
     def print_counts() -> None:
         progress.erase()
@@ -176,7 +179,7 @@ async def _first_responding(
         if args.way == "udp":
             address, _response = await TimeClient(reactor, addresses, 1, args.timeout, args.sockopt).query(deadline)
             return address
-        client = await connect(reactor, addresses, ConnectedProtocol, args.sockopt, deadline)
+        client = await connect(reactor, addresses, ConnectedProtocol, args.sockopt, deadline, proxy_header(args))
     except ClientError:
         return addresses[0]
     assert client.transport is not None

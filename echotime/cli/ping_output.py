@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from echotime.cli.output.json_line import format_json
-from echotime.cli.output.streams import describe_error, print_line
+from echotime.cli.output.streams import print_line
+from echotime.cli.output.verdict import describe_failure
 from echotime.client.exit_status import ClientError
 from echotime.client.lookup import ResolvedAddress
 from echotime.client.ping import ReplyKind, Summary
@@ -54,7 +55,7 @@ class TextPrinter:
     def probe_failed(self, sequence: int, error: ClientError) -> None:
         self._print(
             _("{server}: seq={sequence}: {reason}").format(
-                server=self._address, sequence=sequence, reason=describe_error(error)
+                server=self._address, sequence=sequence, reason=describe_failure(error)
             )
         )
 
@@ -65,7 +66,7 @@ class TextPrinter:
         if error is None:
             self._print(_("{server}: the server closed the connection").format(server=self._address))
         else:
-            self._print(_("{server}: {reason}").format(server=self._address, reason=describe_error(error)))
+            self._print(_("{server}: {reason}").format(server=self._address, reason=describe_failure(error)))
 
     def _print(self, line: str) -> None:
         print_line(f"[{time.time():.6f}] {line}" if self._timestamps else line)
@@ -81,13 +82,13 @@ class JsonPrinter:
         self._print(kind.value, seq=sequence, seconds=seconds, **({"detail": detail} if detail else {}))
 
     def probe_failed(self, sequence: int, error: ClientError) -> None:
-        self._print("failed", seq=sequence, detail=describe_error(error))
+        self._print("failed", seq=sequence, detail=describe_failure(error))
 
     def probe_lost(self, sequence: int) -> None:
         self._print("lost", seq=sequence)
 
     def connection_lost(self, error: ClientError | None) -> None:
-        self._print("closed", **({} if error is None else {"detail": describe_error(error)}))
+        self._print("closed", **({} if error is None else {"detail": describe_failure(error)}))
 
     def _print(self, event: str, **values: Any) -> None:
         print_line(format_json({"event": event, "time": time.time(), "address": self._address, **values}))

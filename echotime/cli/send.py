@@ -15,6 +15,7 @@ from echotime.cli.output.progress import Progress, add_progress, format_size
 from echotime.cli.output.streams import print_error
 from echotime.cli.output.terminal_sink import TerminalSink
 from echotime.cli.output.verdict import report_failure
+from echotime.cli.proxy_arguments import add_proxy, proxy_header
 from echotime.cli.send_repeatedly import CONNECT_TIMEOUT, send_repeatedly
 from echotime.client.connect import connect
 from echotime.client.deadline import Deadline
@@ -56,6 +57,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--raw", action="store_true", help=_("write what comes back unchanged, even to a terminal"))
     parser.add_argument("-q", "--quiet", action="store_true", help=_("report only failures"))
     add_progress(parser)
+    add_proxy(parser)
     arguments.add_sockopt(parser)
     parser.set_defaults(run=run, usage_error=parser.error, transports=lambda args: ["tcp"])
 
@@ -73,7 +75,7 @@ async def run(reactor: Any, args: argparse.Namespace) -> int:
             return await send_repeatedly(reactor, args)
         return await session.run()
     except ClientError as failed:
-        status = report_failure(args.server, failed, session.amounts())
+        status = report_failure(args.server, failed)
         if failed.status in {ExitStatus.REFUSED, ExitStatus.TIMED_OUT}:
             _suggest_port(args)
         return status
@@ -109,11 +111,9 @@ class _SendSession:
     def __init__(self, reactor: Any, args: argparse.Namespace) -> None:
         self._reactor = reactor
         self._args = args
-        self._verifier = EchoVerifier(args.ack, args.reply) if args.verify else None
         self._input_size = _regular_file_size(sys.stdin.fileno()) if args.message is None else 0
         self._all_sent = False
         self._bytes_acked = 0
-        self._is_connected = False
 
     async def run(self) -> int:
         """Connect, send and receive, and return the exit status."""
@@ -121,31 +121,35 @@ class _SendSession:
         output = self._open_output()
         idle_timer = IdleTimer(self._reactor, args.timeout)
         deadline = Deadline(self._reactor, args.timeout or CONNECT_TIMEOUT)
+        verifier = EchoVerifier(args.ack, args.reply) if args.verify else None
         addresses = await resolve(args.server, deadline, args.family)
         client = await connect(
             self._reactor,
             addresses,
-            lambda: EchoClient(output, self._verifier, idle_timer.reset),
+            lambda: EchoClient(output, verifier, idle_timer.reset),
             args.sockopt,
             deadline,
+            proxy_header(args),
         )
         self._client = client
-        self._is_connected = True
         self._progress = Progress(self._reactor, self._shows_progress(), self._describe_progress)
         idle_timer.start(lambda: self._on_idle(idle_timer))
         if isinstance(output, DescriptorWriter):
             output.registerProducer(client, True)
         self._send()
         try:
-            await client.ended
-        except ClientError:
-            if self._verifier is None or self._verifier.can_still_match:
-                raise
+            await client.completed()
         finally:
             idle_timer.cancel()
             self._progress.stop()
             await output.finish()
-        return self._exit_status()
+        if not self._all_sent:
+            reason = _("the server closed the connection before everything was sent")
+            raise client.failure(ClientError(ExitStatus.FAILED, reason))
+        if args.verify and not args.quiet:
+            sizes = {"sent": client.sent_bytes, "received": client.received_bytes}
+            print_error(_("Verified: {sent} bytes sent, {received} bytes received, all correct.").format(**sizes))
+        return ExitStatus.OK
 
     def _shows_progress(self) -> bool:
         # on a terminal the answer would be mixed with the progress
@@ -160,14 +164,6 @@ class _SendSession:
         received = format_size(self._client.received_bytes)
         return _("sent {sent}, received {received}, {seconds:.0f} s").format(
             sent=sent, received=received, seconds=seconds
-        )
-
-    def amounts(self) -> str:
-        """Return how much was sent and received, to follow a failure, or nothing without a connection."""
-        if not self._is_connected:
-            return ""
-        return _(", after {sent} bytes sent and {received} received").format(
-            sent=self._client.sent_bytes, received=self._client.received_bytes
         )
 
     def _on_idle(self, idle_timer: IdleTimer) -> None:
@@ -213,25 +209,6 @@ class _SendSession:
         if not self._args.quiet:
             self._progress.erase()
             print_error(_("Sending is done."))
-
-    def _exit_status(self) -> int:
-        client = self._client
-        if self._all_sent and client.sent_bytes and not client.received_bytes:
-            raise ClientError(ExitStatus.NO_ANSWER)
-        if self._verifier is not None:
-            return self._verify(self._verifier)
-        if not self._all_sent:
-            raise ClientError(ExitStatus.FAILED, _("the server closed the connection before everything was sent"))
-        return ExitStatus.OK
-
-    def _verify(self, verifier: EchoVerifier) -> int:
-        result = verifier.finish()
-        if not result.exact:
-            return report_failure(self._args.server, result)
-        if not self._args.quiet:
-            sizes = {"sent": self._client.sent_bytes, "received": self._client.received_bytes}
-            print_error(_("Verified: {sent} bytes sent, {received} bytes received, all correct.").format(**sizes))
-        return ExitStatus.OK
 
 
 def _regular_file_size(descriptor: int) -> int:

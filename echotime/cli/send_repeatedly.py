@@ -12,7 +12,8 @@ from twisted.internet.defer import Deferred, DeferredList
 from echotime.cli.output.last_handler import exit_with_error
 from echotime.cli.output.progress import Progress
 from echotime.cli.output.streams import print_text
-from echotime.cli.output.verdict import describe_failure, exit_status
+from echotime.cli.output.verdict import describe_failure
+from echotime.cli.proxy_arguments import proxy_header
 from echotime.client.deadline import Deadline
 from echotime.client.exit_status import ExitStatus
 from echotime.client.load import EchoSession, LoadResult, run_load
@@ -37,7 +38,14 @@ async def send_repeatedly(reactor: Any, args: argparse.Namespace) -> int:
     timeout = args.timeout or CONNECT_TIMEOUT
     addresses = await resolve(args.server, Deadline(reactor, timeout), args.family)
     session = EchoSession(
-        reactor, addresses, message, args.ack, args.reply, lambda: Deadline(reactor, timeout), args.sockopt
+        reactor,
+        addresses,
+        message,
+        args.ack,
+        args.reply,
+        lambda: Deadline(reactor, timeout),
+        args.sockopt,
+        proxy_header(args),
     )
     result = LoadResult()
     progress = Progress(
@@ -87,5 +95,5 @@ def _summary(sessions: int, result: LoadResult) -> list[str]:
 def _exit_status(sessions: int, result: LoadResult) -> int:
     if result.exact == sessions:
         return ExitStatus.OK
-    statuses = {exit_status(kind.first) for kind in result.failures.values()}
+    statuses = {kind.first.status for kind in result.failures.values()}
     return statuses.pop() if len(statuses) == 1 else ExitStatus.FAILED

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from twisted.internet import error, tcp
+from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, FailureGroup, race, succeed
 from twisted.internet.interfaces import IAddress, IConnector
 from twisted.internet.protocol import ClientFactory, Protocol
@@ -26,6 +27,10 @@ from echotime.sockopt.apply import OptionError, apply_or_close
 from echotime.sockopt.assignment import Assignment, select_assignments
 from echotime.sockopt.error_queue import read_errors
 from echotime.sockopt.option import SocketTraits
+from echotime.wire.hostport import HostPort
+
+MakeHeader = Callable[[HostPort, HostPort], bytes]
+"""Return the bytes that open a connection, from its own address and the remote one."""
 
 ATTEMPT_DELAY = 0.25
 """Seconds from an attempt to the next one, which goes to another address (RFC 8305 section 5)."""
@@ -36,7 +41,7 @@ _MAX_ERRORS = 64
 
 
 class ConnectedProtocol(Protocol):
-    """Fire the factory's `connected` when the connection is made."""
+    """Write the factory's header, and fire its `connected`, when the connection is made."""
 
     address: ResolvedAddress
     """The address to which the connection was made."""
@@ -44,7 +49,16 @@ class ConnectedProtocol(Protocol):
     def connectionMade(self) -> None:
         assert isinstance(self.factory, ConnectFactory)
         self.address = self.factory.address
+        if self.factory.make_header is not None:
+            assert self.transport is not None
+            own, remote = _hostport(self.transport.getHost()), _hostport(self.transport.getPeer())
+            self.transport.write(self.factory.make_header(own, remote))
         self.factory.connected.callback(self)
+
+
+def _hostport(address: IAddress) -> HostPort:
+    assert isinstance(address, IPv4Address | IPv6Address)
+    return HostPort(address.host, address.port)
 
 
 P = TypeVar("P", bound=ConnectedProtocol)
@@ -55,8 +69,14 @@ class ConnectFactory(ClientFactory):
 
     noisy = False
 
-    def __init__(self, address: ResolvedAddress, protocol_factory: Callable[[], ConnectedProtocol]) -> None:
+    def __init__(
+        self,
+        address: ResolvedAddress,
+        protocol_factory: Callable[[], ConnectedProtocol],
+        make_header: MakeHeader | None = None,
+    ) -> None:
         self.address = address
+        self.make_header = make_header
         self._protocol_factory = protocol_factory
         self.connector: IConnector | None = None
         self.connected: Deferred[Any] = Deferred(self._cancel)
@@ -118,8 +138,9 @@ async def connect(
     protocol_factory: Callable[[], P],
     sockopts: Sequence[Assignment],
     deadline: Deadline,
+    make_header: MakeHeader | None = None,
 ) -> P:
-    """Return a protocol that is connected to one of the addresses.
+    """Return a protocol that is connected to one of the addresses, and has written the header if there is one.
 
     Raises ClientError: with TIMED_OUT at the deadline, or with the error of the last address if all have failed.
     """
@@ -127,7 +148,7 @@ async def connect(
     turn: Deferred[None] = succeed(None)
     for address in addresses:
         next_turn: Deferred[None] = Deferred()
-        attempt = _connect_in_turn(reactor, turn, next_turn, address, protocol_factory, sockopts)
+        attempt = _connect_in_turn(reactor, turn, next_turn, address, protocol_factory, sockopts, make_header)
         attempts.append(Deferred.fromCoroutine(attempt))
         turn = next_turn
     try:
@@ -144,12 +165,13 @@ async def _connect_in_turn(
     address: ResolvedAddress,
     protocol_factory: Callable[[], P],
     sockopts: Sequence[Assignment],
+    make_header: MakeHeader | None,
 ) -> P:
     """Connect once `turn` has fired. Fire `next_turn` after a delay, or at once if connecting fails."""
     await turn
     timer = reactor.callLater(ATTEMPT_DELAY, next_turn.callback, None)
     try:
-        return await _connect_to(reactor, address, protocol_factory, sockopts)
+        return await _connect_to(reactor, address, protocol_factory, sockopts, make_header)
     except ClientError:
         if timer.active():
             timer.cancel()
@@ -161,9 +183,13 @@ async def _connect_in_turn(
 
 
 def _connect_to(
-    reactor: Any, address: ResolvedAddress, protocol_factory: Callable[[], P], sockopts: Sequence[Assignment]
+    reactor: Any,
+    address: ResolvedAddress,
+    protocol_factory: Callable[[], P],
+    sockopts: Sequence[Assignment],
+    make_header: MakeHeader | None,
 ) -> Deferred[P]:
-    factory = ConnectFactory(address, protocol_factory)
+    factory = ConnectFactory(address, protocol_factory, make_header)
     connector = SockoptConnector(address.host, address.port, factory, _NO_TIMEOUT, None, reactor)
     connector.assignments = select_for_client("tcp", address, sockopts)
     factory.connector = connector

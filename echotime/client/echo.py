@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Protocol as TypingProtocol
 
@@ -14,9 +15,11 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from echotime.client.connect import ConnectedProtocol
+from echotime.client.deadline import Deadline
+from echotime.client.echo_failure import EchoFailure
 from echotime.client.exit_status import ClientError, ExitStatus
 from echotime.sockopt import tcp_info
-from echotime.wire.verify import EchoVerifier
+from echotime.wire.verify import EchoVerifier, VerifyResult
 
 
 class Sink(TypingProtocol):
@@ -40,6 +43,9 @@ class EchoClient(ConnectedProtocol):
         self.sent_bytes = 0
         self.received_bytes = 0
         self.paused = False
+        self._half_closed_at: float | None = None
+        self._half_closed_seconds: float | None = None
+        self._closes_when_complete = False
         self._sink = sink
         self._verifier = verifier
         self._on_activity = on_activity
@@ -70,6 +76,31 @@ class EchoClient(ConnectedProtocol):
         self._stop_source()
         self.transport.loseWriteConnection()  # type: ignore[union-attr]
 
+    def close_when_complete(self) -> None:
+        """Close the connection once the answer is exact, in place of a half-close. It requires a verifier."""
+        self._closes_when_complete = True
+
+    async def completed(self, deadline: Deadline | None = None) -> None:
+        """Wait for the end of the session. Raises EchoFailure if there was no answer, or the verifier rejects it."""
+        too_late = ClientError(ExitStatus.TIMED_OUT)
+        try:
+            await (self.ended if deadline is None else deadline.limit(self.ended, too_late))
+        except ClientError as error:
+            raise self.failure(error) from None
+        if self.sent_bytes and not self.received_bytes:
+            raise self.failure(ClientError(ExitStatus.NO_ANSWER))
+        if self._verifier is not None and not self._verifier.finish().exact:
+            raise self.failure(ClientError(ExitStatus.FAILED))
+
+    def failure(self, error: ClientError, result: VerifyResult | None = None) -> EchoFailure:
+        """Return the failure of this session, for an error or for a server's end of file that came too early.
+
+        The result is by default that of the verifier.
+        """
+        if result is None and self._verifier is not None:
+            result = self._verifier.finish()
+        return EchoFailure(error, self.sent_bytes, self.received_bytes, self._half_closed_seconds, result)
+
     def abort(self, error: ClientError) -> None:
         """Reset the connection. `ended` fails with the first error given."""
         self._error = self._error or error
@@ -94,6 +125,8 @@ class EchoClient(ConnectedProtocol):
         self._sink.write(data)
         if self._verifier is not None and not self._verifier.can_still_match:
             self.abort(ClientError(ExitStatus.FAILED))
+        elif self._verifier is not None and self._closes_when_complete and self._verifier.is_complete():
+            self.transport.loseConnection()  # type: ignore[union-attr]
 
     def readConnectionLost(self) -> None:
         self._stop_source()
@@ -101,10 +134,12 @@ class EchoClient(ConnectedProtocol):
         self.transport.loseConnection()
 
     def writeConnectionLost(self) -> None:
-        """Do nothing: the half-close was ours."""
+        self._half_closed_at = time.monotonic()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._stop_source()
+        if self._half_closed_at is not None:
+            self._half_closed_seconds = time.monotonic() - self._half_closed_at
         if self.ended.called:  # it was cancelled
             return
         if self._error is not None:

@@ -9,13 +9,14 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, gatherResults
 
-from echotime.client.connect import connect
+from echotime.client.connect import MakeHeader, connect
 from echotime.client.deadline import Deadline
 from echotime.client.echo import EchoClient
+from echotime.client.echo_failure import EchoFailure
 from echotime.client.exit_status import ClientError, ExitStatus
 from echotime.client.lookup import ResolvedAddress
 from echotime.sockopt.assignment import Assignment
-from echotime.wire.verify import Cause, EchoVerifier, VerifyResult
+from echotime.wire.verify import Cause, EchoVerifier
 
 
 class _NullSink:
@@ -31,7 +32,7 @@ class FailureKind:
 
     session: int
     """Number of the first of them, from 1 in the order of their start."""
-    first: ClientError | VerifyResult
+    first: ClientError
     count: int = 0
 
 
@@ -45,17 +46,17 @@ class LoadResult:
     """Sent bytes whose echo is missing, where the answer ended before it."""
     failures: dict[ClientError | ExitStatus | Cause, FailureKind] = field(default_factory=dict)
     times: list[float] = field(default_factory=list)
-    """Seconds from connect to the end of file, for each exact session."""
+    """Seconds from connect to the end of file, or of the answer without half-close, for each exact session."""
     address: ResolvedAddress | None = None
     """The address that answered last."""
 
-    def add_failure(self, session: int, failure: ClientError | VerifyResult) -> None:
-        """Count a failed session by the kind of its failure."""
-        kind: ClientError | ExitStatus | Cause
-        if isinstance(failure, VerifyResult):
-            kind = failure.cause
-        else:  # the same kind of failure has various errnos, such as ECONNRESET and EPIPE
-            kind = failure if failure.status is ExitStatus.FAILED else failure.status
+    def add_failure(self, session: int, failure: ClientError) -> None:
+        """Count a failed session by the kind of its failure, and the bytes that it lost."""
+        # the same kind of failure has various errnos, such as ECONNRESET and EPIPE
+        kind: ClientError | ExitStatus | Cause = failure if failure.status is ExitStatus.FAILED else failure.status
+        if isinstance(failure, EchoFailure):
+            kind = failure.cause or kind
+            self.bytes_lost += failure.lost
         self.failures.setdefault(kind, FailureKind(session, failure)).count += 1
 
 
@@ -71,37 +72,42 @@ class EchoSession:
     make_deadline: Callable[[], Deadline]
     """Return the deadline of a session that begins."""
     sockopts: Sequence[Assignment] = ()
+    make_header: MakeHeader | None = None
+    half_close: bool = True
+    """False: close the connection once the answer is complete."""
 
     async def run(self, result: LoadResult) -> None:
         """Run one session, and add it to the result."""
         result.started += 1
         session = result.started
-        verifier = EchoVerifier(self.acknowledgement, self.reply)
         started_at = time.monotonic()
-        failure = None
         try:
-            result.address = await self._exchange(verifier)
-        except ClientError as error:
-            failure = error
-        verified = verifier.finish()
-        if failure is None and verified.exact:
-            result.exact += 1
-            result.times.append(time.monotonic() - started_at)
+            address = await self._exchange()
+        except ClientError as failure:
+            result.add_failure(session, failure)
             return
-        result.bytes_lost += verified.lost
-        result.add_failure(session, verified if failure is None or verified.found else failure)
+        result.address = address
+        result.exact += 1
+        result.times.append(time.monotonic() - started_at)
 
-    async def _exchange(self, verifier: EchoVerifier) -> ResolvedAddress:
+    async def _exchange(self) -> ResolvedAddress:
         """Run one session, and return the address that answered. Raises ClientError."""
         deadline = self.make_deadline()
+        verifier = EchoVerifier(self.acknowledgement, self.reply)
         client = await connect(
-            self.reactor, self.addresses, lambda: EchoClient(_NullSink(), verifier), self.sockopts, deadline
+            self.reactor,
+            self.addresses,
+            lambda: EchoClient(_NullSink(), verifier),
+            self.sockopts,
+            deadline,
+            self.make_header,
         )
         client.send(self.message)
-        client.half_close()
-        await deadline.limit(client.ended, ClientError(ExitStatus.TIMED_OUT))
-        if not client.received_bytes:
-            raise ClientError(ExitStatus.NO_ANSWER)
+        if self.half_close:
+            client.half_close()
+        else:
+            client.close_when_complete()
+        await client.completed(deadline)
         return client.address
 
 

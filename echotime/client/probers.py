@@ -9,7 +9,7 @@ from typing import Any
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
-from echotime.client.connect import connect
+from echotime.client.connect import MakeHeader, connect
 from echotime.client.deadline import Deadline
 from echotime.client.echo import EchoClient
 from echotime.client.exit_status import ClientError, ExitStatus
@@ -20,6 +20,7 @@ from echotime.client.udp_request import UDPRequest, UDPResponse
 from echotime.sockopt.assignment import Assignment
 from echotime.wire import timestamp
 from echotime.wire.escape import preview
+from echotime.wire.verify import Cause, VerifyResult
 
 _PREVIEW_BYTES = 40
 _MAX_COLLECTED = 4 * MAX_SIZE
@@ -98,13 +99,14 @@ class TcpProber:
         message: Message,
         sockopts: Sequence[Assignment],
         timeout: float,
+        make_header: MakeHeader | None = None,
     ) -> None:
         self._session = session
         self._message = message
         self._sent: dict[int, float] = {}
         self._connection: EchoClient | None = None
         self._connect = lambda: connect(
-            reactor, [address], lambda: EchoClient(self), sockopts, Deadline(reactor, timeout)
+            reactor, [address], lambda: EchoClient(self), sockopts, Deadline(reactor, timeout), make_header
         )
         self._connecting: Deferred[None] | None = None
         self._is_closed = False
@@ -173,11 +175,14 @@ class ConnectProber:
         message: Message,
         sockopts: Sequence[Assignment],
         timeout: float,
+        make_header: MakeHeader | None = None,
     ) -> None:
         self._session = session
         self._message = message
         self._sessions: dict[int, Deferred[None]] = {}
-        self._connect = lambda make: connect(reactor, [address], make, sockopts, Deadline(reactor, timeout))
+        self._connect = lambda make: connect(
+            reactor, [address], make, sockopts, Deadline(reactor, timeout), make_header
+        )
 
     def probe(self, sequence: int) -> None:
         """Start a session: connect, send, half-close, read."""
@@ -191,8 +196,12 @@ class ConnectProber:
         client: EchoClient = await self._connect(lambda: EchoClient(sink))
         client.send(message)
         client.half_close()
-        await client.ended
+        await client.completed()
         correct = find_end(message, sink.data) is not None
+        if not correct and message.startswith(sink.data):
+            lost = len(message) - len(sink.data)
+            cut = VerifyResult(len(sink.data), lost, missing=lost, cause=Cause.CUT)
+            raise client.failure(ClientError(ExitStatus.FAILED), cut)
         detail = "" if correct else _describe(sink.data)
         self._session.reply_received(sequence, time.monotonic() - started_at, correct=correct, detail=detail)
 

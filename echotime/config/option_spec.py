@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import Field, dataclass, field, fields, replace
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from echotime.wire.escape import escape, unescape
+from echotime.services.answer_text import answer_text
+from echotime.wire.escape import escape
 from echotime.wire.parsers import non_negative_int, non_negative_seconds, positive_int, positive_seconds
 
 P = ParamSpec("P")
 T = TypeVar("T")
 _METAVARS: dict[Callable[[str], Any], tuple[str, str]] = {
-    unescape: ("TEXT", ""),
+    answer_text: ("TEXT", ""),
     positive_int: ("N", "1 or more"),
     non_negative_int: ("N", "0 or more"),
     positive_seconds: ("TIME", "more than 0"),

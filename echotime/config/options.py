@@ -20,11 +20,11 @@ from echotime.config.parsers import default_control_socket
 from echotime.config.settings import GROUPS, OPTIONS, SETTING_OPTIONS, Settings
 from echotime.errors import twistd_name
 from echotime.limits.access import Network, Networks
+from echotime.services.answer_text import answer_text
 from echotime.sockopt import listing
 from echotime.systemd.activation import SystemdSocket, are_sockets_passed
 from echotime.systemd.environment import initial_environ
 from echotime.terminal.columns import fit
-from echotime.wire.escape import unescape
 from echotime.wire.hostport import DEFAULT_PORT, HostPort
 
 _SINGLE_NAMES = frozenset(name for each in OPTIONS if not each.repeatable for name in (each.name, *each.old_names))
@@ -209,7 +209,7 @@ class DaemonOptions(usage.Options):
         """Return the value of a text, or None after adding a fault."""
         try:
             if isinstance(text, file.FileText):
-                file.check_value(text, escapes=spec.parse is unescape)
+                file.check_value(text, escapes=spec.parse is answer_text)
             absolute = str(self._directory / text) if spec.is_path and text else str(text)
             return (spec.parse or file.boolean)(absolute)
         except ValueError as error:

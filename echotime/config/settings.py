@@ -7,21 +7,23 @@ from dataclasses import dataclass, field
 from echotime.config.option_spec import OptionSpec, declared_options, group_options, option
 from echotime.config.parsers import LOG_KINDS, group_id, listen_address, log_kind, network, socket_path
 from echotime.limits.access import Networks
+from echotime.services.answer_text import answer_text
 from echotime.services.timeouts import Timeouts
 from echotime.sockopt import assignment
 from echotime.sockopt.assignment import Assignment
 from echotime.sockopt.catalogue.index import CATALOGUE
 from echotime.systemd.activation import SystemdSocket
 from echotime.wire import parsers
-from echotime.wire.escape import unescape
 from echotime.wire.hostport import DEFAULT_PORT, HostPort
 from echotime.wire.message import ACKNOWLEDGEMENT
+from echotime.wire.template import NAMES, Text
 from echotime.wire.timestamp import Epoch
 
 DEFAULT_UDP_RATE = 1000
 """Responses per second to one source. Monitoring stays far below it."""
 FIRST_UNPRIVILEGED_PORT = 1024
 """Ports below (RFC 6335 system ports) often belong to services that would reply and start a loop."""
+_VALUE_NAMES = ", ".join(NAMES)
 
 
 @dataclass(frozen=True)
@@ -68,22 +70,23 @@ class Settings:
         repeatable=True,
         reloadable=True,
     )
-    acknowledgement: bytes = option(
+    acknowledgement: Text = option(  # noqa: RUF009 - a Template is immutable
         ACKNOWLEDGEMENT,
-        unescape,
-        r"Send TEXT after each echo, as the acknowledgement. Escapes are \n \r \t \\ \xNN. Empty for none.",
+        answer_text,
+        r"Send TEXT after each echo, as the acknowledgement. Escapes are \n \r \t \\ \xNN. Empty for none. "
+        rf"\{{NAME}} stands for a value, with the names {_VALUE_NAMES}.",
         name="ack",
         example="''",
         section="Replies",
         reloadable=True,
     )
-    reply: bytes | None = option(
-        None,
-        unescape,
+    reply: Text = option(  # noqa: RUF009 - as above
+        b"",
+        answer_text,
         "Send TEXT after each acknowledgement, as a constant reply, with the escapes of --ack. With an operator, "
         "send it only for messages that the operator does not answer.",
         shown_default="none",
-        example="ok",
+        example=r"'you are \{peer}, served by \{host}\n'",
         reloadable=True,
     )
     operator: bool = option(
@@ -234,7 +237,8 @@ class Settings:
         metadata={
             "option": OptionSpec(
                 network,
-                "Serve health checkers from NET without log lines and questions: --reply is sent at once.",
+                "Serve health checkers from NET without log lines and questions: --reply is sent at once. During "
+                "--stop-delay, refuse them.",
                 metavar="NET",
                 accepts="as `--allow`",
                 shown_default="none",

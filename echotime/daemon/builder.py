@@ -100,6 +100,7 @@ class DaemonBuilder:
         self._timeout_monitor = TimeoutMonitor(self._factory, self._reactor, settings.timeouts)
         self._drain = Drain(self._factory, self._reactor, settings.drain_timeout)
         self._readiness = Readiness(self._reactor)
+        self._factory.is_ready = lambda: self._readiness.is_ready
         self._shutdown = ShutdownController(
             self._reactor, lambda: self._drain.timeout, self._readiness, settings.stop_delay
         )
@@ -200,9 +201,8 @@ class DaemonBuilder:
     def _configure_replies(self, settings: Settings) -> None:
         reply_source = self._custom_replies or self._reply_queue
         # a reply source replies to each message itself, if only with the queue's default reply
-        constant_reply = b"" if reply_source is not None else settings.reply or b""
-        self._factory.set_reply(settings.acknowledgement + constant_reply, reply_source)
-        self._factory.quiet_factory.trailer = settings.acknowledgement + (settings.reply or b"")
+        self._factory.set_reply(settings.acknowledgement, reply_source, settings.reply)
+        self._factory.quiet_factory.set_reply(settings.acknowledgement, None, settings.reply)
         if self._reply_queue is not None:
             limits = QueueLimits(
                 settings.max_questions,
@@ -210,7 +210,7 @@ class DaemonBuilder:
                 settings.reply_deadline,
                 settings.wait_for_operator,
             )
-            self._reply_queue.configure(settings.reply or b"", limits)
+            self._reply_queue.configure(settings.reply, limits)
 
     def _configure_proxies(self, settings: Settings) -> None:
         self._factory.proxies = AccessList.only(settings.proxy_protocol)

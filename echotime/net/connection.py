@@ -248,6 +248,22 @@ class EchoConnection(tcp.Server):
         """Return True if the client's FIN has arrived, read or not (state CLOSE_WAIT)."""
         return read_tcp_info(self.socket).state == "CLOSE_WAIT"
 
+    def round_trip_time(self) -> float:
+        return read_tcp_info(self.socket).rtt
+
+    def segment_size(self) -> int:
+        return self.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG)
+
+    def received_ttl(self) -> int:
+        """Return the TTL with which the client's handshake arrived.
+
+        TCP gives no ancillary data. But Linux keeps the TTL of the segment that completes the handshake, as the default
+        for multicast, which TCP has no use for (tcp_v4_syn_recv_sock, tcp_v6_syn_recv_sock).
+        """
+        if self.socket.family == socket.AF_INET6:
+            return self.socket.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS)
+        return self.socket.getsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL)
+
     def send_buffer(self) -> int:
         return self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
 

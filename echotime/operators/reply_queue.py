@@ -23,6 +23,7 @@ from echotime.services.replies import IReplySource
 from echotime.services.traffic import MAX_LOGGED_BYTES
 from echotime.wire import hostport
 from echotime.wire.escape import preview
+from echotime.wire.template import Text
 
 _MAX_OUTCOMES = 1000
 """Number of settled questions whose outcome is kept, to tell it to operators who answer too late."""
@@ -73,7 +74,7 @@ class QueueLimits:
 class _PendingReply:
     question: PendingMessage
     source: str
-    reply: Deferred[bytes]
+    reply: Deferred[Text]
     expiry: IDelayedCall | None = None
 
 
@@ -83,7 +84,7 @@ class ReplyQueue:
 
     _log = Logger()
 
-    def __init__(self, clock: IReactorTime, default_reply: bytes = b"", limits: QueueLimits = QueueLimits()) -> None:
+    def __init__(self, clock: IReactorTime, default_reply: Text = b"", limits: QueueLimits = QueueLimits()) -> None:
         self.counters = ReplyCounters()
         self._clock = clock
         self.default_reply = default_reply
@@ -107,7 +108,7 @@ class ReplyQueue:
     def operator_count(self) -> int:
         return len(self._operators)
 
-    def reply_to(self, message: bytes, peer: IAddress) -> bytes | Deferred[bytes]:
+    def reply_to(self, message: bytes, peer: IAddress) -> Text | Deferred[Text]:
         """Enqueue a message, or return the default reply if no operator is attached or too many are pending."""
         address: _TCPAddress = peer  # type: ignore[assignment]  # a TCP address
         if self._stopping:
@@ -155,7 +156,7 @@ class ReplyQueue:
             self._operators.remove(operator)
         self._settle_unattended("the last operator left")
 
-    def configure(self, default_reply: bytes, limits: QueueLimits) -> None:
+    def configure(self, default_reply: Text, limits: QueueLimits) -> None:
         """Change the default reply and the limits. A changed deadline applies to pending questions, too."""
         self.default_reply = default_reply
         if limits.deadline != self.limits.deadline:
@@ -170,10 +171,10 @@ class ReplyQueue:
         self._settle_all("the daemon stopped")
         self._answer_limiter.flush()
 
-    def _enqueue(self, message: bytes, address: _TCPAddress, source: str) -> Deferred[bytes]:
+    def _enqueue(self, message: bytes, address: _TCPAddress, source: str) -> Deferred[Text]:
         self._last_number += 1
         number = self._last_number
-        reply: Deferred[bytes] = Deferred(lambda cancelled: self._abandoned(number))
+        reply: Deferred[Text] = Deferred(lambda cancelled: self._abandoned(number))
         peer = hostport.format_hostport(address.host, address.port)
         pending = _PendingReply(PendingMessage(number, peer, message, self._clock.seconds()), source, reply)
         self._schedule_expiry(pending, self.limits.deadline)
@@ -224,7 +225,7 @@ class ReplyQueue:
             self.counters.given_up += 1
             self._settle(number, self.default_reply, reason)
 
-    def _settle(self, number: int, reply: bytes | None, how: str) -> PendingMessage:
+    def _settle(self, number: int, reply: Text | None, how: str) -> PendingMessage:
         """Remove a question; nothing else does. `reply` is None if the connection has ended."""
         pending = self._pending.pop(number)
         self._sources[pending.source] -= 1

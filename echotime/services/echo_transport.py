@@ -20,5 +20,14 @@ class IEchoTransport(ITCPTransport, IConsumer, IPushProducer):
     def unacked_bytes() -> int:
         """Return the number of bytes that the client has not acknowledged, including those not sent."""
 
+    def round_trip_time() -> float:
+        """Return the smoothed round-trip time in milliseconds. Raises OSError if the kernel does not know it."""
+
+    def segment_size() -> int:
+        """Return the size in bytes of the largest segment that is sent to the client (MSS). Raises OSError."""
+
+    def received_ttl() -> int:
+        """Return the TTL or hop limit with which the client's handshake arrived. Raises OSError."""
+
     def peer_half_closed() -> bool:
         """Return True if the client's FIN has arrived, even if unread data precedes it."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from echotime.services.replies import IReplySource
 from echotime.services.tcp_echo import EchoFactory
 from echotime.services.traffic import LoggedConnection, SilentTraffic
+from echotime.wire.template import Text
 
 
 class QuietEchoFactory(EchoFactory):
@@ -17,7 +19,10 @@ class QuietEchoFactory(EchoFactory):
         super().__init__(_QuietTraffic(factory), admission=factory.admission)
         self._factory = factory
         self.connections = factory.connections
-        self.large_reads = factory.large_reads
+
+    def set_reply(self, acknowledgement: Text, reply_source: IReplySource | None = None, reply: Text = b"") -> None:
+        super().set_reply(acknowledgement, reply_source, reply)
+        self.large_reads.allow(False)  # health checks do not stream, and its bound on memory is for one factory
 
     def notify_if_empty(self) -> None:
         self._factory.notify_if_empty()

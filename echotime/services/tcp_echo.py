@@ -22,13 +22,15 @@ from echotime.limits.access import AccessList
 from echotime.limits.admission import Admission
 from echotime.limits.source import source_key
 from echotime.logger import Logger
+from echotime.services.answer_text import render
 from echotime.services.echo_transport import IEchoTransport
 from echotime.services.large_reads import LargeReads
-from echotime.services.replies import IReplySource
+from echotime.services.replies import IReplySource, SameReplies
 from echotime.services.traffic import TrafficLog
 from echotime.sockopt.errno_name import errno_name
 from echotime.wire.hostport import format_hostport
 from echotime.wire.message import ACKNOWLEDGEMENT, MESSAGE_SIZE
+from echotime.wire.template import Text
 
 CLOSE_TIMEOUT = 5.0
 """Seconds in which a client must receive the remaining output after this side has closed the connection."""
@@ -51,7 +53,7 @@ class EchoProtocol(Protocol):
     address: IAddress | None = None
     """The client that a PROXY header names. Otherwise None: the client is the peer of the transport."""
     via = ""
-    """The proxy of that client, as ``host:port``."""
+    """The proxy of that client, as ``host:port``. Empty for a direct connection."""
     _log = Logger()
 
     def __init__(self, number: int = 0, source: str = "") -> None:
@@ -64,7 +66,7 @@ class EchoProtocol(Protocol):
         self.messages = 0
         self.bytes_in = 0
         self.bytes_out = 0
-        self._pending_reply: Deferred[bytes] | None = None
+        self._pending_reply: Deferred[Text] | None = None
         self._output_full = False
         self._bytes_acked = 0
         self._fin_received = False
@@ -125,7 +127,7 @@ class EchoProtocol(Protocol):
         self.transport.registerProducer(self, True)
 
     def dataReceived(self, message: bytes) -> None:
-        """Answer one message. If a reply is awaited, write the echo and the trailer at once, and the reply later."""
+        """Answer one message. If a reply is awaited, write echo and acknowledgement at once, and the reply later."""
         factory = self.factory
         if (self._reads_large or len(message) >= MESSAGE_SIZE) and factory.reply_source is None:
             self._echo_stream(message)
@@ -137,12 +139,12 @@ class EchoProtocol(Protocol):
             factory.traffic.message_received(self, message)
         else:
             factory.traffic.unlogged_messages += 1
-        answer = message + factory.trailer
         if factory.reply_source is None:
+            answer = message + factory.trailer
             self.transport.write(answer)  # not _write, which would cost a call for each message
             self.bytes_out += len(answer)
         else:
-            self._request_reply(factory.reply_source, message, answer)
+            self._request_reply(factory.reply_source, message)
 
     def _echo_stream(self, data: bytes) -> None:
         """Answer a read of a client that streams: messages of 4096 bytes, the last of which may be shorter."""
@@ -162,22 +164,23 @@ class EchoProtocol(Protocol):
         self._write(answers)
         factory.large_reads.record_read(self, len(data), len(answers), self._output_full)
 
-    def _request_reply(self, reply_source: IReplySource, message: bytes, answer: bytes) -> None:
-        """Get the reply to `message`, and write `answer` with it if it is known at once."""
+    def _request_reply(self, reply_source: IReplySource, message: bytes) -> None:
+        """Get the reply to `message`, and write it with echo and acknowledgement if it is known at once."""
+        answer = message + render(self.factory.acknowledgement, self)
         try:
             reply = reply_source.reply_to(message, self.address or self.transport.getPeer())
         except Exception:
             reply = fail()
         if not isinstance(reply, Deferred):
-            self._write(answer + reply)
+            self._write(answer + render(reply, self))
             return
         self._write(answer)
         self._pending_reply = reply
         self._update_flow()
         reply.addCallback(self._reply_ready).addErrback(self._reply_failed)
 
-    def _reply_ready(self, reply: bytes) -> None:
-        self._write(reply)
+    def _reply_ready(self, reply: Text) -> None:
+        self._write(render(reply, self))
         self.last_active = self.factory.seconds()
         self._pending_reply = None
         self._update_flow()
@@ -293,7 +296,7 @@ class EchoProtocol(Protocol):
 class EchoFactory(ServerFactory):
     """Make the protocol of each admitted connection, and hold the open ones.
 
-    `trailer` follows every echo at once. `reply_source` replies to each message after that, None for no replies.
+    `acknowledgement` follows every echo at once. `reply_source` replies to each message after that, None for none.
     `traffic` logs and counts connections and messages.
     """
 
@@ -302,7 +305,7 @@ class EchoFactory(ServerFactory):
     def __init__(
         self,
         traffic: TrafficLog,
-        trailer: bytes = ACKNOWLEDGEMENT,
+        acknowledgement: Text = ACKNOWLEDGEMENT,
         reply_source: IReplySource | None = None,
         admission: Admission | None = None,
     ) -> None:
@@ -311,7 +314,7 @@ class EchoFactory(ServerFactory):
         self.traffic = traffic
         self.seconds = traffic.clock.seconds
         self.large_reads = LargeReads(traffic.clock)
-        self.set_reply(trailer, reply_source)
+        self.set_reply(acknowledgement, reply_source)
         self.probe_factory: EchoFactory | None = None
         """The factory of the health check (services.probe_echo), None without one. It refuses all but probes."""
         self.proxies: AccessList | None = None
@@ -320,6 +323,8 @@ class EchoFactory(ServerFactory):
         """Returns the protocol of such a connection (services.proxied)."""
         self.quiet_networks: AccessList | None = None
         """The networks whose connections are not logged, None without any."""
+        self.is_ready: Callable[[], bool] = lambda: True
+        """Returns False while no new clients should be sent here. Then quiet connections are refused."""
         self.quiet_factory = self
         """The factory of connections that are not logged (services.quiet_echo)."""
         self.awaiting_header: set[Any] = set()
@@ -327,11 +332,21 @@ class EchoFactory(ServerFactory):
         self._last_number = 0
         self._empty_waiters: list[Deferred[None]] = []
 
-    def set_reply(self, trailer: bytes, reply_source: IReplySource | None = None) -> None:
-        """Change trailer and reply source; messages that arrive from now on get these."""
-        self.trailer = trailer
+    def set_reply(self, acknowledgement: Text, reply_source: IReplySource | None = None, reply: Text = b"") -> None:
+        """Change what follows the echo of messages that arrive from now on.
+
+        `reply` follows the acknowledgement if there is no reply source.
+        """
+        self.acknowledgement = acknowledgement
+        self.trailer = acknowledgement if isinstance(acknowledgement, bytes) else b""
+        """What follows each echo at once, unless it differs between messages."""
+        if reply_source is None:
+            if isinstance(acknowledgement, bytes) and isinstance(reply, bytes):
+                self.trailer += reply
+            else:
+                reply_source = SameReplies(reply)
         self.reply_source = reply_source
-        self.large_reads.allow(reply_source is None and len(trailer) <= MESSAGE_SIZE)
+        self.large_reads.allow(self.reply_source is None and len(self.trailer) <= MESSAGE_SIZE)
 
     def buildProtocol(self, addr: Any) -> Protocol | None:
         """Return a protocol for an accepted connection, None if it is refused."""
@@ -346,15 +361,15 @@ class EchoFactory(ServerFactory):
 
         `via` is the proxy that named the client. The connection is quiet, too, if --quiet names its network.
         """
+        quiet = quiet or (self.quiet_networks is not None and self.quiet_networks.admits(client.host))
+        if quiet and not self.is_ready():
+            return None  # by a failed check a load balancer learns that the daemon is leaving
         source = source_key(client.host)
         if not self.admission.try_admit(client.host, source):
             return None
         self._last_number += 1
         protocol = EchoProtocol(self._last_number, source)
-        if quiet or (self.quiet_networks is not None and self.quiet_networks.admits(client.host)):
-            protocol.factory = self.quiet_factory
-        else:
-            protocol.factory = self
+        protocol.factory = self.quiet_factory if quiet else self
         if via:
             protocol.address, protocol.via = client, via
         return protocol

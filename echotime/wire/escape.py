@@ -110,15 +110,16 @@ class TerminalDecoder:
         return "".join(each if each in "\n\t" else _escape_unprintable(each) for each in text)
 
 
-def unescape(text: str, encoding: str = "utf-8") -> bytes:
+def unescape(text: str, encoding: str = "utf-8", start: int = 0, end: int | None = None) -> bytes:
     r"""Return the bytes that the escaped text stands for. Characters beyond ASCII are encoded.
 
     Raises ValueError with the position of a backslash that begins none of ``\\ \n \r \t \xNN``, or UnicodeEncodeError.
+    With `start` or `end`, only a slice is converted, and a position still counts from the beginning of the text.
     """
     parts = []
-    position = 0
-    while (backslash := text.find("\\", position)) >= 0:
-        found = _ESCAPE_PATTERN.match(text, backslash)
+    position, end = start, len(text) if end is None else end
+    while (backslash := text.find("\\", position, end)) >= 0:
+        found = _ESCAPE_PATTERN.match(text, backslash, end)
         if found is None:
             raise ValueError(
                 _(r"unknown escape '{text}' at character {place}; expected \n, \r, \t, \\ or \xNN").format(
@@ -128,7 +129,7 @@ def unescape(text: str, encoding: str = "utf-8") -> bytes:
         parts.append(_encode(text[position:backslash], encoding))
         parts.append(bytes.fromhex(found[1]) if found[1] else _ESCAPED_BYTES[found[2]])
         position = found.end()
-    return b"".join([*parts, _encode(text[position:], encoding)])
+    return b"".join([*parts, _encode(text[position:end], encoding)])
 
 
 def _encode(text: str, encoding: str) -> bytes:

@@ -22,6 +22,8 @@ _V1_SIZE = 107
 """Highest size of a version 1 line in bytes, CRLF included."""
 
 _V2_SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
+HEADER_STARTS = (_V1_START, _V2_SIGNATURE)
+"""The bytes with which a header begins, of version 1 and of version 2."""
 _V2_FIXED = struct.Struct("!12sBBH")
 """Signature, version and command, family and protocol, size of the body."""
 _V2_VERSION = 2

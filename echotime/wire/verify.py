@@ -9,15 +9,18 @@ flight between both ends.
 
 from __future__ import annotations
 
+import copy
 import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 
 from echotime.wire.message import ACKNOWLEDGEMENT, MESSAGE_SIZE
+from echotime.wire.proxy_header import HEADER_STARTS
 from echotime.wire.splits import Splits, every_bit, shortest
 from echotime.wire.stream_window import StreamWindow, common_prefix
 
+_LONGEST_START = max(map(len, HEADER_STARTS))
 _MAX_STEP = 8
 """Numbers of messages that differ by at most this are compared together where the sent bytes repeat."""
 
@@ -31,8 +34,12 @@ class Cause(Enum):
     """The echo continues, or ends, where the acknowledgement and the reply should follow."""
     TRAILER = "trailer"
     """The acknowledgement or the reply has other bytes."""
+    NO_REPLY = "no reply"
+    """The answer ends after an acknowledgement, where the reply should follow."""
     EXTRA = "extra"
     """Other bytes follow the acknowledgement and the reply."""
+    PROXY_HEADER = "proxy header"
+    """The answer begins with a header of the PROXY protocol, which the server took for data."""
     ECHO = "echo"
     """The echo has other bytes."""
 
@@ -45,6 +52,8 @@ class VerifyResult:
     """Offset of the first wrong byte in the received stream, None if all bytes are correct."""
     lost: int = 0
     """Number of sent bytes whose echo is missing. 0 if the answer is wrong and not only cut."""
+    missing: int = 0
+    """Least number of bytes that complete the answer. 0 if it is wrong and not only cut."""
     expected: bytes = b""
     """A byte that would have been correct there, empty for the end of file."""
     found: bytes = b""
@@ -95,6 +104,10 @@ class EchoVerifier:
         for splits in self._splits:
             self._record_mismatch(splits, splits.position)
         return self._furthest
+
+    def is_complete(self) -> bool:
+        """Return True if the received bytes are an exact answer to all that was sent. More may be fed afterwards."""
+        return copy.deepcopy(self).finish().exact
 
     def _is_complete(self, splits: Splits) -> bool:
         if not self._trailer:
@@ -196,7 +209,9 @@ class EchoVerifier:
         if not found:
             cause = Cause.CUT if echo or trailer_bytes else Cause.NO_TRAILER
             if trailer_bytes and trailer_bytes == self._reply_at:
-                cause = Cause.TRAILER
+                cause = Cause.NO_REPLY
+        elif not offset and self._received.read(0, _LONGEST_START).startswith(HEADER_STARTS):
+            cause = Cause.PROXY_HEADER
         elif offset and (not length or not (self._trailer or echo)):
             cause = Cause.EXTRA
         elif ends:
@@ -204,4 +219,10 @@ class EchoVerifier:
         else:
             cause = Cause.ECHO
         lost = 0 if found else self._sent.end - echoed
-        self._furthest = VerifyResult(offset, lost, expected, found, cause)
+        missing = 0 if found else self._missing_bytes(lost, length, trailer_bytes)
+        self._furthest = VerifyResult(offset, lost, missing, expected, found, cause)
+
+    def _missing_bytes(self, lost: int, length: int, trailer_bytes: int) -> int:
+        """Return the least number of bytes that follow `length` bytes of a message's echo and a part of a trailer."""
+        trailers = -((length + lost) // -MESSAGE_SIZE) if not trailer_bytes else 1 - lost // -MESSAGE_SIZE
+        return lost + trailers * len(self._trailer) - trailer_bytes

@@ -150,6 +150,26 @@ class ReloadTests(ConfigTestCase):
         self.write(text)
         daemon.signal(signal.SIGHUP)
 
+    def test_values_in_replies(self) -> None:
+        """A reload switches between constant texts and those with values, also on an open connection."""
+        daemon = self.configured(f"{HERE}reply = constant\n")
+        with connect(daemon.address("TCP")) as sock:
+
+            def answer(expected: bytes) -> None:
+                sock.sendall(b"m")
+                self.assertEqual(read_exactly(sock, len(expected)), expected)
+
+            answer(b"m" + ACKNOWLEDGEMENT + b"constant")
+            for text, expected in (
+                (r"ack = \{message}", b"m2"),
+                (r"reply = \{message}", b"m" + ACKNOWLEDGEMENT + b"3"),
+                ("ack =", b"m"),
+            ):
+                daemon.lines.clear()
+                self.reload(daemon, f"{HERE}{text}\n")
+                daemon.line("reload: changed: ack, reply$")
+                answer(expected)
+
     def test_what_can_be_changed(self) -> None:
         """A reload changes replies, lists, limits and live socket options, also for open connections."""
         daemon = self.configured(HERE)

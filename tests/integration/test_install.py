@@ -97,6 +97,7 @@ class InstallTests(SynchronousTestCase):
             "usr/share/bash-completion/completions/twistd-echotime",
             "usr/share/zsh/site-functions/_echotime",
             "usr/share/doc/echotime/docs/configuration.md",
+            "usr/share/doc/echotime/etc/examples/haproxy.cfg",
         ):
             self.assertEqual((self.system / path).stat().st_mode & 0o777, 0o644, path)
         programs = {each.name for each in (self.home / "bin").iterdir()}

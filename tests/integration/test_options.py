@@ -107,6 +107,15 @@ class FaultTests(DaemonTestCase):
             "--sockopt x: expected [tcp:|udp:]NAME=VALUE",
         )
 
+    def test_unknown_value(self) -> None:
+        """An unknown name in a reply is reported with those that there are."""
+        self.assert_faults(
+            ["--ack", r"\{peer}\{Peer}", "--reply", r"you are \{peer", "--backlog", "0"],
+            "--backlog 0: must be at least 1",
+            r"--ack \{peer}\{Peer}: unknown escape '\{Peer}' at character 8; expected \{NAME}, with NAME one of ",
+            r"--reply you are \{peer: unknown escape '\{peer' at character 9; expected \{NAME}, with NAME one of ",
+        )
+
     def test_nearest_option(self) -> None:
         """A misspelled option is reported with the nearest one."""
         self.assert_faults(["--tpc", "12345"], "unknown option --tpc; the nearest is --tcp")

@@ -146,6 +146,17 @@ class ProxiedTests(ControlTestCase):
             with contextlib.suppress(ConnectionResetError):
                 self.assertEqual(read_all(sock), b"")
 
+    def test_stop_delay(self) -> None:
+        """During the stop delay health checks are refused, so that load balancers notice, and clients are served."""
+        daemon = self.start_daemon("--proxy-protocol", PROXY, "--quiet", CHECKER, "--stop-delay", "1h")
+        daemon.signal()
+        daemon.line("received SIGTERM: stopping in 3600 s")
+        self.assertEqual(self.proxied(header() + b"x"), b"x" + ACKNOWLEDGEMENT)
+        self.assertEqual(self.proxied(make_local() + b"x"), b"")
+        with connect(self.address, CHECKER) as sock, contextlib.suppress(ConnectionResetError):
+            self.assertEqual(read_all(sock), b"")
+        self.served(daemon)
+
     def test_refused_options(self) -> None:
         """The option needs a TCP listener, and networks."""
         ended = self.refused("--udp", "127.0.0.1:0", "--proxy-protocol", "127.0.0.1")

@@ -121,6 +121,13 @@ class SupervisionTests(DaemonTestCase):
         self.assertEqual(ended.out.count("connection from"), 2)
         self.assertNotIn("health check", ended.out)
 
+    def test_watchdog_and_values(self) -> None:
+        """The probes succeed if acknowledgement and reply differ between messages."""
+        daemon = self.supervised("--ack", r"\{message}", "--reply", r"\{peer}", WATCHDOG_USEC="400000")
+        for _ in range(3):
+            self.notified("WATCHDOG=1")
+        self.assertNotIn("probe", daemon.stop().out)
+
     def test_another_process(self) -> None:
         """A watchdog of another process is left alone."""
         daemon = self.supervised(WATCHDOG_USEC="1000", WATCHDOG_PID="1")

@@ -56,7 +56,10 @@ class FailureTests(ToolTestCase):
             connection.recv(1)
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
 
-        self.assert_fails(5, "reset by the server", self.tcp_server(reset), "xx")
+        server = self.tcp_server(reset)
+        cause = "(usual cause: an access list, a limit, a timeout or a stop of the server; its log says which)"
+        self.assert_fails(5, f"connection reset after 2 bytes sent and 0 received {cause}", server, "xx")
+        self.assert_fails(5, f"connection reset after 0 of 13 bytes {cause}", "--verify", server, "xx")
 
     def test_name(self) -> None:
         """Status 6: the name does not exist (RFC 6761)."""
@@ -65,12 +68,18 @@ class FailureTests(ToolTestCase):
     def test_no_answer(self) -> None:
         """Status 7: the server closes without sending anything."""
         server = self.tcp_server(lambda connection: connection.recv(100))
-        cause = "no answer: the server closed the connection (usual cause: an access list or a connection limit)"
-        for option in ([], ["--verify"]):
+        cause = "an access list or a connection limit)"
+        self.assert_fails(
+            7, f"end of file, 1 bytes sent and 0 received (usual cause: {cause}", "--keep-open", server, "x"
+        )
+        cause = f"nginx needs proxy_half_close on, Traefik a longer terminationDelay; or {cause}\n"
+        for option, amount in ([], "1 bytes sent and 0 received"), (["--verify"], "0 of 12 bytes"):
+            self.assert_fails(7, f" ms after the half-close, {amount} (usual cause: ", *option, server, "x")
             self.assert_fails(7, cause, *option, server, "x")
         repeated = self.tool("send", "--repeat", "2", server, "x")
         self.assertEqual(repeated.returncode, 7)
-        self.assertIn(f"failures: 2, first in session 1: {cause}\n".encode(), repeated.stdout)
+        self.assertRegex(repeated.stdout.decode(), r"failures: 2, first in session 1: end of file .*, 0 of 12 bytes \(")
+        self.assertIn(cause.encode(), repeated.stdout)
         self.assertEqual(self.tool("send", server, stdin=b"x").returncode, 7)
 
     def test_usage(self) -> None:
@@ -103,7 +112,7 @@ class FailureTests(ToolTestCase):
     def test_cut(self) -> None:
         """--verify reports a reply that ends early."""
         server = self.tcp_server(lambda connection: connection.sendall(connection.recv(100)[:3]))
-        self.assert_fails(1, "wrong byte at offset 3: expected 'l', found end of file", "--verify", server, "hello")
+        self.assert_fails(1, "cut after 3 of 16 bytes, end of file ", "--verify", server, "hello")
 
     def test_early_end(self) -> None:
         """A server that closes during a long message counts as a reset, not an endless wait."""
@@ -158,7 +167,9 @@ class FailureTests(ToolTestCase):
         first, wrong, none, _times = ended.stdout.splitlines()
         self.assertEqual(first, b"sessions: 5, exact: 2, bytes lost: 5")
         self.assertRegex(wrong, rb"^failures: 2, first in session 2: wrong byte at offset 0: expected 'h', found 'H'")
-        self.assertRegex(none, rb"^failures: 1, first in session 3: no answer")
+        self.assertRegex(
+            none, rb"^failures: 1, first in session 3: end of file [\d.]+ ms after the half-close, 0 of 5 bytes \("
+        )
 
     def test_full_output(self) -> None:
         """A reply that cannot be written is reported, with status 1."""

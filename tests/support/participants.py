@@ -19,6 +19,7 @@ from echotime.services.replies import IReplySource
 from echotime.services.tcp_echo import EchoFactory, EchoProtocol
 from echotime.services.traffic import TrafficLog
 from echotime.wire.message import MESSAGE_SIZE
+from echotime.wire.template import Text
 
 PAYLOAD = random.Random(12345).randbytes(1 << 20)
 """Random bytes from which messages and replies are cut, so that no two positions look alike."""
@@ -37,16 +38,16 @@ class Operators:
 
     def __init__(self) -> None:
         self.questions = 0
-        self.due: list[tuple[int, Deferred[bytes]]] = []
+        self.due: list[tuple[int, Deferred[Text]]] = []
         self.unanswered: set[int] = set()
         """Port numbers of the clients whose connection ended before the reply, or whose reply failed."""
 
-    def reply_to(self, message: bytes, peer: IAddress) -> bytes | Deferred[bytes]:
+    def reply_to(self, message: bytes, peer: IAddress) -> bytes | Deferred[Text]:
         self.questions += 1
         if (known := self.at_once(self.questions)) is not None:
             return succeed(known) if self.questions % 5 == 0 else known
         number: int = peer.port  # type: ignore[attr-defined]
-        reply: Deferred[bytes] = Deferred(lambda reply: self.unanswered.add(number))
+        reply: Deferred[Text] = Deferred(lambda reply: self.unanswered.add(number))
         self.due.append((number, reply))
         return reply
 

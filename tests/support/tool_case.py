@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 
+from echotime.wire.hostport import format_hostport
 from tests.support.twistd_process import LIMIT, DaemonTestCase
 
 TOOL = [sys.executable, "-c", "from echotime.cli.entry import main; main()"]
@@ -74,9 +75,9 @@ class ToolTestCase(DaemonTestCase):
                 with suppress(BrokenPipeError):
                     stream.close()
 
-    def tcp_server(self, serve: Callable[[socket.socket], object]) -> str:
+    def tcp_server(self, serve: Callable[[socket.socket], object], host: str = "127.0.0.1") -> str:
         """Return HOST:PORT of a server that calls `serve` with each connection, and closes it."""
-        listener = socket.create_server(("127.0.0.1", 0))
+        listener = socket.create_server((host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
         return self._server(listener, lambda: self._accept(listener, serve))
 
     @staticmethod
@@ -115,8 +116,7 @@ class ToolTestCase(DaemonTestCase):
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
         self.addCleanup(stop)
-        host, port = sock.getsockname()
-        return f"{host}:{port}"
+        return format_hostport(*sock.getsockname()[:2])
 
     def closed_port(self) -> str:
         """Return HOST:PORT where nothing listens."""

@@ -14,6 +14,7 @@ from echotime.counters import ServiceCounters
 from echotime.limits.admission import Admission, AdmissionLimits
 from echotime.services.tcp_echo import EchoFactory, EchoProtocol
 from echotime.services.traffic import TrafficLog
+from echotime.wire.template import Text
 from tests.unit.test_echo import Abortable, PendingReplies
 
 
@@ -124,8 +125,8 @@ class AdmissionTests(SynchronousTestCase):
         class Stubborn(PendingReplies):
             """Refuse the cancellation of pending replies."""
 
-            def reply_to(self, message: bytes, peer: IAddress) -> Deferred[bytes]:
-                def refuse(reply: Deferred[bytes]) -> None:
+            def reply_to(self, message: bytes, peer: IAddress) -> Deferred[Text]:
+                def refuse(reply: Deferred[Text]) -> None:
                     raise ValueError("no")
 
                 return Deferred(refuse)

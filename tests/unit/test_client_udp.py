@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 from echotime.client import time as client_time
 from echotime.client.connect import ATTEMPT_DELAY
 from echotime.client.deadline import Deadline
+from echotime.client.echo_failure import EchoFailure
 from echotime.client.exit_status import ClientError, ExitStatus
 from echotime.client.lookup import ResolvedAddress
 from echotime.client.probe_message import Message
@@ -25,6 +26,7 @@ from echotime.client.udp_request import UDPRequest, UDPResponse
 from echotime.sockopt.assignment import parse
 from echotime.wire import timestamp
 from echotime.wire.timestamp import Epoch
+from echotime.wire.verify import Cause
 from tests.support.checked_listeners import Daemon
 from tests.support.loopback import get
 from tests.support.recording_protocol import PortHarness
@@ -430,6 +432,29 @@ def test_connect_prober(daemon: Daemon) -> None:
     assert session.failed == [(5, ClientError(ExitStatus.REFUSED))]
     daemon.tcp.startReading()
     daemon.settle()
+
+
+@pytest.mark.parametrize("answer", [b"", b"echotime"])
+def test_connect_prober_of_cut_answer(stepped: SteppingEPollReactor, harness: PortHarness, answer: bytes) -> None:
+    """An empty or cut answer is a failure of the path, and not a wrong answer."""
+    session = Session()
+    address = ResolvedAddress(socket.AF_INET, "127.0.0.1", harness.port.getHost().port)
+    prober = ConnectProber(session, stepped, address, Message(64), [], 5)  # type: ignore[arg-type]
+
+    def end(protocol: Any) -> None:
+        protocol.transport.write(answer)
+        protocol.transport.loseConnection()
+
+    harness.factory.acts["read lost"] = end
+    prober.probe(1)
+    stepped.until(lambda: session.failed)
+    assert session.replies == []
+    ((sequence, failure),) = session.failed
+    assert isinstance(failure, EchoFailure)
+    assert (sequence, failure.sent, failure.received) == (1, 64, len(answer))
+    assert failure.status is (ExitStatus.FAILED if answer else ExitStatus.NO_ANSWER)
+    assert failure.cause is (Cause.CUT if answer else None)
+    harness.over()
 
 
 def test_connect_prober_of_another_server(stepped: SteppingEPollReactor, harness: PortHarness) -> None:

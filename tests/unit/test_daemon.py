@@ -93,10 +93,10 @@ class OptionsTests(SynchronousTestCase):
         )
 
     def test_empty_texts(self) -> None:
-        """An empty acknowledgement disables it; an empty reply is a reply."""
+        """An empty acknowledgement disables it, and an empty reply is none."""
         self.assertEqual(settings("--ack", "").acknowledgement, b"")
         self.assertEqual(settings("--reply", "").reply, b"")
-        self.assertIsNone(settings().reply)
+        self.assertEqual(settings().reply, b"")
 
     def faults(self, *args: str) -> list[str]:
         """Return the lines of the usage error of a command line."""

@@ -23,6 +23,7 @@ from echotime.services.replies import IReplySource
 from echotime.services.tcp_echo import EchoFactory, EchoProtocol
 from echotime.services.traffic import TrafficLog
 from echotime.wire.message import ACKNOWLEDGEMENT
+from echotime.wire.template import Text
 
 PEER = IPv4Address("TCP", "127.0.0.1", 1945)
 
@@ -33,10 +34,10 @@ class PendingReplies:
 
     def __init__(self) -> None:
         self.messages: list[bytes] = []
-        self.replies: list[Deferred[bytes]] = []
-        self.cancelled: list[Deferred[bytes]] = []
+        self.replies: list[Deferred[Text]] = []
+        self.cancelled: list[Deferred[Text]] = []
 
-    def reply_to(self, message: bytes, peer: IAddress) -> Deferred[bytes]:
+    def reply_to(self, message: bytes, peer: IAddress) -> Deferred[Text]:
         self.messages.append(message)
         self.replies.append(Deferred(self.cancelled.append))
         return self.replies[-1]
@@ -226,8 +227,8 @@ class AwaitedTests(EchoTestCase):
     def test_reply_at_once(self) -> None:
         """A Deferred that has already fired leaves no reply pending."""
 
-        def reply_to(message: bytes, peer: IAddress) -> Deferred[bytes]:
-            reply: Deferred[bytes] = Deferred()
+        def reply_to(message: bytes, peer: IAddress) -> Deferred[Text]:
+            reply: Deferred[Text] = Deferred()
             reply.callback(b"ok")
             return reply
 

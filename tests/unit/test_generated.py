@@ -19,7 +19,8 @@ from echotime.config.options import DaemonOptions
 ROOT = Path(__file__).parents[2]
 _BY_HAND = {Path("etc/completion/_twistd-echotime")}
 COMMON = {"-h", "--help", "-V", "--version", "-4", "-6", "--sockopt"}
-"""Options that docs/tools.md describes once, for all tools."""
+COMMON |= {"--proxy-protocol", "--proxy-source", "--proxy-destination"}
+"""Options that docs/tools.md describes once, for several tools."""
 
 
 def test_current(tmp_path: Path) -> None:

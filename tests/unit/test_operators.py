@@ -19,6 +19,7 @@ from echotime.operators.line_editor import LineEditor
 from echotime.operators.reply_queue import PendingMessage, ReplyQueue
 from echotime.operators.stdin_operator import StdinOperator
 from echotime.services.traffic import TrafficLog
+from echotime.wire.template import Text
 from tests.support.peer_address import peer
 
 
@@ -34,7 +35,7 @@ class PipeTests(SynchronousTestCase):
         self.pipe._input.stopReading = lambda: self.reading.append("stop")  # type: ignore[method-assign]
         self.pipe.start()
 
-    def ask(self, port: int) -> Deferred[bytes]:
+    def ask(self, port: int) -> Deferred[Text]:
         """Add a question, which must stay pending."""
         reply = self.queue.reply_to(b"hello", peer(port))
         assert isinstance(reply, Deferred)
@@ -79,7 +80,7 @@ class PipeTests(SynchronousTestCase):
         replies = [self.ask(port) for port in (1, 2)]
         for _ in range(3):
             self.pipe._received(b"x" * 60000)
-        self.assertEqual(len(self.successResultOf(replies[0])), 120000)
+        self.assertEqual(self.successResultOf(replies[0]), b"x" * 120000)
 
 
 class Unread:

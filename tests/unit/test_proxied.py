@@ -29,6 +29,7 @@ from echotime.services.traffic import TrafficLog
 from echotime.wire.hostport import HostPort
 from echotime.wire.message import ACKNOWLEDGEMENT
 from echotime.wire.proxy_header import make_local, make_v1, make_v2
+from echotime.wire.template import Text
 from tests.unit.test_echo import Abortable
 
 PROXY = IPv4Address("TCP", "10.0.0.5", 40368)
@@ -44,7 +45,7 @@ class Asked:
     def __init__(self) -> None:
         self.questions: list[tuple[bytes, str]] = []
 
-    def reply_to(self, message: bytes, peer: IAddress) -> bytes | Deferred[bytes]:
+    def reply_to(self, message: bytes, peer: IAddress) -> Text | Deferred[Text]:
         assert isinstance(peer, IPv4Address)
         self.questions.append((message, peer.host))
         return b"!"
@@ -151,6 +152,19 @@ def test_proxy_itself(behind: Behind, header: bytes, logged: list[str]) -> None:
     transport.protocol.connectionLost(Failure(ConnectionDone()))
     assert (logged, behind.replies.questions) == ([], [])
     assert (behind.counters.quiet_connections, behind.counters.connections, behind.counters.messages) == (1, 0, 0)
+
+
+@pytest.mark.parametrize("header", [make_local(), b"PROXY UNKNOWN\r\n"])
+def test_not_ready(behind: Behind, header: bytes) -> None:
+    """While the daemon is leaving, checks are refused, and clients are served."""
+    behind.factory.is_ready = lambda: False
+    assert behind.factory.buildProtocol(IPv4Address("TCP", "10.0.0.6", 1)) is None
+    checked = behind.connect()
+    feed(checked, header + b"x")
+    assert (checked.value(), checked.disconnecting) == (b"", True)
+    client = behind.connect()
+    feed(client, HEADERS[0] + b"x")
+    assert client.value().startswith(b"x")
 
 
 def test_quiet_network(behind: Behind, logged: list[str]) -> None:

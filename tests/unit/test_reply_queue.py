@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer, provider
 
 from echotime.operators.reply_queue import AlreadySettled, IOperator, PendingMessage, QueueLimits, ReplyQueue
+from echotime.wire.template import Text
 from tests.support.peer_address import peer
 
 
@@ -48,7 +49,7 @@ class ReplyQueueTests(SynchronousTestCase):
         queue.attach(self.operator)
         return queue
 
-    def ask(self, queue: ReplyQueue, **who: Any) -> Deferred[bytes]:
+    def ask(self, queue: ReplyQueue, **who: Any) -> Deferred[Text]:
         """Add a question, which must stay pending."""
         reply = queue.reply_to(b"hello", peer(**who))
         assert isinstance(reply, Deferred)

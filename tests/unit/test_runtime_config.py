@@ -128,7 +128,11 @@ class Run:
         admission, queue, monitor = made._factory.admission, made._reply_queue, made._timeout_monitor
         assert queue is not None
         found: dict[str, object] = {
-            "ack": (made._factory.trailer, made._factory.quiet_factory.trailer, made._factory.reply_source is queue),
+            "ack": (made._factory.acknowledgement, made._factory.trailer, made._factory.reply_source is queue),
+            "ack of quiet connections": (
+                made._factory.quiet_factory.acknowledgement,
+                made._factory.quiet_factory.trailer,
+            ),
             "reply": queue.default_reply,
             "questions": queue.limits,
             "allow": [vars(access) for access in (admission._access, policy._access)],

@@ -21,6 +21,7 @@ from echotime.operators.stdin_operator import StdinOperator
 from echotime.operators.terminal import PromptAwareStdout, TerminalOperator
 from echotime.services.traffic import MAX_CONNECTION_LINES, TrafficLog
 from echotime.terminal.raw_terminal import RawTerminal
+from echotime.wire.template import Text
 from tests.support.peer_address import peer
 from tests.support.stepping_reactor import SteppingEPollReactor, SteppingReactor, stepping
 
@@ -51,7 +52,7 @@ class Desk:
         if self.attached:
             assert self.shown() == "questions appear here; Ctrl-D leaves, Ctrl-C stops the daemon\n"
 
-    def ask(self, message: bytes, port: int = 1) -> Deferred[bytes]:
+    def ask(self, message: bytes, port: int = 1) -> Deferred[Text]:
         """Add a question, which must stay pending."""
         reply = self.queue.reply_to(message, peer(port))
         assert isinstance(reply, Deferred)

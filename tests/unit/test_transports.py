@@ -261,6 +261,23 @@ def test_end_of_the_reactor(harness: PortHarness) -> None:
     assert harness.factory.count("lost") == 2
 
 
+def test_path_to_the_client(harness: PortHarness) -> None:
+    """A connection has the TTL with which the client's handshake arrived, a segment size and a round-trip time."""
+    with socket.socket() as sock:
+        sock.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, 37)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 1000)
+        sock.connect(("127.0.0.1", harness.port.getHost().port))
+        transport = harness.made()
+        sock.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, 21)
+        sock.send(b"x")
+        harness.reactor.until(lambda: harness.factory.count("data"))
+        assert transport.received_ttl() == 37
+        assert 900 < transport.segment_size() <= 1000
+        assert 0 < transport.round_trip_time() < 60_000
+        transport.abortConnection()
+        harness.over()
+
+
 def test_bytes_on_their_way(harness: PortHarness) -> None:
     """Bytes that the client has not acknowledged are in the transport or in the kernel, and a FIN counts unread."""
     with connected(harness.port, 65536) as sock:

@@ -180,7 +180,7 @@ def test_ambiguous_message(part: bytes, acknowledgement: bytes, end: bytes) -> N
 
 def test_other_reply() -> None:
     """A server without the reply ends, or goes on, after the acknowledgement."""
-    assert verify(b"hello", b"hello" + ACK, reply=b"ok").cause is Cause.TRAILER
+    assert verify(b"hello", b"hello" + ACK, reply=b"ok").cause is Cause.NO_REPLY
     assert verify(b"hello", b"hel" + ACK + b"lo" + ACK, reply=b"ok").cause is Cause.TRAILER
 
 
@@ -214,3 +214,59 @@ def test_long_stream_is_forgotten() -> None:
     assert len(verifier._sent._bytes) + len(verifier._received._bytes) < 300_000
     assert verifier.finish().exact
     assert verifier.sent_bytes == 500 * MESSAGE_SIZE
+
+
+@pytest.mark.parametrize(
+    ("sent", "received", "reply", "missing"),
+    [
+        (b"", b"", b"", 0),
+        (b"hello", b"", b"", 16),
+        (b"hello", b"hel", b"", 13),
+        (b"hello", b"hel" + ACK, b"", 13),
+        (b"hello", b"hel" + ACK[:4], b"", 20),
+        (b"hello", b"hello" + ACK, b"ok", 2),
+        (b"hello", b"HELLO", b"", 0),
+        (b"hello", b"hello" + ACK, b"", 0),
+        (bytes(MESSAGE_SIZE), bytes(MESSAGE_SIZE), b"", 11),
+        (bytes(MESSAGE_SIZE + 1), bytes(MESSAGE_SIZE), b"", 23),
+        (bytes(5000), b"", b"", 5022),
+    ],
+)
+def test_missing(sent: bytes, received: bytes, reply: bytes, missing: int) -> None:
+    """The result has the number of bytes that complete the answer, with as few messages as possible."""
+    assert verify(sent, received, reply=reply).missing == missing
+
+
+@given(MESSAGES, TRICKY, st.integers(1, 9))
+def test_missing_completes(messages: list[bytes], acknowledgement: bytes, size: int) -> None:
+    """No answer is complete before its missing bytes, and some answer is complete with them."""
+    received = b"".join(message + acknowledgement for message in messages)
+    with patch("echotime.wire.verify.MESSAGE_SIZE", 6):
+        result = verify(b"".join(messages), received[:-size], acknowledgement)
+    assert 0 <= result.missing <= len(received)
+    assert bool(result.missing) is not result.exact
+
+
+@pytest.mark.parametrize("acknowledgement", [b"", ACK])
+def test_is_complete(acknowledgement: bytes) -> None:
+    """An answer is complete at its last byte, also while it arrives byte by byte, and may go on."""
+    verifier = EchoVerifier(acknowledgement)
+    verifier.feed_sent(b"hello")
+    answer = b"hel" + acknowledgement + b"lo" + acknowledgement
+    complete = []
+    for position in range(len(answer)):
+        verifier.feed_received(answer[position : position + 1])
+        complete.append(verifier.is_complete())
+    assert complete == [False] * (len(answer) - 1) + [True]
+    verifier.feed_sent(b"more")
+    assert not verifier.is_complete()
+    verifier.feed_received(b"more" + acknowledgement)
+    assert verifier.finish().exact
+
+
+@pytest.mark.parametrize("header", [b"PROXY TCP4 127.0.0.1 127.0.0.1 1 2\r\n", b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c"])
+def test_proxy_header(header: bytes) -> None:
+    """A PROXY header before the echo is recognized, but not where it was sent."""
+    assert verify(b"hello", header + b"hello" + ACK).cause is Cause.PROXY_HEADER
+    assert verify(header + b"hello", header + b"hello" + ACK).exact
+    assert verify(header + b"hello", header + b"hEllo" + ACK).cause is Cause.ECHO

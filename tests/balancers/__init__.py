@@ -1,0 +1,1 @@
+"""Test the daemon behind real load balancers, with the configurations of etc/examples; run by `make test-balancers`."""
