@@ -7,6 +7,7 @@ SECONDS ?= 300
 # The tests start a thousand processes. Without bytecode each would start half as fast.
 unexport PYTHONDONTWRITEBYTECODE
 
+.DEFAULT_GOAL := help
 .PHONY: run help install uninstall deb test test-systemd test-deb test-balancers trial check coverage attack soak fuzz mutants bench wheel docs clean
 
 # a stamp for each set of extras; a changed requirement installs it again

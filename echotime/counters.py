@@ -172,7 +172,7 @@ class ReplyCounters:
     """
 
     queued: int = counter("Messages queued for an operator's reply.")
-    unattended: int = counter("Messages given the default reply at once, because no operator was attached.")
+    unattended: int = counter("Messages given the default reply at once, because no operator was present.")
     beyond_limit: int = counter("Messages given the default reply at once, because too many were pending.")
     stopped: int = counter("Messages given the default reply at once, because the daemon was stopping.")
     answered: int = counter("Queued messages that an operator replied to.")

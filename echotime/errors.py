@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 from contextlib import suppress
+from pathlib import Path
 from typing import NoReturn
 
 from echotime.logger import Logger
@@ -82,9 +83,15 @@ def _exit_with_status_1() -> None:
 
 def exit_with_usage_errors(errors: str) -> NoReturn:
     """Print each line of `errors` to standard error and exit with status 2."""
-    for error in [*errors.splitlines(), "try 'twistd echotime --help'"]:
+    for error in [*errors.splitlines(), f"try '{twistd_name()} echotime --help'"]:
         print(_stderr_line(error), file=sys.stderr, flush=True)
     raise SystemExit(2)
+
+
+def twistd_name() -> str:
+    """Return the name by which twistd was called, such as twistd-echotime."""
+    name = Path(sys.argv[0]).name
+    return name if name.startswith("twistd") else "twistd"
 
 
 def _stderr_line(reason: str) -> str:

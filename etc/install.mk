@@ -45,14 +45,14 @@ install:
 	"$(PYTHON)" -Im venv "$$new"
 	"$$new/bin/python3" -Im pip install -q --disable-pip-version-check --no-compile "$$temporary/source"
 	"$$new/bin/python3" -Im pip uninstall -qqy setuptools wheel pip
-	find "$$new/bin" -mindepth 1 ! -name 'python*' ! -name echotime ! -name twistd -delete
-	sed -i "/^command/d; s|$$lib/|$(LIB)/|" "$$new/pyvenv.cfg" "$$new/bin/echotime" "$$new/bin/twistd"
+	find "$$new/bin" -mindepth 1 ! -name 'python*' ! -name echotime ! -name 'twistd*' -delete
+	sed -i "/^command/d; s|$$lib/|$(LIB)/|" "$$new/pyvenv.cfg" "$$new/bin/echotime" "$$new/bin/twistd"*
 	# The daemon's user can write neither bytecode nor Twisted's plugin cache.
 	"$$new/bin/python3" -Im compileall -qf -j 0 -x 'site-packages/.*/tests?/' -s "$(DESTDIR)" -p / "$$new/lib"
 	"$$new/bin/python3" -Ic 'from twisted.plugin import IPlugin, getPlugins; list(getPlugins(IPlugin))'
 	# Collect the other files.
 	ln -s ../lib/echotime/bin/echotime "$$root$(PREFIX)/bin/echotime"
-	ln -s ../lib/echotime/bin/twistd "$$root$(PREFIX)/bin/twistd-echotime"
+	ln -s ../lib/echotime/bin/twistd-echotime "$$root$(PREFIX)/bin/twistd-echotime"
 	install -Dm 644 -t "$$root$(UNITDIR)" etc/*.service etc/*.socket
 	for each in docs/man/*; do install -Dm 644 -t "$$share/man/man$${each##*.}" "$$each"; done
 	install -Dm 644 etc/completion/echotime.bash "$$share/bash-completion/completions/echotime"
@@ -94,7 +94,7 @@ install:
 	else
 	    echo "  systemctl enable --now echotime.socket echotime.service  # serve port 12345, now and at boot"
 	fi
-	echo "  $(PREFIX)/bin/echotime check 127.0.0.1  # does it answer?"
+	echo "  $(PREFIX)/bin/echotime check 127.0.0.1  # does it answer? with reply = TEXT in that file: check --reply TEXT 127.0.0.1"
 
 uninstall:
 	@cd "$(DESTDIR)$(LIB)" 2>/dev/null || { echo "echotime is not installed in $(DESTDIR)$(LIB)"; exit; }

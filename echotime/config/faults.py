@@ -5,9 +5,12 @@ from __future__ import annotations
 import getopt
 import re
 from collections.abc import Iterable
+from operator import itemgetter
 
 from twisted.python import usage
 
+from echotime.config.file import FileText
+from echotime.errors import twistd_name
 from echotime.sockopt.nearest import nearest
 from echotime.wire.escape import sanitize
 
@@ -22,6 +25,8 @@ _LETTERS = {**dict.fromkeys("pblu", _PORTS), "f": "the file of options is given 
 """Letters that mean something else at twistd than at other servers, with what their users look for."""
 _MAX_FAULTS = 100
 """Listed faults. The others are counted."""
+_MIN_PREFIX = 3
+"""Characters of a shortened name. The command line accepts such a name, and the file does not."""
 _MAX_FAULT_LENGTH = 1000
 """Characters of a fault. The middle of a longer fault is left out."""
 
@@ -30,23 +35,26 @@ class FaultList:
     """Collect faults, to raise them as one UsageError of a line each."""
 
     def __init__(self) -> None:
-        self._listed: list[str] = []
+        self._listed: list[tuple[int, str]] = []
         self._unlisted_count = 0
 
-    def add(self, text: str) -> None:
-        """Add a fault, of one line."""
+    def add(self, text: str, line: int = 0) -> None:
+        """Add a fault, of one line. `line` is where the file has it, 0 for the command line."""
         if len(self._listed) == _MAX_FAULTS:
             self._unlisted_count += 1
             return
         if len(text) > _MAX_FAULT_LENGTH:
             text = f"{text[: _MAX_FAULT_LENGTH // 2]} ... {text[-_MAX_FAULT_LENGTH // 2 :]}"
-        self._listed.append(sanitize(text))
+        self._listed.append((line, sanitize(text)))
 
-    def add_unknown_option(self, origin: str, name: str, known: Iterable[str]) -> None:
-        """Add the fault that a name is unknown, with the nearest known name."""
+    def add_unknown_option(
+        self, origin: str, name: FileText, known: Iterable[str], twistd: usage.Options | None
+    ) -> None:
+        """Add the fault that a name of the file is unknown, with the option of twistd or the nearest known name."""
         # finding the nearest name is slow, so faults that are not listed skip the search
         listed = len(self._listed) < _MAX_FAULTS
-        self.add(f"{origin}: unknown option {name}{_nearest_option(name, known) if listed else ''}")
+        hint = (_twistd_hint(name, name, twistd) or _unknown_option(name, name, known)) if listed else ""
+        self.add(f"{origin}: {hint}", name.line)
 
     def add_argument(self, text: str) -> None:
         """Add the fault that a word is neither an option nor its value, with the option for an address."""
@@ -54,18 +62,34 @@ class FaultList:
         self.add(f"unexpected argument '{text}'{hint}")
 
     def raise_if_any(self) -> None:
-        """Raise UsageError if a fault was added."""
+        """Raise UsageError if a fault was added. Faults of the command line come first, then those of the file."""
         if self._listed:
+            listed = [text for _line, text in sorted(self._listed, key=itemgetter(0))]
             unlisted = [f"faults not listed: {self._unlisted_count}"] if self._unlisted_count else []
-            raise usage.UsageError("\n".join([*self._listed, *unlisted]))
+            raise usage.UsageError("\n".join([*listed, *unlisted]))
 
 
-def _nearest_option(name: str, known: Iterable[str], prefix: str = "") -> str:
-    """Return the replacement of an unknown option, to follow the message that the option is unknown."""
+def _unknown_option(given: str, name: str, known: Iterable[str]) -> str:
+    """Return the message that an option is unknown, with what replaces it. `given` is the name as it was given."""
+    unknown, dashes = f"unknown option {given}", given.removesuffix(name)
     if name in _REPLACEMENTS:
-        return f"; {_REPLACEMENTS[name]}"
-    near = nearest(name, known)
-    return f"; the nearest is {prefix}{near}" if near else ""
+        return f"{unknown}; {_REPLACEMENTS[name]}"
+    names = list(known)
+    found = nearest(name, names)
+    near = [found] if found else [each for each in names if len(name) >= _MIN_PREFIX and each.startswith(name)]
+    return f"{unknown}; the nearest is {' or '.join(dashes + each for each in near)}" if near else unknown
+
+
+def _twistd_hint(given: str, name: str, twistd: usage.Options | None) -> str:
+    """Return the message that an option is one of twistd, an empty text if it is not, or if twistd does not run."""
+    if twistd is None or (value := _twistd_value(name, twistd)) is None:
+        return ""
+    is_letter = len(name) == 1
+    option = f"-{name}" if is_letter else f"--{name}"
+    meaning = f"--{twistd.synonyms[name]}" if is_letter else "an option"
+    hint = _LETTERS.get(name)
+    end = f"; {hint}" if hint else f": {twistd_name()} {option}{value} echotime ..."
+    return f"{given} is {meaning} of twistd{end}"
 
 
 def _twistd_value(option: str, twistd: usage.Options) -> str | None:
@@ -83,14 +107,8 @@ def describe_usage_error(error: usage.UsageError, names: list[str], parent: usag
     """
     cause = error.__context__
     if isinstance(cause, getopt.GetoptError) and "not recognized" in cause.msg:
-        is_letter = len(cause.opt) == 1
-        option = f"-{cause.opt}" if is_letter else f"--{cause.opt}"
-        if parent is not None and (value := _twistd_value(cause.opt, parent)) is not None:
-            meaning = f"--{parent.synonyms[cause.opt]}" if is_letter else "an option"
-            hint = _LETTERS.get(cause.opt)
-            end = f": twistd {option}{value} echotime ..." if hint is None else f"; {hint}"
-            return f"{option} is {meaning} of twistd{end}"
-        return f"unknown option {option}{_nearest_option(cause.opt, names, '--')}"
+        option = f"-{cause.opt}" if len(cause.opt) == 1 else f"--{cause.opt}"
+        return _twistd_hint(option, cause.opt, parent) or _unknown_option(option, cause.opt, names)
     if isinstance(cause, getopt.GetoptError) and "not a unique prefix" in cause.msg:
         possible = ", ".join(f"--{name}" for name in sorted(names) if name.startswith(cause.opt))
         return f"option --{cause.opt} is ambiguous; expected one of {possible}"

@@ -30,13 +30,28 @@ class ConfigFileError(Exception):
     """Raised for a file that cannot be read or parsed."""
 
 
-def read(path: str, single: Container[str] = ()) -> Generator[None, None, dict[str, list[str]]]:
+class FileText(str):
+    """Hold a name or a value of the file, with the number of its line."""
+
+    __slots__ = ("line",)
+    line: int
+
+    def __new__(cls, text: str, line: int) -> FileText:
+        made = super().__new__(cls, text)
+        made.line = line
+        return made
+
+
+_Options = dict[FileText, list[FileText]]
+
+
+def read(path: str, single: Container[str] = ()) -> Generator[None, None, _Options]:
     """Return the values of each option, in the order of the file. Yield at each line.
 
     `single` has the names of options that take one value. Raises ConfigFileError for the first faulty line.
     """
-    found: dict[str, list[str]] | None = None
-    values: list[str] | None = None
+    found: _Options | None = None
+    values: list[FileText] | None = None
     """Values of the last option. None directly below the section's header."""
     name = ""
     indent = 0
@@ -52,13 +67,13 @@ def read(path: str, single: Container[str] = ()) -> Generator[None, None, dict[s
                     raise ValueError(
                         f"'{text}' is indented, and {name} takes one value; begin an option as far left as {name}"
                     )
-                values.append(text)
+                values.append(FileText(text, number))
                 continue
             indent = line_indent
             if text[0] == "[":
                 found, values = _parse_section(text, found), None
             else:
-                name, values = _parse_option(text, found)
+                name, values = _parse_option(text, number, found)
         except ValueError as fault:
             raise ConfigFileError(f"{path}, line {number}: {fault}") from None
     if found is None:
@@ -67,7 +82,7 @@ def read(path: str, single: Container[str] = ()) -> Generator[None, None, dict[s
     return found
 
 
-def _parse_section(text: str, previous: dict[str, list[str]] | None) -> dict[str, list[str]]:
+def _parse_section(text: str, previous: _Options | None) -> _Options:
     """Return the dictionary for the options of the section. Raises ValueError."""
     header = _SECTION_HEADER.fullmatch(text)
     if header is None or header[1] != SECTION:
@@ -77,7 +92,7 @@ def _parse_section(text: str, previous: dict[str, list[str]] | None) -> dict[str
     return {}
 
 
-def _parse_option(text: str, found: dict[str, list[str]] | None) -> tuple[str, list[str]]:
+def _parse_option(text: str, number: int, found: _Options | None) -> tuple[str, list[FileText]]:
     """Add the option of a line to `found`, and return its name and values. Raises ValueError."""
     if found is None:
         raise ValueError(f"expected [{SECTION}] before the first option")
@@ -86,8 +101,9 @@ def _parse_option(text: str, found: dict[str, list[str]] | None) -> tuple[str, l
         raise ValueError(f"'{text}' is not an option; expected NAME = VALUE")
     if name in found:
         raise ValueError(f"{name} is repeated; expected further values on indented lines below the first")
-    found[name] = [value] if value else []
-    return name, found[name]
+    values = [FileText(value, number)] if value else []
+    found[FileText(name, number)] = values
+    return name, values
 
 
 def check_value(value: str, *, escapes: bool) -> None:

@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 
 from echotime.config.option_spec import OptionSpec
+from echotime.errors import twistd_name
 from echotime.wire.hostport import DEFAULT_PORT
 
 _DESCRIPTION = (
@@ -16,9 +17,9 @@ _DESCRIPTION = (
 )
 _NOTES = (
     "TIME is in seconds, or has a unit, as in 500ms, 10s, 2m or 1h. Options of twistd, such as -n (stay in the "
-    "foreground) and --logfile FILE, are given before the word echotime. twistd --help lists them."
+    "foreground) and --logfile FILE, are given before the word echotime. {twistd} --help lists them."
 )
-_EXAMPLE = "Example: twistd -n echotime --tcp 12345 --udp '[::]:12345' --sockopt tcp:SO_KEEPALIVE=on"
+_EXAMPLE = "Example: {twistd} -n echotime --tcp 12345 --udp '[::]:12345' --sockopt tcp:SO_KEEPALIVE=on"
 _INDENT = 28
 """Column of the descriptions."""
 _MAX_WIDTH = 100
@@ -28,8 +29,9 @@ _MAX_WIDTH = 100
 def format_help(groups: Mapping[str, Sequence[OptionSpec]], width: int | None = None) -> str:
     """Return the help, wrapped at a number of columns. None for those of the terminal."""
     columns = min(width or shutil.get_terminal_size().columns, _MAX_WIDTH)
+    notes, example = (text.format(twistd=twistd_name()) for text in (_NOTES, _EXAMPLE))
     return "\n".join(
-        [_fill(_DESCRIPTION, columns), "", *_group_lines(groups, columns), _fill(_NOTES, columns), "", _EXAMPLE]
+        [_fill(_DESCRIPTION, columns), "", *_group_lines(groups, columns), _fill(notes, columns), "", example]
     )
 
 

@@ -18,6 +18,7 @@ from echotime.config.help import format_help
 from echotime.config.option_spec import OptionSpec
 from echotime.config.parsers import default_control_socket
 from echotime.config.settings import GROUPS, OPTIONS, SETTING_OPTIONS, Settings
+from echotime.errors import twistd_name
 from echotime.limits.access import Network, Networks
 from echotime.services.answer_text import answer_text
 from echotime.sockopt import listing
@@ -45,7 +46,6 @@ def _completer(spec: OptionSpec) -> usage.Completer:
 class DaemonOptions(usage.Options):
     """Parse the options. `settings` holds the result. parseOptions raises UsageError, with a line for each fault."""
 
-    synopsis = "[options]"
     # None marks an option that the command line does not set, so that the file can set it
     optFlags = [[each.name, None, each.usage] for each in OPTIONS if each.is_switch]
     optParameters = [
@@ -68,7 +68,7 @@ class DaemonOptions(usage.Options):
         """The options with which the daemon was started, None at the start."""
         self._directory: Path = _working_directory() if started is None else started._directory
         """The directory of relative paths. twistd may change its own."""
-        self._from_file: dict[str, str] = {}
+        self._from_file: dict[str, file.FileText] = {}
         """Options that the file gave, with their names there."""
 
     def opt_version(self) -> NoReturn:
@@ -95,6 +95,9 @@ class DaemonOptions(usage.Options):
         except usage.UsageError as error:
             known = [each.rstrip("=") for each in names]
             raise usage.UsageError(describe_usage_error(error, known, self.parent)) from None
+
+    def getSynopsis(self) -> str:
+        return f"Usage: {twistd_name()} [twistd's options] echotime [options]"
 
     def getUsage(self, width: int | None = None) -> str:
         return format_help(GROUPS, width)
@@ -140,7 +143,7 @@ class DaemonOptions(usage.Options):
             lists["tcp"] = lists["udp"] = [_default_address()]
         yield from self._check_list("sockopt", checks.unusable_sockopts(lists["sockopts"], lists["tcp"], lists["udp"]))
         if self["proxy-protocol"] and not lists["tcp"]:
-            self._faults.add("--proxy-protocol requires a TCP listener (--tcp): the header has no form for UDP")
+            self._add_requirement("proxy-protocol", "requires a TCP listener (--tcp): the header has no form for UDP")
         networks = {}
         for name in ("allow", "deny", "proxy_protocol", "quiet"):
             networks[name] = yield from _build_networks(lists[name])
@@ -163,17 +166,19 @@ class DaemonOptions(usage.Options):
         for name, texts in found.items():
             yield
             spec = _OLD_NAMES.get(name) or _BY_NAME.get(name)
+            where = f"{path}, line {name.line}"
             if spec is None:
-                self._faults.add_unknown_option(path, name, known)
+                self._faults.add_unknown_option(where, name, known, self.parent)
             elif not spec.setting:
-                self._faults.add(f"{path}: {name} is accepted on the command line only")
+                self._faults.add(f"{where}: {name} is accepted on the command line only", name.line)
             elif spec.name in self._from_file:
-                self._faults.add(f"{path}: {name} and {self._from_file[spec.name]} are the same option")
+                previous = self._from_file[spec.name]
+                self._faults.add(f"{where}: {name} and {previous} are the same option", name.line)
             elif spec.repeatable and not texts:
-                self._faults.add(f"{path}: {name} has no value; expected one or more")
+                self._faults.add(f"{where}: {name} has no value; expected one or more", name.line)
             elif self[spec.name] in (None, 0, []):
                 self._from_file[spec.name] = name
-                self[spec.name] = texts if spec.repeatable else "".join(texts)
+                self[spec.name] = texts if spec.repeatable else next(iter(texts), file.FileText("", name.line))
 
     def _parse_values(self) -> dict[str, Any]:
         """Return the values of options that are given once, by setting. The other settings keep their defaults."""
@@ -203,9 +208,9 @@ class DaemonOptions(usage.Options):
     def _parse(self, spec: OptionSpec, text: str) -> Any:
         """Return the value of a text, or None after adding a fault."""
         try:
-            if spec.name in self._from_file:
+            if isinstance(text, file.FileText):
                 file.check_value(text, escapes=spec.parse is answer_text)
-            absolute = str(self._directory / text) if spec.is_path and text else text
+            absolute = str(self._directory / text) if spec.is_path and text else str(text)
             return (spec.parse or file.boolean)(absolute)
         except ValueError as error:
             self._add_fault(spec.name, text, str(error))
@@ -220,20 +225,36 @@ class DaemonOptions(usage.Options):
 
     def _add_fault(self, name: str, text: str, fault: str) -> None:
         """Add the fault of a value, with the option as it was given."""
-        given = f"{self['config']}: {self._from_file[name]} =" if name in self._from_file else f"--{name}"
-        self._faults.add(f"{given} {text}: {fault}")
+        if isinstance(text, file.FileText):
+            where = f"{self['config']}, line {text.line}: {self._from_file[name]}"
+            self._faults.add(f"{where} = {text}: {fault}", text.line)
+        else:
+            self._faults.add(f"--{name} {text}: {fault}")
+
+    def _add_requirement(self, name: str, text: str) -> None:
+        """Add the fault that an option lacks what it requires, with the option as it was given."""
+        if given := self._from_file.get(name):
+            self._faults.add(f"{self['config']}, line {given.line}: {given} {text}", given.line)
+        else:
+            self._faults.add(f"--{name} {text}")
 
     def _check_requirements(self, settings: Settings) -> None:
-        """Check that options have the other options and the terminal that they require."""
+        """Check that options have the other options and the terminal that they require.
+
+        --check knows neither the terminal nor the environment in which the daemon will run.
+        """
+        if "datagrams" in self["log-also"] and not settings.log_message_rate:
+            self._add_requirement("log-also", "datagrams requires a --log-message-rate of 1 or more")
+        if self["check"]:
+            return
         if settings.operator and self.parent is not None and not self.parent.get("nodaemon", True):
-            self._faults.add("--operator requires twistd -n: a daemon in the background has no terminal")
+            self._add_requirement("operator", "requires twistd -n: a daemon in the background has no terminal")
+        in_service = "unless RUNTIME_DIRECTORY is set, as in a service"
         for name in ("wait_for_operator", "reply_deadline"):
             if getattr(settings, name) and not settings.has_operator:
-                self._faults.add(f"--{name.replace('_', '-')} requires --operator or --control")
-        if "datagrams" in self["log-also"] and not settings.log_message_rate:
-            self._faults.add("--log-also datagrams requires a --log-message-rate of 1 or more")
+                self._add_requirement(name.replace("_", "-"), f"requires --operator or --control, {in_service}")
         if settings.control_group is not None and settings.control is None:
-            self._faults.add("--control-group requires --control")
+            self._add_requirement("control-group", f"requires --control, {in_service}")
 
 
 def _add_repeatable(spec: OptionSpec) -> None:

@@ -127,7 +127,11 @@ def network(text: str) -> Network:
         found = ipaddress.ip_network(text, strict=False)
     except ValueError:
         raise ValueError(f"'{text}' is not a network; {expected}") from None
-    address = ipaddress.ip_address(text.partition("/")[0])
+    host, _slash, prefix = text.partition("/")
+    if "." in prefix:
+        # ip_network would guess whether it is a network mask or a wildcard mask
+        raise ValueError(f"'{text}' has a mask in place of the prefix length; {expected}")
+    address = ipaddress.ip_address(host)
     if address != found.network_address:
         raise ValueError(f"'{text}' has host bits set; {expected}, the nearest is {found}")
     if (

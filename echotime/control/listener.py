@@ -13,6 +13,7 @@ from twisted.application.service import Service
 from twisted.internet import unix
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
 
+from echotime.control.peer import group_name, user_name
 from echotime.control.server import ControlFactory
 from echotime.errors import report_startup_failure
 from echotime.logger import Logger
@@ -49,8 +50,10 @@ class ControlSocketService(Service):
             _remove_stale_socket(self._path)
             sock = _bind(self._path, self._group)
         except OSError as error:
+            # the ports are opened before --uid applies, and the control socket afterwards
+            user = f" (as user {user_name(os.geteuid())})" if isinstance(error, PermissionError) else ""
             raise report_startup_failure(
-                f"cannot listen on the control socket {self._path}: {error.strerror or error}"
+                f"cannot listen on the control socket {self._path}: {error.strerror or error}{user}"
             ) from error
         # Twisted would change the mode and remove the file by path. A name in the abstract namespace has no file.
         self._port = _ControlPort(b"\0" + os.fsencode(self._path), self._factory, reactor=self._reactor)
@@ -108,7 +111,7 @@ def _give_to_group(path: str, group: int) -> None:
             Path(by_descriptor).chmod(_GROUP_MODE)
         except OSError as error:
             Path(path).unlink(missing_ok=True)
-            raise OSError(error.errno, f"cannot change its group to {group}: {error.strerror}") from None
+            raise OSError(error.errno, f"cannot change its group to {group_name(group)}: {error.strerror}") from None
     finally:
         os.close(descriptor)
 

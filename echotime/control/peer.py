@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import grp
 import os
 import pwd
 import socket
@@ -32,11 +33,23 @@ class Peer:
     """The primary and all supplementary groups."""
 
     def __str__(self) -> str:
-        try:
-            name = pwd.getpwuid(self.uid).pw_name
-        except KeyError:
-            name = str(self.uid)
-        return f"{name} (pid {self.pid})"
+        return f"{user_name(self.uid)} (pid {self.pid})"
+
+
+def user_name(uid: int) -> str:
+    """Return the name of a user, or the number if it has none."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except (KeyError, OverflowError):
+        return str(uid)
+
+
+def group_name(gid: int) -> str:
+    """Return the name of a group, or the number if it has none."""
+    try:
+        return grp.getgrgid(gid).gr_name
+    except (KeyError, OverflowError):
+        return str(gid)
 
 
 def read_peer(sock: socket.socket) -> Peer:

@@ -6,18 +6,20 @@ would a terminal behind a lost connection.
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
 import time
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, NamedTuple, TextIO
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEventAsClassicLogText, textFileLogObserver
 from twisted.python.logfile import LogFile
 from zope.interface import implementer
 
+from echotime.control.peer import user_name
 from echotime.errors import report_startup_failure
 from echotime.logger import NAMESPACE, Logger
 from echotime.systemd.journal import JournalObserver, is_journal
@@ -35,9 +37,23 @@ _DETAILS_VARIABLE = "DEBUG_INVOCATION"
 """systemd sets it with RestartMode=debug; see systemd.exec(5)."""
 _FOREIGN_NAMESPACES = ("twisted.", "log_legacy")
 """Namespaces of Twisted's lines. The functions of twisted.python.log use the second."""
+_FILE_MODE = 0o640
+"""Mode of a new log file, without --umask of twistd. The log shows clients' messages."""
 _log = Logger()
-_log_file = ""
-"""Path for `file_log_observer`, which twistd finds by its name and calls without arguments."""
+
+
+class _LogFile(NamedTuple):
+    """Hold what `file_log_observer` needs, because twistd finds it by its name and calls it without arguments."""
+
+    path: str
+    mode: int
+    """Mode of a new file, also after a rotation. An existing file keeps its own."""
+    uid: int = -1
+    gid: int = -1
+    """Owner of a new file, so that a daemon with --uid can rotate it. -1 for the user that starts the daemon."""
+
+
+_log_file = _LogFile("", _FILE_MODE)
 
 
 def choose_logger(twistd: Any, clock: IReactorTime) -> None:
@@ -59,7 +75,9 @@ def choose_logger(twistd: Any, clock: IReactorTime) -> None:
     elif path == "-":
         return  # twistd reports that a daemon cannot log to standard output
     else:
-        observer, _log_file = file_log_observer, path or _DEFAULT_FILE
+        mode = _FILE_MODE if twistd.get("umask") is None else 0o666 & ~twistd["umask"]
+        owner = (-1 if twistd.get(name) is None else twistd[name] for name in ("uid", "gid"))
+        observer, _log_file = file_log_observer, _LogFile(path or _DEFAULT_FILE, mode, *owner)
     twistd["logger"] = f"{__name__}.{observer.__name__}"
 
 
@@ -68,14 +86,21 @@ def file_log_observer() -> ILogObserver:
 
     Raises StartupError if the file cannot be written.
     """
+    path, mode, uid, gid = _log_file
     try:
+        is_new = not Path(path).exists()
         # LogFile would rename a device or a pipe, too
-        is_regular = not Path(_log_file).exists() or Path(_log_file).is_file()
+        is_regular = is_new or Path(path).is_file()
         file = LogFile.fromFullPath(
-            _log_file, rotateLength=_MAX_FILE_SIZE if is_regular else None, maxRotatedFiles=_MAX_OLD_FILES
+            path,
+            rotateLength=_MAX_FILE_SIZE if is_regular else None,
+            defaultMode=mode if is_new else None,
+            maxRotatedFiles=_MAX_OLD_FILES,
         )
+        if is_new:
+            os.fchown(file._file.fileno(), uid, gid)
     except OSError as error:
-        raise report_startup_failure(f"--logfile {_log_file}: {error.strerror}", logged=False) from None
+        raise report_startup_failure(f"--logfile {path}: {error.strerror}", logged=False) from None
     if is_regular and not signal.getsignal(signal.SIGUSR1):
         from twisted.internet import reactor
 
@@ -91,7 +116,7 @@ def _renew(file: LogFile) -> None:
     except OSError:
         is_named = False
     if is_named:
-        file.rotate()
+        _rotate(file)
         return
     try:
         # LogFile.reopen would leave no file at all if this fails
@@ -100,6 +125,19 @@ def _renew(file: LogFile) -> None:
         _log.warn("cannot open a new log file: {path}: {reason}", path=file.path, reason=error.strerror)
     else:
         previous.close()
+
+
+def _rotate(file: LogFile) -> None:
+    """Rotate a log file, or log why that is impossible. LogFile.rotate returns silently without the rights."""
+    try:
+        for path in (file.directory, file.path):
+            if not os.access(path, os.W_OK):
+                raise PermissionError(errno.EACCES, f"Permission denied (as user {user_name(os.getuid())})", path)
+        file.rotate()
+    except OSError as error:
+        if file._file.closed:
+            file._openFile()
+        _log.warn("log not rotated: {path}: {reason}", path=error.filename, reason=error.strerror)
 
 
 def log_observer() -> ILogObserver:

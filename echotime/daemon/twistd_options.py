@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import pwd
 import sys
+import warnings
 from pathlib import Path
 
 from twisted.python import usage
+from twisted.python.util import switchUID
 
+from echotime.control.peer import group_name, user_name
 from echotime.errors import report_startup_failure, report_uncaught
+from echotime.sockopt.errno_name import errno_name
 
 
 def prepare_twistd(twistd: usage.Options) -> None:
     """Check --pidfile and the device that twistd and Twisted's ports open. Raises StartupError.
 
-    Exceptions that twistd does not catch are reported in one line from now on.
+    So are --uid and --gid. Exceptions that twistd does not catch are reported in one line from now on.
     """
     sys.excepthook = report_uncaught
     # without it twistd's parent process would wait for ever, and a port would be said to be unusable
     device = Path(twistd["chroot"] or "/", "dev/null")
     if not device.exists():
         raise report_startup_failure(f"{device} is missing; create it: mknod -m 666 {device} c 1 3", logged=False)
+    if reason := _refused_identity(twistd):
+        raise report_startup_failure(reason, logged=False)
     # the default applies in daemon mode only; --pidfile twistd.pid is another object than the default
     if twistd["nodaemon"] and twistd["pidfile"] is twistd.defaults["pidfile"]:
         twistd["pidfile"] = ""
@@ -38,3 +46,42 @@ def _check_pidfile(path: Path) -> None:
         reason = (error.strerror or "") if path.is_absolute() else f"the working directory: {error.strerror}"
     if reason:
         raise report_startup_failure(f"--pidfile {path}: {reason}", logged=False)
+
+
+def _refused_identity(twistd: usage.Options) -> str:
+    """Return why the process cannot change to --uid and --gid, an empty text if it can.
+
+    A child process tries it, because it depends on capabilities, and on the files of --chroot. twistd would fail only
+    after the ports are open, and would report that to its own log.
+    """
+    uid, gid = twistd["uid"], twistd["gid"]
+    if uid is None and gid is None:
+        return ""
+    if not (child := os.fork()):
+        os._exit(_change_identity(twistd))
+    number = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    what = "user" if uid is not None else "group"
+    given = f"--uid {user_name(uid)}" if uid is not None else f"--gid {group_name(gid)}"
+    if number == errno.ESRCH:
+        return f"{given}: there is no such {what}{' below --chroot' * bool(twistd['chroot'])}"
+    hint = f"; only root can change the {what}" if number == errno.EPERM else ""
+    error = OSError(number, os.strerror(number))
+    return f"{given}: {error.strerror} ({errno_name(error)}){hint}" if number else ""
+
+
+def _change_identity(twistd: usage.Options) -> int:
+    """Do what twistd does before it starts the services. Return the errno, 0 without an error, ESRCH for no user."""
+    uid, gid = twistd["uid"], twistd["gid"]
+    try:
+        if twistd["chroot"]:
+            os.chroot(twistd["chroot"])
+        if uid is not None and gid is None:
+            gid = pwd.getpwuid(uid).pw_gid
+        # twistd itself will warn that the user is the same
+        warnings.simplefilter("ignore")
+        switchUID(uid, gid, twistd["euid"])
+    except OSError as error:
+        return error.errno or errno.EIO
+    except (KeyError, OverflowError):
+        return errno.ESRCH
+    return 0

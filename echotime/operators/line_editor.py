@@ -42,6 +42,8 @@ class LineEditor:
         self._text = ""
         self._drawn = ""
         self._pending = ""
+        self._was_discarded = False
+        """True until the line after a discarded one is finished."""
 
     def set_prompt(self, prompt: str) -> None:
         """Show a prompt and the unfinished line after it. An empty prompt hides both."""
@@ -50,8 +52,9 @@ class LineEditor:
         self._draw()
 
     def clear(self) -> str:
-        """Discard the unfinished line, and return it."""
+        """Discard the unfinished line, and return it. Its end, an empty line, is not reported to `on_line`."""
         text, self._text = self._text, ""
+        self._was_discarded |= bool(text)
         return text
 
     def print_above(self, text: str) -> None:
@@ -85,6 +88,9 @@ class LineEditor:
 
     def _submit(self) -> None:
         line, self._text = self._text, ""
+        was_discarded, self._was_discarded = self._was_discarded, False
+        if was_discarded and not line:
+            return
         if self._drawn:
             self._write("\n")
             self._drawn = ""

@@ -82,7 +82,7 @@ class TerminalOperator:
         """Detach at Ctrl-D or a hangup of the terminal; the daemon keeps running."""
         if self._raw_terminal is not None:
             self.stop()
-            self._show(_("operator detached; the daemon keeps running"))
+            self._show(_("the operator left; the daemon keeps running"))
 
     def stop(self) -> None:
         """Detach from the reply queue, and restore the terminal."""

@@ -69,19 +69,24 @@ def _check_range(number: float, low: int) -> None:
 
 def non_negative_seconds(text: str) -> float:
     """Parse a time of 0 seconds or more: ``5``, ``0.5``, ``500ms``, ``10s``, ``2m`` or ``1h``."""
-    found = _DURATION.fullmatch(text)
-    if found is None:
-        raise ValueError(_("must be a time in seconds, or with a unit, as in 5, 0.5, 500ms, 10s, 2m or 1h"))
-    seconds = float(found[1]) * _UNITS[found[2]]
+    seconds = _parse_seconds(text)
     _check_range(seconds, 0)
     return seconds
 
 
+def _parse_seconds(text: str) -> float:
+    found = _DURATION.fullmatch(text)
+    if found is None:
+        raise ValueError(_("must be a time in seconds, or with a unit, as in 5, 0.5, 500ms, 10s, 2m or 1h"))
+    return float(found[1]) * _UNITS[found[2]]
+
+
 def positive_seconds(text: str) -> float:
     """Parse a time of more than 0 seconds, in the forms of `non_negative_seconds`."""
-    seconds = non_negative_seconds(text)
-    if not seconds:
+    seconds = _parse_seconds(text)
+    if seconds <= 0:
         raise ValueError(_("must be more than 0"))
+    _check_range(seconds, 0)
     return seconds
 
 

@@ -72,12 +72,12 @@ class ConfigTests(ConfigTestCase):
         ended = self.refused("--config", str(self.path), "--udp-rate", "x")
         self.assertEqual((ended.status, ended.out), (2, ""))
         for fault in (
-            f"{self.path}: tcp = nowhere: 'nowhere' is neither a port nor ADDRESS:PORT; expected PORT",
-            f"{self.path}: unknown option baklog; the nearest is backlog",
-            f"{self.path}: unknown option transport; there is one transport now",
-            f"{self.path}: answer-broadcast = perhaps: 'perhaps' is not a switch; expected on or off",
-            f"{self.path}: idle-timeout = 0: must be more than 0",
-            f"{self.path}: config is accepted on the command line only",
+            f"{self.path}, line 2: tcp = nowhere: 'nowhere' is neither a port nor ADDRESS:PORT; expected PORT",
+            f"{self.path}, line 3: unknown option baklog; the nearest is backlog",
+            f"{self.path}, line 4: unknown option transport; there is one transport now",
+            f"{self.path}, line 5: answer-broadcast = perhaps: 'perhaps' is not a switch; expected on or off",
+            f"{self.path}, line 6: idle-timeout = 0: must be more than 0",
+            f"{self.path}, line 7: config is accepted on the command line only",
             "--udp-rate x: must be a whole number, at least 0",
         ):
             self.assertIn(fault, ended.err)
@@ -94,23 +94,23 @@ class ConfigTests(ConfigTestCase):
             (b"[other]\n", ", line 1: unknown section [other]; expected [echotime]"),
             (b"", ": no section; expected [echotime] and options below it"),
             (b"# nothing yet\n", ": no section; expected [echotime] and options below it"),
-            (b"[echotime]\nallow =\n", ": allow has no value; expected one or more"),
-            (b"[echotime]\ncheck = on\n", ": check is accepted on the command line only"),
+            (b"[echotime]\nallow =\n", ", line 2: allow has no value; expected one or more"),
+            (b"[echotime]\ncheck = on\n", ", line 2: check is accepted on the command line only"),
             (
                 b"[echotime]\nbacklog = 5 # mine\n",
-                ": backlog = 5 # mine: a comment must be on a line of its own",
+                ", line 2: backlog = 5 # mine: a comment must be on a line of its own",
             ),
             (
                 b'[echotime]\nreply = "ok" # word\n',
-                ': reply = "ok" # word: a comment must be on a line of its own, or write # as \\x23',
+                ', line 2: reply = "ok" # word: a comment must be on a line of its own, or write # as \\x23',
             ),
             (
                 b"[echotime]\nack = 'ok'\n",
-                ": ack = 'ok': quotes are not removed from a value; omit them, or write ' as \\x27",
+                ", line 2: ack = 'ok': quotes are not removed from a value; omit them, or write ' as \\x27",
             ),
             (
                 b"[echotime]\ncontrol = ./socket ; x\n",
-                ": control = ./socket ; x: a comment must be on a line of its own",
+                ", line 2: control = ./socket ; x: a comment must be on a line of its own",
             ),
             (
                 b"[echotime]\nreply = ok\n  deny = 127.0.0.0/8\n",

@@ -11,9 +11,10 @@ import socket
 import stat
 import struct
 import subprocess
+import sys
 
 from echotime.control.peer import MAX_CONTROL_CONNECTIONS
-from tests.support.control_case import NOBODY, ControlTestCase, amp_box
+from tests.support.control_case import NOBODY, READS_ALL, ControlTestCase, amp_box
 from tests.support.plain_clients import ask_time
 from tests.support.tool_case import environment
 from tests.support.twistd_process import LIMIT
@@ -59,6 +60,12 @@ class SocketTests(ControlTestCase):
         command = [*NOBODY, "/usr/bin/python3", "-c", STATUS, str(self.path)]
         ended = subprocess.run(command, capture_output=True, timeout=LIMIT, check=False)
         self.assertIn(b"PermissionError", ended.stderr)
+        tool = (sys.executable, "-c", "from echotime.cli.entry import main; main()")
+        command_line = [*NOBODY, *READS_ALL, *tool, "control", "-s", str(self.path), "status"]
+        ended = subprocess.run(command_line, capture_output=True, timeout=LIMIT, check=False, env=environment({}))
+        reason = "the socket serves root and the daemon's user; see --control-group"
+        expected = f"echotime: {self.path}: Permission denied\nechotime: {reason}\n"
+        self.assertEqual((ended.returncode, ended.stderr.decode()), (1, expected))
         self.path.chmod(0o666)
         ended = subprocess.run(command, capture_output=True, timeout=LIMIT, check=False)
         self.assertIn(b"permission denied: neither root", ended.stdout + ended.stderr)
@@ -119,6 +126,14 @@ class SocketTests(ControlTestCase):
         ended = self.refused("--control", "x" * 200)
         self.assertIn("is not a valid Unix socket path; expected 1 to 107 bytes", ended.err)
         self.assertIn("--control-group requires --control", self.refused("--control-group", "0").err)
+
+    def test_directory_of_another_user(self) -> None:
+        """With --uid the socket is created by that user, whom the reason names."""
+        if os.geteuid() != 0:
+            self.skipTest("needs root to become another user")
+        ended = self.twistd("--uid", "65534", "echotime", "--tcp", "127.0.0.1:0", "--control", str(self.path)).wait()
+        self.assertEqual(ended.status, 1)
+        self.assertRegex(ended.err, r"control socket .*: Permission denied \(as user (nobody|65534)\)\n\Z")
 
     def test_run_by_systemd(self) -> None:
         """Under systemd the socket is in the runtime directory by default."""

@@ -6,6 +6,7 @@ import contextlib
 import signal
 import socket
 import time
+from pathlib import Path
 
 from echotime.control.commands import Connections, Status
 from tests.support.control_case import ControlTestCase
@@ -188,6 +189,11 @@ class VerbTests(ControlTestCase):
         self.assertEqual([row["limit"] for row in self.rows("backlog", "9")], [9])
         self.assertEqual([row["limit"] for row in self.rows("backlog")], [9])
         self.assertEqual(self.control("backlog", "many").returncode, 2)
+        highest = int(Path("/proc/sys/net/core/somaxconn").read_bytes())
+        ended = self.control("backlog", str(highest + 1))
+        self.assertIn(f" {highest}\n".encode(), ended.stdout)
+        reason = f": requested {highest + 1}, effective {highest}, because of net.core.somaxconn\n"
+        self.assertRegex(ended.stderr.decode(), rf"\Aechotime: TCP 127\.0\.0\.1:\d+{reason}\Z")
 
     def test_status_and_counters(self) -> None:
         """`status` and `counters` show the daemon's figures."""

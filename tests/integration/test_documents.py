@@ -12,7 +12,7 @@ from tests.support.pty_child import OnTerminal
 from tests.support.tutorial import DOCS, Command, man_page_commands, shown_commands
 from tests.support.twistd_process import LIMIT
 
-_SERVER = re.compile(r"(.*\| )?twistd -n |make run")
+_SERVER = re.compile(r"(.*\| )?twistd(-echotime)? -n |make run")
 _VARIES = re.compile(r"[A-Z][a-z]{2} [A-Z][a-z]{2} +\d+ \d\d:\d\d:\d\d \d{4}|\b[0-9a-f]{8}\b|[+-]?\d+(\.\d+)?")
 _MAKE = """\
 #!/bin/sh

@@ -101,7 +101,9 @@ class InstallTests(SynchronousTestCase):
         ):
             self.assertEqual((self.system / path).stat().st_mode & 0o777, 0o644, path)
         programs = {each.name for each in (self.home / "bin").iterdir()}
-        self.assertEqual({name for name in programs if not name.startswith("python")}, {"echotime", "twistd"})
+        self.assertEqual(
+            {name for name in programs if not name.startswith("python")}, {"echotime", "twistd", "twistd-echotime"}
+        )
 
     def assert_runs(self) -> None:
         """Check that an unprivileged user, who cannot write there, gets no warnings from the programs."""

@@ -197,7 +197,7 @@ class LogTargetTests(DaemonTestCase):
             client.sendall(b"x")
             terminal.until("input the word:$")
             terminal.type(b"\x04")
-            terminal.until("operator detached")
+            terminal.until("the operator left")
         self.serves_unseen(terminal, port)
         terminal.until(LOST.pattern.replace("$", r"\r\n"))
         terminal.type(b"\x03")

@@ -66,11 +66,12 @@ class MakefileTests(SynchronousTestCase):
         self.assertNotIn("[test", out)
 
     def test_help(self) -> None:
-        """`make help` explains every target, and documents name only those."""
+        """`make help` and `make` alone explain every target, and documents name only those."""
         phony = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
         assert phony is not None
         status, out, _ = make("help")
         self.assertEqual(status, 0)
+        self.assertEqual(make(), (0, out, ""))
         self.assertEqual(re.findall(r"^  make (\S+) +\S", out, re.MULTILINE), phony[1].split())
         for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
             named = re.findall(r"(?m)(?:^    |`)(?:\$ )?make ([a-z-]+)", page.read_text(encoding="utf-8"))

@@ -123,7 +123,7 @@ class TerminalTests(DaemonTestCase):
             terminal.until(r"input the word:$")
             terminal.type(b"\x04")
             self.assertEqual(read_all(client), b"x" + ACKNOWLEDGEMENT + b"later")
-        terminal.until("operator detached; the daemon keeps running\r\n")
+        terminal.until("the operator left; the daemon keeps running\r\n")
         self.assertEqual(one_shot(self.address, b"y"), b"y" + ACKNOWLEDGEMENT + b"later")
         self.assertEqual(terminal.modes_now(), terminal.modes)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import tempfile
@@ -106,6 +107,24 @@ class SignalTests(ConfigTestCase):
             while not Path(f"{path}.1").exists():
                 self.assertLess(time.monotonic(), deadline)
                 one_shot(address, b"hi")
+            self.served(daemon)
+
+    def test_log_file_of_another_user(self) -> None:
+        """A daemon with --uid owns its log file, and so can rotate it in a directory of that user."""
+        if os.geteuid() != 0:
+            self.skipTest("needs root to become another user")
+        with tempfile.TemporaryDirectory() as folder:
+            os.chown(folder, 65534, -1)
+            path = Path(folder, "log")
+            daemon = self.twistd("--logfile", str(path), "--uid", "65534", "echotime", "--tcp", "127.0.0.1:0")
+            address = listening_address.address(daemon.process, "TCP")
+            daemon.signal(signal.SIGUSR1)
+            deadline = time.monotonic() + LIMIT
+            while not (Path(f"{path}.1").exists() and path.exists()):
+                self.assertLess(time.monotonic(), deadline)
+                one_shot(address, b"hi")
+            for each in (path, Path(f"{path}.1")):
+                self.assertEqual((each.stat().st_uid, oct(each.stat().st_mode)[-3:]), (65534, "640"))
             self.served(daemon)
 
     def test_terminal_hangs_up(self) -> None:

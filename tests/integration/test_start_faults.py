@@ -12,6 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from tests.support.control_case import READS_ALL
 from tests.support.namespace import in_namespace
 from tests.support.plain_clients import ACKNOWLEDGEMENT, ask_time, connect, read_exactly
 from tests.support.pty_child import OnTerminal
@@ -21,8 +22,6 @@ GUARD = ("setpriv", "--pdeathsig", "KILL")
 """A background job is in a process group of its own, and ends with its shell only because of this."""
 LOCAL = ("echotime", "--tcp", "127.0.0.1:0", "--udp", "127.0.0.1:0")
 UNPRIVILEGED = ("--reuid=65534", "--regid=65534", "--clear-groups")
-READS_ALL = ("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search")
-"""The capability to read this project's files wherever they are."""
 
 
 class PlaceTests(DaemonTestCase):
@@ -80,6 +79,28 @@ class PlaceTests(DaemonTestCase):
                 self.fails("-n", option, name, *LOCAL), rf"\Aechotime: {option} \S*{name}: File name too long\n\Z"
             )
 
+    def test_user_that_cannot_be_changed(self) -> None:
+        """--uid and --gid that only root could change are named before a port is opened."""
+        for option, what in (("--uid", "user"), ("--gid", "group")):
+            self.assertEqual(
+                self.fails("-n", option, "root", *LOCAL),
+                f"echotime: {option} root: Operation not permitted (EPERM); only root can change the {what}\n",
+            )
+        # twistd warns that the user is the same already
+        child = self.unprivileged("-n", "--uid", "65534", *LOCAL)
+        assert child.stdout is not None
+        self.assertTrue(any("listening on UDP" in line for line in child.stdout))
+
+    def test_no_such_user(self) -> None:
+        """A number that no user has is named. In daemon mode, too, and if the user is unknown only below --chroot."""
+        self.assertEqual(self.fails("-n", "-u", "24112", *LOCAL), "echotime: --uid 24112: there is no such user\n")
+        self.assertEqual(self.fails("-u", "24112", *LOCAL), "echotime: --uid 24112: there is no such user\n")
+        if os.geteuid() == 0:
+            (dev := Path(self.directory()) / "dev").mkdir()
+            (dev / "null").touch()
+            ended = self.twistd("--chroot", str(dev.parent), "--uid", "24112", *LOCAL).wait()
+            self.assertEqual(ended.err, "echotime: --uid 24112: there is no such user below --chroot\n")
+
     def test_pidfile_on_request(self) -> None:
         """A PID file that is requested is written, also under its default name."""
         directory = Path(self.directory())
@@ -133,6 +154,40 @@ class PlaceTests(DaemonTestCase):
         self.assertEqual(len(ask_time(("127.0.0.1", int(found[1])))), 4)
         child.terminate()
         self.assertEqual(child.wait(LIMIT), -signal.SIGTERM)
+
+
+class OwnCommandTests(DaemonTestCase):
+    """Run `twistd-echotime`, which reports faults of twistd's options as the daemon reports those of its own."""
+
+    def run_command(self, *args: str) -> Ended:
+        """Run the command, and return how it ended."""
+        code = "import sys; sys.argv[0] = '/bin/twistd-echotime'; from echotime.daemon.command import main; main()"
+        ended = subprocess.run(
+            [sys.executable, "-c", code, *args], capture_output=True, text=True, timeout=LIMIT, check=False
+        )
+        return Ended(ended.returncode, ended.stdout, ended.stderr)
+
+    def test_faults(self) -> None:
+        """Each fault is one line, and the advice has the name of the command."""
+        for args, line in (
+            (["-n"], "the word echotime is missing: twistd-echotime -n echotime ..."),
+            (["--uid", "no such", *LOCAL], "--uid no such: there is no such user"),
+            (["-g", "no such", *LOCAL], "--gid no such: there is no such group"),
+            (["--umask", "9", *LOCAL], "--umask 9: expected an octal number, as in 027"),
+            (["--nosuch", *LOCAL], "option --nosuch not recognized"),
+            (["-n", "other"], "Unknown command: other"),
+            (["-n", *LOCAL, "-l", "x"], "-l is an option of twistd: twistd-echotime -l VALUE echotime ..."),
+        ):
+            expected = f"echotime: {line}\nechotime: try 'twistd-echotime echotime --help'\n"
+            self.assertEqual(self.run_command(*args), (2, "", expected))
+
+    def test_help(self) -> None:
+        """The help has the name of the command, too."""
+        shown = self.run_command("echotime", "--help").out
+        self.assertTrue(shown.startswith("Usage: twistd-echotime [twistd's options] echotime [options]\n"), shown)
+        self.assertIn("\nExample: twistd-echotime -n echotime ", shown)
+        self.assertTrue(self.run_command("--help").out.startswith("Usage: twistd-echotime [options]\n"))
+        self.assertEqual(self.run_command("echotime", "--tcp", "0", "--check").out, "no faults\n")
 
 
 class TerminalTests(DaemonTestCase):

@@ -21,6 +21,8 @@ from tests.support.tool_case import ToolTestCase
 from tests.support.twistd_process import LIMIT, Twistd
 
 NOBODY = ("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups")
+READS_ALL = ("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search")
+"""The capability to read this project's files wherever they are."""
 
 
 class ControlTestCase(ToolTestCase):

@@ -77,7 +77,7 @@ class ReloadTests(UnitTestCase):
         process = self.start()
         self.configure("reply = two\nbacklog = many\n")
         self.fails_to_reload()
-        fault = "/etc/echotime/echotime.conf: backlog = many: must be a whole number, at least 1"
+        fault = "/etc/echotime/echotime.conf, line 3: backlog = many: must be a whole number, at least 1"
         found = self.line(SERVICE, f"^echotime: {fault}")
         self.assertEqual((found["PRIORITY"], found["SYSLOG_IDENTIFIER"]), ("3", "echotime"))
         # SIGHUP to the daemon itself is reported, too
@@ -91,6 +91,6 @@ class ReloadTests(UnitTestCase):
         """A faulty file at the start is reported, and the start is not repeated."""
         self.configure("tcp = nowhere\n")
         self.fails(DIRECT)
-        found = self.line(DIRECT, "^echotime: /etc/echotime/echotime.conf: tcp = nowhere: ")
+        found = self.line(DIRECT, "^echotime: /etc/echotime/echotime.conf, line 2: tcp = nowhere: ")
         self.assertEqual(found["PRIORITY"], "3")
         self.assertEqual((self.show(DIRECT, "ExecMainStatus"), self.show(DIRECT, "NRestarts")), ("2", "0"))

@@ -39,7 +39,7 @@ def parsed(text: str, single: Container[str] = ()) -> dict[str, list[str]] | Non
         path = Path(folder, "file")
         path.write_bytes(text.encode())
         try:
-            return finish(read(str(path), single))
+            return {name: [*values] for name, values in finish(read(str(path), single)).items()}
         except ConfigFileError:
             return None
 

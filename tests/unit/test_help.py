@@ -81,7 +81,7 @@ def test_generated() -> None:
         (parsers.non_negative_int, "9" * 100_000, "must be at most 2147483647"),
         (parsers.non_negative_int, "-" + "9" * 100_000, "must be at least 0"),
         (parsers.positive_seconds, "0ms", "must be more than 0"),
-        (parsers.positive_seconds, "-1", "must be at least 0"),
+        (parsers.positive_seconds, "-1", "must be more than 0"),
         (parsers.non_negative_seconds, "9" * 100_000, "must be at most 2147483647"),
         (parsers.non_negative_seconds, "5d", "must be a time in seconds, or with a unit, as in 5, 0.5, 500ms"),
     ],

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import re
 import resource
 import signal
 import socket
+import stat
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -237,7 +239,7 @@ def test_old_files_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     log = tmp_path / "log"
     for number in range(1, 500):
         Path(f"{log}.{number}").touch()
-    monkeypatch.setattr(log_output, "_log_file", str(log))
+    monkeypatch.setattr(log_output, "_log_file", log_output._LogFile(str(log), 0o640))
     monkeypatch.setattr(log_output, "_MAX_FILE_SIZE", 100)
     monkeypatch.setattr(signal, "getsignal", lambda number: signal.SIG_IGN)
     observer: Any = log_output.file_log_observer()
@@ -252,7 +254,7 @@ def test_a_device_is_not_renamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     """A log file that is a device, such as /dev/null, does not rotate."""
     device = tmp_path / "device"
     device.symlink_to(os.devnull)
-    monkeypatch.setattr(log_output, "_log_file", str(device))
+    monkeypatch.setattr(log_output, "_log_file", log_output._LogFile(str(device), 0o640))
     monkeypatch.setattr(log_output, "_MAX_FILE_SIZE", 100)
     observer: Any = log_output.file_log_observer()
     for _ in range(3):
@@ -265,7 +267,7 @@ def test_a_device_is_not_renamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_details(variable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Details and Twisted's own lines are hidden unless the environment asks for them; its errors never are."""
     monkeypatch.setenv("DEBUG_INVOCATION", variable)
-    monkeypatch.setattr(log_output, "_log_file", str(tmp_path / "log"))
+    monkeypatch.setattr(log_output, "_log_file", log_output._LogFile(str(tmp_path / "log"), 0o640))
     observer: Any = log_output.file_log_observer()
     for namespace, level, text in (
         ("echotime", LogLevel.info, "ours"),
@@ -281,6 +283,46 @@ def test_details(variable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     shown = [line.rpartition("] ")[2] for line in (tmp_path / "log").read_text(encoding="utf-8").splitlines()]
     assert [each for each in shown if "detail" not in each] == ["ours", "its warning", "its error", "printed"]
     assert len(shown) == (7 if variable else 4)
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(None, 0o640), (0o022, 0o644)])
+def test_mode(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, umask: int | None, mode: int) -> None:
+    """A log file has one mode before and after a rotation, whatever the umask is. An existing file keeps its mode."""
+    path = tmp_path / "log"
+    monkeypatch.setattr(log_output.signal, "getsignal", lambda number: True)  # type: ignore[attr-defined]
+    for expected in (mode, 0o600):
+        choose_logger({"nodaemon": False, "logfile": str(path), "umask": umask}, Clock())
+        file = log_output.file_log_observer()._observer._outFile  # type: ignore[attr-defined]
+        before = os.umask(0o077)
+        log_output._renew(file)
+        os.umask(before)
+        file.close()
+        assert {stat.S_IMODE(each.stat().st_mode) for each in (path, tmp_path / "log.1")} == {expected}
+        path.chmod(0o600)
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, 0])
+def test_not_rotated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """A rotation that is impossible is logged with the reason, and the log goes on in the same file."""
+
+    def rename(*names: str) -> None:
+        raise OSError(number, "Operation not permitted", names[0])
+
+    logged: list[tuple[str, dict[str, object]]] = []
+    monkeypatch.setattr(log_output._log, "warn", lambda text, **values: logged.append((text, values)))
+    path = tmp_path / "log"
+    file = LogFile.fromFullPath(str(path))
+    if number:
+        monkeypatch.setattr(os, "rename", rename)
+    else:
+        monkeypatch.setattr(os, "access", lambda path, mode: False)
+    log_output._renew(file)
+    file.write("on")
+    file.close()
+    assert path.read_text(encoding="utf-8") == "on"
+    assert len(logged) == 1
+    assert logged[0][0] == "log not rotated: {path}: {reason}"
+    assert str(logged[0][1]["path"]) == str(path if number else tmp_path)
 
 
 def test_renamed_by_another_program(tmp_path: Path) -> None:

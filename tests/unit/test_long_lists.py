@@ -102,7 +102,7 @@ def test_faults_are_bounded(path: Path, form: Callable[[int], str]) -> None:
 def test_long_faults(path: Path) -> None:
     """A long fault is cut in its middle, so that its end says what is accepted."""
     path.write_text("[echotime]\nbacklog = " + "x" * 100_000 + "\n" + "n" * 100_000 + " = 1\n", encoding="ascii")
-    one, other = faults(path)
+    other, one = faults(path)
     assert max(map(len, (one, other))) < 1100
     assert ": unknown option nnn" in one
     assert other.endswith(": must be a whole number, at least 1")
@@ -112,7 +112,15 @@ def test_both_allowed_and_denied(path: Path) -> None:
     """A network that is allowed and denied is reported as written in the list of denied ones."""
     path.write_text("[echotime]\nallow =\n ::1\n 10.0.0.0/8\ndeny =\n 10.0.0.0/9\n ::1/128\n", encoding="ascii")
     (fault,) = faults(path)
-    assert fault == f"{path}: deny = ::1/128: is also given to --allow; give it to one of the two"
+    assert fault == f"{path}, line 7: deny = ::1/128: is also given to --allow; give it to one of the two"
+
+
+@pytest.mark.parametrize("mask", ["0.0.0.255", "255.0.0.0", "0.0.0.0"])
+def test_mask(path: Path, mask: str) -> None:
+    """A mask is a fault: it may be a network mask, or a wildcard mask as in the access lists of routers."""
+    path.write_text(f"[echotime]\ndeny = 10.0.0.0/{mask}\n", encoding="ascii")
+    (fault,) = faults(path)
+    assert f"'10.0.0.0/{mask}' has a mask in place of the prefix length; expected a network, as in 192" in fault
 
 
 def test_mapped_network(path: Path) -> None:

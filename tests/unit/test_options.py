@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import pytest
 from twisted.python.usage import UsageError
+from twisted.scripts._twistd_unix import ServerOptions
 
 from echotime.config.options import DaemonOptions
 from echotime.config.settings import OPTIONS, SETTING_OPTIONS, Settings
@@ -87,8 +88,8 @@ def test_old_names_in_file(tmp_path: Path) -> None:
     assert (found.allow_privileged_ports, found.drain_timeout, found.log_message_rate) == (True, 9, 8)
     path.write_text("[echotime]\ndrain-seconds = 7\ndrain-timeout = 8\nshow-messages = x\n", encoding="ascii")
     twice, wrong = faults("--config", str(path))
-    assert twice == f"{path}: drain-timeout and drain-seconds are the same option"
-    assert wrong.startswith(f"{path}: show-messages = x: ")
+    assert twice == f"{path}, line 3: drain-timeout and drain-seconds are the same option"
+    assert wrong.startswith(f"{path}, line 4: show-messages = x: ")
 
 
 def test_old_names_are_hidden() -> None:
@@ -124,12 +125,56 @@ def test_unchanged_at_reload(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert asked == ["adm"]
 
 
+def test_faults_of_the_file(tmp_path: Path) -> None:
+    """Faults of the file have their lines and are in the order of the file, after those of the command line."""
+    path = tmp_path / "echotime.conf"
+    lines = ["[echotime]", "control-group = 0", "max-con = 10", "allow = 10.0.0.0/8", "  x", "logfile = x", "l = x"]
+    path.write_text("\n".join([*lines, "operator =", "reply-deadline = -3", "max = 3"]), encoding="ascii")
+    options = DaemonOptions()
+    options.parent = ServerOptions()
+    with pytest.raises(UsageError) as raised:
+        options.parseOptions(["--config", str(path), "--backlog", "0"])
+    in_service = "unless RUNTIME_DIRECTORY is set, as in a service"
+    expected = [
+        f"2: control-group requires --control, {in_service}",
+        "3: unknown option max-con; the nearest is max-connections",
+        "5: allow = x: 'x' is not a network; expected a network, as in 192.0.2.0/24 or 2001:db8::/32, or an address",
+        "6: logfile is an option of twistd: twistd --logfile VALUE echotime ...",
+        "7: l is an option of twistd: twistd -l VALUE echotime ...",
+        "8: operator = : '' is not a switch; expected on or off",
+        "9: reply-deadline = -3: must be more than 0",
+        "10: unknown option max; the nearest is max-questions or max-questions-per-source or max-connections or "
+        "max-per-source",
+    ]
+    assert str(raised.value).splitlines() == [
+        "--backlog 0: must be at least 1",
+        *(f"{path}, line {each}" for each in expected),
+    ]
+
+
+def test_check_outside_of_the_service(tmp_path: Path) -> None:
+    """--check accepts what only the service has: a terminal, and a directory for the control socket."""
+    path = tmp_path / "echotime.conf"
+    path.write_text(
+        "[echotime]\noperator = on\nwait-for-operator = on\nreply-deadline = 3\ncontrol-group = 0\n", encoding="ascii"
+    )
+    options = DaemonOptions()
+    options.parent = ServerOptions()
+    with contextlib.redirect_stdout(io.StringIO()) as shown, pytest.raises(SystemExit):
+        options.parseOptions(["--check", "--config", str(path)])
+    assert shown.getvalue() == f"{path}: no faults\n"
+    path.write_text("[echotime]\nlog-also = datagrams\nlog-message-rate = 0\n", encoding="ascii")
+    assert faults("--check", "--config", str(path)) == [
+        f"{path}, line 2: log-also datagrams requires a --log-message-rate of 1 or more"
+    ]
+
+
 def test_requirements() -> None:
     """Options that have no effect without another option are faults."""
     assert faults("--reply-deadline", "3", "--wait-for-operator", "--control-group", "0") == [
-        "--wait-for-operator requires --operator or --control",
-        "--reply-deadline requires --operator or --control",
-        "--control-group requires --control",
+        "--wait-for-operator requires --operator or --control, unless RUNTIME_DIRECTORY is set, as in a service",
+        "--reply-deadline requires --operator or --control, unless RUNTIME_DIRECTORY is set, as in a service",
+        "--control-group requires --control, unless RUNTIME_DIRECTORY is set, as in a service",
     ]
     assert faults("x", "y") == ["unexpected argument 'x'"]
     for address in ("12345", "[::1]:7"):

@@ -158,7 +158,7 @@ def test_leave(desk: Desk, end: bytes | None) -> None:
         desk.operator._input._on_error(OSError())
     else:
         desk.type(end)
-    assert desk.shown() == "operator detached; the daemon keeps running\n"
+    assert desk.shown() == "the operator left; the daemon keeps running\n"
     assert (desk.attached, desk.is_raw(), desk.queue.operator_count) == ([True, False], False, 0)
 
 
@@ -179,6 +179,19 @@ def test_settled_by_others(desk: Desk) -> None:
     output = desk.shown()
     assert output.endswith("192.0.2.1:3: answered by somebody\n")
     assert "discarded" not in output
+
+
+def test_end_of_a_discarded_line(desk: Desk) -> None:
+    """The Enter that was meant for a discarded reply does not send an empty reply to the next question."""
+    desk.start()
+    replies = [desk.ask(b"hello", port) for port in (1, 2)]
+    desk.type(b"ye")
+    desk.queue.answer(1, b"x", "somebody")
+    desk.shown()
+    desk.type(b"\n")
+    assert (desk.shown(), replies[1].called) == ("", False)
+    desk.type(b"\n")
+    assert replies[1].result == b""
 
 
 def test_invalid_reply(desk: Desk) -> None:

@@ -75,6 +75,9 @@ def run(args: argparse.Namespace) -> int:
         connection = ControlConnection(args.socket)
     except OSError as error:
         print_error(_("echotime: {path}: {reason}").format(path=args.socket, reason=_(error.strerror or str(error))))
+        if isinstance(error, PermissionError):
+            print_error(_("echotime: the socket serves root and the daemon's user; see --control-group"))
+            return ExitStatus.FAILED
         if isinstance(error, FileNotFoundError):
             print_error(_("echotime: start the daemon with --control PATH, and give the same path to --socket"))
         return ExitStatus.REFUSED

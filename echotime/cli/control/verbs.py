@@ -219,13 +219,18 @@ def _show_options(session: ControlSession, rows: list[dict[str, Any]]) -> None:
 def backlog(session: ControlSession, rest: str) -> None:
     """Show the accept queues, and set their limit if one is given."""
     limit = {"limit": _parse_number(rest, _("a number or nothing"))} if rest else {}
+    rows = session.connection.call(commands.Backlog, **limit)["rows"]
     session.table(
-        session.connection.call(commands.Backlog, **limit)["rows"],
+        rows,
         _("no TCP listener"),
         (_("LISTENER"), lambda row: str(row["listener"])),
         (_("PENDING"), lambda row: str(row["pending"])),
         (_("LIMIT"), lambda row: str(row["limit"])),
     )
+    for row in rows:
+        if limit and row["limit"] < limit["limit"]:
+            text = _("echotime: {listener}: requested {requested}, effective {limit}, because of net.core.somaxconn")
+            print_error(text.format(listener=sanitize(row["listener"]), requested=limit["limit"], limit=row["limit"]))
 
 
 def close(session: ControlSession, rest: str, *, orderly: bool = True) -> None:
