@@ -84,10 +84,10 @@ def _twistd_hint(given: str, name: str, twistd: usage.Options | None) -> str:
     """Return the message that an option is one of twistd, an empty text if it is not, or if twistd does not run."""
     if twistd is None or (value := _twistd_value(name, twistd)) is None:
         return ""
-    is_letter = len(name) == 1
-    option = f"-{name}" if is_letter else f"--{name}"
+    option = f"-{name}" if len(name) == 1 else f"--{name}"
+    is_letter = given == f"-{name}"
     meaning = f"--{twistd.synonyms[name]}" if is_letter else "an option"
-    hint = _LETTERS.get(name)
+    hint = _LETTERS.get(name) if is_letter else None
     end = f"; {hint}" if hint else f": {twistd_name()} {option}{value} echotime ..."
     return f"{given} is {meaning} of twistd{end}"
 
