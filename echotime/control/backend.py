@@ -15,7 +15,8 @@ from echotime.health.check import HealthCheck, ProbeResult
 from echotime.health.readiness import Readiness
 from echotime.net.listener import Listener, ListeningPort, SockoptSocket
 from echotime.net.tcp import EchoPort
-from echotime.services.tcp_echo import EchoFactory, EchoProtocol
+from echotime.services.echo_factory import EchoFactory
+from echotime.services.tcp_echo import EchoProtocol
 from echotime.sockopt import assignment
 from echotime.sockopt.apply import OptionError, ReadBack, get_value, warning
 from echotime.sockopt.assignment import Assignment

@@ -36,10 +36,10 @@ from echotime.net.udp import IBatchResponder
 from echotime.operators.reply_queue import QueueLimits, ReplyQueue
 from echotime.operators.service import build_local_operator
 from echotime.services.drain import Drain
+from echotime.services.echo_factory import EchoFactory
 from echotime.services.proxied import build_proxied
 from echotime.services.quiet_echo import QuietEchoFactory
 from echotime.services.replies import IReplySource
-from echotime.services.tcp_echo import EchoFactory
 from echotime.services.timeouts import TimeoutMonitor
 from echotime.services.traffic import TrafficLog
 from echotime.services.udp_time import TimeProtocol

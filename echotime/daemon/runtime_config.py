@@ -16,7 +16,7 @@ from echotime.daemon.shutdown import ShutdownController
 from echotime.limits.access import AccessList
 from echotime.limits.capacity import Capacity
 from echotime.services.drain import Drain
-from echotime.services.tcp_echo import EchoFactory
+from echotime.services.echo_factory import EchoFactory
 from echotime.services.timeouts import TimeoutMonitor
 from echotime.sockopt.apply import OptionError, read_back
 from echotime.sockopt.assignment import Assignment, select_assignments

@@ -24,8 +24,8 @@ from echotime.health.queue_progress import ListenerHung, QueueState
 from echotime.net.listener import Listener, ListeningPort
 from echotime.net.tcp import EchoPort
 from echotime.net.udp import TimePort
+from echotime.services.echo_factory import EchoFactory
 from echotime.services.probe_echo import ProbeEchoFactory
-from echotime.services.tcp_echo import EchoFactory
 
 PROBE_TIMEOUT = 1.0
 """Seconds for a probe, and again for sampling a queue."""

@@ -11,7 +11,8 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 
 from echotime.logger import Logger
-from echotime.services.tcp_echo import EchoFactory, EchoProtocol
+from echotime.services.echo_factory import EchoFactory
+from echotime.services.tcp_echo import EchoProtocol
 
 QUIET_INTERVAL = 0.25
 """Seconds that a connection must be quiet: longer than most round trips and than an iteration of the reactor."""

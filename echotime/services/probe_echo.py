@@ -10,7 +10,8 @@ import ipaddress
 from typing import Any
 
 from echotime.counters import ServiceCounters
-from echotime.services.tcp_echo import EchoFactory, EchoProtocol
+from echotime.services.echo_factory import EchoFactory
+from echotime.services.tcp_echo import EchoProtocol
 from echotime.services.traffic import SilentTraffic
 
 HostPort = tuple[str, int]

@@ -14,7 +14,7 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from echotime.services.tcp_echo import EchoFactory
+from echotime.services.echo_factory import EchoFactory
 from echotime.wire.hostport import HostPort, format_hostport
 from echotime.wire.proxy_header import ProxyHeader, ProxyHeaderFault, ProxyHeaderParser
 

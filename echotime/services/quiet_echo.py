@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from echotime.services.echo_factory import EchoFactory
 from echotime.services.replies import IReplySource
-from echotime.services.tcp_echo import EchoFactory
 from echotime.services.traffic import LoggedConnection, SilentTraffic
 from echotime.wire.template import Text
 

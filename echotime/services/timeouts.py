@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import Cooperator, LoopingCall, SchedulerStopped
 
-from echotime.services.tcp_echo import EchoFactory, EchoProtocol
+from echotime.services.echo_factory import EchoFactory
+from echotime.services.tcp_echo import EchoProtocol
 
 _TICK_DIVISOR = 10
 """A connection is ended late by at most the shortest timeout divided by this number."""

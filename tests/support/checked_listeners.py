@@ -15,9 +15,9 @@ from echotime.limits.access import AccessList
 from echotime.limits.admission import Admission
 from echotime.net.tcp import EchoPort
 from echotime.net.udp import TimePort
+from echotime.services.echo_factory import EchoFactory
 from echotime.services.probe_echo import ProbeEchoFactory
 from echotime.services.replies import IReplySource
-from echotime.services.tcp_echo import EchoFactory
 from echotime.services.traffic import TrafficLog
 from echotime.services.udp_time import TimeProtocol
 from echotime.wire.hostport import HostPort

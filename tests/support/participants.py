@@ -14,9 +14,10 @@ from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from echotime.services.echo_factory import EchoFactory
 from echotime.services.large_reads import LARGE_READ_SIZE
 from echotime.services.replies import IReplySource
-from echotime.services.tcp_echo import EchoFactory, EchoProtocol
+from echotime.services.tcp_echo import EchoProtocol
 from echotime.services.traffic import TrafficLog
 from echotime.wire.message import MESSAGE_SIZE
 from echotime.wire.template import Text

@@ -15,7 +15,7 @@ from echotime.counters import ServiceCounters
 from echotime.limits.access import AccessList, Network, Networks
 from echotime.limits.admission import Admission
 from echotime.net.pktinfo import SourceAddress
-from echotime.services.tcp_echo import EchoFactory
+from echotime.services.echo_factory import EchoFactory
 from echotime.services.traffic import TrafficLog
 from echotime.services.udp_time import TimeProtocol
 from tests.support.call_count import calls

@@ -12,7 +12,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from echotime.counters import ServiceCounters
 from echotime.limits.admission import Admission, AdmissionLimits
-from echotime.services.tcp_echo import EchoFactory, EchoProtocol
+from echotime.services.echo_factory import EchoFactory
+from echotime.services.tcp_echo import EchoProtocol
 from echotime.services.traffic import TrafficLog
 from echotime.wire.template import Text
 from tests.unit.test_echo import Abortable, PendingReplies

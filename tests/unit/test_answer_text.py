@@ -16,9 +16,10 @@ from zope.interface import implementer
 
 from echotime.operators.reply_queue import QueueLimits, ReplyQueue
 from echotime.services.answer_text import answer_text
+from echotime.services.echo_factory import EchoFactory
 from echotime.services.probe_echo import ProbeEchoFactory
 from echotime.services.replies import IReplySource
-from echotime.services.tcp_echo import EchoFactory, EchoProtocol
+from echotime.services.tcp_echo import EchoProtocol
 from echotime.services.traffic import TrafficLog
 from echotime.wire.template import NAMES, Text
 

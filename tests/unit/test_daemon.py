@@ -33,7 +33,7 @@ from echotime.net.mmsg import Batch
 from echotime.net.tcp import EchoPort
 from echotime.net.udp import IBatchResponder, TimePort
 from echotime.services.drain import Drain
-from echotime.services.tcp_echo import EchoFactory
+from echotime.services.echo_factory import EchoFactory
 from echotime.services.traffic import TrafficLog
 from echotime.services.udp_time import TimeProtocol
 from echotime.sockopt.assignment import parse

@@ -19,8 +19,9 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from echotime.reactor import RegistrationError
+from echotime.services.echo_factory import EchoFactory
 from echotime.services.replies import IReplySource
-from echotime.services.tcp_echo import EchoFactory, EchoProtocol
+from echotime.services.tcp_echo import EchoProtocol
 from echotime.services.traffic import TrafficLog
 from echotime.wire.message import ACKNOWLEDGEMENT
 from echotime.wire.template import Text

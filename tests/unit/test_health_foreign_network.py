@@ -21,7 +21,8 @@ from echotime.limits.access import AccessList, Networks
 from echotime.net.accepting import RETRY_DELAY
 from echotime.net.tcp import EchoPort
 from echotime.net.udp import TimePort
-from echotime.services.tcp_echo import EchoFactory, EchoProtocol
+from echotime.services.echo_factory import EchoFactory
+from echotime.services.tcp_echo import EchoProtocol
 from echotime.services.udp_time import TimeProtocol
 from echotime.sockopt.assignment import parse
 from echotime.wire.hostport import HostPort

@@ -11,8 +11,9 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from zope.interface import implementer
 
+from echotime.services.echo_factory import EchoFactory
 from echotime.services.large_reads import _REVOKE_THRESHOLD, LARGE_READ_SIZE, MAX_OUTPUT_PER_ITERATION, LargeReads
-from echotime.services.tcp_echo import EchoFactory, EchoProtocol
+from echotime.services.tcp_echo import EchoProtocol
 from echotime.services.traffic import ITrafficObserver, TrafficLog
 from echotime.wire.message import ACKNOWLEDGEMENT, MESSAGE_SIZE
 

@@ -21,10 +21,11 @@ from echotime.counters import ServiceCounters
 from echotime.limits.access import AccessList, Networks
 from echotime.limits.admission import Admission, AdmissionLimits
 from echotime.services.drain import Drain
+from echotime.services.echo_factory import EchoFactory
 from echotime.services.proxied import HEADER_TIMEOUT, ProxyHeaderProtocol, build_proxied
 from echotime.services.quiet_echo import QuietEchoFactory
 from echotime.services.replies import IReplySource
-from echotime.services.tcp_echo import EchoFactory, EchoProtocol
+from echotime.services.tcp_echo import EchoProtocol
 from echotime.services.traffic import TrafficLog
 from echotime.wire.hostport import HostPort
 from echotime.wire.message import ACKNOWLEDGEMENT

@@ -15,7 +15,8 @@ from echotime.counters import ServiceCounters
 from echotime.limits.log_rate import LogRateLimiter
 from echotime.net.pktinfo import SourceAddress
 from echotime.services.drain import QUIET_INTERVAL, Drain
-from echotime.services.tcp_echo import EchoFactory, EchoProtocol
+from echotime.services.echo_factory import EchoFactory
+from echotime.services.tcp_echo import EchoProtocol
 from echotime.services.traffic import MAX_CONNECTION_LINES, TrafficLog
 from echotime.services.udp_time import TimeProtocol
 from echotime.wire.timestamp import Epoch

@@ -9,8 +9,9 @@ from twisted.internet.address import IPv4Address
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from echotime.services.echo_factory import EchoFactory
 from echotime.services.replies import IReplySource
-from echotime.services.tcp_echo import EchoFactory, EchoProtocol
+from echotime.services.tcp_echo import EchoProtocol
 from echotime.services.timeouts import TimeoutMonitor, Timeouts
 from echotime.services.traffic import TrafficLog
 from tests.unit.test_echo import Abortable, PendingReplies
