@@ -176,7 +176,8 @@ class OwnCommandTests(DaemonTestCase):
             (["--umask", "9", *LOCAL], "--umask 9: expected an octal number, as in 027"),
             (["--nosuch", *LOCAL], "option --nosuch not recognized"),
             (["-n", "other"], "Unknown command: other"),
-            (["-n", *LOCAL, "-l", "x"], "-l is an option of twistd: twistd-echotime -l VALUE echotime ..."),
+            (["-n", *LOCAL, "-g", "x"], "-g is --gid of twistd: twistd-echotime -g VALUE echotime ..."),
+            (["-n", *LOCAL, "-l", "x"], "-l is --logfile of twistd; ports are given to --tcp and --udp"),
         ):
             expected = f"echotime: {line}\nechotime: try 'twistd-echotime echotime --help'\n"
             self.assertEqual(self.run_command(*args), (2, "", expected))
