@@ -58,7 +58,11 @@ def _refused_identity(twistd: usage.Options) -> str:
     if uid is None and gid is None:
         return ""
     if not (child := os.fork()):
-        os._exit(_change_identity(twistd))
+        status = errno.EIO
+        try:
+            status = _change_identity(twistd)
+        finally:
+            os._exit(status)  # whatever happens, the child must not go on as a daemon
     number = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     what = "user" if uid is not None else "group"
     given = f"--uid {user_name(uid)}" if uid is not None else f"--gid {group_name(gid)}"
