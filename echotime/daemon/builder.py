@@ -123,6 +123,7 @@ class DaemonBuilder:
             answer_broadcast=settings.answer_broadcast,
             log=self._traffic.datagrams,
             quiet=AccessList.only(settings.quiet),
+            is_ready=lambda: self._readiness.is_ready,
         )
         environment = initial_environ()
         inherited = InheritedSockets(listen_fds(environment), other_process(environment, "LISTEN_PID"))

@@ -25,6 +25,13 @@ def _parser(option: str, parse: Callable[[str], int], expected: str) -> Callable
     return coerce
 
 
+def _umask(text: str) -> int:
+    mask = int(text, 8)
+    if not 0 <= mask <= 0o777:
+        raise ValueError
+    return mask
+
+
 class TwistdOptions(ServerOptions):
     """Parse twistd's options. A fault ends the process with status 2. twistd itself prints its help or a traceback."""
 
@@ -36,7 +43,7 @@ class TwistdOptions(ServerOptions):
         ],
         [
             *("umask", None, None, "The (octal) file creation mask to apply."),
-            _parser("umask", lambda text: int(text, 8), "expected an octal number, as in 027"),
+            _parser("umask", _umask, "expected an octal number up to 777, as in 027"),
         ],
     ]
 

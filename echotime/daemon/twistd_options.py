@@ -57,13 +57,20 @@ def _refused_identity(twistd: usage.Options) -> str:
     uid, gid = twistd["uid"], twistd["gid"]
     if uid is None and gid is None:
         return ""
-    if not (child := os.fork()):
+    try:
+        child = os.fork()
+    except OSError:  # no process is left: twistd will find out by itself
+        return ""
+    if not child:
         status = errno.EIO
         try:
             status = _change_identity(twistd)
         finally:
             os._exit(status)  # whatever happens, the child must not go on as a daemon
-    number = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    try:
+        number = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    except ChildProcessError:  # whoever started this process ignores SIGCHLD, so the status is lost
+        return ""
     what = "user" if uid is not None else "group"
     given = f"--uid {user_name(uid)}" if uid is not None else f"--gid {group_name(gid)}"
     if number == errno.ESRCH:

@@ -40,7 +40,7 @@ class Admission:
         self._table = ConnectionTable()
         self._evicting: set[Evictable] = set()
         self._reserved = 0
-        """Connections whose source is not known yet."""
+        """Connections whose source is not known yet, and those that are being refused."""
         self.add: Callable[[Evictable], None] = self._table.add
         """Call for each admitted connection when its protocol is connected."""
 
@@ -58,19 +58,22 @@ class Admission:
         """Return the number of open connections, without those being evicted."""
         return len(self._table)
 
-    def try_reserve(self, host: str) -> bool:
-        """Return True if a connection from `host` may wait until its source is known, and count it as open.
+    def has_room(self, host: str) -> bool:
+        """Return True if a connection from `host` may wait until its source is known. Otherwise count it as refused.
 
-        `release_reserved` must follow. At the connection limit it takes a place of those that may be evicting.
+        At the connection limit it takes a place of those that may be evicting.
         """
         if self._is_full() and not self._may_exceed():
             self._counters.refuse("refused_connection_limit", host)
             return False
-        self._reserved += 1
         return True
 
-    def release_reserved(self) -> None:
-        """End a reservation of `try_reserve`."""
+    def reserve(self) -> None:
+        """Count a connection as open whose source is not known, or that is being refused. `release` must follow."""
+        self._reserved += 1
+
+    def release(self) -> None:
+        """End a reservation of `reserve`."""
         self._reserved -= 1
 
     def _is_full(self) -> bool:
@@ -78,8 +81,12 @@ class Admission:
         return maximum is not None and len(self._table) + self._reserved >= maximum
 
     def _may_exceed(self) -> bool:
-        """Return True if there is a descriptor for a connection beyond the limit."""
-        excess = len(self._table) + self._reserved - (self.limits.max_connections or 0)
+        """Return True if there is a descriptor for a connection beyond the limit.
+
+        Connections that a lower limit has left open are not in excess: the old limit has provided for them.
+        """
+        beyond = len(self._table) + self._reserved - (self.limits.max_connections or 0)
+        excess = min(beyond, self._reserved)
         return self.limits.max_evicting is None or len(self._evicting) + excess < self.limits.max_evicting
 
     def try_admit(self, host: str, source: str) -> bool:

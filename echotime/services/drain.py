@@ -35,11 +35,12 @@ class Drain:
 
     def start(self) -> Deferred[None]:
         """Begin to drain. The Deferred fires when the last connection has ended, at once after `abort`."""
-        if self._factory.connections:
+        number = len(self._factory.connections) + len(self._factory.awaiting_header)
+        if number:
             self._log.info(
                 "stopping: open connections: {connections}, drain at most {seconds:g} s, "
                 "another signal resets them at once",
-                connections=len(self._factory.connections),
+                connections=number,
                 seconds=self.timeout,
             )
         self._timeout_call = self._clock.callLater(0 if self._immediate else self.timeout, self.abort)

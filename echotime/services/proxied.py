@@ -9,7 +9,7 @@ from typing import Any
 
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import IDelayedCall, IHalfCloseableProtocol
+from twisted.internet.interfaces import IDelayedCall, IHalfCloseableProtocol, IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -27,27 +27,47 @@ def build_proxied(factory: EchoFactory, addr: Any) -> ProxyHeaderProtocol | None
 
     Until the client is known, the connection counts for the connection limit and for `EchoFactory.when_empty`.
     """
-    return ProxyHeaderProtocol(factory) if factory.admission.try_reserve(addr.host) else None
+    return ProxyHeaderProtocol(factory) if factory.admission.has_room(addr.host) else None
 
 
 @implementer(IHalfCloseableProtocol)
 class ProxyHeaderProtocol(Protocol):
-    """Read the header, and hand the transport over to the protocol of the client. Reset it for anything else."""
+    """Read the header, and hand the transport over to the protocol of the client. Reset it for anything else.
+
+    As a LoggedConnection it is a connection without a message: a check of the port alone.
+    """
 
     transport: Any
+    via = ""
+    messages = bytes_in = bytes_out = 0
 
     def __init__(self, factory: EchoFactory) -> None:
         self._factory = factory
         self._parser = ProxyHeaderParser()
         self._has_data = False
+        self._is_waiting = False
         self._deadline: IDelayedCall | None = None
 
+    @property
+    def peer(self) -> str:
+        """Return the proxy as ``host:port``."""
+        proxy = self.transport.getPeer()
+        return format_hostport(proxy.host, proxy.port)
+
     def connectionMade(self) -> None:
+        self._is_waiting = True
         self._factory.awaiting_header.add(self)
-        self._deadline = self._factory.traffic.clock.callLater(HEADER_TIMEOUT, self._refuse, "refused_no_proxy_header")
+        self._factory.admission.reserve()
+        self._deadline = self._clock.callLater(HEADER_TIMEOUT, self._expire)
+
+    @property
+    def _clock(self) -> IReactorTime:
+        return self._factory.traffic.clock
 
     def dataReceived(self, data: bytes) -> None:
         """Read the header. The bytes that follow it are the client's first message."""
+        if not self._is_waiting:
+            return
         self._has_data = True
         try:
             header = self._parser.feed(data)
@@ -58,16 +78,22 @@ class ProxyHeaderProtocol(Protocol):
                 self._serve(header)
 
     def _serve(self, header: ProxyHeader) -> None:
-        transport, proxy = self.transport, self.transport.getPeer()
-        self._release()
-        if header.source is None:  # the proxy speaks for itself
-            protocol = self._factory.admit(proxy, quiet=True)
-        else:
-            protocol = self._factory.admit(_address(header.source), via=format_hostport(proxy.host, proxy.port))
-        self._factory.notify_if_empty()
+        factory, transport = self._factory, self.transport
+        self._stop_waiting()
+        factory.admission.release()  # before the client is counted
+        protocol = None
+        try:
+            if header.source is None:  # the proxy speaks for itself
+                protocol = factory.admit(transport.getPeer(), quiet=True)
+            else:
+                protocol = factory.admit(_address(header.source), via=self.peer)
+        finally:
+            if protocol is None:
+                factory.admission.reserve()  # until the descriptor is closed
         if protocol is None:
             transport.loseConnection()
             return
+        factory.awaiting_header.discard(self)
         transport.protocol = protocol
         protocol.makeConnection(transport)
         if self._parser.rest:
@@ -75,7 +101,7 @@ class ProxyHeaderProtocol(Protocol):
 
     def readConnectionLost(self) -> None:
         """Handle a FIN before the header. A connection without a byte is a check of the port alone."""
-        if self._has_data:
+        if self._is_waiting and self._has_data:
             self._refuse("refused_no_proxy_header")
         else:
             self.transport.loseConnection()
@@ -84,27 +110,34 @@ class ProxyHeaderProtocol(Protocol):
         """Do nothing: this side is never half-closed."""
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        if self._release():
-            if reason.check(ConnectionDone) and not self._has_data:
-                self._factory.traffic.counters.connections += 1
-                self._factory.traffic.counters.empty_connections += 1
-            self._factory.notify_if_empty()
+        factory = self._factory
+        factory.awaiting_header.discard(self)
+        factory.admission.release()
+        try:
+            if self._is_waiting:
+                self._stop_waiting()
+                if self._has_data:
+                    factory.traffic.counters.refuse("refused_no_proxy_header", self.transport.getPeer().host)
+                else:
+                    factory.traffic.connection_closed(
+                        self, "client" if reason.check(ConnectionDone) else "client's reset"
+                    )
+        finally:
+            factory.notify_if_empty()
+
+    def _expire(self) -> None:
+        """Refuse the connection, unless the header was in the receive queue while the process could not run."""
+        self._deadline = self._clock.callLater(0, self._refuse, "refused_no_proxy_header")
 
     def _refuse(self, counter: str) -> None:
-        if self._release():
-            self._factory.traffic.counters.refuse(counter, self.transport.getPeer().host)
-            self.transport.abortConnection()
-            self._factory.notify_if_empty()
+        self._stop_waiting()
+        self._factory.traffic.counters.refuse(counter, self.transport.getPeer().host)
+        self.transport.abortConnection()
 
-    def _release(self) -> bool:
-        """Stop waiting. Return False if the connection did not wait any more."""
-        if self not in self._factory.awaiting_header:
-            return False
-        self._factory.awaiting_header.discard(self)
-        self._factory.admission.release_reserved()
+    def _stop_waiting(self) -> None:
+        self._is_waiting = False
         if self._deadline is not None and self._deadline.active():
             self._deadline.cancel()
-        return True
 
 
 def _address(client: HostPort) -> IPv4Address | IPv6Address:

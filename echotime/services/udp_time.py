@@ -35,6 +35,7 @@ class TimeProtocol(DatagramProtocol):
         answer_broadcast: bool = False,
         log: DatagramLog | None = None,
         quiet: AccessList | None = None,
+        is_ready: Callable[[], bool] = lambda: True,
     ) -> None:
         self._clock = clock
         self._counters = counters
@@ -42,6 +43,7 @@ class TimeProtocol(DatagramProtocol):
         self.policy = DatagramPolicy(
             counters, clock, access, rate_limit, answer_broadcast=answer_broadcast, quiet=quiet
         )
+        self._is_ready = is_ready
         self._log = log
         if log is not None:
             log.add_policy(self.policy)
@@ -61,6 +63,8 @@ class TimeProtocol(DatagramProtocol):
     def datagramReceived(self, datagram: bytes, addr: Any) -> None:
         assert self.transport is not None
         quiet = self.policy.quiet is not None and self.policy.quiet.admits(addr.host)
+        if quiet and not self._is_ready():
+            return  # by a failed check a load balancer learns that the daemon is leaving
         if not (refusal := self.policy.refusal(datagram, addr)):
             if quiet:
                 self._counters.quiet_datagrams += 1

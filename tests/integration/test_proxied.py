@@ -157,6 +157,22 @@ class ProxiedTests(ControlTestCase):
             self.assertEqual(read_all(sock), b"")
         self.served(daemon)
 
+    def test_stopped_process(self) -> None:
+        """A header that arrived while the process was stopped is read before its time counts as over."""
+        self.python = "import echotime.services.proxied\nechotime.services.proxied.HEADER_TIMEOUT = 0.2"
+        daemon = self.start_daemon("--proxy-protocol", PROXY)
+        with connect(self.address, PROXY) as sock, connect(self.address) as direct:
+            direct.sendall(b"x")
+            read_exactly(direct, 1 + len(ACKNOWLEDGEMENT))  # the other one is accepted, too
+            daemon.signal(signal.SIGSTOP)
+            try:
+                sock.sendall(header() + b"hello")
+                self.assertFalse(select.select([sock], [], [], 0.5)[0], "the daemon answers while it is stopped")
+            finally:
+                daemon.signal(signal.SIGCONT)
+            self.assertEqual(read_exactly(sock, 5 + len(ACKNOWLEDGEMENT)), b"hello" + ACKNOWLEDGEMENT)
+        self.served(daemon)
+
     def test_refused_options(self) -> None:
         """The option needs a TCP listener, and networks."""
         ended = self.refused("--udp", "127.0.0.1:0", "--proxy-protocol", "127.0.0.1")

@@ -11,6 +11,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from echotime.counters import ServiceCounters
+from echotime.limits.access import AccessList
 from echotime.limits.admission import Admission, AdmissionLimits
 from echotime.services.echo_factory import EchoFactory
 from echotime.services.tcp_echo import EchoProtocol
@@ -70,6 +71,15 @@ class AdmissionTests(SynchronousTestCase):
         self.comes("10.0.0.1")
         self.assertIsNone(self.come("10.0.0.1"))
         self.assertEqual(self.counters.refused_source_limit, 2)
+
+    def test_lowered_limit(self) -> None:
+        """After a reload has lowered the limit, a source without connections is still admitted by eviction."""
+        self.limited(10, 10, 1)
+        many = [self.comes("10.0.0.1") for _ in range(10)]
+        self.admission.set_limits(AccessList(), AdmissionLimits(2, 2, 1))
+        self.comes("10.0.0.2")
+        self.assertEqual(sum(self.ended(*many)), 1)
+        self.assertIsNone(self.come("10.0.0.1"))
 
     def test_longest_idle_of_the_source_with_most_gives_way(self) -> None:
         """At the limit the longest-idle connection of the largest source is evicted, not the oldest one."""

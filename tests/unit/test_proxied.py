@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
-from twisted.internet.error import ConnectionDone
+from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IAddress
 from twisted.internet.task import Clock
 from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
@@ -210,8 +210,10 @@ def test_faults(behind: Behind, data: bytes, counter: str) -> None:
     assert transport.value() == b""
     assert getattr(behind.counters, counter) == 1
     assert behind.traffic.counters.last_refused[counter] == "10.0.0.5"
-    assert not behind.factory.awaiting_header
     assert not behind.clock.getDelayedCalls()
+    transport.protocol.connectionLost(Failure(ConnectionAborted()))
+    assert not behind.factory.awaiting_header
+    assert behind.factory.admission._reserved == 0
 
 
 @pytest.mark.parametrize("part", [b"", HEADERS[0][:10]])
@@ -239,6 +241,54 @@ def test_end_before_the_header(behind: Behind) -> None:
         assert behind.counters.refused_no_proxy_header == refused
         assert behind.counters.empty_connections == 1
     assert not behind.clock.getDelayedCalls()
+
+
+@pytest.mark.parametrize(("part", "counted"), [(b"", (1, 1, 0)), (b"PRO", (0, 0, 1))])
+@pytest.mark.parametrize("reason", [ConnectionDone, ConnectionLost])
+def test_counted_ends(behind: Behind, part: bytes, counted: tuple[int, int, int], reason: type[Exception]) -> None:
+    """A connection that ends before its header counts once: as empty without a byte, otherwise as refused."""
+    transport = behind.connect()
+    feed(transport, part)
+    transport.protocol.connectionLost(Failure(reason()))
+    counters = behind.counters
+    assert (counters.connections, counters.empty_connections, counters.refused_no_proxy_header) == counted
+    assert behind.factory.admission._reserved == 0
+    assert not behind.clock.getDelayedCalls()
+
+
+def test_refused_holds_its_place() -> None:
+    """A refused connection counts until its descriptor is closed."""
+    behind = Behind(AdmissionLimits(1, 1, 1))
+    refused = [behind.connect() for _ in range(2)]
+    for each in refused:
+        feed(each, b"garbage")
+    assert behind.factory.buildProtocol(PROXY) is None
+    for each in refused:
+        each.protocol.connectionLost(Failure(ConnectionAborted()))
+    assert behind.factory.buildProtocol(PROXY) is not None
+
+
+def test_failure_to_admit(behind: Behind, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An exception while the client is admitted leaves no reservation, and lets a drain end."""
+    transport = behind.connect()
+    drained: list[None] = []
+    behind.factory.when_empty().addCallback(drained.append)
+    monkeypatch.setattr(behind.factory, "admit", None)
+    with pytest.raises(TypeError):
+        feed(transport, HEADERS[0])
+    transport.protocol.connectionLost(Failure(ConnectionLost()))
+    assert (drained, behind.factory.admission._reserved) == ([None], 0)
+
+
+def test_header_during_a_drain(behind: Behind) -> None:
+    """A client whose header arrives during a drain is served; the drain waits for it."""
+    transport = behind.connect()
+    drained: list[None] = []
+    behind.factory.when_empty().addCallback(drained.append)
+    feed(transport, HEADERS[0] + b"hello")
+    assert (drained, transport.value()) == ([], b"hello" + ACKNOWLEDGEMENT + b"!")
+    transport.protocol.connectionLost(Failure(ConnectionDone()))
+    assert drained == [None]
 
 
 def test_access() -> None:
