@@ -194,13 +194,16 @@ class EchoVerifier:
             found = received.find(self._trailer[:1], found + 1)
 
     def _record_furthest(self, splits: Splits, echo_end: int, trailer_bytes: int) -> None:
-        """Keep the mismatch with the highest offset: echo up to `echo_end`, then `trailer_bytes` of the trailer."""
-        offset = echo_end + trailer_bytes
-        if self._furthest.wrong_at is not None and offset <= self._furthest.wrong_at:
+        """Keep the mismatch with the highest offset: echo up to `echo_end`, then `trailer_bytes` of the trailer.
+
+        At the end of the answer, keep of those with the same offset the one that lacks the fewest bytes.
+        """
+        offset, known = echo_end + trailer_bytes, self._furthest
+        found = self._received.read(offset, offset + 1)
+        if known.wrong_at is not None and (offset < known.wrong_at or (offset == known.wrong_at and found)):
             return
         echoed = self._echoed_bytes(splits, splits.fewest) + echo_end - splits.position
         length = splits.length + echo_end - splits.position
-        found = self._received.read(offset, offset + 1)
         echo = self._sent.read(echoed, echoed + 1)
         ends = trailer_bytes or not echo or (length >= MESSAGE_SIZE and self._trailer)
         expected = echo
@@ -220,6 +223,8 @@ class EchoVerifier:
             cause = Cause.ECHO
         lost = 0 if found else self._sent.end - echoed
         missing = 0 if found else self._missing_bytes(lost, length, trailer_bytes)
+        if offset == known.wrong_at and missing >= known.missing:
+            return
         self._furthest = VerifyResult(offset, lost, missing, expected, found, cause)
 
     def _missing_bytes(self, lost: int, length: int, trailer_bytes: int) -> int:

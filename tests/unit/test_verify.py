@@ -238,6 +238,7 @@ def test_missing(sent: bytes, received: bytes, reply: bytes, missing: int) -> No
 
 
 @given(MESSAGES, TRICKY, st.integers(1, 9))
+@example([b"ab"], b"bbaa", 3)
 def test_missing_completes(messages: list[bytes], acknowledgement: bytes, size: int) -> None:
     """No answer is complete before its missing bytes, and some answer is complete with them."""
     received = b"".join(message + acknowledgement for message in messages)
