@@ -39,7 +39,7 @@ class _NoLog:
     """Stand in for the logger of twisted.web, which writes lines that clients can cause."""
 
     def info(self, *args: object, **kwargs: object) -> None:
-        """Write nothing."""
+        """Discard a line about one request."""
 
 
 class HTTPRequest(server.Request):
@@ -163,7 +163,7 @@ class HTTPSite(server.Site):
         """Do nothing. http.HTTPFactory would open an access log and update its time every second."""
 
     def stopFactory(self) -> None:
-        """Close all connections."""
+        """Close the connections when the listener is closed."""
         for each in list(self.connections):
             each.loseConnection()
 
@@ -177,7 +177,7 @@ class HTTPSite(server.Site):
         return super().buildProtocol(addr)
 
     def log(self, request: Any) -> None:
-        """Write no access log."""
+        """Write no line about a request to an access log."""
 
     def log_failure(self, reason: Failure) -> None:
         """Log a fault of the daemon, at a limited rate."""
