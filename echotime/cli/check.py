@@ -17,7 +17,6 @@ from twisted.internet.defer import Deferred
 from echotime.cli import arguments
 from echotime.cli.check_result import CheckResult
 from echotime.cli.measure import measure_services
-from echotime.cli.output.json_line import format_json
 from echotime.cli.output.prometheus import Metric, write_metrics
 from echotime.cli.output.streams import print_lines
 from echotime.cli.output.verdict import describe_failure
@@ -32,6 +31,7 @@ from echotime.i18n.language import gettext as _
 from echotime.sockopt.option import BOTH
 from echotime.wire import parsers
 from echotime.wire.hostport import DEFAULT_PORT, HostPort
+from echotime.wire.json_line import format_json
 
 _DEFAULT_WARNING = {"offset": Range(0, 86400)}
 """A clock that is off by more seconds is wrong, or counts from another epoch."""

@@ -92,12 +92,12 @@ class ControlProtocol(SequentialAMP):
     def pauseProducing(self) -> None:
         """Run no more commands and push no more events, because the operator does not read."""
         if self._subscriber is not None:
-            self._subscriber.paused = True
+            self._subscriber.pause()
         super().pauseProducing()
 
     def resumeProducing(self) -> None:
         if self._subscriber is not None:
-            self._subscriber.paused = False
+            self._subscriber.resume()
         super().resumeProducing()
 
     @commands.Hello.responder
@@ -161,12 +161,11 @@ class ControlProtocol(SequentialAMP):
     def _set_watching(self, on: bool, *, as_operator: bool = True) -> None:
         subscriber = self._subscriber
         if on and subscriber is None:
-            self._subscriber = EventSubscriber(
-                self, self.factory.traffic, self.factory.desk.queue, as_operator=as_operator
-            )
+            self._subscriber = EventSubscriber(self, self.factory.clock)
+            self._subscriber.start(self.factory.traffic, self.factory.desk.queue, as_operator=as_operator)
         elif not on and subscriber is not None:
             self._subscriber = None
-            subscriber.close()
+            subscriber.stop()
 
     def send_event(self, event: type[PushedEvent], **fields: Any) -> None:
         self.callRemote(event, **fields)

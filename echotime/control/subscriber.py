@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from echotime.control import commands
@@ -33,34 +34,46 @@ class EventSink(Protocol):
 
 @implementer(IOperator, ITrafficObserver)
 class EventSubscriber:
-    """Send events to `sink`, and abort it if too much of its output is pending.
+    """Send events to `sink`, and abort it if more than `max_unsent` bytes of its output are pending.
 
-    With `as_operator`, the subscriber is present as an operator and gets questions, too. While `paused`, only questions
-    and their ends are sent.
+    While it is paused, only questions and their ends are sent. The number of the other events is sent afterwards.
     """
 
-    def __init__(
-        self, sink: EventSink, traffic: TrafficLog, queue: ReplyQueue | None, *, as_operator: bool = True
-    ) -> None:
-        self.paused = False
+    def __init__(self, sink: EventSink, clock: IReactorTime, max_unsent: int = _MAX_UNSENT) -> None:
+        self._paused = False
+        self._missed = 0
+        """Number of events that were left out since the last pause."""
         self._sink = sink
+        self._max_unsent = max_unsent
+        self._event_limiter = LogRateLimiter(MAX_EVENTS, clock, self._report_dropped)
+        # a limit of their own, because anybody can send datagrams
+        self._datagram_limiter = LogRateLimiter(MAX_EVENTS, clock, self._report_dropped)
+
+    def start(self, traffic: TrafficLog, queue: ReplyQueue | None, *, as_operator: bool) -> None:
+        """Send events from now on, and be present as an operator if the subscriber is to get questions, too."""
         self._traffic = traffic
         self._queue = queue
-        self._event_limiter = LogRateLimiter(MAX_EVENTS, traffic.clock, self._report_dropped)
-        # a limit of their own, because anybody can send datagrams
-        self._datagram_limiter = LogRateLimiter(MAX_EVENTS, traffic.clock, self._report_dropped)
-        max_pending = 0 if queue is None else queue.limits.max_pending
-        self._max_unsent = _MAX_UNSENT + max_pending * _MAX_UNSENT_PER_MESSAGE
         traffic.add_observer(self)
         if as_operator and queue is not None:
+            self._max_unsent += queue.limits.max_pending * _MAX_UNSENT_PER_MESSAGE
             queue.attach(self)
 
-    def close(self) -> None:
+    def stop(self) -> None:
         """Send no more events, and be present no more."""
-        self.paused = True
+        self._paused = True
         self._traffic.remove_observer(self)
         if self._queue is not None:
             self._queue.detach(self)
+
+    def pause(self) -> None:
+        """Leave out events, because the operator does not read."""
+        self._paused = True
+
+    def resume(self) -> None:
+        """Send events again, after the number of those that were left out."""
+        self._paused = False
+        missed, self._missed = self._missed, 0
+        self._report_dropped(missed)
 
     def on_question(self, question: PendingMessage) -> None:
         if self._sink.unsent_bytes() > self._max_unsent:
@@ -88,16 +101,22 @@ class EventSubscriber:
         self._push(commands.ConnectionClosed, peer=peer, via=via, how=ended_by, bytes_in=bytes_in, bytes_out=bytes_out)
 
     def datagram_received(self, peer: str, data: bytes, size: int, outcome: str) -> None:
-        if not self.paused and self._datagram_limiter.allows():
+        if self._paused:
+            self._missed += 1
+        elif self._datagram_limiter.allows():
             self._sink.send_event(commands.DatagramReceived, peer=peer, message=data, size=size, outcome=outcome)
 
     def datagrams_left_out(self, number: int) -> None:
         self._report_dropped(number)
 
     def _push(self, event: type[PushedEvent], **fields: Any) -> None:
-        if not self.paused and self._event_limiter.allows():
+        if self._paused:
+            self._missed += 1
+        elif self._event_limiter.allows():
             self._sink.send_event(event, **fields)
 
     def _report_dropped(self, count: int) -> None:
-        if count and not self.paused:
+        if self._paused:
+            self._missed += count
+        elif count:
             self._sink.send_event(commands.EventsDropped, count=count)

@@ -22,7 +22,6 @@ from twisted.internet.task import Clock
 from echotime.cli import arguments
 from echotime.cli.main import build_parser
 from echotime.cli.option_report import describe_option, option_json
-from echotime.cli.output.json_line import format_json
 from echotime.cli.output.prometheus import Metric, format_metrics, write_metrics
 from echotime.client.exit_status import ExitStatus
 from echotime.client.idle_timer import IdleTimer
@@ -34,6 +33,7 @@ from echotime.terminal.columns import Heading, Table, pad, wrap
 from echotime.wire import parsers
 from echotime.wire.escape import TerminalDecoder, display_width
 from echotime.wire.hostport import HostPort
+from echotime.wire.json_line import format_json
 
 PACKAGE = Path(__file__).parents[2] / "echotime"
 SYSTEM_ERRORS = {

@@ -169,7 +169,7 @@ def test_events() -> None:
     assert len(pushed.sent) == 5 + MAX_EVENTS - 3
     clock.advance(1)
     assert pushed.sent[-1] == (commands.EventsDropped, {"count": 3})
-    subscriber.paused = True
+    subscriber.pause()
     subscriber.connection_opened("192.0.2.1:1", "")
     subscriber.on_settled(question, "expired")
     assert pushed.sent[-2:] == [
