@@ -102,11 +102,11 @@ class EventsResource(Resource):
         self._ticker = LoopingCall(self._send_status)
         self._ticker.clock = state.reactor
 
-    def render_GET(self, request: Request) -> int | bytes:  # noqa: N802 - Twisted's name
+    def render_GET(self, request: Request) -> int | bytes:
         """Open a stream without questions."""
         return self._open(request, as_operator=False)
 
-    def render_POST(self, request: Request) -> int | bytes:  # noqa: N802 - Twisted's name
+    def render_POST(self, request: Request) -> int | bytes:
         """Open a stream whose client is present as an operator."""
         try:
             read_object(request)

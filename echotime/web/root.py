@@ -5,8 +5,10 @@ from __future__ import annotations
 from twisted.web.http import NOT_FOUND, Request
 from twisted.web.resource import IResource, Resource
 
+from echotime.web.api import build_api
 from echotime.web.guard import GuardPolicy
 from echotime.web.health_pages import LIVE, READY, HealthPage
+from echotime.web.page import build_page, build_static
 from echotime.web.responses import TextResource
 from echotime.web.state import WebState
 
@@ -36,6 +38,9 @@ class Root(Resource):
 def build_root(state: WebState, policy: GuardPolicy) -> Root:
     """Return the resource for ``/``, with everything below."""
     root = Root(policy)
+    root.putChild(b"", build_page())
+    root.putChild(b"static", build_static())
+    root.putChild(b"api", build_api(state))
     root.putChild(b"livez", HealthPage(state, LIVE))
     root.putChild(b"readyz", HealthPage(state, READY))
     return root
