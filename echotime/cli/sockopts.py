@@ -12,10 +12,10 @@ from dataclasses import replace
 from typing import Any
 
 from echotime.cli import arguments, option_report
-from echotime.cli.control.daemon_text import translate_value
 from echotime.cli.option_report import describe_option, has_trial, option_json, python_name
 from echotime.cli.output.streams import print_error, print_lines
 from echotime.client.exit_status import ExitStatus
+from echotime.control.daemon_text import translate_value
 from echotime.demos.index import DEMONSTRATIONS
 from echotime.i18n.language import gettext as _
 from echotime.sockopt import assignment

@@ -11,6 +11,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import Request
 
 from echotime.control.commands import MAX_REPLY_BYTES, Rows
+from echotime.control.daemon_text import TEXTS
 from echotime.control.desk import ReplyDesk
 from echotime.i18n.language import DIRECTORY, DOMAIN
 from echotime.logger import Logger
@@ -65,13 +66,11 @@ class API:
 
     def explain(self, request: Request, arguments: Arguments) -> Any:
         """Return what the catalogue says about a socket option."""
-        if arguments["lang"] not in _LANGUAGES:
-            raise HTTPError(BAD_REQUEST, f"lang must be {' or '.join(_LANGUAGES)}")
         try:
             option = assignment.lookup(arguments["name"])
         except ValueError as error:
             raise HTTPError(BAD_REQUEST, str(error)) from None
-        translate = _catalogue(arguments["lang"]).gettext
+        translate = _catalogue(_language(arguments)).gettext
         texts = {"meaning": option.meaning, "use": option.use, "caveat": option.caveat}
         return {
             "name": option.name,
@@ -81,6 +80,11 @@ class API:
             # the catalogue's header is the translation of the empty text
             **{name: translate(text) if text else "" for name, text in texts.items()},
         }
+
+    def texts(self, request: Request, arguments: Arguments) -> Any:
+        """Return the daemon's own texts in a language, each with its fields, so that the page can translate events."""
+        translate = _catalogue(_language(arguments)).gettext
+        return {each: translate(each) for each in TEXTS}
 
     def answer(self, request: Request, arguments: Arguments) -> Any:
         r"""Reply to a question with text, or with `raw` with text whose escapes such as ``\n`` are replaced."""
@@ -119,6 +123,7 @@ def build_api(state: WebState) -> Resource:
         b"questions": Query({}, api.questions),
         b"sockopts": Query({"target": "tcp", "names": ""}, api.sockopts),
         b"explain": Query({"name": "", "lang": "en"}, api.explain),
+        b"texts": Query({"lang": "en"}, api.texts),
         b"answer": Command(api.answer, {"number": int, "reply": str}, {"raw": bool}),
         b"close": Command(api.close, {"number": int}),
         b"reset": Command(api.reset, {"number": int}),
@@ -133,6 +138,12 @@ def build_api(state: WebState) -> Resource:
 @cache
 def _catalogue(language: str) -> gettext.NullTranslations:
     return gettext.translation(DOMAIN, str(DIRECTORY), [language], fallback=True)
+
+
+def _language(arguments: Arguments) -> str:
+    if arguments["lang"] not in _LANGUAGES:
+        raise HTTPError(BAD_REQUEST, f"lang must be {' or '.join(_LANGUAGES)}")
+    return str(arguments["lang"])
 
 
 def _integer(arguments: Arguments, name: str, low: int, high: int) -> int:

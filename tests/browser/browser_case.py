@@ -59,7 +59,7 @@ class BrowserTestCase(DaemonTestCase):
         self.addCleanup(context.close)
         context.set_default_timeout(1000 * LIMIT)
         page = context.new_page()
-        page.on("console", lambda line: self._on_console(line))
+        page.on("console", self._on_console)
         page.on("pageerror", lambda error: self.faults.append(f"exception: {error}"))
         page.on("request", lambda request: self._on_request(request.url))
         page.goto(self.url + (f"#token={token}" if token else ""))

@@ -80,7 +80,7 @@ class PageTests(BrowserTestCase):
         page.click("#rows button:text-is('Reset')")
         with self.assertRaises(ConnectionResetError):
             client.recv(1)
-        page.wait_for_selector("#events li:has-text(\"operator's reset\")")
+        page.wait_for_selector('#events li:has-text("operator\'s reset")')
         self.assert_no_faults()
 
     def test_token(self) -> None:

@@ -234,6 +234,14 @@ def test_explain(page: Page) -> None:
     assert chinese["meaning"] != english["meaning"]
 
 
+def test_texts(page: Page) -> None:
+    """The page gets the daemon's own texts in Chinese, with the same fields, and not the catalogue's header."""
+    texts = page.client.get("/texts?lang=zh_CN").json
+    assert texts["answered by {name}"] == "由 {name} 应答"
+    assert "" not in texts
+    assert page.client.get("/texts").json == {each: each for each in texts}
+
+
 def test_stream_watches(page: Page) -> None:
     """GET has the status every second and what happens, but no questions, and is no operator."""
     page.client.send("GET", "/events")

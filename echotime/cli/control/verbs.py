@@ -9,9 +9,9 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from echotime.cli.control.connection import ControlConnection, ControlProtocolError
-from echotime.cli.control.daemon_text import translate, translate_value
 from echotime.cli.output.streams import print_error
 from echotime.control import commands
+from echotime.control.daemon_text import translate, translate_value
 from echotime.i18n.language import gettext as _
 from echotime.operators.encode import InvalidReply, encode_reply
 from echotime.sockopt.nearest import nearest

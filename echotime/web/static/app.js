@@ -1,10 +1,10 @@
 // The page: one event stream feeds all parts.
 
 import { Connections } from "./connections.js";
-import { EventStream } from "./daemon.js";
+import { EventStream, query } from "./daemon.js";
 import { Desk } from "./desk.js";
 import { byId, element, limitChildren, setText } from "./dom.js";
-import { daemonText, text, translateDocument } from "./language.js";
+import { daemonText, language, text, translateDocument, useTexts } from "./language.js";
 import { showStatus } from "./overview.js";
 import { Plots } from "./plots.js";
 import { SocketOptions } from "./sockopts.js";
@@ -36,6 +36,8 @@ function collect(pause, run) {
 }
 
 translateDocument();
+// while the token is missing, there is nothing to translate
+if (language !== "en") query("texts", { lang: language }).then(useTexts, () => {});
 // a screen reader speaks the last text only, and not each of a hundred a second
 const announce = collect(ANNOUNCE_PAUSE, (texts) => setText(byId("announcer"), texts.at(-1)));
 const addLine = collect(PAUSE, (lines) => {

@@ -14,6 +14,7 @@ const COLUMNS = [
   ["unsent", "Unsent", String],
 ];
 const TEXTUAL = new Set(["peer", "via", "awaiting_reply"]);
+const alignment = (name) => TEXTUAL.has(name) ? "" : "number";
 
 export class Connections {
   /** Median of the round-trip times of the connections shown, in seconds. */
@@ -31,19 +32,24 @@ export class Connections {
     for (const [name, title] of COLUMNS) {
       const button = element("button", { type: "button" }, text(title));
       button.addEventListener("click", () => this.#sortBy(name));
-      byId("columns").append(element("th", { scope: "col", id: `column-${name}` }, button));
+      byId("columns").append(element("th", { scope: "col", id: `column-${name}`, className: alignment(name) }, button));
     }
     byId("columns").append(element("td"));
     document.addEventListener("visibilitychange", () => this.refresh());
-    this.#sortBy("number");
+    this.#markSorted();
+    this.refresh();
   }
 
   #sortBy(name) {
     this.#order = name === this.#sort && this.#order === "desc" ? "asc" : "desc";
     byId(`column-${this.#sort}`).removeAttribute("aria-sort");
     this.#sort = name;
-    byId(`column-${name}`).setAttribute("aria-sort", this.#order === "asc" ? "ascending" : "descending");
+    this.#markSorted();
     this.refresh();
+  }
+
+  #markSorted() {
+    byId(`column-${this.#sort}`).setAttribute("aria-sort", this.#order === "asc" ? "ascending" : "descending");
   }
 
   async refresh() {
@@ -79,7 +85,7 @@ export class Connections {
 
   #newRow(number) {
     const row = element("tr");
-    for (const [name] of COLUMNS) row.append(element("td", { className: TEXTUAL.has(name) ? "" : "number" }));
+    for (const [name] of COLUMNS) row.append(element("td", { className: alignment(name) }));
     const act = (title, run, disabled) => {
       const button = element("button", { type: "button", disabled }, text(title));
       button.setAttribute("aria-label", `${text(title)}: ${text("connection {number}", { number })}`);

@@ -49,4 +49,5 @@ export function showStatus(status) {
   });
   const refusals = Object.entries(status.refusals).map(([name, count]) => [daemonText(name), String(count)]);
   table(byId("refusals"), refusals.length ? refusals : [[text("none"), ""]]);
+  for (const row of byId("refusals").rows) row.cells[1].className = "number";
 }

@@ -32,13 +32,22 @@ export class SocketOptions {
 
   async refresh() {
     try {
-      const { rows } = await query("sockopts", { target: byId("target").value, names: byId("all").checked ? "all" : "" });
+      const { rows } = await this.#read();
       byId("sockopts").replaceChildren(...rows.map((row) => this.#row(row)));
       setText(byId("set-result"), rows.length ? "" : text("none"));
     } catch (error) {
       byId("sockopts").replaceChildren();
       setText(byId("set-result"), daemonText(error.message));
     }
+  }
+
+  /** Return the requested options, with `all` also the others, which the daemon only reads. */
+  async #read() {
+    const target = byId("target").value, requested = await query("sockopts", { target });
+    if (!byId("all").checked) return requested;
+    const known = new Set(requested.rows.map((row) => `${row.name} ${row.socket}`));
+    const { rows } = await query("sockopts", { target, names: "all" });
+    return { rows: [...requested.rows, ...rows.filter((row) => !known.has(`${row.name} ${row.socket}`))] };
   }
 
   #row(row) {
