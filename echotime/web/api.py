@@ -10,6 +10,7 @@ from twisted.web.http import BAD_REQUEST
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
+from echotime.control.backend import CONNECTION_COLUMNS
 from echotime.control.commands import MAX_REPLY_BYTES, Rows
 from echotime.control.daemon_text import TEXTS
 from echotime.control.desk import ReplyDesk
@@ -48,7 +49,9 @@ class API:
         limit, order = _integer(arguments, "limit", 1, MAX_CONNECTION_ROWS), arguments["order"]
         if order not in ("asc", "desc"):
             raise HTTPError(BAD_REQUEST, "order must be asc or desc")
-        rows = self._state.backend.top_connections(arguments["sort"], limit, descending=order == "desc")
+        if (sort := arguments["sort"]) not in CONNECTION_COLUMNS:
+            raise HTTPError(BAD_REQUEST, f"sort must be one of {', '.join(CONNECTION_COLUMNS)}")
+        rows = self._state.backend.top_connections(sort, limit, descending=order == "desc")
         return {"rows": rows, "total": len(self._state.factory.connections)}
 
     def questions(self, request: Request, arguments: Arguments) -> Any:

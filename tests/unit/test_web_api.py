@@ -145,6 +145,7 @@ def test_kernel_column_reads_few(page: Page, monkeypatch: pytest.MonkeyPatch) ->
         ("/connections?limit=201", "limit must be 1 to 200"),
         ("/connections?limit=0", "limit must be 1 to 200"),
         ("/connections?limit=%C2%B2", "limit must be 1 to 200"),
+        ("/connections?sort=__class__", "sort must be one of number, peer, via"),
         ("/connections?order=up", "order must be asc or desc"),
         ("/connections?color=red", "unexpected argument 'color'; expected sort, order, limit"),
         ("/explain?name=SO_NONE", "unknown option"),
