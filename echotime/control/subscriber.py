@@ -106,6 +106,9 @@ class EventSubscriber:
         elif self._datagram_limiter.allows():
             self._sink.send_event(commands.DatagramReceived, peer=peer, message=data, size=size, outcome=outcome)
 
+    def messages_left_out(self, number: int) -> None:
+        self._report_dropped(number)
+
     def datagrams_left_out(self, number: int) -> None:
         self._report_dropped(number)
 

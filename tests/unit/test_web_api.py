@@ -16,7 +16,7 @@ from echotime.health.check import HealthStatus, ProbeResult
 from echotime.health.readiness import Readiness
 from echotime.operators.reply_queue import QueueLimits, ReplyQueue
 from echotime.services.echo_factory import EchoFactory
-from echotime.services.traffic import TrafficLog
+from echotime.services.traffic import MAX_OBSERVED_MESSAGES, TrafficLog
 from echotime.web.api import build_api
 from echotime.web.events import MAX_STREAMS
 from echotime.web.state import WebState
@@ -260,6 +260,26 @@ def test_stream_watches(page: Page) -> None:
     )
     page.clock.advance(1)
     assert [name for name, _ in page.client.events()] == ["status"]
+
+
+def test_flood_of_messages(page: Page) -> None:
+    """Beyond the limit of a second, messages cost the daemon no more than without a stream, and are counted."""
+    page.client.send("GET", "/events")
+    page.client.events()
+    connection: Any = _Connection(peer="192.0.2.1:5000", via="", messages=2)
+    for _ in range(MAX_OBSERVED_MESSAGES + 50):
+        assert page.traffic.wants_messages
+        page.traffic.message_received(connection, b"x")
+        if not page.traffic.wants_messages:
+            break
+    page.traffic.unlogged_messages += 1000
+    page.clock.advance(1)
+    assert page.traffic.wants_messages
+    names = [name for name, _ in (events := page.client.events())]
+    assert names.count("message") == MAX_OBSERVED_MESSAGES
+    assert ("events_dropped", {"count": 1001}) in events
+    page.client.close()
+    assert not page.traffic.wants_messages
 
 
 def test_stream_of_operator(page: Page) -> None:
