@@ -21,6 +21,7 @@ from echotime.sockopt import assignment
 from echotime.web.events import EventsResource, message_text
 from echotime.web.json_resource import Arguments, Command, HTTPError, Query
 from echotime.web.operator_name import operator_name
+from echotime.web.responses import Folder
 from echotime.web.state import WebState
 from echotime.web.status import read_status
 from echotime.wire.escape import sanitize
@@ -119,7 +120,7 @@ class API:
 
 def build_api(state: WebState) -> Resource:
     """Return the resource `api` with a child for each request."""
-    api, root = API(state), Resource()
+    api, root = API(state), Folder()
     children: dict[bytes, Resource] = {
         b"status": Query({}, api.status),
         b"connections": Query({"sort": "number", "order": "asc", "limit": str(MAX_CONNECTION_ROWS)}, api.connections),

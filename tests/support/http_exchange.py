@@ -1,97 +1,112 @@
-"""Send requests to a resource of twisted.web, through its own parser and without a network."""
+"""Send bytes to an HTTPSite over a transport in memory, and read its responses."""
 
 from __future__ import annotations
 
 import json
-import socket
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any, cast
 
-from twisted.internet.address import IPv4Address
-from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.address import IPv4Address, UNIXAddress
+from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
-from twisted.python.failure import Failure
-from twisted.web.resource import IResource
-from twisted.web.server import Site
+from twisted.web.http import Request
+from twisted.web.resource import Resource
+
+from echotime.health.check import HealthStatus, ProbeResult
+from echotime.health.readiness import Readiness
+from echotime.web.guard import GuardPolicy
+from echotime.web.root import build_root
+from echotime.web.site import HTTPConnection, HTTPSite
+from echotime.web.state import WebState
+
+TCP = IPv4Address("TCP", "127.0.0.1", 9180)
+UNIX = UNIXAddress("/run/echotime-http")
 
 
-class HTTPTransport(StringTransport):
-    """Stand for the connection of a client at 127.0.0.1. What is written counts as pending while paused."""
+class Transport(StringTransport):
+    """A transport that ends the protocol's connection at connectionLost, as a socket's transport does."""
 
-    dataBuffer, _tempDataLen = b"", 0  # noqa: N815 - Twisted's names
+    protocol: HTTPConnection
     aborted = False
 
-    def __init__(self) -> None:
-        super().__init__(hostAddress=IPv4Address("TCP", "127.0.0.1", 80))
-        self.peerAddr = IPv4Address("TCP", "127.0.0.1", 40000)
-
-    def getHandle(self) -> Any:  # noqa: N802 - Twisted's name
-        """Return what tells the address family of the connection."""
-        return _Handle
+    def connectionLost(self, reason: Any) -> None:
+        """End the connection of the protocol."""
+        self.disconnected = True
+        self.protocol.connectionLost(reason)
 
     def abortConnection(self) -> None:
+        """Note the reset of the connection."""
         self.aborted = True
 
-
-class _Handle:
-    """Tell that the connection is a TCP connection."""
-
-    family = socket.AF_INET
+    def unregisterProducer(self) -> None:  # noqa: N802 - Twisted's
+        """Forget the producer, as a socket's transport does also if there is none."""
+        self.producer = None
 
 
-class Response(NamedTuple):
-    """Hold the status, the header and the body of a response."""
+class EchoResource(Resource):
+    """Answer every method with the request's method and body, or fail at the body ``fail``."""
 
-    status: int
-    header: str
-    body: bytes
+    isLeaf = True  # noqa: N815 - Twisted's
 
-    @property
-    def json(self) -> Any:
-        return json.loads(self.body)
+    def render(self, request: Request) -> bytes:
+        """Return what was requested as JSON."""
+        assert request.content is not None
+        body = request.content.read()
+        if body == b"fail":
+            raise ValueError("on request")
+        return json.dumps([request.method.decode(), len(body)]).encode()
 
 
-class HTTPExchange:
-    """Hold one connection to a site, on a clock."""
+@dataclass
+class Harness:
+    """Hold a site with the daemon's guard, the health pages, and EchoResource at /api."""
 
-    def __init__(self, resource: IResource, clock: IReactorTime) -> None:
-        site = Site(resource, reactor=clock)
-        self.transport = HTTPTransport()
-        self.channel: Any = site.buildProtocol(self.transport.peerAddr)
-        self.channel.makeConnection(self.transport)
+    policy: GuardPolicy = field(default_factory=lambda: GuardPolicy(host_name="here"))
+    clock: Clock = field(default_factory=Clock)
 
-    def send(self, method: str, path: str, body: bytes = b"", *header: str) -> None:
-        """Send a request, and forget what was received before."""
-        self.transport.clear()
-        lines = [f"{method} {path} HTTP/1.1", "Host: localhost", f"Content-Length: {len(body)}", *header, "", ""]
-        self.channel.dataReceived("\r\n".join(lines).encode() + body)
+    def __post_init__(self) -> None:
+        self.readiness = Readiness(self.clock)
+        self.health = SimpleNamespace(results=[ProbeResult("TCP here", HealthStatus.ANSWERED)], hung=[], checked_at=0.0)
+        known = {"health": self.health, "readiness": self.readiness, "queue": None, "reactor": self.clock}
+        state = cast("WebState", SimpleNamespace(**known))
+        self.root = build_root(state, self.policy)
+        self.root.putChild(b"api", EchoResource())
+        self.site = HTTPSite(self.root, self.clock)
 
-    def get(self, path: str) -> Response:
-        """Return the response to GET."""
-        self.send("GET", path)
-        return self.response()
+    def connect(self, host: IPv4Address | UNIXAddress = TCP) -> tuple[HTTPConnection, Transport] | None:
+        """Return a connection to this address of the server, with its transport, or None if it is not served."""
+        connection = self.site.buildProtocol(host)
+        if connection is None:
+            return None
+        transport = Transport(host)
+        transport.protocol = connection
+        connection.makeConnection(transport)
+        return connection, transport
 
-    def post(self, path: str, fields: Any) -> Response:
-        """Return the response to a POST of JSON."""
-        self.send("POST", path, json.dumps(fields).encode(), "Content-Type: application/json")
-        return self.response()
+    def send(self, data: bytes, host: IPv4Address | UNIXAddress = TCP) -> bytes:
+        """Return what is sent back on a new connection."""
+        connected = self.connect(host)
+        assert connected is not None
+        connection, transport = connected
+        connection.dataReceived(data)
+        return bytes(transport.value())
 
-    def response(self) -> Response:
-        """Return what was received, as a response that is complete."""
-        header, _, body = self.transport.value().partition(b"\r\n\r\n")
-        first, _, rest = header.decode().partition("\r\n")
-        return Response(int(first.split()[1]), rest, body)
+    def status(
+        self,
+        path: str = "/api",
+        method: str = "GET",
+        body: bytes = b"",
+        on: IPv4Address | UNIXAddress = TCP,
+        **headers: str,
+    ) -> int:
+        """Return the status of a response. Headers are given by name, with _ for -, and replace the usual ones."""
+        sent = {"Host": "localhost", "Authorization": f"Bearer {self.policy.token}", "Content-Type": "application/json"}
+        sent |= {"Content-Length": str(len(body))} | {name.replace("_", "-"): value for name, value in headers.items()}
+        lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in sent.items() if value)]
+        return status_of(self.send("\r\n".join([*lines, "", ""]).encode("latin-1") + body, on))
 
-    def events(self) -> list[tuple[str, Any]]:
-        """Return the events that were received since the last call, each with its name and fields."""
-        data = self.transport.value()
-        self.transport.clear()
-        found = [
-            part for part in data.decode().replace("\r\n", "\n").split("\n") if part.startswith(("event: ", "data: "))
-        ]
-        pairs = zip(found[::2], found[1::2], strict=True)
-        return [(name.removeprefix("event: "), json.loads(fields.removeprefix("data: "))) for name, fields in pairs]
 
-    def close(self) -> None:
-        """End the connection, as the client does."""
-        self.channel.connectionLost(Failure(ConnectionDone()))
+def status_of(response: bytes) -> int:
+    """Return the status of a response, 0 if there is none."""
+    return int(response.split()[1]) if response else 0

@@ -20,7 +20,7 @@ from echotime.services.traffic import MAX_OBSERVED_MESSAGES, TrafficLog
 from echotime.web.api import build_api
 from echotime.web.events import MAX_STREAMS
 from echotime.web.state import WebState
-from tests.support.http_exchange import HTTPExchange
+from tests.support.api_client import APIClient
 
 CLIENT = IPv4Address("TCP", "192.0.2.1", 5000)
 HOSTILE = b"<img src=x onerror=alert(1)>\x00\xff\r\n\ndata: x"
@@ -51,9 +51,9 @@ class Page:
         self.api = build_api(self.state)
         self.client = self.connect()
 
-    def connect(self) -> HTTPExchange:
+    def connect(self) -> APIClient:
         """Return another connection of a browser."""
-        return HTTPExchange(self.api, self.clock)
+        return APIClient(self.api, self.clock)
 
     def ask(self, message: bytes) -> Deferred[Any]:
         """Let a message of a client await a reply."""
@@ -275,7 +275,8 @@ def test_flood_of_messages(page: Page) -> None:
     page.traffic.unlogged_messages += 1000
     page.clock.advance(1)
     assert page.traffic.wants_messages
-    names = [name for name, _ in (events := page.client.events())]
+    events = page.client.events()
+    names = [name for name, _ in events]
     assert names.count("message") == MAX_OBSERVED_MESSAGES
     assert ("events_dropped", {"count": 1001}) in events
     page.client.close()
