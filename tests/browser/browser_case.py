@@ -19,7 +19,7 @@ FLAGS = [
 TOKEN = "token-of-the-test"
 FIXED_TOKEN = f"import secrets; secrets.token_urlsafe = lambda size: {TOKEN!r}"
 """Python for the daemon's process, which makes its token known."""
-NARROW, WIDE = (360, 740), (1920, 1080)
+NARROW, WIDE, PICTURE = (360, 740), (1920, 1080), (1280, 860)
 
 
 class BrowserTestCase(DaemonTestCase):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import socket
 from pathlib import Path
 
-from tests.browser.browser_case import NARROW, WIDE, BrowserTestCase
+from tests.browser.browser_case import NARROW, PICTURE, TOKEN, WIDE, BrowserTestCase
 from tests.support.plain_clients import read_exactly
 
 ACK = b"\nI get it!\n"
@@ -93,6 +94,30 @@ class PageTests(BrowserTestCase):
         page = self.open(token="")
         page.wait_for_selector("#link.bad:has-text('expected Authorization')")
         self.assertEqual(page.inner_text("#facts"), "")
+
+    def test_rates(self) -> None:
+        """The rates of messages and datagrams appear. SCREENSHOTS=DIRECTORY keeps the picture of the README."""
+        page = self.open(size=PICTURE, token=TOKEN)
+        clients = [self.client() for _ in range(6)]
+        host, port = self.daemon.address("UDP")
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+            for number in range(40):
+                for client in clients[: 1 + number % 6]:
+                    client.sendall(b"hello, can you hear me?")
+                    read_exactly(client, 23 + len(ACK))
+                udp.sendto(b"", (host, port))
+                page.wait_for_timeout(100)
+        for title in ("messages/s", "datagrams/s"):
+            page.wait_for_selector(f"#plots figcaption:has-text('{title}: '):not(:text-is('{title}: 0'))")
+        page.click("#present")
+        page.wait_for_selector("#facts dd:last-of-type:text-is('1')")
+        for client in clients[:2]:
+            client.sendall(b"Is <b>this thing</b> on?")
+        page.wait_for_selector("#questions li:nth-child(2)")
+        page.wait_for_selector("#facts dd:nth-last-of-type(2):text-is('2')")
+        if directory := os.environ.get("SCREENSHOTS"):
+            page.screenshot(path=Path(directory) / "page.png")
+        self.assert_no_faults()
 
     def test_languages_and_widths(self) -> None:
         """Both languages fit a narrow and a wide window, dark and light; SCREENSHOTS=DIRECTORY keeps pictures."""

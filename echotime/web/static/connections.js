@@ -8,9 +8,9 @@ const INTERVAL = 2000, MAX_ROWS = 200;
 const seconds = (value) => value < 100 ? value.toFixed(1) : value.toFixed(0);
 const COLUMNS = [
   ["number", "Number", String], ["peer", "Peer", String], ["via", "Via", (value) => value ?? ""],
-  ["age", "Age", seconds], ["bytes_in", "In", String], ["bytes_out", "Out", String], ["messages", "Count", String],
+  ["age", "Age (s)", seconds], ["bytes_in", "In", String], ["bytes_out", "Out", String], ["messages", "Count", String],
   ["awaiting_reply", "Waiting", (value) => value ? text("yes") : ""],
-  ["rtt", "RTT", (value) => (1000 * value).toFixed(2)], ["retransmits", "Retransmits", String],
+  ["rtt", "RTT (ms)", (value) => (1000 * value).toFixed(2)], ["retransmits", "Retransmits", String],
   ["unsent", "Unsent", String],
 ];
 const TEXTUAL = new Set(["peer", "via", "awaiting_reply"]);

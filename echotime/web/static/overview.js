@@ -40,7 +40,7 @@ export function showStatus(status) {
   table(body, status.listening.map((name) => {
     const check = checks.get(name), queue = queues.get(name);
     const state = check ? text(check.status) + (check.reason ? `: ${daemonText(check.reason)}` : "") : text("not checked yet");
-    const pending = queue ? text("{count} of {limit} pending", { count: queue.pending, limit: queue.limit }) : "";
+    const pending = queue ? `${queue.pending} / ${queue.limit}` : "";
     return [name, state, pending];
   }));
   status.listening.forEach((name, index) => {

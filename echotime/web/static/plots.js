@@ -13,10 +13,10 @@ const PLOTS = [
   ["RTT in ms, median of those shown", (rate, rtt) => [rtt === null ? null : 1000 * rtt]],
 ];
 const COLORS = ["--accent", "--second"];
-const number = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
+const number = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 3 });
 const show = (value) => value === null ? "–" : number.format(value);
 
-const clock = (time) => new Date(1000 * time).toTimeString().slice(0, 8);
+const clock = (time) => new Date(1000 * time).toTimeString().slice(0, 5);
 
 class Plot {
   constructor(title, values) {
@@ -35,8 +35,8 @@ class Plot {
     const axis = { stroke: color("--dim"), grid: { stroke: color("--line"), width: 1 }, font: "11px system-ui" };
     this.plot = new uPlot({
       width: this.figure.clientWidth, height: HEIGHT, legend: { show: false }, cursor: { show: false },
-      scales: { x: { range: (_plot, _low, high) => [high - POINTS, high] }, y: { range: (_plot, _low, high) => [0, Math.max(1, 1.1 * high)] } },
-      axes: [{ ...axis, size: 24, space: 70, values: (_plot, ticks) => ticks.map(clock) }, { ...axis, size: 44, values: (_plot, ticks) => ticks.map(show) }],
+      scales: { x: { range: (_plot, _low, high) => [high - POINTS, high] }, y: { range: (_plot, _low, high) => [0, 1.1 * high || 1] } },
+      axes: [{ ...axis, size: 24, space: 40, values: (_plot, ticks) => ticks.map(clock) }, { ...axis, size: 44, values: (_plot, ticks) => ticks.map(show) }],
       series: [{}, ...this.data.slice(1).map((_, index) => ({ stroke: color(COLORS[index]), width: 1.5 }))],
     }, this.data, this.figure);
   }
