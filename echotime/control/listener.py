@@ -33,6 +33,8 @@ class UnixPort(unix.Port):
     def __init__(self, sock: socket.socket, factory: IProtocolFactory, reactor: Any) -> None:
         super().__init__(b"\0echotime", factory, BACKLOG, reactor=reactor)
         self._preexistingSocket = sock
+        # shutdown(2) would also end an inherited socket for the service manager
+        self._shouldShutdown = False
 
     def _logConnectionLostMsg(self) -> None:
         pass

@@ -109,6 +109,11 @@ class ActivationTests(ToolTestCase):
         self.assertEqual(ask(other.getsockname())[0], 401)
         self.served(daemon)
         self.assertEqual(path.stat().st_mode & 0o777, 0o660)
+        # the sockets stay open for the service manager
+        for sock in (unix, other):
+            self.assertTrue(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+            with socket.socket(sock.family) as client:
+                client.connect(sock.getsockname())
 
     def test_http_faults(self) -> None:
         """A socket for HTTP that was not passed, is a datagram socket, or is open to other hosts ends the start."""

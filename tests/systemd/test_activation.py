@@ -7,14 +7,16 @@ import re
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.support.http_case import ask
 from tests.support.plain_clients import ACKNOWLEDGEMENT, ask_time, connect, one_shot, read_all, read_exactly
-from tests.systemd.units import ADDRESS, LIMIT, PROGRAMS, SERVICE, SOCKET, UnitTestCase, systemctl
+from tests.systemd.units import ADDRESS, LIMIT, PROGRAMS, SERVICE, SOCKET, UnitTestCase, systemctl, wait_for
 
 _MANY = 200
 
@@ -24,10 +26,10 @@ class ActivationTests(UnitTestCase):
 
     def test_first_client_starts_it(self) -> None:
         """With only the socket started, a connection or a datagram starts the daemon, which answers it."""
-        for ask in (lambda: one_shot(ADDRESS, b"hi"), lambda: ask_time(ADDRESS)):
+        for client in (lambda: one_shot(ADDRESS, b"hi"), lambda: ask_time(ADDRESS)):
             systemctl("start", SOCKET)
             self.assertEqual(self.show(SERVICE, "ActiveState"), "inactive")
-            self.assertTrue(ask())
+            self.assertTrue(client())
             self.process()
             systemctl("stop", SOCKET, SERVICE)
 
@@ -98,6 +100,23 @@ class ActivationTests(UnitTestCase):
         self.assertEqual(len(ask_time(ADDRESS)), 4)
         found = [each for each in self.entries(SERVICE, "-p", "warning") if "no option requests it" in each["MESSAGE"]]
         self.assertEqual(len(found), 2)
+
+    def test_http(self) -> None:
+        """HTTP is served in the sandbox on echotime-http.socket, whose name stays while the service is away."""
+        path = Path("/run/echotime-http")
+        self.options("--http systemd:http")
+        systemctl("start", "echotime-http.socket")
+        self.start()
+        wait_for(lambda: ask(path, "/readyz")[0] == 200, "ready")
+        self.assertIn("TCP [::]:12345: answered", ask(path, "/readyz?verbose")[1])
+        self.assertEqual(stat.S_IMODE(path.stat().st_mode), 0o600)
+        systemctl("restart", SERVICE)
+        self.assertEqual(ask(path), (200, "ok\n"))
+        self.assertIn("Unix socket: /run/echotime-http", self.control("token"))
+        systemctl("stop", SOCKET, SERVICE)
+        self.assertTrue(path.is_socket())
+        systemctl("stop", "echotime-http.socket")
+        self.assertFalse(path.exists())
 
     def test_not_what_was_asked(self) -> None:
         """A socket that was not passed is reported in the journal, with status 1."""
