@@ -20,6 +20,7 @@ from echotime.control.commands import MAX_MESSAGE_BYTES, PAGE_SIZE, CommandError
 from echotime.control.peer import PeerPolicy, read_peer
 from echotime.control.sequential_amp import SequentialAMP
 from echotime.control.subscriber import EventSubscriber
+from echotime.counters import values
 from echotime.limits.log_rate import LogRateLimiter
 from echotime.logger import Logger
 from echotime.operators.reply_queue import AlreadySettled, ReplyQueue
@@ -208,8 +209,7 @@ class ControlProtocol(SequentialAMP):
 
     @commands.Counters.responder
     def counters(self) -> dict[str, Any]:
-        counters = vars(self.factory.queue.counters).items()
-        questions = [{"name": f"questions_{name}", "value": value} for name, value in counters]
+        questions = [{"name": name, "value": value} for name, value in values(self.factory.queue.counters)]
         return _single_page([*self.factory.backend.counters(), *questions])
 
 
