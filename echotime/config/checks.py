@@ -16,11 +16,11 @@ from echotime.wire.hostport import HostPort
 Address = HostPort | SystemdSocket
 
 
-def repeated_addresses(addresses: Iterable[Address | None]) -> Iterator[str]:
+def repeated_addresses(addresses: Iterable[Address | str | None]) -> Iterator[str]:
     """Find addresses that were given before. Port 0 may be given several times."""
-    known: set[Address | None] = {None}
+    known: set[Address | str | None] = {None}
     for address in addresses:
-        is_repeated = address in known and address is not None and (isinstance(address, SystemdSocket) or address.port)
+        is_repeated = address in known and address is not None and (not isinstance(address, HostPort) or address.port)
         known.add(address)
         yield "given twice" if is_repeated else ""
 

@@ -87,6 +87,22 @@ def _canonical_host(host: str, text: str) -> str:
     return str(found)
 
 
+def http_address(text: str) -> HostPort | SystemdSocket | str:
+    """Parse an address, the absolute path of a Unix socket, or ``systemd:NAME``. A port alone is on 127.0.0.1."""
+    if text.startswith("/"):
+        return socket_path(text)
+    if text.isascii() and text.isdigit():
+        text = f"127.0.0.1:{text}"
+    try:
+        found = listen_address(text)
+    except ValueError as error:
+        path_form = "" if ":" in text else ", or the absolute PATH of a Unix socket"
+        raise ValueError(f"{error}{path_form}") from None
+    if found == SystemdSocket():
+        raise ValueError("the name is missing; expected systemd:NAME, with the FileDescriptorName= of a .socket unit")
+    return found
+
+
 def socket_path(text: str) -> str:
     """Return the absolute path of a Unix socket, which stays right when twistd changes its directory."""
     path = os.path.abspath(text)  # noqa: PTH100 - resolve() would follow links

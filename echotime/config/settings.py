@@ -5,7 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from echotime.config.option_spec import OptionSpec, declared_options, group_options, option
-from echotime.config.parsers import LOG_KINDS, group_id, listen_address, log_kind, network, socket_path
+from echotime.config.parsers import (
+    LOG_KINDS,
+    group_id,
+    http_address,
+    listen_address,
+    log_kind,
+    network,
+    socket_path,
+)
 from echotime.limits.access import Networks
 from echotime.services.answer_text import answer_text
 from echotime.services.timeouts import Timeouts
@@ -310,6 +318,28 @@ class Settings:
         repeatable=True,
         reloadable=True,
     )
+    http: tuple[HostPort | SystemdSocket | str, ...] = option(
+        (),
+        http_address,
+        "Serve metrics, health and a page for operators over HTTP on ADDRESS:PORT, on PORT of 127.0.0.1, on the Unix "
+        "socket PATH with mode 0600, or on the inherited socket systemd:NAME.",
+        metavar="ADDRESS",
+        accepts="a loopback address, an absolute path, or systemd:NAME",
+        shown_default="none",
+        example="9180",
+        section="HTTP",
+        repeatable=True,
+    )
+    http_allow_remote: bool = option(
+        False,
+        None,
+        "Accept addresses for --http that other hosts can reach. HTTP has no encryption: use a trusted network.",
+    )
+    http_public_metrics: bool = option(
+        False,
+        None,
+        "Serve /metrics, /livez and /readyz over TCP without the token of echotime control token.",
+    )
     drain_timeout: float = option(
         5.0,
         parsers.non_negative_seconds,
@@ -333,7 +363,7 @@ class Settings:
     @property
     def has_operator(self) -> bool:
         """Return True if there can be an operator."""
-        return self.operator or self.control is not None
+        return self.operator or self.control is not None or bool(self.http)
 
     @property
     def timeouts(self) -> Timeouts:

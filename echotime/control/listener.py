@@ -1,4 +1,4 @@
-"""Run the control socket, a Unix socket for operators, as a service."""
+"""Run a Unix socket of the daemon's own as a service: the control socket, or one for HTTP."""
 
 from __future__ import annotations
 
@@ -12,31 +12,42 @@ from typing import Any
 from twisted.application.service import Service
 from twisted.internet import unix
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
+from twisted.internet.interfaces import IProtocolFactory
 
 from echotime.control.peer import group_name, user_name
-from echotime.control.server import ControlFactory
 from echotime.errors import report_startup_failure
 from echotime.logger import Logger
 
 _GROUP_MODE = 0o660
 
 
-class _ControlPort(unix.Port):
-    """Listen without Twisted's log line at the end, which would have the NUL byte of the name."""
+class UnixPort(unix.Port):
+    """Listen on a bound socket, and leave its file alone.
+
+    Twisted would change the mode and remove the file by path. A name in the abstract namespace has no file. Twisted's
+    log line at the end would have the NUL byte of that name.
+    """
+
+    def __init__(self, sock: socket.socket, factory: IProtocolFactory, reactor: Any) -> None:
+        super().__init__(b"\0echotime", factory, reactor=reactor)
+        self._preexistingSocket = sock
 
     def _logConnectionLostMsg(self) -> None:
         pass
 
 
-class ControlSocketService(Service):
+class UnixSocketService(Service):
     """Listen on `path` with mode 0600, or with mode 0660 if there is a group (a gid).
 
-    Starting raises StartupError if that fails.
+    `purpose` names the socket in the log. Starting raises StartupError if that fails.
     """
 
     _log = Logger()
 
-    def __init__(self, path: str, group: int | None, factory: ControlFactory, reactor: Any) -> None:
+    def __init__(
+        self, path: str, group: int | None, factory: IProtocolFactory, reactor: Any, purpose: str = "control"
+    ) -> None:
+        self._purpose = purpose
         self._path = path
         self._group = group
         self._factory = factory
@@ -53,17 +64,15 @@ class ControlSocketService(Service):
             # the ports are opened before --uid applies, and the control socket afterwards
             user = f" (as user {user_name(os.geteuid())})" if isinstance(error, PermissionError) else ""
             raise report_startup_failure(
-                f"cannot listen on the control socket {self._path}: {error.strerror or error}{user}"
+                f"cannot listen on the {self._purpose} socket {self._path}: {error.strerror or error}{user}"
             ) from error
-        # Twisted would change the mode and remove the file by path. A name in the abstract namespace has no file.
-        self._port = _ControlPort(b"\0" + os.fsencode(self._path), self._factory, reactor=self._reactor)
-        self._port._preexistingSocket = sock
+        self._port = UnixPort(sock, self._factory, self._reactor)
         self._port.startListening()
         self._bound_inode = _inode(self._path)
-        self._log.info("listening on control socket {path}", path=self._path)
+        self._log.info("listening on {purpose} socket {path}", purpose=self._purpose, path=self._path)
 
     def stopService(self) -> Deferred[None]:
-        """Close the socket and remove its file, unless it belongs to another daemon. Operators stay connected."""
+        """Close the socket and remove its file, unless it belongs to another daemon. Clients stay connected."""
         super().stopService()
         if self._port is None:
             return succeed(None)

@@ -11,24 +11,25 @@ from zope.interface import classImplements
 
 from echotime.config.settings import DEFAULT_UDP_RATE, Settings
 from echotime.control.backend import ControlBackend, status_line
-from echotime.control.listener import ControlSocketService
+from echotime.control.listener import UnixSocketService
 from echotime.control.peer import MAX_CONTROL_CONNECTIONS, PeerPolicy
 from echotime.control.server import ControlFactory
 from echotime.daemon.clock_watch import SyncMonitor, read_adjtimex
 from echotime.daemon.drop_report import DropReporter
 from echotime.daemon.limits_service import LimitsService
-from echotime.daemon.listener_service import TCPListenerService, UDPListenerService
+from echotime.daemon.listener_service import TCPListenerService, UDPListenerService, listen_error_message
 from echotime.daemon.listeners import build_listeners
 from echotime.daemon.runtime_config import RuntimeConfig
 from echotime.daemon.service import Daemon
 from echotime.daemon.shutdown import ShutdownController
 from echotime.errors import report_startup_failure
 from echotime.health.check import HealthCheck
+from echotime.health.monitor import HealthMonitor
 from echotime.health.readiness import Readiness
 from echotime.health.watchdog import SystemdStatus
 from echotime.limits.access import AccessList
 from echotime.limits.admission import Admission
-from echotime.limits.capacity import compute_capacity, count_overhead
+from echotime.limits.capacity import FDS_PER_HTTP_LISTENER, compute_capacity, count_overhead
 from echotime.limits.source import is_loopback
 from echotime.limits.udp_rate import RateLimit
 from echotime.net.listener import Listener, ListeningPort
@@ -143,7 +144,8 @@ class DaemonBuilder:
         settings = self._settings
         # one more control connection is open while it is refused
         control = 0 if settings.control is None else 2 + MAX_CONTROL_CONNECTIONS
-        overhead = count_overhead(len(self._tcp) + len(self._udp), control)
+        clients = control + len(settings.http) * FDS_PER_HTTP_LISTENER
+        overhead = count_overhead(len(self._tcp) + len(self._udp), clients)
         self._compute_capacity = partial(compute_capacity, overhead=overhead, reactor=self._reactor)
         self._capacity = self._compute_capacity(settings.max_connections, settings.max_per_source)
         # a client, and one that is evicted
@@ -151,7 +153,7 @@ class DaemonBuilder:
         if self._capacity.descriptors < needed:
             raise report_startup_failure(
                 f"too few descriptors: {self._capacity.cause}, and {needed} are needed for the listeners, the control "
-                "socket, the log and a client; raise it with ulimit -n, or LimitNOFILE= of systemd",
+                "socket, HTTP, the log and a client; raise it with ulimit -n, or LimitNOFILE= of systemd",
                 logged=False,
             )
         self._factory.admission.set_limits(self._access, self._capacity.limits)
@@ -169,15 +171,17 @@ class DaemonBuilder:
             format_status = partial(status_line, self._factory, self._readiness)
             service.systemd_status = SystemdStatus(notify, format_status, health, reactor, watchdog_seconds(os.environ))
             self._readiness.on_withdrawn = service.systemd_status.notify_stopping
+        backend = ControlBackend(
+            self._factory, self._tcp, self._udp, health, self._readiness, lambda: str(read_adjtimex())
+        )
+        if settings.http:
+            self._build_web(backend, health)
         if self._reply_queue is not None and settings.control is not None:
-            backend = ControlBackend(
-                self._factory, self._tcp, self._udp, health, self._readiness, lambda: str(read_adjtimex())
-            )
             policy = PeerPolicy(settings.control_group)
             control_factory = ControlFactory(
                 self._reply_queue, backend, self._traffic, reactor, policy, settings.encoding
             )
-            service.addService(ControlSocketService(settings.control, settings.control_group, control_factory, reactor))
+            service.addService(UnixSocketService(settings.control, settings.control_group, control_factory, reactor))
         if self._reply_queue is not None and settings.operator:
             service.addService(
                 build_local_operator(
@@ -189,6 +193,35 @@ class DaemonBuilder:
                     log_to_stdout=settings.log_to_stdout,
                 )
             )
+
+    def _build_web(self, backend: ControlBackend, health: HealthCheck) -> None:
+        """Add the HTTP listeners, which serve until the last connection is closed, and what they need.
+
+        twisted.web takes 4 MB of memory, so it is imported only with --http.
+        """
+        from echotime.web.guard import GuardPolicy
+        from echotime.web.listener import build_listeners as build_http_listeners
+        from echotime.web.root import build_root
+        from echotime.web.state import WebState
+
+        settings = self._settings
+        monitor = HealthMonitor(health, self._reactor)
+        self.service.addService(monitor)
+        state = WebState(
+            backend=backend,
+            factory=self._factory,
+            queue=self._reply_queue,
+            traffic=self._traffic,
+            readiness=self._readiness,
+            health=monitor,
+            listeners=self._listeners,
+            encoding=settings.encoding,
+            reactor=self._reactor,
+        )
+        root = build_root(state, GuardPolicy(settings.http_public_metrics))
+        describe_error = partial(listen_error_message, "TCP")
+        for each in build_http_listeners(settings.http, root, self._reactor, describe_error):
+            self.service.web.addService(each)
 
     def _configure_log(self, settings: Settings) -> None:
         self._traffic.set_message_rate(settings.log_message_rate)

@@ -47,6 +47,8 @@ class Daemon(MultiService):
         self._on_second_signal = on_second_signal
         self.systemd_status: SystemdStatus | None = None
         """None without a service manager."""
+        self.web = MultiService()
+        """The HTTP listeners, which also tell that the daemon drains. So they are closed after the drain."""
 
     def privilegedStartService(self) -> None:
         """Open every port. If one of them fails, close the others and raise its StartupError."""
@@ -59,19 +61,11 @@ class Daemon(MultiService):
             # a service manager has its own command
             hint=f"; stop with {stop_command()}" if self.systemd_status is None else "",
         )
-        try:
-            super().privilegedStartService()
-        except StartupError:
-            super().stopService()
-            raise
+        self._start(MultiService.privilegedStartService)
 
     def startService(self) -> None:
         """Start the children. If one of them fails, stop the others and raise its StartupError."""
-        try:
-            super().startService()
-        except StartupError:
-            super().stopService()
-            raise
+        self._start(MultiService.startService)
         self._on_second_signal(self._drain.abort)
         if self.systemd_status is not None:
             self.systemd_status.notify_ready()
@@ -85,7 +79,17 @@ class Daemon(MultiService):
             self._reply_queue.stop()
         stopping: Deferred[Any] = super().stopService()
         stopping.addCallback(lambda closed: self._drain.start())
-        return stopping.addCallback(lambda drained: self._log_totals())
+        stopping.addCallback(lambda drained: self.web.stopService())
+        return stopping.addCallback(lambda stopped: self._log_totals())
+
+    def _start(self, start: Callable[[MultiService], object]) -> None:
+        try:
+            start(self)
+            start(self.web)
+        except StartupError:
+            super().stopService()
+            self.web.stopService()
+            raise
 
     def _log_totals(self) -> None:
         if self.systemd_status is not None:

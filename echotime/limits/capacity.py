@@ -16,6 +16,10 @@ _OPENED_LATER = 12
 """Descriptors that are opened after the start: for signals, the log, the terminal, files, and those in reserve."""
 _PER_LISTENER = 3
 """Descriptors of one listener: its socket, and both ends of a health check's connection."""
+MAX_HTTP_CONNECTIONS = 64
+"""Connections to one HTTP listener. A further one evicts the one that has waited longest for a request."""
+FDS_PER_HTTP_LISTENER = 2 + MAX_HTTP_CONNECTIONS
+"""Descriptors of one HTTP listener: its socket, its connections, and one that is accepted before another is closed."""
 _MIN_EVICTING = 16
 """Connections that may be evicted at a time, at least, if the limit is high enough."""
 _PER_SOURCE_DIVISOR = 4

@@ -16,6 +16,7 @@ LAYERS = (
     {"services"},
     {"config", "operators", "health"},
     {"control"},
+    {"web"},
     {"daemon", "cli"},
     {"tap"},
 )

@@ -1,0 +1,1 @@
+"""HTTP: metrics, health, and a page where operators see the daemon and reply."""

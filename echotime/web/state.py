@@ -1,0 +1,35 @@
+"""Hold what the resources of the HTTP server read and change."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from echotime.control.backend import ControlBackend
+from echotime.health.monitor import HealthMonitor
+from echotime.health.readiness import Readiness
+from echotime.net.listener import Listener, ListeningPort
+from echotime.operators.reply_queue import ReplyQueue
+from echotime.services.echo_factory import EchoFactory
+from echotime.services.traffic import TrafficLog
+
+
+@dataclass(frozen=True)
+class WebState:
+    """Hold the parts of the daemon that HTTP serves."""
+
+    backend: ControlBackend
+    factory: EchoFactory
+    queue: ReplyQueue | None
+    """The reply queue, None if replies come from a source of its own."""
+    traffic: TrafficLog
+    """Counters, and the observers of messages and connections."""
+    readiness: Readiness
+    health: HealthMonitor
+    """The last known state of the listeners."""
+    listeners: Sequence[Listener[ListeningPort]]
+    """The TCP listeners, then the UDP listeners."""
+    encoding: str
+    """Encoding of operators' replies and of messages shown to operators."""
+    reactor: Any
