@@ -7,6 +7,7 @@ from twisted.web.resource import IResource, Resource
 
 from echotime.web.guard import GuardPolicy
 from echotime.web.health_pages import LIVE, READY, HealthPage
+from echotime.web.metrics import MetricsResource
 from echotime.web.responses import TextResource
 from echotime.web.state import WebState
 
@@ -36,6 +37,7 @@ class Root(Resource):
 def build_root(state: WebState, policy: GuardPolicy) -> Root:
     """Return the resource for ``/``, with everything below."""
     root = Root(policy)
+    root.putChild(b"metrics", MetricsResource(state))
     root.putChild(b"livez", HealthPage(state, LIVE))
     root.putChild(b"readyz", HealthPage(state, READY))
     return root
