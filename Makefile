@@ -8,7 +8,7 @@ SECONDS ?= 300
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: run help install uninstall deb test test-systemd test-deb test-balancers trial check coverage attack soak fuzz mutants bench wheel docs clean
+.PHONY: run help install uninstall deb test test-systemd test-deb test-balancers test-prometheus trial check coverage attack soak fuzz mutants bench wheel docs clean
 
 # a stamp for each set of extras; a changed requirement installs it again
 INSTALLED_BY = setup.cfg pyproject.toml $(wildcard echotime/i18n/*/LC_MESSAGES/*.po)
@@ -69,6 +69,9 @@ test-deb: $(VENV)/.test  ## test the Debian package in such a container (as root
 
 test-balancers: $(VENV)/.balancers  ## test the daemon behind HAProxy, nginx, Envoy and Traefik, if installed
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile tests/balancers
+
+test-prometheus: $(VENV)/.test  ## test the metrics with Prometheus and blackbox_exporter, if installed
+	$(BIN)/python -m pytest tests/prometheus
 
 trial: $(VENV)/.test  ## run the integration tests under trial
 	$(BIN)/trial tests.integration
