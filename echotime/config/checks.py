@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from echotime.limits.access import Network, Networks
+from echotime.limits.source import is_loopback
 from echotime.net.sockopt_port import socket_kind
 from echotime.sockopt.assignment import Assignment
 from echotime.systemd.activation import SystemdSocket
@@ -59,3 +60,10 @@ def allowed_networks(denied: Iterable[Network | None], allowed: Networks) -> Ite
     for each in denied:
         both = each is not None and each in allowed
         yield "is also given to --allow; give it to one of the two" if both else ""
+
+
+def remote_http_addresses(addresses: Iterable[Address | str | None], *, allowed: bool) -> Iterator[str]:
+    """Find addresses for HTTP that other hosts can reach, unless they are allowed."""
+    for each in addresses:
+        remote = not allowed and isinstance(each, HostPort) and not is_loopback(each.host)
+        yield "other hosts can reach this address; expected one of loopback, or --http-allow-remote" if remote else ""

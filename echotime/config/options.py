@@ -137,8 +137,10 @@ class DaemonOptions(usage.Options):
             settings = replace(settings, control=default_control_socket(os.environ))
         self._check_requirements(settings)
         lists = yield from self._parse_lists()
-        for name in ("tcp", "udp"):
+        for name in ("tcp", "udp", "http"):
             yield from self._check_list(name, checks.repeated_addresses(lists[name]))
+        remote = checks.remote_http_addresses(lists["http"], allowed=settings.http_allow_remote)
+        yield from self._check_list("http", remote)
         if not self["tcp"] and not self["udp"]:
             lists["tcp"] = lists["udp"] = [_default_address()]
         yield from self._check_list("sockopt", checks.unusable_sockopts(lists["sockopts"], lists["tcp"], lists["udp"]))
@@ -200,7 +202,12 @@ class DaemonOptions(usage.Options):
         for spec in SETTING_OPTIONS:
             if spec.repeatable:
                 found = lists[spec.setting] = []
-                for text in self[spec.name]:
+                texts = self[spec.name]
+                if self._started is not None and not spec.reloadable and texts and texts == self._started[spec.name]:
+                    # the directory of a socket may be out of reach after the start, by --uid, --chroot or a sandbox
+                    found += getattr(self._started.settings, spec.setting)
+                    continue
+                for text in texts:
                     yield
                     found.append(self._parse(spec, text))
         return lists
@@ -245,14 +252,17 @@ class DaemonOptions(usage.Options):
         """
         if "datagrams" in self["log-also"] and not settings.log_message_rate:
             self._add_requirement("log-also", "datagrams requires a --log-message-rate of 1 or more")
+        for name in ("http-allow-remote", "http-public-metrics"):
+            if self[name] and not self["http"]:
+                self._add_requirement(name, "requires --http")
         if self["check"]:
             return
         if settings.operator and self.parent is not None and not self.parent.get("nodaemon", True):
             self._add_requirement("operator", "requires twistd -n: a daemon in the background has no terminal")
         in_service = "unless RUNTIME_DIRECTORY is set, as in a service"
         for name in ("wait_for_operator", "reply_deadline"):
-            if getattr(settings, name) and not settings.has_operator:
-                self._add_requirement(name.replace("_", "-"), f"requires --operator or --control, {in_service}")
+            if getattr(settings, name) and not (settings.has_operator or self["http"]):
+                self._add_requirement(name.replace("_", "-"), f"requires --operator, --control or --http, {in_service}")
         if settings.control_group is not None and settings.control is None:
             self._add_requirement("control-group", f"requires --control, {in_service}")
 

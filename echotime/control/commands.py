@@ -194,6 +194,16 @@ class Counters(_FallibleCommand):
     response: ClassVar[Arguments] = _rows(name=Unicode(), value=Integer())
 
 
+class Token(_FallibleCommand):
+    """Return the token for HTTP, and where HTTP is served.
+
+    `links` open the page, and contain the token. `sockets` are paths of Unix sockets. Refused without --http.
+    """
+
+    commandName = b"Token"
+    response: ClassVar[Arguments] = _arguments(token=Unicode(), links=ListOf(Unicode()), sockets=ListOf(Unicode()))
+
+
 class PushedEvent(Command):
     """Push an event to an operator who watches."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from functools import cached_property
 from typing import Any
@@ -212,6 +213,12 @@ class ControlProtocol(SequentialAMP):
         questions = [{"name": name, "value": value} for name, value in values(self.factory.queue.counters)]
         return _single_page([*self.factory.backend.counters(), *questions])
 
+    @commands.Token.responder
+    def token(self) -> dict[str, Any]:
+        if self.factory.describe_http is None:
+            raise CommandError("HTTP is not served; expected a daemon with --http")
+        return self.factory.describe_http()
+
 
 class ControlFactory(ServerFactory):
     """Make a ControlProtocol for each operator. `policy` decides which of them are served."""
@@ -236,6 +243,8 @@ class ControlFactory(ServerFactory):
         self.encoding = encoding
         self.connections: set[ControlProtocol] = set()
         """The connections of operators that are served."""
+        self.describe_http: Callable[[], dict[str, Any]] | None = None
+        """Returns the response to commands.Token. None without --http."""
         self.log_limiter = LogRateLimiter(_MAX_LOG_LINES, clock, self._report_suppressed)
 
     def buildProtocol(self, addr: Any) -> ControlProtocol:  # type: ignore[override]  # Twisted binds it to `protocol`

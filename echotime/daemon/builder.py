@@ -47,6 +47,8 @@ from echotime.services.udp_time import TimeProtocol
 from echotime.systemd.activation import InheritedSockets, listen_fds
 from echotime.systemd.environment import InvalidEnvironment, initial_environ, other_process
 from echotime.systemd.notify import notifier_from_environ, watchdog_seconds
+from echotime.web.adopted import claim_sockets
+from echotime.web.state import WebState
 
 # services/ and net/ do not import each other
 classImplements(TimeProtocol, IBatchResponder)
@@ -129,6 +131,8 @@ class DaemonBuilder:
         environment = initial_environ()
         inherited = InheritedSockets(listen_fds(environment), other_process(environment, "LISTEN_PID"))
         common_arguments = inherited, self._shutdown.fail
+        # before --tcp systemd claims what is left
+        self._http = claim_sockets(settings.http, inherited, allow_remote=settings.http_allow_remote)
         self._tcp = list(
             build_listeners(TCPListenerService, settings.tcp, lambda: self._factory, tcp_options, *common_arguments)
         )
@@ -145,7 +149,7 @@ class DaemonBuilder:
         settings = self._settings
         # one more control connection is open while it is refused
         control = 0 if settings.control is None else 2 + MAX_CONTROL_CONNECTIONS
-        clients = control + len(settings.http) * FDS_PER_HTTP_LISTENER
+        clients = control + len(self._http) * FDS_PER_HTTP_LISTENER
         overhead = count_overhead(len(self._tcp) + len(self._udp), clients)
         self._compute_capacity = partial(compute_capacity, overhead=overhead, reactor=self._reactor)
         self._capacity = self._compute_capacity(settings.max_connections, settings.max_per_source)
@@ -175,13 +179,14 @@ class DaemonBuilder:
         backend = ControlBackend(
             self._factory, self._tcp, self._udp, health, self._readiness, lambda: str(read_adjtimex())
         )
-        if settings.http:
+        if self._http:
             self._build_web(backend, health)
         if self._reply_queue is not None and settings.control is not None:
             policy = PeerPolicy(settings.control_group)
             control_factory = ControlFactory(
                 self._reply_queue, backend, self._traffic, reactor, policy, settings.encoding
             )
+            control_factory.describe_http = service.web.describe_access if service.web is not None else None
             service.addService(UnixSocketService(settings.control, settings.control_group, control_factory, reactor))
         if self._reply_queue is not None and settings.operator:
             service.addService(
@@ -196,16 +201,10 @@ class DaemonBuilder:
             )
 
     def _build_web(self, backend: ControlBackend, health: HealthCheck) -> None:
-        """Add the HTTP listeners, which serve until the last connection is closed, and what they need.
+        """Add HTTP, and the periodic check whose results it shows."""
+        # twisted.web takes 4 MB of memory
+        from echotime.web.service import build_web
 
-        twisted.web takes 4 MB of memory, so it is imported only with --http.
-        """
-        from echotime.web.guard import GuardPolicy
-        from echotime.web.listener import build_listeners as build_http_listeners
-        from echotime.web.root import build_root
-        from echotime.web.state import WebState
-
-        settings = self._settings
         monitor = HealthMonitor(health, self._reactor)
         self.service.addService(monitor)
         state = WebState(
@@ -218,13 +217,13 @@ class DaemonBuilder:
             listeners=self._listeners,
             read_clock=read_adjtimex,
             reload_succeeded=lambda: self._reload_succeeded,
-            encoding=settings.encoding,
+            encoding=self._settings.encoding,
             reactor=self._reactor,
         )
-        root = build_root(state, GuardPolicy(settings.http_public_metrics))
         describe_error = partial(listen_error_message, "TCP")
-        for each in build_http_listeners(settings.http, root, self._reactor, describe_error):
-            self.service.web.addService(each)
+        self.service.web = build_web(
+            state, self._http, describe_error, public_metrics=self._settings.http_public_metrics
+        )
 
     def on_reload_result(self, succeeded: bool) -> None:
         """Record whether the last reload succeeded, for the metrics."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred
@@ -18,6 +18,9 @@ from echotime.logger import Logger
 from echotime.operators.reply_queue import ReplyQueue
 from echotime.services.drain import Drain
 from echotime.services.traffic import TrafficLog
+
+if TYPE_CHECKING:
+    from echotime.web.service import WebService
 
 OnSecondSignal = Callable[[Callable[[], None]], None]
 
@@ -47,8 +50,8 @@ class Daemon(MultiService):
         self._on_second_signal = on_second_signal
         self.systemd_status: SystemdStatus | None = None
         """None without a service manager."""
-        self.web = MultiService()
-        """The HTTP listeners, which also tell that the daemon drains. So they are closed after the drain."""
+        self.web: WebService | None = None
+        """HTTP, which also says that the daemon drains. So it ends after the drain. None without --http."""
 
     def privilegedStartService(self) -> None:
         """Open every port. If one of them fails, close the others and raise its StartupError."""
@@ -79,16 +82,20 @@ class Daemon(MultiService):
             self._reply_queue.stop()
         stopping: Deferred[Any] = super().stopService()
         stopping.addCallback(lambda closed: self._drain.start())
-        stopping.addCallback(lambda drained: self.web.stopService())
+        if self.web is not None:
+            web = self.web
+            stopping.addCallback(lambda drained: web.stopService())
         return stopping.addCallback(lambda stopped: self._log_totals())
 
     def _start(self, start: Callable[[MultiService], object]) -> None:
         try:
             start(self)
-            start(self.web)
+            if self.web is not None:
+                start(self.web)
         except StartupError:
             super().stopService()
-            self.web.stopService()
+            if self.web is not None:
+                self.web.stopService()
             raise
 
     def _log_totals(self) -> None:

@@ -110,16 +110,26 @@ class InheritedSockets:
             found = [each for each in of_name if _socket_type(each) == socket_type] or of_name
         if not found and (requested.required or not any(map(_socket_type, self._all))):
             raise SocketNotPassed(self._not_passed_message(transport, requested))
+        return self._claim(found)
+
+    def claim_named(self, option: str, requested: SystemdSocket) -> list[InheritedFD]:
+        """Return the descriptors of a name, whatever their type, that `option` requests. Raises SocketNotPassed."""
+        found = [each for each in self._unclaimed if each.name == requested.name]
+        if not found:
+            raise SocketNotPassed(self._not_passed_message(option, requested))
+        return self._claim(found)
+
+    def _claim(self, found: list[InheritedFD]) -> list[InheritedFD]:
         self._unclaimed = [each for each in self._unclaimed if each not in found]
         return found
 
-    def _not_passed_message(self, transport: str, requested: SystemdSocket) -> str:
+    def _not_passed_message(self, option: str, requested: SystemdSocket) -> str:
         if not self._all:
             reason = self._other_process or "expected a .socket unit that is active"
-            return f"--{transport} {requested}: no socket was passed; {reason}"
-        description = f"{transport.upper()} socket" if requested.name is None else f"socket named '{requested.name}'"
+            return f"--{option} {requested}: no socket was passed; {reason}"
+        description = f"{option.upper()} socket" if requested.name is None else f"socket named '{requested.name}'"
         names = ", ".join(str(each) for each in self._all)
-        return f"--{transport} {requested}: no unclaimed {description}; passed: {names}"
+        return f"--{option} {requested}: no unclaimed {description}; passed: {names}"
 
     def close(self) -> None:
         """Close all descriptors, as claimed ones have been duplicated. Log those that were not claimed."""

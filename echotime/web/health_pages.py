@@ -32,7 +32,7 @@ def _not_hung(state: WebState) -> str:
 
 
 LIVE: dict[str, Check] = {"listeners": _not_hung}
-READY: dict[str, Check] = {"started": _started, "listeners": _not_hung, "stopping": _not_stopping}
+READY: dict[str, Check] = {"started": _started, "listeners": _not_hung, "accepting": _not_stopping}
 
 
 class HealthPage(Resource):

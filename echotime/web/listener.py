@@ -1,7 +1,8 @@
-"""Listen for HTTP on loopback addresses, on Unix sockets, and on inherited sockets."""
+"""Listen for HTTP on TCP addresses, on Unix sockets, and on inherited sockets."""
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -11,30 +12,36 @@ from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.error import CannotListenError
 from twisted.web.resource import IResource
 
-from echotime.control.listener import UnixSocketService
+from echotime.control.listener import UnixPort, UnixSocketService
 from echotime.errors import report_startup_failure
 from echotime.logger import Logger
-from echotime.systemd.activation import SystemdSocket
+from echotime.web.adopted import HTTPAddress
 from echotime.web.site import HTTPSite
 from echotime.wire.hostport import HostPort
 
+_INHERITED_BACKLOG = 4096
+"""Argument of listen(2) for an inherited Unix socket, so that its accept queue is not made shorter."""
 DescribeError = Callable[[HostPort, Exception], str]
 
 
-class HTTPListenerService(Service):
-    """Listen for HTTP on a TCP address. Starting raises StartupError if that fails."""
+class HTTPPortService(Service):
+    """Run a TCP port, or a port on an inherited socket. Starting raises StartupError if it cannot listen."""
 
     _log = Logger()
 
-    def __init__(self, address: HostPort, site: HTTPSite, reactor: Any, describe_error: DescribeError) -> None:
-        self._address = address
+    def __init__(self, port: tcp.Port, requested: HostPort, describe_error: DescribeError) -> None:
+        self._port = port
+        self._requested = requested
         self._describe_error = describe_error
-        self._port = tcp.Port(address.port, site, interface=address.host, reactor=reactor)
+        self.is_tcp = port.addressFamily != socket.AF_UNIX
 
     @property
-    def url(self) -> str:
-        """Return the address as a link. It ends with a slash."""
-        return f"http://{self._bound_address()}/"
+    def address(self) -> str:
+        """Return the address as the log has it, or the path of a Unix socket."""
+        if not self._port.connected:
+            return str(self._requested)
+        name = self._port.socket.getsockname()
+        return str(HostPort.from_sockaddr(name)) if self.is_tcp else str(name)
 
     def privilegedStartService(self) -> None:
         """Bind and listen while the process may still be privileged."""
@@ -42,35 +49,42 @@ class HTTPListenerService(Service):
         try:
             self._port.startListening()
         except (CannotListenError, OSError) as error:
-            raise report_startup_failure(f"--http: {self._describe_error(self._address, error)}") from error
-        self._log.info("listening on HTTP {address}", address=str(self._bound_address()))
+            raise report_startup_failure(f"--http: {self._describe_error(self._requested, error)}") from error
+        kind = "HTTP" if self.is_tcp else "HTTP socket"
+        self._log.info("listening on {kind} {address}", kind=kind, address=self.address)
 
     def stopService(self) -> Deferred[None]:
         """Close the socket and all connections."""
         super().stopService()
         return maybeDeferred(self._port.stopListening) if self._port.connected else succeed(None)
 
-    def _bound_address(self) -> HostPort:
-        if self._port.connected:
-            return HostPort.from_sockaddr(self._port.socket.getsockname())
-        return self._address
-
 
 class HTTPSocketService(UnixSocketService):
-    """Listen for HTTP on a Unix socket."""
+    """Run a Unix socket of the daemon's own."""
+
+    is_tcp = False
 
     def __init__(self, path: str, site: HTTPSite, reactor: Any) -> None:
         super().__init__(path, None, site, reactor, "HTTP")
-        self.url = path
+        self.address = path
 
 
 def build_listeners(
-    addresses: Iterable[HostPort | SystemdSocket | str], root: IResource, reactor: Any, describe_error: DescribeError
-) -> Iterator[HTTPListenerService | HTTPSocketService]:
+    addresses: Iterable[HTTPAddress], root: IResource, reactor: Any, describe_error: DescribeError
+) -> Iterator[HTTPPortService | HTTPSocketService]:
     """Yield a service for each address. Each has its own limit of connections."""
     for each in addresses:
         site = HTTPSite(root, reactor)
         if isinstance(each, str):
             yield HTTPSocketService(each, site, reactor)
         elif isinstance(each, HostPort):
-            yield HTTPListenerService(each, site, reactor, describe_error)
+            port = tcp.Port(each.port, site, interface=each.host, reactor=reactor)
+            yield HTTPPortService(port, each, describe_error)
+        elif each.family == socket.AF_UNIX:
+            unix_port = UnixPort(each, site, reactor)
+            unix_port.backlog = _INHERITED_BACKLOG
+            yield HTTPPortService(unix_port, HostPort("", 0), describe_error)
+        else:
+            with each:  # the port duplicates it
+                port = tcp.Port._fromListeningDescriptor(reactor, each.fileno(), each.family, site)
+            yield HTTPPortService(port, HostPort("", 0), describe_error)

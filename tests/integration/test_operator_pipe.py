@@ -126,8 +126,8 @@ class FaultTests(DaemonTestCase):
         """Options that need an operator are refused without one, and their values are checked."""
         ended = self.refused("--reply-deadline", "5", "--wait-for-operator")
         self.assertEqual(ended.status, 2)
-        self.assertIn("--reply-deadline requires --operator or --control", ended.err)
-        self.assertIn("--wait-for-operator requires --operator or --control", ended.err)
+        self.assertIn("--reply-deadline requires --operator, --control or --http", ended.err)
+        self.assertIn("--wait-for-operator requires --operator, --control or --http", ended.err)
         ended = self.refused("--operator", "--reply-deadline", "0", "--encoding", "x", "--max-questions", "0")
         self.assertEqual(ended.status, 2)
         self.assertIn("--reply-deadline 0: must be more than 0", ended.err)

@@ -171,10 +171,11 @@ def test_check_outside_of_the_service(tmp_path: Path) -> None:
 
 def test_requirements() -> None:
     """Options that have no effect without another option are faults."""
+    unless = "unless RUNTIME_DIRECTORY is set, as in a service"
     assert faults("--reply-deadline", "3", "--wait-for-operator", "--control-group", "0") == [
-        "--wait-for-operator requires --operator or --control, unless RUNTIME_DIRECTORY is set, as in a service",
-        "--reply-deadline requires --operator or --control, unless RUNTIME_DIRECTORY is set, as in a service",
-        "--control-group requires --control, unless RUNTIME_DIRECTORY is set, as in a service",
+        f"--wait-for-operator requires --operator, --control or --http, {unless}",
+        f"--reply-deadline requires --operator, --control or --http, {unless}",
+        f"--control-group requires --control, {unless}",
     ]
     assert faults("x", "y") == ["unexpected argument 'x'"]
     for address in ("12345", "[::1]:7"):

@@ -248,6 +248,18 @@ def counters(session: ControlSession, rest: str) -> None:
     session.output(result, (f"{name}: {value}" for name, value in result.items()))
 
 
+def token(session: ControlSession, rest: str) -> None:
+    """Show the links to the page, with the token for HTTP."""
+    expect_no_arguments(rest)
+    result = session.connection.call(commands.Token)
+    lines = [
+        *result["links"],
+        *(_("Unix socket: {path}").format(path=path) for path in result["sockets"]),
+        _("token: {token}").format(**result),
+    ]
+    session.output(result, lines)
+
+
 COMMANDS = {
     "status": ControlCommand("", N_("show a summary of the daemon"), status),
     "connections": ControlCommand("", N_("list open connections"), connections),
@@ -259,6 +271,7 @@ COMMANDS = {
     "close": ControlCommand("CONNECTION", N_("close a connection with a FIN"), close),
     "reset": ControlCommand("CONNECTION", N_("reset a connection with a RST"), partial(close, orderly=False)),
     "counters": ControlCommand("", N_("show the counters"), counters),
+    "token": ControlCommand("", N_("show the links and the token for HTTP"), token),
 }
 """The commands of both. The prompt adds watch, help and quit."""
 _NEVER_SUGGESTED = {"close", "reset"}

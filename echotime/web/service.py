@@ -1,0 +1,50 @@
+"""Build the HTTP listeners with the resources that they serve. Importing this module loads twisted.web."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from twisted.application.service import MultiService
+
+from echotime.web.adopted import HTTPAddress
+from echotime.web.guard import TOKEN_FRAGMENT, GuardPolicy
+from echotime.web.listener import DescribeError, build_listeners
+from echotime.web.root import build_root
+from echotime.web.state import WebState
+
+_WILDCARDS = frozenset({"0.0.0.0", "[::]"})
+
+
+class WebService(MultiService):
+    """Run all HTTP listeners with one tree of resources and one token."""
+
+    def __init__(
+        self, state: WebState, addresses: Iterable[HTTPAddress], policy: GuardPolicy, describe_error: DescribeError
+    ) -> None:
+        super().__init__()
+        self._policy = policy
+        self._listeners = list(build_listeners(addresses, build_root(state, policy), state.reactor, describe_error))
+        for each in self._listeners:
+            self.addService(each)
+
+    def describe_access(self) -> dict[str, Any]:
+        """Return the response to commands.Token: the token, links with it for TCP, and the paths of Unix sockets."""
+        return {
+            "token": self._policy.token,
+            "links": [self._link(each.address) for each in self._listeners if each.is_tcp],
+            "sockets": [each.address for each in self._listeners if not each.is_tcp],
+        }
+
+    def _link(self, address: str) -> str:
+        """Return a link to the page. A browser cannot use a wildcard address, so it gets the name of this host."""
+        host, _colon, port = address.rpartition(":")
+        name = self._policy.host_name if host in _WILDCARDS else host
+        return f"http://{name}:{port}/{TOKEN_FRAGMENT}{self._policy.token}"
+
+
+def build_web(
+    state: WebState, addresses: Iterable[HTTPAddress], describe_error: DescribeError, *, public_metrics: bool
+) -> WebService:
+    """Return the service that serves HTTP on all addresses, with a new token."""
+    return WebService(state, addresses, GuardPolicy(public_metrics), describe_error)
