@@ -41,7 +41,7 @@ class MetricsTests(DaemonTestCase):
         return self.echotime("--http", "0", "--http-public-metrics", *args)
 
     def test_served(self) -> None:
-        """What is served and refused is counted, and the listeners have their names in the log."""
+        """Messages and refusals are counted, and the listeners have their names in the log."""
         daemon = self.start("--deny", "127.0.0.5")
         tcp = daemon.address("TCP")
         one_shot(tcp, b"hello", "127.0.0.1")

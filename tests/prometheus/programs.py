@@ -17,13 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from tests.balancers.balancers import Address, free_address
-from tests.support.twistd_process import LIMIT, DaemonTestCase
+from tests.support.tool_case import ToolTestCase
+from tests.support.twistd_process import LIMIT
 
 FILES = Path(__file__).parents[2] / "etc" / "prometheus"
 _INSTALL = "apt install prometheus prometheus-blackbox-exporter"
 
 
-class PrometheusTestCase(DaemonTestCase):
+class PrometheusTestCase(ToolTestCase):
     """Skip tests of a program that is not installed, or fail if it must be."""
 
     programs: tuple[str, ...]
@@ -71,8 +72,11 @@ class PrometheusTestCase(DaemonTestCase):
         (self.folder / name).write_text(text, encoding="utf-8")
         return str(self.folder / name)
 
-    def start_prometheus(self, tcp: Address, http: Address) -> Prometheus:
-        """Start blackbox_exporter, and a Prometheus that scrapes a daemon and the exporter every second."""
+    def start_prometheus(self, tcp: Address, http: Address, changes: dict[str, str]) -> Prometheus:
+        """Start blackbox_exporter, and a Prometheus that scrapes a daemon and the exporter every second.
+
+        `changes` has further replacements in its configuration.
+        """
         exporter, prometheus = free_address(), free_address()
         self.start_program(
             "prometheus-blackbox-exporter",
@@ -84,7 +88,7 @@ class PrometheusTestCase(DaemonTestCase):
         addresses = {f"127.0.0.1:{port}\n": "{}:{}\n".format(*actual) for port, actual in places.items()}
         quoted = {f'"127.0.0.1:{port}"': '"{}:{}"'.format(*actual) for port, actual in places.items()}
         del addresses["127.0.0.1:9180\n"], addresses["127.0.0.1:12345\n"], quoted['"127.0.0.1:9115"']
-        path = self.adapted("prometheus.yml", {**addresses, **quoted, "interval: 15s": "interval: 1s"})
+        path = self.adapted("prometheus.yml", {**addresses, **quoted, **changes, "interval: 15s": "interval: 1s"})
         process = self.start_program(
             "prometheus",
             f"--config.file={path}",

@@ -42,7 +42,7 @@ class ScrapeTests(PrometheusTestCase):
         """Prometheus scrapes the daemon, the exporter probes it, and rules and dashboard find their data."""
         daemon = self.echotime("--http", "0", "--http-public-metrics")
         tcp = daemon.address("TCP")
-        prometheus = self.start_prometheus(tcp, daemon.address("HTTP"))
+        prometheus = self.start_prometheus(tcp, daemon.address("HTTP"), {})
         prometheus.wait_for('up{job="echotime"}', lambda values: values == [1])
         prometheus.wait_for("probe_success", lambda values: values == [1])
         self.assertEqual(one_shot(tcp, b"x" * 5), b"x" * 5 + ACKNOWLEDGEMENT)
@@ -54,6 +54,18 @@ class ScrapeTests(PrometheusTestCase):
         daemon.signal(signal.SIGKILL)
         prometheus.wait_for('ALERTS{alertname="EchotimeDown"}')
         prometheus.wait_for('ALERTS{alertname="EchotimeProbeFailed"}')
+
+    def test_token(self) -> None:
+        """With the token in a file, Prometheus scrapes a daemon that does not serve its metrics to everybody."""
+        control, token = str(self.folder / "control"), self.folder / "token"
+        daemon = self.echotime("--http", "0", "--control", control)
+        daemon.line("listening on control socket")
+        shown = self.tool("control", "--socket", control, "--json", "token").stdout
+        token.write_text(json.loads(shown)["token"], encoding="ascii")
+        commented = "    # authorization:\n    #   credentials_file: /etc/prometheus/echotime.token\n"
+        active = f"    authorization:\n      credentials_file: {token}\n"
+        prometheus = self.start_prometheus(daemon.address("TCP"), daemon.address("HTTP"), {commented: active})
+        prometheus.wait_for('up{job="echotime"}', lambda values: values == [1])
 
 
 def _expressions() -> list[str]:
