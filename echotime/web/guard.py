@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 import secrets
 from dataclasses import dataclass, field
 
@@ -28,6 +29,8 @@ MISDIRECTED_REQUEST = 421
 """Status of a request for a host that the server does not answer for (RFC 9110 section 15.5.20)."""
 _READING, _WRITING = frozenset({b"GET", b"HEAD"}), b"POST"
 _TOKEN_BYTES = 32
+_HOST = re.compile(r"(?:\[(?P<v6>[0-9a-fA-F:.]+)\]|(?P<name>[^:\[\]@/]+))(?::[0-9]{0,5})?")
+"""A Host header (RFC 9110 section 7.2), with the port or without."""
 HEADERS = {
     b"Cache-Control": b"no-store",
     # uPlot sets styles of its elements
@@ -76,8 +79,9 @@ class GuardPolicy:
         return self._token_refusal(request) if needs_token else None
 
     def _is_known_host(self, header: str) -> bool:
-        bracketed, bracket, _port = header.partition("]")
-        host = bracketed[1:] if bracket and header.startswith("[") else header.partition(":")[0]
+        if not (found := _HOST.fullmatch(header)):
+            return False
+        host = found["v6"] or found["name"]
         if host.lower() in {"localhost", self.host_name.lower()}:
             return True
         try:

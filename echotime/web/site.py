@@ -156,6 +156,8 @@ class HTTPSite(server.Site):
 
     def __init__(self, resource: IResource, reactor: IReactorTime) -> None:
         super().__init__(resource, timeout=REQUEST_TIMEOUT, reactor=reactor)
+        # twisted.web would parse forms, which are never served, and refuse faulty ones by itself
+        self._parsePOSTFormSubmission = False
         self.connections: set[HTTPConnection] = set()
         self._log_limiter = LogRateLimiter(_MAX_LOG_LINES, reactor, self._report_suppressed)
 
