@@ -19,6 +19,8 @@ from echotime.errors import report_startup_failure
 from echotime.logger import Logger
 
 _GROUP_MODE = 0o660
+BACKLOG = 4096
+"""Argument of listen(2): clients that connect at once must not wait, and an inherited accept queue not get shorter."""
 
 
 class UnixPort(unix.Port):
@@ -29,7 +31,7 @@ class UnixPort(unix.Port):
     """
 
     def __init__(self, sock: socket.socket, factory: IProtocolFactory, reactor: Any) -> None:
-        super().__init__(b"\0echotime", factory, reactor=reactor)
+        super().__init__(b"\0echotime", factory, BACKLOG, reactor=reactor)
         self._preexistingSocket = sock
 
     def _logConnectionLostMsg(self) -> None:

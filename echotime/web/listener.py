@@ -12,15 +12,13 @@ from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.error import CannotListenError
 from twisted.web.resource import IResource
 
-from echotime.control.listener import UnixPort, UnixSocketService
+from echotime.control.listener import BACKLOG, UnixPort, UnixSocketService
 from echotime.errors import report_startup_failure
 from echotime.logger import Logger
 from echotime.web.adopted import HTTPAddress
 from echotime.web.site import HTTPSite
 from echotime.wire.hostport import HostPort
 
-_INHERITED_BACKLOG = 4096
-"""Argument of listen(2) for an inherited Unix socket, so that its accept queue is not made shorter."""
 DescribeError = Callable[[HostPort, Exception], str]
 
 
@@ -78,12 +76,10 @@ def build_listeners(
         if isinstance(each, str):
             yield HTTPSocketService(each, site, reactor)
         elif isinstance(each, HostPort):
-            port = tcp.Port(each.port, site, interface=each.host, reactor=reactor)
+            port = tcp.Port(each.port, site, BACKLOG, each.host, reactor)
             yield HTTPPortService(port, each, describe_error)
         elif each.family == socket.AF_UNIX:
-            unix_port = UnixPort(each, site, reactor)
-            unix_port.backlog = _INHERITED_BACKLOG
-            yield HTTPPortService(unix_port, HostPort("", 0), describe_error)
+            yield HTTPPortService(UnixPort(each, site, reactor), HostPort("", 0), describe_error)
         else:
             with each:  # the port duplicates it
                 port = tcp.Port._fromListeningDescriptor(reactor, each.fileno(), each.family, site)

@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 from echotime.sockopt.tcp_info import read_tcp_info
+from tests.support.http_case import ask
 from tests.support.plain_clients import ACKNOWLEDGEMENT, ask_time, one_shot
 from tests.support.tool_case import ToolTestCase
 from tests.support.twistd_process import LIMIT, VERBOSE, Twistd
@@ -88,6 +89,36 @@ class ActivationTests(ToolTestCase):
         self.assert_serves(tcp.getsockname(), udp.getsockname())
         daemon.line(r"TCP .*: passed in as descriptor 3 \(echotime.socket\)")
         self.assertEqual(self.served(daemon).out.count("listening on"), 2)
+
+    def test_http(self) -> None:
+        """HTTP is served on inherited Unix and TCP sockets of its name. The Unix socket's file is left alone."""
+        tcp, other = self.tcp(), self.tcp()
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        path = Path(directory.name, "http")
+        unix = socket.socket(socket.AF_UNIX)
+        self.addCleanup(unix.close)
+        unix.bind(str(path))
+        unix.listen(100)
+        path.chmod(0o660)
+        daemon = self.activated([tcp, unix, other], "--http", "systemd:http", names="echotime:http:http")
+        self.assertEqual(daemon.address("TCP"), tcp.getsockname())
+        self.assertEqual(daemon.address("HTTP"), other.getsockname())
+        daemon.line(f"listening on HTTP socket {path}")
+        self.assertEqual(ask(path), (200, "ok\n"))
+        self.assertEqual(ask(other.getsockname())[0], 401)
+        self.served(daemon)
+        self.assertEqual(path.stat().st_mode & 0o777, 0o660)
+
+    def test_http_faults(self) -> None:
+        """A socket for HTTP that was not passed, is a datagram socket, or is open to other hosts ends the start."""
+        tcp = ("--tcp", "127.0.0.1:0", "--http", "systemd:http")
+        self.assertIn(
+            "--http systemd:http: no unclaimed socket named 'http'", self.fails([self.tcp()], *tcp, names="x")
+        )
+        self.assertIn("expected a TCP socket, found a UDP one", self.fails([self.udp()], *tcp, names="http"))
+        remote = self.fails([self.tcp("0.0.0.0")], *tcp, names="http")
+        self.assertRegex(remote, r"other hosts can reach 0\.0\.0\.0:\d+; this requires --http-allow-remote")
 
     def test_one_kind_by_default(self) -> None:
         """A socket of one kind alone may be passed, and then only that service runs."""

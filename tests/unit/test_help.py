@@ -14,7 +14,7 @@ from echotime.config.settings import GROUPS
 from echotime.wire import parsers
 
 ROOT = Path(__file__).parents[2]
-TITLES = ["Addresses and socket options", "Replies", "Operators", "UDP time", "Access and limits", "Log"]
+TITLES = ["Addresses and socket options", "Replies", "Operators", "UDP time", "Access and limits", "Log", "HTTP"]
 
 
 def test_groups() -> None:

@@ -80,7 +80,7 @@ class Check:
         return self.begun[-1]
 
     def stop(self) -> None:
-        """Cancel the last check."""
+        """Cancel the last check that was begun."""
         if not self.begun[-1].called:
             self.begun[-1].cancel()
 

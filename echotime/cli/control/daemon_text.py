@@ -38,6 +38,7 @@ _TEXTS = (
     N_("{name} must be set before bind: start with --sockopt {option}=..."),
     N_("{name} must be set before the connection; set it on tcp for later connections"),
     *(N_("invalid arguments"), N_("too many control connections: {connections} are open, {limit} are allowed")),
+    N_("HTTP is not served; expected a daemon with --http"),
     N_("permission denied: neither root, nor the daemon's user, nor a member of --control-group"),
     *_SOCKOPT_ERRORS,
     N_("{name} has no effect on {target}"),
