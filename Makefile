@@ -8,7 +8,7 @@ SECONDS ?= 300
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: run help install uninstall deb test test-systemd test-deb test-balancers test-browser trial check coverage attack soak fuzz mutants bench wheel docs clean
+.PHONY: run help install uninstall deb test test-systemd test-deb test-balancers test-browser test-prometheus trial check coverage attack soak fuzz mutants bench wheel docs clean
 
 # a stamp for each set of extras; a changed requirement installs it again
 INSTALLED_BY = setup.cfg pyproject.toml $(wildcard echotime/i18n/*/LC_MESSAGES/*.po)
@@ -72,6 +72,9 @@ test-balancers: $(VENV)/.balancers  ## test the daemon behind HAProxy, nginx, En
 
 test-browser: $(VENV)/.browser  ## use the page in chromium, if installed; SCREENSHOTS=DIRECTORY keeps pictures
 	$(BIN)/python -m pytest tests/browser
+
+test-prometheus: $(VENV)/.test  ## test the metrics with Prometheus and blackbox_exporter, if installed
+	$(BIN)/python -m pytest tests/prometheus
 
 trial: $(VENV)/.test  ## run the integration tests under trial
 	$(BIN)/trial tests.integration

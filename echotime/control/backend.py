@@ -6,13 +6,14 @@ import os
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from heapq import nlargest, nsmallest
+from itertools import chain
 from operator import attrgetter, itemgetter
 from typing import Any
 
 from twisted.internet.defer import Deferred
 
 from echotime.control.commands import PAGE_SIZE, CommandError, Rows
-from echotime.counters import declared
+from echotime.counters import LOG_COUNTERS, values
 from echotime.health.check import HealthCheck, ProbeResult
 from echotime.health.readiness import Readiness
 from echotime.net.listener import Listener, ListeningPort, SockoptSocket
@@ -167,9 +168,9 @@ class ControlBackend:
         return connection.peer
 
     def counters(self) -> Rows:
-        """Return the service counters and the errors of the ports."""
-        counters = self._factory.counters()
-        rows = [{"name": each.name, "value": getattr(counters, each.name)} for each in declared(counters)]
+        """Return the counters of the services and the log, and the errors of the ports."""
+        counters = chain(values(self._factory.counters()), values(LOG_COUNTERS))
+        rows: Rows = [{"name": name, "value": value} for name, value in counters]
         for listener in self._listeners:
             rows += [
                 {"name": f"{listener.label}: {error}", "value": value} for error, value in listener.errors().items()

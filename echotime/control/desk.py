@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from twisted.internet.interfaces import IReactorTime
 
 from echotime.control.commands import MAX_MESSAGE_BYTES, PAGE_SIZE, CommandError, Rows
+from echotime.counters import values
 from echotime.operators.reply_queue import AlreadySettled, PendingMessage, ReplyQueue
 
 
@@ -54,5 +53,6 @@ class ReplyDesk:
 
     def counters(self) -> Rows:
         """Return the counters of the questions."""
-        counters: dict[str, Any] = {} if self.queue is None else vars(self.queue.counters)
-        return [{"name": f"questions_{name}", "value": value} for name, value in counters.items()]
+        if self.queue is None:
+            return []
+        return [{"name": name, "value": value} for name, value in values(self.queue.counters)]

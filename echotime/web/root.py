@@ -8,6 +8,7 @@ from twisted.web.resource import IResource
 from echotime.web.api import build_api
 from echotime.web.guard import GuardPolicy
 from echotime.web.health_pages import LIVE, READY, HealthPage
+from echotime.web.metrics import MetricsResource
 from echotime.web.page import build_page, build_static
 from echotime.web.responses import Folder, TextResource
 from echotime.web.state import WebState
@@ -36,6 +37,7 @@ def build_root(state: WebState, policy: GuardPolicy) -> Root:
     root.putChild(b"", build_page())
     root.putChild(b"static", build_static())
     root.putChild(b"api", build_api(state))
+    root.putChild(b"metrics", MetricsResource(state))
     root.putChild(b"livez", HealthPage(state, LIVE))
     root.putChild(b"readyz", HealthPage(state, READY))
     return root

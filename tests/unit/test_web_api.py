@@ -46,7 +46,17 @@ class Page:
         results = [ProbeResult("TCP 127.0.0.1:7", HealthStatus.HUNG, reason="the port is closed")]
         health: Any = SimpleNamespace(results=results, checked_at=0.0, hung=results)
         self.state = WebState(
-            self.backend, self.factory, self.queue, self.traffic, readiness, health, [], "utf-8", self.clock
+            backend=self.backend,
+            factory=self.factory,
+            queue=self.queue,
+            traffic=self.traffic,
+            readiness=readiness,
+            health=health,
+            listeners=[],
+            read_clock=cast(Any, None),
+            reload_succeeded=lambda: True,
+            encoding="utf-8",
+            reactor=self.clock,
         )
         self.api = build_api(self.state)
         self.client = self.connect()

@@ -61,7 +61,7 @@ def test_no_token(harness: Harness) -> None:
 def test_public_metrics() -> None:
     """With --http-public-metrics, metrics and health need no token, and nothing else."""
     public = Harness(GuardPolicy(public_metrics=True))
-    assert [public.status(path, Authorization="") for path in ("/metrics", "/livez", "/readyz")] == [404, 200, 200]
+    assert [public.status(path, Authorization="") for path in ("/metrics", "/livez", "/readyz")] == [200, 200, 200]
     assert public.status(Authorization="") == 401
     assert public.status("/livez", "POST", Authorization="") == 401
 
