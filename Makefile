@@ -8,7 +8,7 @@ SECONDS ?= 300
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: run help install uninstall deb test test-systemd test-deb test-balancers trial check coverage attack soak fuzz mutants bench wheel docs clean
+.PHONY: run help install uninstall deb test test-systemd test-deb test-balancers test-browser test-prometheus trial check coverage attack soak fuzz mutants bench wheel docs clean
 
 # a stamp for each set of extras; a changed requirement installs it again
 INSTALLED_BY = setup.cfg pyproject.toml $(wildcard echotime/i18n/*/LC_MESSAGES/*.po)
@@ -33,10 +33,10 @@ $(VENV)/.lint $(VENV)/.bench $(VENV)/.mutants: $(INSTALLED_BY)
 	$(PIP) '.[test,$(subst .,,$(@F))]'
 	touch $(VENV)/.run $(VENV)/.test $@
 
-# where pip has no such program, its tests are skipped
-$(VENV)/.balancers: $(INSTALLED_BY)
+# where pip has no such program, the tests that need it are skipped
+$(VENV)/.balancers $(VENV)/.browser: $(INSTALLED_BY)
 	$(CREATE)
-	$(PIP) '.[test,balancers]' || $(PIP) '.[test]'
+	$(PIP) '.[test,$(subst .,,$(@F))]' || $(PIP) '.[test]'
 	touch $(VENV)/.run $(VENV)/.test $@
 
 run: $(VENV)/.run  ## serve both on PORT=12345, in the foreground; installs what that needs in .venv
@@ -69,6 +69,12 @@ test-deb: $(VENV)/.test  ## test the Debian package in such a container (as root
 
 test-balancers: $(VENV)/.balancers  ## test the daemon behind HAProxy, nginx, Envoy and Traefik, if installed
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile tests/balancers
+
+test-browser: $(VENV)/.browser  ## use the page in chromium, if installed; SCREENSHOTS=DIRECTORY keeps pictures
+	$(BIN)/python -m pytest tests/browser
+
+test-prometheus: $(VENV)/.test  ## test the metrics with Prometheus and blackbox_exporter, if installed
+	$(BIN)/python -m pytest tests/prometheus
 
 trial: $(VENV)/.test  ## run the integration tests under trial
 	$(BIN)/trial tests.integration

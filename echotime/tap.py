@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import select
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from twisted.python.usage import UsageError
@@ -60,7 +60,9 @@ def makeService(options: DaemonOptions) -> Daemon:
     builder = DaemonBuilder(options.settings, reactor)
     if options["config"] is not None:
         systemd_status = builder.service.systemd_status
-        callbacks = {} if systemd_status is None else {"on_reload": systemd_status.notify_reloading}
+        callbacks: dict[str, Callable[[bool], object]] = {"on_result": builder.on_reload_result}
+        if systemd_status is not None:
+            callbacks["on_reload"] = systemd_status.notify_reloading
         builder.service.addService(
             ReloadService(options.settings, options.reparse, builder.runtime_config, reactor, **callbacks)
         )

@@ -62,6 +62,7 @@ install:
 	install -Dm 644 -t "$$share/doc/echotime/docs" docs/*.md docs/*.svg
 	install -Dm 644 -t "$$share/doc/echotime/docs/socket-options" docs/socket-options/*.md
 	install -Dm 644 -t "$$share/doc/echotime/etc/examples" etc/examples/*
+	install -Dm 644 -t "$$share/doc/echotime/etc/prometheus" etc/prometheus/*
 	install -Dm 644 etc/echotime.default "$$new/etc/default/echotime"
 	install -Dm 644 etc/echotime.conf "$$new/etc/echotime/echotime.conf"
 	sed -i "s|/etc/|$(SYSCONFDIR)/|g; s|/usr/lib/echotime|$(LIB)|g; s|/usr/bin/python3 /usr/lib |$$python |" \

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from echotime.counters import Counter, ReplyCounters, ServiceCounters, declared
+from echotime.counters import Counter, LogCounters, ReplyCounters, ServiceCounters, declared
 
 _BEGIN, _END = "<!-- counters -->\n", "<!-- /counters -->\n"
 
@@ -14,10 +14,14 @@ def monitoring_page() -> str:
     page = Path(__file__).parents[1] / "monitoring.md"
     before, _, rest = page.read_text(encoding="utf-8").partition(_BEGIN)
     _, _, after = rest.partition(_END)
-    lines = ["| counter | meaning | in the log |", "|---|---|---|", *map(_row, declared(ServiceCounters))]
-    lines += [_row(each._replace(name=f"questions_{each.name}")) for each in declared(ReplyCounters)]
+    lines = ["| counter | meaning | in the log | metric |", "|---|---|---|---|"]
+    for group in (ServiceCounters, LogCounters, ReplyCounters):
+        lines += [_row(group.prefix, each) for each in declared(group)]
     return "".join([before, _BEGIN, "\n", *(f"{line}\n" for line in lines), "\n", _END, after])
 
 
-def _row(counter: Counter) -> str:
-    return f"| `{counter.name}` | {counter.help} | {f'`{counter.log_name}`' if counter.log_name else ''} |"
+def _row(prefix: str, counter: Counter) -> str:
+    family, label, value = counter.metric
+    metric = f"echotime_{family}_total" + f'{{{label}="{value}"}}' * bool(label)
+    log = f"`{counter.log_name}`" * bool(counter.log_name)
+    return f"| `{prefix}{counter.name}` | {counter.help} | {log} | `{metric}` |"

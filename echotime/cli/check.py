@@ -17,8 +17,7 @@ from twisted.internet.defer import Deferred
 from echotime.cli import arguments
 from echotime.cli.check_result import CheckResult
 from echotime.cli.measure import measure_services
-from echotime.cli.output.json_line import format_json
-from echotime.cli.output.prometheus import Metric, write_metrics
+from echotime.cli.output.prometheus import write_metrics
 from echotime.cli.output.streams import print_lines
 from echotime.cli.output.verdict import describe_failure
 from echotime.cli.proxy_arguments import add_proxy
@@ -31,7 +30,9 @@ from echotime.client.time import decode_response
 from echotime.i18n.language import gettext as _
 from echotime.sockopt.option import BOTH
 from echotime.wire import parsers
+from echotime.wire.exposition import Family
 from echotime.wire.hostport import DEFAULT_PORT, HostPort
+from echotime.wire.json_line import format_json
 
 _DEFAULT_WARNING = {"offset": Range(0, 86400)}
 """A clock that is off by more seconds is wrong, or counts from another epoch."""
@@ -233,13 +234,15 @@ _METRIC_HELP = {
 }
 
 
-def _metrics(args: argparse.Namespace, result: CheckResult) -> list[Metric]:
+def _metrics(args: argparse.Namespace, result: CheckResult) -> list[Family]:
     server = str(args.server)
-    up_help = "1 if the service is up and exact, else 0."
+    up = Family("echotime_check_up", "1 if the service is up and exact, else 0.")
+    for name, is_up in result.up.items():
+        up.add(int(is_up), server=server, service=name)
     return [
-        *(Metric("echotime_check_up", up_help, up, server=server, service=name) for name, up in result.up.items()),
+        up,
         *(
-            Metric(f"echotime_check_{name}_seconds", _METRIC_HELP[name], value, server=server)
+            Family(f"echotime_check_{name}_seconds", _METRIC_HELP[name]).add(value, server=server)
             for name, value in result.measurements.items()
         ),
     ]

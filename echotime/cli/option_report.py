@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from echotime.cli.control.daemon_text import translate_value
+from echotime.control.daemon_text import translate_value
 from echotime.i18n.language import gettext as _
 from echotime.sockopt.apply import warning
 from echotime.sockopt.assignment import Assignment

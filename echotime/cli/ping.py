@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from echotime.cli import arguments
-from echotime.cli.output.json_line import format_json
 from echotime.cli.output.progress import Progress, add_progress
 from echotime.cli.output.streams import print_error, print_line, print_lines, print_text, report_error
 from echotime.cli.ping_output import (
@@ -33,6 +32,7 @@ from echotime.client.time import TimeClient
 from echotime.i18n.language import gettext as _
 from echotime.terminal.columns import terminal_width
 from echotime.wire import parsers
+from echotime.wire.json_line import format_json
 
 _MAX_PATTERN = 16
 """Bytes, as of ping(8)."""

@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from echotime.cli.output.json_line import format_json
 from echotime.cli.output.streams import print_line
 from echotime.cli.output.verdict import describe_failure
 from echotime.client.exit_status import ClientError
@@ -16,6 +15,7 @@ from echotime.client.ping import ReplyKind, Summary
 from echotime.client.stats import compute_stats, format_stats
 from echotime.i18n.language import gettext as _
 from echotime.wire.hostport import HostPort
+from echotime.wire.json_line import format_json
 
 
 class SilentPrinter:

@@ -12,11 +12,10 @@ from dataclasses import replace
 from typing import Any
 
 from echotime.cli import arguments, option_report
-from echotime.cli.control.daemon_text import translate_value
 from echotime.cli.option_report import describe_option, has_trial, option_json, python_name
-from echotime.cli.output.json_line import format_json
 from echotime.cli.output.streams import print_error, print_lines
 from echotime.client.exit_status import ExitStatus
+from echotime.control.daemon_text import translate_value
 from echotime.demos.index import DEMONSTRATIONS
 from echotime.i18n.language import gettext as _
 from echotime.sockopt import assignment
@@ -26,6 +25,7 @@ from echotime.sockopt.option import Option, SocketRole
 from echotime.sockopt.trial import current_values, try_option
 from echotime.terminal.columns import Heading, Table, fit, terminal_width
 from echotime.wire.escape import display_width
+from echotime.wire.json_line import format_json
 
 _VALUE_WIDTH = 13
 _NAME_WIDTH = 20

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable, Iterator, Sequence
+from heapq import nlargest, nsmallest
+from itertools import chain
+from operator import attrgetter, itemgetter
 from typing import Any
 
 from twisted.internet.defer import Deferred
 
 from echotime.control.commands import PAGE_SIZE, CommandError, Rows
-from echotime.counters import declared
+from echotime.counters import LOG_COUNTERS, values
 from echotime.health.check import HealthCheck, ProbeResult
 from echotime.health.readiness import Readiness
 from echotime.net.listener import Listener, ListeningPort, SockoptSocket
@@ -25,6 +28,14 @@ from echotime.sockopt.errno_name import errno_name
 from echotime.sockopt.option import Option, Readable, SetDeadline, SocketRole
 from echotime.sockopt.tcp_info import read_tcp_info
 
+_KERNEL_COLUMNS = ("rtt", "retransmits", "unsent")
+CONNECTION_COLUMNS = (
+    *("number", "peer", "via", "age", "bytes_in", "bytes_out", "messages", "awaiting_reply"),
+    *_KERNEL_COLUMNS,
+)
+"""The columns of commands.Connections."""
+MAX_KERNEL_SORTED = 1000
+"""Connections that are ordered by a column of the kernel, at most."""
 _ROLES = {"tcp": SocketRole.LISTENER, "udp": SocketRole.UDP}
 
 
@@ -67,7 +78,7 @@ class ControlBackend:
 
     def health(self) -> Deferred[Rows]:
         """Check every listener. The Deferred fires with the `health` rows of commands.Status."""
-        return self._health.check().addCallback(lambda results: list(map(_health_row, results)))
+        return self._health.check().addCallback(lambda results: list(map(health_row, results)))
 
     def connections(self, after: int) -> tuple[Rows, bool]:
         """Return a page of connections with numbers above `after`, and True if there are more."""
@@ -75,6 +86,20 @@ class ControlBackend:
             (each for each in self._factory.connections if each.number > after), key=lambda one: one.number
         )
         return [self._connection_row(each) for each in remaining[:PAGE_SIZE]], len(remaining) > PAGE_SIZE
+
+    def top_connections(self, sort: str, limit: int, *, descending: bool) -> Rows:
+        """Return the first connections by one of CONNECTION_COLUMNS.
+
+        A column that the kernel knows costs a system call for each connection. It orders the newest connections only.
+        """
+        select = nlargest if descending else nsmallest
+        if sort in _KERNEL_COLUMNS:
+            newest = nlargest(MAX_KERNEL_SORTED, self._factory.connections, key=lambda one: one.number)
+            return select(limit, map(self._connection_row, newest), key=itemgetter(sort))
+        attribute = attrgetter("connected_at" if sort == "age" else sort)
+        if sort == "age":
+            select = nsmallest if descending else nlargest
+        return [self._connection_row(each) for each in select(limit, self._factory.connections, key=attribute)]
 
     def _connection_row(self, connection: EchoProtocol) -> dict[str, Any]:
         transport: Any = connection.transport
@@ -143,9 +168,9 @@ class ControlBackend:
         return connection.peer
 
     def counters(self) -> Rows:
-        """Return the service counters and the errors of the ports."""
-        counters = self._factory.counters()
-        rows = [{"name": each.name, "value": getattr(counters, each.name)} for each in declared(counters)]
+        """Return the counters of the services and the log, and the errors of the ports."""
+        counters = chain(values(self._factory.counters()), values(LOG_COUNTERS))
+        rows: Rows = [{"name": name, "value": value} for name, value in counters]
         for listener in self._listeners:
             rows += [
                 {"name": f"{listener.label}: {error}", "value": value} for error, value in listener.errors().items()
@@ -181,7 +206,8 @@ def status_line(factory: EchoFactory, readiness: Readiness) -> str:
     )
 
 
-def _health_row(result: ProbeResult) -> dict[str, Any]:
+def health_row(result: ProbeResult) -> dict[str, Any]:
+    """Return a `health` row of commands.Status."""
     return {
         "listener": result.listener,
         "status": result.status.value,

@@ -27,6 +27,8 @@ from twisted.protocols.amp import (
 PAGE_SIZE = 50
 MAX_MESSAGE_BYTES = 500
 """Bytes of a message that are sent to an operator, at most."""
+MAX_REPLY_BYTES = 65535
+"""Bytes of a reply, at most, because that is the maximum length of a value in AMP."""
 
 Arguments = list[tuple[bytes, Argument]]
 Rows = list[dict[str, Any]]

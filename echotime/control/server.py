@@ -17,18 +17,17 @@ from twisted.python.failure import Failure
 import echotime
 from echotime.control import commands
 from echotime.control.backend import ControlBackend
-from echotime.control.commands import MAX_MESSAGE_BYTES, PAGE_SIZE, CommandError, Rows
+from echotime.control.commands import PAGE_SIZE, CommandError, PushedEvent, Rows
+from echotime.control.desk import ReplyDesk
 from echotime.control.peer import PeerPolicy, read_peer
 from echotime.control.sequential_amp import SequentialAMP
 from echotime.control.subscriber import EventSubscriber
 from echotime.limits.log_rate import LogRateLimiter
 from echotime.logger import Logger
-from echotime.operators.reply_queue import AlreadySettled, ReplyQueue
+from echotime.operators.reply_queue import ReplyQueue
 from echotime.services.traffic import TrafficLog
 from echotime.wire.escape import sanitize
 
-_MAX_UNSENT, _MAX_UNSENT_PER_MESSAGE = 2**20, 2**10
-"""Bytes of pending output to an operator who watches, at most, and those added for each question allowed."""
 _MAX_ROWS = 300
 _MAX_LOG_LINES = 10
 """Log lines per second that clients of the control socket can cause with refusals and faults."""
@@ -94,12 +93,12 @@ class ControlProtocol(SequentialAMP):
     def pauseProducing(self) -> None:
         """Run no more commands and push no more events, because the operator does not read."""
         if self._subscriber is not None:
-            self._subscriber.paused = True
+            self._subscriber.pause()
         super().pauseProducing()
 
     def resumeProducing(self) -> None:
         if self._subscriber is not None:
-            self._subscriber.paused = False
+            self._subscriber.resume()
         super().resumeProducing()
 
     @commands.Hello.responder
@@ -111,12 +110,10 @@ class ControlProtocol(SequentialAMP):
         return self.factory.backend.health().addCallback(self._status)
 
     def _status(self, health: Rows) -> dict[str, Any]:
-        queue = self.factory.queue
         return {
             **self.factory.backend.status(),
+            **self.factory.desk.status(),
             "version": echotime.__version__,
-            "questions": len(queue.pending),
-            "operators": queue.operator_count,
             "health": health[:_MAX_ROWS],
         }
 
@@ -127,44 +124,30 @@ class ControlProtocol(SequentialAMP):
 
     @commands.Questions.responder
     def questions(self, after: int) -> dict[str, Any]:
-        pending = [each for each in self.factory.queue.pending if each.number > after]
-        now = self.factory.clock.seconds()
-        rows = [
-            {
-                "number": each.number,
-                "peer": each.peer,
-                "message": each.message[:MAX_MESSAGE_BYTES],
-                "size": len(each.message),
-                "age": now - each.received_at,
-            }
-            for each in pending[:PAGE_SIZE]
-        ]
-        return {"rows": rows, "more": len(pending) > PAGE_SIZE}
+        rows, more = self.factory.desk.questions(after)
+        return {"rows": rows, "more": more}
 
     @commands.Answer.responder
     def answer(self, number: int, reply: bytes) -> dict[str, Any]:
-        return {"peer": self._deliver_reply(number, reply)}
+        return {"peer": self.factory.desk.answer(number, reply, self._name)}
 
     @commands.AnswerNext.responder
     def answer_next(self, reply: bytes) -> dict[str, Any]:
-        for question in self.factory.queue.pending[:1]:
-            return {"number": question.number, "peer": self._deliver_reply(question.number, reply)}
+        for question in self.factory.desk.pending[:1]:
+            return {
+                "number": question.number,
+                "peer": self.factory.desk.answer(question.number, reply, self._name),
+            }
         raise CommandError("no question is pending")
 
     @commands.AnswerAll.responder
     def answer_all(self, reply: bytes) -> dict[str, Any]:
         count = 0
-        for question in self.factory.queue.pending:
+        for question in self.factory.desk.pending:
             with suppress(CommandError):  # a reply may have closed the connection of a later question
-                self._deliver_reply(question.number, reply)
+                self.factory.desk.answer(question.number, reply, self._name)
                 count += 1
         return {"count": count}
-
-    def _deliver_reply(self, number: int, reply: bytes) -> str:
-        try:
-            return self.factory.queue.answer(number, reply, self._name).peer
-        except AlreadySettled as settled:
-            raise CommandError(f"question {number}: {settled}") from None
 
     @commands.Watch.responder
     def watch(self, on: bool) -> dict[str, Any]:
@@ -177,17 +160,20 @@ class ControlProtocol(SequentialAMP):
         return {}
 
     def _set_watching(self, on: bool, *, as_operator: bool = True) -> None:
-        queue, traffic, subscriber = self.factory.queue, self.factory.traffic, self._subscriber
+        subscriber = self._subscriber
         if on and subscriber is None:
-            max_unsent = _MAX_UNSENT + queue.limits.max_pending * _MAX_UNSENT_PER_MESSAGE
-            self._subscriber = EventSubscriber(self, self.factory.clock, max_unsent)
-            traffic.add_observer(self._subscriber)
-            if as_operator:
-                queue.attach(self._subscriber)
+            self._subscriber = EventSubscriber(self, self.factory.clock)
+            self._subscriber.start(self.factory.traffic, self.factory.desk.queue, as_operator=as_operator)
         elif not on and subscriber is not None:
             self._subscriber = None
-            traffic.remove_observer(subscriber)
-            queue.detach(subscriber)
+            subscriber.stop()
+
+    def send_event(self, event: type[PushedEvent], **fields: Any) -> None:
+        self.callRemote(event, **fields)
+
+    def unsent_bytes(self) -> int:
+        transport = self.transport
+        return 0 if transport is None else len(transport.dataBuffer) + int(transport._tempDataLen)
 
     @commands.Sockopts.responder
     def sockopts(self, target: str, names: list[str], after: int) -> dict[str, Any]:
@@ -209,9 +195,7 @@ class ControlProtocol(SequentialAMP):
 
     @commands.Counters.responder
     def counters(self) -> dict[str, Any]:
-        counters = vars(self.factory.queue.counters).items()
-        questions = [{"name": f"questions_{name}", "value": value} for name, value in counters]
-        return _single_page([*self.factory.backend.counters(), *questions])
+        return _single_page([*self.factory.backend.counters(), *self.factory.desk.counters()])
 
     @commands.Token.responder
     def token(self) -> dict[str, Any]:
@@ -235,7 +219,7 @@ class ControlFactory(ServerFactory):
         policy: PeerPolicy,
         encoding: str = "utf-8",
     ) -> None:
-        self.queue = queue
+        self.desk = ReplyDesk(queue, clock)
         self.backend = backend
         self.traffic = traffic
         self.clock = clock

@@ -65,6 +65,7 @@ class DaemonBuilder:
         self._settings = settings
         self._reactor = reactor
         self._custom_replies = replies
+        self._reload_succeeded = True
         self._build_services()
         try:
             self._build_listeners()
@@ -215,6 +216,8 @@ class DaemonBuilder:
             readiness=self._readiness,
             health=monitor,
             listeners=self._listeners,
+            read_clock=read_adjtimex,
+            reload_succeeded=lambda: self._reload_succeeded,
             encoding=self._settings.encoding,
             reactor=self._reactor,
         )
@@ -222,6 +225,10 @@ class DaemonBuilder:
         self.service.web = build_web(
             state, self._http, describe_error, public_metrics=self._settings.http_public_metrics
         )
+
+    def on_reload_result(self, succeeded: bool) -> None:
+        """Record whether the last reload succeeded, for the metrics."""
+        self._reload_succeeded = succeeded
 
     def _configure_log(self, settings: Settings) -> None:
         self._traffic.set_message_rate(settings.log_message_rate)

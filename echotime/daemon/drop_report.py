@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 
 from twisted.internet.interfaces import IReactorTime
 
-from echotime.daemon.listener_service import DROPPED_BY_KERNEL
 from echotime.daemon.periodic import PeriodicService
 from echotime.logger import Logger
+from echotime.net.listener import DROPPED_BY_KERNEL
 from echotime.wire.hostport import format_host
 
 _POLL_INTERVAL = 1.0

@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 from echotime.daemon.port_users import describe_port_users
 from echotime.errors import report_startup_failure
 from echotime.logger import Logger
-from echotime.net.listener import ListeningPort
+from echotime.net.listener import DROPPED_BY_KERNEL, ListeningPort
 from echotime.net.owned import SocketShutDown
 from echotime.net.tcp import EchoPort
 from echotime.net.udp import TimePort
@@ -159,10 +159,6 @@ class TCPListenerService(ListenerService[EchoPort]):
                 requested=requested,
                 limit=limit,
             )
-
-
-DROPPED_BY_KERNEL = "dropped by the kernel"
-"""Name of the count of datagrams that the kernel dropped, in the log and in `echotime control counters`."""
 
 
 class UDPListenerService(ListenerService[TimePort]):

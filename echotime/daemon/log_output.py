@@ -20,6 +20,7 @@ from twisted.python.logfile import LogFile
 from zope.interface import implementer
 
 from echotime.control.peer import user_name
+from echotime.counters import LOG_COUNTERS
 from echotime.errors import report_startup_failure
 from echotime.logger import NAMESPACE, Logger
 from echotime.systemd.journal import JournalObserver, is_journal
@@ -190,7 +191,9 @@ class DroppingStream:
         if written:
             self._partial, self._dropped = data[written:], 0
         else:
-            self._dropped += text.count("\n")
+            lost = text.count("\n")
+            self._dropped += lost
+            LOG_COUNTERS.lines_lost += lost
         if (self._partial or self._dropped) and not self._retry_pending:
             self._retry_pending = True
             self._clock.callLater(_RETRY_INTERVAL, self._retry)

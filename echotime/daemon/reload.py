@@ -33,7 +33,8 @@ class ReloadService(Service):
     """Reload at SIGHUP while the service runs.
 
     `reparse` parses the options again. It yields after each short step, and raises UsageError. `on_reload` is called
-    with True when a reload begins and with False when it ends, unless the daemon stops first.
+    with True when a reload begins and with False when it ends, unless the daemon stops first. `on_result` is called
+    after a reload, with True if it succeeded.
     """
 
     _log = Logger()
@@ -45,12 +46,14 @@ class ReloadService(Service):
         runtime_config: Applier,
         reactor: Any,
         on_reload: Callable[[bool], object] = lambda in_progress: None,
+        on_result: Callable[[bool], object] = lambda succeeded: None,
     ) -> None:
         self.settings = settings
         self._reparse = reparse
         self._runtime_config = runtime_config
         self._reactor = reactor
         self._on_reload = on_reload
+        self._on_result = on_result
         self._previous_handler: Any = None
         self._steps: Generator[None, None, None] | None = None
         """The rest of a reload that has begun."""
@@ -102,6 +105,7 @@ class ReloadService(Service):
                     return
         except Exception:
             self._log.failure("reload failed")
+            self._on_result(False)
         self._steps = None
         self._on_reload(False)
         self._reactor.callLater(MIN_INTERVAL, self._accept_signal)
@@ -112,10 +116,12 @@ class ReloadService(Service):
         except UsageError as error:
             for error_line in str(error).splitlines():
                 self._log.error("reload failed: {fault}", fault=error_line)
+            self._on_result(False)
             return
         result = self._runtime_config.apply(self.settings, new)
         became_open = bool(self.settings.allow) and not result.settings.allow
         self.settings = result.settings
+        self._on_result(True)
         self._log.info("reload: changed: {changed}", changed=", ".join(result.changed) or "nothing")
         if became_open:
             self._log.warn("reload: --allow removed: every source that --deny does not list is served")

@@ -12,6 +12,9 @@ from echotime.sockopt.apply import ReadBack
 from echotime.sockopt.assignment import Assignment
 from echotime.sockopt.option import SocketTraits
 
+DROPPED_BY_KERNEL = "dropped by the kernel"
+"""Key of Listener.errors() for the datagrams that the kernel dropped."""
+
 
 class SockoptSocket(Protocol):
     """A socket whose options can be set and read back: that of a port or of a connection."""

@@ -128,6 +128,9 @@ class TerminalOperator:
     def datagram_received(self, peer: str, data: bytes, size: int, outcome: str) -> None:
         """Do nothing: datagrams are in the log."""
 
+    def messages_left_out(self, number: int) -> None:
+        pass
+
     def datagrams_left_out(self, number: int) -> None:
         pass
 

@@ -20,6 +20,8 @@ from echotime.wire.escape import preview
 
 MAX_LOGGED_BYTES = 200
 """Maximum number of bytes of a message in a log line."""
+MAX_OBSERVED_MESSAGES = 100
+"""Maximum number of messages per second that observers get."""
 MAX_CONNECTION_LINES = 100
 """Maximum number of log lines per second about connections that begin or end."""
 
@@ -32,6 +34,9 @@ class ITrafficObserver(IDatagramObserver):
 
     def message_received(peer: str, message: bytes) -> None:
         """Handle a message, at most 4096 bytes."""
+
+    def messages_left_out(number: int) -> None:
+        """Handle the number of messages of the last second that observers did not get, because they were too many."""
 
     def connection_closed(peer: str, via: str, ended_by: str, bytes_in: int, bytes_out: int) -> None:
         """Handle the end of a connection. `ended_by` names the side or the timeout that ended it."""
@@ -68,7 +73,10 @@ class TrafficLog:
         self.log_empty = False
         """True if a connection without a message is logged, too, when it ends."""
         self.unlogged_messages = 0
+        """The messages so far that were not passed to message_received."""
+        self._unlogged_reported = self._unlogged_observed = 0
         self._observers: list[ITrafficObserver] = []
+        self._observed_limiter = LogRateLimiter(MAX_OBSERVED_MESSAGES, clock, self._report_unobserved)
         self._message_limiter = LogRateLimiter(message_rate, clock, self._report_suppressed_messages)
         self.datagrams = DatagramLog(clock, self.counters, self._observers)
         self._connection_limiter = LogRateLimiter(MAX_CONNECTION_LINES, clock, self._report_suppressed_connections)
@@ -81,6 +89,8 @@ class TrafficLog:
 
     def add_observer(self, observer: ITrafficObserver) -> None:
         """Call `observer` from now on."""
+        if not self._observers:
+            self._unlogged_observed = self.unlogged_messages
         self._observers.append(observer)
         self._update_wants_messages()
 
@@ -90,7 +100,8 @@ class TrafficLog:
         self._update_wants_messages()
 
     def _update_wants_messages(self) -> None:
-        self.wants_messages = bool(self._observers) or not self._message_limiter.suppressing
+        observed = bool(self._observers) and not self._observed_limiter.suppressing
+        self.wants_messages = observed or not self._message_limiter.suppressing
 
     def _connection_opened(self, connection: LoggedConnection) -> None:
         for observer in self._observers:
@@ -113,13 +124,13 @@ class TrafficLog:
         if not self.wants_messages:
             self.unlogged_messages += 1
             return
-        for observer in self._observers:
-            observer.message_received(connection.peer, message)
-        if self.log_arrivals:
-            if self._message_limiter.allows():
-                # not named `message`: Twisted's legacy observers overwrite that field
-                self._log.info("{peer}: {text}", peer=connection.peer, text=preview(message, MAX_LOGGED_BYTES))
-            self._update_wants_messages()
+        if self._observers and self._observed_limiter.allows():
+            for observer in self._observers:
+                observer.message_received(connection.peer, message)
+        if self.log_arrivals and self._message_limiter.allows():
+            # not named `message`: Twisted's legacy observers overwrite that field
+            self._log.info("{peer}: {text}", peer=connection.peer, text=preview(message, MAX_LOGGED_BYTES))
+        self._update_wants_messages()
 
     def connection_closed(self, connection: LoggedConnection, ended_by: str) -> None:
         """Log the end of a connection and count it. `ended_by` names the side or the timeout that ended it."""
@@ -153,9 +164,18 @@ class TrafficLog:
         self._connection_limiter.flush()
 
     def _report_suppressed_messages(self, number: int) -> None:
-        number, self.unlogged_messages = number + self.unlogged_messages, 0
+        number += self.unlogged_messages - self._unlogged_reported
+        self._unlogged_reported = self.unlogged_messages
         if number and self._message_limiter.max_lines:
             self._log.info("message lines left out in the last second: {number}", number=number)
+        self._update_wants_messages()
+
+    def _report_unobserved(self, number: int) -> None:
+        number += self.unlogged_messages - self._unlogged_observed
+        self._unlogged_observed = self.unlogged_messages
+        if number:
+            for observer in self._observers:
+                observer.messages_left_out(number)
         self._update_wants_messages()
 
     def _report_suppressed_connections(self, number: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from twisted.web.http import RESPONSES, Request
+from twisted.web.http import NOT_FOUND, RESPONSES, Request
 from twisted.web.resource import Resource
 
 from echotime.wire.escape import sanitize
@@ -27,3 +27,16 @@ class TextResource(Resource):
 
     def render(self, request: Request) -> bytes:
         return text_response(request, self._status, self._text)
+
+
+NOT_FOUND_PAGE = TextResource(NOT_FOUND, "not found")
+
+
+class Folder(Resource):
+    """Hold resources by name. Twisted's own answer for the other names is deprecated."""
+
+    def getChild(self, path: bytes, request: Request) -> Resource:
+        return NOT_FOUND_PAGE
+
+    def render(self, request: Request) -> bytes:
+        return NOT_FOUND_PAGE.render(request)

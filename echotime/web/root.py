@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from twisted.web.http import NOT_FOUND, Request
-from twisted.web.resource import IResource, Resource
+from twisted.web.http import Request
+from twisted.web.resource import IResource
 
+from echotime.web.api import build_api
 from echotime.web.guard import GuardPolicy
 from echotime.web.health_pages import LIVE, READY, HealthPage
-from echotime.web.responses import TextResource
+from echotime.web.metrics import MetricsResource
+from echotime.web.page import build_page, build_static
+from echotime.web.responses import Folder, TextResource
 from echotime.web.state import WebState
 
-_NOT_FOUND = TextResource(NOT_FOUND, "not found")
 
-
-class Root(Resource):
+class Root(Folder):
     """Ask the guard before each request.
 
     getChild would not do: it is not called for children that putChild added.
@@ -29,13 +30,14 @@ class Root(Resource):
             return TextResource(refusal.status, refusal.reason)
         return super().getChildWithDefault(path, request)  # type: ignore[no-any-return]
 
-    def getChild(self, path: bytes, request: Request) -> IResource:
-        return _NOT_FOUND
-
 
 def build_root(state: WebState, policy: GuardPolicy) -> Root:
     """Return the resource for ``/``, with everything below."""
     root = Root(policy)
+    root.putChild(b"", build_page())
+    root.putChild(b"static", build_static())
+    root.putChild(b"api", build_api(state))
+    root.putChild(b"metrics", MetricsResource(state))
     root.putChild(b"livez", HealthPage(state, LIVE))
     root.putChild(b"readyz", HealthPage(state, READY))
     return root

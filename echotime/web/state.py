@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from echotime.control.backend import ControlBackend
 from echotime.health.monitor import HealthMonitor
@@ -13,6 +13,18 @@ from echotime.net.listener import Listener, ListeningPort
 from echotime.operators.reply_queue import ReplyQueue
 from echotime.services.echo_factory import EchoFactory
 from echotime.services.traffic import TrafficLog
+
+
+class ClockReading(Protocol):
+    """The synchronization status of the system clock."""
+
+    @property
+    def synchronized(self) -> bool | None:
+        """Return None if the status is unknown."""
+
+    @property
+    def max_error(self) -> float:
+        """Return the maximum error in seconds."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +42,9 @@ class WebState:
     """The last known state of the listeners."""
     listeners: Sequence[Listener[ListeningPort]]
     """The TCP listeners, then the UDP listeners."""
+    read_clock: Callable[[], ClockReading]
+    reload_succeeded: Callable[[], bool]
+    """Tell whether the last reload succeeded. True before the first one."""
     encoding: str
     """Encoding of operators' replies and of messages shown to operators."""
     reactor: Any

@@ -98,6 +98,7 @@ class InstallTests(SynchronousTestCase):
             "usr/share/zsh/site-functions/_echotime",
             "usr/share/doc/echotime/docs/configuration.md",
             "usr/share/doc/echotime/etc/examples/haproxy.cfg",
+            "usr/share/doc/echotime/etc/prometheus/echotime.rules.yml",
         ):
             self.assertEqual((self.system / path).stat().st_mode & 0o777, 0o644, path)
         programs = {each.name for each in (self.home / "bin").iterdir()}

@@ -103,6 +103,7 @@ class PackagingTests(SynchronousTestCase):
         """The wheel has every module of echotime, and nothing of the tests or of Twisted."""
         names = set(zipfile.ZipFile(built("*.whl")).namelist())
         ours = {str(path.relative_to(ROOT)) for path in (ROOT / "echotime").rglob("*.py")}
+        ours |= {str(path.relative_to(ROOT)) for path in (ROOT / "echotime" / "web" / "static").iterdir()}
         self.assertEqual(ours - names, set())
         strangers = {name for name in names if not name.startswith(("echotime/", "twisted_echotime-"))}
         self.assertEqual(strangers, {"twisted/plugins/echotime_plugin.py"})

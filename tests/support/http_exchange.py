@@ -60,7 +60,7 @@ class EchoResource(Resource):
 
 @dataclass
 class Harness:
-    """Hold a site with the daemon's guard, the health pages, and EchoResource at /api."""
+    """Hold a site with the daemon's guard, the health pages, and EchoResource at /api and /metrics."""
 
     policy: GuardPolicy = field(default_factory=lambda: GuardPolicy(host_name="here"))
     clock: Clock = field(default_factory=Clock)
@@ -68,9 +68,11 @@ class Harness:
     def __post_init__(self) -> None:
         self.readiness = Readiness(self.clock)
         self.health = SimpleNamespace(results=[ProbeResult("TCP here", HealthStatus.ANSWERED)], hung=[], checked_at=0.0)
-        state = cast("WebState", SimpleNamespace(health=self.health, readiness=self.readiness))
+        known = {"health": self.health, "readiness": self.readiness, "queue": None, "reactor": self.clock}
+        state = cast("WebState", SimpleNamespace(**known))
         self.root = build_root(state, self.policy)
-        self.root.putChild(b"api", EchoResource())
+        for name in (b"api", b"metrics"):
+            self.root.putChild(name, EchoResource())
         self.site = HTTPSite(self.root, self.clock)
 
     def connect(self, host: IPv4Address | UNIXAddress = TCP) -> tuple[HTTPConnection, Transport] | None:

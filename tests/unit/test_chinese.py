@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 from babel.messages.pofile import read_po
 
-from echotime.cli.control import daemon_text
 from echotime.cli.main import COMMANDS
+from echotime.control import daemon_text
 from echotime.demos.index import DEMONSTRATIONS, TOPICS
 from echotime.sockopt import assignment
 from echotime.sockopt.catalogue.index import CATALOGUE

@@ -22,8 +22,7 @@ from twisted.internet.task import Clock
 from echotime.cli import arguments
 from echotime.cli.main import build_parser
 from echotime.cli.option_report import describe_option, option_json
-from echotime.cli.output.json_line import format_json
-from echotime.cli.output.prometheus import Metric, format_metrics, write_metrics
+from echotime.cli.output.prometheus import write_metrics
 from echotime.client.exit_status import ExitStatus
 from echotime.client.idle_timer import IdleTimer
 from echotime.i18n.build import compile_catalogues
@@ -33,7 +32,9 @@ from echotime.sockopt.trial import current_values
 from echotime.terminal.columns import Heading, Table, pad, wrap
 from echotime.wire import parsers
 from echotime.wire.escape import TerminalDecoder, display_width
+from echotime.wire.exposition import Family, format_metrics
 from echotime.wire.hostport import HostPort
+from echotime.wire.json_line import format_json
 
 PACKAGE = Path(__file__).parents[2] / "echotime"
 SYSTEM_ERRORS = {
@@ -162,14 +163,10 @@ def test_inactivity() -> None:
 
 
 def test_textfile(tmp_path: Path) -> None:
-    """The textfile has Prometheus format: help and type once per name, labels escaped."""
-    metrics = [Metric("a", "First.", 1, x='q"\\\n'), Metric("b", "Second.", 0.25), Metric("a", "First.", 2)]
-    expected = (
-        '# HELP a First.\n# TYPE a gauge\na{x="q\\"\\\\\\n"} 1\na{} 2\n# HELP b Second.\n# TYPE b gauge\nb{} 0.25\n'
-    )
-    assert format_metrics(metrics) == expected
+    """The textfile is replaced in one step, and nothing but a file is replaced."""
+    metrics = [Family("a", "First.").add(1)]
     write_metrics(tmp_path / "x.prom", metrics)
-    assert (tmp_path / "x.prom").read_text(encoding="utf-8") == expected
+    assert (tmp_path / "x.prom").read_text(encoding="utf-8") == format_metrics(metrics)
     with pytest.raises(OSError, match="regular file"):
         write_metrics(tmp_path, metrics)
     assert [each.name for each in tmp_path.iterdir()] == ["x.prom"], "no unfinished file is left"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from echotime.counters import ReplyCounters, ServiceCounters, declared
+from echotime.counters import METRIC_HELP, LogCounters, ReplyCounters, ServiceCounters, declared
 
 SERVICE = """
     connections empty_connections messages bytes_in bytes_out datagrams quiet_connections quiet_datagrams
@@ -13,18 +13,35 @@ SERVICE = """
 """
 REPLIES = "queued unattended beyond_limit stopped answered expired abandoned given_up"
 
+LOG = "lines_lost"
+GROUPS = (ServiceCounters, ReplyCounters, LogCounters)
+
 
 def test_public_names() -> None:
     """The public names of counters stay, whatever is renamed in the code; a new counter is added here."""
     assert [each.name for each in declared(ServiceCounters)] == SERVICE.split()
     assert [each.name for each in declared(ReplyCounters)] == REPLIES.split()
+    assert [each.name for each in declared(LogCounters)] == LOG.split()
 
 
 def test_help() -> None:
     """Every counter has a sentence of help, and every refusal a name in the log."""
-    for each in (*declared(ServiceCounters), *declared(ReplyCounters)):
+    for each in (each for group in GROUPS for each in declared(group)):
         assert each.help.endswith(".")
         assert each.log_name or not each.name.startswith("refused_")
+
+
+def test_metrics() -> None:
+    """Every counter has a metric of its own, and a metric that shows several counters has a help text."""
+    metrics = [each.metric for group in GROUPS for each in declared(group)]
+    assert len(set(metrics)) == len(metrics)
+    assert {each.family for each in metrics if each.label} == set(METRIC_HELP)
+    by_name = {each.name: each.metric for group in GROUPS for each in declared(group)}
+    assert by_name["messages"] == ("messages", "", "")
+    assert by_name["refused_source_limit"] == ("connections_refused", "reason", "source limit")
+    assert by_name["refused_loop"] == ("datagrams_unanswered", "reason", "loop")
+    assert by_name["beyond_limit"] == ("questions", "outcome", "beyond limit")
+    assert by_name["lines_lost"] == ("log_lines_lost", "", "")
 
 
 def test_derived_figures() -> None:

@@ -142,6 +142,9 @@ def test_messages_are_shown() -> None:
         def datagram_received(self, peer: str, data: bytes, size: int, outcome: str) -> None:
             pass
 
+        def messages_left_out(self, number: int) -> None:
+            pass
+
         def datagrams_left_out(self, number: int) -> None:
             pass
 

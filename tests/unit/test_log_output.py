@@ -20,6 +20,7 @@ from twisted.internet.task import Clock
 from twisted.logger import LogLevel
 from twisted.python.logfile import LogFile
 
+from echotime.counters import LOG_COUNTERS
 from echotime.daemon import log_output
 from echotime.daemon.log_output import DroppingStream, choose_logger
 
@@ -88,7 +89,8 @@ def test_what_is_missing_is_told_in_time(pipe: Written) -> None:
 
 
 def test_what_is_missing_is_told_before_the_next_line(pipe: Written) -> None:
-    """Lost lines are reported before the next line that is written."""
+    """Lost lines are reported before the next line that is written, and counted."""
+    lost_before = LOG_COUNTERS.lines_lost
     pipe.fill(100)
     everything = pipe.read()
     pipe.stream.write("next\n")
@@ -97,6 +99,7 @@ def test_what_is_missing_is_told_before_the_next_line(pipe: Written) -> None:
     found = _LOST.search(everything)
     assert found is not None
     assert everything.count(_LINE.encode()) + int(found[1]) == 100
+    assert LOG_COUNTERS.lines_lost - lost_before == int(found[1])
     pipe.clock.advance(1)
     assert pipe.clock.getDelayedCalls() == []
 

@@ -103,13 +103,14 @@ class Unread:
 class Pushed:
     """Count what is pushed to an operator."""
 
-    transport: Any = Unread(0)
-
     def __init__(self) -> None:
         self.pushed: Counter[type] = Counter()
 
-    def callRemote(self, command: type, **event: Any) -> None:
-        self.pushed[command] += 1
+    def send_event(self, event: type, **fields: Any) -> None:
+        self.pushed[event] += 1
+
+    def unsent_bytes(self) -> int:
+        return 0
 
     def abort(self, error: BaseException) -> None:
         raise error
@@ -134,11 +135,14 @@ class Recorded:
     """Record the commands that are sent to an operator."""
 
     def __init__(self, unread: int = 0) -> None:
-        self.transport = Unread(unread)
+        self.unread = unread
         self.sent: list[tuple[object, dict[str, Any]]] = []
 
-    def callRemote(self, command: object, **event: Any) -> None:
-        self.sent.append((command, event))
+    def send_event(self, event: object, **fields: Any) -> None:
+        self.sent.append((event, fields))
+
+    def unsent_bytes(self) -> int:
+        return self.unread
 
     def abort(self, error: BaseException) -> None:
         raise error
@@ -169,7 +173,7 @@ def test_events() -> None:
     assert len(pushed.sent) == 5 + MAX_EVENTS - 3
     clock.advance(1)
     assert pushed.sent[-1] == (commands.EventsDropped, {"count": 3})
-    subscriber.paused = True
+    subscriber.pause()
     subscriber.connection_opened("192.0.2.1:1", "")
     subscriber.on_settled(question, "expired")
     assert pushed.sent[-2:] == [

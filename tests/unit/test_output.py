@@ -13,12 +13,12 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import LogLevel, capturedLogs, formatEvent
 
 from echotime.cli.main import build_parser
-from echotime.cli.output.prometheus import Metric
 from echotime.cli.output.streams import print_error, print_lines
 from echotime.logger import Logger
 from echotime.operators.reply_queue import PendingMessage, ReplyQueue
 from echotime.operators.terminal import TerminalOperator
 from echotime.systemd.activation import InheritedFD, InheritedSockets
+from echotime.wire.exposition import Family
 
 ROOT = Path(__file__).parents[2]
 NASTY = "\x1b[2J\n\N{RIGHT-TO-LEFT OVERRIDE}\udcff"
@@ -81,8 +81,8 @@ def test_name_of_an_inherited_socket() -> None:
 
 def test_metrics() -> None:
     """A label is escaped in the text file, so that the file can be written as UTF-8."""
-    line = str(Metric("echotime_up", "", 1, server=f'"{NASTY}"'))
-    assert line == r'echotime_up{server="\"\\x1b[2J\n\\u202e\\udcff\""} 1'
+    (sample,) = Family("echotime_up", "").add(1, server=f'"{NASTY}"').samples
+    assert str(sample) == r'{server="\"\\x1b[2J\n\\u202e\\udcff\""} 1'
 
 
 def test_operator_terminal() -> None:

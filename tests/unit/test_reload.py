@@ -37,7 +37,7 @@ class ReloadHarness:
     """Run a ReloadService whose file takes many steps to read, on a clock that each step advances.
 
     The harness is the RuntimeConfig, too: `changes` has the settings to apply. `notified` has the calls for the
-    service manager.
+    service manager, and `results` the outcomes of the reloads.
     """
 
     def __init__(self) -> None:
@@ -49,7 +49,8 @@ class ReloadHarness:
         self.longest = 0.0
         self.changes: list[int] = []
         self.notified: list[bool] = []
-        self.service = ReloadService(Settings(), self.read, self, self.clock, self.notified.append)
+        self.results: list[bool] = []
+        self.service = ReloadService(Settings(), self.read, self, self.clock, self.notified.append, self.results.append)
 
     def read(self) -> Generator[None, None, Settings]:
         """Read `backlog` at once, and then take time."""
@@ -174,6 +175,7 @@ def test_faulty(harness: ReloadHarness, clean_reactor: list[LogEvent]) -> None:
     harness.service.reload()
     harness.finish()
     assert harness.changes == [1]
+    assert harness.results == [False, False, True]
 
 
 def test_closed_steps(harness: ReloadHarness) -> None:

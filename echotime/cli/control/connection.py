@@ -17,11 +17,11 @@ from typing import Any
 from twisted.protocols import amp
 from twisted.python.failure import Failure
 
-from echotime.cli.control.daemon_text import translate
 from echotime.client.threads import start_thread
 from echotime.control import commands
 from echotime.control.bounded_amp import BoundedAMP
 from echotime.control.commands import CommandError
+from echotime.control.daemon_text import translate
 from echotime.i18n.language import gettext as _
 
 _TIMEOUT = 10.0

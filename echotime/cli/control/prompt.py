@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from echotime.cli.control.daemon_text import translate
 from echotime.cli.control.screen import Screen
 from echotime.cli.control.verbs import (
     COMMANDS,
@@ -25,6 +24,7 @@ from echotime.cli.control.verbs import (
 from echotime.cli.control.watch import WATCH_HELP, WATCH_USAGE, Watch, parse_watch
 from echotime.cli.output.streams import print_error
 from echotime.control.commands import CommandError
+from echotime.control.daemon_text import translate
 from echotime.i18n.language import gettext as _
 from echotime.sockopt.catalogue.index import BY_NAME
 from echotime.sockopt.values import N_

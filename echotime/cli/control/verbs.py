@@ -9,10 +9,9 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from echotime.cli.control.connection import ControlConnection, ControlProtocolError
-from echotime.cli.control.daemon_text import translate, translate_value
-from echotime.cli.output.json_line import format_json
 from echotime.cli.output.streams import print_error
 from echotime.control import commands
+from echotime.control.daemon_text import translate, translate_value
 from echotime.i18n.language import gettext as _
 from echotime.operators.encode import InvalidReply, encode_reply
 from echotime.sockopt.nearest import nearest
@@ -20,13 +19,12 @@ from echotime.sockopt.values import N_
 from echotime.terminal.columns import Table, fit, terminal_width
 from echotime.wire import parsers
 from echotime.wire.escape import cut_mark, display_width, preview_decoded, sanitize
+from echotime.wire.json_line import format_json
 
 PREVIEW_BYTES = 60
 _MAX_CELL = 1000
 """Characters of a value in a table, at most."""
 _MAX_NUMBER, _MAX_DIGITS = 2**31 - 1, 10
-_MAX_REPLY = 65535
-"""Maximum length of a value in AMP."""
 
 
 class CommandSyntaxError(ValueError):
@@ -57,8 +55,8 @@ class ControlSession:
             reply = encode_reply(text, self.encoding, raw=raw)
         except InvalidReply as error:
             raise CommandSyntaxError(str(error)) from None
-        if len(reply) > _MAX_REPLY:
-            raise CommandSyntaxError(_("a reply must not exceed {limit} bytes").format(limit=_MAX_REPLY))
+        if len(reply) > commands.MAX_REPLY_BYTES:
+            raise CommandSyntaxError(_("a reply must not exceed {limit} bytes").format(limit=commands.MAX_REPLY_BYTES))
         return reply
 
     def preview(self, data: bytes, size: int) -> str:

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from typing import Any
 
 from echotime.cli.control.connection import ControlConnectionLost
-from echotime.cli.control.daemon_text import translate
 from echotime.cli.control.screen import Screen
 from echotime.cli.control.verbs import CommandSyntaxError, ControlSession, expect_no_arguments
 from echotime.control import commands
 from echotime.control.commands import CommandError
+from echotime.control.daemon_text import translate
 from echotime.i18n.language import gettext as _
 from echotime.sockopt.values import N_
 

@@ -24,7 +24,7 @@ _SOCKOPT_ERRORS = (
     "{low} to {high} microseconds, as in 20000 or 20ms",
 )
 """Messages of sockopt/ with fields."""
-_TEXTS = (
+TEXTS = (
     # why a connection ended
     *(N_("client"), N_("server"), N_("operator"), N_("client's reset"), N_("server's reset"), N_("operator's reset")),
     *(N_("idle timeout"), N_("half-closed timeout"), N_("session timeout"), N_("eviction")),
@@ -54,6 +54,7 @@ _TEXTS = (
     # the rest, in parts
     *("{reason}; needs {privilege}", "{reason}; existing interfaces: {names}", "{reason} ({name})", _LABELED),
 )
+"""What a daemon sends, most of it with fields. More specific texts come first."""
 _NUMBERS = frozenset({"low", "high", "pid"})
 _LISTS = frozenset({"names", "others"})
 
@@ -65,7 +66,7 @@ def _compile(template: str) -> re.Pattern[str]:
     return re.compile(re.sub(r"\\{(\w+)\\}", group, re.escape(template)))
 
 
-_PATTERNS = [(_compile(template), template) for template in _TEXTS if "{" in template]
+_PATTERNS = [(_compile(template), template) for template in TEXTS if "{" in template]
 
 
 def translate(text: str) -> str:

@@ -1,0 +1,1 @@
+"""Test the page in a real browser: make test-browser."""

@@ -1,0 +1,1 @@
+"""Tests of the metrics with Prometheus, promtool and blackbox_exporter: make test-prometheus."""
