@@ -101,7 +101,7 @@ class LogTests(DaemonTestCase):
         out = self.served(daemon).out
         shown = len(re.findall(r"127\.0\.0\.1:\d+: m$", out, re.MULTILINE))
         left_out = sum(map(int, re.findall(r"message lines left out in the last second: (\d+)", out)))
-        self.assertGreaterEqual(shown, 5)
+        self.assertGreaterEqual(shown, 4, "the refused one is the fifth, if all came in one second")
         self.assertLess(shown, 100)
         self.assertEqual(shown + left_out, 200)
 
@@ -139,7 +139,7 @@ class LogTests(DaemonTestCase):
         out = self.served(daemon).out
         shown = len(re.findall(r"datagram from 127\.0\.0\.1:\d+, length \d+, answered", out))
         left_out = sum(map(int, re.findall(r"datagram lines left out in the last second: (\d+)", out)))
-        self.assertGreaterEqual(shown, 5)
+        self.assertGreaterEqual(shown, 4, "the refused one is the fifth, if all came in one second")
         self.assertLess(shown, 150)
         self.assertEqual(shown + left_out, 300)
 

@@ -173,7 +173,10 @@ class OwnCommandTests(DaemonTestCase):
             (["-n"], "the word echotime is missing: twistd-echotime -n echotime ..."),
             (["--uid", "no such", *LOCAL], "--uid no such: there is no such user"),
             (["-g", "no such", *LOCAL], "--gid no such: there is no such group"),
-            (["--umask", "9", *LOCAL], "--umask 9: expected an octal number, as in 027"),
+            *(
+                (["--umask", mask, *LOCAL], f"--umask {mask}: expected an octal number up to 777, as in 027")
+                for mask in ("9", "1000", "-1")
+            ),
             (["--nosuch", *LOCAL], "option --nosuch not recognized"),
             (["-n", "other"], "Unknown command: other"),
             (["-n", *LOCAL, "-g", "x"], "-g is --gid of twistd: twistd-echotime -g VALUE echotime ..."),
