@@ -34,6 +34,7 @@ from echotime.limits.source import is_loopback
 from echotime.limits.udp_rate import RateLimit
 from echotime.net.listener import Listener, ListeningPort
 from echotime.net.udp import IBatchResponder
+from echotime.operators.presence import PresenceSwitch
 from echotime.operators.reply_queue import QueueLimits, ReplyQueue
 from echotime.operators.service import build_local_operator
 from echotime.services.drain import Drain
@@ -98,6 +99,9 @@ class DaemonBuilder:
         self._factory.build_proxied = partial(build_proxied, self._factory)
         self._factory.quiet_factory = QuietEchoFactory(self._factory)
         self._configure_proxies(settings)
+        self._presence: PresenceSwitch | None = None
+        if self._reply_queue is not None and self._custom_replies is None:
+            self._presence = PresenceSwitch(self._factory, self._reply_queue)
         self._configure_replies(settings)
         self._rate_limit = RateLimit(0, time.monotonic)
         self._configure_udp_rate(settings)
@@ -239,9 +243,10 @@ class DaemonBuilder:
             self._reply_queue.set_log_rate(settings.log_message_rate)
 
     def _configure_replies(self, settings: Settings) -> None:
-        reply_source = self._custom_replies or self._reply_queue
-        # a reply source replies to each message itself, if only with the queue's default reply
-        self._factory.set_reply(settings.acknowledgement, reply_source, settings.reply)
+        if self._presence is None:
+            self._factory.set_reply(settings.acknowledgement, self._custom_replies, settings.reply)
+        else:
+            self._presence.configure(settings.acknowledgement, settings.reply)
         self._factory.quiet_factory.set_reply(settings.acknowledgement, None, settings.reply)
         if self._reply_queue is not None:
             limits = QueueLimits(

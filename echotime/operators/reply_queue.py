@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from collections import Counter, OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
@@ -85,7 +85,7 @@ class ReplyQueue:
     _log = Logger()
 
     def __init__(self, clock: IReactorTime, default_reply: Text = b"", limits: QueueLimits = QueueLimits()) -> None:
-        self.counters = ReplyCounters()
+        self._counters = ReplyCounters()
         self._clock = clock
         self.default_reply = default_reply
         self.limits = limits
@@ -98,6 +98,20 @@ class ReplyQueue:
         self._outcomes: OrderedDict[int, str] = OrderedDict()
         self._last_number = 0
         self._stopping = False
+        self.on_presence: Callable[[], object] = lambda: None
+        """Called when `wants_questions` may have changed."""
+        self.count_unattended: Callable[[], int] = lambda: 0
+        """Returns how many messages were not passed to the queue, because it wanted none."""
+
+    @property
+    def counters(self) -> ReplyCounters:
+        """Return the counters, including messages that were not passed to the queue."""
+        return replace(self._counters, unattended=self._counters.unattended + self.count_unattended())
+
+    @property
+    def wants_questions(self) -> bool:
+        """Return False while every message gets the default reply, because no operator is present."""
+        return bool(self._operators) or self.limits.wait_for_operator or self._stopping
 
     @property
     def pending(self) -> list[PendingMessage]:
@@ -112,11 +126,11 @@ class ReplyQueue:
         """Enqueue a message, or return the default reply if no operator is attached or too many are pending."""
         address: _TCPAddress = peer  # type: ignore[assignment]  # a TCP address
         if self._stopping:
-            self.counters.stopped += 1
+            self._counters.stopped += 1
         elif not self._operators and not self.limits.wait_for_operator:
-            self.counters.unattended += 1
+            self._counters.unattended += 1
         elif self._is_full_for(source := source_key(address.host)):
-            self.counters.beyond_limit += 1
+            self._counters.beyond_limit += 1
         else:
             return self._enqueue(message, address, source)
         return self.default_reply
@@ -128,7 +142,7 @@ class ReplyQueue:
         """Reply to a question and return it. Raises AlreadySettled, with the outcome, if it is not pending."""
         if number not in self._pending:
             raise AlreadySettled(self._outcomes.get(number, "there is no such question"))
-        self.counters.answered += 1
+        self._counters.answered += 1
         if self.log_answers and self._answer_limiter.allows():
             self._log.info(
                 "question {number} of {peer} answered by {operator}: {reply}",
@@ -146,6 +160,7 @@ class ReplyQueue:
     def attach(self, operator: IOperator) -> None:
         """Add an operator, and pass it the pending questions."""
         self._operators.append(operator)
+        self.on_presence()
         for question in self.pending:
             if question.number in self._pending:
                 self._notify(operator, operator.on_question, question)
@@ -155,6 +170,7 @@ class ReplyQueue:
         if operator in self._operators:
             self._operators.remove(operator)
         self._settle_unattended("the last operator left")
+        self.on_presence()
 
     def configure(self, default_reply: Text, limits: QueueLimits) -> None:
         """Change the default reply and the limits. A changed deadline applies to pending questions, too."""
@@ -164,10 +180,12 @@ class ReplyQueue:
                 self._schedule_expiry(pending, limits.deadline)
         self.limits = limits
         self._settle_unattended("no operator is present")
+        self.on_presence()
 
     def stop(self) -> None:
         """Give the default reply to all pending questions, and to all messages from now on."""
         self._stopping = True
+        self.on_presence()
         self._settle_all("the daemon stopped")
         self._answer_limiter.flush()
 
@@ -180,7 +198,7 @@ class ReplyQueue:
         self._schedule_expiry(pending, self.limits.deadline)
         self._pending[number] = pending
         self._sources[source] += 1
-        self.counters.queued += 1
+        self._counters.queued += 1
         for operator in list(self._operators):
             if number in self._pending:  # a script may have answered at once
                 self._notify(operator, operator.on_question, pending.question)
@@ -212,17 +230,17 @@ class ReplyQueue:
             self._settle_all(reason)
 
     def _expired(self, number: int) -> None:
-        self.counters.expired += 1
+        self._counters.expired += 1
         self._settle(number, self.default_reply, "deadline expired")
 
     def _abandoned(self, number: int) -> None:
         if number in self._pending:
-            self.counters.abandoned += 1
+            self._counters.abandoned += 1
             self._settle(number, None, "connection ended")
 
     def _settle_all(self, reason: str) -> None:
         for number in list(self._pending):
-            self.counters.given_up += 1
+            self._counters.given_up += 1
             self._settle(number, self.default_reply, reason)
 
     def _settle(self, number: int, reply: Text | None, how: str) -> PendingMessage:
