@@ -34,6 +34,24 @@ FIRST_UNPRIVILEGED_PORT = 1024
 _VALUE_NAMES = ", ".join(NAMES)
 
 
+def _networks(
+    help_text: str, *, example: str, accepts: str = "as `--allow`", shown_default: str = "none", section: str = ""
+) -> dict[str, OptionSpec]:
+    """Return the metadata of a field for a set of networks, an option that may be repeated and reloaded."""
+    spec = OptionSpec(
+        network,
+        help_text,
+        metavar="NET",
+        accepts=accepts,
+        shown_default=shown_default,
+        example=example,
+        section=section,
+        repeatable=True,
+        reloadable=True,
+    )
+    return {"option": spec}
+
+
 @dataclass(frozen=True)
 class Settings:
     """Hold the values of all options. The fields are in the order of --help and of the documentation."""
@@ -194,67 +212,37 @@ class Settings:
     )
     allow: Networks = field(
         default_factory=Networks,
-        metadata={
-            "option": OptionSpec(
-                network,
-                "Serve clients from NET, and refuse clients outside the allowed networks. "
-                "The most specific network of --allow and --deny decides.",
-                metavar="NET",
-                accepts="`192.0.2.0/24`, `2001:db8::/32` or an address",
-                shown_default="all networks",
-                example="192.0.2.0/24",
-                section="Access and limits",
-                repeatable=True,
-                reloadable=True,
-            )
-        },
+        metadata=_networks(
+            "Serve clients from NET, and refuse clients outside the allowed networks. "
+            "The most specific network of --allow and --deny decides.",
+            accepts="`192.0.2.0/24`, `2001:db8::/32` or an address",
+            shown_default="all networks",
+            example="192.0.2.0/24",
+            section="Access and limits",
+        ),
     )
     deny: Networks = field(
         default_factory=Networks,
-        metadata={
-            "option": OptionSpec(
-                network,
-                "Refuse clients from NET.",
-                metavar="NET",
-                accepts="as `--allow`",
-                shown_default="none",
-                example="192.0.2.7",
-                repeatable=True,
-                reloadable=True,
-            )
-        },
+        metadata=_networks(
+            "Refuse clients from NET.",
+            example="192.0.2.7",
+        ),
     )
     proxy_protocol: Networks = field(
         default_factory=Networks,
-        metadata={
-            "option": OptionSpec(
-                network,
-                "Require a PROXY protocol header (version 1 or 2) on TCP connections from NET, and serve the client "
-                "that it names. NET must hold load balancers only, because they can name any client.",
-                metavar="NET",
-                accepts="as `--allow`",
-                shown_default="none",
-                example="10.0.0.5",
-                repeatable=True,
-                reloadable=True,
-            )
-        },
+        metadata=_networks(
+            "Require a PROXY protocol header (version 1 or 2) on TCP connections from NET, and serve the client "
+            "that it names. NET must hold load balancers only, because they can name any client.",
+            example="10.0.0.5",
+        ),
     )
     quiet: Networks = field(
         default_factory=Networks,
-        metadata={
-            "option": OptionSpec(
-                network,
-                "Serve health checkers from NET without log lines and questions: --reply is sent at once. During "
-                "--stop-delay, refuse them.",
-                metavar="NET",
-                accepts="as `--allow`",
-                shown_default="none",
-                example="10.0.0.5",
-                repeatable=True,
-                reloadable=True,
-            )
-        },
+        metadata=_networks(
+            "Serve health checkers from NET without log lines and questions: --reply is sent at once. During "
+            "--stop-delay, refuse them.",
+            example="10.0.0.5",
+        ),
     )
     max_connections: int | None = option(
         None,
