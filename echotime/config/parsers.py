@@ -88,15 +88,15 @@ def _canonical_host(host: str, text: str) -> str:
 
 
 def http_address(text: str) -> HostPort | SystemdSocket | str:
-    """Parse an address, the absolute path of a Unix socket, or ``systemd:NAME``. A port alone is on 127.0.0.1."""
-    if text.startswith("/"):
+    """Parse an address, the path of a Unix socket (with a `/`), or ``systemd:NAME``. A port alone is on 127.0.0.1."""
+    if "/" in text:
         return socket_path(text)
     if text.isascii() and text.isdigit():
         text = f"127.0.0.1:{text}"
     try:
         found = listen_address(text)
     except ValueError as error:
-        path_form = "" if ":" in text else ", or the absolute PATH of a Unix socket"
+        path_form = "" if ":" in text else ", or the PATH of a Unix socket, with a slash"
         raise ValueError(f"{error}{path_form}") from None
     if found == SystemdSocket():
         raise ValueError("the name is missing; expected systemd:NAME, with the FileDescriptorName= of a .socket unit")

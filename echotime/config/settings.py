@@ -312,7 +312,7 @@ class Settings:
         "Serve metrics, health and a page for operators over HTTP on ADDRESS:PORT, on PORT of 127.0.0.1, on the Unix "
         "socket PATH with mode 0600, or on the inherited socket systemd:NAME.",
         metavar="ADDRESS",
-        accepts="a loopback address, an absolute path, or systemd:NAME",
+        accepts="a loopback address, a path with a slash, or systemd:NAME",
         shown_default="none",
         example="9180",
         section="HTTP",

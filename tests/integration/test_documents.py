@@ -56,6 +56,7 @@ class DocumentTests(ConsoleCase):
 
     def test_other_pages(self) -> None:
         """The examples of all other pages."""
+        self.need("curl")
         for path in sorted(DOCS.glob("*.md")):
             if not path.name.startswith(("tutorial", "tools", "operator", "protocol")):
                 self.type_all(self.page(path.stem))

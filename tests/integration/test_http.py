@@ -78,7 +78,7 @@ class HTTPTests(HTTPTestCase):
         self.assertIn(f"--http 0.0.0.0:0: {reason}", ended.err)
         self.assertIn(f"--http [::]:0: {reason}", ended.err)
         self.assertIn("--http /nowhere/x: there is no directory '/nowhere'", ended.err)
-        self.assertIn("or the absolute PATH of a Unix socket", ended.err)
+        self.assertIn("or the PATH of a Unix socket, with a slash", ended.err)
         self.assertIn("--http systemd: the name is missing; expected systemd:NAME", ended.err)
         ended = self.refused("--http-allow-remote", "--http-public-metrics")
         self.assertIn("--http-allow-remote requires --http", ended.err)

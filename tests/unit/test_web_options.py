@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 from twisted.python.usage import UsageError
@@ -31,6 +32,7 @@ def settings(*args: str) -> Settings:
         ("*:9180", HostPort("0.0.0.0", 9180)),
         ("/tmp/x", "/tmp/x"),
         ("/tmp/../tmp/x", "/tmp/x"),
+        ("./http", str(Path("http").absolute())),
         ("systemd:http", SystemdSocket("http")),
     ],
 )
@@ -42,9 +44,8 @@ def test_forms(text: str, expected: object) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("", "or the absolute PATH of a Unix socket"),
-        ("http", "or the absolute PATH of a Unix socket"),
-        ("./http", "or the absolute PATH of a Unix socket"),
+        ("", "or the PATH of a Unix socket, with a slash"),
+        ("http", "or the PATH of a Unix socket, with a slash"),
         ("localhost:80", "names are not looked up"),
         ("127.0.0.1", "the port is missing"),
         ("65536", "expected a number from 0 to 65535"),
