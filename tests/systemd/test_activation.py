@@ -110,6 +110,9 @@ class ActivationTests(UnitTestCase):
         wait_for(lambda: ask(path, "/readyz")[0] == 200, "ready")
         self.assertIn("TCP [::]:12345: answered", ask(path, "/readyz?verbose")[1])
         self.assertEqual(stat.S_IMODE(path.stat().st_mode), 0o600)
+        for page in ("/", "/static/app.js", "/api/connections", "/api/sockopts?target=tcp"):
+            self.assertEqual(ask(path, page)[0], 200, page)
+        self.assertIn("echotime_connections_open 0", ask(path, "/metrics")[1])
         systemctl("restart", SERVICE)
         self.assertEqual(ask(path), (200, "ok\n"))
         self.assertIn("Unix socket: /run/echotime-http", self.control("token"))
