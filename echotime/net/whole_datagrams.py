@@ -1,0 +1,49 @@
+"""WholeDatagramPort, a UDP port that reads each datagram whole, with the TTL and TOS of its header.
+
+It costs more a datagram than TimePort, whose service needs the first bytes only.
+"""
+
+from __future__ import annotations
+
+import socket
+from contextlib import suppress
+from typing import Any
+
+from echotime.net.pktinfo import HEADER_OPTIONS, SourceAddress
+from echotime.net.udp import TimePort
+from echotime.sockopt.apply import OptionError, apply_or_close
+from echotime.sockopt.catalogue.index import BY_NAME
+from echotime.sockopt.errno_name import errno_name
+
+_MAX_DATAGRAM = 65535
+
+
+class WholeDatagramPort(TimePort):
+    """A UDP port for a protocol that needs the contents of datagrams. The parameters are those of TimePort."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, datagram_size=_MAX_DATAGRAM, **options)
+
+    def _prepare(self) -> bool:
+        return False  # recvmmsg(2) would keep the first bytes only
+
+    def startListening(self) -> None:
+        super().startListening()
+        for name in HEADER_OPTIONS[self.addressFamily]:
+            option = BY_NAME[name]
+            with suppress(OSError):  # TTL or TOS is unknown then
+                self.socket.setsockopt(option.level_number, option.number, 1)
+
+    def write_from_other_port(self, datagram: bytes, addr: SourceAddress) -> None:
+        """Send a reply from the address that the datagram was sent to, and from a port that the kernel chooses."""
+        host, _port, *more = self.socket.getsockname()
+        try:
+            sock = socket.socket(self.addressFamily, socket.SOCK_DGRAM)
+            with apply_or_close(sock, self._effective_options):
+                sock.bind((host, 0, *more))
+                sock.setblocking(False)
+                sock.sendmsg([datagram], addr.ancillary, 0, addr)
+        except (OSError, OptionError) as error:
+            addr.reply_failed = True
+            reason = errno_name(error) if isinstance(error, OSError) else str(error)
+            self.errors[f"send from another port: {reason}"] += 1
