@@ -46,9 +46,10 @@ class DatagramPolicy:
         *,
         answer_broadcast: bool = False,
         quiet: AccessList | None = None,
+        guard: LoopGuard | None = None,
     ) -> None:
         self._counters = counters
-        self._guard = LoopGuard(clock)
+        self._guard = guard or LoopGuard(clock)
         self._access = access or AccessList()
         self._rate_limit = rate_limit or RateLimit(0, clock)
         self._answer_broadcast = answer_broadcast
