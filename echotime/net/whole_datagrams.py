@@ -14,6 +14,7 @@ from echotime.net.udp import TimePort
 from echotime.sockopt.apply import OptionError, apply_or_close
 from echotime.sockopt.catalogue.index import BY_NAME
 from echotime.sockopt.errno_name import errno_name
+from echotime.wire.hostport import HostPort, format_hostport
 
 _MAX_DATAGRAM = 65535
 
@@ -33,6 +34,11 @@ class WholeDatagramPort(TimePort):
             option = BY_NAME[name]
             with suppress(OSError):  # TTL or TOS is unknown then
                 self.socket.setsockopt(option.level_number, option.number, 1)
+
+    def asked_address(self, addr: SourceAddress) -> str:
+        """Return the address and port that a datagram was sent to, as HOST:PORT."""
+        host, port = HostPort.from_sockaddr(self.socket.getsockname())
+        return format_hostport(addr.reply_host or host, port)
 
     def write_from_other_port(self, datagram: bytes, addr: SourceAddress) -> None:
         """Send a reply from the address that the datagram was sent to, and from a port that the kernel chooses."""

@@ -131,6 +131,10 @@ class DatagramPolicy:
                 return counter
         return ""
 
+    def admits_another(self, sender: Sender) -> bool:
+        """Return True if the rate limit admits a further answer to a datagram, and count it."""
+        return self._rate_limit.allows(sender.host)
+
     def admits_batch(self, batch: DatagramBatch) -> bool:
         """Return True if all datagrams of a batch are to be answered. If not, check each one by `refusal`."""
         for admits in self._batch_checks:  # noqa: SIM110 - all() with a generator takes longer
