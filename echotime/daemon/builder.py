@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from zope.interface import classImplements
 
+from echotime.behave.udp.protocol import BehavingTimeProtocol
 from echotime.config.settings import DEFAULT_UDP_RATE, Settings
 from echotime.control.backend import ControlBackend, status_line
 from echotime.control.listener import UnixSocketService
 from echotime.control.peer import MAX_CONTROL_CONNECTIONS, PeerPolicy
 from echotime.control.server import ControlFactory
+from echotime.daemon.behave_service import BehaveService
 from echotime.daemon.clock_watch import SyncMonitor, read_adjtimex
 from echotime.daemon.drop_report import DropReporter
 from echotime.daemon.limits_service import LimitsService
 from echotime.daemon.listener_service import TCPListenerService, UDPListenerService, listen_error_message
-from echotime.daemon.listeners import build_listeners
+from echotime.daemon.listeners import Listeners, build_listeners
 from echotime.daemon.runtime_config import RuntimeConfig
 from echotime.daemon.service import Daemon
 from echotime.daemon.shutdown import ShutdownController
@@ -32,7 +35,6 @@ from echotime.limits.admission import Admission
 from echotime.limits.capacity import FDS_PER_HTTP_LISTENER, compute_capacity, count_overhead
 from echotime.limits.source import is_loopback
 from echotime.limits.udp_rate import RateLimit
-from echotime.net.listener import Listener, ListeningPort
 from echotime.net.udp import IBatchResponder
 from echotime.operators.presence import PresenceSwitch
 from echotime.operators.reply_queue import QueueLimits, ReplyQueue
@@ -53,6 +55,9 @@ from echotime.web.state import WebState
 
 # services/ and net/ do not import each other
 classImplements(TimeProtocol, IBatchResponder)
+
+
+TimeT = TypeVar("TimeT", bound=TimeProtocol)
 
 
 class DaemonBuilder:
@@ -79,8 +84,8 @@ class DaemonBuilder:
             self._timeout_monitor,
             self._drain,
             self._shutdown,
-            self._tcp,
-            self._udp,
+            self._listeners.tcp,
+            self._listeners.udp,
             self._configure_log,
             self._configure_udp_rate,
             self._configure_replies,
@@ -121,18 +126,6 @@ class DaemonBuilder:
         common = {"sockopts": settings.sockopts, "reactor": self._reactor}
         tcp_options = {"backlog": settings.backlog, **common}
         udp_options = {"min_source_port": settings.min_source_port, **common}
-        make_time_protocol = partial(
-            TimeProtocol,
-            time.time,
-            self._traffic.counters,
-            settings.epoch,
-            self._access,
-            self._rate_limit,
-            answer_broadcast=settings.answer_broadcast,
-            log=self._traffic.datagrams,
-            quiet=AccessList.only(settings.quiet),
-            is_ready=lambda: self._readiness.is_ready,
-        )
         environment = initial_environ()
         inherited = InheritedSockets(listen_fds(environment), other_process(environment, "LISTEN_PID"))
         common_arguments = inherited, self._shutdown.fail
@@ -142,12 +135,43 @@ class DaemonBuilder:
             build_listeners(TCPListenerService, settings.tcp, lambda: self._factory, tcp_options, *common_arguments)
         )
         self._udp = list(
-            build_listeners(UDPListenerService, settings.udp, make_time_protocol, udp_options, *common_arguments)
+            build_listeners(
+                UDPListenerService,
+                settings.udp,
+                lambda: self._make_time_protocol(TimeProtocol),
+                udp_options,
+                *common_arguments,
+            )
         )
         inherited.close()
-        self._listeners: list[Listener[ListeningPort]] = [*self._tcp, *self._udp]
-        for each in (*self._tcp, *self._udp):
+        self._listeners = Listeners(list(self._tcp), list(self._udp))
+        for each in self._listeners:
             self.service.addService(each)
+        self._behave = BehaveService(
+            settings.behave,
+            self._factory,
+            partial(self._make_time_protocol, partial(BehavingTimeProtocol, reactor=self._reactor)),
+            self._listeners,
+            (tcp_options, udp_options),
+            self._shutdown.fail,
+        )
+        self.service.addService(self._behave)
+
+    def _make_time_protocol(self, make: Callable[..., TimeT], **options: Any) -> TimeT:
+        """Return a protocol that shares counters, limits and log with those of the other UDP listeners."""
+        settings = self._settings
+        return make(
+            time.time,
+            self._traffic.counters,
+            settings.epoch,
+            self._access,
+            self._rate_limit,
+            answer_broadcast=settings.answer_broadcast,
+            log=self._traffic.datagrams,
+            quiet=AccessList.only(settings.quiet),
+            is_ready=lambda: self._readiness.is_ready,
+            **options,
+        )
 
     def _limit_connections(self) -> None:
         """Derive the connection limits from the descriptors that are left. Raises StartupError if there are none."""
@@ -155,7 +179,7 @@ class DaemonBuilder:
         # one more control connection is open while it is refused
         control = 0 if settings.control is None else 2 + MAX_CONTROL_CONNECTIONS
         clients = control + len(self._http) * FDS_PER_HTTP_LISTENER
-        overhead = count_overhead(len(self._tcp) + len(self._udp), clients)
+        overhead = count_overhead(len(self._tcp) + len(self._udp) + 2 * len(settings.behave), clients)
         self._compute_capacity = partial(compute_capacity, overhead=overhead, reactor=self._reactor)
         self._capacity = self._compute_capacity(settings.max_connections, settings.max_per_source)
         # a client, and one that is evicted
@@ -171,7 +195,7 @@ class DaemonBuilder:
     def _build_housekeeping(self) -> None:
         """Add the services other than the listeners: limits, reports, the health check, and operators."""
         settings, service, reactor = self._settings, self.service, self._reactor
-        if settings.tcp:
+        if settings.tcp or settings.behave or settings.control is not None:
             service.addService(LimitsService(self._capacity, self._timeout_monitor))
         service.addService(DropReporter(self._drop_counts, self._traffic.counters.refused_sources, reactor))
         if settings.require_sync:
@@ -182,7 +206,12 @@ class DaemonBuilder:
             service.systemd_status = SystemdStatus(notify, format_status, health, reactor, watchdog_seconds(os.environ))
             self._readiness.on_withdrawn = service.systemd_status.notify_stopping
         backend = ControlBackend(
-            self._factory, self._tcp, self._udp, health, self._readiness, lambda: str(read_adjtimex())
+            self._factory,
+            self._listeners.tcp,
+            self._listeners.udp,
+            health,
+            self._readiness,
+            lambda: str(read_adjtimex()),
         )
         if self._http:
             self._build_web(backend, health)
