@@ -1,6 +1,6 @@
 """WholeDatagramPort, a UDP port that reads each datagram whole, with the TTL and TOS of its header.
 
-It costs more a datagram than TimePort, whose service needs the first bytes only.
+It costs more for each datagram than TimePort, whose service needs the first bytes only.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Any
 
 from echotime.net.pktinfo import HEADER_OPTIONS, SourceAddress
-from echotime.net.udp import TimePort
+from echotime.net.udp_port import SingleDatagramPort
 from echotime.sockopt.apply import OptionError, apply_or_close
 from echotime.sockopt.catalogue.index import BY_NAME
 from echotime.sockopt.errno_name import errno_name
@@ -19,14 +19,11 @@ from echotime.wire.hostport import HostPort, format_hostport
 _MAX_DATAGRAM = 65535
 
 
-class WholeDatagramPort(TimePort):
-    """A UDP port for a protocol that needs the contents of datagrams. The parameters are those of TimePort."""
+class WholeDatagramPort(SingleDatagramPort):
+    """A UDP port for a protocol that needs the contents of datagrams, with the parameters of SingleDatagramPort."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, datagram_size=_MAX_DATAGRAM, **options)
-
-    def _prepare(self) -> bool:
-        return False  # recvmmsg(2) would keep the first bytes only
 
     def startListening(self) -> None:
         super().startListening()
