@@ -7,7 +7,15 @@ from echotime.behave.spec import Behavior
 from echotime.behave.tcp.behavior import TCPBehavior
 from echotime.behave.tcp.latency import Latency
 from echotime.behave.udp.behavior import UDPBehavior
+from echotime.behave.udp.client import ClientChoice
+from echotime.behave.udp.delay import Delay
 from echotime.behave.udp.drop import Drop
+from echotime.behave.udp.duplicate import Duplicate
+from echotime.behave.udp.extend import Extend
+from echotime.behave.udp.reorder import Reorder
+from echotime.behave.udp.report import Report
+from echotime.behave.udp.truncate import Truncate
+from echotime.behave.udp.wrong_source_port import WrongSourcePort
 
 TCP_KINDS: dict[str, type[TCPBehavior]] = {
     each.name: each
@@ -16,7 +24,20 @@ TCP_KINDS: dict[str, type[TCPBehavior]] = {
         TCPBehavior,
     )
 }
-UDP_KINDS: dict[str, type[UDPBehavior]] = {each.name: each for each in (Drop,)}
+UDP_KINDS: dict[str, type[UDPBehavior]] = {
+    each.name: each
+    for each in (
+        Drop,
+        Delay,
+        Duplicate,
+        Reorder,
+        Truncate,
+        Extend,
+        WrongSourcePort,
+        Report,
+        ClientChoice,
+    )
+}
 
 
 def parse_behavior(text: str) -> Behavior:

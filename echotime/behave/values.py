@@ -46,3 +46,15 @@ def size(lowest: int = 0) -> Callable[[str], int]:
 def number(text: str) -> int:
     """Parse a whole number of 0 or more."""
     return non_negative_int(text)
+
+
+def between(lowest: int, highest: int) -> Callable[[str], int]:
+    """Return a parser of a whole number from `lowest` to `highest`."""
+
+    def parse(text: str) -> int:
+        found = non_negative_int(text)
+        if not lowest <= found <= highest:
+            raise ValueError(f"must be from {lowest} to {highest}")
+        return found
+
+    return parse

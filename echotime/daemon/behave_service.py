@@ -15,7 +15,7 @@ from echotime.daemon.listener_service import ListenFailedError, TCPListenerServi
 from echotime.daemon.listeners import AnyListener, Listeners
 from echotime.errors import report_startup_failure
 from echotime.net.tcp import EchoPort
-from echotime.net.udp_port import SingleDatagramPort
+from echotime.net.whole_datagrams import WholeDatagramPort
 from echotime.services.echo_factory import EchoFactory
 from echotime.wire.hostport import HostPort
 
@@ -117,7 +117,7 @@ class BehaveService(MultiService):
             listener = TCPListenerService(address, port, self._on_lost)
         else:
             protocol = self._make_time_protocol(behavior=behavior)
-            udp_port = SingleDatagramPort(address.port, protocol, interface=address.host, **self._udp_options)
+            udp_port = WholeDatagramPort(address.port, protocol, interface=address.host, **self._udp_options)
             listener = UDPListenerService(address, udp_port, self._on_lost)
         listener.remark = f"which misbehaves: {behavior}"
         listener.listen()

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from zope.interface import classImplements
 
 from echotime.behave.udp.protocol import BehavingTimeProtocol
-from echotime.config.settings import DEFAULT_UDP_RATE, Settings
+from echotime.config.settings import Settings
 from echotime.control.backend import ControlBackend, status_line
 from echotime.control.listener import UnixSocketService
 from echotime.control.peer import MAX_CONTROL_CONNECTIONS, PeerPolicy
@@ -24,6 +24,7 @@ from echotime.daemon.listener_service import TCPListenerService, UDPListenerServ
 from echotime.daemon.listeners import Listeners, build_listeners
 from echotime.daemon.runtime_config import RuntimeConfig
 from echotime.daemon.service import Daemon
+from echotime.daemon.shared_settings import SharedSettings
 from echotime.daemon.shutdown import ShutdownController
 from echotime.errors import report_startup_failure
 from echotime.health.check import HealthCheck
@@ -33,12 +34,12 @@ from echotime.health.watchdog import SystemdStatus
 from echotime.limits.access import AccessList
 from echotime.limits.admission import Admission
 from echotime.limits.capacity import FDS_PER_HTTP_LISTENER, compute_capacity, count_overhead
-from echotime.limits.source import is_loopback
 from echotime.limits.udp_rate import RateLimit
 from echotime.net.udp import IBatchResponder
 from echotime.operators.presence import PresenceSwitch
-from echotime.operators.reply_queue import QueueLimits, ReplyQueue
+from echotime.operators.reply_queue import ReplyQueue
 from echotime.operators.service import build_local_operator
+from echotime.services.datagram_policy import DatagramPolicy
 from echotime.services.drain import Drain
 from echotime.services.echo_factory import EchoFactory
 from echotime.services.proxied import build_proxied
@@ -86,10 +87,10 @@ class DaemonBuilder:
             self._shutdown,
             self._listeners.tcp,
             self._listeners.udp,
-            self._configure_log,
-            self._configure_udp_rate,
-            self._configure_replies,
-            self._configure_proxies,
+            self._shared.apply_log,
+            self._shared.apply_udp_rate,
+            self._shared.apply_replies,
+            self._shared.apply_proxies,
             self._compute_capacity,
         )
 
@@ -98,18 +99,18 @@ class DaemonBuilder:
         settings = self._settings
         self._traffic = TrafficLog(self._reactor)
         self._reply_queue = ReplyQueue(self._reactor) if settings.has_operator else None
-        self._configure_log(settings)
         self._access = AccessList(settings.allow, settings.deny)
         self._factory = EchoFactory(self._traffic, admission=Admission(self._traffic.counters))
         self._factory.build_proxied = partial(build_proxied, self._factory)
         self._factory.quiet_factory = QuietEchoFactory(self._factory)
-        self._configure_proxies(settings)
-        self._presence: PresenceSwitch | None = None
+        presence: PresenceSwitch | None = None
         if self._reply_queue is not None and self._custom_replies is None:
-            self._presence = PresenceSwitch(self._factory, self._reply_queue)
-        self._configure_replies(settings)
+            presence = PresenceSwitch(self._factory, self._reply_queue)
         self._rate_limit = RateLimit(0, time.monotonic)
-        self._configure_udp_rate(settings)
+        self._shared = SharedSettings(
+            self._traffic, self._factory, self._rate_limit, self._reply_queue, presence, self._custom_replies
+        )
+        self._shared.apply(settings)
         self._timeout_monitor = TimeoutMonitor(self._factory, self._reactor, settings.timeouts)
         self._drain = Drain(self._factory, self._reactor, settings.drain_timeout)
         self._readiness = Readiness(self._reactor)
@@ -199,7 +200,7 @@ class DaemonBuilder:
             service.addService(LimitsService(self._capacity, self._timeout_monitor))
         service.addService(DropReporter(self._drop_counts, self._traffic.counters.refused_sources, reactor))
         if settings.require_sync:
-            service.addService(SyncMonitor([each.port.protocol.policy for each in self._udp], reactor))
+            service.addService(SyncMonitor(self._udp_policies, reactor))
         health = HealthCheck(self._tcp, self._udp, self._factory, reactor)
         if (notify := notifier_from_environ(os.environ)) is not None:
             format_status = partial(status_line, self._factory, self._readiness)
@@ -263,38 +264,8 @@ class DaemonBuilder:
         """Record whether the last reload succeeded, for the metrics."""
         self._reload_succeeded = succeeded
 
-    def _configure_log(self, settings: Settings) -> None:
-        self._traffic.set_message_rate(settings.log_message_rate)
-        self._traffic.log_empty = "empty" in settings.log_also
-        self._traffic.datagrams.set_rate(settings.log_message_rate if "datagrams" in settings.log_also else 0)
-
-        if self._reply_queue is not None:
-            self._reply_queue.set_log_rate(settings.log_message_rate)
-
-    def _configure_replies(self, settings: Settings) -> None:
-        if self._presence is None:
-            self._factory.set_reply(settings.acknowledgement, self._custom_replies, settings.reply)
-        else:
-            self._presence.configure(settings.acknowledgement, settings.reply)
-        self._factory.quiet_factory.set_reply(settings.acknowledgement, None, settings.reply)
-        if self._reply_queue is not None:
-            limits = QueueLimits(
-                settings.max_questions,
-                settings.max_questions_per_source,
-                settings.reply_deadline,
-                settings.wait_for_operator,
-            )
-            self._reply_queue.configure(settings.reply, limits)
-
-    def _configure_proxies(self, settings: Settings) -> None:
-        self._factory.proxies = AccessList.only(settings.proxy_protocol)
-        self._factory.quiet_networks = AccessList.only(settings.quiet)
-
-    def _configure_udp_rate(self, settings: Settings) -> None:
-        if settings.udp_rate is None:
-            self._rate_limit.set_rate(DEFAULT_UDP_RATE, is_loopback)
-        else:
-            self._rate_limit.set_rate(settings.udp_rate)
+    def _udp_policies(self) -> list[DatagramPolicy]:
+        return [each.port.protocol.policy for each in self._listeners.udp]
 
     def _drop_counts(self) -> dict[str, int]:
         counts = self._traffic.counters.refusals()

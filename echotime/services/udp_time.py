@@ -10,6 +10,7 @@ from twisted.internet.protocol import DatagramProtocol
 from echotime.counters import ServiceCounters
 from echotime.limits.access import AccessList
 from echotime.limits.datagrams import DatagramBatch
+from echotime.limits.loop_guard import LoopGuard
 from echotime.limits.udp_rate import RateLimit
 from echotime.services.datagram_log import DatagramLog
 from echotime.services.datagram_policy import DatagramPolicy
@@ -36,12 +37,13 @@ class TimeProtocol(DatagramProtocol):
         log: DatagramLog | None = None,
         quiet: AccessList | None = None,
         is_ready: Callable[[], bool] = lambda: True,
+        guard: LoopGuard | None = None,
     ) -> None:
         self._clock = clock
         self._counters = counters
         self._epoch = epoch
         self.policy = DatagramPolicy(
-            counters, clock, access, rate_limit, answer_broadcast=answer_broadcast, quiet=quiet
+            counters, clock, access, rate_limit, answer_broadcast=answer_broadcast, quiet=quiet, guard=guard
         )
         self._is_ready = is_ready
         self._log = log

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from echotime.behave.udp.behavior import UDPBehavior
+from echotime.limits.datagrams import Sender
 
 
 class Drop(UDPBehavior):
@@ -12,5 +11,5 @@ class Drop(UDPBehavior):
 
     name = "drop"
 
-    def answer(self, datagram: bytes, response: bytes, sender: Any) -> None:
-        pass
+    def answer(self, datagram: bytes, response: bytes, sender: Sender) -> None:
+        sender.reply_failed = True  # for the log

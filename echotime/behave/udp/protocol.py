@@ -2,48 +2,100 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, Protocol, cast
 
 from twisted.internet.interfaces import IReactorTime
 
+from echotime.behave import spec
 from echotime.behave.kinds import UDP_KINDS
 from echotime.behave.spec import Behavior
+from echotime.behave.udp.behavior import UDPBehavior
+from echotime.behave.udp.client import ClientChoice
+from echotime.behave.udp.guard import BehavingLoopGuard
+from echotime.behave.udp.held import HeldAnswers
+from echotime.limits.datagrams import Sender
 from echotime.services.udp_time import TimeProtocol
+
+_CLIENT_KINDS = {name: each for name, each in UDP_KINDS.items() if each is not ClientChoice}
+
+
+class _Port(Protocol):
+    """Send for a listener. WholeDatagramPort does."""
+
+    errors: Counter[str]
+
+    def write(self, datagram: bytes, addr: Sender) -> None: ...
+
+    def write_from_other_port(self, datagram: bytes, addr: Sender) -> None: ...
+
+    def asked_address(self, addr: Sender) -> str: ...
 
 
 class BehavingTimeProtocol(TimeProtocol):
-    """Serve one UDP listener of --behave. Its port must pass each datagram whole, as SingleDatagramPort does.
+    """Serve one UDP listener of --behave. Its port must be a WholeDatagramPort.
 
-    `on_stopped` is called when the port is closed. The other parameters are those of TimeProtocol.
+    The other parameters are those of TimeProtocol.
     """
 
     def __init__(
-        self,
-        *args: Any,
-        behavior: Behavior,
-        reactor: IReactorTime,
-        **options: Any,
+        self, clock: Callable[[], float], *args: Any, behavior: Behavior, reactor: IReactorTime, **options: Any
     ) -> None:
-        super().__init__(*args, **options)
-        self._reactor = reactor
-        self._behavior = self._make(behavior)
-
-    def _make(self, behavior: Behavior) -> Any:
-        return UDP_KINDS[behavior.kind](behavior, self._send, self._reactor)
+        self._guard = BehavingLoopGuard(clock)
+        super().__init__(clock, *args, guard=self._guard, **options)
+        self._held = HeldAnswers(reactor)
+        self.set_behavior(behavior)
 
     def set_behavior(self, behavior: Behavior) -> None:
         """Give another behavior to the datagrams that arrive from now on."""
-        self._behavior.stop()
         self._behavior = self._make(behavior)
+        self._guard.shortest_answer = self._behavior.shortest_answer
+
+    def _make(self, behavior: Behavior) -> UDPBehavior:
+        return UDP_KINDS[behavior.kind](behavior, self)
 
     def respond(self, datagram: bytes, response: bytes, addr: Any) -> None:
         self._behavior.handle(datagram, response, addr)
 
-    def _send(self, datagram: bytes, addr: Any) -> None:
-        if self.transport is not None:
-            self.transport.write(datagram, addr)
-
     def stopProtocol(self) -> None:
-        self._behavior.stop()
+        self._held.stop()
         if self._log is not None:
             self._log.remove_policy(self.policy)
+
+    # what behaviors use: see UDPListener
+
+    @property
+    def _port(self) -> _Port:
+        return cast(_Port, self.transport)
+
+    def send(self, datagram: bytes, sender: Sender) -> None:
+        self._port.write(datagram, sender)
+
+    def send_from_other_port(self, datagram: bytes, sender: Sender) -> None:
+        self._port.write_from_other_port(datagram, sender)
+
+    def hold(
+        self, delay: float, datagram: bytes, sender: Sender, on_sent: Callable[[], object] = lambda: None
+    ) -> Callable[[], None] | None:
+        def send() -> None:
+            self.send(datagram, sender)
+            on_sent()
+
+        release = self._held.hold(delay, send)
+        if release is None:
+            sender.reply_failed = True
+            self._port.errors["too many answers held back"] += 1
+        return release
+
+    def may_send_more(self, sender: Sender) -> bool:
+        return self.policy.admits_another(sender)
+
+    def asked_address(self, sender: Sender) -> str:
+        return self._port.asked_address(sender)
+
+    def parse(self, line: bytes) -> UDPBehavior | None:
+        text = line.decode("ascii", "replace")
+        if text.partition(":")[0].replace("-", "_") not in _CLIENT_KINDS:
+            return None
+        return self._make(spec.parse_behavior(text, _CLIENT_KINDS.values()))

@@ -1,0 +1,23 @@
+"""Truncate: send the beginning of an answer."""
+
+from __future__ import annotations
+
+from echotime.behave.spec import Parameter
+from echotime.behave.udp.behavior import UDPBehavior
+from echotime.behave.values import between
+from echotime.limits.datagrams import Sender
+from echotime.wire import timestamp
+
+
+class Truncate(UDPBehavior):
+    """Cut each answer. With size=0 the guard against loops answers three empty datagrams of one address and port."""
+
+    name = "truncate"
+    size = Parameter(between(0, timestamp.SIZE - 1), 2, "Bytes of the answer that are sent.")
+
+    @property
+    def shortest_answer(self) -> int:
+        return min(self.size, super().shortest_answer)
+
+    def answer(self, datagram: bytes, response: bytes, sender: Sender) -> None:
+        self.listener.send(response[: self.size], sender)
