@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import socket
-from typing import Any
+from collections.abc import Coroutine, Iterable
+from typing import Any, TypeVar
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, FirstError, gatherResults
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IReadDescriptor, IWriteDescriptor
 from twisted.python.failure import Failure
 from zope.interface import implementer
+
+T = TypeVar("T")
 
 
 @implementer(IReadDescriptor, IWriteDescriptor)
@@ -99,3 +102,11 @@ async def sleep(reactor: Any, seconds: float) -> None:
     finally:
         if timer.active():
             timer.cancel()
+
+
+async def together(coroutines: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """Return the results of coroutines that run at the same time. Raises the first exception of one."""
+    try:
+        return await gatherResults(list(map(Deferred.fromCoroutine, coroutines)), consumeErrors=True)
+    except FirstError as error:
+        error.subFailure.raiseException()

@@ -28,7 +28,7 @@ REPORT_SIZE = 300
 
 @dataclass(frozen=True)
 class Arrival:
-    """Hold a received datagram."""
+    """Hold a datagram that was received."""
 
     at: float
     data: bytes
@@ -91,7 +91,7 @@ class Datagrams:
         deadline = reactor.seconds() + seconds
         while not done():
             try:
-                data, control, _flags, sender = self._channel.socket.recvmsg(_MAX_DATAGRAM, _ANCILLARY_SIZE)
+                data, _control, _flags, sender = self._channel.socket.recvmsg(_MAX_DATAGRAM, _ANCILLARY_SIZE)
             except BlockingIOError:
                 if not await self._channel.readable(deadline - reactor.seconds()):
                     break

@@ -16,7 +16,7 @@ class Experiment(Protocol):
     needs_behavior: bool
     """True if the server must take requests for behaviors."""
     runs: int
-    """How often it runs if there is a finding, which must come at least twice in three runs. 1: it repeats by itself."""
+    """3: a finding must come in two of three runs. 1: the experiment repeats by itself what may be chance."""
 
     async def run(self, route: Route) -> Outcome:
         """Carry out the experiment once."""

@@ -6,8 +6,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from twisted.internet.defer import Deferred, gatherResults
-
+from echotime.client.path.channel import together
 from echotime.client.path.outcome import Finding, Outcome
 from echotime.client.path.route import SECONDS, Route, token
 from echotime.i18n.language import gettext as _
@@ -65,8 +64,7 @@ class IdleExperiment:
 
     async def run(self, route: Route) -> Outcome:
         """Carry out the experiment once."""
-        running = [Deferred.fromCoroutine(self._observe(route)) for _number in range(_CONNECTIONS)]
-        return judge(await gatherResults(running, consumeErrors=True))
+        return judge(await together(self._observe(route) for _number in range(_CONNECTIONS)))
 
     async def _observe(self, route: Route) -> IdleConnection:
         name = secrets.token_hex(8)

@@ -67,8 +67,8 @@ MEANINGS = {
     "late-reply-lost": Meaning(
         N_("What the server sends some time after the client's half-close is lost."),
         N_(
-            "a proxy that answers the half-close itself, or waits only briefly: nginx needs proxy_half_close on, Traefik "
-            "a longer terminationDelay, HAProxy a longer timeout client-fin"
+            "a proxy that answers the half-close itself, or waits only briefly: nginx needs proxy_half_close on, "
+            "Traefik a longer terminationDelay, HAProxy a longer timeout client-fin"
         ),
     ),
     "reset-to-client-as-fin": Meaning(

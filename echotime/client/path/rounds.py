@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from twisted.internet.defer import Deferred, gatherResults
-
+from echotime.client.path.channel import together
 from echotime.client.path.datagrams import Datagrams
 
 _SECONDS = 0.5
@@ -31,8 +30,7 @@ async def ask_in_rounds(reactor: Any, sockets: Mapping[Datagrams, bytes], rounds
                 each.send(sockets[each])
                 tries[each] += 1
             seconds = _LAST_SECONDS if number == rounds - 1 else _SECONDS
-            running = [Deferred.fromCoroutine(_wait(each, seconds)) for each in waiting]
-            await gatherResults(running, consumeErrors=True)
+            await together(_wait(each, seconds) for each in waiting)
     finally:
         for each in sockets:
             each.close()

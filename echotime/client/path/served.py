@@ -7,6 +7,7 @@ from typing import Any
 
 from echotime.client.exit_status import ClientError, ExitStatus
 from echotime.client.lookup import ResolvedAddress
+from echotime.client.path.channel import together
 from echotime.client.path.outcome import FarEnd, Finding, Outcome
 from echotime.client.path.route import QUIET, SECONDS, behavior, parse_report, token
 from echotime.client.path.stream import Stream, open_stream
@@ -67,7 +68,7 @@ async def identify(reactor: Any, address: ResolvedAddress) -> FarEnd:
         for _number in range(2):
             streams.append(await open_stream(reactor, address, first=_REQUEST))
         own = streams[-1].own
-        answers = [await _converse(each, message) for each in streams]
+        answers = await together(_converse(each, message) for each in streams)
     finally:
         for each in streams:
             each.close()

@@ -7,17 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from twisted.internet.defer import Deferred, gatherResults
-
 from echotime.client.exit_status import ClientError, ExitStatus
 from echotime.client.lookup import ResolvedAddress
 from echotime.client.path.address import AddressExperiment
+from echotime.client.path.channel import together
 from echotime.client.path.data import DataExperiment
 from echotime.client.path.experiment import Experiment
 from echotime.client.path.half_close import HalfCloseExperiment
 from echotime.client.path.idle import IdleExperiment
 from echotime.client.path.late_reply import LateReplyExperiment
-from echotime.client.path.outcome import FarEnd, Outcome
+from echotime.client.path.outcome import FarEnd, Finding, Outcome
 from echotime.client.path.reset_to_client import ResetToClientExperiment
 from echotime.client.path.reset_to_server import ResetToServerExperiment
 from echotime.client.path.route import Route
@@ -53,20 +52,18 @@ class Result:
 def confirm(name: str, outcomes: Sequence[Outcome]) -> Result:
     """Return what several runs of an experiment found at least twice. One run counts as it is."""
     first = outcomes[0]
-    times = Counter(each for outcome in outcomes for each in {finding.id for finding in outcome.findings})
+    times = Counter(name for outcome in outcomes for name in dict.fromkeys(each.id for each in outcome.findings))
     if len(outcomes) == 1:
         return Result(name, first, 1, dict(times))
-    findings = {finding.id: finding for outcome in outcomes for finding in outcome.findings}
-    # as one outcome may have several findings of one kind, those of the first outcome with this kind are kept
-    kept = []
-    for each, count in times.items():
-        if count >= _TIMES:
-            outcome = next(one for one in outcomes if each in {finding.id for finding in one.findings})
-            kept += [finding for finding in outcome.findings if finding.id == each]
+    kept: list[Finding] = []
+    for confirmed in (each for each, count in times.items() if count >= _TIMES):
+        # one outcome may have several of a kind, such as options removed, so they are taken from one
+        alike = ([each for each in outcome.findings if each.id == confirmed] for outcome in outcomes)
+        kept += next(filter(None, alike))
     if kept:
         return Result(name, replace(first, findings=tuple(kept)), len(outcomes), dict(times))
-    seen = _("seen once, and not again: {seen}").format(seen=next(iter(findings.values())).seen)
-    return Result(name, Outcome(seen), len(outcomes), {})
+    seen = next(outcome.findings[0].seen for outcome in outcomes if outcome.findings)
+    return Result(name, Outcome(_("seen once, and not again: {seen}").format(seen=seen)), len(outcomes))
 
 
 class PathSession:
@@ -110,7 +107,7 @@ class PathSession:
         route = Route(self._reactor, self._address, self.far_end)
         running = [self._run_all(route, (each,)) for each in self._beside]
         running.append(self._run_in_turn(route))
-        await gatherResults(list(map(Deferred.fromCoroutine, running)), consumeErrors=True)
+        await together(running)
 
     async def _run_in_turn(self, route: Route) -> None:
         await self._run_all(route, self._tcp)

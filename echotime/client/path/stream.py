@@ -47,11 +47,11 @@ class Stream:
 
     @property
     def own(self) -> HostPort:
-        """The client's own address."""
+        """The address of this end."""
         return HostPort.from_sockaddr(self.socket.getsockname())
 
     def seconds(self) -> float:
-        """Return the reactor's time."""
+        """Return the time of the reactor."""
         return float(self._clock.seconds())
 
     async def send(self, data: bytes, seconds: float) -> bool:
@@ -101,7 +101,7 @@ class Stream:
         self.end, self.ended_at = RST if is_reset else errno.errorcode.get(number, str(number)), self.seconds()
 
     def half_close(self) -> None:
-        """Send a FIN."""
+        """Send a FIN, after which nothing may be sent."""
         try:
             self.socket.shutdown(socket.SHUT_WR)
         except OSError as error:  # ENOTCONN after a RST
@@ -109,7 +109,7 @@ class Stream:
                 raise
 
     def reset(self) -> None:
-        """Close with a RST."""
+        """Close the connection with a RST."""
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         self.close()
 

@@ -89,7 +89,7 @@ class _Kind:
             sock.setsockopt(socket.IPPROTO_TCP, *self._option)
 
 
-_KINDS = (
+KINDS = (
     _Kind("TCP"),
     _Kind("Fast Open", option=(_FASTOPEN_CONNECT, 1)),
     _Kind("MPTCP", protocol=_IPPROTO_MPTCP),
@@ -124,11 +124,11 @@ class SynExperiment:
     async def run(self, route: Route) -> Outcome:
         """Carry out the experiment once."""
         pairs = []
-        for kind in _KINDS:
+        for kind in KINDS:
             try:
                 pair = await self._observe(route, kind)
             except (OSError, ClientError, ValueError):
-                if kind is _KINDS[0]:
+                if kind is KINDS[0]:
                     raise
                 continue  # this host does not have it, or its SYNs are dropped
             if pair is not None:
