@@ -38,8 +38,11 @@ class Arrival:
 class Datagrams:
     """Hold an unconnected UDP socket, so that answers from other addresses are seen, too."""
 
-    def __init__(self, reactor: Any, address: ResolvedAddress, tos: int = 0) -> None:
-        """Open the socket. `tos` has DSCP and ECN. Datagrams above the MTU are fragmented."""
+    def __init__(self, reactor: Any, address: ResolvedAddress, port: int = 0, tos: int = 0) -> None:
+        """Open the socket. `tos` has DSCP and ECN. Datagrams above the MTU are fragmented.
+
+        `port` is its own port, 0 for any.
+        """
         self._address = address
         ipv6 = address.family == socket.AF_INET6
         sock = socket.socket(address.family, socket.SOCK_DGRAM)
@@ -52,6 +55,7 @@ class Datagrams:
             sock.setsockopt(socket.IPPROTO_IP, _IP_RECVERR, 1)
             sock.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _DISCOVER_NEVER)
             sock.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, tos)
+        sock.bind(("", port))
         self.arrivals: list[Arrival] = []
         self.errors: list[str] = []
         """Names of ICMP errors."""
@@ -63,7 +67,7 @@ class Datagrams:
 
     @property
     def port(self) -> int:
-        """The socket's own port, once something was sent."""
+        """The port of the socket itself."""
         return int(self._channel.socket.getsockname()[1])
 
     @property
@@ -73,10 +77,6 @@ class Datagrams:
         if sock.family == socket.AF_INET6:
             return sock.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS)
         return sock.getsockopt(socket.IPPROTO_IP, socket.IP_TTL)
-
-    def bind(self) -> None:
-        """Choose a port of its own, before the first datagram."""
-        self._channel.socket.bind(("", 0))
 
     def send(self, data: bytes) -> None:
         """Send a datagram. An error is kept like one that arrives."""
@@ -100,6 +100,10 @@ class Datagrams:
             else:
                 self.arrivals.append(Arrival(reactor.seconds(), data, HostPort.from_sockaddr(sender)))
         return done()
+
+    async def wait_for_answer(self, seconds: float) -> bool:
+        """Receive until an answer comes, or for `seconds`. Return True if there is one."""
+        return await self.wait(lambda: bool(self.answers), seconds)
 
     def _failed(self, error: OSError) -> None:
         read_errors(self._channel.socket, _MAX_ERRORS)

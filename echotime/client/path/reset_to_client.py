@@ -32,7 +32,7 @@ class ResetToClientExperiment:
 
     async def run(self, route: Route) -> Outcome:
         """Carry out the experiment once."""
-        stream = await route.open("reset_peer", bytes=1)
+        stream = await route.open("reset_peer")
         try:
             sent_at = stream.seconds()
             await stream.send(token(), SECONDS)

@@ -30,15 +30,11 @@ async def ask_in_rounds(reactor: Any, sockets: Mapping[Datagrams, bytes], rounds
                 each.send(sockets[each])
                 tries[each] += 1
             seconds = _LAST_SECONDS if number == rounds - 1 else _SECONDS
-            await together(_wait(each, seconds) for each in waiting)
+            await together(each.wait_for_answer(seconds) for each in waiting)
     finally:
         for each in sockets:
             each.close()
     return tries
-
-
-async def _wait(datagrams: Datagrams, seconds: float) -> None:
-    await datagrams.wait(lambda: bool(datagrams.answers), seconds)
 
 
 def is_chance(loss: float, packets: int, tries: int, cases: int = 1) -> bool:

@@ -51,6 +51,12 @@ class Route:
         self.far_end = far_end
         self.udp_loss = 0.0
         """Share of datagrams that were lost, with their answers, as far as measured."""
+        self.good_udp_ports: list[int] = []
+        """Source ports from which datagrams are answered, if there are others."""
+
+    def udp_port(self) -> int:
+        """Return a port to send datagrams from: 0 for any, unless datagrams from some ports are lost."""
+        return self.good_udp_ports.pop() if self.good_udp_ports else 0
 
     async def open(self, kind: str = "echo", **parameters: object) -> Stream:
         """Return a connection with a behavior, an ordinary one if the server takes no requests. Raises ClientError."""

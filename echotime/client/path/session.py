@@ -81,8 +81,8 @@ class PathSession:
             *(ResetToServerExperiment(), TimingExperiment(), DataExperiment()),
         )
         self._udp: tuple[Experiment, ...] = (
-            *(UdpHeaderExperiment(), UdpEmptyExperiment(), UdpOrderExperiment()),
-            *(UdpSizesExperiment(), UdpPortsExperiment()),
+            *(UdpPortsExperiment(), UdpHeaderExperiment(), UdpEmptyExperiment()),
+            *(UdpOrderExperiment(), UdpSizesExperiment()),
         )
         names = [each.name for each in (*self._tcp, *self._beside, _UDP_SERVED, *self._udp)]
         self._order = {name: number for number, name in enumerate((SERVED, *names))}

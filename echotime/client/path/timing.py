@@ -30,8 +30,6 @@ _MAX_LATENESS = 0.01
 
 def judge(arrivals: Sequence[tuple[float, int]], lateness: Sequence[float]) -> Outcome:
     """Return a finding if nearly all bytes arrived in lumps. `lateness` has that of this host's timers."""
-    if not lateness or max(lateness) > _MAX_LATENESS:
-        return Outcome(untested=_("this host is too busy to judge times"))
     lumps = merge(arrivals)
     total = sum(size for _at, size in lumps)
     if total < _SIZE or len(lumps) < _LUMP_BYTES:
@@ -43,6 +41,8 @@ def judge(arrivals: Sequence[tuple[float, int]], lateness: Sequence[float]) -> O
     )
     share = lumped / (total - lumps[0][1])
     if share >= _LUMPED_SHARE and typical >= _LUMP_SECONDS:
+        if not lateness or max(lateness) > _MAX_LATENESS:
+            return Outcome(untested=_("this host is too busy to judge times"))
         seen = _("{total} bytes, sent each {gap:.0f} ms, arrived in {lumps} lumps each {ms:.0f} ms").format(
             total=total, gap=_GAP * 1000, lumps=len(lumps), ms=typical * 1000
         )

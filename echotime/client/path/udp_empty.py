@@ -32,7 +32,11 @@ class UdpEmptyExperiment:
 
     async def run(self, route: Route) -> Outcome:
         """Carry out the experiment once."""
-        sockets = {Datagrams(route.reactor, route.address): data for data in (b"", b"x") for _number in range(_SOCKETS)}
+        sockets = {
+            Datagrams(route.reactor, route.address, route.udp_port()): data
+            for data in (b"", b"x")
+            for _number in range(_SOCKETS)
+        }
         await ask_in_rounds(route.reactor, sockets, _ROUNDS)
         answered = [data for each, data in sockets.items() if each.answers]
         return judge(answered.count(b""), answered.count(b"x"))

@@ -48,11 +48,11 @@ class UdpHeaderExperiment:
 
     async def run(self, route: Route) -> Outcome:
         """Carry out the experiment once."""
-        datagrams = Datagrams(route.reactor, route.address, _DSCP << 2 | _ECT_0)
+        datagrams = Datagrams(route.reactor, route.address, route.udp_port(), _DSCP << 2 | _ECT_0)
         try:
             for _number in range(_TRIES):
                 datagrams.send(report_request())
-                if await datagrams.wait(lambda: bool(datagrams.answers), _SECONDS):
+                if await datagrams.wait_for_answer(_SECONDS):
                     break
             report = next(filter(None, (report_of(each.data) for each in datagrams.answers)), None)
             if report is None or "server" not in report:

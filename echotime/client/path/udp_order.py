@@ -51,7 +51,7 @@ class UdpOrderExperiment:
 
     async def run(self, route: Route) -> Outcome:
         """Carry out the experiment once."""
-        datagrams = Datagrams(route.reactor, route.address)
+        datagrams = Datagrams(route.reactor, route.address, route.udp_port())
         try:
             for number in range(0, _COUNT, _PAIR):
                 for size in range(REPORT_SIZE + number, REPORT_SIZE + number + _PAIR):

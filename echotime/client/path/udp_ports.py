@@ -42,9 +42,10 @@ class UdpPortsExperiment:
     async def run(self, route: Route) -> Outcome:
         """Carry out the experiment once."""
         sockets = {Datagrams(route.reactor, route.address): b"x" for _number in range(_PORTS)}
-        for each in sockets:
-            each.bind()
         ports = {each: each.port for each in sockets}
         tries = await ask_in_rounds(route.reactor, sockets, _ROUNDS)
         answered = frozenset(ports[each] for each in sockets if each.answers)
+        if len(answered) < _PORTS:
+            # the first try of these was answered, so nothing is under way to them
+            route.good_udp_ports = [ports[each] for each in sockets if each.answers and tries[each] == 1]
         return judge({ports[each]: count for each, count in tries.items()}, answered, route.udp_loss)

@@ -78,7 +78,7 @@ class UdpSizesExperiment:
         ipv6 = ":" in route.address.host
         largest_whole = route_mtu(route.address) - (_IPV6_OVERHEAD if ipv6 else _IPV4_OVERHEAD)
         sizes = {each for each in (*_SIZES, largest_whole, largest_whole + 1) if each <= max(_SIZES)}
-        sockets = {Datagrams(route.reactor, route.address): size for size in sorted(sizes)}
+        sockets = {Datagrams(route.reactor, route.address, route.udp_port()): size for size in sorted(sizes)}
         tries = await ask_in_rounds(
             *(route.reactor, {each: report_request(size)[:size] for each, size in sockets.items()}, _ROUNDS)
         )
