@@ -32,6 +32,8 @@ class DataEcho:
     result: VerifyResult
     end: str | None
     seconds: float
+    was_slow: bool = False
+    """True if the echo was still coming when the time had passed."""
 
 
 def judge(observed: DataEcho) -> Outcome:
@@ -40,6 +42,9 @@ def judge(observed: DataEcho) -> Outcome:
     values = {"sent": observed.sent, "received": observed.received, "end": observed.end, "seconds": observed.seconds}
     if result.exact:
         text = _("{sent} bytes unchanged in {seconds:.1f} s").format(sent=observed.sent, seconds=observed.seconds)
+        return Outcome(text)
+    if result.cause in _CUT and observed.was_slow:
+        text = _("{sent} bytes unchanged in {seconds:.1f} s").format(sent=observed.received, seconds=observed.seconds)
         return Outcome(text)
     if result.cause in _CUT:
         text = _("{end} after {sent} bytes sent and {received} received")
@@ -85,4 +90,5 @@ class DataExperiment:
             seconds = stream.seconds() - started_at
         finally:
             stream.close()
-        return judge(DataEcho(stream.sent, len(stream.received), verifier.finish(), stream.end, seconds))
+        received = len(stream.received)
+        return judge(DataEcho(stream.sent, received, verifier.finish(), stream.end, seconds, stream.was_slow))

@@ -28,11 +28,15 @@ class HalfClose:
     end: str | None
     seconds: float
     """Time from the half-close to the end, or to the last byte if there was no end."""
+    was_slow: bool = False
+    """True if the answer was still coming when the time had passed."""
 
 
 def judge(short: HalfClose, long: HalfClose | None) -> Outcome:
     """Return a finding if an answer was not complete, or no FIN came."""
     for each in filter(None, (short, long)):
+        if each.was_slow:
+            continue
         values = {"sent": each.sent, "received": each.received, "end": each.end, "seconds": each.seconds}
         amount = _("{received} of {expected} bytes").format(
             received=each.received, expected=each.received + each.missing
@@ -51,7 +55,7 @@ def judge(short: HalfClose, long: HalfClose | None) -> Outcome:
                 end=each.end, ms=each.seconds * 1000, amount=amount
             )
             return Outcome(findings=(Finding("half-close-cut", seen, values),))
-    sent = max(each.sent for each in filter(None, (short, long)))
+    sent = max(each.sent for each in filter(None, (short, long)) if not each.was_slow)
     return Outcome(_("complete answers to {sent} bytes, and FIN").format(sent=sent))
 
 
@@ -81,4 +85,4 @@ class HalfCloseExperiment:
         result = route.verify(data[: stream.sent], bytes(stream.received))
         last = stream.ended_at if stream.end else (stream.arrivals or [(closed_at, 0)])[-1][0]
         missing = result.missing if not result.exact and result.cause in _CUT else 0
-        return HalfClose(stream.sent, len(stream.received), missing, stream.end, last - closed_at)
+        return HalfClose(stream.sent, len(stream.received), missing, stream.end, last - closed_at, stream.was_slow)

@@ -19,6 +19,8 @@ from echotime.wire.hostport import HostPort
 
 CONNECT_SECONDS = 5.0
 _SEND_SECONDS = 3.0
+_EXCHANGE_SECONDS = 8.0
+"""Time after which a slow exchange ends although bytes still come."""
 _CHUNK = 1 << 16
 _RESET = struct.pack("ii", 1, 0)
 """SO_LINGER that makes close(2) send a RST."""
@@ -38,6 +40,8 @@ class Stream:
         self.end: str | None = None
         """FIN, RST, or the name of another error; None while the connection is open."""
         self.ended_at = 0.0
+        self.was_slow = False
+        """True if bytes still came when the time for an exchange had passed."""
         self.sent = 0
         """Bytes that the kernel took, without the line that asks for a behavior."""
 
@@ -159,7 +163,8 @@ async def exchange(
 ) -> float:
     """Send for at most 3 s, and receive until `done`, the end, or `stalled` seconds without a byte.
 
-    With `half_close`, a FIN follows what was sent. Return the time at which sending ended.
+    A slow exchange ends after 8 s. With `half_close`, a FIN follows what was sent. Return the time at which sending
+    ended.
     """
 
     async def send() -> float:
@@ -168,6 +173,12 @@ async def exchange(
             stream.half_close()
         return stream.seconds()
 
+    deadline = stream.seconds() + _EXCHANGE_SECONDS
+
+    def ended() -> bool:
+        stream.was_slow = stream.seconds() > deadline
+        return bool(sending.called and (done() or stream.was_slow))
+
     sending = Deferred.fromCoroutine(send())
-    await stream.read_until(lambda: sending.called and done(), stalled)
+    await stream.read_until(ended, stalled)
     return await sending

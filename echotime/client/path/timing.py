@@ -6,6 +6,7 @@ host's own lateness is measured meanwhile.
 
 from __future__ import annotations
 
+import socket
 import statistics
 from collections.abc import Sequence
 from itertools import pairwise
@@ -94,6 +95,8 @@ class TimingExperiment:
         """Carry out the experiment once."""
         data = (token() * _SIZE)[:_SIZE]
         stream = await route.open("trickle", gap=_GAP)
+        # delayed ACKs from the first byte on: Nagle's algorithm waits for them
+        stream.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 0)
         lateness = _Lateness(route.reactor)
         try:
             await stream.send(data, SECONDS)
