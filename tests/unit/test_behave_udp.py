@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from twisted.internet.task import Clock
 
 from echotime.behave.kinds import UDP_KINDS
@@ -397,3 +399,35 @@ def test_faulty_parameters(text: str) -> None:
     """A value beyond its range is rejected by name."""
     with pytest.raises(ValueError, match=text.partition(":")[2].partition("=")[0]):
         behavior(text)
+
+
+LINES = st.builds(
+    lambda kind, parameters, end, rest: f"{kind}:{parameters}{end}".encode("utf-8", "surrogateescape") + rest,
+    st.sampled_from([*UDP_KINDS, "wrong-source-port", "echo", ""]),
+    st.lists(
+        st.builds(
+            "{}={}".format,
+            st.sampled_from(["delay", "jitter", "size", "copies", "probability", "seed", "id", ""]),
+            st.sampled_from(["0", "1", "2", "0.5", "-1", "1e400", "9" * 400, "nan", "\u0661", ""]),
+        )
+    ).map(",".join),
+    st.sampled_from(["\n", "", "\r\n", "\0\n"]),
+    st.binary(max_size=300),
+)
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.lists(st.binary(max_size=300) | LINES, max_size=5))
+def test_any_datagrams(datagrams: list[bytes]) -> None:
+    """Whatever clients send, nothing fails, no answer is much longer, and few answers are sent."""
+    with bench("client") as one:
+        one.port._call_protocol = lambda method, *arguments: method(*arguments)  # lets exceptions pass
+        for each in datagrams:
+            one.sock.sendto(each, one.address)
+            one.port.doRead()
+            answers = [answer for answer, _source in one.all_heard()]
+            assert all(len(answer) <= len(each) + MAX_GROWTH for answer in answers)
+            assert len(answers) <= 10
+        one.clock.advance(3600 * 2)
+        assert not one.clock.getDelayedCalls()
+        assert one.port.errors == {}
