@@ -7,13 +7,13 @@ from echotime.behave.spec import Behavior
 from echotime.behave.tcp.behavior import TCPBehavior
 from echotime.behave.tcp.latency import Latency
 from echotime.behave.udp.behavior import UDPBehavior
-from echotime.behave.udp.client import ClientChoice
+from echotime.behave.udp.client import UDPClient
 from echotime.behave.udp.delay import Delay
 from echotime.behave.udp.drop import Drop
 from echotime.behave.udp.duplicate import Duplicate
 from echotime.behave.udp.extend import Extend
 from echotime.behave.udp.reorder import Reorder
-from echotime.behave.udp.report import Report
+from echotime.behave.udp.report import UDPReport
 from echotime.behave.udp.truncate import Truncate
 from echotime.behave.udp.wrong_source_port import WrongSourcePort
 
@@ -34,8 +34,8 @@ UDP_KINDS: dict[str, type[UDPBehavior]] = {
         Truncate,
         Extend,
         WrongSourcePort,
-        Report,
-        ClientChoice,
+        UDPReport,
+        UDPClient,
     )
 }
 
@@ -43,3 +43,9 @@ UDP_KINDS: dict[str, type[UDPBehavior]] = {
 def parse_behavior(text: str) -> Behavior:
     """Parse the behavior of a listener. Raises ValueError. A kind of both tables opens a listener of each transport."""
     return spec.parse_behavior(text, [*TCP_KINDS.values(), *UDP_KINDS.values()])
+
+
+def parse_udp_choice(text: str) -> Behavior | None:
+    """Parse the behavior that a datagram names, None if it names none. Raises ValueError if the rest is faulty."""
+    kind = UDP_KINDS.get(text.partition(":")[0].replace("-", "_"))
+    return None if kind in {None, UDPClient} else spec.parse_behavior(text, [kind])

@@ -299,6 +299,7 @@ def test_report_of_addresses(interface: str, host: str) -> None:
 
 CHOSEN = {
     b"drop\n": [],
+    b"drop\r\n": [],
     b"duplicate:copies=3\nrest": [TIME] * 3,
     b"truncate:size=3\n": [TIME[:3]],
     b"wrong\n": [TIME],
