@@ -13,7 +13,7 @@ from tests.support.twistd_process import LIMIT, DaemonTestCase, Twistd
 
 
 class BehaveUDPTests(DaemonTestCase):
-    """Ask listeners that misbehave."""
+    """Ask UDP listeners that misbehave."""
 
     def start(self, *behaviors: str, host: str = "127.0.0.1", more: tuple[str, ...] = ()) -> Twistd:
         """Start a daemon with an ordinary listener, and one for each behavior."""

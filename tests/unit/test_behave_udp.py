@@ -417,7 +417,7 @@ LINES = st.builds(
 )
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=100)
 @given(st.lists(st.binary(max_size=300) | LINES, max_size=5))
 def test_any_datagrams(datagrams: list[bytes]) -> None:
     """Whatever clients send, nothing fails, no answer is much longer, and few answers are sent."""
