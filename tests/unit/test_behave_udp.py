@@ -25,6 +25,7 @@ from echotime.limits.udp_rate import RateLimit
 from echotime.net.pktinfo import SourceAddress
 from echotime.net.whole_datagrams import WholeDatagramPort
 from tests.support.loopback import Served
+from tests.support.namespace import in_namespace
 from tests.support.udp_ports import client, listening
 
 NOW = 1_795_343_243
@@ -264,6 +265,16 @@ def test_no_amplifier(text: str, size: int) -> None:
     for line in ("", f"{text}\n"):
         answers = sent_to("client" if line else text, line.encode().ljust(size, b"x"))
         assert sum(map(len, answers)) <= max(len(line), size) + MAX_GROWTH
+
+
+def test_extend_to_another_host() -> None:
+    """An answer to an address that is not loopback is at most 16 bytes longer than the datagram."""
+
+    def sizes() -> list[int]:
+        with bench("extend:size=1000", "0.0.0.0", "10.9.0.1") as one, client(host="10.9.0.1") as one.sock:
+            return [len(answer) for size in (0, 4, 100, 990) for answer in one.ask(bytes(size))]
+
+    assert in_namespace(sizes) == [16, 20, 116, 1000]
 
 
 def test_report() -> None:
