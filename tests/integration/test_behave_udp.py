@@ -8,6 +8,7 @@ import socket
 import struct
 import time
 
+from tests.support.behave_case import behaving_address
 from tests.support.plain_clients import ask_time
 from tests.support.twistd_process import LIMIT, DaemonTestCase, Twistd
 
@@ -22,7 +23,7 @@ class BehaveUDPTests(DaemonTestCase):
 
     def port_of(self, daemon: Twistd, behavior: str) -> int:
         """Return the port of the listener with a behavior."""
-        return int(daemon.line(rf"listening on UDP \S+:(\d+), which misbehaves: {re.escape(behavior)}$")[1])
+        return behaving_address(daemon, "UDP", re.escape(behavior))[1]
 
     def client(self, address: tuple[str, int]) -> socket.socket:
         """Return a client that receives only what comes from the address that it asks."""
