@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from twisted.internet.task import Clock
 
 from echotime.behave.kinds import UDP_KINDS
@@ -23,6 +25,7 @@ from echotime.limits.udp_rate import RateLimit
 from echotime.net.pktinfo import SourceAddress
 from echotime.net.whole_datagrams import WholeDatagramPort
 from tests.support.loopback import Served
+from tests.support.namespace import in_namespace
 from tests.support.udp_ports import client, listening
 
 NOW = 1_795_343_243
@@ -264,6 +267,16 @@ def test_no_amplifier(text: str, size: int) -> None:
         assert sum(map(len, answers)) <= max(len(line), size) + MAX_GROWTH
 
 
+def test_extend_to_another_host() -> None:
+    """An answer to an address that is not loopback is at most 16 bytes longer than the datagram."""
+
+    def sizes() -> list[int]:
+        with bench("extend:size=1000", "0.0.0.0", "10.9.0.1") as one, client(host="10.9.0.1") as one.sock:
+            return [len(answer) for size in (0, 4, 100, 990) for answer in one.ask(bytes(size))]
+
+    assert in_namespace(sizes) == [16, 20, 116, 1000]
+
+
 def test_report() -> None:
     """A report has peer, server, TTL, TOS and size; a short datagram is answered by the time."""
     with bench("report", "0.0.0.0", "127.0.0.2") as one:
@@ -297,6 +310,7 @@ def test_report_of_addresses(interface: str, host: str) -> None:
 
 CHOSEN = {
     b"drop\n": [],
+    b"drop\r\n": [],
     b"duplicate:copies=3\nrest": [TIME] * 3,
     b"truncate:size=3\n": [TIME[:3]],
     b"wrong\n": [TIME],
@@ -397,3 +411,35 @@ def test_faulty_parameters(text: str) -> None:
     """A value beyond its range is rejected by name."""
     with pytest.raises(ValueError, match=text.partition(":")[2].partition("=")[0]):
         behavior(text)
+
+
+LINES = st.builds(
+    lambda kind, parameters, end, rest: f"{kind}:{parameters}{end}".encode("utf-8", "surrogateescape") + rest,
+    st.sampled_from([*UDP_KINDS, "wrong-source-port", "echo", ""]),
+    st.lists(
+        st.builds(
+            "{}={}".format,
+            st.sampled_from(["delay", "jitter", "size", "copies", "probability", "seed", "id", ""]),
+            st.sampled_from(["0", "1", "2", "0.5", "-1", "1e400", "9" * 400, "nan", "\u0661", ""]),
+        )
+    ).map(",".join),
+    st.sampled_from(["\n", "", "\r\n", "\0\n"]),
+    st.binary(max_size=300),
+)
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.lists(st.binary(max_size=300) | LINES, max_size=5))
+def test_any_datagrams(datagrams: list[bytes]) -> None:
+    """Whatever clients send, nothing fails, no answer is much longer, and few answers are sent."""
+    with bench("client") as one:
+        one.port._call_protocol = lambda method, *arguments: method(*arguments)  # lets exceptions pass
+        for each in datagrams:
+            one.sock.sendto(each, one.address)
+            one.port.doRead()
+            answers = [answer for answer, _source in one.all_heard()]
+            assert all(len(answer) <= len(each) + MAX_GROWTH for answer in answers)
+            assert len(answers) <= 10
+        one.clock.advance(3600 * 2)
+        assert not one.clock.getDelayedCalls()
+        assert one.port.errors == {}

@@ -34,24 +34,18 @@ class UDPListener(Protocol):
     def asked_address(self, sender: Sender) -> str:
         """Return the address and port that a sender has asked, as HOST:PORT."""
 
-    def parse(self, line: bytes) -> UDPBehavior | None:
+    def choose(self, line: bytes) -> UDPBehavior | None:
         """Return the behavior that a line names, None if it names no kind. Raises ValueError if the rest is faulty."""
 
 
 class UDPBehavior:
-    """Answer as an ordinary listener does. There is one object for a listener, or for each client that chose it.
-
-    A kind overrides `answer`. `random` gives what the kind draws.
-    """
+    """Decide what is sent for the datagrams of a listener, or for those of one client that chose this behavior."""
 
     name: ClassVar[str]
-    probability = Parameter(probability, 1.0, "Share of datagrams to which this happens.")
-    seed = Parameter[int | None](number, None, "Start of the random numbers, to repeat a test.", "random")
 
     def __init__(self, behavior: Behavior, listener: UDPListener) -> None:
         self.values = behavior.values
         self.listener = listener
-        self.random = Random(self.seed)
 
     @property
     def shortest_answer(self) -> int:
@@ -59,12 +53,26 @@ class UDPBehavior:
         return 1
 
     def handle(self, datagram: bytes, response: bytes, sender: Sender) -> None:
-        """Misbehave for a datagram, or send the response if the probability decides so."""
+        """Handle an admitted datagram. `response` is what an ordinary listener would send to `sender`."""
+        self.listener.send(response, sender)
+
+
+class Fault(UDPBehavior):
+    """Misbehave for a share of the datagrams. A kind overrides `answer`; `random` gives what it draws."""
+
+    probability = Parameter(probability, 1.0, "Share of the datagrams to which this happens.")
+    seed = Parameter[int | None](number, None, "Start of the random numbers, to repeat a test.", "random")
+
+    def __init__(self, behavior: Behavior, listener: UDPListener) -> None:
+        super().__init__(behavior, listener)
+        self.random = Random(self.seed)
+
+    def handle(self, datagram: bytes, response: bytes, sender: Sender) -> None:
         if self.random.random() < self.probability:
             self.answer(datagram, response, sender)
         else:
-            self.listener.send(response, sender)
+            super().handle(datagram, response, sender)
 
     def answer(self, datagram: bytes, response: bytes, sender: Sender) -> None:
-        """Handle an admitted datagram. `response` is what an ordinary listener would send to `sender`."""
-        self.listener.send(response, sender)
+        """Handle a datagram that the probability has chosen."""
+        raise NotImplementedError

@@ -1,4 +1,4 @@
-"""ClientChoice: let each datagram name the behavior of its answer."""
+"""UDPClient: let each datagram name the behavior of its answer."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 from echotime.behave.udp.behavior import UDPBehavior
 from echotime.limits.datagrams import Sender
+from echotime.wire.escape import sanitize
 
 MAX_LINE = 256
 """Longest first line of a datagram that names a behavior, in bytes, with its end."""
@@ -14,7 +15,7 @@ _MAX_REMEMBERED = 256
 """Behaviors that are remembered, so that random numbers and held answers go on with the next datagram."""
 
 
-class ClientChoice(UDPBehavior):
+class UDPClient(UDPBehavior):
     """Answer as the first line of a datagram says, ``KIND[:PARAMETER=VALUE,...]``, or as usual without such a line.
 
     If the kind is known, and the rest is faulty, the answer is ``error:`` and the reason. It is not longer than the
@@ -28,12 +29,12 @@ class ClientChoice(UDPBehavior):
         self._chosen: OrderedDict[tuple[Sender, bytes], UDPBehavior] = OrderedDict()
         """By sender and line. The one that was used longest ago is first."""
 
-    def answer(self, datagram: bytes, response: bytes, sender: Sender) -> None:
+    def handle(self, datagram: bytes, response: bytes, sender: Sender) -> None:
         line, end, _rest = datagram[:MAX_LINE].partition(b"\n")
         try:
             behavior = self._behavior(line, sender) if end else None
         except ValueError as error:
-            response = f"error: {error}\n".encode("ascii", "replace")[: len(datagram)]
+            response = f"error: {sanitize(str(error))}\n".encode()[: len(datagram)]
             behavior = None
         if behavior is None:
             self.listener.send(response, sender)
@@ -42,7 +43,7 @@ class ClientChoice(UDPBehavior):
 
     def _behavior(self, line: bytes, sender: Sender) -> UDPBehavior | None:
         key = sender, line
-        behavior = self._chosen.get(key) or self.listener.parse(line)
+        behavior = self._chosen.get(key) or self.listener.choose(line)
         if behavior is not None:
             self._chosen[key] = behavior
             self._chosen.move_to_end(key)

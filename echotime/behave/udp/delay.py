@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from echotime.behave.spec import Parameter
-from echotime.behave.udp.behavior import UDPBehavior
+from echotime.behave.udp.behavior import Fault
 from echotime.behave.values import seconds
 from echotime.limits.datagrams import Sender
 
 
-class Delay(UDPBehavior):
+class Delay(Fault):
     """Delay each answer. With a jitter answers overtake each other.
 
     At most 1000 answers are held back on a listener. Beyond that datagrams are not answered.

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from echotime.behave.udp.behavior import UDPBehavior
+from echotime.behave.udp.behavior import Fault
 from echotime.limits.datagrams import Sender
 
 
-class Drop(UDPBehavior):
+class Drop(Fault):
     """Answer nothing, as if the datagram or the answer was lost."""
 
     name = "drop"

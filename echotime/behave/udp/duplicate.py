@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from echotime.behave.spec import Parameter
-from echotime.behave.udp.behavior import UDPBehavior
+from echotime.behave.udp.behavior import Fault
 from echotime.behave.values import between
 from echotime.limits.datagrams import Sender
 
 
-class Duplicate(UDPBehavior):
+class Duplicate(Fault):
     """Send each answer more than once. Each copy counts for the rate limit, which leaves out those above it."""
 
     name = "duplicate"

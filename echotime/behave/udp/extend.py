@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from echotime.behave.spec import Parameter
-from echotime.behave.udp.behavior import UDPBehavior
+from echotime.behave.udp.behavior import Fault
 from echotime.behave.values import between
 from echotime.limits.datagrams import Sender
 from echotime.limits.source import is_loopback, source_key
@@ -18,7 +18,7 @@ _MAX_SIZE = 65507
 """The longest datagram over IPv4."""
 
 
-class Extend(UDPBehavior):
+class Extend(Fault):
     """Add zero bytes to each answer. To another host it is at most 16 bytes longer than the datagram that asked."""
 
     name = "extend"

@@ -8,17 +8,13 @@ from typing import Any, Protocol, cast
 
 from twisted.internet.interfaces import IReactorTime
 
-from echotime.behave import spec
-from echotime.behave.kinds import UDP_KINDS
+from echotime.behave.kinds import UDP_KINDS, parse_udp_choice
 from echotime.behave.spec import Behavior
 from echotime.behave.udp.behavior import UDPBehavior
-from echotime.behave.udp.client import ClientChoice
 from echotime.behave.udp.guard import BehavingLoopGuard
 from echotime.behave.udp.held import HeldAnswers
 from echotime.limits.datagrams import Sender
 from echotime.services.udp_time import TimeProtocol
-
-_CLIENT_KINDS = {name: each for name, each in UDP_KINDS.items() if each is not ClientChoice}
 
 
 class _Port(Protocol):
@@ -94,8 +90,6 @@ class BehavingTimeProtocol(TimeProtocol):
     def asked_address(self, sender: Sender) -> str:
         return self._port.asked_address(sender)
 
-    def parse(self, line: bytes) -> UDPBehavior | None:
-        text = line.decode("ascii", "replace")
-        if text.partition(":")[0].replace("-", "_") not in _CLIENT_KINDS:
-            return None
-        return self._make(spec.parse_behavior(text, _CLIENT_KINDS.values()))
+    def choose(self, line: bytes) -> UDPBehavior | None:
+        behavior = parse_udp_choice(line.decode("ascii", "backslashreplace").rstrip("\r"))
+        return None if behavior is None else self._make(behavior)

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 from echotime.behave.spec import Parameter
-from echotime.behave.udp.behavior import UDPBehavior
+from echotime.behave.udp.behavior import Fault
 from echotime.behave.values import seconds
 from echotime.limits.datagrams import Sender
 
 
-class Reorder(UDPBehavior):
+class Reorder(Fault):
     """Hold an answer back until the next one to the same address and port has been sent, so each pair is swapped.
 
     At most 1000 answers are held back on a listener. Beyond that datagrams are not answered.

@@ -1,23 +1,22 @@
-"""Report: answer with what is known of the datagram."""
+"""UDPReport: answer with what is known of the datagram."""
 
 from __future__ import annotations
-
-import json
 
 from echotime.behave.udp.behavior import UDPBehavior
 from echotime.limits.datagrams import Sender
 from echotime.wire.hostport import format_hostport
+from echotime.wire.json_line import format_json
 
 REPORT_START = b'{"peer": '
 """The beginning of each report."""
 
 
-class Report(UDPBehavior):
+class UDPReport(UDPBehavior):
     """Answer with a line of JSON: peer, server, ttl, tos and size. A datagram that is shorter gets the time instead."""
 
     name = "report"
 
-    def answer(self, datagram: bytes, response: bytes, sender: Sender) -> None:
+    def handle(self, datagram: bytes, response: bytes, sender: Sender) -> None:
         facts = {
             "peer": format_hostport(sender.host, sender[1]),
             "server": self.listener.asked_address(sender),
@@ -25,6 +24,6 @@ class Report(UDPBehavior):
             "tos": sender.tos,
             "size": sender.size,
         }
-        line = json.dumps(facts).encode("ascii") + b"\n"
+        line = format_json(facts).encode() + b"\n"
         # a forged source must not get more than was sent
         self.listener.send(line if len(line) <= len(datagram) else response, sender)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from echotime.behave.spec import Parameter
-from echotime.behave.udp.behavior import UDPBehavior
+from echotime.behave.udp.behavior import Fault
 from echotime.behave.values import between
 from echotime.limits.datagrams import Sender
 from echotime.wire import timestamp
 
 
-class Truncate(UDPBehavior):
+class Truncate(Fault):
     """Cut each answer. With size=0 the guard against loops answers three empty datagrams of one address and port."""
 
     name = "truncate"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from echotime.behave.udp.behavior import UDPBehavior
+from echotime.behave.udp.behavior import Fault
 from echotime.limits.datagrams import Sender
 
 
-class WrongSourcePort(UDPBehavior):
+class WrongSourcePort(Fault):
     """Send each answer from the address that was asked, and a port that was not, as a faulty NAT does."""
 
     name = "wrong_source_port"
