@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
-from pathlib import Path
 
 from tests.balancers.balancers import (
     ENVOY,
@@ -17,10 +15,10 @@ from tests.balancers.balancers import (
     Running,
     free_address,
 )
+from tests.support.path_page import documented
 from tests.support.plain_clients import ACKNOWLEDGEMENT, connect, read_exactly
 from tests.support.tool_case import ToolTestCase
 
-PAGE = Path(__file__).parents[2] / "docs" / "path.md"
 OF_ALL = {"client-port-translated", "server-address-translated", "syn-option-removed", "syn-dscp-changed"}
 OF_ALL_UDP = {
     *("udp-client-port-translated", "udp-server-address-translated"),
@@ -38,12 +36,6 @@ _CHECKS = (
     r"|^        healthCheck:\n(^          .*\n)+|^      proxyProtocol:\n(^        .*\n)+"
 )
 """PROXY headers and health checks of the examples, which a listener with --behave does not expect."""
-
-
-def documented(name: str) -> set[str]:
-    """Return the findings of a row of the page's table."""
-    (row,) = re.findall(rf"^\| {re.escape(name)} \| (.*) \|$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
-    return set(re.findall(r"`([a-z-]+)`", row))
 
 
 def is_served(address: Address) -> bool:
@@ -66,7 +58,7 @@ class _Path(BalancerTestCase, ToolTestCase):
     def test_findings(self) -> None:
         """The findings are exactly the documented ones, and nothing of a balancer's own stays untested."""
         address = free_address()
-        self.twistd("echotime", "--behave", "{}:{}=client".format(*address)).line("UDP .* misbehaves: client")
+        self.echotime("--behave", "{}:{}=client".format(*address)).line("UDP .* misbehaves: client")
         pattern = f"{_CHECKS}|{self.leave_out}" if self.leave_out else _CHECKS
         running = Running(self.balancer, [address], pattern)
         self.addCleanup(running.end)

@@ -19,14 +19,14 @@ from echotime.sockopt.values import N_
 
 _GAP = 0.01
 _SIZE = 40
-_LUMP_BYTES, _LUMP_SECONDS = 3, 0.03
+_LUMP_BYTES, _LUMP_SECONDS = 2, 0.03
 """A lump has at least so many bytes, and comes so long after the one before it: a delayed ACK is 40 ms or more."""
 _LUMPED_SHARE = 0.8
 """Share of bytes in lumps from which they are no accident."""
 _SAME_ARRIVAL = 0.002
 """Seconds within which reads belong to one arrival."""
-_MAX_LATENESS = 0.01
-"""Lateness of this host, in seconds, above which it says nothing about the path."""
+_MAX_LATENESS = 0.5
+"""Share of the time between lumps: if this host was that late itself, the lumps say nothing about the path."""
 
 
 def judge(arrivals: Sequence[tuple[float, int]], lateness: Sequence[float]) -> Outcome:
@@ -42,7 +42,7 @@ def judge(arrivals: Sequence[tuple[float, int]], lateness: Sequence[float]) -> O
     )
     share = lumped / (total - lumps[0][1])
     if share >= _LUMPED_SHARE and typical >= _LUMP_SECONDS:
-        if not lateness or max(lateness) > _MAX_LATENESS:
+        if not lateness or max(lateness) > typical * _MAX_LATENESS:
             return Outcome(untested=_("this host is too busy to judge times"))
         seen = _("{total} bytes, sent each {gap:.0f} ms, arrived in {lumps} lumps each {ms:.0f} ms").format(
             total=total, gap=_GAP * 1000, lumps=len(lumps), ms=typical * 1000
