@@ -47,6 +47,7 @@ TEXTS = (
     *(N_("{name} has no parameter '{text}'; expected {names}"), N_("{name} lacks a value; expected {form}")),
     *(N_("{name} is given twice"), N_("must be a probability from 0 to 1, as in 0.5")),
     *(N_("must be a time from {low} to {high} s"), N_("must be at least {low} bytes")),
+    N_("must be a whole number from {low} to {high}"),
     N_("id and ended name one connection, so only a client can give them"),
     *(N_("no listener of --behave on {address}"), N_("cannot listen on {address}: {reason}")),
     N_("more than {number} listeners of --behave"),
