@@ -53,11 +53,8 @@ _CHOICES = [each for each in _TCP if each not in {Client, NoAccept}]
 def parse_behavior(text: str) -> Behavior:
     """Parse the behavior of a listener. Raises ValueError. A kind of both tables opens a listener of each transport."""
     behavior = spec.parse_behavior(text, [*_TCP, *_UDP])
-    for name in ("id", "ended"):
-        if name in behavior.values:
-            raise ValueError(
-                f"{name} names one connection, and a client chooses it; a listener has client in its place"
-            )
+    if {"id", "ended"} & behavior.values.keys():
+        raise ValueError("id and ended name one connection, so only a client can give them")
     return behavior
 
 

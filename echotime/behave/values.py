@@ -55,7 +55,7 @@ def between(lowest: int, highest: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
         found = non_negative_int(text)
         if not lowest <= found <= highest:
-            raise ValueError(f"must be from {lowest} to {highest}")
+            raise ValueError(f"must be a whole number from {lowest} to {highest}")
         return found
 
     return parse

@@ -41,8 +41,8 @@ _SAVE_SYN = BY_NAME["TCP_SAVE_SYN"]
 class BehaveService(MultiService):
     """Hold the listeners that misbehave, which are also among `listeners`, all those of the daemon.
 
-    `make_time_protocol` returns a BehavingTimeProtocol for a `behavior`. `port_options` are keyword arguments of the
-    TCP and of the UDP ports. `on_lost` is as for ListenerService.
+    `make_time_protocol` returns a BehavingTimeProtocol for a `behavior`. `port_options` returns the keyword arguments
+    of TCP and of UDP ports, which a reload may change. `on_lost` is as for ListenerService.
     """
 
     _log = Logger()
@@ -53,7 +53,7 @@ class BehaveService(MultiService):
         factory: EchoFactory,
         make_time_protocol: Callable[..., BehavingTimeProtocol],
         listeners: Listeners,
-        port_options: tuple[Mapping[str, Any], Mapping[str, Any]],
+        port_options: Callable[[], tuple[Mapping[str, Any], Mapping[str, Any]]],
         on_lost: Callable[[str], object],
     ) -> None:
         super().__init__()
@@ -61,7 +61,7 @@ class BehaveService(MultiService):
         self._factory = factory
         self._make_time_protocol = make_time_protocol
         self._listeners = listeners
-        self._tcp_options, self._udp_options = port_options
+        self._port_options = port_options
         self._on_lost = on_lost
         self._ended = EndedConnections()
         self._behaviors: dict[AnyListener, Behavior] = {}
@@ -142,13 +142,14 @@ class BehaveService(MultiService):
 
     def _open_one(self, transport: str, address: HostPort, behavior: Behavior) -> AnyListener:
         listener: AnyListener
+        tcp_options, udp_options = self._port_options()
         if transport == "tcp":
             factory = BehavingFactory(self._factory, behavior, self._ended)
-            port = EchoPort(address.port, factory, interface=address.host, **self._tcp_options)
+            port = EchoPort(address.port, factory, interface=address.host, **tcp_options)
             listener = TCPListenerService(address, port, self._on_lost)
         else:
             protocol = self._make_time_protocol(behavior=behavior)
-            udp_port = WholeDatagramPort(address.port, protocol, interface=address.host, **self._udp_options)
+            udp_port = WholeDatagramPort(address.port, protocol, interface=address.host, **udp_options)
             listener = UDPListenerService(address, udp_port, self._on_lost)
         listener.remark = f"which misbehaves: {behavior}"
         listener.listen()

@@ -92,6 +92,7 @@ class DaemonBuilder:
             self._shared.apply_replies,
             self._shared.apply_proxies,
             self._compute_capacity,
+            partial(setattr, self, "_settings"),
         )
 
     def _build_services(self) -> None:
@@ -99,7 +100,6 @@ class DaemonBuilder:
         settings = self._settings
         self._traffic = TrafficLog(self._reactor)
         self._reply_queue = ReplyQueue(self._reactor) if settings.has_operator else None
-        self._access = AccessList(settings.allow, settings.deny)
         self._factory = EchoFactory(self._traffic, admission=Admission(self._traffic.counters))
         self._factory.build_proxied = partial(build_proxied, self._factory)
         self._factory.quiet_factory = QuietEchoFactory(self._factory)
@@ -124,9 +124,7 @@ class DaemonBuilder:
 
     def _build_listeners(self) -> None:
         settings = self._settings
-        common = {"sockopts": settings.sockopts, "reactor": self._reactor}
-        tcp_options = {"backlog": settings.backlog, **common}
-        udp_options = {"min_source_port": settings.min_source_port, **common}
+        tcp_options, udp_options = self._port_options()
         environment = initial_environ()
         inherited = InheritedSockets(listen_fds(environment), other_process(environment, "LISTEN_PID"))
         common_arguments = inherited, self._shutdown.fail
@@ -153,10 +151,16 @@ class DaemonBuilder:
             self._factory,
             partial(self._make_time_protocol, partial(BehavingTimeProtocol, reactor=self._reactor)),
             self._listeners,
-            (tcp_options, udp_options),
+            self._port_options,
             self._shutdown.fail,
         )
         self.service.addService(self._behave)
+
+    def _port_options(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the keyword arguments of TCP and of UDP ports."""
+        settings = self._settings
+        common = {"sockopts": settings.sockopts, "reactor": self._reactor}
+        return {"backlog": settings.backlog, **common}, {"min_source_port": settings.min_source_port, **common}
 
     def _make_time_protocol(self, make: Callable[..., TimeT], **options: Any) -> TimeT:
         """Return a protocol that shares counters, limits and log with those of the other UDP listeners."""
@@ -165,7 +169,7 @@ class DaemonBuilder:
             time.time,
             self._traffic.counters,
             settings.epoch,
-            self._access,
+            AccessList(settings.allow, settings.deny),
             self._rate_limit,
             answer_broadcast=settings.answer_broadcast,
             log=self._traffic.datagrams,
@@ -191,7 +195,7 @@ class DaemonBuilder:
                 "socket, HTTP, the log and a client; raise it with ulimit -n, or LimitNOFILE= of systemd",
                 logged=False,
             )
-        self._factory.admission.set_limits(self._access, self._capacity.limits)
+        self._factory.admission.set_limits(AccessList(settings.allow, settings.deny), self._capacity.limits)
 
     def _build_housekeeping(self) -> None:
         """Add the services other than the listeners: limits, reports, the health check, and operators."""

@@ -341,7 +341,7 @@ def test_client_reads_why_a_line_is_faulty() -> None:
     """A padded datagram leaves space for the whole reason."""
     with bench("client") as one:
         (got,) = one.ask(b"truncate:size=9\n".ljust(300))
-        assert got == b"error: size=9: must be from 0 to 3\n"
+        assert got == b"error: size=9: must be a whole number from 0 to 3\n"
 
 
 def test_client_choice_is_remembered() -> None:

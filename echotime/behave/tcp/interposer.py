@@ -189,11 +189,12 @@ class Interposer(Protocol):
 
     # the transport, as the EchoProtocol sees it
 
-    read_size = 0
-    """Set by the EchoProtocol, without effect: a behavior gets single messages."""
-
     def __getattr__(self, name: str) -> Any:
         return getattr(self.transport, name)
+
+    def send_buffer(self) -> int:
+        """Return 0, so that the EchoProtocol gets single messages, and no large reads."""
+        return 0
 
     def unsent_bytes(self) -> int:
         return self._held + int(self.transport.unsent_bytes())

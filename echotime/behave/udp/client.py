@@ -18,8 +18,7 @@ _MAX_REMEMBERED = 256
 class UDPClient(UDPBehavior):
     """Answer as the first line of a datagram says, ``KIND[:PARAMETER=VALUE,...]``, or as usual without such a line.
 
-    If the kind is known, and the rest is faulty, the answer is ``error:`` and the reason. It is not longer than the
-    datagram.
+    A faulty line that begins with a kind is answered with ``error: REASON``, as much of it as the datagram is long.
     """
 
     name = "client"

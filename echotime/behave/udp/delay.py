@@ -9,10 +9,7 @@ from echotime.limits.datagrams import Sender
 
 
 class Delay(Fault):
-    """Delay each answer. With a jitter answers overtake each other.
-
-    At most 1000 answers are held back on a listener. Beyond that datagrams are not answered.
-    """
+    """Delay each answer. With a jitter answers overtake each other."""
 
     name = "delay"
     delay = Parameter(seconds(), 0.1, "Time that an answer is delayed.")

@@ -12,10 +12,7 @@ from echotime.limits.datagrams import Sender
 
 
 class Reorder(Fault):
-    """Hold an answer back until the next one to the same address and port has been sent, so each pair is swapped.
-
-    At most 1000 answers are held back on a listener. Beyond that datagrams are not answered.
-    """
+    """Hold an answer back until the next one to the same address and port has been sent, so each pair is swapped."""
 
     name = "reorder"
     delay = Parameter(seconds(), 1.0, "Longest time that an answer is held back if there is no next one.")

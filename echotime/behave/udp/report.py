@@ -12,7 +12,10 @@ REPORT_START = b'{"peer": '
 
 
 class UDPReport(UDPBehavior):
-    """Answer with a line of JSON: peer, server, ttl, tos and size. A datagram that is shorter gets the time instead."""
+    """Answer with one line of JSON, or with the time if the datagram is shorter than the line.
+
+    The line has the keys peer, server, ttl, tos (the TOS byte or traffic class) and size.
+    """
 
     name = "report"
 

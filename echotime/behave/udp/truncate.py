@@ -10,7 +10,10 @@ from echotime.wire import timestamp
 
 
 class Truncate(Fault):
-    """Cut each answer. With size=0 the guard against loops answers three empty datagrams of one address and port."""
+    """Cut each answer. An empty answer to an empty datagram is sent three times to one address and port.
+
+    An echo server would send it back without end.
+    """
 
     name = "truncate"
     size = Parameter(between(0, timestamp.SIZE - 1), 2, "Bytes of the answer that are sent.")
