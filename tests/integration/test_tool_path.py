@@ -230,6 +230,14 @@ class NetworkTests(_Path):
                 self.cable.server(*(f"iptables {each.replace('-A', '-D')}" for each in rules))
                 self.assertEqual((row, self.ids(found)), (row, documented(row)), json.dumps(found, indent=1))
 
+    def test_fragments_of_answers(self) -> None:
+        """A firewall at the client may drop what the server has fragmented."""
+        server = self.behaving("client", prefix=self.cable.prefix)
+        self.cable.client("iptables -t raw -A PREROUTING -f -j DROP")
+        found = self.path(server)
+        self.assertEqual(self.ids(found), documented("fragments dropped"))
+        self.assertTrue(found["findings"][0]["values"]["answers"])
+
     def test_dnat(self) -> None:
         """Another port that is forwarded to the server's is a finding for each transport."""
         server = self.behaving("client", prefix=self.cable.prefix)

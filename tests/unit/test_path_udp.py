@@ -116,6 +116,14 @@ def test_sizes(results: dict[int, SizeResult], loss: float, found: list[str]) ->
     assert ids(udp_sizes.judge(results, WHOLE, loss)) == found
 
 
+def test_sizes_of_answers() -> None:
+    """Answers that are lost are told apart from datagrams."""
+    assert ids(udp_sizes.judge_answers(sizes(set()), WHOLE, 0.0)) == []
+    outcome = udp_sizes.judge_answers(sizes({4000, 65507}), WHOLE, 0.0)
+    assert ids(outcome) == ["udp-fragments-lost"]
+    assert outcome.findings[0].values["answers"]
+
+
 def ports(dead: int, tries: int = 8, others: int = 1) -> tuple[dict[int, int], frozenset[int]]:
     """Return the tries of 32 ports, and those that were answered."""
     counts = {number: tries if number < dead else others for number in range(32)}

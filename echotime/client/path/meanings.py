@@ -152,6 +152,9 @@ MEANINGS = {
     "udp-truncated": Meaning(N_("Datagrams arrive shorter than they were sent."), N_("a proxy with a smaller buffer")),
     "udp-port-lost": Meaning(
         N_("Some source ports never get an answer: clients fail at random, and always in the same way."),
-        N_("one faulty link or server behind load balancing by ports (ECMP, LACP)"),
+        N_(
+            "one faulty link or server behind load balancing by ports (ECMP, LACP); or a full table of connections "
+            "(conntrack) in a firewall or NAT"
+        ),
     ),
 }

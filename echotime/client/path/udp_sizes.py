@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from echotime.client.path.datagrams import REPORT_SIZE, Datagrams, report_of, report_request, route_mtu
 from echotime.client.path.outcome import Finding, Outcome
 from echotime.client.path.rounds import ask_in_rounds, is_chance
-from echotime.client.path.route import Route
+from echotime.client.path.route import Route, behavior
 from echotime.i18n.language import gettext as _
 from echotime.sockopt.values import N_
 
@@ -66,8 +66,18 @@ def _list(sizes: Sequence[int]) -> str:
     return _(", ").join(map(str, sizes))
 
 
+def judge_answers(results: Mapping[int, SizeResult], largest_whole: int, loss: float) -> Outcome:
+    """Return the same for answers of these sizes. Datagrams of the same sizes have passed."""
+    outcome = judge(results, largest_whole, loss)
+    if not outcome.findings:
+        return outcome
+    (finding,) = outcome.findings
+    seen = _("answers of the same size as datagrams: {seen}").format(seen=finding.seen)
+    return Outcome(findings=(replace(finding, seen=seen, values={**finding.values, "answers": True}),))
+
+
 class UdpSizesExperiment:
-    """Send each size up to 6 times, until it is answered."""
+    """Send each size up to 6 times, until it is answered; then ask for answers of the sizes that were."""
 
     name = N_("udp sizes")
     needs_behavior = False
@@ -77,14 +87,22 @@ class UdpSizesExperiment:
         """Carry out the experiment once."""
         ipv6 = ":" in route.address.host
         largest_whole = route_mtu(route.address) - (_IPV6_OVERHEAD if ipv6 else _IPV4_OVERHEAD)
-        sizes = {each for each in (*_SIZES, largest_whole, largest_whole + 1) if each <= max(_SIZES)}
-        sockets = {Datagrams(route.reactor, route.address, route.udp_port()): size for size in sorted(sizes)}
-        tries = await ask_in_rounds(
-            *(route.reactor, {each: report_request(size)[:size] for each, size in sockets.items()}, _ROUNDS)
-        )
+        sizes = sorted({each for each in (*_SIZES, largest_whole, largest_whole + 1) if each <= max(_SIZES)})
+        requests = {each: report_request(each)[:each] for each in sizes}
+        outcome = judge(await self._ask(route, requests), largest_whole, route.udp_loss)
+        if outcome.findings or outcome.untested or not route.far_end.behaves:
+            return outcome
+        requests = {each: behavior("extend", size=each).ljust(each, b".") for each in sizes if each >= REPORT_SIZE}
+        return judge_answers(await self._ask(route, requests), largest_whole, route.udp_loss)
+
+    @staticmethod
+    async def _ask(route: Route, requests: Mapping[int, bytes]) -> dict[int, SizeResult]:
+        """Send the datagrams, and return what became of each size."""
+        sockets = {Datagrams(route.reactor, route.address, route.udp_port()): size for size in requests}
+        tries = await ask_in_rounds(route.reactor, {each: requests[size] for each, size in sockets.items()}, _ROUNDS)
         results = {}
         for each, size in sockets.items():
             report = report_of(each.answers[0].data) if each.answers else None
             arrived = report.get("size") if report else None
             results[size] = SizeResult(tries[each], bool(each.answers), arrived if isinstance(arrived, int) else None)
-        return judge(results, largest_whole, route.udp_loss)
+        return results
