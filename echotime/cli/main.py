@@ -13,7 +13,7 @@ from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, global
 from zope.interface import provider
 
 import echotime
-from echotime.cli import arguments, check, explain, ping, send, sockopts, time
+from echotime.cli import arguments, check, explain, path, ping, send, sockopts, time
 from echotime.cli.control import subcommand as control
 from echotime.cli.output.help_formatter import HelpFormatter, mark_headings
 from echotime.cli.output.last_handler import exit_with_error, is_check, report
@@ -23,7 +23,7 @@ from echotime.cli.unknown_options import check_options, describe_unexpected
 from echotime.client.exit_status import ExitStatus
 from echotime.i18n.language import gettext as _
 
-COMMANDS = (send, time, ping, check, sockopts, explain, control)
+COMMANDS = (send, time, ping, check, path, sockopts, explain, control)
 
 
 class _Parser(argparse.ArgumentParser):

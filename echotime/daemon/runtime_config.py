@@ -52,7 +52,8 @@ class RuntimeConfig:
     """Hold the parts of the daemon that settings can change.
 
     `apply_log`, `apply_udp_rate`, `apply_replies` and `apply_proxies` are the builder's functions for these settings.
-    `compute_capacity` returns the limits for --max-connections and --max-per-source.
+    `compute_capacity` returns the limits for --max-connections and --max-per-source. `on_applied` is called with the
+    settings in effect, for listeners that are opened later.
     """
 
     factory: EchoFactory
@@ -66,6 +67,7 @@ class RuntimeConfig:
     apply_replies: Callable[[Settings], None]
     apply_proxies: Callable[[Settings], None]
     compute_capacity: Callable[[int | None, int | None], Capacity]
+    on_applied: Callable[[Settings], object]
 
     def apply(self, old: Settings, new: Settings) -> ReloadResult:
         """Bring the daemon to the state that a start with `new` gives, as far as a running daemon can reach it.
@@ -84,8 +86,10 @@ class RuntimeConfig:
             changed.update({name} if result.changed else ())
             not_applied += result.not_applied
         restart_only = sorted(differing - applied)
+        effective = replace(new, **{name: getattr(old, name) for name in restart_only})
+        self.on_applied(effective)
         return ReloadResult(
-            replace(new, **{name: getattr(old, name) for name in restart_only}),
+            effective,
             sorted(_OPTION_NAMES[name] for name in changed),
             [*(f"changing {_OPTION_NAMES[name]} requires a restart" for name in restart_only), *not_applied],
         )

@@ -21,6 +21,10 @@ class Sender(Protocol):
     """True if the sender has the socket's port and an address of its host."""
     multicast_destination: bool
     """True if the datagram was sent to a broadcast or multicast address, as far as the kernel reports that."""
+    ttl: int | None
+    """The TTL or hop limit with which the datagram arrived; None if the port does not know it."""
+    tos: int | None
+    """The TOS byte or traffic class with which the datagram arrived; None if the port does not know it."""
 
     def __getitem__(self, index: int, /) -> Any:
         """Return the host without its interface (0) or the port (1)."""

@@ -47,7 +47,7 @@ class LoopGuard:
 
     def refuses(self, datagram: bytes, sender: Sender) -> bool:
         """Return True if a datagram is not to be answered. Remember its sender if it looks like a response."""
-        if len(datagram) != timestamp.SIZE or not self._looks_like_response(datagram):
+        if not self.looks_like_response(datagram):
             return False
         source, now = (sender.host, sender[1]), self._monotonic()
         count, answered_at = self._answered.get(source, (0, now))
@@ -61,10 +61,12 @@ class LoopGuard:
             self._answered.popitem(last=False)
         return False
 
-    def _looks_like_response(self, datagram: bytes) -> bool:
-        value = int.from_bytes(datagram, "big")
-        return any(self._is_near_now(value - each.value) for each in timestamp.Epoch)
+    def looks_like_response(self, datagram: bytes) -> bool:
+        """Return True if a datagram is four bytes that are a time near now."""
+        return len(datagram) == timestamp.SIZE and self.is_near_now(int.from_bytes(datagram, "big"))
 
-    def _is_near_now(self, seconds: int) -> bool:
-        offset = (seconds - int(self._clock())) % timestamp.MODULUS
-        return min(offset, timestamp.MODULUS - offset) <= _MAX_CLOCK_OFFSET
+    def is_near_now(self, first: int, span: int = 0) -> bool:
+        """Return True if a time near now, from either epoch, is from `first` to `first + span`, in seconds."""
+        latest = int(self._clock()) + _MAX_CLOCK_OFFSET
+        width = 2 * _MAX_CLOCK_OFFSET + span
+        return any((latest + each.value - first) % timestamp.MODULUS <= width for each in timestamp.Epoch)

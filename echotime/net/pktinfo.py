@@ -1,13 +1,15 @@
-"""The destination address of a datagram, as the control message that makes the reply leave from there.
+"""The source of a datagram, with what the kernel reports of it: where it was sent to, its TTL and its TOS.
 
-Without it a reply from a socket on a wildcard address leaves from the address that the route prefers. A client that
-sent to another address does not receive such a reply. See ip(7) IP_PKTINFO and RFC 3542 section 6.
+The destination becomes the control message that makes the reply leave from there. Without it a reply from a socket on a
+wildcard address leaves from the address that the route prefers. A client that sent to another address does not receive
+such a reply. See ip(7) IP_PKTINFO and RFC 3542 section 6.
 """
 
 from __future__ import annotations
 
 import socket
 import struct
+import sys
 from collections.abc import Iterable
 from typing import Any
 
@@ -27,6 +29,18 @@ _IPV4_OPTIONS = (socket.IPPROTO_IP, IP_PKTINFO, _IP_ORIGDSTADDR)
 _IPV6_OPTIONS = (socket.IPPROTO_IPV6, BY_NAME["IPV6_RECVPKTINFO"].number, _IPV6_ORIGDSTADDR)
 DESTINATION_OPTIONS = {socket.AF_INET: (_IPV4_OPTIONS,), socket.AF_INET6: (_IPV6_OPTIONS, _IPV4_OPTIONS)}
 """By family: the level of the two options that report destinations. IPV6_RECVPKTINFO reports those of IPv4, too."""
+HEADER_OPTIONS = {
+    socket.AF_INET: ("IP_RECVTTL", "IP_RECVTOS"),
+    socket.AF_INET6: ("IPV6_RECVHOPLIMIT", "IPV6_RECVTCLASS", "IP_RECVTTL", "IP_RECVTOS"),
+}
+"""By family: the options that report `ttl` and `tos`. On an IPv6 socket those of IPv4 are for IPv4 clients."""
+_HEADER_FIELDS = {
+    (socket.IPPROTO_IP, 2): "ttl",
+    (socket.IPPROTO_IPV6, 52): "ttl",
+    (socket.IPPROTO_IP, 1): "tos",
+    (socket.IPPROTO_IPV6, 67): "tos",
+}
+"""By level and type: IP_TTL, IPV6_HOPLIMIT, IP_TOS (1 byte, the others 4 in host order) and IPV6_TCLASS."""
 _IN_PKTINFO = struct.Struct("=I4s4s")
 _IN6_PKTINFO = struct.Struct("=16sI")
 _SOCKADDR_IN6_SIZE = 28
@@ -53,11 +67,24 @@ class SourceAddress(tuple[Any, ...]):
     """True if the reply could not be sent."""
     ordinary = False
     """True if the port has checked that none of the above is True."""
+    ttl: int | None = None
+    """The TTL or hop limit with which the datagram arrived; None if the kernel did not report it."""
+    tos: int | None = None
+    """The TOS byte or traffic class, DSCP and ECN, with which the datagram arrived; None likewise."""
 
     @property
     def host(self) -> str:
         """Return the numeric host, with the interface number of a link-local address: ``fe80::1%2``."""
         return f"{self[0]}%{self[3]}" if self[3:] and self[3] else str(self[0])
+
+    @property
+    def reply_host(self) -> str | None:
+        """Return the address that the reply leaves from, without its interface; None if that is up to the port."""
+        for level, _kind, data in self.ancillary:
+            if level == socket.IPPROTO_IP:
+                return socket.inet_ntoa(_IN_PKTINFO.unpack(data)[1])
+            return socket.inet_ntop(socket.AF_INET6, _IN6_PKTINFO.unpack(data)[0])
+        return None
 
     @classmethod
     def from_recvmsg(cls, address: tuple[Any, ...], control_messages: Iterable[ControlMessage]) -> SourceAddress:
@@ -78,6 +105,8 @@ class SourceAddress(tuple[Any, ...]):
                 source.destination = (f"::ffff:{host}", port, 0, 0) if is_mapped else (host, port)
             elif level == socket.IPPROTO_IPV6 and kind == _IPV6_ORIGDSTADDR:
                 source.destination = unpack_sockaddr(data)
+            elif field := _HEADER_FIELDS.get((level, kind)):
+                setattr(source, field, int.from_bytes(data, sys.byteorder))
         return source
 
 

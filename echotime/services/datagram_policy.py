@@ -46,9 +46,10 @@ class DatagramPolicy:
         *,
         answer_broadcast: bool = False,
         quiet: AccessList | None = None,
+        guard: LoopGuard | None = None,
     ) -> None:
         self._counters = counters
-        self._guard = LoopGuard(clock)
+        self._guard = guard or LoopGuard(clock)
         self._access = access or AccessList()
         self._rate_limit = rate_limit or RateLimit(0, clock)
         self._answer_broadcast = answer_broadcast
@@ -103,8 +104,9 @@ class DatagramPolicy:
 
     def set_muted(self, muted: bool) -> None:
         """Refuse all datagrams while the clock is not synchronized."""
-        self._muted = muted
-        self._update()
+        if muted != self._muted:
+            self._muted = muted
+            self._update()
 
     def set_answer_broadcast(self, answer_broadcast: bool) -> None:
         """Answer or refuse datagrams to broadcast and multicast addresses from now on."""
@@ -129,6 +131,10 @@ class DatagramPolicy:
                 self._counters.refuse(counter, sender.host)
                 return counter
         return ""
+
+    def admits_another(self, sender: Sender) -> bool:
+        """Return True if the rate limit admits a further answer to a datagram, and count it."""
+        return self._rate_limit.allows(sender.host)
 
     def admits_batch(self, batch: DatagramBatch) -> bool:
         """Return True if all datagrams of a batch are to be answered. If not, check each one by `refusal`."""

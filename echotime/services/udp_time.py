@@ -10,6 +10,7 @@ from twisted.internet.protocol import DatagramProtocol
 from echotime.counters import ServiceCounters
 from echotime.limits.access import AccessList
 from echotime.limits.datagrams import DatagramBatch
+from echotime.limits.loop_guard import LoopGuard
 from echotime.limits.udp_rate import RateLimit
 from echotime.services.datagram_log import DatagramLog
 from echotime.services.datagram_policy import DatagramPolicy
@@ -36,12 +37,13 @@ class TimeProtocol(DatagramProtocol):
         log: DatagramLog | None = None,
         quiet: AccessList | None = None,
         is_ready: Callable[[], bool] = lambda: True,
+        guard: LoopGuard | None = None,
     ) -> None:
         self._clock = clock
         self._counters = counters
         self._epoch = epoch
         self.policy = DatagramPolicy(
-            counters, clock, access, rate_limit, answer_broadcast=answer_broadcast, quiet=quiet
+            counters, clock, access, rate_limit, answer_broadcast=answer_broadcast, quiet=quiet, guard=guard
         )
         self._is_ready = is_ready
         self._log = log
@@ -61,7 +63,6 @@ class TimeProtocol(DatagramProtocol):
         return timestamp.pack(self._clock(), self._epoch)
 
     def datagramReceived(self, datagram: bytes, addr: Any) -> None:
-        assert self.transport is not None
         quiet = self.policy.quiet is not None and self.policy.quiet.admits(addr.host)
         if quiet and not self._is_ready():
             return  # by a failed check a load balancer learns that the daemon is leaving
@@ -70,12 +71,17 @@ class TimeProtocol(DatagramProtocol):
                 self._counters.quiet_datagrams += 1
             else:
                 self._counters.datagrams += 1
-            self.transport.write(timestamp.pack(self._clock(), self._epoch), addr)
+            self.respond(datagram, timestamp.pack(self._clock(), self._epoch), addr)
         if self._log is not None:
             if quiet:
                 self._log.skip()
             elif self._log.wants:
                 self._log.log(datagram, addr, refusal)
+
+    def respond(self, datagram: bytes, response: bytes, addr: Any) -> None:
+        """Send the response to a datagram that was admitted."""
+        assert self.transport is not None
+        self.transport.write(response, addr)
 
     def probe_received(self, addr: Any) -> None:
         """Reply to the health check, to which the policy does not apply."""

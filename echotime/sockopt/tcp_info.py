@@ -14,6 +14,10 @@ STATES = (
 
 _LAYOUT = struct.Struct("=BxBB20xII36xII4xI16xI")
 """Fields: state, retransmits, probes, unacked, sacked, rtt, rttvar, snd_cwnd, total_retrans."""
+_ADVERTISED = struct.Struct("=5xB78xI")
+"""Fields: options, advmss."""
+_TIMESTAMPS, _TIMESTAMPS_SIZE = 1, 12
+"""Bit in options, and the bytes of each segment that the kernel subtracts from advmss for them."""
 _BYTES_ACKED = struct.Struct("=120xQ")
 """Field: bytes_acked, since Linux 4.1."""
 
@@ -72,3 +76,9 @@ def bytes_acked(sock: socket.socket) -> int:
     """Return how many sent bytes the peer has acknowledged; 0 before Linux 4.1. Raises OSError."""
     raw = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _BYTES_ACKED.size)
     return int(_BYTES_ACKED.unpack(raw)[0]) if len(raw) == _BYTES_ACKED.size else 0
+
+
+def advertised_mss(sock: socket.socket) -> int:
+    """Return the MSS option of the SYN that this end of a connection has sent. Raises OSError."""
+    options, mss = _ADVERTISED.unpack(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _ADVERTISED.size))
+    return int(mss) + (_TIMESTAMPS_SIZE if options & _TIMESTAMPS else 0)

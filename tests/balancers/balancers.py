@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -90,15 +91,25 @@ def free_address(port: int = 0) -> Address:
         return host, sock.getsockname()[1]
 
 
+def answers(address: Address) -> bool:
+    """Return True if a message of the client that checks is answered."""
+    return one_shot(address, b"?", READY).startswith(b"?" + ACKNOWLEDGEMENT)
+
+
 class Running:
     """Run a balancer in a folder of its own, in front of one or two daemons."""
 
-    def __init__(self, balancer: Balancer, daemons: list[Address]) -> None:
-        """Start the balancer at a new address. All daemons have the same port."""
+    def __init__(self, balancer: Balancer, daemons: list[Address], leave_out: str = "") -> None:
+        """Start the balancer at a new address. All daemons have the same port.
+
+        What the pattern `leave_out` matches is left out of the configuration.
+        """
         self.address = free_address()
         self._folder = Path(tempfile.mkdtemp(prefix="echotime-balancer-"))
         for name in balancer.files:
             text = (EXAMPLES / name).read_text(encoding="utf-8")
+            if leave_out:
+                text = re.sub(leave_out, "", text, flags=re.MULTILINE)
             (self._folder / name).write_text(self._adapted(text, daemons), encoding="utf-8")
         self._log = self._folder / "log"
         # if the tests are killed, the kernel ends the balancer
@@ -131,12 +142,12 @@ class Running:
         """Return what the balancer has written so far."""
         return self._log.read_text(encoding="utf-8", errors="replace")
 
-    def wait_until_it_serves(self) -> None:
+    def wait_until_it_serves(self, is_ready: Callable[[Address], bool] = answers) -> None:
         """Connect until a message is answered. Fail if the balancer ends."""
         deadline = time.monotonic() + LIMIT
         while time.monotonic() < deadline:
             with suppress(OSError):
-                if one_shot(self.address, b"?", READY).startswith(b"?" + ACKNOWLEDGEMENT):
+                if is_ready(self.address):
                     return
             with suppress(subprocess.TimeoutExpired):
                 raise AssertionError(f"ended with status {self._process.wait(0.02)}:\n{self.log()}")

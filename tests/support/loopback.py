@@ -15,6 +15,7 @@ from zope.interface import implementer
 from echotime.counters import ServiceCounters
 from echotime.limits.datagrams import DatagramBatch
 from echotime.net.udp import IBatchResponder, TimePort
+from echotime.net.udp_port import SingleDatagramPort
 from echotime.services.datagram_policy import DatagramPolicy
 from echotime.sockopt.assignment import Assignment, parse
 from echotime.sockopt.catalogue.index import BY_NAME
@@ -116,12 +117,12 @@ class Portable(TimePort):
 class Served(NamedTuple):
     """Name a kind of UDP port and the protocol it serves, which sends ``x`` back."""
 
-    port: type[TimePort]
-    protocol: type[Mirror]
+    port: type[SingleDatagramPort]
+    protocol: Callable[[], DatagramProtocol]
     work: int
     """Largest number of datagrams per call."""
 
-    def on(self, interface: str = "127.0.0.1", number: int = 0, **how: Any) -> TimePort:
+    def on(self, interface: str = "127.0.0.1", number: int = 0, **how: Any) -> SingleDatagramPort:
         """Return a port that is not listening yet."""
         return self.port(number, self.protocol(), interface=interface, **how)
 

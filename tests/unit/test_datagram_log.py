@@ -66,7 +66,7 @@ def logging(kind: type[TimePort], access: AccessList | None = None) -> Iterator[
     globalLogPublisher.addObserver(note)
     try:
         protocol: Any = TimeProtocol(lambda: 7.0, traffic.counters, access=access, log=traffic.datagrams)
-        with listening(Served(kind, lambda: protocol, 0), "127.0.0.1") as port:  # type: ignore[arg-type]
+        with listening(Served(kind, lambda: protocol, 0), "127.0.0.1") as port:
             lines.clear()
             yield Logging(port, traffic, clock, lines, watcher)
     finally:

@@ -287,6 +287,27 @@ def reloadable(first: dict[str, str]) -> Iterator[tuple[Run, Callable[[dict[str,
             yield daemon, reload
 
 
+def test_listener_of_behave_after_a_reload() -> None:
+    """A listener that is opened after a reload has the settings of that reload, as those that were open."""
+    changed = {
+        "deny": "192.0.2.1",
+        "quiet": "10.0.0.6",
+        "answer-broadcast": "on",
+        "allow-privileged-ports": "on",
+        "backlog": "7",
+        "sockopt": "SO_KEEPALIVE=on",
+    }
+    with reloadable({}) as (daemon, reload):
+        reload(changed)
+        made = daemon.builder
+        made._behave.change(["127.0.0.1:0=client"])
+        expected = daemon.state()
+        made._tcp, made._udp = made._listeners.tcp[1:], made._listeners.udp[1:]
+        found = daemon.state()
+        own = {"IP_RECVTTL on UDP", "IP_RECVTOS on UDP", "TCP_SAVE_SYN on TCP"}
+        assert {name for name in expected if found[name] != expected[name]} == own
+
+
 def test_locked_filter() -> None:
     """A filter that the kernel keeps is told at each reload; the daemon itself can still refuse more."""
     allowed: dict[str, str] = {"allow-privileged-ports": "on"}

@@ -1,0 +1,156 @@
+"""Run all experiments against one server, and repeat those with findings."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from echotime.client.exit_status import ClientError, ExitStatus
+from echotime.client.lookup import ResolvedAddress
+from echotime.client.path.address import AddressExperiment
+from echotime.client.path.channel import together
+from echotime.client.path.data import DataExperiment
+from echotime.client.path.experiment import Experiment
+from echotime.client.path.half_close import HalfCloseExperiment
+from echotime.client.path.idle import IdleExperiment
+from echotime.client.path.late_reply import LateReplyExperiment
+from echotime.client.path.outcome import FarEnd, Finding, Outcome
+from echotime.client.path.reset_to_client import ResetToClientExperiment
+from echotime.client.path.reset_to_server import ResetToServerExperiment
+from echotime.client.path.route import Route
+from echotime.client.path.served import Unserved, identify, judge_unserved
+from echotime.client.path.syn import SynExperiment
+from echotime.client.path.timing import TimingExperiment
+from echotime.client.path.udp_empty import UdpEmptyExperiment
+from echotime.client.path.udp_header import UdpHeaderExperiment
+from echotime.client.path.udp_order import UdpOrderExperiment
+from echotime.client.path.udp_ports import UdpPortsExperiment
+from echotime.client.path.udp_served import UdpServedExperiment
+from echotime.client.path.udp_sizes import UdpSizesExperiment
+from echotime.i18n.language import gettext as _
+from echotime.sockopt.values import N_
+
+SERVED = N_("served")
+_UDP_SERVED = UdpServedExperiment()
+_TIMES = 2
+"""How often a finding must be seen, where an experiment runs more than once."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """Hold the outcome of an experiment, and how often it ran."""
+
+    name: str
+    outcome: Outcome
+    runs: int = 1
+    times: dict[str, int] = field(default_factory=dict)
+    """How often each finding was seen."""
+
+
+def confirm(name: str, outcomes: Sequence[Outcome]) -> Result:
+    """Return what several runs of an experiment found at least twice. One run counts as it is."""
+    first = outcomes[0]
+    times = Counter(name for outcome in outcomes for name in dict.fromkeys(each.id for each in outcome.findings))
+    if len(outcomes) == 1:
+        return Result(name, first, 1, dict(times))
+    kept: list[Finding] = []
+    for confirmed in (each for each, count in times.items() if count >= _TIMES):
+        # one outcome may have several of a kind, such as options removed, so they are taken from one
+        alike = ([each for each in outcome.findings if each.id == confirmed] for outcome in outcomes)
+        kept += next(filter(None, alike))
+    if kept:
+        return Result(name, replace(first, findings=tuple(kept)), len(outcomes), dict(times))
+    seen = next(outcome.findings[0].seen for outcome in outcomes if outcome.findings)
+    return Result(name, Outcome(_("seen once, and not again: {seen}").format(seen=seen)), len(outcomes))
+
+
+class PathSession:
+    """Run the experiments. `results` has those that have ended; Ctrl-C may cancel `run` at any time."""
+
+    def __init__(self, reactor: Any, address: ResolvedAddress, idle_limit: float) -> None:
+        self._reactor = reactor
+        self._address = address
+        self.far_end: FarEnd | None = None
+        self.results: list[Result] = []
+        self._beside: tuple[Experiment, ...] = (IdleExperiment(idle_limit), LateReplyExperiment())
+        """They mostly wait, so they run beside the others."""
+        self._tcp: tuple[Experiment, ...] = (
+            *(AddressExperiment(), SynExperiment(), HalfCloseExperiment(), ResetToClientExperiment()),
+            *(ResetToServerExperiment(), TimingExperiment(), DataExperiment()),
+        )
+        self._udp: tuple[Experiment, ...] = (
+            *(UdpPortsExperiment(), UdpHeaderExperiment(), UdpEmptyExperiment()),
+            *(UdpOrderExperiment(), UdpSizesExperiment()),
+        )
+        names = [each.name for each in (*self._tcp, *self._beside, _UDP_SERVED, *self._udp)]
+        self._order = {name: number for number, name in enumerate((SERVED, *names))}
+
+    @property
+    def count(self) -> int:
+        """The number of all tests."""
+        return len(self._order)
+
+    def in_order(self) -> list[Result]:
+        """Return the results in the order of the table, which is not that in which the tests end."""
+        return sorted(self.results, key=lambda result: self._order[result.name])
+
+    async def run(self) -> None:
+        """Run all experiments. Raises ClientError if no connection could be made, or the server is no echo server."""
+        try:
+            self.far_end = await identify(self._reactor, self._address)
+        except Unserved as error:
+            self.results.append(Result(SERVED, judge_unserved(error.end, error.seconds), 1, {"accept-only": 1}))
+            return
+        self.results.append(Result(SERVED, Outcome(_describe(self.far_end))))
+        route = Route(self._reactor, self._address, self.far_end)
+        running = [self._run_all(route, (each,)) for each in self._beside]
+        running.append(self._run_in_turn(route))
+        await together(running)
+
+    async def _run_in_turn(self, route: Route) -> None:
+        await self._run_all(route, self._tcp)
+        served = await self._run_one(route, _UDP_SERVED)
+        if served.outcome.findings or served.outcome.untested:
+            for each in self._udp:
+                self.results.append(Result(each.name, Outcome(untested=_("UDP is not answered"))))
+            return
+        await self._run_all(route, self._udp)
+
+    async def _run_all(self, route: Route, experiments: Sequence[Experiment]) -> None:
+        for each in experiments:
+            await self._run_one(route, each)
+
+    async def _run_one(self, route: Route, experiment: Experiment) -> Result:
+        """Run an experiment, again if it has findings, and keep its result."""
+        if experiment.needs_behavior and not route.far_end.behaves:
+            reason = _("the server takes no requests; it needs --behave ADDRESS=client")
+            result = Result(experiment.name, Outcome(untested=reason))
+        else:
+            outcomes = [await _run_once(route, experiment)]
+            if outcomes[0].findings:
+                for _number in range(experiment.runs - 1):
+                    outcomes.append(await _run_once(route, experiment))
+            result = confirm(experiment.name, outcomes)
+        self.results.append(result)
+        return result
+
+
+async def _run_once(route: Route, experiment: Experiment) -> Outcome:
+    try:
+        return await experiment.run(route)
+    except ClientError as error:
+        reason = error.detail or {
+            ExitStatus.NO_ANSWER: _("no answer"),
+            ExitStatus.TIMED_OUT: _("timed out"),
+        }.get(error.status, error.status.name)
+        return Outcome(untested=_("the connection failed: {reason}").format(reason=reason))
+    except (OSError, ValueError) as error:
+        return Outcome(untested=str(error))
+
+
+def _describe(far_end: FarEnd) -> str:
+    if far_end.behaves:
+        return _("echotime {version}, which takes requests").format(version=far_end.version)
+    return _("an echo server that takes no requests")
