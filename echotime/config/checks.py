@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from echotime.behave.kinds import transports_of
+from echotime.behave.spec import BehavingAddress
 from echotime.limits.access import Network, Networks
 from echotime.limits.source import is_loopback
 from echotime.net.sockopt_port import socket_kind
@@ -24,6 +26,17 @@ def repeated_addresses(addresses: Iterable[Address | str | None]) -> Iterator[st
         is_repeated = address in known and address is not None and (not isinstance(address, HostPort) or address.port)
         known.add(address)
         yield "given twice" if is_repeated else ""
+
+
+def repeated_behaviors(requested: Iterable[BehavingAddress | None]) -> Iterator[str]:
+    """Find listeners that were given before. One of TCP and one of UDP may have the same port."""
+    known: set[tuple[HostPort, str]] = set()
+    for each in requested:
+        behavior = each and each.behavior
+        wanted = {(each.address, transport) for transport in transports_of(behavior)} if each and behavior else set()
+        is_repeated = bool(wanted & known) and each is not None and each.address.port
+        known |= wanted
+        yield "this address has a behavior already" if is_repeated else ""
 
 
 def unusable_sockopts(

@@ -139,6 +139,7 @@ class DaemonOptions(usage.Options):
         lists = yield from self._parse_lists()
         for name in ("tcp", "udp", "http"):
             yield from self._check_list(name, checks.repeated_addresses(lists[name]))
+        yield from self._check_list("behave", checks.repeated_behaviors(lists["behave"]))
         remote = checks.remote_http_addresses(lists["http"], allowed=settings.http_allow_remote)
         yield from self._check_list("http", remote)
         if not self["tcp"] and not self["udp"]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from twisted.application.service import MultiService
 
-from echotime.behave.kinds import TCP_KINDS, UDP_KINDS
+from echotime.behave.kinds import transports_of
 from echotime.behave.spec import BehavingAddress, Behavior
 from echotime.behave.tcp.client import Client
 from echotime.behave.tcp.context import EndedConnections
@@ -113,7 +113,7 @@ class BehaveService(MultiService):
             for each in present.values():
                 self._close(each)
             return []
-        transports = ["tcp"] * (behavior.kind in TCP_KINDS) + ["udp"] * (behavior.kind in UDP_KINDS)
+        transports = transports_of(behavior)
         opened = self._open(address, behavior, [each for each in transports if each not in present])
         changed = [present[each] for each in transports if each in present]
         for each in changed:

@@ -46,6 +46,7 @@ def test_values() -> None:
     [
         ("", "'' is not a behavior; expected one of latency, "),
         ("latncy", "'latncy' is not a behavior; the nearest is latency; expected one of latency, "),
+        ("x" * 257, "a behavior must have at most 256 characters"),
         ("latency:", "latency has no parameter ''; expected delay, jitter, probability, seed, id"),
         ("latency:delay", "delay lacks a value; expected delay=VALUE"),
         ("latency:delay=1,delay=2", "delay is given twice"),
