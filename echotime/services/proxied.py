@@ -39,7 +39,7 @@ class ProxyHeaderProtocol(Protocol):
 
     transport: Any
     via = ""
-    messages = bytes_in = bytes_out = 0
+    number = messages = bytes_in = bytes_out = 0
 
     def __init__(self, factory: EchoFactory) -> None:
         self._factory = factory
@@ -56,6 +56,7 @@ class ProxyHeaderProtocol(Protocol):
 
     def connectionMade(self) -> None:
         self._is_waiting = True
+        self.connected_at = self._clock.seconds()
         self._factory.awaiting_header.add(self)
         self._factory.admission.reserve()
         self._deadline = self._clock.callLater(HEADER_TIMEOUT, self._expire)
