@@ -55,13 +55,17 @@ class HangupService(Service):
 
 
 class ReopenService(HangupService):
-    """Call `reopen` at SIGHUP, unless it comes from the terminal that hangs up. For a daemon without --config."""
+    """Call `reopen` at SIGHUP, for a daemon without --config.
+
+    If the terminal hung up, the daemon stops as by SIGTERM, unless it was started by nohup(1).
+    """
 
     def __init__(self, reactor: Any, reopen: Callable[[], object]) -> None:
         super().__init__(reactor)
         self._reopen = reopen
 
     def on_hangup(self) -> None:
-        if self.running and not stop_if_hung_up():
+        is_nohup = self._previous_handler is signal.SIG_IGN
+        if self.running and (is_nohup or not stop_if_hung_up()):
             self._reopen()
         self._handled()

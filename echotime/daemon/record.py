@@ -60,7 +60,10 @@ class RecordService(Service):
         """Start the thread, which a fork would not have survived."""
         super().startService()
         if self._writer is not None:
-            self._writer.start(partial(self._reactor.callFromThread, self._end))
+            try:
+                self._writer.start(partial(self._reactor.callFromThread, self._end))
+            except RuntimeError as error:  # no thread is left by RLIMIT_NPROC, or TasksMax= of systemd
+                raise report_startup_failure(f"--record {self._path}: {error}") from None
 
     def write(self, line: bytes) -> None:
         """Write a line within a second, or count it as lost."""

@@ -45,7 +45,8 @@ def _open(path: str, new_file: NewFile) -> int:
         is_fifo = Path(path).is_fifo()
         return os.open(path, (os.O_RDWR if is_fifo else os.O_WRONLY) | _FLAGS, 0o600)
     try:
-        os.fchown(descriptor, new_file.uid, new_file.gid)
+        if (new_file.uid, new_file.gid) != (-1, -1):  # the sandbox of the units forbids the call
+            os.fchown(descriptor, new_file.uid, new_file.gid)
         os.fchmod(descriptor, new_file.mode)
     except OSError:
         os.close(descriptor)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import threading
 from collections.abc import Callable
 from queue import SimpleQueue
@@ -42,7 +43,12 @@ class RecordWriter:
         """Begin to write. `on_end` is called in the thread after `stop`, when nothing more will be written."""
         # a daemon thread, because a process that stops must not wait for a hanging file system
         self._thread = threading.Thread(target=self._run, args=(on_end,), name="record", daemon=True)
-        self._thread.start()
+        # a signal that the main thread blocks while it handles another one must not arrive here instead
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        try:
+            self._thread.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
     def put(self, lines: bytes) -> None:
         """Write whole lines after those that were put before."""
