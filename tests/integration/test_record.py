@@ -120,6 +120,32 @@ class RecordTests(DaemonTestCase):
         self.served(daemon)
         self.assertEqual([(each["new"], each["total"]) for each in self.lines()], [(1, 1), (1, 2)])
 
+    def test_documented_filters(self) -> None:
+        """The jq examples of docs/record.md find what they say in a real record."""
+        self.need("jq")
+        daemon = self.recording("--deny", DENIED)
+        (orderly,) = self.talk(1)
+        with connect(self.address) as sock:
+            cut = f"127.0.0.1:{sock.getsockname()[1]}"
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+            sock.sendall(b"x" * 300_000)
+        with connect(self.address, DENIED) as sock:
+            self.assertEqual(sock.recv(1), b"")
+        self.served(daemon)
+        text = (Path(__file__).parents[2] / "docs" / "record.md").read_text(encoding="utf-8")
+        filters = re.findall(r"^    (jq (?:.+\n)+)", text, re.MULTILINE)
+        self.assertEqual(len(filters), 4)
+        found = [
+            subprocess.run(["sh", "-c", each], cwd=self.directory, capture_output=True, text=True, check=True).stdout
+            for each in filters
+        ]
+        self.assertNotIn(orderly, "".join(found))
+        self.assertEqual(json.loads(found[0])[1:], [cut, "client's reset"])
+        self.assertIsInstance(json.loads(found[1]), list)
+        self.assertEqual(json.loads(found[2])["peer"], cut)
+        self.assertEqual(json.loads(found[3]), [{"reason": "connections refused (access list)", "number": 1}])
+
     def rotated_under_load(self, *args: str, reloads: bool) -> None:
         """Rename the file many times while clients come and go, and find each of them once."""
         daemon = self.recording(*args)
