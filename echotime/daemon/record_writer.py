@@ -40,15 +40,19 @@ class RecordWriter:
         self.bytes_done = self.lines_done = 0
 
     def start(self, on_end: Callable[[], object]) -> None:
-        """Begin to write. `on_end` is called in the thread after `stop`, when nothing more will be written."""
+        """Begin to write. `on_end` is called in the thread after `stop`, when nothing more will be written.
+
+        Raises RuntimeError if the process may have no more threads.
+        """
         # a daemon thread, because a process that stops must not wait for a hanging file system
-        self._thread = threading.Thread(target=self._run, args=(on_end,), name="record", daemon=True)
+        thread = threading.Thread(target=self._run, args=(on_end,), name="record", daemon=True)
         # a signal that the main thread blocks while it handles another one must not arrive here instead
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         try:
-            self._thread.start()
+            thread.start()
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        self._thread = thread
 
     def put(self, lines: bytes) -> None:
         """Write whole lines after those that were put before."""

@@ -1,6 +1,6 @@
 """Make the lines of --record: one for each TCP connection that ended, and others for refusals and lost lines.
 
-The fields that `echotime control watch --json` has, too, have the same names and values here.
+The fields that `echotime control watch --json` has, too, have the same names here.
 """
 
 from __future__ import annotations

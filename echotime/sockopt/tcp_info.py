@@ -64,6 +64,7 @@ FIGURES_SIZE = _FIGURES_LAYOUT.size
 """Length of TCP_INFO for `figures_json`. An earlier kernel returns fewer bytes."""
 _FIGURES_JSON = "{" + ",".join(f'"{each.name}":%s' for each in _FIGURES) + "}"
 _TIMES = tuple(place for place, each in enumerate(_FIGURES) if each.microseconds)
+_MIN_RTT = next(place for place, each in enumerate(_FIGURES) if each.name == "min_rtt")
 _UNKNOWN = 0xFFFFFFFF
 """The minimum round-trip time before the first sample."""
 
@@ -128,7 +129,9 @@ def figures_json(raw: bytes) -> str:
     fields = _FIGURES_LAYOUT.unpack_from(raw.ljust(FIGURES_SIZE, b"\0"))
     numbers: list[int | str] = list(fields)
     for place in _TIMES:
-        numbers[place] = "null" if fields[place] == _UNKNOWN else f"{fields[place] / 1e6:.6f}"
+        numbers[place] = f"{fields[place] / 1e6:.6f}"
+    if fields[_MIN_RTT] == _UNKNOWN:
+        numbers[_MIN_RTT] = "null"
     if len(raw) < FIGURES_SIZE:
         numbers = [number if each.end <= len(raw) else "null" for each, number in zip(_FIGURES, numbers, strict=True)]
     return _FIGURES_JSON % tuple(numbers)

@@ -425,6 +425,27 @@ def test_start_faults(tmp_path: Path, lost: Callable[[], int], clean_reactor: li
     assert opened.stopService().called
 
 
+def test_no_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clean_reactor: list[LogEvent]) -> None:
+    """Without a thread, as with TasksMax=1 of systemd, the daemon does not start, and the signals stay as they are."""
+
+    def fail(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    service = RecordService(str(tmp_path / "file"), NewFile(), ThreadClock())
+    service.privilegedStartService()
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", fail)
+        with pytest.raises(StartupError, match="file: can't start new thread"):
+            service.startService()
+    clean_reactor.clear()
+    assert signal.SIGTERM not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    assert service._writer is not None
+    descriptor = service._writer._target.descriptor
+    service.stopService()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(descriptor)
+
+
 # --- SIGHUP without --config
 
 
