@@ -263,3 +263,17 @@ class LogCounters:
 
 LOG_COUNTERS = LogCounters()
 """The counters of this process, which has one standard output."""
+
+
+@dataclass
+class RecordCounters:
+    """Count what the record of --record lost since the start."""
+
+    prefix: ClassVar[str] = "record_"
+    label: ClassVar[str] = ""
+
+    lines_lost: int = counter("Lines of --record that were not written, because the file did not take them in time.")
+
+
+RECORD_COUNTERS = RecordCounters()
+"""The counters of this process, which has one record."""

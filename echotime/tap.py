@@ -13,11 +13,12 @@ from twisted.python.usage import UsageError
 from echotime.config.options import DaemonOptions
 from echotime.config.settings import Settings
 from echotime.daemon.builder import DaemonBuilder
+from echotime.daemon.hangup import ReopenService
 from echotime.daemon.log_output import choose_logger
 from echotime.daemon.reload import ReloadService
 from echotime.daemon.service import Daemon
 from echotime.daemon.signals import hold_signals, hold_stop_signals
-from echotime.daemon.twistd_options import prepare_twistd
+from echotime.daemon.twistd_options import new_file_rights, prepare_twistd
 from echotime.errors import exit_with_usage_errors
 from echotime.services.replies import IReplySource
 
@@ -57,15 +58,20 @@ def makeService(options: DaemonOptions) -> Daemon:
     """Return the daemon for parsed options, on the reactor that twistd runs."""
     from twisted.internet import reactor
 
-    builder = DaemonBuilder(options.settings, reactor)
+    builder = DaemonBuilder(options.settings, reactor, new_file=new_file_rights(options.parent or {}))
+    reopen = builder.record.reopen if builder.record is not None else None
     if options["config"] is not None:
         systemd_status = builder.service.systemd_status
-        callbacks: dict[str, Callable[[bool], object]] = {"on_result": builder.on_reload_result}
+        callbacks: dict[str, Callable[..., object]] = {"on_result": builder.on_reload_result}
+        if reopen is not None:
+            callbacks["reopen"] = reopen
         if systemd_status is not None:
             callbacks["on_reload"] = systemd_status.notify_reloading
         builder.service.addService(
             ReloadService(options.settings, options.reparse, builder.runtime_config, reactor, **callbacks)
         )
+    elif reopen is not None:
+        builder.service.addService(ReopenService(reactor, reopen))
     # these objects stay: garbage collections would examine them again, and block the reactor for several ms
     gc.collect()
     gc.freeze()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from echotime.counters import Counter, LogCounters, ReplyCounters, ServiceCounters, declared
+from echotime.counters import Counter, LogCounters, RecordCounters, ReplyCounters, ServiceCounters, declared
 
 _BEGIN, _END = "<!-- counters -->\n", "<!-- /counters -->\n"
 
@@ -15,7 +15,7 @@ def monitoring_page() -> str:
     before, _, rest = page.read_text(encoding="utf-8").partition(_BEGIN)
     _, _, after = rest.partition(_END)
     lines = ["| counter | meaning | in the log | metric |", "|---|---|---|---|"]
-    for group in (ServiceCounters, LogCounters, ReplyCounters):
+    for group in (ServiceCounters, LogCounters, RecordCounters, ReplyCounters):
         lines += [_row(group.prefix, each) for each in declared(group)]
     return "".join([before, _BEGIN, "\n", *(f"{line}\n" for line in lines), "\n", _END, after])
 

@@ -16,7 +16,7 @@ from echotime.config import checks, file
 from echotime.config.faults import FaultList, describe_usage_error
 from echotime.config.help import format_help
 from echotime.config.option_spec import OptionSpec
-from echotime.config.parsers import default_control_socket
+from echotime.config.parsers import STANDARD_STREAMS, default_control_socket
 from echotime.config.settings import GROUPS, OPTIONS, SETTING_OPTIONS, Settings
 from echotime.errors import twistd_name
 from echotime.limits.access import Network, Networks
@@ -260,6 +260,8 @@ class DaemonOptions(usage.Options):
             return
         if settings.operator and self.parent is not None and not self.parent.get("nodaemon", True):
             self._add_requirement("operator", "requires twistd -n: a daemon in the background has no terminal")
+        if settings.record in STANDARD_STREAMS and self.parent is not None and not self.parent.get("nodaemon", True):
+            self._add_requirement("record", f"{settings.record} requires twistd -n")
         in_service = "unless RUNTIME_DIRECTORY is set, as in a service"
         for name in ("wait_for_operator", "reply_deadline"):
             if getattr(settings, name) and not (settings.has_operator or self["http"]):

@@ -28,6 +28,8 @@ _MAX_FD_NAME = 255
 
 LOG_KINDS = ("datagrams", "empty")
 """What --log-also can name."""
+STANDARD_STREAMS = {"/dev/stdout": 1, "/dev/stderr": 2}
+"""Descriptors by the paths that name them. Opening a path would fail for a socket, and ignore the offset of a file."""
 
 
 def listen_address(text: str) -> HostPort | SystemdSocket:
@@ -131,6 +133,13 @@ def socket_path(text: str) -> str:
     if not Path(path).parent.is_dir():
         raise ValueError(f"there is no directory '{Path(path).parent}'")
     return path
+
+
+def record_path(text: str) -> str:
+    """Return the path of --record. The daemon opens it, so that a reload needs no right to its directory."""
+    if not text or "\0" in text or Path(text).name == "-":
+        raise ValueError("expected the path of a file or FIFO, or /dev/stdout")
+    return text
 
 
 def default_control_socket(environment: Mapping[str, str]) -> str | None:

@@ -15,6 +15,7 @@ from echotime.config.parsers import (
     listen_address,
     log_kind,
     network,
+    record_path,
     socket_path,
 )
 from echotime.limits.access import Networks
@@ -308,6 +309,16 @@ class Settings:
         choices=LOG_KINDS,
         repeatable=True,
         reloadable=True,
+    )
+    record: str | None = option(
+        None,
+        record_path,
+        "Append a line of JSON to PATH for each TCP connection when it ends, and for refusals. SIGHUP opens it again.",
+        metavar="PATH",
+        accepts="a file, a FIFO, `/dev/stdout` or `/dev/stderr`",
+        shown_default="none",
+        example="/var/log/echotime/record.jsonl",
+        is_path=True,
     )
     http: tuple[HostPort | SystemdSocket | str, ...] = option(
         (),

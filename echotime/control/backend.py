@@ -13,7 +13,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from echotime.control.commands import PAGE_SIZE, CommandError, Rows
-from echotime.counters import LOG_COUNTERS, values
+from echotime.counters import LOG_COUNTERS, RECORD_COUNTERS, values
 from echotime.health.check import HealthCheck, ProbeResult
 from echotime.health.readiness import Readiness
 from echotime.net.listener import Listener, ListeningPort, SockoptSocket
@@ -173,7 +173,7 @@ class ControlBackend:
 
     def counters(self) -> Rows:
         """Return the counters of the services and the log, and the errors of the ports."""
-        counters = chain(values(self._factory.counters()), values(LOG_COUNTERS))
+        counters = chain(values(self._factory.counters()), values(LOG_COUNTERS), values(RECORD_COUNTERS))
         rows: Rows = [{"name": name, "value": value} for name, value in counters]
         for listener in self._listeners:
             rows += [

@@ -51,6 +51,11 @@ def _rows(**columns: Argument) -> Arguments:
     return _arguments(rows=AmpList(_arguments(**columns)), more=Boolean())
 
 
+def _event(**arguments: Argument) -> Arguments:
+    return _arguments(time=Unicode(optional=True), **arguments)
+
+
+_CONNECTION = Integer(optional=True)
 _SOCKOPT_ROWS = _rows(socket=Unicode(), name=Unicode(), requested=Unicode(), effective=Unicode(), note=Unicode())
 
 
@@ -218,7 +223,11 @@ class Token(_FallibleCommand):
 
 
 class PushedEvent(Command):
-    """Push an event to an operator who watches."""
+    """Push an event to an operator who watches.
+
+    `time` is when it happened, in UTC in the form of ISO 8601. `connection` is the number of the connection. An earlier
+    daemon sends neither.
+    """
 
     requiresAnswer = False
     event: ClassVar[str]
@@ -243,7 +252,7 @@ class QuestionAsked(PushedEvent):
 
     commandName = b"QuestionAsked"
     event = "question"
-    arguments: ClassVar[Arguments] = _arguments(number=Integer(), peer=Unicode(), message=String(), size=Integer())
+    arguments: ClassVar[Arguments] = _event(number=Integer(), peer=Unicode(), message=String(), size=Integer())
 
 
 class QuestionSettled(PushedEvent):
@@ -251,7 +260,7 @@ class QuestionSettled(PushedEvent):
 
     commandName = b"QuestionSettled"
     event = "question_settled"
-    arguments: ClassVar[Arguments] = _arguments(number=Integer(), peer=Unicode(), how=Unicode())
+    arguments: ClassVar[Arguments] = _event(number=Integer(), peer=Unicode(), how=Unicode())
 
 
 class ConnectionOpened(PushedEvent):
@@ -259,7 +268,7 @@ class ConnectionOpened(PushedEvent):
 
     commandName = b"ConnectionOpened"
     event = "connection_opened"
-    arguments: ClassVar[Arguments] = _arguments(peer=Unicode(), via=Unicode(optional=True))
+    arguments: ClassVar[Arguments] = _event(connection=_CONNECTION, peer=Unicode(), via=Unicode(optional=True))
 
 
 class MessageReceived(PushedEvent):
@@ -267,7 +276,7 @@ class MessageReceived(PushedEvent):
 
     commandName = b"MessageReceived"
     event = "message"
-    arguments: ClassVar[Arguments] = _arguments(peer=Unicode(), message=String(), size=Integer())
+    arguments: ClassVar[Arguments] = _event(connection=_CONNECTION, peer=Unicode(), message=String(), size=Integer())
 
 
 class ConnectionClosed(PushedEvent):
@@ -275,8 +284,13 @@ class ConnectionClosed(PushedEvent):
 
     commandName = b"ConnectionClosed"
     event = "connection_closed"
-    arguments: ClassVar[Arguments] = _arguments(
-        peer=Unicode(), via=Unicode(optional=True), how=Unicode(), bytes_in=Integer(), bytes_out=Integer()
+    arguments: ClassVar[Arguments] = _event(
+        connection=_CONNECTION,
+        peer=Unicode(),
+        via=Unicode(optional=True),
+        how=Unicode(),
+        bytes_in=Integer(),
+        bytes_out=Integer(),
     )
 
 
@@ -285,7 +299,7 @@ class DatagramReceived(PushedEvent):
 
     commandName = b"DatagramReceived"
     event = "datagram"
-    arguments: ClassVar[Arguments] = _arguments(peer=Unicode(), message=String(), size=Integer(), outcome=Unicode())
+    arguments: ClassVar[Arguments] = _event(peer=Unicode(), message=String(), size=Integer(), outcome=Unicode())
 
 
 class EventsDropped(PushedEvent):
@@ -293,7 +307,7 @@ class EventsDropped(PushedEvent):
 
     commandName = b"EventsDropped"
     event = "events_dropped"
-    arguments: ClassVar[Arguments] = _arguments(count=Integer())
+    arguments: ClassVar[Arguments] = _event(count=Integer())
 
 
 PUSHED_EVENTS: tuple[type[PushedEvent], ...] = (

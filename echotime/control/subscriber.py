@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any, Protocol
 
 from twisted.internet.interfaces import IReactorTime
@@ -12,6 +13,7 @@ from echotime.control.commands import MAX_MESSAGE_BYTES, PushedEvent
 from echotime.limits.log_rate import LogRateLimiter
 from echotime.operators.reply_queue import IOperator, PendingMessage, ReplyQueue
 from echotime.services.traffic import ITrafficObserver, TrafficLog
+from echotime.wire.json_line import format_utc
 
 MAX_EVENTS = 100
 """Events about connections and messages that are pushed in a second, at most, and as many about datagrams."""
@@ -79,7 +81,7 @@ class EventSubscriber:
         if self._sink.unsent_bytes() > self._max_unsent:
             self._sink.abort(BlockingIOError("the operator does not read events"))
             return
-        self._sink.send_event(
+        self._send(
             commands.QuestionAsked,
             number=question.number,
             peer=question.peer,
@@ -89,22 +91,36 @@ class EventSubscriber:
 
     def on_settled(self, question: PendingMessage, how: str) -> None:
         if self._sink.unsent_bytes() <= self._max_unsent:
-            self._sink.send_event(commands.QuestionSettled, number=question.number, peer=question.peer, how=how)
+            self._send(commands.QuestionSettled, number=question.number, peer=question.peer, how=how)
 
-    def connection_opened(self, peer: str, via: str) -> None:
-        self._push(commands.ConnectionOpened, peer=peer, via=via)
+    def connection_opened(self, number: int, peer: str, via: str) -> None:
+        self._push(commands.ConnectionOpened, connection=number, peer=peer, via=via)
 
-    def message_received(self, peer: str, message: bytes) -> None:
-        self._push(commands.MessageReceived, peer=peer, message=message[:MAX_MESSAGE_BYTES], size=len(message))
+    def message_received(self, number: int, peer: str, message: bytes) -> None:
+        self._push(
+            commands.MessageReceived,
+            connection=number,
+            peer=peer,
+            message=message[:MAX_MESSAGE_BYTES],
+            size=len(message),
+        )
 
-    def connection_closed(self, peer: str, via: str, ended_by: str, bytes_in: int, bytes_out: int) -> None:
-        self._push(commands.ConnectionClosed, peer=peer, via=via, how=ended_by, bytes_in=bytes_in, bytes_out=bytes_out)
+    def connection_closed(self, number: int, peer: str, via: str, ended_by: str, bytes_in: int, bytes_out: int) -> None:
+        self._push(
+            commands.ConnectionClosed,
+            connection=number,
+            peer=peer,
+            via=via,
+            how=ended_by,
+            bytes_in=bytes_in,
+            bytes_out=bytes_out,
+        )
 
     def datagram_received(self, peer: str, data: bytes, size: int, outcome: str) -> None:
         if self._paused:
             self._missed += 1
         elif self._datagram_limiter.allows():
-            self._sink.send_event(commands.DatagramReceived, peer=peer, message=data, size=size, outcome=outcome)
+            self._send(commands.DatagramReceived, peer=peer, message=data, size=size, outcome=outcome)
 
     def messages_left_out(self, number: int) -> None:
         self._report_dropped(number)
@@ -116,10 +132,13 @@ class EventSubscriber:
         if self._paused:
             self._missed += 1
         elif self._event_limiter.allows():
-            self._sink.send_event(event, **fields)
+            self._send(event, **fields)
+
+    def _send(self, event: type[PushedEvent], **fields: Any) -> None:
+        self._sink.send_event(event, time=format_utc(time.time()), **fields)
 
     def _report_dropped(self, count: int) -> None:
         if self._paused:
             self._missed += count
         elif count:
-            self._sink.send_event(commands.EventsDropped, count=count)
+            self._send(commands.EventsDropped, count=count)

@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from zope.interface import classImplements
 
@@ -22,10 +22,12 @@ from echotime.daemon.drop_report import DropReporter
 from echotime.daemon.limits_service import LimitsService
 from echotime.daemon.listener_service import TCPListenerService, UDPListenerService, listen_error_message
 from echotime.daemon.listeners import Listeners, build_listeners
+from echotime.daemon.record import RecordService
 from echotime.daemon.runtime_config import RuntimeConfig
 from echotime.daemon.service import Daemon
 from echotime.daemon.shared_settings import SharedSettings
 from echotime.daemon.shutdown import ShutdownController
+from echotime.daemon.twistd_options import NewFile
 from echotime.errors import report_startup_failure
 from echotime.health.check import HealthCheck
 from echotime.health.monitor import HealthMonitor
@@ -39,6 +41,7 @@ from echotime.net.udp import IBatchResponder
 from echotime.operators.presence import PresenceSwitch
 from echotime.operators.reply_queue import ReplyQueue
 from echotime.operators.service import build_local_operator
+from echotime.services.connection_record import ConnectionRecord
 from echotime.services.datagram_policy import DatagramPolicy
 from echotime.services.drain import Drain
 from echotime.services.echo_factory import EchoFactory
@@ -54,6 +57,9 @@ from echotime.systemd.notify import notifier_from_environ, watchdog_seconds
 from echotime.web.adopted import claim_sockets
 from echotime.web.state import WebState
 
+if TYPE_CHECKING:
+    from echotime.web.service import WebService
+
 # services/ and net/ do not import each other
 classImplements(TimeProtocol, IBatchResponder)
 
@@ -65,13 +71,22 @@ class DaemonBuilder:
     """Build the daemon as `service`, and `runtime_config` to change it at a reload.
 
     `replies` replaces the reply source that the settings name. Raises StartupError if a requested socket was not passed
-    in, or a variable of the service manager is faulty.
+    in, or a variable of the service manager is faulty. `new_file` has the rights of a file that the daemon creates.
     """
 
-    def __init__(self, settings: Settings, reactor: Any, replies: IReplySource | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        reactor: Any,
+        replies: IReplySource | None = None,
+        new_file: NewFile = NewFile(),  # noqa: B008 - immutable
+    ) -> None:
         self._settings = settings
         self._reactor = reactor
         self._custom_replies = replies
+        self._new_file = new_file
+        self.record: RecordService | None = None
+        """None without --record."""
         self._reload_succeeded = True
         self._build_services()
         try:
@@ -160,7 +175,8 @@ class DaemonBuilder:
         """Return the keyword arguments of TCP and of UDP ports."""
         settings = self._settings
         common = {"sockopts": settings.sockopts, "reactor": self._reactor}
-        return {"backlog": settings.backlog, **common}, {"min_source_port": settings.min_source_port, **common}
+        tcp_options = {"backlog": settings.backlog, "keeps_final_state": settings.record is not None, **common}
+        return tcp_options, {"min_source_port": settings.min_source_port, **common}
 
     def _make_time_protocol(self, make: Callable[..., TimeT], **options: Any) -> TimeT:
         """Return a protocol that shares counters, limits and log with those of the other UDP listeners."""
@@ -184,7 +200,8 @@ class DaemonBuilder:
         # one more control connection is open while it is refused
         control = 0 if settings.control is None else 2 + MAX_CONTROL_CONNECTIONS
         clients = control + len(self._http) * FDS_PER_HTTP_LISTENER
-        overhead = count_overhead(len(self._tcp) + len(self._udp) + 2 * len(settings.behave), clients)
+        record = 2 * (settings.record is not None)  # one more while it is opened again
+        overhead = count_overhead(len(self._tcp) + len(self._udp) + 2 * len(settings.behave), clients + record)
         self._compute_capacity = partial(compute_capacity, overhead=overhead, reactor=self._reactor)
         self._capacity = self._compute_capacity(settings.max_connections, settings.max_per_source)
         # a client, and one that is evicted
@@ -202,7 +219,6 @@ class DaemonBuilder:
         settings, service, reactor = self._settings, self.service, self._reactor
         if settings.tcp or settings.behave or settings.control is not None:
             service.addService(LimitsService(self._capacity, self._timeout_monitor))
-        service.addService(DropReporter(self._drop_counts, self._traffic.counters.refused_sources, reactor))
         if settings.require_sync:
             service.addService(SyncMonitor(self._udp_policies, reactor))
         health = HealthCheck(self._tcp, self._udp, self._factory, reactor)
@@ -218,15 +234,15 @@ class DaemonBuilder:
             self._readiness,
             lambda: str(read_adjtimex()),
         )
-        if self._http:
-            self._build_web(backend, health)
+        web = self._build_web(backend, health) if self._http else None
+        self._build_reports()
         if self._reply_queue is not None and settings.control is not None:
             policy = PeerPolicy(settings.control_group)
             control_factory = ControlFactory(
                 self._reply_queue, backend, self._traffic, reactor, policy, settings.encoding
             )
             control_factory.change_behaviors = self._behave.change
-            control_factory.describe_http = service.web.describe_access if service.web is not None else None
+            control_factory.describe_http = web.describe_access if web is not None else None
             service.addService(UnixSocketService(settings.control, settings.control_group, control_factory, reactor))
         if self._reply_queue is not None and settings.operator:
             service.addService(
@@ -240,7 +256,23 @@ class DaemonBuilder:
                 )
             )
 
-    def _build_web(self, backend: ControlBackend, health: HealthCheck) -> None:
+    def _build_reports(self) -> None:
+        """Add the reports of refusals and failures, and the record, which has refusals, too."""
+        settings, reactor = self._settings, self._reactor
+        sources = self._traffic.counters.refused_sources
+        if settings.record is None:
+            self.service.addService(DropReporter(self._drop_counts, sources, reactor))
+            return
+        self.record = RecordService(settings.record, self._new_file, reactor)
+        record = ConnectionRecord(self.record.write, reactor)
+        self._traffic.record_connection = record.connection_closed
+        reporter = DropReporter(self._drop_counts, sources, reactor, record.refused)
+        self.record.before_end = reporter.record_rest
+        self.service.addService(reporter)
+        self.service.addService(DropReporter(self.record.lost_counts, dict, reactor))
+        self.service.after_drain.append(self.record)
+
+    def _build_web(self, backend: ControlBackend, health: HealthCheck) -> WebService:
         """Add HTTP, and the periodic check whose results it shows."""
         # twisted.web takes 4 MB of memory
         from echotime.web.service import build_web
@@ -261,9 +293,9 @@ class DaemonBuilder:
             reactor=self._reactor,
         )
         describe_error = partial(listen_error_message, "TCP")
-        self.service.web = build_web(
-            state, self._http, describe_error, public_metrics=self._settings.http_public_metrics
-        )
+        web = build_web(state, self._http, describe_error, public_metrics=self._settings.http_public_metrics)
+        self.service.after_drain.append(web)
+        return web
 
     def on_reload_result(self, succeeded: bool) -> None:
         """Record whether the last reload succeeded, for the metrics."""

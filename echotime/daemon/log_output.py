@@ -21,6 +21,7 @@ from zope.interface import implementer
 
 from echotime.control.peer import user_name
 from echotime.counters import LOG_COUNTERS
+from echotime.daemon.twistd_options import NewFile, new_file_rights
 from echotime.errors import report_startup_failure
 from echotime.logger import NAMESPACE, Logger
 from echotime.systemd.journal import JournalObserver, is_journal
@@ -38,8 +39,6 @@ _DETAILS_VARIABLE = "DEBUG_INVOCATION"
 """systemd sets it with RestartMode=debug; see systemd.exec(5)."""
 _FOREIGN_NAMESPACES = ("twisted.", "log_legacy")
 """Namespaces of Twisted's lines. The functions of twisted.python.log use the second."""
-_FILE_MODE = 0o640
-"""Mode of a new log file, without --umask of twistd. The log shows clients' messages."""
 _log = Logger()
 
 
@@ -47,14 +46,11 @@ class _LogFile(NamedTuple):
     """Hold what `file_log_observer` needs, because twistd finds it by its name and calls it without arguments."""
 
     path: str
-    mode: int
-    """Mode of a new file, also after a rotation. An existing file keeps its own."""
-    uid: int = -1
-    gid: int = -1
-    """Owner of a new file, so that a daemon with --uid can rotate it. -1 for the user that starts the daemon."""
+    new_file: NewFile
+    """Rights of a new file, also after a rotation. An existing file keeps its own."""
 
 
-_log_file = _LogFile("", _FILE_MODE)
+_log_file = _LogFile("", NewFile())
 
 
 def choose_logger(twistd: Any, clock: IReactorTime) -> None:
@@ -76,9 +72,7 @@ def choose_logger(twistd: Any, clock: IReactorTime) -> None:
     elif path == "-":
         return  # twistd reports that a daemon cannot log to standard output
     else:
-        mode = _FILE_MODE if twistd.get("umask") is None else 0o666 & ~twistd["umask"]
-        owner = (-1 if twistd.get(name) is None else twistd[name] for name in ("uid", "gid"))
-        observer, _log_file = file_log_observer, _LogFile(path or _DEFAULT_FILE, mode, *owner)
+        observer, _log_file = file_log_observer, _LogFile(path or _DEFAULT_FILE, new_file_rights(twistd))
     twistd["logger"] = f"{__name__}.{observer.__name__}"
 
 
@@ -87,7 +81,7 @@ def file_log_observer() -> ILogObserver:
 
     Raises StartupError if the file cannot be written.
     """
-    path, mode, uid, gid = _log_file
+    path, (mode, uid, gid) = _log_file
     try:
         is_new = not Path(path).exists()
         # LogFile would rename a device or a pipe, too

@@ -5,21 +5,18 @@ A configuration file may hold a long access list. It is read in slices, and the 
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable, Generator
 from typing import Any, Protocol
 
-from twisted.application.service import Service
 from twisted.python.usage import UsageError
 
 from echotime.config.settings import Settings
+from echotime.daemon.hangup import HangupService
 from echotime.daemon.runtime_config import ReloadResult
 from echotime.logger import Logger
 
 MAX_SLICE = 0.002
 """Seconds for which a reload may keep the reactor busy at a time."""
-MIN_INTERVAL = 0.5
-"""Seconds from the end of a reload until the next one may begin."""
 
 
 class Applier(Protocol):
@@ -29,8 +26,8 @@ class Applier(Protocol):
         """Apply what differs and can change while the daemon runs."""
 
 
-class ReloadService(Service):
-    """Reload at SIGHUP while the service runs.
+class ReloadService(HangupService):
+    """Reload at SIGHUP while the service runs, after a call of `reopen`.
 
     `reparse` parses the options again. It yields after each short step, and raises UsageError. `on_reload` is called
     with True when a reload begins and with False when it ends, unless the daemon stops first. `on_result` is called
@@ -47,35 +44,34 @@ class ReloadService(Service):
         reactor: Any,
         on_reload: Callable[[bool], object] = lambda in_progress: None,
         on_result: Callable[[bool], object] = lambda succeeded: None,
+        reopen: Callable[[], object] = lambda: None,
     ) -> None:
+        super().__init__(reactor)
         self.settings = settings
         self._reparse = reparse
         self._runtime_config = runtime_config
-        self._reactor = reactor
         self._on_reload = on_reload
         self._on_result = on_result
-        self._previous_handler: Any = None
+        self._reopen = reopen
         self._steps: Generator[None, None, None] | None = None
         """The rest of a reload that has begun."""
         self._next_slice: Any = None
-        self._is_requested = False
-        """True from a signal until the next one is accepted."""
 
     def startService(self) -> None:
         super().startService()
-        self._previous_handler = signal.signal(signal.SIGHUP, self._on_signal)
         self._log.info("reload: enabled (SIGHUP)")
 
     def stopService(self) -> None:
         """Abandon a reload that has begun, and ignore SIGHUP from now on."""
         super().stopService()
-        if self._previous_handler is not None:
-            signal.signal(signal.SIGHUP, signal.SIG_IGN)
-            self._accept_signal()
         if self._steps is not None:
             self._next_slice.cancel()
             self._steps.close()
             self._steps = None
+
+    def on_hangup(self) -> None:
+        self._reopen()
+        self.reload()
 
     def reload(self) -> None:
         """Begin a reload, unless one is in progress."""
@@ -84,17 +80,6 @@ class ReloadService(Service):
         self._on_reload(True)
         self._steps = self._reload_steps()
         self._run_slice(self._steps)
-
-    def _on_signal(self, number: int, frame: object) -> None:
-        """Begin a reload, and block the signal until it has ended. The kernel keeps one further signal, not several."""
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
-        if not self._is_requested:  # another signal may have arrived before they were blocked
-            self._is_requested = True
-            self._reactor.callFromThread(self.reload)
-
-    def _accept_signal(self) -> None:
-        self._is_requested = False
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
 
     def _run_slice(self, steps: Generator[None, None, None]) -> None:
         deadline = self._reactor.seconds() + MAX_SLICE
@@ -108,7 +93,7 @@ class ReloadService(Service):
             self._on_result(False)
         self._steps = None
         self._on_reload(False)
-        self._reactor.callLater(MIN_INTERVAL, self._accept_signal)
+        self._handled()
 
     def _reload_steps(self) -> Generator[None, None, None]:
         try:

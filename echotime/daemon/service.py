@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
-from twisted.application.service import MultiService
+from twisted.application.service import MultiService, Service
 from twisted.internet.defer import Deferred
 
 import echotime
@@ -18,9 +19,6 @@ from echotime.logger import Logger
 from echotime.operators.reply_queue import ReplyQueue
 from echotime.services.drain import Drain
 from echotime.services.traffic import TrafficLog
-
-if TYPE_CHECKING:
-    from echotime.web.service import WebService
 
 OnSecondSignal = Callable[[Callable[[], None]], None]
 
@@ -50,8 +48,8 @@ class Daemon(MultiService):
         self._on_second_signal = on_second_signal
         self.systemd_status: SystemdStatus | None = None
         """None without a service manager."""
-        self.web: WebService | None = None
-        """HTTP, which also says that the daemon drains. So it ends after the drain. None without --http."""
+        self.after_drain: list[Service] = []
+        """Services that end after the drain, one after the other: HTTP, which says that it drains, then the record."""
 
     def privilegedStartService(self) -> None:
         """Open every port. If one of them fails, close the others and raise its StartupError."""
@@ -64,11 +62,17 @@ class Daemon(MultiService):
             # a service manager has its own command
             hint=f"; stop with {stop_command()}" if self.systemd_status is None else "",
         )
-        self._start(MultiService.privilegedStartService)
+        with self._undone_at_failure():
+            super().privilegedStartService()
+            for each in self.after_drain:
+                each.privilegedStartService()
 
     def startService(self) -> None:
         """Start the children. If one of them fails, stop the others and raise its StartupError."""
-        self._start(MultiService.startService)
+        with self._undone_at_failure():
+            super().startService()
+            for each in self.after_drain:
+                each.startService()
         self._on_second_signal(self._drain.abort)
         if self.systemd_status is not None:
             self.systemd_status.notify_ready()
@@ -82,20 +86,18 @@ class Daemon(MultiService):
             self._reply_queue.stop()
         stopping: Deferred[Any] = super().stopService()
         stopping.addCallback(lambda closed: self._drain.start())
-        if self.web is not None:
-            web = self.web
-            stopping.addCallback(lambda drained: web.stopService())
+        for each in self.after_drain:
+            stopping.addCallback(lambda ended, service: service.stopService(), each)
         return stopping.addCallback(lambda stopped: self._log_totals())
 
-    def _start(self, start: Callable[[MultiService], object]) -> None:
+    @contextmanager
+    def _undone_at_failure(self) -> Iterator[None]:
         try:
-            start(self)
-            if self.web is not None:
-                start(self.web)
+            yield
         except StartupError:
             super().stopService()
-            if self.web is not None:
-                self.web.stopService()
+            for each in self.after_drain:
+                each.stopService()
             raise
 
     def _log_totals(self) -> None:

@@ -59,7 +59,7 @@ def ignore_signals(reactor: Any) -> None:
         reactor.callFromThread(log_signal, signal.Signals(number))
 
     def log_signal(number: signal.Signals) -> None:
-        if number == signal.SIGHUP and _stop_if_hung_up():
+        if number == signal.SIGHUP and stop_if_hung_up():
             return
         hint = " (a reload requires --config)" if number == signal.SIGHUP else ""
         _log.warn("signal ignored: {name}{hint}", name=number.name, hint=hint)
@@ -70,14 +70,14 @@ def ignore_signals(reactor: Any) -> None:
             signal.signal(number, handle)
             if number == signal.SIGHUP:
                 # the terminal may have hung up while the signal was ignored
-                _stop_if_hung_up()
+                stop_if_hung_up()
 
     for each in _WITHOUT_USE:
         if signal.getsignal(each) is signal.SIG_DFL:
             signal.signal(each, handle)
 
 
-def _stop_if_hung_up() -> bool:
+def stop_if_hung_up() -> bool:
     """Stop the daemon if the terminal that it was started on is gone. Return True if it is."""
     if is_gone := os.getsid(0) == _TERMINAL_SESSION and _terminal_is_gone():
         _log.info("terminal hung up: stopping")

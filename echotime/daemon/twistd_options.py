@@ -8,6 +8,7 @@ import pwd
 import sys
 import warnings
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from twisted.python import usage
 from twisted.python.util import switchUID
@@ -15,6 +16,21 @@ from twisted.python.util import switchUID
 from echotime.control.peer import group_name, user_name
 from echotime.errors import report_startup_failure, report_uncaught
 from echotime.sockopt.errno_name import errno_name
+
+
+class NewFile(NamedTuple):
+    """Hold mode and owner of a new file that tells about clients. A daemon with --uid must be able to write it."""
+
+    mode: int = 0o640
+    uid: int = -1
+    gid: int = -1
+    """-1 for the user and the group that start the daemon."""
+
+
+def new_file_rights(twistd: Any) -> NewFile:
+    """Return the rights that twistd's --umask, --uid and --gid give to a new file."""
+    mode = NewFile().mode if twistd.get("umask") is None else 0o666 & ~twistd["umask"]
+    return NewFile(mode, *(-1 if twistd.get(name) is None else twistd[name] for name in ("uid", "gid")))
 
 
 def prepare_twistd(twistd: usage.Options) -> None:

@@ -27,7 +27,7 @@ from echotime.sockopt.catalogue.index import BY_NAME
 from echotime.sockopt.errno_name import errno_name
 from echotime.sockopt.error_queue import read_errors
 from echotime.sockopt.option import SocketTraits
-from echotime.sockopt.tcp_info import read_tcp_info
+from echotime.sockopt.tcp_info import FIGURES_SIZE, read_tcp_info
 from echotime.wire.message import MESSAGE_SIZE
 
 _LINGER = BY_NAME["SO_LINGER"]
@@ -70,6 +70,8 @@ class EchoConnection(tcp.Server):
     _saved_syn: bytes | None = None
     reactor: Any
     server: Any
+    final_tcp_info = b""
+    final_sockname: tuple[Any, ...] = ()
 
     def __init__(
         self,
@@ -201,6 +203,8 @@ class EchoConnection(tcp.Server):
         """Close the socket and notify the protocol. After an error send a RST, where Twisted would send a FIN."""
         if self.disconnected:
             return
+        if self.server.keeps_final_state:
+            self._keep_final_state()
         if self._writer_registered:
             self.reactor.removeWriter(self)
         self.disconnected, self.connected, self._must_buffer = 1, 0, True
@@ -220,6 +224,14 @@ class EchoConnection(tcp.Server):
         protocol = self.protocol
         del self.protocol, self.socket, self.fileno
         protocol.connectionLost(reason)
+
+    def _keep_final_state(self) -> None:
+        """Keep what the kernel knows of the connection, which is gone once the socket is closed."""
+        try:
+            self.final_sockname = self.socket.getsockname()
+            self.final_tcp_info = self.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, FIGURES_SIZE)
+        except OSError:  # a system without TCP_INFO, or the socket pair of a health check
+            pass
 
     def set_option(self, assignment: Assignment) -> ReadBack:
         """Set an option on this connection. Raises OptionError."""

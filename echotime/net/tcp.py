@@ -41,9 +41,12 @@ class EchoPort(SockoptPortMixin, AcceptingPort):  # type: ignore[misc]  # Twiste
         interface: str = "",
         backlog: int = socket.SOMAXCONN,
         sockopts: Sequence[Assignment] = (),
+        keeps_final_state: bool = False,
         reactor: Any = None,
     ) -> None:
         super().__init__(port, factory, backlog, interface, reactor)
+        self.keeps_final_state = keeps_final_state
+        """True if connections read TCP_INFO and their local address before they are closed, for the record."""
         self.select_options("tcp", sockopts)
         self._derive_connection_options()
 

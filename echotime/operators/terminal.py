@@ -114,15 +114,15 @@ class TerminalOperator:
                 self._show(_("unfinished input discarded"))
             self._show_next()
 
-    def connection_opened(self, peer: str, via: str) -> None:
+    def connection_opened(self, number: int, peer: str, via: str) -> None:
         if self._connection_limiter.allows():
             shown = _("connection from: {peer}").format(peer=peer)
             self._show(_("{connection} via {proxy}").format(connection=shown, proxy=via) if via else shown)
 
-    def message_received(self, peer: str, message: bytes) -> None:
+    def message_received(self, number: int, peer: str, message: bytes) -> None:
         """Do nothing: a message is shown when its question is."""
 
-    def connection_closed(self, peer: str, via: str, ended_by: str, bytes_in: int, bytes_out: int) -> None:
+    def connection_closed(self, number: int, peer: str, via: str, ended_by: str, bytes_in: int, bytes_out: int) -> None:
         pass
 
     def datagram_received(self, peer: str, data: bytes, size: int, outcome: str) -> None:

@@ -10,6 +10,8 @@ class IEchoTransport(ITCPTransport, IConsumer, IPushProducer):
     """A TCP transport that can be paused, and whose read size and send buffer are accessible."""
 
     read_size = Attribute("The size (int) of a read in bytes. The protocol may change it.")
+    final_tcp_info = Attribute("TCP_INFO (bytes) before the close, empty unless the port keeps it for the record.")
+    final_sockname = Attribute("The local address (a tuple of the socket module) before the close, or an empty tuple.")
 
     def send_buffer() -> int:
         """Return SO_SNDBUF in bytes. The kernel lets it grow with the congestion window, unless it was set."""

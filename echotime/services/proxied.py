@@ -45,7 +45,7 @@ class ProxyHeaderProtocol(Protocol):
 
     transport: Any
     via = ""
-    messages = bytes_in = bytes_out = 0
+    number = messages = bytes_in = bytes_out = 0
 
     def __init__(self, factory: EchoFactory, admit: Callable[..., Protocol | None]) -> None:
         self._factory = factory
@@ -63,6 +63,7 @@ class ProxyHeaderProtocol(Protocol):
 
     def connectionMade(self) -> None:
         self._is_waiting = True
+        self.connected_at = self._clock.seconds()
         self._factory.awaiting_header.add(self)
         self._factory.admission.reserve()
         self._deadline = self._clock.callLater(HEADER_TIMEOUT, self._expire)

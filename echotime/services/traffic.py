@@ -6,6 +6,7 @@ A connection is logged at its first message, so that a TCP health check, which s
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 from gettext import gettext as _
 from typing import Protocol
@@ -16,6 +17,7 @@ from echotime.counters import ConnectionStats, ServiceCounters
 from echotime.limits.log_rate import LogRateLimiter
 from echotime.logger import Logger
 from echotime.services.datagram_log import DatagramLog, IDatagramObserver
+from echotime.services.echo_transport import IEchoTransport
 from echotime.wire.escape import preview
 
 MAX_LOGGED_BYTES = 200
@@ -27,23 +29,32 @@ MAX_CONNECTION_LINES = 100
 
 
 class ITrafficObserver(IDatagramObserver):
-    """Observe TCP connections, their messages and datagrams as they happen; peers are ``host:port``."""
+    """Observe TCP connections, their messages and datagrams as they happen.
 
-    def connection_opened(peer: str, via: str) -> None:
+    `number` is the number of the connection, and peers are ``host:port``.
+    """
+
+    def connection_opened(number: int, peer: str, via: str) -> None:
         """Handle a new connection, when its first message has arrived. `via` is its proxy, if it has one."""
 
-    def message_received(peer: str, message: bytes) -> None:
+    def message_received(number: int, peer: str, message: bytes) -> None:
         """Handle a message, at most 4096 bytes."""
 
     def messages_left_out(number: int) -> None:
         """Handle the number of messages of the last second that observers did not get, because they were too many."""
 
-    def connection_closed(peer: str, via: str, ended_by: str, bytes_in: int, bytes_out: int) -> None:
+    def connection_closed(number: int, peer: str, via: str, ended_by: str, bytes_in: int, bytes_out: int) -> None:
         """Handle the end of a connection. `ended_by` names the side or the timeout that ended it."""
 
 
 class LoggedConnection(ConnectionStats, Protocol):
-    """Give the traffic log what it needs of a connection."""
+    """Give the traffic log and the record what they need of a connection."""
+
+    number: int
+    """Counted from 1; 0 for a connection of a proxy that ended before its PROXY header."""
+    connected_at: float
+    """Time of the reactor."""
+    transport: IEchoTransport
 
     @property
     def peer(self) -> str:
@@ -72,6 +83,8 @@ class TrafficLog:
         self.log_arrivals = True
         self.log_empty = False
         """True if a connection without a message is logged, too, when it ends."""
+        self.record_connection: Callable[[LoggedConnection, str], object] | None = None
+        """Called with each connection that ended and what ended it, None without --record."""
         self.unlogged_messages = 0
         """The messages so far that were not passed to message_received."""
         self._unlogged_reported = self._unlogged_observed = 0
@@ -105,7 +118,7 @@ class TrafficLog:
 
     def _connection_opened(self, connection: LoggedConnection) -> None:
         for observer in self._observers:
-            observer.connection_opened(connection.peer, connection.via)
+            observer.connection_opened(connection.number, connection.peer, connection.via)
         if self.log_arrivals and self._connection_limiter.allows():
             if connection.via:
                 self._log.info("connection from {peer} via {via}", peer=connection.peer, via=connection.via)
@@ -126,7 +139,7 @@ class TrafficLog:
             return
         if self._observers and self._observed_limiter.allows():
             for observer in self._observers:
-                observer.message_received(connection.peer, message)
+                observer.message_received(connection.number, connection.peer, message)
         if self.log_arrivals and self._message_limiter.allows():
             # not named `message`: Twisted's legacy observers overwrite that field
             self._log.info("{peer}: {text}", peer=connection.peer, text=preview(message, MAX_LOGGED_BYTES))
@@ -136,10 +149,17 @@ class TrafficLog:
         """Log the end of a connection and count it. `ended_by` names the side or the timeout that ended it."""
         for observer in self._observers:
             observer.connection_closed(
-                connection.peer, connection.via, ended_by, connection.bytes_in, connection.bytes_out
+                connection.number,
+                connection.peer,
+                connection.via,
+                ended_by,
+                connection.bytes_in,
+                connection.bytes_out,
             )
         counters = self.counters
         counters.connections += 1
+        if self.record_connection is not None:
+            self.record_connection(connection, ended_by)
         if not connection.messages:
             counters.empty_connections += 1
             if not self.log_empty:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import echotime
 import twisted
-from echotime.counters import LOG_COUNTERS, METRIC_HELP, Counters, declared
+from echotime.counters import LOG_COUNTERS, METRIC_HELP, RECORD_COUNTERS, Counters, declared
 from echotime.health.check import HealthStatus
 from echotime.net.listener import DROPPED_BY_KERNEL, Listener, ListeningPort
 from echotime.web.state import WebState
@@ -54,7 +54,7 @@ class DaemonCollector:
     def _counters(self) -> Iterator[Family]:
         """Yield the declared counters, with the datagrams and connections that ports lost among the refusals."""
         families: dict[str, Family] = {}
-        groups: list[Counters] = [self._state.factory.counters(), LOG_COUNTERS]
+        groups: list[Counters] = [self._state.factory.counters(), LOG_COUNTERS, RECORD_COUNTERS]
         if self._state.queue is not None:
             groups.append(self._state.queue.counters)
         for group in groups:

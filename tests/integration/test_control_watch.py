@@ -81,8 +81,14 @@ class WatchTests(ControlTestCase):
             sock.send(b"")
             source = f"127.0.0.1:{sock.getsockname()[1]}"
             self.assertEqual(self.line(children[0]), f"datagram from {source}, length 0, answered")
-        events = [json.loads(self.line(children[1]))["event"] for _ in range(4)]
-        self.assertEqual(events, ["connection_opened", "message", "connection_closed", "datagram"])
+        events = [json.loads(self.line(children[1])) for _ in range(4)]
+        self.assertEqual(
+            [(each["event"], each.get("connection")) for each in events],
+            [("connection_opened", 1), ("message", 1), ("connection_closed", 1), ("datagram", None)],
+        )
+        times = [each["time"] for each in events]
+        self.assertEqual(times, sorted(times))
+        self.assertRegex(times[0], r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$")
 
     def test_unexpected_arguments(self) -> None:
         """A command that takes no arguments refuses them, on the command line and at the prompt."""
@@ -137,7 +143,9 @@ class WatchTests(ControlTestCase):
             shown = "\\x1b" + "x" * 15
             self.assertEqual(self.line(children[0]), f"datagram from {peer}, length 100, answered: {shown}\\...")
             event = {"event": "datagram", "peer": peer, "message": shown, "size": 100, "outcome": "answered"}
-            self.assertEqual(json.loads(self.line(children[1])), event)
+            shown = json.loads(self.line(children[1]))
+            self.assertTrue(shown.pop("time"))
+            self.assertEqual(shown, event)
 
     def test_json(self) -> None:
         """With --json each event is one JSON object per line."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from echotime.counters import METRIC_HELP, LogCounters, ReplyCounters, ServiceCounters, declared
+from echotime.counters import METRIC_HELP, LogCounters, RecordCounters, ReplyCounters, ServiceCounters, declared
 
 SERVICE = """
     connections empty_connections messages bytes_in bytes_out datagrams quiet_connections quiet_datagrams
@@ -13,8 +13,8 @@ SERVICE = """
 """
 REPLIES = "queued unattended beyond_limit stopped answered expired abandoned given_up"
 
-LOG = "lines_lost"
-GROUPS = (ServiceCounters, ReplyCounters, LogCounters)
+LOG = RECORD = "lines_lost"
+GROUPS = (ServiceCounters, ReplyCounters, LogCounters, RecordCounters)
 
 
 def test_public_names() -> None:
@@ -22,6 +22,7 @@ def test_public_names() -> None:
     assert [each.name for each in declared(ServiceCounters)] == SERVICE.split()
     assert [each.name for each in declared(ReplyCounters)] == REPLIES.split()
     assert [each.name for each in declared(LogCounters)] == LOG.split()
+    assert [each.name for each in declared(RecordCounters)] == RECORD.split()
 
 
 def test_help() -> None:
@@ -36,12 +37,13 @@ def test_metrics() -> None:
     metrics = [each.metric for group in GROUPS for each in declared(group)]
     assert len(set(metrics)) == len(metrics)
     assert {each.family for each in metrics if each.label} == set(METRIC_HELP)
-    by_name = {each.name: each.metric for group in GROUPS for each in declared(group)}
+    by_name = {each.name: each.metric for group in GROUPS[:-1] for each in declared(group)}
     assert by_name["messages"] == ("messages", "", "")
     assert by_name["refused_source_limit"] == ("connections_refused", "reason", "source limit")
     assert by_name["refused_loop"] == ("datagrams_unanswered", "reason", "loop")
     assert by_name["beyond_limit"] == ("questions", "outcome", "beyond limit")
     assert by_name["lines_lost"] == ("log_lines_lost", "", "")
+    assert [each.metric for each in declared(RecordCounters)] == [("record_lines_lost", "", "")]
 
 
 def test_derived_figures() -> None:

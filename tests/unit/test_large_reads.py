@@ -130,13 +130,15 @@ def test_messages_are_shown() -> None:
 
     @implementer(ITrafficObserver)
     class Watcher:
-        def connection_opened(self, peer: str, via: str) -> None:
+        def connection_opened(self, number: int, peer: str, via: str) -> None:
             seen.append(0)
 
-        def message_received(self, peer: str, message: bytes) -> None:
+        def message_received(self, number: int, peer: str, message: bytes) -> None:
             seen.append(len(message))
 
-        def connection_closed(self, peer: str, via: str, ended_by: str, bytes_in: int, bytes_out: int) -> None:
+        def connection_closed(
+            self, number: int, peer: str, via: str, ended_by: str, bytes_in: int, bytes_out: int
+        ) -> None:
             pass
 
         def datagram_received(self, peer: str, data: bytes, size: int, outcome: str) -> None:

@@ -23,6 +23,7 @@ from twisted.python.logfile import LogFile
 from echotime.counters import LOG_COUNTERS
 from echotime.daemon import log_output
 from echotime.daemon.log_output import DroppingStream, choose_logger
+from echotime.daemon.twistd_options import NewFile
 
 _PAGE = 4096
 _LINE = "x" * 99 + "\n"
@@ -242,7 +243,7 @@ def test_old_files_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     log = tmp_path / "log"
     for number in range(1, 500):
         Path(f"{log}.{number}").touch()
-    monkeypatch.setattr(log_output, "_log_file", log_output._LogFile(str(log), 0o640))
+    monkeypatch.setattr(log_output, "_log_file", log_output._LogFile(str(log), NewFile()))
     monkeypatch.setattr(log_output, "_MAX_FILE_SIZE", 100)
     monkeypatch.setattr(signal, "getsignal", lambda number: signal.SIG_IGN)
     observer: Any = log_output.file_log_observer()
@@ -257,7 +258,7 @@ def test_a_device_is_not_renamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     """A log file that is a device, such as /dev/null, does not rotate."""
     device = tmp_path / "device"
     device.symlink_to(os.devnull)
-    monkeypatch.setattr(log_output, "_log_file", log_output._LogFile(str(device), 0o640))
+    monkeypatch.setattr(log_output, "_log_file", log_output._LogFile(str(device), NewFile()))
     monkeypatch.setattr(log_output, "_MAX_FILE_SIZE", 100)
     observer: Any = log_output.file_log_observer()
     for _ in range(3):
@@ -270,7 +271,7 @@ def test_a_device_is_not_renamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_details(variable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Details and Twisted's own lines are hidden unless the environment asks for them; its errors never are."""
     monkeypatch.setenv("DEBUG_INVOCATION", variable)
-    monkeypatch.setattr(log_output, "_log_file", log_output._LogFile(str(tmp_path / "log"), 0o640))
+    monkeypatch.setattr(log_output, "_log_file", log_output._LogFile(str(tmp_path / "log"), NewFile()))
     observer: Any = log_output.file_log_observer()
     for namespace, level, text in (
         ("echotime", LogLevel.info, "ours"),

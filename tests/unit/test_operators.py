@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from typing import Any, cast
 
@@ -139,6 +140,7 @@ class Recorded:
         self.sent: list[tuple[object, dict[str, Any]]] = []
 
     def send_event(self, event: object, **fields: Any) -> None:
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", fields.pop("time"))
         self.sent.append((event, fields))
 
     def unsent_bytes(self) -> int:
@@ -155,26 +157,26 @@ def test_events() -> None:
     question = PendingMessage(7, "192.0.2.1:1", b"x" * 501, 0.0)
     subscriber.on_question(question)
     subscriber.on_settled(question, "answered by root")
-    subscriber.connection_opened("192.0.2.1:1", "")
-    subscriber.message_received("192.0.2.1:1", b"y" * 502)
-    subscriber.connection_closed("192.0.2.1:1", "", "client", 3, 4)
+    subscriber.connection_opened(7, "192.0.2.1:1", "")
+    subscriber.message_received(7, "192.0.2.1:1", b"y" * 502)
+    subscriber.connection_closed(7, "192.0.2.1:1", "", "client", 3, 4)
     assert pushed.sent == [
         (commands.QuestionAsked, {"number": 7, "peer": "192.0.2.1:1", "message": b"x" * 500, "size": 501}),
         (commands.QuestionSettled, {"number": 7, "peer": "192.0.2.1:1", "how": "answered by root"}),
-        (commands.ConnectionOpened, {"peer": "192.0.2.1:1", "via": ""}),
-        (commands.MessageReceived, {"peer": "192.0.2.1:1", "message": b"y" * 500, "size": 502}),
+        (commands.ConnectionOpened, {"connection": 7, "peer": "192.0.2.1:1", "via": ""}),
+        (commands.MessageReceived, {"connection": 7, "peer": "192.0.2.1:1", "message": b"y" * 500, "size": 502}),
         (
             commands.ConnectionClosed,
-            {"peer": "192.0.2.1:1", "via": "", "how": "client", "bytes_in": 3, "bytes_out": 4},
+            {"connection": 7, "peer": "192.0.2.1:1", "via": "", "how": "client", "bytes_in": 3, "bytes_out": 4},
         ),
     ]
     for _ in range(MAX_EVENTS):
-        subscriber.connection_opened("192.0.2.1:1", "")
+        subscriber.connection_opened(7, "192.0.2.1:1", "")
     assert len(pushed.sent) == 5 + MAX_EVENTS - 3
     clock.advance(1)
     assert pushed.sent[-1] == (commands.EventsDropped, {"count": 3})
     subscriber.pause()
-    subscriber.connection_opened("192.0.2.1:1", "")
+    subscriber.connection_opened(7, "192.0.2.1:1", "")
     subscriber.on_settled(question, "expired")
     assert pushed.sent[-2:] == [
         (commands.EventsDropped, {"count": 3}),
@@ -198,7 +200,7 @@ def test_datagrams_have_a_limit_of_their_own() -> None:
     for _ in range(MAX_EVENTS + 5):
         subscriber.datagram_received("192.0.2.1:1", b"x", 1, "answered")
     subscriber.datagrams_left_out(7)
-    subscriber.connection_opened("192.0.2.1:1", "")
+    subscriber.connection_opened(7, "192.0.2.1:1", "")
     clock.advance(1)
     assert protocol.pushed == {
         commands.DatagramReceived: MAX_EVENTS,

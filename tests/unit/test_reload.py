@@ -15,7 +15,8 @@ from twisted.logger import LogEvent
 from twisted.python.usage import UsageError
 
 from echotime.config.settings import Settings
-from echotime.daemon.reload import MAX_SLICE, MIN_INTERVAL, ReloadService
+from echotime.daemon.hangup import MIN_INTERVAL
+from echotime.daemon.reload import MAX_SLICE, ReloadService
 from echotime.daemon.runtime_config import ReloadResult
 
 STEP = MAX_SLICE / 4

@@ -132,6 +132,9 @@ class FakeProtocol:
     bytes_out: int = 0
     peer: str = "peer:1"
     via: str = ""
+    number: int = 1
+    connected_at: float = 0.0
+    transport: Any = None
 
 
 class TrafficTests(SynchronousTestCase):

@@ -225,9 +225,9 @@ def test_connections(desk: Desk) -> None:
     desk.ask(b"hello")
     desk.shown()
     for port in range(MAX_CONNECTION_LINES + 3):
-        desk.operator.connection_opened(f"192.0.2.1:{port}", "")
-    desk.operator.message_received("192.0.2.1:1", b"x")
-    desk.operator.connection_closed("192.0.2.1:1", "", "client", 1, 1)
+        desk.operator.connection_opened(7, f"192.0.2.1:{port}", "")
+    desk.operator.message_received(7, "192.0.2.1:1", b"x")
+    desk.operator.connection_closed(7, "192.0.2.1:1", "", "client", 1, 1)
     output = desk.shown()
     assert output.count("connection from: ") == MAX_CONNECTION_LINES
     assert f"\x1b[Jconnection from: 192.0.2.1:1\n{PROMPT}" in output
@@ -315,7 +315,7 @@ def test_service_at_a_terminal(desk: Desk, monkeypatch: pytest.MonkeyPatch, log_
     assert desk.shown().endswith(f"192.0.2.1: caf\\xe9\n{PROMPT}\r\x1b[Jlog line\n{PROMPT}")
     desk.type("é\n".encode())
     assert reply.result == b"\xe9"
-    traffic._observers[0].connection_opened("192.0.2.7:1", "")
+    traffic._observers[0].connection_opened(7, "192.0.2.7:1", "")
     assert "connection from: 192.0.2.7:1\n" in desk.shown()
     service.stopService()
     assert (service.running, desk.queue.operator_count, traffic.log_arrivals) == (0, 0, True)
