@@ -346,7 +346,9 @@ def test_behind_a_proxy(behavior: str) -> None:
 def test_no_change_while_stopping() -> None:
     """A daemon that stops opens no listener, because nothing would close it."""
     listener = Listener("echo")
-    service = BehaveService([], listener.service, cast(Any, None), Listeners([], []), ({}, {}), lambda reason: None)
+    service = BehaveService(
+        [], listener.service, cast(Any, None), Listeners([], []), lambda: ({}, {}), lambda reason: None
+    )
     assert service.change([]) == []
     with pytest.raises(CommandError, match="the daemon is stopping"):
         service.change(["0=echo"])
