@@ -43,6 +43,7 @@ TEXTS = (
     # what is wrong with a behavior
     N_("'{text}' is not a behavior; the nearest is {near}; expected one of {names}"),
     N_("'{text}' is not a behavior; expected one of {names}"),
+    N_("a behavior must have at most {number} characters"),
     N_("'{text}' names no behavior; expected {form}"),
     *(N_("{name} has no parameter '{text}'; expected {names}"), N_("{name} lacks a value; expected {form}")),
     *(N_("{name} is given twice"), N_("must be a probability from 0 to 1, as in 0.5")),
@@ -50,7 +51,7 @@ TEXTS = (
     N_("must be a whole number from {low} to {high}"),
     N_("id and ended name one connection, so only a client can give them"),
     *(N_("no listener of --behave on {address}"), N_("cannot listen on {address}: {reason}")),
-    N_("more than {number} listeners of --behave"),
+    *(N_("more than {number} listeners of --behave"), N_("the daemon is stopping")),
     *_SOCKOPT_ERRORS,
     N_("{name} has no effect on {target}"),
     # health and clock

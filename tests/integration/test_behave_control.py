@@ -128,6 +128,9 @@ class StartTests(DaemonTestCase):
         """Faulty values are usage errors, all reported together. A port that is taken ends the start."""
         ended = self.refused("--behave", "7001=latncy", "--behave", "7001", "--behave", "1=drop:probability=2")
         self.assertEqual((ended.status, ended.err.count("echotime: --behave ")), (2, 3))
+        ended = self.refused(*(f"--behave={text}" for text in ("7001=echo", "7001=drop", "7001=corrupt", "7002=echo")))
+        self.assertEqual((ended.status, ended.err.count("echotime: --behave ")), (2, 1))
+        self.assertIn("--behave 7001=corrupt: this address has a behavior already", ended.err)
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = taken.getsockname()[1]
             ended = self.refused("--tcp", "127.0.0.1:0", "--behave", f"{port}=echo")

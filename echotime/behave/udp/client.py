@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Any
 
+from echotime.behave.spec import MAX_TEXT
 from echotime.behave.udp.behavior import UDPBehavior
 from echotime.limits.datagrams import Sender
 from echotime.wire.escape import sanitize
 
-MAX_LINE = 256
-"""Longest first line of a datagram that names a behavior, in bytes, with its end."""
 _MAX_REMEMBERED = 256
 """Behaviors that are remembered, so that random numbers and held answers go on with the next datagram."""
 
@@ -29,7 +28,7 @@ class UDPClient(UDPBehavior):
         """By sender and line. The one that was used longest ago is first."""
 
     def handle(self, datagram: bytes, response: bytes, sender: Sender) -> None:
-        line, end, _rest = datagram[:MAX_LINE].partition(b"\n")
+        line, end, _rest = datagram[: MAX_TEXT + 1].partition(b"\n")
         try:
             behavior = self._behavior(line, sender) if end else None
         except ValueError as error:
