@@ -36,7 +36,7 @@ def add_parser(commands: Any) -> None:
             "connections and datagrams. Most tests need an echotime with --behave ADDRESS=client at the far end. The "
             "exit status is 1 if something was found."
         ),
-        epilog=_("Example: echotime path --idle-limit 10m 127.0.0.1:7001"),
+        epilog=_("Example: echotime path --idle-limit 1 127.0.0.1:12345"),
     )
     arguments.add_server(parser)
     parser.add_argument(

@@ -32,11 +32,17 @@ def repeated_behaviors(requested: Iterable[BehavingAddress | None]) -> Iterator[
     """Find listeners that were given before. One of TCP and one of UDP may have the same port."""
     known: set[tuple[HostPort, str]] = set()
     for each in requested:
-        behavior = each and each.behavior
-        wanted = {(each.address, transport) for transport in transports_of(behavior)} if each and behavior else set()
-        is_repeated = bool(wanted & known) and each is not None and each.address.port
+        wanted = {(address, name) for name in ("tcp", "udp") for address in behaving_addresses([each], name)}
+        is_repeated = any(listener in known and listener[0].port for listener in wanted)
         known |= wanted
         yield "this address has a behavior already" if is_repeated else ""
+
+
+def behaving_addresses(requested: Iterable[BehavingAddress | None], transport: str) -> Iterator[HostPort]:
+    """Yield the addresses on which a behavior opens a listener of a transport."""
+    for each in requested:
+        if each is not None and each.behavior is not None and transport in transports_of(each.behavior):
+            yield each.address
 
 
 def unusable_sockopts(

@@ -51,7 +51,7 @@ TEXTS = (
     N_("must be a whole number from {low} to {high}"),
     N_("id and ended name one connection, so only a client can give them"),
     *(N_("no listener of --behave on {address}"), N_("cannot listen on {address}: {reason}")),
-    N_("more than {number} listeners of --behave"),
+    *(N_("more than {number} listeners of --behave"), N_("the daemon is stopping")),
     *_SOCKOPT_ERRORS,
     N_("{name} has no effect on {target}"),
     # health and clock

@@ -85,6 +85,8 @@ class BehaveService(MultiService):
 
         Without texts return all rows. Raises CommandError; a faulty text changes nothing.
         """
+        if texts and not self.running:
+            raise CommandError("the daemon is stopping")
         try:
             requested = [behaving_address(each) for each in texts]
         except ValueError as error:
@@ -97,7 +99,7 @@ class BehaveService(MultiService):
 
     def rows(self) -> list[dict[str, str]]:
         """Return the address, the transport and the behavior of each listener."""
-        return [_row(each, behavior) for each, behavior in self._behaviors.items()]
+        return [_row(each, behavior) for each, behavior in self._behaviors.items() if each.port.connected]
 
     def apply(self, requested: BehavingAddress) -> list[dict[str, str]]:
         """Change, open or close the listeners at an address. Return the rows of those that have the behavior then.

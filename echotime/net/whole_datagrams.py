@@ -34,7 +34,7 @@ class WholeDatagramPort(SingleDatagramPort):
 
     def asked_address(self, addr: SourceAddress) -> str:
         """Return the address and port that a datagram was sent to, as HOST:PORT."""
-        host, port = HostPort.from_sockaddr(self.socket.getsockname())
+        host, port = HostPort.from_sockaddr(addr.destination or self.socket.getsockname())
         return format_hostport(addr.reply_host or host, port)
 
     def write_from_other_port(self, datagram: bytes, addr: SourceAddress) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from twisted.python.usage import UsageError
 
 from echotime.behave.kinds import TCP_KINDS, UDP_KINDS, parse_behavior, parse_choice
 from echotime.behave.spec import BehavingAddress, Kind, parameters_of
+from echotime.config.options import DaemonOptions
 from echotime.config.parsers import behaving_address, behavior
 from echotime.wire.hostport import HostPort
 
@@ -66,6 +68,16 @@ def test_faults(text: str, reason: str) -> None:
     with pytest.raises(ValueError) as caught:  # noqa: PT011 - the text follows
         parse_behavior(text)
     assert reason in str(caught.value)
+
+
+def test_options_for_these_listeners() -> None:
+    """Options that require a TCP listener accept one that misbehaves."""
+    options = DaemonOptions()
+    requiring = ("--sockopt=tcp:SO_KEEPALIVE=on", "--proxy-protocol=192.0.2.1")
+    options.parseOptions(["--udp=127.0.0.1:0", "--behave=0=echo", *requiring])
+    assert [str(each) for each in options.settings.behave] == ["127.0.0.1:0=echo"]
+    with pytest.raises(UsageError, match="requires a TCP listener"):
+        DaemonOptions().parseOptions(["--udp=127.0.0.1:0", "--behave=0=drop", *requiring])
 
 
 def test_addresses() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from ipaddress import ip_network
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from twisted.internet.address import IPv4Address
@@ -21,6 +21,9 @@ from echotime.behave.tcp.factory import BehavingFactory
 from echotime.behave.tcp.interposer import MAX_HELD
 from echotime.behave.tcp.latency import MAX_ANSWERS, Latency
 from echotime.behave.tcp.timeout import HOLD_TIME
+from echotime.control.commands import CommandError
+from echotime.daemon.behave_service import BehaveService
+from echotime.daemon.listeners import Listeners
 from echotime.limits.access import AccessList, Networks
 from echotime.limits.admission import AdmissionLimits
 from echotime.services.drain import Drain
@@ -338,3 +341,14 @@ def test_behind_a_proxy(behavior: str) -> None:
         **dict.fromkeys(("ttl", "syn", "mss")),
     }
     assert rest == b"m" + ACK
+
+
+def test_no_change_while_stopping() -> None:
+    """A daemon that stops opens no listener, because nothing would close it."""
+    listener = Listener("echo")
+    service = BehaveService(
+        [], listener.service, cast(Any, None), Listeners([], []), lambda: ({}, {}), lambda reason: None
+    )
+    assert service.change([]) == []
+    with pytest.raises(CommandError, match="the daemon is stopping"):
+        service.change(["0=echo"])

@@ -9,6 +9,7 @@ from typing import ClassVar, Protocol
 from echotime.behave.spec import Behavior, Parameter
 from echotime.behave.values import number, probability
 from echotime.limits.datagrams import Sender
+from echotime.limits.source import is_loopback, source_key
 
 
 class UDPListener(Protocol):
@@ -72,6 +73,11 @@ class Fault(UDPBehavior):
             self.answer(datagram, response, sender)
         else:
             super().handle(datagram, response, sender)
+
+    @staticmethod
+    def is_local(sender: Sender) -> bool:
+        """Return True for a sender on loopback. Any other may be forged, and must not get much more than it sent."""
+        return is_loopback(source_key(sender.host))
 
     def answer(self, datagram: bytes, response: bytes, sender: Sender) -> None:
         """Handle a datagram that the probability has chosen."""

@@ -7,15 +7,22 @@ from echotime.behave.udp.behavior import Fault
 from echotime.behave.values import between
 from echotime.limits.datagrams import Sender
 
+_PACKET = 32
+"""Bytes of an answer with its headers, over IPv4."""
+
 
 class Duplicate(Fault):
-    """Send each answer more than once. Each copy counts for the rate limit, which leaves out those above it."""
+    """Send each answer more than once. The rate limit counts each copy, and leaves out those above it.
+
+    Another host gets two, and a further one for each 32 bytes of the datagram that asked.
+    """
 
     name = "duplicate"
     copies = Parameter(between(2, 10), 2, "How often an answer is sent.")
 
     def answer(self, datagram: bytes, response: bytes, sender: Sender) -> None:
         self.listener.send(response, sender)
-        for _ in range(self.copies - 1):
+        copies = self.copies if self.is_local(sender) else min(self.copies, 2 + len(datagram) // _PACKET)
+        for _ in range(copies - 1):
             if self.listener.may_send_more(sender):
                 self.listener.send(response, sender)

@@ -6,7 +6,6 @@ from echotime.behave.spec import Parameter
 from echotime.behave.udp.behavior import Fault
 from echotime.behave.values import between
 from echotime.limits.datagrams import Sender
-from echotime.limits.source import is_loopback, source_key
 from echotime.wire import timestamp
 
 MAX_GROWTH = 16
@@ -25,7 +24,5 @@ class Extend(Fault):
     size = Parameter(between(timestamp.SIZE + 1, _MAX_SIZE), 8, "Bytes that are sent, four of them the answer.")
 
     def answer(self, datagram: bytes, response: bytes, sender: Sender) -> None:
-        size = self.size
-        if not is_loopback(source_key(sender.host)):
-            size = min(size, len(datagram) + MAX_GROWTH)  # a forged source must not get more than was sent
+        size = self.size if self.is_local(sender) else min(self.size, len(datagram) + MAX_GROWTH)
         self.listener.send(response.ljust(size, b"\0"), sender)

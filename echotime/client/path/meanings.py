@@ -51,7 +51,7 @@ MEANINGS = {
     ),
     "syn-option-added": Meaning(N_("The SYN that arrives is not the one that was sent."), _TERMINATED),
     "syn-dscp-changed": Meaning(N_("Quality of service by DSCP does not work end to end."), _MARKS),
-    "syn-ecn-changed": Meaning(N_("ECN is not negotiated: congestion shows by loss only."), _MARKS),
+    "syn-ecn-removed": Meaning(N_("ECN is not negotiated: congestion shows by loss only."), _MARKS),
     "syn-ttl-changed": Meaning(
         N_("The TTL says nothing about the number of routers."),
         N_("a firewall or tunnel that sets the TTL; or a proxy"),
