@@ -237,6 +237,11 @@ def opened_once() -> None:
 @example({}, [{"max-connections": "2000"}], {})
 @example({}, [{"sockopt": "SO_BINDTODEVICE=nosuch"}], {"sockopt": "SO_BINDTODEVICE=nosuch"})
 @example({"sockopt": "\n IP_TOS=0\n SO_PRIORITY=3"}, [], {"sockopt": "\n IP_TOS=0x10\n SO_PRIORITY=3"})
+@example(
+    {"sockopt": "SO_RCVBUF=128K"},
+    [{"sockopt": "udp:SO_RCVBUFFORCE=256K"}, {"sockopt": "SO_RCVBUF=64K"}],
+    {"sockopt": "\n SO_RCVBUF=64K\n udp:SO_RCVBUFFORCE=256K"},
+)
 @example({"reply-deadline": "5"}, [{"epoch": "1900"}], {"idle-timeout": "9"})
 def test_as_a_start(first: dict[str, str], steps: list[Step], last: dict[str, str]) -> None:
     """Any sequence of reloads ends in the state of a start with the last file, or tells each difference."""
