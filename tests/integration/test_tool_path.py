@@ -179,6 +179,21 @@ class PathTests(_Path):
         self.assertEqual(self.tool("path").returncode, 2)
         self.assertEqual(self.tool("path", "--idle-limit", "0", "127.0.0.1").returncode, 2)
 
+    def test_endless_answers(self) -> None:
+        """A server that sends for ever does not keep the tool, nor fill its memory."""
+
+        def send(sock: socket.socket) -> None:
+            while True:
+                sock.sendall(b"x" * 65536)
+
+        self.assertEqual(self.tool("path", *QUICK, self.tcp_server(send)).returncode, 1)
+
+    def test_malformed_reports(self) -> None:
+        """A report without the addresses is none."""
+        ended = self.tool("path", *QUICK, self.tcp_server(lambda sock: sock.sendall(b'{"echotime": "1"}\n')))
+        self.assertEqual(ended.returncode, 1)
+        self.assertNotIn(b"internal error", ended.stderr)
+
     def test_interrupt(self) -> None:
         """On a terminal it shows how far it is. Ctrl-C ends it by SIGINT, with what was found by then."""
         server = self.behaving("client")

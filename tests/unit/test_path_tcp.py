@@ -59,8 +59,17 @@ def test_half_close(
     found: list[str],
 ) -> None:
     """An answer that is cut, or no FIN, is a finding."""
-    second = None if long is None else half_close.HalfClose(*long)
-    assert ids(half_close.judge(half_close.HalfClose(*short), second)) == found
+    observed = [half_close.HalfClose(*each) for each in (short, long) if each is not None]
+    assert ids(half_close.judge(observed)) == found
+
+
+def test_slow_answers() -> None:
+    """An answer that still comes when the time has passed is not cut."""
+    slow = half_close.HalfClose(1000, 10, 1990, None, 8.0, was_slow=True)
+    assert ids(half_close.judge([half_close.HalfClose(16, 27, 0, "FIN", 0.001), slow])) == []
+    assert half_close.judge([slow]).untested
+    cut = VerifyResult(90, lost=10, missing=10, cause=Cause.CUT)
+    assert ids(data.judge(data.DataEcho(100, 90, cut, None, 8.0, was_slow=True))) == []
 
 
 @pytest.mark.parametrize(
