@@ -21,6 +21,7 @@ from echotime.client.path import (
     timing,
 )
 from echotime.client.path.outcome import FarEnd, Finding, Outcome
+from echotime.client.path.route import parse_report
 from echotime.client.path.served import judge_answers, judge_unserved
 from echotime.client.path.session import confirm
 from echotime.wire.hostport import HostPort
@@ -282,6 +283,15 @@ def test_no_echo_server(answer: bytes) -> None:
     """Another server is an error, with what it sent."""
     with pytest.raises(ClientError, match="not an echo server"):
         judge_answers([answer, answer], b"TOKEN", OWN)
+
+
+@pytest.mark.parametrize(
+    "line", [b"", b"1", b"null", b"{}", b"[" * 100_000, b'{"echotime": "1"}', b"\xff", REPORT.replace(b"peer", b"per")]
+)
+def test_no_report(line: bytes) -> None:
+    """A line of a server may be anything."""
+    assert parse_report(line, "echotime") is None
+    assert parse_report(REPORT, "echotime")
 
 
 def test_unserved() -> None:

@@ -35,7 +35,7 @@ def parse_report(line: bytes, required: str) -> dict[str, Value] | None:
     """Return the values of a report, or None if the line is no report with this value and both addresses."""
     try:
         values = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if not isinstance(values, dict) or not values.keys() >= {required, "peer", "server"}:
         return None
