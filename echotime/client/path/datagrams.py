@@ -22,6 +22,8 @@ _IP_RECVERR, _IPV6_RECVERR = 11, 25
 _IP_MTU, _IPV6_MTU = 14, 24
 _IP_MTU_DISCOVER, _IPV6_MTU_DISCOVER, _DISCOVER_NEVER = 10, 23, 0
 _INT = struct.Struct("=i")
+_MAX_ARRIVALS = 1000
+"""A socket reads no more, as a server could send for ever."""
 REPORT_SIZE = 300
 """Least bytes of a datagram that asks for a report, which must not be longer than what asks."""
 
@@ -89,7 +91,7 @@ class Datagrams:
         """Receive until `done`, or for `seconds`. Return what `done` says."""
         reactor = self._channel.reactor
         deadline = reactor.seconds() + seconds
-        while not done():
+        while not done() and len(self.arrivals) < _MAX_ARRIVALS:
             try:
                 data, _control, _flags, sender = self._channel.socket.recvmsg(_MAX_DATAGRAM, _ANCILLARY_SIZE)
             except BlockingIOError:
@@ -121,7 +123,7 @@ def report_request(size: int = REPORT_SIZE) -> bytes:
 
 def report_of(data: bytes) -> dict[str, Value] | None:
     """Return the values of a report, or None if the datagram is another answer."""
-    return parse_report(data.strip(), "peer")
+    return parse_report(data.strip(), "tos")
 
 
 def own_address(address: ResolvedAddress, port: int) -> HostPort:

@@ -32,12 +32,12 @@ def token() -> bytes:
 
 
 def parse_report(line: bytes, required: str) -> dict[str, Value] | None:
-    """Return the values of a report, or None if the line is no report with this value."""
+    """Return the values of a report, or None if the line is no report with this value and both addresses."""
     try:
         values = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
-    if not isinstance(values, dict) or required not in values:
+    if not isinstance(values, dict) or not values.keys() >= {required, "peer", "server"}:
         return None
     return {str(name): value for name, value in values.items() if isinstance(value, Value)}
 
@@ -63,10 +63,9 @@ class Route:
         first = behavior(kind, **parameters) if self.far_end.behaves else b""
         return await open_stream(self.reactor, self.address, first=first)
 
-    async def report(self, **how: Any) -> Mapping[str, Value]:
+    async def report(self, **parameters: object) -> Mapping[str, Value]:
         """Return the server's report of a new connection. Raises ClientError if it makes none."""
-        parameters = how.pop("parameters", {})
-        stream = await open_stream(self.reactor, self.address, first=behavior("report", **parameters), **how)
+        stream = await self.open("report", **parameters)
         try:
             return await read_report(stream)
         finally:

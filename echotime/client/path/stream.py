@@ -21,11 +21,14 @@ CONNECT_SECONDS = 5.0
 _SEND_SECONDS = 3.0
 _EXCHANGE_SECONDS = 8.0
 """Time after which a slow exchange ends although bytes still come."""
+_MAX_SECONDS = 10.0
+"""Time for which more than was awaited may come. A server could send for ever."""
+_MAX_RECEIVED = 1 << 26
 _CHUNK = 1 << 16
 _RESET = struct.pack("ii", 1, 0)
 """SO_LINGER that makes close(2) send a RST."""
-FIN, RST = "FIN", "RST"
-"""How the far end ended a connection."""
+FIN, RST, TOO_MUCH = "FIN", "RST", "too much data"
+"""How the far end ended a connection, or why nothing more is read."""
 
 
 class Stream:
@@ -38,7 +41,7 @@ class Stream:
         self.arrivals: list[tuple[float, int]] = []
         """For each recv(2): the time, and the bytes."""
         self.end: str | None = None
-        """FIN, RST, or the name of another error; None while the connection is open."""
+        """FIN, RST, TOO_MUCH, or the name of another error; None while the connection is open."""
         self.ended_at = 0.0
         self.was_slow = False
         """True if bytes still came when the time for an exchange had passed."""
@@ -78,7 +81,8 @@ class Stream:
 
     async def read_until(self, done: Callable[[], bool], seconds: float) -> bool:
         """Receive until `done`, or the end, or until nothing came for `seconds`. Return what `done` says."""
-        while not done() and self.end is None:
+        deadline = self.seconds() + seconds + _MAX_SECONDS
+        while not done() and self.end is None and self.seconds() < deadline:
             try:
                 data = self.socket.recv(_CHUNK)
             except BlockingIOError:
@@ -88,11 +92,14 @@ class Stream:
             except OSError as error:
                 self._ended(error)
                 break
-            self.arrivals.append((self.seconds(), len(data)))
+            now = self.seconds()
             if not data:
-                self.arrivals.pop()
-                self.end, self.ended_at = FIN, self.seconds()
+                self.end, self.ended_at = FIN, now
+                break
+            self.arrivals.append((now, len(data)))
             self.received += data
+            if len(self.received) > _MAX_RECEIVED:
+                self.end, self.ended_at = TOO_MUCH, now
         return done()
 
     async def read_to_end(self, seconds: float) -> None:
