@@ -19,6 +19,7 @@ from echotime.daemon.drop_report import DropReporter
 from echotime.daemon.limits_service import LimitsService
 from echotime.daemon.listener_service import TCPListenerService, UDPListenerService, listen_error_message
 from echotime.daemon.listeners import build_listeners
+from echotime.daemon.port_file import PortFile, describe_address
 from echotime.daemon.runtime_config import RuntimeConfig
 from echotime.daemon.service import Daemon
 from echotime.daemon.shutdown import ShutdownController
@@ -204,6 +205,8 @@ class DaemonBuilder:
                     log_to_stdout=settings.log_to_stdout,
                 )
             )
+        if settings.port_file is not None:
+            service.port_file = PortFile(settings.port_file, self._describe_ports)
 
     def _build_web(self, backend: ControlBackend, health: HealthCheck) -> None:
         """Add HTTP, and the periodic check whose results it shows."""
@@ -229,6 +232,16 @@ class DaemonBuilder:
         self.service.web = build_web(
             state, self._http, describe_error, public_metrics=self._settings.http_public_metrics
         )
+
+    def _describe_ports(self) -> dict[str, Any]:
+        """Return what the port file says besides version and process ID. Every listener is open."""
+        web = self.service.web
+        return {
+            "tcp": [describe_address(each.address) for each in self._tcp],
+            "udp": [describe_address(each.address) for each in self._udp],
+            "http": [describe_address(each) for each in web.addresses] if web is not None else [],
+            "control": self._settings.control,
+        }
 
     def on_reload_result(self, succeeded: bool) -> None:
         """Record whether the last reload succeeded, for the metrics."""

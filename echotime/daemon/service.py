@@ -10,6 +10,7 @@ from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred
 
 import echotime
+from echotime.daemon.port_file import PortFile
 from echotime.daemon.signals import stop_command
 from echotime.errors import StartupError
 from echotime.health.readiness import Readiness
@@ -52,6 +53,8 @@ class Daemon(MultiService):
         """None without a service manager."""
         self.web: WebService | None = None
         """HTTP, which also says that the daemon drains. So it ends after the drain. None without --http."""
+        self.port_file: PortFile | None = None
+        """There is a file exactly while all listeners are open. None without --port-file."""
 
     def privilegedStartService(self) -> None:
         """Open every port. If one of them fails, close the others and raise its StartupError."""
@@ -76,6 +79,8 @@ class Daemon(MultiService):
     def stopService(self) -> Deferred[Any]:
         """Close the ports and drain. The Deferred fires when the last connection is closed."""
         self._readiness.withdraw()
+        if self.port_file is not None:
+            self.port_file.remove()
         if self.systemd_status is not None:
             self.systemd_status.stop_checks()
         if self._reply_queue is not None:
@@ -92,6 +97,9 @@ class Daemon(MultiService):
             start(self)
             if self.web is not None:
                 start(self.web)
+            # after privilegedStartService the Unix sockets do not listen yet
+            if self.port_file is not None and self.running:
+                self.port_file.write()
         except StartupError:
             super().stopService()
             if self.web is not None:
