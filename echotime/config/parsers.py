@@ -12,6 +12,8 @@ import stat
 from collections.abc import Mapping
 from pathlib import Path
 
+from echotime.behave.kinds import parse_behavior
+from echotime.behave.spec import BehavingAddress
 from echotime.limits.access import Network
 from echotime.systemd.activation import SystemdSocket
 from echotime.wire import hostport
@@ -101,6 +103,24 @@ def http_address(text: str) -> HostPort | SystemdSocket | str:
         raise ValueError(f"{error}{path_form}") from None
     if found == SystemdSocket():
         raise ValueError("the name is missing; expected systemd:NAME, with the FileDescriptorName= of a .socket unit")
+    return found
+
+
+def behaving_address(text: str) -> BehavingAddress:
+    """Parse ``ADDRESS=KIND[:PARAMETER=VALUE,...]`` or ``ADDRESS=off``. A port alone is on 127.0.0.1."""
+    address, equals, behavior = text.partition("=")
+    if not equals:
+        raise ValueError(f"'{text}' names no behavior; expected ADDRESS=KIND[:PARAMETER=VALUE,...]")
+    if address.isascii() and address.isdigit():
+        address = f"127.0.0.1:{address}"
+    return BehavingAddress(host_and_port(address), None if behavior == "off" else parse_behavior(behavior))
+
+
+def behavior(text: str) -> BehavingAddress:
+    """Parse a value of --behave, where no listener can be closed."""
+    found = behaving_address(text)
+    if found.behavior is None:
+        raise ValueError("only echotime control behave closes a listener; expected ADDRESS=KIND")
     return found
 
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from echotime.behave.kinds import TCP_KINDS, UDP_KINDS
+from echotime.behave.spec import BehavingAddress
 from echotime.config.option_spec import OptionSpec, declared_options, group_options, option
 from echotime.config.parsers import (
     LOG_KINDS,
+    behavior,
     group_id,
     http_address,
     listen_address,
@@ -328,6 +331,19 @@ class Settings:
         False,
         None,
         "Serve /metrics, /livez and /readyz over TCP without the token of echotime control token.",
+    )
+    behave: tuple[BehavingAddress, ...] = option(
+        (),
+        behavior,
+        "Open a listener that misbehaves, on ADDRESS:PORT or on PORT of 127.0.0.1. KIND is one of "
+        f"{', '.join(dict.fromkeys((*TCP_KINDS, *UDP_KINDS)))}; docs/behave.md describes them. client lets each client "
+        "choose the behavior.",
+        metavar="ADDRESS=KIND[:PARAMETER=VALUE,...]",
+        accepts="as in [behave.md](behave.md)",
+        shown_default="none",
+        example="7001=latency:delay=0.2",
+        section="Misbehavior for tests",
+        repeatable=True,
     )
     drain_timeout: float = option(
         5.0,

@@ -59,10 +59,14 @@ class ControlBackend:
         self._readiness = readiness
         self._tcp = tcp
         self._by_transport: dict[str, Sequence[Listener[ListeningPort]]] = {"tcp": tcp, "udp": udp}
-        self._listeners = (*tcp, *udp)
         self._clock_state = clock_state
         self._clock = factory.traffic.clock
         self._started_at = self._clock.seconds()
+
+    @property
+    def _listeners(self) -> Iterator[Listener[ListeningPort]]:
+        """Yield all listeners. Those of --behave come and go."""
+        return chain(*self._by_transport.values())
 
     def status(self) -> dict[str, Any]:
         """Return the response to commands.Status, without questions, operators and health."""

@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from zope.interface import classImplements
 
-from echotime.config.settings import DEFAULT_UDP_RATE, Settings
+from echotime.behave.udp.protocol import BehavingTimeProtocol
+from echotime.config.settings import Settings
 from echotime.control.backend import ControlBackend, status_line
 from echotime.control.listener import UnixSocketService
 from echotime.control.peer import MAX_CONTROL_CONNECTIONS, PeerPolicy
 from echotime.control.server import ControlFactory
+from echotime.daemon.behave_service import BehaveService
 from echotime.daemon.clock_watch import SyncMonitor, read_adjtimex
 from echotime.daemon.drop_report import DropReporter
 from echotime.daemon.limits_service import LimitsService
 from echotime.daemon.listener_service import TCPListenerService, UDPListenerService, listen_error_message
-from echotime.daemon.listeners import build_listeners
+from echotime.daemon.listeners import Listeners, build_listeners
 from echotime.daemon.port_file import PortFile, describe_address
 from echotime.daemon.runtime_config import RuntimeConfig
 from echotime.daemon.service import Daemon
+from echotime.daemon.shared_settings import SharedSettings
 from echotime.daemon.shutdown import ShutdownController
 from echotime.errors import report_startup_failure
 from echotime.health.check import HealthCheck
@@ -31,13 +35,12 @@ from echotime.health.watchdog import SystemdStatus
 from echotime.limits.access import AccessList
 from echotime.limits.admission import Admission
 from echotime.limits.capacity import FDS_PER_HTTP_LISTENER, compute_capacity, count_overhead
-from echotime.limits.source import is_loopback
 from echotime.limits.udp_rate import RateLimit
-from echotime.net.listener import Listener, ListeningPort
 from echotime.net.udp import IBatchResponder
 from echotime.operators.presence import PresenceSwitch
-from echotime.operators.reply_queue import QueueLimits, ReplyQueue
+from echotime.operators.reply_queue import ReplyQueue
 from echotime.operators.service import build_local_operator
+from echotime.services.datagram_policy import DatagramPolicy
 from echotime.services.drain import Drain
 from echotime.services.echo_factory import EchoFactory
 from echotime.services.proxied import build_proxied
@@ -54,6 +57,9 @@ from echotime.web.state import WebState
 
 # services/ and net/ do not import each other
 classImplements(TimeProtocol, IBatchResponder)
+
+
+TimeT = TypeVar("TimeT", bound=TimeProtocol)
 
 
 class DaemonBuilder:
@@ -80,12 +86,12 @@ class DaemonBuilder:
             self._timeout_monitor,
             self._drain,
             self._shutdown,
-            self._tcp,
-            self._udp,
-            self._configure_log,
-            self._configure_udp_rate,
-            self._configure_replies,
-            self._configure_proxies,
+            self._listeners.tcp,
+            self._listeners.udp,
+            self._shared.apply_log,
+            self._shared.apply_udp_rate,
+            self._shared.apply_replies,
+            self._shared.apply_proxies,
             self._compute_capacity,
         )
 
@@ -94,18 +100,18 @@ class DaemonBuilder:
         settings = self._settings
         self._traffic = TrafficLog(self._reactor)
         self._reply_queue = ReplyQueue(self._reactor) if settings.has_operator else None
-        self._configure_log(settings)
         self._access = AccessList(settings.allow, settings.deny)
         self._factory = EchoFactory(self._traffic, admission=Admission(self._traffic.counters))
         self._factory.build_proxied = partial(build_proxied, self._factory)
         self._factory.quiet_factory = QuietEchoFactory(self._factory)
-        self._configure_proxies(settings)
-        self._presence: PresenceSwitch | None = None
+        presence: PresenceSwitch | None = None
         if self._reply_queue is not None and self._custom_replies is None:
-            self._presence = PresenceSwitch(self._factory, self._reply_queue)
-        self._configure_replies(settings)
+            presence = PresenceSwitch(self._factory, self._reply_queue)
         self._rate_limit = RateLimit(0, time.monotonic)
-        self._configure_udp_rate(settings)
+        self._shared = SharedSettings(
+            self._traffic, self._factory, self._rate_limit, self._reply_queue, presence, self._custom_replies
+        )
+        self._shared.apply(settings)
         self._timeout_monitor = TimeoutMonitor(self._factory, self._reactor, settings.timeouts)
         self._drain = Drain(self._factory, self._reactor, settings.drain_timeout)
         self._readiness = Readiness(self._reactor)
@@ -122,18 +128,6 @@ class DaemonBuilder:
         common = {"sockopts": settings.sockopts, "reactor": self._reactor}
         tcp_options = {"backlog": settings.backlog, **common}
         udp_options = {"min_source_port": settings.min_source_port, **common}
-        make_time_protocol = partial(
-            TimeProtocol,
-            time.time,
-            self._traffic.counters,
-            settings.epoch,
-            self._access,
-            self._rate_limit,
-            answer_broadcast=settings.answer_broadcast,
-            log=self._traffic.datagrams,
-            quiet=AccessList.only(settings.quiet),
-            is_ready=lambda: self._readiness.is_ready,
-        )
         environment = initial_environ()
         inherited = InheritedSockets(listen_fds(environment), other_process(environment, "LISTEN_PID"))
         common_arguments = inherited, self._shutdown.fail
@@ -143,12 +137,43 @@ class DaemonBuilder:
             build_listeners(TCPListenerService, settings.tcp, lambda: self._factory, tcp_options, *common_arguments)
         )
         self._udp = list(
-            build_listeners(UDPListenerService, settings.udp, make_time_protocol, udp_options, *common_arguments)
+            build_listeners(
+                UDPListenerService,
+                settings.udp,
+                lambda: self._make_time_protocol(TimeProtocol),
+                udp_options,
+                *common_arguments,
+            )
         )
         inherited.close()
-        self._listeners: list[Listener[ListeningPort]] = [*self._tcp, *self._udp]
-        for each in (*self._tcp, *self._udp):
+        self._listeners = Listeners(list(self._tcp), list(self._udp))
+        for each in self._listeners:
             self.service.addService(each)
+        self._behave = BehaveService(
+            settings.behave,
+            self._factory,
+            partial(self._make_time_protocol, partial(BehavingTimeProtocol, reactor=self._reactor)),
+            self._listeners,
+            (tcp_options, udp_options),
+            self._shutdown.fail,
+        )
+        self.service.addService(self._behave)
+
+    def _make_time_protocol(self, make: Callable[..., TimeT], **options: Any) -> TimeT:
+        """Return a protocol that shares counters, limits and log with those of the other UDP listeners."""
+        settings = self._settings
+        return make(
+            time.time,
+            self._traffic.counters,
+            settings.epoch,
+            self._access,
+            self._rate_limit,
+            answer_broadcast=settings.answer_broadcast,
+            log=self._traffic.datagrams,
+            quiet=AccessList.only(settings.quiet),
+            is_ready=lambda: self._readiness.is_ready,
+            **options,
+        )
 
     def _limit_connections(self) -> None:
         """Derive the connection limits from the descriptors that are left. Raises StartupError if there are none."""
@@ -156,7 +181,7 @@ class DaemonBuilder:
         # one more control connection is open while it is refused
         control = 0 if settings.control is None else 2 + MAX_CONTROL_CONNECTIONS
         clients = control + len(self._http) * FDS_PER_HTTP_LISTENER
-        overhead = count_overhead(len(self._tcp) + len(self._udp), clients)
+        overhead = count_overhead(len(self._tcp) + len(self._udp) + 2 * len(settings.behave), clients)
         self._compute_capacity = partial(compute_capacity, overhead=overhead, reactor=self._reactor)
         self._capacity = self._compute_capacity(settings.max_connections, settings.max_per_source)
         # a client, and one that is evicted
@@ -172,18 +197,23 @@ class DaemonBuilder:
     def _build_housekeeping(self) -> None:
         """Add the services other than the listeners: limits, reports, the health check, and operators."""
         settings, service, reactor = self._settings, self.service, self._reactor
-        if settings.tcp:
+        if settings.tcp or settings.behave or settings.control is not None:
             service.addService(LimitsService(self._capacity, self._timeout_monitor))
         service.addService(DropReporter(self._drop_counts, self._traffic.counters.refused_sources, reactor))
         if settings.require_sync:
-            service.addService(SyncMonitor([each.port.protocol.policy for each in self._udp], reactor))
+            service.addService(SyncMonitor(self._udp_policies, reactor))
         health = HealthCheck(self._tcp, self._udp, self._factory, reactor)
         if (notify := notifier_from_environ(os.environ)) is not None:
             format_status = partial(status_line, self._factory, self._readiness)
             service.systemd_status = SystemdStatus(notify, format_status, health, reactor, watchdog_seconds(os.environ))
             self._readiness.on_withdrawn = service.systemd_status.notify_stopping
         backend = ControlBackend(
-            self._factory, self._tcp, self._udp, health, self._readiness, lambda: str(read_adjtimex())
+            self._factory,
+            self._listeners.tcp,
+            self._listeners.udp,
+            health,
+            self._readiness,
+            lambda: str(read_adjtimex()),
         )
         if self._http:
             self._build_web(backend, health)
@@ -207,6 +237,7 @@ class DaemonBuilder:
             )
         if settings.port_file is not None:
             service.port_file = PortFile(settings.port_file, self._describe_ports)
+            self._behave.on_change = service.port_file.update
 
     def _build_web(self, backend: ControlBackend, health: HealthCheck) -> None:
         """Add HTTP, and the periodic check whose results it shows."""
@@ -241,44 +272,18 @@ class DaemonBuilder:
             "udp": [describe_address(each.address) for each in self._udp],
             "http": [describe_address(each) for each in web.addresses] if web is not None else [],
             "control": self._settings.control,
+            "behave": [
+                {**describe_address(each.address), "transport": each.transport, "behavior": str(behavior)}
+                for each, behavior in self._behave.behaviors.items()
+            ],
         }
 
     def on_reload_result(self, succeeded: bool) -> None:
         """Record whether the last reload succeeded, for the metrics."""
         self._reload_succeeded = succeeded
 
-    def _configure_log(self, settings: Settings) -> None:
-        self._traffic.set_message_rate(settings.log_message_rate)
-        self._traffic.log_empty = "empty" in settings.log_also
-        self._traffic.datagrams.set_rate(settings.log_message_rate if "datagrams" in settings.log_also else 0)
-
-        if self._reply_queue is not None:
-            self._reply_queue.set_log_rate(settings.log_message_rate)
-
-    def _configure_replies(self, settings: Settings) -> None:
-        if self._presence is None:
-            self._factory.set_reply(settings.acknowledgement, self._custom_replies, settings.reply)
-        else:
-            self._presence.configure(settings.acknowledgement, settings.reply)
-        self._factory.quiet_factory.set_reply(settings.acknowledgement, None, settings.reply)
-        if self._reply_queue is not None:
-            limits = QueueLimits(
-                settings.max_questions,
-                settings.max_questions_per_source,
-                settings.reply_deadline,
-                settings.wait_for_operator,
-            )
-            self._reply_queue.configure(settings.reply, limits)
-
-    def _configure_proxies(self, settings: Settings) -> None:
-        self._factory.proxies = AccessList.only(settings.proxy_protocol)
-        self._factory.quiet_networks = AccessList.only(settings.quiet)
-
-    def _configure_udp_rate(self, settings: Settings) -> None:
-        if settings.udp_rate is None:
-            self._rate_limit.set_rate(DEFAULT_UDP_RATE, is_loopback)
-        else:
-            self._rate_limit.set_rate(settings.udp_rate)
+    def _udp_policies(self) -> list[DatagramPolicy]:
+        return [each.port.protocol.policy for each in self._listeners.udp]
 
     def _drop_counts(self) -> dict[str, int]:
         counts = self._traffic.counters.refusals()

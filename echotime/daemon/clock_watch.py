@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from twisted.internet.interfaces import IReactorTime
@@ -50,13 +50,16 @@ def read_adjtimex() -> ClockState:
 
 
 class SyncMonitor(PeriodicService):
-    """Mute `policies` while the clock is not synchronized or its status is unknown."""
+    """Mute the policies of UDP listeners while the clock is not synchronized or its status is unknown.
+
+    `policies` returns those of all listeners, which may come and go.
+    """
 
     _log = Logger()
 
     def __init__(
         self,
-        policies: Sequence[DatagramPolicy],
+        policies: Callable[[], Iterable[DatagramPolicy]],
         clock: IReactorTime,
         read_state: Callable[[], ClockState] = read_adjtimex,
     ) -> None:
@@ -68,11 +71,11 @@ class SyncMonitor(PeriodicService):
     def _poll(self) -> None:
         state = self._read_state()
         muted = not state.synchronized
+        for each in self._policies():
+            each.set_muted(muted)
         if muted is self._muted:
             return
         self._muted = muted
-        for each in self._policies:
-            each.set_muted(muted)
         if muted:
             self._log.warn("clock: {state}; UDP replies are suspended", state=str(state))
         else:

@@ -19,6 +19,7 @@ from echotime.net.listener import DROPPED_BY_KERNEL, ListeningPort
 from echotime.net.owned import SocketShutDown
 from echotime.net.tcp import EchoPort
 from echotime.net.udp import TimePort
+from echotime.net.udp_port import SingleDatagramPort
 from echotime.sockopt.apply import OptionError, ReadBack, warning
 from echotime.sockopt.assignment import Assignment
 from echotime.sockopt.errno_name import errno_name
@@ -35,6 +36,10 @@ _HINTS = {
 PortT = TypeVar("PortT", bound=ListeningPort)
 
 
+class ListenFailedError(Exception):
+    """Raised if a listener cannot be opened. The message is the reason."""
+
+
 class ListenerService(Service, Generic[PortT]):
     """Run one port as a service.
 
@@ -43,6 +48,8 @@ class ListenerService(Service, Generic[PortT]):
     """
 
     transport: str
+    remark = ""
+    """What is unusual about the listener, for a warning at the start."""
     _errors_title: str
     _log = Logger()
 
@@ -63,12 +70,18 @@ class ListenerService(Service, Generic[PortT]):
     def privilegedStartService(self) -> None:
         """Bind and listen while the process may still be privileged."""
         super().privilegedStartService()
-        if self.port.connected:
-            return
+        if not self.port.connected:
+            try:
+                self.listen()
+            except ListenFailedError as error:
+                raise report_startup_failure(str(error)) from error
+
+    def listen(self) -> None:
+        """Bind and listen. Raises ListenFailedError."""
         try:
             self.port.startListening()
         except (CannotListenError, OptionError, OSError) as error:
-            raise report_startup_failure(listen_error_message(self.transport.upper(), self._address, error)) from error
+            raise ListenFailedError(listen_error_message(self.transport.upper(), self._address, error)) from error
         self._log_state()
 
     def set_option(self, assignment: Assignment) -> None:
@@ -104,7 +117,10 @@ class ListenerService(Service, Generic[PortT]):
 
     def _log_state(self) -> None:
         name = self.label
-        self._log.info("listening on {name}", name=name)
+        if self.remark:
+            self._log.warn("listening on {name}, {remark}", name=name, remark=self.remark)
+        else:
+            self._log.info("listening on {name}", name=name)
         if self._origin:
             self._log.debug("{name}: {origin}", name=name, origin=self._origin)
         self._log_details(name)
@@ -166,8 +182,8 @@ class TCPListenerService(ListenerService[EchoPort]):
             )
 
 
-class UDPListenerService(ListenerService[TimePort]):
-    """Run a TimePort as a service."""
+class UDPListenerService(ListenerService[SingleDatagramPort]):
+    """Run a UDP port as a service."""
 
     transport = "udp"
     port_class = TimePort

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from echotime.daemon.listener_service import TCPListenerService, UDPListenerService
@@ -10,6 +10,37 @@ from echotime.errors import report_startup_failure
 from echotime.net.adopted import UnsuitableSocket
 from echotime.systemd.activation import InheritedSockets, SocketNotPassed, SystemdSocket
 from echotime.wire.hostport import HostPort
+
+AnyListener = TCPListenerService | UDPListenerService
+
+
+class Listeners(Sequence[AnyListener]):
+    """Hold the open listeners of the daemon, those of TCP first. Those of --behave come and go."""
+
+    def __init__(self, tcp: list[TCPListenerService], udp: list[UDPListenerService]) -> None:
+        self.tcp = tcp
+        self.udp = udp
+
+    def __len__(self) -> int:
+        return len(self.tcp) + len(self.udp)
+
+    def __getitem__(self, index: Any) -> Any:
+        return [*self.tcp, *self.udp][index]
+
+    def add(self, listener: AnyListener) -> None:
+        """Add a listener that has been opened."""
+        if isinstance(listener, TCPListenerService):
+            self.tcp.append(listener)
+        else:
+            self.udp.append(listener)
+
+    def remove(self, listener: AnyListener) -> None:
+        """Remove a listener that is being closed."""
+        if isinstance(listener, TCPListenerService):
+            self.tcp.remove(listener)
+        else:
+            self.udp.remove(listener)
+
 
 ServiceT = TypeVar("ServiceT", TCPListenerService, UDPListenerService)
 

@@ -23,7 +23,7 @@ from echotime.health.probes import Probe, TCPProbe, UDPProbe
 from echotime.health.queue_progress import ListenerHung, QueueState
 from echotime.net.listener import Listener, ListeningPort
 from echotime.net.tcp import EchoPort
-from echotime.net.udp import TimePort
+from echotime.net.udp_port import SingleDatagramPort
 from echotime.services.echo_factory import EchoFactory
 from echotime.services.probe_echo import ProbeEchoFactory
 
@@ -68,7 +68,7 @@ class HealthCheck:
     def __init__(
         self,
         tcp: Sequence[Listener[EchoPort]],
-        udp: Sequence[Listener[TimePort]],
+        udp: Sequence[Listener[SingleDatagramPort]],
         factory: EchoFactory,
         reactor: Any,
     ) -> None:

@@ -16,7 +16,7 @@ from twisted.internet.protocol import ClientFactory, Protocol, connectionDone
 from twisted.internet.task import LoopingCall
 from twisted.python.failure import Failure
 
-from echotime.net.udp import TimePort
+from echotime.net.udp_port import SingleDatagramPort
 
 SockAddr = tuple[Any, ...]
 """An address in the form of the socket module, including the scope ID of a link-local address."""
@@ -125,7 +125,7 @@ class _ExchangeProtocol(Protocol):
 class TimeExchange:
     """Send datagrams from a UDP port to itself until an answer of `answer_size` bytes comes back."""
 
-    def __init__(self, port: TimePort, address: SockAddr, answer_size: int) -> None:
+    def __init__(self, port: SingleDatagramPort, address: SockAddr, answer_size: int) -> None:
         self._port = port
         self._address = address
         self._answer_size = answer_size

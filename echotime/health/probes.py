@@ -19,7 +19,7 @@ from echotime.health.probe_socket import has_network_of, make_probe_socket
 from echotime.health.queue_progress import QueueState, tcp_queue_state, udp_queue_state
 from echotime.net.local_address import is_local, local_addresses
 from echotime.net.tcp import EchoPort
-from echotime.net.udp import TimePort
+from echotime.net.udp_port import SingleDatagramPort
 from echotime.services.probe_echo import HostPort, ProbeEchoFactory
 from echotime.sockopt.assignment import parse
 from echotime.wire import hostport
@@ -119,7 +119,7 @@ class UDPProbe:
     The answer may be lost if the receive buffer is full. A neighbor may forge it.
     """
 
-    def __init__(self, port: TimePort, reactor: Any) -> None:
+    def __init__(self, port: SingleDatagramPort, reactor: Any) -> None:
         self._port = port
         self._reactor = reactor
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from echotime.counters import ServiceCounters
 from echotime.net.tcp import EchoPort
-from echotime.net.udp import TimePort
+from echotime.net.udp_port import SingleDatagramPort
 from echotime.sockopt.meminfo import receive_memory
 from echotime.sockopt.tcp_info import read_tcp_info
 
@@ -56,7 +56,7 @@ def tcp_queue_state(port: EchoPort) -> QueueState:
     )
 
 
-def udp_queue_state(port: TimePort) -> QueueState:
+def udp_queue_state(port: SingleDatagramPort) -> QueueState:
     """Sample the receive queue. Raises ListenerHung if the port is closed or the socket was shut down."""
     _check_open(port)
     return QueueState(
@@ -64,12 +64,12 @@ def udp_queue_state(port: TimePort) -> QueueState:
     )
 
 
-def _check_open(port: EchoPort | TimePort) -> None:
+def _check_open(port: EchoPort | SingleDatagramPort) -> None:
     if not port.connected:
         raise ListenerHung("the port is closed")
 
 
-def _served_count(port: EchoPort | TimePort, handled: int) -> int:
+def _served_count(port: EchoPort | SingleDatagramPort, handled: int) -> int:
     """Return the port's errors, plus `handled` if the reactor reads the port.
 
     Under a flood the queue is full in every sample, so the length of the queue shows no progress. `handled` counts for

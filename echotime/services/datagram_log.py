@@ -69,6 +69,10 @@ class DatagramLog:
         self._policies.append(policy)
         policy.set_observed(self.wants)
 
+    def remove_policy(self, policy: BatchSwitch) -> None:
+        """Forget the policy of a port that is closed."""
+        self._policies.remove(policy)
+
     def log(self, data: bytes, sender: Sender, refusal: str) -> None:
         """Log a datagram that was answered, if `refusal` is empty, or that the counter `refusal` has counted."""
         if not self._limiter.allows():

@@ -103,8 +103,9 @@ class DatagramPolicy:
 
     def set_muted(self, muted: bool) -> None:
         """Refuse all datagrams while the clock is not synchronized."""
-        self._muted = muted
-        self._update()
+        if muted != self._muted:
+            self._muted = muted
+            self._update()
 
     def set_answer_broadcast(self, answer_broadcast: bool) -> None:
         """Answer or refuse datagrams to broadcast and multicast addresses from now on."""

@@ -5,6 +5,7 @@ The format is that of HAProxy's proxy-protocol.txt, versions 1 and 2 (wire.proxy
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.address import IPv4Address, IPv6Address
@@ -22,12 +23,17 @@ HEADER_TIMEOUT = 3.0
 """Seconds in which the header must be complete."""
 
 
-def build_proxied(factory: EchoFactory, addr: Any) -> ProxyHeaderProtocol | None:
+def build_proxied(
+    factory: EchoFactory, addr: Any, admit: Callable[..., Protocol | None] | None = None
+) -> ProxyHeaderProtocol | None:
     """Return a protocol that reads the header of a connection from a proxy, None at the connection limit.
 
-    Until the client is known, the connection counts for the connection limit and for `EchoFactory.when_empty`.
+    `admit` returns the protocol of the client; it is that of `factory` by default. Until the client is known, the
+    connection counts for the connection limit and for `EchoFactory.when_empty`.
     """
-    return ProxyHeaderProtocol(factory) if factory.admission.has_room(addr.host) else None
+    if not factory.admission.has_room(addr.host):
+        return None
+    return ProxyHeaderProtocol(factory, admit or factory.admit)
 
 
 @implementer(IHalfCloseableProtocol)
@@ -41,8 +47,9 @@ class ProxyHeaderProtocol(Protocol):
     via = ""
     messages = bytes_in = bytes_out = 0
 
-    def __init__(self, factory: EchoFactory) -> None:
+    def __init__(self, factory: EchoFactory, admit: Callable[..., Protocol | None]) -> None:
         self._factory = factory
+        self._admit = admit
         self._parser = ProxyHeaderParser()
         self._has_data = False
         self._is_waiting = False
@@ -84,9 +91,9 @@ class ProxyHeaderProtocol(Protocol):
         protocol = None
         try:
             if header.source is None:  # the proxy speaks for itself
-                protocol = factory.admit(transport.getPeer(), quiet=True)
+                protocol = self._admit(transport.getPeer(), quiet=True)
             else:
-                protocol = factory.admit(_address(header.source), via=self.peer)
+                protocol = self._admit(_address(header.source), via=self.peer)
         finally:
             if protocol is None:
                 factory.admission.reserve()  # until the descriptor is closed

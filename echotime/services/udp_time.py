@@ -61,7 +61,6 @@ class TimeProtocol(DatagramProtocol):
         return timestamp.pack(self._clock(), self._epoch)
 
     def datagramReceived(self, datagram: bytes, addr: Any) -> None:
-        assert self.transport is not None
         quiet = self.policy.quiet is not None and self.policy.quiet.admits(addr.host)
         if quiet and not self._is_ready():
             return  # by a failed check a load balancer learns that the daemon is leaving
@@ -70,12 +69,17 @@ class TimeProtocol(DatagramProtocol):
                 self._counters.quiet_datagrams += 1
             else:
                 self._counters.datagrams += 1
-            self.transport.write(timestamp.pack(self._clock(), self._epoch), addr)
+            self.respond(datagram, timestamp.pack(self._clock(), self._epoch), addr)
         if self._log is not None:
             if quiet:
                 self._log.skip()
             elif self._log.wants:
                 self._log.log(datagram, addr, refusal)
+
+    def respond(self, datagram: bytes, response: bytes, addr: Any) -> None:
+        """Send the response to a datagram that was admitted."""
+        assert self.transport is not None
+        self.transport.write(response, addr)
 
     def probe_received(self, addr: Any) -> None:
         """Reply to the health check, to which the policy does not apply."""

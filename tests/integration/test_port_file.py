@@ -41,7 +41,7 @@ class PortFileTests(DaemonTestCase):
         sockets = [str(self.directory / name) for name in ("control", "http")]
         daemon = self.echotime(
             *("--tcp", "[::1]:0", "--http", "0", "--control", sockets[0], "--http", sockets[1]),
-            *("--port-file", str(self.path)),
+            *("--port-file", str(self.path), "--behave", "127.0.0.1:0=drop"),
         )
         found = self.wait_for_file(daemon)
         self.assertEqual(found["pid"], daemon.process.pid)
@@ -52,6 +52,9 @@ class PortFileTests(DaemonTestCase):
         ask_time((udp["host"], udp["port"]))
         self.assertEqual(udp["address"], f"127.0.0.1:{udp['port']}")
         self.assertEqual((found["control"], found["http"][1]), (sockets[0], {"path": sockets[1]}))
+        (behaving,) = found["behave"]
+        self.assertEqual((behaving["transport"], behaving["behavior"]), ("udp", "drop"))
+        daemon.line(rf"listening on UDP {behaving['address']}, which misbehaves: drop$")
         for path in sockets:
             with socket.socket(socket.AF_UNIX) as sock:
                 sock.connect(path)

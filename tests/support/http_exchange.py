@@ -39,7 +39,7 @@ class Transport(StringTransport):
         """Note the reset of the connection."""
         self.aborted = True
 
-    def unregisterProducer(self) -> None:  # noqa: N802 - Twisted's
+    def unregisterProducer(self) -> None:
         """Forget the producer, as a socket's transport does also if there is none."""
         self.producer = None
 

@@ -86,7 +86,7 @@ def test_silence() -> None:
     protocol = TimeProtocol(lambda: 7, counters)
     protocol.transport = Transport()  # type: ignore[assignment]  # all that is used of one
     state = ClockState(False)
-    watch = SyncMonitor([protocol.policy], clock, lambda: state)
+    watch = SyncMonitor(lambda: [protocol.policy], clock, lambda: state)
     watch.startService()
     for now, silent in (
         (ClockState(False), True),

@@ -64,7 +64,7 @@ class Abortable(StringTransport):
     def abortConnection(self) -> None:
         self.aborted = True
 
-    def unregisterProducer(self) -> None:  # noqa: N802 - Twisted's name
+    def unregisterProducer(self) -> None:
         """Unregister the producer. Unlike StringTransport, and as real transports do, tolerate that there is none."""
         self.producer = self.streaming = None
 

@@ -14,6 +14,7 @@ LAYERS = (
     {"sockopt", "systemd", "i18n", "terminal", "reactor", "counters", "logger"},
     {"errors", "limits", "net", "client", "demos"},
     {"services"},
+    {"behave"},
     {"config", "operators", "health"},
     {"control"},
     {"web"},

@@ -270,10 +270,10 @@ def test_refused_holds_its_place() -> None:
 
 def test_failure_to_admit(behind: Behind, monkeypatch: pytest.MonkeyPatch) -> None:
     """An exception while the client is admitted leaves no reservation, and lets a drain end."""
+    monkeypatch.setattr(behind.factory, "admit", None)
     transport = behind.connect()
     drained: list[None] = []
     behind.factory.when_empty().addCallback(drained.append)
-    monkeypatch.setattr(behind.factory, "admit", None)
     with pytest.raises(TypeError):
         feed(transport, HEADERS[0])
     transport.protocol.connectionLost(Failure(ConnectionLost()))

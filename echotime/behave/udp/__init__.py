@@ -1,0 +1,1 @@
+"""The UDP behaviors, one class in each module; echotime.behave.kinds registers them."""

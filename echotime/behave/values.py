@@ -1,0 +1,48 @@
+"""Parsers of the values that parameters take. Each raises ValueError with a message that names what is accepted."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from echotime.wire.parsers import byte_count, non_negative_int, non_negative_seconds
+
+MAX_SECONDS = 3600.0
+"""Longest delay. A test that waits longer has failed for other reasons."""
+_PROBABILITY = re.compile(r"0*[01]?(?:\.[0-9]{1,9})?")
+
+
+def probability(text: str) -> float:
+    """Parse a probability from 0 to 1."""
+    if not text or text == "." or not _PROBABILITY.fullmatch(text) or float(text) > 1:
+        raise ValueError("must be a probability from 0 to 1, as in 0.5")
+    return float(text)
+
+
+def seconds(lowest: float = 0.0) -> Callable[[str], float]:
+    """Return a parser of a time from `lowest` seconds to MAX_SECONDS."""
+
+    def parse(text: str) -> float:
+        found = non_negative_seconds(text)
+        if not lowest <= found <= MAX_SECONDS:
+            raise ValueError(f"must be a time from {lowest:g} to {MAX_SECONDS:g} s")
+        return found
+
+    return parse
+
+
+def size(lowest: int = 0) -> Callable[[str], int]:
+    """Return a parser of a number of bytes, at least `lowest`."""
+
+    def parse(text: str) -> int:
+        found = byte_count(text)
+        if found < lowest:
+            raise ValueError(f"must be at least {lowest} bytes")
+        return found
+
+    return parse
+
+
+def number(text: str) -> int:
+    """Parse a whole number of 0 or more."""
+    return non_negative_int(text)
