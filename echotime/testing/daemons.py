@@ -19,7 +19,7 @@ _START_LIMIT = 60.0
 _STOP_LIMIT = 10.0
 _CHILD = """\
 import sys
-del sys.path[0]  # the current directory, whose modules could replace others
+sys.path = [each for each in sys.path if each]  # modules of the current directory could replace others
 import fcntl, os, select, signal
 fcntl.fcntl(0, fcntl.F_SETOWN, os.getpid())
 fcntl.fcntl(0, fcntl.F_SETSIG, signal.SIGTERM)

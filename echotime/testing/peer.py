@@ -31,8 +31,25 @@ class Peer:
         """The address of the TCP echo, as (host, port)."""
         self.udp: Address = daemon.udp
         """The address of the UDP time, as (host, port)."""
+        self._behaving: list[str] = []
+        """The addresses of the listeners that misbehave."""
         self._log_start = daemon.log_size
         self._counters = self._settled()[1]
+
+    def behave(self, behavior: str) -> Address:
+        """Open a listener with a behavior of --behave, such as ``reset_peer:bytes=3``, and return its address.
+
+        The transport is that of the behavior. Raises ValueError if the behavior is faulty.
+        """
+        try:
+            with self._control() as control:
+                rows = control.call(commands.Behave, behaviors=[f"127.0.0.1:0={behavior}"])["rows"]
+        except CommandError as error:
+            raise ValueError(str(error)) from None
+        address: str = rows[0]["address"]
+        self._behaving.append(address)
+        host, _colon, port = address.rpartition(":")
+        return host, int(port)
 
     def connections(self) -> list[dict[str, Any]]:
         """Return the open connections, as `echotime control --json connections` prints them."""
@@ -48,9 +65,13 @@ class Peer:
         return self._daemon.log(self._log_start)
 
     def close(self) -> None:
-        """Reset the open connections. The daemon may have ended."""
+        """Close the listeners that misbehave, and reset the open connections. The daemon may have ended."""
         if not self._daemon.is_running:
             return
+        with self._control() as control:
+            for address in self._behaving:
+                with suppress(CommandError):  # the test has closed it
+                    control.call(commands.Behave, behaviors=[f"{address}=off"])
         deadline = time.monotonic() + _LIMIT
         while rows := self.connections():
             with self._control() as control:

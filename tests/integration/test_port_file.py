@@ -12,6 +12,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from echotime.cli.control.connection import ControlConnection
+from echotime.control.commands import Behave
 from tests.support.plain_clients import ask_time, one_shot
 from tests.support.twistd_process import LIMIT, DaemonTestCase, Twistd
 
@@ -61,6 +63,21 @@ class PortFileTests(DaemonTestCase):
         socket.create_connection((found["http"][0]["host"], found["http"][0]["port"]), LIMIT).close()
         self.served(daemon)
         self.assertFalse(self.path.exists())
+
+    def test_listener_opened_later(self) -> None:
+        """A listener that `control behave` opens is in the file when the command has returned, until it is closed."""
+        control = str(self.directory / "control")
+        self.wait_for_file(self.echotime("--control", control, "--port-file", str(self.path)))
+        connection = ControlConnection(control)
+        self.addCleanup(connection.close)
+        (row,) = connection.call(Behave, behaviors=["127.0.0.1:0=latency"])["rows"]
+        (behaving,) = json.loads(self.path.read_text(encoding="ascii"))["behave"]
+        self.assertEqual((behaving["address"], behaving["behavior"]), (row["address"], "latency"))
+        connection.call(Behave, behaviors=[f"{row['address']}=latency:delay=1"])
+        (behaving,) = json.loads(self.path.read_text(encoding="ascii"))["behave"]
+        self.assertEqual(behaving["behavior"], "latency:delay=1")
+        connection.call(Behave, behaviors=[f"{row['address']}=off"])
+        self.assertEqual(json.loads(self.path.read_text(encoding="ascii"))["behave"], [])
 
     def test_background(self) -> None:
         """Without -n the file is there when twistd returns, with the process ID of the daemon in the background."""

@@ -6,23 +6,16 @@ import os
 import select
 import signal
 import socket
-import subprocess
-import sys
-import tempfile
 import threading
-from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from echotime.testing.daemons import DaemonProcess, Daemons
 from echotime.testing.peer import Peer
 from tests.support.plain_clients import RESET, ask_time, connect, one_shot
+from tests.support.pytest_case import PytestCase
 from tests.support.twistd_process import LIMIT
 
-# as the program pytest does, without the current directory on the path
-_PYTEST = [sys.executable, "-c", "import sys; del sys.path[0]; import pytest; sys.exit(pytest.main())"]
-# the plugin by its module, so that the tests do not depend on what is installed
-_PYTEST += ["-p", "echotime.testing.plugin", "-p", "no:echotime", "-p", "no:cacheprovider", "-p", "no:twisted"]
 _TESTS = """\
 import socket
 
@@ -38,48 +31,13 @@ def exchange(address):
 """
 
 
-class PluginTests(SynchronousTestCase):
-    """Run pytest in a folder with a file of tests. Temporary files go to a folder of their own."""
-
-    def setUp(self) -> None:
-        directory = tempfile.TemporaryDirectory(prefix="e")
-        self.addCleanup(directory.cleanup)
-        self.folder = Path(directory.name) / "tests"
-        self.temporary = Path(directory.name) / "t"
-        for each in (self.folder, self.temporary):
-            each.mkdir()
-
-    def start(self, tests: str, *options: str, before: str = _TESTS) -> subprocess.Popen[str]:
-        """Start pytest on tests with these options."""
-        (self.folder / "test_it.py").write_text(before + tests, encoding="utf-8")
-        (self.folder / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
-        child = subprocess.Popen(
-            [*_PYTEST, *options],
-            cwd=self.folder,
-            env={**os.environ, "TMPDIR": str(self.temporary), "PYTHONUNBUFFERED": "1"},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        self.addCleanup(self.end, child)
-        return child
-
-    @staticmethod
-    def end(child: subprocess.Popen[str]) -> None:
-        """Kill a child that still runs."""
-        with child:
-            child.kill()
+class PluginTests(PytestCase):
+    """Run tests of users, most of which use the function `exchange`."""
 
     def outcome(self, tests: str, *options: str, before: str = _TESTS, **expected: int) -> str:
-        """Return the output of pytest, whose tests must have these outcomes, and leave no daemon and no file."""
-        output = self.start(tests, *options, before=before).communicate(timeout=2 * LIMIT)[0]
-        summary = output.strip().splitlines()[-1]
-        for outcome, number in expected.items():
-            self.assertIn(f"{number} {outcome}", summary, output)
-        self.assertEqual(sum(expected.values()), sum(int(each) for each in summary.split() if each.isdigit()), output)
-        self.assertEqual([each.name for each in self.temporary.iterdir() if "pytest-of" not in each.name], [])
-        return output
+        """Return the output of pytest for these tests, which must have these outcomes."""
+        self.write(before + tests)
+        return self.run_pytest("-p", "no:twisted", *options, **expected)
 
     def test_everyday(self) -> None:
         """Each test sees a daemon that has done nothing yet, although all of them share it."""
@@ -123,6 +81,44 @@ def test_closed(echotime_peer):
             passed=6,
         )
 
+    def test_behave(self) -> None:
+        """A listener misbehaves for one test, beside the exact ones, and is closed after it."""
+        self.outcome(
+            """
+def test_first(echotime_peer):
+    global left
+    left = echotime_peer.behave("reset_peer:bytes=3")
+    with pytest.raises(ConnectionResetError):
+        exchange(left)
+    assert exchange(echotime_peer.tcp) == b"hello\\nI get it!\\n"
+    assert echotime_peer.counters()["connections"] == 2
+
+def test_second(echotime_peer):
+    with pytest.raises(ConnectionRefusedError):
+        exchange(left)
+    silent = echotime_peer.behave("drop")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.sendto(b"", silent)
+        sock.sendto(b"", echotime_peer.udp)
+        assert sock.recvfrom(99)[1] == echotime_peer.udp
+
+def test_held(echotime_peer):
+    global held
+    held = [socket.create_connection(echotime_peer.behave(each)) for each in ("timeout", "no_read", "no_accept")]
+    held[0].send(b"hello")
+    assert len(echotime_peer.connections()) == 2
+
+def test_released(echotime_peer):
+    for each in held:
+        with pytest.raises(ConnectionResetError):
+            each.recv(99)
+        each.close()
+    with pytest.raises(ValueError, match="'drip' is not a behavior; the nearest is drop"):
+        echotime_peer.behave("drip")
+""",
+            passed=4,
+        )
+
     def test_options(self) -> None:
         """The daemon has the options of the fixture echotime_args, which a module or a test sets."""
         self.outcome(
@@ -152,8 +148,8 @@ def test_second(echotime_peer):
     assert exchange(echotime_peer.tcp) == b""
 """,
             "--tb=short",
-            passed=1,
             failed=1,
+            passed=1,
         )
         self.assertEqual(output.count("Captured echotime log"), 1)
         self.assertEqual(output.count("ended by client, 5 bytes in, 16 bytes out"), 1, output)
@@ -232,8 +228,9 @@ def test_it(echotime_peer):
     print("serving", echotime_peer._daemon._process.pid, flush=True)
     socket.create_connection(echotime_peer.tcp).recv(1)
 """
+        self.write(_TESTS + tests)
         for number in (signal.SIGKILL, signal.SIGINT):
-            child = self.start(tests, "-s")
+            child = self.start_pytest("-p", "no:twisted", "-s")
             assert child.stdout is not None
             pid = next(int(line.split()[-1]) for line in child.stdout if "serving" in line)
             with os.fdopen(os.pidfd_open(pid), "rb") as daemon:
