@@ -4,21 +4,51 @@ from __future__ import annotations
 
 from echotime.behave import spec
 from echotime.behave.spec import Behavior
+from echotime.behave.tcp.bandwidth import Bandwidth
 from echotime.behave.tcp.behavior import TCPBehavior
+from echotime.behave.tcp.client import Client
+from echotime.behave.tcp.close_first import CloseFirst
+from echotime.behave.tcp.corrupt import Corrupt
+from echotime.behave.tcp.duplicate_ack import DuplicateAck
+from echotime.behave.tcp.half_close_first import HalfCloseFirst
+from echotime.behave.tcp.late_reply import LateReply
 from echotime.behave.tcp.latency import Latency
+from echotime.behave.tcp.limit_data import LimitData
+from echotime.behave.tcp.no_accept import NoAccept
+from echotime.behave.tcp.no_read import NoRead
+from echotime.behave.tcp.report import Report
+from echotime.behave.tcp.reset_peer import ResetPeer
+from echotime.behave.tcp.slicer import Slicer
+from echotime.behave.tcp.timeout import Timeout
+from echotime.behave.tcp.trickle import Trickle
 from echotime.behave.udp.behavior import UDPBehavior
 from echotime.behave.udp.drop import Drop
 
-TCP_KINDS: dict[str, type[TCPBehavior]] = {
-    each.name: each
-    for each in (
-        Latency,
-        TCPBehavior,
-    )
-}
-UDP_KINDS: dict[str, type[UDPBehavior]] = {each.name: each for each in (Drop,)}
+_TCP: tuple[type[TCPBehavior], ...] = (
+    *(Latency, Bandwidth, Slicer, Trickle, LateReply),
+    *(LimitData, ResetPeer, CloseFirst, HalfCloseFirst),
+    *(Timeout, NoRead, NoAccept),
+    *(DuplicateAck, Corrupt),
+    *(TCPBehavior, Report, Client),
+)
+_UDP: tuple[type[UDPBehavior], ...] = (Drop,)
+TCP_KINDS = {each.name: each for each in _TCP}
+UDP_KINDS = {each.name: each for each in _UDP}
+_CHOICES = [each for each in _TCP if each not in {Client, NoAccept}]
+"""What a client can choose for its connection. A listener has accepted it already."""
 
 
 def parse_behavior(text: str) -> Behavior:
     """Parse the behavior of a listener. Raises ValueError. A kind of both tables opens a listener of each transport."""
-    return spec.parse_behavior(text, [*TCP_KINDS.values(), *UDP_KINDS.values()])
+    behavior = spec.parse_behavior(text, [*_TCP, *_UDP])
+    for name in ("id", "ended"):
+        if name in behavior.values:
+            raise ValueError(
+                f"{name} names one connection, and a client chooses it; a listener has client in its place"
+            )
+    return behavior
+
+
+def parse_choice(text: str) -> Behavior:
+    """Parse the behavior that a TCP client chooses for its connection. Raises ValueError."""
+    return spec.parse_behavior(text, _CHOICES)

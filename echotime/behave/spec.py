@@ -47,17 +47,20 @@ class Parameter(Generic[T]):
     """Declare a parameter of a kind, as an attribute of its class. The attribute of an object is the value.
 
     `parse` returns the value of a text, or raises ValueError with what is accepted. `shown_default` is for the
-    documentation; it is the default itself if it is empty.
+    documentation; it is the default itself if it is empty. `name` is that of the attribute if it is empty.
     """
 
-    def __init__(self, parse: Callable[[str], Any], default: T, help_text: str, shown_default: str = "") -> None:
+    def __init__(
+        self, parse: Callable[[str], Any], default: T, help_text: str, shown_default: str = "", name: str = ""
+    ) -> None:
         self.parse = parse
         self.default = default
         self.help = help_text
         self.shown_default = shown_default or (f"{default:g}" if isinstance(default, float) else str(default))
+        self.name = name
 
     def __set_name__(self, owner: type, name: str) -> None:
-        self.name = name
+        self.name = self.name or name
 
     @overload
     def __get__(self, instance: None, owner: type) -> Parameter[T]: ...
@@ -77,9 +80,10 @@ class Kind(Protocol):
 
 def parameters_of(kind: type[Kind]) -> dict[str, Parameter[Any]]:
     """Return the parameters of a kind by name: its own in the order of declaration, then those of all kinds."""
+    declared = (one for each in kind.__mro__ for one in vars(each).values() if isinstance(one, Parameter))
     found: dict[str, Parameter[Any]] = {}
-    for each in kind.__mro__:
-        found |= {name: one for name, one in vars(each).items() if isinstance(one, Parameter) and name not in found}
+    for each in declared:
+        found.setdefault(each.name, each)
     return found
 
 

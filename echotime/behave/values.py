@@ -9,6 +9,7 @@ from echotime.wire.parsers import byte_count, non_negative_int, non_negative_sec
 
 MAX_SECONDS = 3600.0
 """Longest delay. A test that waits longer has failed for other reasons."""
+_HEXADECIMAL = re.compile(r"[0-9a-fA-F]{8,32}")
 _PROBABILITY = re.compile(r"0*[01]?(?:\.[0-9]{1,9})?")
 
 
@@ -31,7 +32,7 @@ def seconds(lowest: float = 0.0) -> Callable[[str], float]:
     return parse
 
 
-def size(lowest: int = 0) -> Callable[[str], int]:
+def byte_size(lowest: int = 0) -> Callable[[str], int]:
     """Return a parser of a number of bytes, at least `lowest`."""
 
     def parse(text: str) -> int:
@@ -46,3 +47,10 @@ def size(lowest: int = 0) -> Callable[[str], int]:
 def number(text: str) -> int:
     """Parse a whole number of 0 or more."""
     return non_negative_int(text)
+
+
+def hexadecimal(text: str) -> str:
+    """Parse the id of a connection: 8 to 32 hexadecimal digits, in lower case afterwards."""
+    if not _HEXADECIMAL.fullmatch(text):
+        raise ValueError("must be 8 to 32 hexadecimal digits")
+    return text.lower()

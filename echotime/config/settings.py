@@ -338,8 +338,8 @@ class Settings:
         "Open a listener that misbehaves, on ADDRESS:PORT or on PORT of 127.0.0.1. KIND is one of "
         f"{', '.join(dict.fromkeys((*TCP_KINDS, *UDP_KINDS)))}; docs/behave.md describes them. client lets each client "
         "choose the behavior.",
-        metavar="ADDRESS=KIND[:PARAMETER=VALUE,...]",
-        accepts="as in [behave.md](behave.md)",
+        metavar="ADDRESS=KIND",
+        accepts="`KIND[:PARAMETER=VALUE,...]`, as in [behave.md](behave.md)",
         shown_default="none",
         example="7001=latency:delay=0.2",
         section="Misbehavior for tests",

@@ -181,6 +181,17 @@ class Backlog(_FallibleCommand):
     response: ClassVar[Arguments] = _rows(listener=Unicode(), pending=Integer(), limit=Integer())
 
 
+class Behave(_FallibleCommand):
+    """Change listeners that misbehave, by texts as of --behave or ``ADDRESS=off``, and list those with a behavior.
+
+    Without texts list all of them.
+    """
+
+    commandName = b"Behave"
+    arguments: ClassVar[Arguments] = _arguments(behaviors=ListOf(Unicode()))
+    response: ClassVar[Arguments] = _rows(address=Unicode(), transport=Unicode(), behavior=Unicode())
+
+
 class CloseConnection(_FallibleCommand):
     """Close a connection after its pending output if `orderly`, else reset it."""
 

@@ -189,6 +189,15 @@ class ControlProtocol(SequentialAMP):
     def backlog(self, limit: int | None = None) -> dict[str, Any]:
         return _single_page(self.factory.backend.backlog(limit))
 
+    @commands.Behave.responder
+    def behave(self, behaviors: list[str]) -> dict[str, Any]:
+        if self.factory.change_behaviors is None:
+            raise CommandError("this daemon has no listeners that misbehave")
+        rows = self.factory.change_behaviors(behaviors)
+        for each in behaviors:
+            self._log.info("control: {name} set behavior {what}", name=self._name, what=sanitize(each))
+        return _single_page(rows)
+
     @commands.CloseConnection.responder
     def close_connection(self, number: int, orderly: bool) -> dict[str, Any]:
         return {"peer": self.factory.backend.close_connection(number, orderly)}
@@ -229,6 +238,8 @@ class ControlFactory(ServerFactory):
         """The connections of operators that are served."""
         self.describe_http: Callable[[], dict[str, Any]] | None = None
         """Returns the response to commands.Token. None without --http."""
+        self.change_behaviors: Callable[[list[str]], Rows] | None = None
+        """Applies the texts of commands.Behave, and returns the rows of its response."""
         self.log_limiter = LogRateLimiter(_MAX_LOG_LINES, clock, self._report_suppressed)
 
     def buildProtocol(self, addr: Any) -> ControlProtocol:  # type: ignore[override]  # Twisted binds it to `protocol`

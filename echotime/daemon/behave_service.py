@@ -2,27 +2,40 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from twisted.application.service import MultiService
 
 from echotime.behave.kinds import TCP_KINDS, UDP_KINDS
 from echotime.behave.spec import BehavingAddress, Behavior
+from echotime.behave.tcp.client import Client
+from echotime.behave.tcp.context import EndedConnections
 from echotime.behave.tcp.factory import BehavingFactory
+from echotime.behave.tcp.no_accept import NoAccept
+from echotime.behave.tcp.report import Report
 from echotime.behave.udp.protocol import BehavingTimeProtocol
+from echotime.config.parsers import behaving_address
+from echotime.control.commands import CommandError
 from echotime.daemon.listener_service import ListenFailedError, TCPListenerService, UDPListenerService
 from echotime.daemon.listeners import AnyListener, Listeners
 from echotime.errors import report_startup_failure
+from echotime.logger import Logger
 from echotime.net.tcp import EchoPort
 from echotime.net.udp_port import SingleDatagramPort
 from echotime.services.echo_factory import EchoFactory
+from echotime.sockopt.catalogue.index import BY_NAME
 from echotime.wire.hostport import HostPort
 
 MAX_LISTENERS = 100
 """Most listeners of --behave at a time, because each one takes a descriptor from the clients."""
 _PORT_ATTEMPTS = 20
 """Free TCP ports that are tried until the UDP port of the same number is free, too."""
+_REPORTING_KINDS = {Client.name, Report.name}
+"""Kinds that tell the client how its SYN arrived."""
+_SAVE_SYN = BY_NAME["TCP_SAVE_SYN"]
 
 
 class BehaveService(MultiService):
@@ -31,6 +44,8 @@ class BehaveService(MultiService):
     `make_time_protocol` returns a BehavingTimeProtocol for a `behavior`. `port_options` are keyword arguments of the
     TCP and of the UDP ports. `on_lost` is as for ListenerService.
     """
+
+    _log = Logger()
 
     def __init__(
         self,
@@ -48,9 +63,10 @@ class BehaveService(MultiService):
         self._listeners = listeners
         self._tcp_options, self._udp_options = port_options
         self._on_lost = on_lost
+        self._ended = EndedConnections()
         self._behaviors: dict[AnyListener, Behavior] = {}
         self.on_change: Callable[[], object] = lambda: None
-        """Called after a listener was opened, changed or closed."""
+        """Called after `change` has changed listeners."""
 
     def privilegedStartService(self) -> None:
         """Open the listeners that were requested. Raises StartupError."""
@@ -71,6 +87,24 @@ class BehaveService(MultiService):
         """Return the behavior of each listener, all of which are open."""
         return self._behaviors
 
+    def change(self, texts: Sequence[str]) -> list[dict[str, str]]:
+        """Apply ``ADDRESS=KIND[:PARAMETER=VALUE,...]`` or ``ADDRESS=off``. Return the rows of what was changed.
+
+        Without texts return all rows. Raises CommandError; a faulty text changes nothing.
+        """
+        try:
+            requested = [behaving_address(each) for each in texts]
+        except ValueError as error:
+            raise CommandError(str(error)) from None
+        try:
+            changed = [row for each in requested for row in self.apply(each)]
+        except (LookupError, ListenFailedError) as error:
+            raise CommandError(str(error.args[0])) from None
+        finally:
+            if texts:
+                self.on_change()
+        return changed if texts else self.rows()
+
     def rows(self) -> list[dict[str, str]]:
         """Return the address, the transport and the behavior of each listener."""
         return [_row(each, behavior) for each, behavior in self._behaviors.items()]
@@ -81,12 +115,6 @@ class BehaveService(MultiService):
         A behavior concerns the listeners of its transports only. Raises ListenFailedError, or LookupError if there is
         no listener to close.
         """
-        try:
-            return self._apply(requested)
-        finally:
-            self.on_change()
-
-    def _apply(self, requested: BehavingAddress) -> list[dict[str, str]]:
         address, behavior = requested
         present = {each.transport: each for each in self._behaviors if _bound_address(each) == address}
         if behavior is None:
@@ -125,7 +153,7 @@ class BehaveService(MultiService):
     def _open_one(self, transport: str, address: HostPort, behavior: Behavior) -> AnyListener:
         listener: AnyListener
         if transport == "tcp":
-            factory = BehavingFactory(self._factory, behavior)
+            factory = BehavingFactory(self._factory, behavior, self._ended)
             port = EchoPort(address.port, factory, interface=address.host, **self._tcp_options)
             listener = TCPListenerService(address, port, self._on_lost)
         else:
@@ -134,7 +162,7 @@ class BehaveService(MultiService):
             listener = UDPListenerService(address, udp_port, self._on_lost)
         listener.remark = f"which misbehaves: {behavior}"
         listener.listen()
-        self._behaviors[listener] = behavior
+        self._begin(listener, behavior)
         self._listeners.add(listener)
         self.addService(listener)
         return listener
@@ -142,7 +170,25 @@ class BehaveService(MultiService):
     def _set_behavior(self, listener: AnyListener, behavior: Behavior) -> None:
         handler = listener.port.factory if isinstance(listener, TCPListenerService) else listener.port.protocol
         handler.set_behavior(behavior)
+        self._begin(listener, behavior)
+        self._log.warn("{name} misbehaves from now on: {behavior}", name=listener.label, behavior=str(behavior))
+
+    def _begin(self, listener: AnyListener, behavior: Behavior) -> None:
+        """Do what a behavior needs of the listener itself."""
         self._behaviors[listener] = behavior
+        if not isinstance(listener, TCPListenerService):
+            return
+        port = listener.port
+        if behavior.kind in _REPORTING_KINDS:
+            with suppress(OSError):  # Linux before 4.2
+                port.socket.setsockopt(socket.IPPROTO_TCP, _SAVE_SYN.number, 1)
+        if behavior.kind == NoAccept.name:
+            port.stopReading()
+            if (limit := behavior.values.get(NoAccept.backlog.name)) is not None:
+                port.socket.listen(limit)
+        else:
+            port.socket.listen(port.backlog)
+            port.startReading()
 
     def _close(self, listener: AnyListener) -> None:
         del self._behaviors[listener]

@@ -222,6 +222,7 @@ class DaemonBuilder:
             control_factory = ControlFactory(
                 self._reply_queue, backend, self._traffic, reactor, policy, settings.encoding
             )
+            control_factory.change_behaviors = self._behave.change
             control_factory.describe_http = service.web.describe_access if service.web is not None else None
             service.addService(UnixSocketService(settings.control, settings.control_group, control_factory, reactor))
         if self._reply_queue is not None and settings.operator:

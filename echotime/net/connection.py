@@ -34,6 +34,9 @@ _LINGER = BY_NAME["SO_LINGER"]
 _MAX_ERRORS = 64
 """Maximum messages of the error queue read in one call."""
 _NO_LINGER = _LINGER.value_type.pack(-1)
+_SAVED_SYN = BY_NAME["TCP_SAVED_SYN"]
+_MAX_SYN = 1024
+"""Bytes for the headers: link layer, IPv6 with extensions, and TCP."""
 _INT = struct.Struct("=i")
 
 
@@ -64,6 +67,7 @@ class EchoConnection(tcp.Server):
     """
 
     uses_changelist = True
+    _saved_syn: bytes | None = None
     reactor: Any
     server: Any
 
@@ -263,6 +267,15 @@ class EchoConnection(tcp.Server):
         if self.socket.family == socket.AF_INET6:
             return self.socket.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS)
         return self.socket.getsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL)
+
+    def saved_syn(self) -> bytes:
+        """Return the IP and TCP headers of the client's SYN, empty unless TCP_SAVE_SYN is on for the listener.
+
+        They are kept here, because the kernel discards them when they are read. Raises OSError.
+        """
+        if self._saved_syn is None:
+            self._saved_syn = self.socket.getsockopt(socket.IPPROTO_TCP, _SAVED_SYN.number, _MAX_SYN)
+        return self._saved_syn
 
     def send_buffer(self) -> int:
         return self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)

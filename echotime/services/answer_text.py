@@ -69,5 +69,6 @@ _VALUES: dict[str, Callable[[AnsweredConnection], str]] = {
     "rtt": lambda connection: f"{connection.transport.round_trip_time():.3f}",
     "mss": lambda connection: str(connection.transport.segment_size()),
     "ttl": lambda connection: str(connection.transport.received_ttl()),
+    "syn": lambda connection: connection.transport.saved_syn().hex(),
 }
 """The value of each place of wire.template that differs between messages."""

@@ -29,5 +29,8 @@ class IEchoTransport(ITCPTransport, IConsumer, IPushProducer):
     def received_ttl() -> int:
         """Return the TTL or hop limit with which the client's handshake arrived. Raises OSError."""
 
+    def saved_syn() -> bytes:
+        """Return the headers of the client's SYN, empty unless TCP_SAVE_SYN is on for the listener. Raises OSError."""
+
     def peer_half_closed() -> bool:
         """Return True if the client's FIN has arrived, even if unread data precedes it."""

@@ -122,6 +122,11 @@ class EchoProtocol(Protocol):
         """Return True if nothing more will be read, because either side has ended."""
         return self.ended_at is not None
 
+    @property
+    def ended_by(self) -> str:
+        """Return which side or timeout has ended the connection."""
+        return self._ended_reason or "server"
+
     def poll_half_close(self) -> None:
         """Detect the client's FIN while the connection is not read."""
         if self.ended_at is None and self.paused and self.transport.peer_half_closed():
@@ -222,7 +227,7 @@ class EchoProtocol(Protocol):
     def readConnectionLost(self) -> None:
         """Handle the client's FIN: close the connection as soon as all output is written."""
         self._fin_received = True
-        self._mark_ended(self._ended_reason or "client")
+        self.mark_ended(self._ended_reason or "client")
         # resuming a transport after the end of file would only report the end of file again
         self.transport.unregisterProducer()
         self._output_full = False
@@ -250,7 +255,7 @@ class EchoProtocol(Protocol):
                 pending_reply.cancel()
         finally:
             try:
-                factory.traffic.connection_closed(self, self._ended_reason or "server")
+                factory.traffic.connection_closed(self, self.ended_by)
             finally:
                 factory.notify_if_empty()
 
@@ -279,7 +284,7 @@ class EchoProtocol(Protocol):
             self.reset(reason)
             return
         self.closed_locally = True
-        self._mark_ended(reason)
+        self.mark_ended(reason)
         self.transport.unregisterProducer()
         self.transport.loseConnection()
         if self._close_timer is None:
@@ -289,10 +294,11 @@ class EchoProtocol(Protocol):
     def reset(self, reason: str) -> None:
         """Reset the connection, so that the client knows that output is missing."""
         self.closed_locally = True
-        self._mark_ended(reason)
+        self.mark_ended(reason)
         self.transport.abortConnection()
 
-    def _mark_ended(self, reason: str) -> None:
+    def mark_ended(self, reason: str) -> None:
+        """Record why the connection ends, and when."""
         self._ended_reason = reason
         if self.ended_at is None:
             self.ended_at = self.factory.seconds()

@@ -9,7 +9,7 @@ from gettext import gettext as _
 
 from echotime.wire.escape import unescape
 
-NAMES = ("peer", "peer_host", "via", "server", "host", "time", "connection", "message", "rtt", "mss", "ttl")
+NAMES = ("peer", "peer_host", "via", "server", "host", "time", "connection", "message", "rtt", "mss", "ttl", "syn")
 """The names of all places, in the order of the documentation."""
 _ESCAPE = re.compile(r"\\(?:(\{)([^\\{}]*)(\}?)|.)", re.DOTALL)
 """A place, or a backslash with the character that it escapes, so that ``\\{`` begins no place."""

@@ -5,7 +5,7 @@
 #    source ~/.local/share/bash_completion/echotime
 # See also: https://github.com/scop/bash-completion/blob/main/doc/configuration.md
 
-_shtab_echotime_control_subparsers=(status connections questions answer sockopts set backlog close reset counters token watch)
+_shtab_echotime_control_subparsers=(status connections questions answer sockopts set backlog behave close reset counters token watch)
 _shtab_echotime_subparsers=(send time ping check sockopts explain control)
 
 _shtab_echotime_send_option_strings=(-h --help -4 -6 --verify --ack --reply --keep-open --timeout --repeat --parallel --encoding --raw -q --quiet --no-progress --proxy-protocol --proxy-source --proxy-destination --sockopt -V --version)
@@ -21,6 +21,7 @@ _shtab_echotime_control_answer_option_strings=()
 _shtab_echotime_control_sockopts_option_strings=()
 _shtab_echotime_control_set_option_strings=()
 _shtab_echotime_control_backlog_option_strings=()
+_shtab_echotime_control_behave_option_strings=()
 _shtab_echotime_control_close_option_strings=()
 _shtab_echotime_control_reset_option_strings=()
 _shtab_echotime_control_counters_option_strings=()
@@ -60,7 +61,7 @@ _shtab_echotime_control_answer_pos_0_choices=(next all)
 _shtab_echotime_control_sockopts_pos_0_choices=(tcp udp)
 _shtab_echotime_control_sockopts_pos_1_choices=(all SO_REUSEADDR SO_REUSEPORT SO_BINDTODEVICE SO_BINDTOIFINDEX IPV6_V6ONLY IP_FREEBIND IPV6_FREEBIND IP_TRANSPARENT IPV6_TRANSPARENT TCP_DEFER_ACCEPT TCP_FASTOPEN TCP_SYNCNT TCP_MAXSEG IP_MINTTL IPV6_MINHOPCOUNT TCP_SAVE_SYN TCP_SAVED_SYN SO_KEEPALIVE TCP_KEEPIDLE TCP_KEEPINTVL TCP_KEEPCNT TCP_USER_TIMEOUT SO_LINGER TCP_LINGER2 SO_RCVTIMEO SO_SNDTIMEO SO_SNDBUF SO_RCVBUF SO_SNDBUFFORCE SO_RCVBUFFORCE SO_RCVLOWAT SO_SNDLOWAT TCP_NOTSENT_LOWAT TCP_WINDOW_CLAMP SO_MAX_PACING_RATE TCP_NODELAY TCP_CORK TCP_QUICKACK TCP_CONGESTION TCP_TX_DELAY SO_OOBINLINE IP_TOS IPV6_TCLASS SO_PRIORITY SO_MARK IP_TTL IPV6_UNICAST_HOPS IP_MTU_DISCOVER IPV6_DONTFRAG SO_DONTROUTE SO_BROADCAST IP_ADD_MEMBERSHIP IPV6_JOIN_GROUP IP_MULTICAST_ALL IP_MULTICAST_IF IP_MULTICAST_TTL IPV6_MULTICAST_HOPS IP_MULTICAST_LOOP IPV6_MULTICAST_LOOP IP_PKTINFO IPV6_RECVPKTINFO IP_RECVTTL IPV6_RECVHOPLIMIT IP_RECVTOS IPV6_RECVTCLASS SO_TIMESTAMP SO_TIMESTAMPNS SO_RXQ_OVFL IP_RECVERR IPV6_RECVERR TCP_INFO SO_MEMINFO IP_MTU SO_ERROR SO_COOKIE SO_ACCEPTCONN SO_TYPE SO_DOMAIN SO_PROTOCOL)
 _shtab_echotime_control_set_pos_0_choices=(tcp udp)
-_shtab_echotime_control_pos_0_choices=(status connections questions answer sockopts set backlog close reset counters token watch)
+_shtab_echotime_control_pos_0_choices=(status connections questions answer sockopts set backlog behave close reset counters token watch)
 _shtab_echotime_pos_0_choices=(send time ping check sockopts explain control)
 
 _shtab_echotime_send__h_nargs=0

@@ -1,230 +1,43 @@
-"""TCPBehavior: what stands between a transport and its EchoProtocol, and changes what the client sees.
-
-To the transport it is the protocol, and to the EchoProtocol it is the transport. Without a subclass it changes nothing.
-"""
+"""TCPBehavior and Fault, the base classes of TCP behaviors."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from random import Random
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from twisted.internet.interfaces import IDelayedCall, IHalfCloseableProtocol, IPushProducer
-from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from echotime.behave.spec import Behavior, Parameter
-from echotime.behave.values import number, probability
+from echotime.behave.tcp.context import Context, EndedConnection
+from echotime.behave.tcp.interposer import Interposer
+from echotime.behave.values import hexadecimal, number, probability
 from echotime.services.tcp_echo import EchoProtocol
 
-MAX_HELD = 65536
-"""Bytes that a behavior holds back before the connection is not read any more. One more answer may be added."""
 
-
-@implementer(IPushProducer)
-class _OutputGate:
-    """The producer of the real transport, which a behavior cannot be: its own methods of these names stop reading."""
-
-    def __init__(self, set_full: Callable[[bool], None]) -> None:
-        self._set_full = set_full
-
-    def pauseProducing(self) -> None:
-        self._set_full(True)
-
-    def resumeProducing(self) -> None:
-        self._set_full(False)
-
-    def stopProducing(self) -> None:
-        """Do nothing, because connectionLost follows."""
-
-
-@implementer(IHalfCloseableProtocol)
-class TCPBehavior(Protocol):
-    """Echo, as an ordinary listener does.
-
-    A kind overrides one or two of the hooks `opened`, `received`, `write`, `client_ended` and `lost`. What it holds
-    back counts as `held`, so that the client is not read when it is too much. `random` gives what the kind draws.
-    """
+class TCPBehavior(Interposer):
+    """Echo, as an ordinary listener does."""
 
     name: ClassVar[str] = "echo"
-    transport: Any
-    probability = Parameter(probability, 1.0, "Share of connections that misbehave. The others echo.")
-    seed = Parameter[int | None](number, None, "Start of the random numbers, to repeat a test.", "random")
+    id = Parameter(hexadecimal, "", "Name of the connection, by which report tells how it ended.", "none")
 
-    def __init__(self, echo: EchoProtocol, behavior: Behavior, random: Random) -> None:
-        self.echo = echo
+    def __init__(self, echo: EchoProtocol, behavior: Behavior, context: Context) -> None:
+        super().__init__(echo)
         self.values = behavior.values
-        self.random = random
-        self.clock = echo.factory.traffic.clock
-        self.bytes_in = self.bytes_out = 0
-        """Bytes received from and sent to the client itself."""
-        self._producer: IPushProducer | None = None
-        self._held = 0
-        self._transport_full = self._told_full = False
-        self._echo_paused = self._blocked = self._fin_received = self._finishing = False
-        self._timers: set[IDelayedCall] = set()
-
-    # hooks
-
-    def opened(self) -> None:
-        """Begin, after the EchoProtocol is connected."""
-
-    def received(self, data: bytes) -> None:
-        """Handle what one recv(2) has returned."""
-        self.echo.dataReceived(data)
-
-    def write(self, data: bytes) -> None:
-        """Handle an answer of the EchoProtocol, or a part of one."""
-        self.send(data)
-
-    def client_ended(self) -> None:
-        """Handle the client's FIN, after which nothing is read."""
-        self.echo.readConnectionLost()
-
-    def lost(self) -> None:
-        """Clean up after the connection. Its timers are cancelled already."""
-
-    # what the hooks use
-
-    def send(self, data: bytes) -> None:
-        """Send to the client at once."""
-        self.bytes_out += len(data)
-        self.transport.write(data)
-
-    @property
-    def held(self) -> int:
-        """The number of bytes that the behavior holds back. Setting it may pause or resume the EchoProtocol."""
-        return self._held
-
-    @held.setter
-    def held(self, number: int) -> None:
-        self._held = number
-        self._update_output()
-        if self._finishing and not number:
-            self._close()
-
-    def block_reading(self, blocked: bool) -> None:
-        """Read nothing from the client from now on, or read again if the EchoProtocol wants to."""
-        self._blocked = blocked
-        self._update_reading()
-
-    def later(self, delay: float, function: Callable[..., object], *args: object) -> IDelayedCall:
-        """Call a function after `delay` seconds, unless the connection has ended then."""
-
-        def call() -> None:
-            self._timers.discard(timer)
-            function(*args)
-
-        timer = self.clock.callLater(delay, call)
-        self._timers.add(timer)
-        return timer
-
-    # the protocol, as the transport sees it
-
-    def makeConnection(self, transport: Any) -> None:
-        self._attach(transport)
-        self.echo.makeConnection(self)
-        self.opened()
-
-    def take_over(self, previous: TCPBehavior) -> None:
-        """Continue the connection of another behavior, which has nothing held back."""
-        self.bytes_in, self.bytes_out = previous.bytes_in, previous.bytes_out
-        self._producer, self._echo_paused = previous._producer, previous._echo_paused
-        previous.detach()
-        self._attach(previous.transport)
-        self.transport.protocol = self
-        self.echo.transport = self  # type: ignore[assignment]  # __getattr__ has the rest
-        self.opened()
-
-    def detach(self) -> None:
-        """Leave the connection to another behavior."""
-        self._cancel_timers()
-        self.transport.unregisterProducer()
-
-    def _attach(self, transport: Any) -> None:
-        self.transport = transport
-        transport.registerProducer(_OutputGate(self._set_full), True)
-
-    def dataReceived(self, data: bytes) -> None:
-        self.bytes_in += len(data)
-        self.received(data)
-
-    def readConnectionLost(self) -> None:
-        self._fin_received = True
-        self.client_ended()
-
-    def writeConnectionLost(self) -> None:
-        """Do nothing: the behavior has half-closed the connection itself."""
+        self.context = context
+        self.ended_by = f"behavior {self.name}"
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self._cancel_timers()
-        self._held = 0
-        try:
-            self.lost()
-        finally:
-            self.echo.connectionLost(reason)
+        super().connectionLost(reason)
+        if self.id:
+            self.context.ended.add(self.id, EndedConnection(self.echo.ended_by, self.bytes_in, self.bytes_out))
 
-    def _cancel_timers(self) -> None:
-        for each in self._timers:
-            each.cancel()
-        self._timers.clear()
 
-    # the transport, as the EchoProtocol sees it
+class Fault(TCPBehavior):
+    """Misbehave on a share of the connections. `random` gives what a kind draws."""
 
-    read_size = 0
-    """Set by the EchoProtocol, without effect: a behavior gets single messages."""
+    probability = Parameter(probability, 1.0, "Share of the connections that misbehave. The others echo.")
+    seed = Parameter[int | None](number, None, "Start of the random numbers, to repeat a test.", "random")
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.transport, name)
-
-    def unsent_bytes(self) -> int:
-        return self._held + int(self.transport.unsent_bytes())
-
-    def unacked_bytes(self) -> int:
-        return self._held + int(self.transport.unacked_bytes())
-
-    def registerProducer(self, producer: IPushProducer, streaming: bool) -> None:
-        self._producer = producer
-
-    def unregisterProducer(self) -> None:
-        self._producer = None
-
-    def pauseProducing(self) -> None:
-        self._echo_paused = True
-        self._update_reading()
-
-    def resumeProducing(self) -> None:
-        self._echo_paused = False
-        self._update_reading()
-
-    def loseConnection(self) -> None:
-        """Close the connection when nothing is held back."""
-        self._finishing = True
-        if not self._held:
-            self._close()
-
-    def _close(self) -> None:
-        self.transport.unregisterProducer()
-        self.transport.loseConnection()
-
-    def _set_full(self, full: bool) -> None:
-        self._transport_full = full
-        self._update_output()
-
-    def _update_output(self) -> None:
-        full = self._transport_full or self._held >= MAX_HELD
-        if full != self._told_full and self._producer is not None:
-            self._told_full = full
-            if full:
-                self._producer.pauseProducing()
-            else:
-                self._producer.resumeProducing()
-
-    def _update_reading(self) -> None:
-        if self._fin_received or self._finishing:
-            return  # resuming a transport after the end of file would only report the end of file again
-        if self._echo_paused or self._blocked:
-            self.transport.pauseProducing()
-        else:
-            self.transport.resumeProducing()
+    def __init__(self, echo: EchoProtocol, behavior: Behavior, context: Context) -> None:
+        super().__init__(echo, behavior, context)
+        self.random = context.random

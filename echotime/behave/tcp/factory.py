@@ -7,30 +7,26 @@ from typing import Any
 
 from twisted.internet.protocol import Protocol, ServerFactory
 
-from echotime.behave.kinds import TCP_KINDS
+from echotime.behave.kinds import TCP_KINDS, parse_choice
 from echotime.behave.spec import Behavior
 from echotime.behave.tcp.behavior import TCPBehavior
+from echotime.behave.tcp.context import Context, EndedConnections
 from echotime.services.echo_factory import EchoFactory
 from echotime.services.proxied import build_proxied
 from echotime.services.tcp_echo import EchoProtocol
 
 
-def make_tcp_behavior(echo: EchoProtocol, behavior: Behavior, random: Random) -> TCPBehavior:
-    """Return the behavior of one connection: that of its kind, or an echo if the probability decides so."""
-    # each connection has numbers of its own, which do not depend on what happens on others
-    own = Random(random.getrandbits(64))
-    kind = TCP_KINDS[behavior.kind]
-    misbehaves = own.random() < behavior.values.get("probability", 1.0)
-    return (kind if misbehaves else TCPBehavior)(echo, behavior, own)
-
-
 class BehavingFactory(ServerFactory):
-    """Make the protocols of one listener. Connections, limits, timeouts, log and counters are those of `factory`."""
+    """Make the protocols of one listener. Connections, limits, timeouts, log and counters are those of `factory`.
+
+    `ended` remembers how connections of all such listeners have ended.
+    """
 
     noisy = False
 
-    def __init__(self, factory: EchoFactory, behavior: Behavior) -> None:
+    def __init__(self, factory: EchoFactory, behavior: Behavior, ended: EndedConnections) -> None:
         self._factory = factory
+        self._ended = ended
         self.set_behavior(behavior)
 
     def set_behavior(self, behavior: Behavior) -> None:
@@ -48,4 +44,17 @@ class BehavingFactory(ServerFactory):
     def admit(self, client: Any, *, via: str = "", quiet: bool = False) -> TCPBehavior | None:
         """Return a protocol for the client at an address, None if it is refused; see EchoFactory.admit."""
         echo = self._factory.admit(client, via=via, quiet=quiet)
-        return None if echo is None else make_tcp_behavior(echo, self._behavior, self._random)
+        # the numbers that a connection draws do not depend on what others draw at the same time
+        return None if echo is None else self._make(echo, self._behavior, Random(self._random.getrandbits(64)))
+
+    def _make(self, echo: EchoProtocol, behavior: Behavior, random: Random) -> TCPBehavior:
+        """Return the behavior of one connection: that of its kind, or an echo if the probability decides so."""
+        kind = TCP_KINDS[behavior.kind]
+        if random.random() >= behavior.values.get("probability", 1.0):
+            kind = TCPBehavior
+        return kind(echo, behavior, Context(random, self._ended, self._choose))
+
+    def _choose(self, text: str, echo: EchoProtocol) -> TCPBehavior:
+        """Return the behavior that a client names. Raises ValueError."""
+        behavior = parse_choice(text)
+        return self._make(echo, behavior, Random(behavior.values.get("seed")))

@@ -6,14 +6,14 @@ from collections import deque
 from typing import Any
 
 from echotime.behave.spec import Parameter
-from echotime.behave.tcp.behavior import TCPBehavior
+from echotime.behave.tcp.behavior import Fault
 from echotime.behave.values import seconds
 
 MAX_ANSWERS = 256
 """Answers that wait at a time. Later ones join the last, so that tiny answers do not take much memory."""
 
 
-class Latency(TCPBehavior):
+class Latency(Fault):
     """Delay each answer, and the FIN that follows. The order stays, so an answer may delay the next one."""
 
     name = "latency"

@@ -231,6 +231,21 @@ def backlog(session: ControlSession, rest: str) -> None:
             print_error(text.format(listener=sanitize(row["listener"]), requested=limit["limit"], limit=row["limit"]))
 
 
+def behave(session: ControlSession, rest: str) -> None:
+    """Show the listeners that misbehave, after changing those that are given."""
+    texts = rest.split()
+    for each in texts:
+        if "=" not in each:
+            raise CommandSyntaxError(_("expected {usage}").format(usage="behave " + COMMANDS["behave"].usage))
+    session.table(
+        session.connection.call(commands.Behave, behaviors=texts)["rows"],
+        _("closed") if texts else _("no listener misbehaves; behave ADDRESS=KIND opens one"),
+        (_("ADDRESS"), lambda row: str(row["address"])),
+        (_("TRANSPORT"), lambda row: str(row["transport"])),
+        (_("BEHAVIOR"), lambda row: str(row["behavior"])),
+    )
+
+
 def close(session: ControlSession, rest: str, *, orderly: bool = True) -> None:
     """Close a connection with a FIN, or with a RST unless `orderly`."""
     number = _parse_number(rest, _("a connection's number"))
@@ -266,6 +281,7 @@ COMMANDS = {
     "sockopts": ControlCommand("tcp|udp|CONNECTION [all|NAME...]", N_("show options of live sockets"), sockopts),
     "set": ControlCommand("tcp|udp|CONNECTION NAME=VALUE", N_("set an option on live sockets"), set_option),
     "backlog": ControlCommand("[N]", N_("show the accept queues; with N, set their limit"), backlog),
+    "behave": ControlCommand("[ADDRESS=KIND[:P=V,...]|off...]", N_("show or change listeners that misbehave"), behave),
     "close": ControlCommand("CONNECTION", N_("close a connection with a FIN"), close),
     "reset": ControlCommand("CONNECTION", N_("reset a connection with a RST"), partial(close, orderly=False)),
     "counters": ControlCommand("", N_("show the counters"), counters),

@@ -1,0 +1,19 @@
+"""NoAccept: leave connections in the accept queue."""
+
+from __future__ import annotations
+
+from echotime.behave.spec import Parameter
+from echotime.behave.tcp.behavior import TCPBehavior
+from echotime.wire.parsers import non_negative_int
+
+
+class NoAccept(TCPBehavior):
+    """Accept nothing: the kernel completes handshakes until the accept queue is full, and ignores later ones.
+
+    The listener does this, and a client cannot choose it. The queue of a listener that has changed is accepted.
+    """
+
+    name = "no_accept"
+    backlog = Parameter[int | None](
+        non_negative_int, None, "Connections in the queue, less one: 0 for a single handshake.", "that of --backlog"
+    )
