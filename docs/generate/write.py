@@ -9,6 +9,7 @@ from pathlib import Path
 # the files are in English with lines of any length, whatever the language and width of the terminal
 os.environ.update(LC_ALL="C.UTF-8", LANGUAGE="", COLUMNS="100000")
 
+import behavior_table
 import completion
 import counter_table
 import man_pages
@@ -19,6 +20,7 @@ import socket_options
 def main() -> None:
     """Write all files below the directory that the command line names."""
     files = {
+        "docs/behave.md": behavior_table.insert(Path("docs/behave.md").read_text(encoding="utf-8")),
         "docs/configuration.md": option_table.insert(Path("docs/configuration.md").read_text(encoding="utf-8")),
         "docs/monitoring.md": counter_table.monitoring_page(),
         **{f"docs/{name}": text for name, text in socket_options.pages().items()},

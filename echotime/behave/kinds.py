@@ -38,14 +38,16 @@ _CHOICES = [each for each in _TCP if each not in {Client, NoAccept}]
 """What a client can choose for its connection. A listener has accepted it already."""
 
 
+def transports_of(behavior: Behavior) -> list[str]:
+    """Return the transports on which a behavior opens a listener."""
+    return ["tcp"] * (behavior.kind in TCP_KINDS) + ["udp"] * (behavior.kind in UDP_KINDS)
+
+
 def parse_behavior(text: str) -> Behavior:
     """Parse the behavior of a listener. Raises ValueError. A kind of both tables opens a listener of each transport."""
     behavior = spec.parse_behavior(text, [*_TCP, *_UDP])
-    for name in ("id", "ended"):
-        if name in behavior.values:
-            raise ValueError(
-                f"{name} names one connection, and a client chooses it; a listener has client in its place"
-            )
+    if {"id", "ended"} & behavior.values.keys():
+        raise ValueError("id and ended name one connection, so only a client can give them")
     return behavior
 
 

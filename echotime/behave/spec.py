@@ -13,6 +13,8 @@ from echotime.sockopt.nearest import nearest
 from echotime.wire.hostport import HostPort
 
 T = TypeVar("T")
+MAX_TEXT = 256
+"""Longest text of a behavior, so that a list of them fits into one message of the control socket."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,8 @@ def parameters_of(kind: type[Kind]) -> dict[str, Parameter[Any]]:
 
 def parse_behavior(text: str, kinds: Iterable[type[Kind]]) -> Behavior:
     """Parse ``KIND[:PARAMETER=VALUE,...]``. A hyphen stands for an underscore. Raises ValueError."""
+    if len(text) > MAX_TEXT:
+        raise ValueError(f"a behavior must have at most {MAX_TEXT} characters")
     kind_text, colon, rest = text.partition(":")
     by_name: dict[str, dict[str, Parameter[Any]]] = {}
     for one in kinds:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from echotime.behave.kinds import transports_of
+from echotime.behave.spec import BehavingAddress
 from echotime.limits.access import Network, Networks
 from echotime.limits.source import is_loopback
 from echotime.net.sockopt_port import socket_kind
@@ -24,6 +26,23 @@ def repeated_addresses(addresses: Iterable[Address | str | None]) -> Iterator[st
         is_repeated = address in known and address is not None and (not isinstance(address, HostPort) or address.port)
         known.add(address)
         yield "given twice" if is_repeated else ""
+
+
+def repeated_behaviors(requested: Iterable[BehavingAddress | None]) -> Iterator[str]:
+    """Find listeners that were given before. One of TCP and one of UDP may have the same port."""
+    known: set[tuple[HostPort, str]] = set()
+    for each in requested:
+        wanted = {(address, name) for name in ("tcp", "udp") for address in behaving_addresses([each], name)}
+        is_repeated = any(listener in known and listener[0].port for listener in wanted)
+        known |= wanted
+        yield "this address has a behavior already" if is_repeated else ""
+
+
+def behaving_addresses(requested: Iterable[BehavingAddress | None], transport: str) -> Iterator[HostPort]:
+    """Yield the addresses on which a behavior opens a listener of a transport."""
+    for each in requested:
+        if each is not None and each.behavior is not None and transport in transports_of(each.behavior):
+            yield each.address
 
 
 def unusable_sockopts(

@@ -139,12 +139,14 @@ class DaemonOptions(usage.Options):
         lists = yield from self._parse_lists()
         for name in ("tcp", "udp", "http"):
             yield from self._check_list(name, checks.repeated_addresses(lists[name]))
+        yield from self._check_list("behave", checks.repeated_behaviors(lists["behave"]))
         remote = checks.remote_http_addresses(lists["http"], allowed=settings.http_allow_remote)
         yield from self._check_list("http", remote)
         if not self["tcp"] and not self["udp"]:
             lists["tcp"] = lists["udp"] = [_default_address()]
-        yield from self._check_list("sockopt", checks.unusable_sockopts(lists["sockopts"], lists["tcp"], lists["udp"]))
-        if self["proxy-protocol"] and not lists["tcp"]:
+        tcp, udp = ([*lists[name], *checks.behaving_addresses(lists["behave"], name)] for name in ("tcp", "udp"))
+        yield from self._check_list("sockopt", checks.unusable_sockopts(lists["sockopts"], tcp, udp))
+        if self["proxy-protocol"] and not tcp:
             self._add_requirement("proxy-protocol", "requires a TCP listener (--tcp): the header has no form for UDP")
         networks = {}
         for name in ("allow", "deny", "proxy_protocol", "quiet"):

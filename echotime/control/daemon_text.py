@@ -28,7 +28,7 @@ TEXTS = (
     # why a connection ended
     *(N_("client"), N_("server"), N_("operator"), N_("client's reset"), N_("server's reset"), N_("operator's reset")),
     *(N_("idle timeout"), N_("half-closed timeout"), N_("session timeout"), N_("eviction")),
-    *(N_("reset at the {reason}"), N_("error: {reason}")),
+    *(N_("reset at the {reason}"), N_("error: {reason}"), N_("behavior {name}")),
     # how a question ended
     *(N_("answered by {name}"), N_("deadline expired"), N_("connection ended"), N_("the last operator left")),
     *(N_("no operator is present"), N_("the daemon stopped"), N_("no question is pending")),
@@ -40,6 +40,17 @@ TEXTS = (
     *(N_("invalid arguments"), N_("too many control connections: {connections} are open, {limit} are allowed")),
     N_("HTTP is not served; expected a daemon with --http"),
     N_("permission denied: neither root, nor the daemon's user, nor a member of --control-group"),
+    # what is wrong with a behavior
+    N_("'{text}' is not a behavior; the nearest is {near}; expected one of {names}"),
+    N_("'{text}' is not a behavior; expected one of {names}"),
+    N_("a behavior must have at most {number} characters"),
+    N_("'{text}' names no behavior; expected {form}"),
+    *(N_("{name} has no parameter '{text}'; expected {names}"), N_("{name} lacks a value; expected {form}")),
+    *(N_("{name} is given twice"), N_("must be a probability from 0 to 1, as in 0.5")),
+    *(N_("must be a time from {low} to {high} s"), N_("must be at least {low} bytes")),
+    N_("id and ended name one connection, so only a client can give them"),
+    *(N_("no listener of --behave on {address}"), N_("cannot listen on {address}: {reason}")),
+    *(N_("more than {number} listeners of --behave"), N_("the daemon is stopping")),
     *_SOCKOPT_ERRORS,
     N_("{name} has no effect on {target}"),
     # health and clock

@@ -191,8 +191,6 @@ class ControlProtocol(SequentialAMP):
 
     @commands.Behave.responder
     def behave(self, behaviors: list[str]) -> dict[str, Any]:
-        if self.factory.change_behaviors is None:
-            raise CommandError("this daemon has no listeners that misbehave")
         rows = self.factory.change_behaviors(behaviors)
         for each in behaviors:
             self._log.info("control: {name} set behavior {what}", name=self._name, what=sanitize(each))
@@ -238,7 +236,7 @@ class ControlFactory(ServerFactory):
         """The connections of operators that are served."""
         self.describe_http: Callable[[], dict[str, Any]] | None = None
         """Returns the response to commands.Token. None without --http."""
-        self.change_behaviors: Callable[[list[str]], Rows] | None = None
+        self.change_behaviors: Callable[[list[str]], Rows] = lambda texts: []
         """Applies the texts of commands.Behave, and returns the rows of its response."""
         self.log_limiter = LogRateLimiter(_MAX_LOG_LINES, clock, self._report_suppressed)
 

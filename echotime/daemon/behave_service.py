@@ -9,7 +9,7 @@ from typing import Any
 
 from twisted.application.service import MultiService
 
-from echotime.behave.kinds import TCP_KINDS, UDP_KINDS
+from echotime.behave.kinds import transports_of
 from echotime.behave.spec import BehavingAddress, Behavior
 from echotime.behave.tcp.client import Client
 from echotime.behave.tcp.context import EndedConnections
@@ -92,6 +92,8 @@ class BehaveService(MultiService):
 
         Without texts return all rows. Raises CommandError; a faulty text changes nothing.
         """
+        if texts and not self.running:
+            raise CommandError("the daemon is stopping")
         try:
             requested = [behaving_address(each) for each in texts]
         except ValueError as error:
@@ -107,7 +109,7 @@ class BehaveService(MultiService):
 
     def rows(self) -> list[dict[str, str]]:
         """Return the address, the transport and the behavior of each listener."""
-        return [_row(each, behavior) for each, behavior in self._behaviors.items()]
+        return [_row(each, behavior) for each, behavior in self._behaviors.items() if each.port.connected]
 
     def apply(self, requested: BehavingAddress) -> list[dict[str, str]]:
         """Change, open or close the listeners at an address. Return the rows of those that have the behavior then.
@@ -123,7 +125,7 @@ class BehaveService(MultiService):
             for each in present.values():
                 self._close(each)
             return []
-        transports = ["tcp"] * (behavior.kind in TCP_KINDS) + ["udp"] * (behavior.kind in UDP_KINDS)
+        transports = transports_of(behavior)
         opened = self._open(address, behavior, [each for each in transports if each not in present])
         changed = [present[each] for each in transports if each in present]
         for each in changed:

@@ -173,8 +173,9 @@ class SilenceTests(BehaveTestCase):
         sock.sendall(b"unread")
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         sock.close()
-        while self.report(f"report:ended={identifier}")["ended"] is None:
+        while (ended := self.report(f"report:ended={identifier}")["ended"]) is None:
             time.sleep(0.05)
+        self.assertEqual(ended, "client's reset")
 
     def test_no_accept(self) -> None:
         """A handshake succeeds and nobody serves it. Beyond the accept queue there is no handshake."""

@@ -38,6 +38,9 @@ class KnowingTransport(StringTransport):
     def received_ttl(self) -> int:
         return 57
 
+    def saved_syn(self) -> bytes:
+        return b"\x45\x10"
+
 
 class IgnorantTransport(StringTransport):
     """Fail as a kernel does that has none of the options."""
@@ -45,7 +48,7 @@ class IgnorantTransport(StringTransport):
     def round_trip_time(self) -> float:
         raise OSError(errno.ENOPROTOOPT, "Protocol not available")
 
-    segment_size = received_ttl = round_trip_time
+    segment_size = received_ttl = saved_syn = round_trip_time
 
 
 def connected(
@@ -77,10 +80,12 @@ def factory(acknowledgement: str = "", reply: str = "", reply_source: IReplySour
 
 def test_values() -> None:
     """Each name has the value of its connection and message."""
-    made = factory(r"|\{peer}|\{peer_host}|\{via}|\{server}", r"|\{connection}|\{message}|\{rtt}|\{mss}|\{ttl}|{peer}")
+    made = factory(
+        r"|\{peer}|\{peer_host}|\{via}|\{server}", r"|\{connection}|\{message}|\{rtt}|\{mss}|\{ttl}|\{syn}|{peer}"
+    )
     connected(made)
     second = connected(made)
-    expected = "|192.0.2.7:1945|192.0.2.7||192.0.2.1:12345|2|{}|12.346|1448|57|{{peer}}"
+    expected = "|192.0.2.7:1945|192.0.2.7||192.0.2.1:12345|2|{}|12.346|1448|57|4510|{{peer}}"
     assert answer(second, b"m") == "m" + expected.format(1)
     assert answer(second, b"n") == "n" + expected.format(2)
     assert second.bytes_out == 2 * len("m" + expected.format(1))
@@ -105,7 +110,7 @@ def test_time() -> None:
 
 def test_unknown_to_the_kernel() -> None:
     """A value that the kernel does not give is empty."""
-    assert answer(connected(factory(r"<\{rtt}\{mss}\{ttl}>"), IgnorantTransport), b"m") == "m<>"
+    assert answer(connected(factory(r"<\{rtt}\{mss}\{ttl}\{syn}>"), IgnorantTransport), b"m") == "m<>"
 
 
 def test_all_names() -> None:

@@ -14,7 +14,16 @@ from echotime.config.settings import GROUPS
 from echotime.wire import parsers
 
 ROOT = Path(__file__).parents[2]
-TITLES = ["Addresses and socket options", "Replies", "Operators", "UDP time", "Access and limits", "Log", "HTTP"]
+TITLES = [
+    "Addresses and socket options",
+    "Replies",
+    "Operators",
+    "UDP time",
+    "Access and limits",
+    "Log",
+    "HTTP",
+    "Misbehavior for tests",
+]
 
 
 def test_groups() -> None:

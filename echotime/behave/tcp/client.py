@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from echotime.behave.spec import MAX_TEXT
 from echotime.behave.tcp.behavior import TCPBehavior
 from echotime.wire.escape import sanitize
 
-MAX_LINE = 256
-"""Longest first line, without its end."""
 LINE_TIMEOUT = 3.0
 """Seconds in which the first line must be complete."""
 
@@ -31,8 +30,8 @@ class Client(TCPBehavior):
     def received(self, data: bytes) -> None:
         self._received += data
         line, newline, rest = self._received.partition(b"\n")
-        if len(line) > MAX_LINE:
-            self._refuse(f"the first line is longer than {MAX_LINE} bytes")
+        if len(line) > MAX_TEXT:
+            self._refuse(f"the first line is longer than {MAX_TEXT} bytes")
         elif newline:
             self._choose(line.decode("ascii", "backslashreplace").rstrip("\r"), rest)
 

@@ -189,11 +189,15 @@ class Interposer(Protocol):
 
     # the transport, as the EchoProtocol sees it
 
-    read_size = 0
-    """Set by the EchoProtocol, without effect: a behavior gets single messages."""
-
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            # zope.interface would take what the transport provides, and the client's FIN would end the connection
+            raise AttributeError(name)
         return getattr(self.transport, name)
+
+    def send_buffer(self) -> int:
+        """Return 0, so that the EchoProtocol gets single messages, and no large reads."""
+        return 0
 
     def unsent_bytes(self) -> int:
         return self._held + int(self.transport.unsent_bytes())

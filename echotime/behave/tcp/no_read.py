@@ -30,7 +30,9 @@ class NoRead(Fault):
         state = read_tcp_info(self.transport.socket).state
         if state == "CLOSE_WAIT" and self._fin_at is None:
             self._fin_at = self.clock.seconds()
-        if state == "CLOSE" or (self._fin_at is not None and self.clock.seconds() - self._fin_at >= HOLD_TIME):
+        if state == "CLOSE":
+            self.echo.reset("client's reset")
+        elif self._fin_at is not None and self.clock.seconds() - self._fin_at >= HOLD_TIME:
             self.reset()
         else:
             self.later(POLL_INTERVAL, self._poll)
