@@ -22,6 +22,7 @@ from echotime.daemon.drop_report import DropReporter
 from echotime.daemon.limits_service import LimitsService
 from echotime.daemon.listener_service import TCPListenerService, UDPListenerService, listen_error_message
 from echotime.daemon.listeners import Listeners, build_listeners
+from echotime.daemon.port_file import PortFile, describe_address
 from echotime.daemon.record import RecordService
 from echotime.daemon.runtime_config import RuntimeConfig
 from echotime.daemon.service import Daemon
@@ -234,7 +235,7 @@ class DaemonBuilder:
             self._readiness,
             lambda: str(read_adjtimex()),
         )
-        web = self._build_web(backend, health) if self._http else None
+        self._web = web = self._build_web(backend, health) if self._http else None
         self._build_reports()
         if self._reply_queue is not None and settings.control is not None:
             policy = PeerPolicy(settings.control_group)
@@ -255,6 +256,9 @@ class DaemonBuilder:
                     log_to_stdout=settings.log_to_stdout,
                 )
             )
+        if settings.port_file is not None:
+            service.port_file = PortFile(settings.port_file, self._describe_ports)
+            self._behave.on_change = service.port_file.update
 
     def _build_reports(self) -> None:
         """Add the reports of refusals and failures, and the record, which has refusals, too."""
@@ -296,6 +300,20 @@ class DaemonBuilder:
         web = build_web(state, self._http, describe_error, public_metrics=self._settings.http_public_metrics)
         self.service.after_drain.append(web)
         return web
+
+    def _describe_ports(self) -> dict[str, Any]:
+        """Return what the port file says besides version and process ID. Every listener is open."""
+        web = self._web
+        return {
+            "tcp": [describe_address(each.address) for each in self._tcp],
+            "udp": [describe_address(each.address) for each in self._udp],
+            "http": [describe_address(each) for each in web.addresses] if web is not None else [],
+            "control": self._settings.control,
+            "behave": [
+                {**describe_address(each.address), "transport": each.transport, "behavior": str(behavior)}
+                for each, behavior in self._behave.behaviors.items()
+            ],
+        }
 
     def on_reload_result(self, succeeded: bool) -> None:
         """Record whether the last reload succeeded, for the metrics."""
