@@ -166,7 +166,7 @@ class Option:
 
     @property
     def number_read(self) -> int:
-        """The number for getsockopt."""
+        """Return the option number that getsockopt(2) takes."""
         return self.number if self.read_number is None else self.read_number
 
     @property
