@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -51,12 +52,15 @@ class Route:
         self.far_end = far_end
         self.udp_loss = 0.0
         """Share of datagrams that were lost, with their answers, as far as measured."""
-        self.good_udp_ports: list[int] = []
+        self.good_udp_ports: deque[int] = deque()
         """Source ports from which datagrams are answered, if there are others."""
 
     def udp_port(self) -> int:
-        """Return a port to send datagrams from: 0 for any, unless datagrams from some ports are lost."""
-        return self.good_udp_ports.pop() if self.good_udp_ports else 0
+        """Return a port to send datagrams from: 0 for any, or in turn those that are answered if some are not."""
+        if not self.good_udp_ports:
+            return 0
+        self.good_udp_ports.rotate()
+        return self.good_udp_ports[0]
 
     async def open(self, kind: str = "echo", **parameters: object) -> Stream:
         """Return a connection with a behavior, an ordinary one if the server takes no requests. Raises ClientError."""
