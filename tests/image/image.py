@@ -48,30 +48,59 @@ _ENVIRONMENT = {
     # later runs do not install the packages again
     "BUILDAH_LAYERS": "true",
 }
+_LIMIT = 300
+"""Seconds after which a command is ended."""
+_TRIES = 3
+"""How often a build is tried, because packages come from a network."""
 # mirrors that stall; the base keeps this setting for the build
 _APT = ("--aptopt=Acquire::http::Timeout 20", "--aptopt=Acquire::Retries 4")
 # what TLS needs where a proxy of the network has a certificate authority of its own
-_TRUST = "cp -r --parents /usr/local/share/ca-certificates $1"
+_TRUST = "! [ -d /usr/local/share/ca-certificates ] || cp -r --parents /usr/local/share/ca-certificates $1"
 _numbers = itertools.count()
 
 
 def run(*command: str) -> str:
     """Run a command that must succeed, and return its standard output."""
     environment = {name: value for name, value in os.environ.items() if name not in {"MAKEFLAGS", "MAKELEVEL"}}
+    # it ends the children of the command, too
+    limited = ("timeout", "--kill-after=5", str(_LIMIT), *command)
     ended = subprocess.run(
-        command, capture_output=True, text=True, check=False, timeout=600, env={**environment, **_ENVIRONMENT}
+        limited,
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+        env={**environment, **_ENVIRONMENT},
     )
     assert ended.returncode == 0, f"{command}: {ended.stdout[-2000:]}{ended.stderr[-2000:]}"
     return ended.stdout
 
 
-@functools.cache
 def built() -> dict[str, Any]:
-    """Build the image, once for all tests, and return its configuration."""
+    """Return the configuration of the image, which the first test builds. Raises the same error in every test."""
+    outcome = _first_outcome()
+    if isinstance(outcome, AssertionError):
+        raise outcome
+    return outcome
+
+
+@functools.cache
+def _first_outcome() -> dict[str, Any] | AssertionError:
     FOLDER.mkdir(exist_ok=True)
     (FOLDER / "containers.conf").write_text(_CONTAINERS.format(folder=FOLDER), encoding="utf-8")
     (FOLDER / "storage.conf").write_text(_STORAGE.format(folder=FOLDER), encoding="utf-8")
     atexit.register(run, "podman", "rm", "--force", "--all", "--time", "0")
+    for _ in range(_TRIES):
+        try:
+            return _build()
+        except AssertionError as error:
+            last = error
+            print(error, flush=True)
+    return last
+
+
+def _build() -> dict[str, Any]:
+    """Build the base, unless there is one, and the image."""
     if BASE not in run("podman", "images", "--format", "{{.Repository}}"):
         tree = FOLDER / "base.tar"
         run("mmdebstrap", "--quiet", "--variant=minbase", *_APT, f"--customize-hook={_TRUST}", _release(), str(tree))
