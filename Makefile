@@ -8,7 +8,7 @@ SECONDS ?= 300
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: run help install uninstall deb test test-systemd test-deb test-balancers test-browser test-prometheus trial check coverage attack soak fuzz mutants bench wheel docs clean
+.PHONY: run help install uninstall deb image test test-systemd test-deb test-balancers test-browser test-prometheus test-image trial check coverage attack soak fuzz mutants bench wheel docs clean
 
 # a stamp for each set of extras; a changed requirement installs it again
 INSTALLED_BY = setup.cfg pyproject.toml $(wildcard echotime/i18n/*/LC_MESSAGES/*.po)
@@ -28,7 +28,7 @@ $(VENV)/.test: $(INSTALLED_BY)
 	$(PIP) '.[test]'
 	touch $(VENV)/.run $@
 
-$(VENV)/.lint $(VENV)/.bench $(VENV)/.mutants: $(INSTALLED_BY)
+$(VENV)/.lint $(VENV)/.bench $(VENV)/.mutants $(VENV)/.image: $(INSTALLED_BY)
 	$(CREATE)
 	$(PIP) '.[test,$(subst .,,$(@F))]'
 	touch $(VENV)/.run $(VENV)/.test $@
@@ -56,6 +56,14 @@ uninstall:  ## remove what `make install` installed (as root)
 deb:  ## build a Debian package in dist/, and say how to install it
 	etc/debian/build dist
 
+IMAGE ?= echotime
+ENGINE ?= $(firstword $(foreach each,podman buildah docker,$(shell command -v $(each))))
+image:  ## build the image IMAGE=NAME:TAG from BASE=IMAGE, with podman, buildah or docker
+	@[ -n "$(ENGINE)" ] || { echo "no podman, buildah or docker was found; on Debian: apt install buildah" >&2; exit 1; }
+	$(ENGINE) build --file Containerfile --tag "$(IMAGE)" $(if $(BASE),--build-arg BASE="$(BASE)") \
+	    --build-arg VERSION="$$(sed -n 's/^__version__ = "\(.*\)"/\1/p' echotime/__init__.py)" \
+	    --build-arg REVISION="$$(git rev-parse HEAD 2>/dev/null)" .
+
 # one process more than CPUs, because many tests wait; the tests of a file run in one process, because they share
 # fixtures that take long to make; tests/conftest.py puts the longest files first
 test: $(VENV)/.test  ## run all tests but those below
@@ -75,6 +83,9 @@ test-browser: $(VENV)/.browser  ## use the page in chromium, if installed; SCREE
 
 test-prometheus: $(VENV)/.test  ## test the metrics with Prometheus and blackbox_exporter, if installed
 	$(BIN)/python -m pytest tests/prometheus
+
+test-image: $(VENV)/.image  ## build and run the image, and play etc/kubernetes, with buildah and podman (as root)
+	$(BIN)/python -m pytest tests/image
 
 trial: $(VENV)/.test  ## run the integration tests under trial
 	$(BIN)/trial tests.integration

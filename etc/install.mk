@@ -63,6 +63,7 @@ install:
 	install -Dm 644 -t "$$share/doc/echotime/docs/socket-options" docs/socket-options/*.md
 	install -Dm 644 -t "$$share/doc/echotime/etc/examples" etc/examples/*
 	install -Dm 644 -t "$$share/doc/echotime/etc/prometheus" etc/prometheus/*
+	for each in etc/kubernetes/*; do install -Dm 644 -t "$$share/doc/echotime/$$each" "$$each"/*; done
 	install -Dm 644 etc/echotime.default "$$new/etc/default/echotime"
 	install -Dm 644 etc/echotime.conf "$$new/etc/echotime/echotime.conf"
 	sed -i "s|/etc/|$(SYSCONFDIR)/|g; s|/usr/lib/echotime|$(LIB)|g; s|/usr/bin/python3 /usr/lib |$$python |" \

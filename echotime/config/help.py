@@ -17,7 +17,8 @@ _DESCRIPTION = (
 )
 _NOTES = (
     "TIME is in seconds, or has a unit, as in 500ms, 10s, 2m or 1h. Options of twistd, such as -n (stay in the "
-    "foreground) and --logfile FILE, are given before the word echotime. {twistd} --help lists them."
+    "foreground) and --logfile FILE, are given before the word echotime. {twistd} --help lists them. "
+    "ECHOTIME_OPTIONS, a variable of the environment, may have further options, quoted as in a shell."
 )
 _EXAMPLE = "Example: {twistd} -n echotime --tcp 12345 --udp '[::]:12345' --sockopt tcp:SO_KEEPALIVE=on"
 _INDENT = 28

@@ -13,7 +13,8 @@ from twisted.python import usage
 
 import echotime
 from echotime.config import checks, file
-from echotime.config.faults import REPLACEMENTS, FaultList, describe_usage_error
+from echotime.config.environment import check_words, environment_note, environment_words
+from echotime.config.faults import FaultList, REPLACEMENTS, describe_usage_error
 from echotime.config.help import format_help
 from echotime.config.option_spec import OptionSpec
 from echotime.config.parsers import STANDARD_STREAMS, default_control_socket
@@ -83,8 +84,13 @@ class DaemonOptions(usage.Options):
     opt_V = opt_version
 
     def parseOptions(self, options: Iterable[str] | None = None) -> None:
-        """Parse as usage.Options does, but accept old names, and suggest the nearest name for an unknown one."""
-        args = sys.argv[1:] if options is None else list(options)
+        """Parse the command line, and then the words of ECHOTIME_OPTIONS, as usage.Options does.
+
+        Accept old names, and suggest the nearest name for an unknown one.
+        """
+        last = environment_words(os.environ)
+        command_line = sys.argv[1:] if options is None else list(options)
+        args = [*command_line, *last]
         given = {each[2:].partition("=")[0] for each in args if each.startswith("--")}
         names = list(self.longOpt)
         for old in sorted(given & _OLD_NAMES.keys()):
@@ -93,10 +99,13 @@ class DaemonOptions(usage.Options):
         # --port is not short for --port-file: getopt is to accept it, and usage.Options to refuse it
         self.longOpt += [f"{each}=" for each in given & REPLACEMENTS.keys()]
         try:
+            # by itself, so that a missing value is not taken from the variable
+            check_words(command_line, self)
             super().parseOptions(args)
         except usage.UsageError as error:
             known = [each.rstrip("=") for each in names]
-            raise usage.UsageError(describe_usage_error(error, known, self.parent)) from None
+            notes = [environment_note(last)] if last else []
+            raise usage.UsageError("\n".join([describe_usage_error(error, known, self.parent), *notes])) from None
 
     def getSynopsis(self) -> str:
         return f"Usage: {twistd_name()} [twistd's options] echotime [options]"

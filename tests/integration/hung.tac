@@ -11,7 +11,7 @@ from echotime.daemon.listener_service import ListenerService
 from echotime.config.options import DaemonOptions
 
 options = DaemonOptions()
-options.parseOptions(os.environ.get("ECHOTIME_OPTIONS", "--tcp 127.0.0.1:0 --udp 127.0.0.1:0").split())
+options.parseOptions([] if "ECHOTIME_OPTIONS" in os.environ else ["--tcp=127.0.0.1:0", "--udp=127.0.0.1:0"])
 daemon = tap.build_daemon(options.settings, reactor)
 (port,) = [
     each.port for each in daemon if isinstance(each, ListenerService) and each.transport == os.environ.get("ECHOTIME_HUNG", "udp")

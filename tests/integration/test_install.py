@@ -99,6 +99,7 @@ class InstallTests(SynchronousTestCase):
             "usr/share/doc/echotime/docs/options.md",
             "usr/share/doc/echotime/etc/examples/haproxy.cfg",
             "usr/share/doc/echotime/etc/prometheus/echotime.rules.yml",
+            "usr/share/doc/echotime/etc/kubernetes/base/deployment.yaml",
         ):
             self.assertEqual((self.system / path).stat().st_mode & 0o777, 0o644, path)
         programs = {each.name for each in (self.home / "bin").iterdir()}

@@ -12,6 +12,8 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from echotime import __version__
+
 ROOT = Path(__file__).resolve().parents[2]
 _BARE = """\
 #!/bin/sh
@@ -64,6 +66,19 @@ class MakefileTests(SynchronousTestCase):
         self.assertEqual(status, 0)
         self.assertIn("--editable .\n", out)
         self.assertNotIn("[test", out)
+
+    def test_image(self) -> None:
+        """`make image` without a builder names one; with one it passes name, base and version on."""
+        status, out, err = make("image", "ENGINE=")
+        self.assertEqual((status, out), (2, ""))
+        self.assertIn("no podman, buildah or docker was found; on Debian: apt install buildah\n", err)
+        status, out, _ = make("image", "ENGINE=echo", "IMAGE=here/name:1", "BASE=other")
+        self.assertEqual(status, 0)
+        printed = out.splitlines()[-1]
+        expected = (
+            f"build --file Containerfile --tag here/name:1 --build-arg BASE=other --build-arg VERSION={__version__} "
+        )
+        self.assertTrue(printed.startswith(expected), printed)
 
     def test_help(self) -> None:
         """`make help` and `make` alone explain every target, and documents name only those."""

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import sysconfig
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -39,6 +40,9 @@ class Ended(NamedTuple):
 class Twistd:
     """Run one child whose output is read by threads, so that it never blocks on a pipe."""
 
+    program: Sequence[str] = TWISTD
+    """First words of the command line, between the prefix and the arguments."""
+
     def __init__(
         self,
         *args: str,
@@ -52,7 +56,7 @@ class Twistd:
         # if the tests are killed, the kernel ends the child
         guard = ["setpriv", "--pdeathsig", "TERM"] if shutil.which("setpriv") else []
         self.process = subprocess.Popen(
-            [*guard, *prefix, *(first if python else TWISTD), *args],
+            [*guard, *prefix, *(first if python else self.program), *args],
             stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

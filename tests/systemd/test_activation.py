@@ -138,10 +138,10 @@ class ActivationTests(UnitTestCase):
         self.line(SERVICE, "UDP .*: SO_RCVBUF requested 102400, effective 204800")
 
     def test_instances(self) -> None:
-        """Each instance has its own port, options and control socket."""
-        self.options("--reply seven", "echotime-7777")
+        """Each instance has its own port, options and control socket. systemd removes one backslash, and no quotes."""
+        self.options(r"--reply 'it is \\x37'", "echotime-7777")
         systemctl("start", "echotime@7777.socket", "echotime@8888.socket")
-        self.assertEqual(one_shot(("127.0.0.1", 7777), b"hi"), b"hi" + ACKNOWLEDGEMENT + b"seven")
+        self.assertEqual(one_shot(("127.0.0.1", 7777), b"hi"), b"hi" + ACKNOWLEDGEMENT + b"it is 7")
         self.assertEqual(one_shot(("127.0.0.1", 8888), b"hi"), b"hi" + ACKNOWLEDGEMENT)
         self.assertEqual(len(ask_time(("127.0.0.1", 7777))), 4)
         self.assertIn("TCP [::]:7777", self.control("status", path="/run/echotime-7777/control"))
