@@ -91,7 +91,7 @@ def test_seen_by_others(daemon: Daemon) -> None:
 
 
 def test_shared(daemon: Daemon) -> None:
-    """A socket that another process serves, too, is not probed over the network, as that process might get the probe."""
+    """A socket that another process serves, too, is not probed over the network, where that one might answer."""
     with inherited(daemon) as sockets:
         assert daemon.verdicts() == [HealthStatus.ANSWERED] * 2
         with sibling(*sockets):
