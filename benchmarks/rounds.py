@@ -77,7 +77,7 @@ class Bench:
             print_error(f"{server.name} failed at {outcome.workload.name}: {failure}")
 
     def _loaded(self, workload: Workload, server: Running, seconds: float) -> Figures:
-        """Return the figures of the first load, with the work of all loads."""
+        """Return the figures of the last load that did any work, with the work of all loads."""
         with contextlib.ExitStack() as stack:
             cpus = load_cpus(server.server)
             loads = [stack.enter_context(self._load(workload, server, seconds, cpu)) for cpu in cpus]
@@ -88,7 +88,7 @@ class Bench:
             spent = [cpu_seconds(pid) - then for pid, then in zip(server.pids, before, strict=True)]
         work = sum(each["work"] for each in figures)
         return {
-            **figures[0],
+            **{name: figure for each in figures for name, figure in each.items()},
             "work": work,
             "cpu_seconds": sum(spent),
             "busiest_share": max(spent) / sum(spent),

@@ -100,7 +100,9 @@ class ActivationTests(UnitTestCase):
     def test_http(self) -> None:
         """HTTP is served in the sandbox on echotime-http.socket, whose name stays while the service is away."""
         path = Path("/run/echotime-http")
+        self.start()
         self.options("--http systemd:http")
+        systemctl("stop", SERVICE)
         systemctl("start", "echotime-http.socket")
         self.start()
         wait_for(lambda: ask(path, "/readyz")[0] == 200, "ready")

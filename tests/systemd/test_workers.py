@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import socket
+import subprocess
 import time
 from functools import partial
 from pathlib import Path
@@ -13,7 +14,7 @@ from pathlib import Path
 from tests.support.http_case import ask
 from tests.support.plain_clients import ACKNOWLEDGEMENT, ask_time, connect, one_shot, read_all, read_exactly
 from tests.systemd.load import Load
-from tests.systemd.units import ADDRESS, SERVICE, SOCKET, UnitTestCase, systemctl, wait_for
+from tests.systemd.units import ADDRESS, LIMIT, PROGRAMS, SERVICE, SOCKET, UNITS, UnitTestCase, systemctl, wait_for
 
 WORKERS = ("echotime-worker@1.service", "echotime-worker@2.service")
 CONTROLS = ("/run/echotime-worker-1/control", "/run/echotime-worker-2/control")
@@ -95,6 +96,55 @@ class ShareTests(WorkerTestCase):
         self.assertEqual(self.states(), ["active", "inactive", "inactive"])
         systemctl("stop", SOCKET)
         self.assertRaises(ConnectionRefusedError, connect, ADDRESS)
+
+
+class DocumentedTests(WorkerTestCase):
+    """Type what docs/workers.md shows."""
+
+    def test_change_and_back(self) -> None:
+        """The commands for the change to workers and back work, and so do those for a rolling restart."""
+        there, back = self.blocks("Change to workers, and back")
+        systemctl("enable", "--now", SOCKET, SERVICE)
+        self.addCleanup(systemctl, "disable", SOCKET, SERVICE, *WORKERS)
+        self.type(there)
+        self.assertEqual(self.states(), ["inactive", "active", "active"])
+        before = [self.process(each) for each in WORKERS]
+        for each in self.blocks("Rolling restart"):
+            self.type(each)
+        self.assertFalse(set(before) & {self.process(each) for each in WORKERS})
+        systemctl("reload", "echotime-worker@*")
+        self.type(back)
+        self.assertEqual(self.states(), ["active", "inactive", "inactive"])
+        self.assertEqual([self.show(each, "UnitFileState") for each in WORKERS], ["disabled"] * 2)
+        self.assertEqual(one_shot(ADDRESS, b"hi"), b"hi" + ACKNOWLEDGEMENT)
+
+    def test_metrics_on_a_port(self) -> None:
+        """The unit for a port of each worker and the commands below it work, and other pages need the token."""
+        curl, unit, commands = self.blocks("Control, metrics and health")
+        path, options = UNITS / "echotime-worker-http@.socket", Path("/etc/default/echotime-worker")
+        self._changed |= {path, options}
+        path.write_text(unit, encoding="ascii")
+        options.parent.mkdir(exist_ok=True)
+        sockets = [f"echotime-worker-http@{number}.socket" for number in (1, 2)]
+        self.addCleanup(systemctl, "disable", *sockets)
+        self.start_workers()
+        self.type(commands)
+        for port in (9181, 9182):
+            self.assertEqual(ask(("127.0.0.1", port), "/metrics")[0], 200)
+            self.assertEqual(ask(("127.0.0.1", port), "/api/status")[0], 401)
+        self.assertIn("--unix-socket /run/echotime-worker-1/http", curl)
+        self.assertEqual(ask(Path("/run/echotime-worker-1/http"), "/metrics")[0], 200)
+
+    def blocks(self, title: str) -> list[str]:
+        """Return the indented blocks of a section, without the indentation."""
+        page = (Path(__file__).parents[2] / "docs" / "workers.md").read_text(encoding="utf-8")
+        section = page.partition(f"## {title}\n")[2].partition("\n## ")[0]
+        return [each.replace("    ", "") for each in re.findall(r"(?m)(?:^    .*\n)+", section)]
+
+    def type(self, commands: str) -> None:
+        """Run commands in a shell, which ends at the first failure."""
+        search = f"{PROGRAMS}:{os.environ['PATH']}"
+        subprocess.run(["bash", "-e"], input=commands, text=True, check=True, timeout=3 * LIMIT, env={"PATH": search})
 
 
 class WorkerRestartTests(WorkerTestCase):
