@@ -343,8 +343,8 @@ class ActivationTests(ToolTestCase):
     def test_two_serve_the_same_sockets(self) -> None:
         """Two daemons serve the same sockets, see each other, and either may stop without a loss."""
         tcp, udp = self.tcp(), self.udp()
-        for each in (tcp, udp):
-            each.setblocking(False)
+        for sock in (tcp, udp):
+            sock.setblocking(False)
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
         controls = [f"{folder.name}/{name}" for name in ("first", "second")]
