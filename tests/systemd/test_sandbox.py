@@ -60,7 +60,7 @@ class UnitFileTests(UnitTestCase):
     def test_verify(self) -> None:
         """systemd-analyze verify finds no fault in any unit, unknown directives included."""
         files = [str(each) for each in UNITS.iterdir() if each.match("echotime*.s*") and each.is_file()]
-        self.assertEqual(len(files), 7)
+        self.assertGreaterEqual(len(files), 7)
         # a template is verified as an instance
         files = [each.replace("@.", "@7777.") for each in files]
         ended = subprocess.run(
