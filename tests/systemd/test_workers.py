@@ -99,7 +99,7 @@ class ShareTests(WorkerTestCase):
 
 
 class DocumentedTests(WorkerTestCase):
-    """Type what docs/workers.md shows."""
+    """Type the commands that docs/workers.md shows."""
 
     def test_change_and_back(self) -> None:
         """The commands for the change to workers and back work, and so do those for a rolling restart."""
