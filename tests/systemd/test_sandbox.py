@@ -10,7 +10,8 @@ from pathlib import Path
 from tests.support.plain_clients import ACKNOWLEDGEMENT, ask_time, one_shot
 from tests.systemd.units import ADDRESS, DIRECT, LIMIT, PROGRAMS, SERVICE, UNITS, UnitTestCase, systemctl, wait_for
 
-EXPOSURE = {SERVICE: 3, "echotime@1.service": 3, DIRECT: 12}
+WORKER = "echotime-worker@1.service"
+EXPOSURE = {SERVICE: 3, "echotime@1.service": 3, WORKER: 3, DIRECT: 12}
 """Largest accepted exposure, in tenths."""
 _ATTEMPTS = {
     "write to /etc": "open('/etc/x', 'w')",
@@ -35,6 +36,7 @@ _ATTEMPTS = {
 }
 _ALLOWED = {
     SERVICE: {"write to its RuntimeDirectory"},
+    WORKER: {"write to its RuntimeDirectory"},
     DIRECT: {"write to its RuntimeDirectory", "open a TCP socket", "open a UDP socket"},
 }
 _PROBE = """\
@@ -58,7 +60,7 @@ class UnitFileTests(UnitTestCase):
     def test_verify(self) -> None:
         """systemd-analyze verify finds no fault in any unit, unknown directives included."""
         files = [str(each) for each in UNITS.iterdir() if each.match("echotime*.s*") and each.is_file()]
-        self.assertGreaterEqual(len(files), 6)
+        self.assertGreaterEqual(len(files), 7)
         # a template is verified as an instance
         files = [each.replace("@.", "@7777.") for each in files]
         ended = subprocess.run(
@@ -72,7 +74,7 @@ class UnitFileTests(UnitTestCase):
 
     def test_no_end_of_restarts(self) -> None:
         """A daemon that ends again and again is restarted without end: the start limit is never reached."""
-        for unit in (SERVICE, "echotime@1.service", DIRECT):
+        for unit in (SERVICE, "echotime@1.service", WORKER, DIRECT):
             pause, interval = (self.show(unit, name) for name in ("RestartUSec", "StartLimitIntervalUSec"))
             self.assertEqual((pause, interval, self.show(unit, "StartLimitBurst")), ("1s", "10s", "10"))
 
