@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import socket
+from contextlib import suppress
 from pathlib import Path
 
 _PIDFD_GETFD = 438
@@ -17,6 +19,8 @@ def duplicate_socket(process: int, kind: socket.SocketKind, port: int | None = N
     try:
         for number in _sockets(process):
             descriptor = _LIBC.syscall(_PIDFD_GETFD, holder, number, 0)
+            if descriptor < 0 and ctypes.get_errno() == errno.EBADF:
+                continue  # closed since the list was read
             if descriptor < 0:
                 raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
             found = socket.socket(fileno=descriptor)
@@ -30,5 +34,9 @@ def duplicate_socket(process: int, kind: socket.SocketKind, port: int | None = N
 
 
 def _sockets(process: int) -> list[int]:
-    links = Path(f"/proc/{process}/fd").iterdir()
-    return [int(each.name) for each in links if str(each.readlink()).startswith("socket:")]
+    numbers = []
+    for each in Path(f"/proc/{process}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed since the list was read
+            if str(each.readlink()).startswith("socket:"):
+                numbers.append(int(each.name))
+    return numbers

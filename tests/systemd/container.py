@@ -23,7 +23,7 @@ INSTALLED = "/usr/lib/echotime"
 INSIDE = "/srv"
 """Where the environment is in the container; the same place would need a folder in the machine's own /usr."""
 UNIT_SUFFIXES = {".service", ".socket", ".timer"}
-LIMIT = 420
+LIMIT = 900
 """Seconds for everything that happens in the container."""
 _CGROUPS = ("/sys/fs/cgroup/unified", "/sys/fs/cgroup", "/sys/fs/cgroup/systemd")
 _TESTS = "tests.systemd"

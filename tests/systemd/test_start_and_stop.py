@@ -30,11 +30,11 @@ class StartTests(UnitTestCase):
 
     def test_waits_for_ready(self) -> None:
         """A daemon that serves but does not report it counts as not started, and is ended after its timeout."""
-        self.change(DIRECT, "TimeoutStartSec=1", "UnsetEnvironment=NOTIFY_SOCKET", "Restart=no")
+        self.change(DIRECT, "TimeoutStartSec=4", "UnsetEnvironment=NOTIFY_SOCKET", "Restart=no")
         began = time.monotonic()
         self.assertEqual(self.fails(DIRECT), "timeout")
-        self.assertGreater(time.monotonic() - began, 0.9)
-        self.assertTrue(any("listening on TCP" in each["MESSAGE"] for each in self.entries(DIRECT)))
+        self.assertGreater(time.monotonic() - began, 3.9)
+        self.line(DIRECT, "listening on TCP")
 
     def test_faulty_command_line(self) -> None:
         """A faulty command line is reported in the journal, and the start is not repeated."""
@@ -54,6 +54,7 @@ class StartTests(UnitTestCase):
     def test_given_up(self) -> None:
         """A client makes systemd retry and give up, socket included; after the repair both can be started."""
         self.options("--tcp nowhere")
+        self.change(SERVICE, "[Unit]", "StartLimitIntervalSec=1h")  # 10 tries take longer than 10 s on a busy machine
         systemctl("start", SOCKET)
         with connect(ADDRESS):
             wait_for(lambda: self.show(SOCKET, "ActiveState") == "failed", "an end of its tries")

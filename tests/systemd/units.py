@@ -18,7 +18,7 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from tests.support.pidfd_getfd import duplicate_socket
 
-LIMIT = 20.0
+LIMIT = 90.0
 ADDRESS = ("127.0.0.1", 12345)
 SERVICE, SOCKET, DIRECT = "echotime.service", "echotime.socket", "echotime-direct.service"
 UNITS = Path("/etc/systemd/system")
@@ -45,7 +45,7 @@ def wait_for(condition: Callable[[], Any], what: str) -> Any:
 class UnitTestCase(SynchronousTestCase):
     """Run units inside the container only."""
 
-    timeout = 120
+    timeout = 300
 
     def setUp(self) -> None:
         if "ECHOTIME_CONTAINER" not in os.environ:

@@ -8,7 +8,7 @@ const INTERVAL = 2000, MAX_ROWS = 200;
 const seconds = (value) => value < 100 ? value.toFixed(1) : value.toFixed(0);
 const COLUMNS = [
   ["number", "Number", String], ["peer", "Peer", String], ["via", "Via", (value) => value ?? ""],
-  ["age", "Age (s)", seconds], ["bytes_in", "In", String], ["bytes_out", "Out", String], ["messages", "Count", String],
+  ["age", "Age (s)", seconds], ["bytes_in", "Bytes in", String], ["bytes_out", "Bytes out", String], ["messages", "Messages", String],
   ["awaiting_reply", "Waiting", (value) => value ? text("yes") : ""],
   ["rtt", "RTT (ms)", (value) => (1000 * value).toFixed(2)], ["retransmits", "Retransmits", String],
   ["unsent", "Unsent", String],
@@ -96,7 +96,7 @@ export class Connections {
       try { await command(path, { number }); } catch (error) { this.#onError(error); }
       this.refresh();
     };
-    row.append(element("td", {}, act("options", () => this.#onOptions(number), false), " ",
+    row.append(element("td", {}, act("Options", () => this.#onOptions(number), false), " ",
       act("Close", end("close"), !hasToken), " ", act("Reset", end("reset"), !hasToken)));
     return row;
   }
