@@ -53,7 +53,7 @@ install:
 	# Collect the other files.
 	ln -s ../lib/echotime/bin/echotime "$$root$(PREFIX)/bin/echotime"
 	ln -s ../lib/echotime/bin/twistd-echotime "$$root$(PREFIX)/bin/twistd-echotime"
-	install -Dm 644 -t "$$root$(UNITDIR)" etc/*.service etc/*.socket
+	install -Dm 644 -t "$$root$(UNITDIR)" etc/*.service etc/*.socket etc/*.timer
 	for each in docs/man/*; do install -Dm 644 -t "$$share/man/man$${each##*.}" "$$each"; done
 	install -Dm 644 etc/completion/echotime.bash "$$share/bash-completion/completions/echotime"
 	install -Dm 644 etc/completion/twistd-echotime.bash "$$share/bash-completion/completions/twistd-echotime"
@@ -100,7 +100,7 @@ install:
 
 uninstall:
 	@cd "$(DESTDIR)$(LIB)" 2>/dev/null || { echo "echotime is not installed in $(DESTDIR)$(LIB)"; exit; }
-	$(SYSTEMCTL) stop 'echotime.*' 'echotime@*' 'echotime-worker@*' 'echotime-direct.*' 'echotime-http.*' || true
+	$(SYSTEMCTL) stop 'echotime.*' 'echotime@*' 'echotime-worker@*' 'echotime-direct.*' 'echotime-http.*' 'echotime-check@*' || true
 	# also instances, for which `systemctl disable` has no pattern
 	find "$(DESTDIR)/etc/systemd/system" -lname '$(UNITDIR)/echotime*' -delete 2>/dev/null || true
 	sed 's|^|$(DESTDIR)/|' */files | xargs rm -f

@@ -14,7 +14,7 @@ from twisted.python import usage
 import echotime
 from echotime.config import checks, file
 from echotime.config.environment import check_words, environment_note, environment_words
-from echotime.config.faults import FaultList, REPLACEMENTS, describe_usage_error
+from echotime.config.faults import REPLACEMENTS, FaultList, describe_usage_error
 from echotime.config.help import format_help
 from echotime.config.option_spec import OptionSpec
 from echotime.config.parsers import STANDARD_STREAMS, default_control_socket

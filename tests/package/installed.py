@@ -20,7 +20,7 @@ class InstalledTests(unittest.TestCase):
         before = traces()
         run("cp", "-a", f"{PACKAGES}/staged/.", "/")
         run("systemctl", "daemon-reload")
-        run("systemctl", "enable", "--now", *BOTH, "echotime@7777.socket")
+        run("systemctl", "enable", "--now", *BOTH, "echotime@7777.socket", "echotime-check@127.0.0.1.timer")
         self.assertEqual(show(BOTH[1], "FragmentPath"), f"/usr/local/lib/systemd/system/{BOTH[1]}")
         self.assertEqual((echo(b"hi"), len(time())), (b"hi\nI get it!\n", 4))
         self.assertEqual(run("systemd-analyze", "verify", "--man=no", "--recursive-errors=one", *BOTH), "")
@@ -32,7 +32,13 @@ class InstalledTests(unittest.TestCase):
         printed = run("make", "-s", "-C", ROOT, "uninstall")
         self.assertEqual(printed, f"{DEFAULT} was edited and is kept\nechotime is uninstalled\n")
         self.assertRaises(ConnectionRefusedError, echo, b"hi")
-        for unit in (*BOTH, "echotime@7777.socket", "echotime-http.socket", "echotime-worker@1.service"):
+        units = (
+            "echotime@7777.socket",
+            "echotime-http.socket",
+            "echotime-worker@1.service",
+            "echotime-check@127.0.0.1.timer",
+        )
+        for unit in (*BOTH, *units):
             self.assertEqual((show(unit, "ActiveState"), show(unit, "LoadState")), ("inactive", "not-found"), unit)
         self.assertEqual(traces() - before, {DEFAULT})
         DEFAULT.unlink()

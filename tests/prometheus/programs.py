@@ -1,4 +1,4 @@
-"""Run Prometheus and blackbox_exporter with the files of etc/prometheus, beside daemons of a test."""
+"""Run Prometheus and its exporters with the files of etc/prometheus, beside daemons of a test."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import tempfile
 import time
 import urllib.parse
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from tests.support.tool_case import ToolTestCase
 from tests.support.twistd_process import LIMIT
 
 FILES = Path(__file__).parents[2] / "etc" / "prometheus"
-_INSTALL = "apt install prometheus prometheus-blackbox-exporter"
+_INSTALL = "apt install prometheus prometheus-blackbox-exporter prometheus-node-exporter"
 
 
 class PrometheusTestCase(ToolTestCase):
@@ -72,8 +72,22 @@ class PrometheusTestCase(ToolTestCase):
         (self.folder / name).write_text(text, encoding="utf-8")
         return str(self.folder / name)
 
-    def start_prometheus(self, tcp: Address, http: Address, changes: dict[str, str]) -> Prometheus:
-        """Start blackbox_exporter, and a Prometheus that scrapes a daemon and the exporter every second.
+    def start_node_exporter(self, folder: Path) -> Address:
+        """Start a node_exporter that serves the .prom files of a folder, and nothing of the machine."""
+        address = free_address()
+        self.start_program(
+            "prometheus-node-exporter",
+            "--collector.disable-defaults",
+            "--collector.textfile",
+            f"--collector.textfile.directory={folder}",
+            "--web.listen-address={}:{}".format(*address),
+        )
+        return address
+
+    def start_prometheus(
+        self, tcp: Address, http: Sequence[Address], nodes: Sequence[Address], changes: dict[str, str]
+    ) -> Prometheus:
+        """Start blackbox_exporter, and a Prometheus that scrapes it, daemons and node_exporters every second.
 
         `changes` has further replacements in its configuration.
         """
@@ -84,11 +98,14 @@ class PrometheusTestCase(ToolTestCase):
             "--web.listen-address={}:{}".format(*exporter),
         )
         self.adapted("echotime.rules.yml", {})
-        places = {"9180": http, "12345": tcp, "9115": exporter}
-        addresses = {f"127.0.0.1:{port}\n": "{}:{}\n".format(*actual) for port, actual in places.items()}
-        quoted = {f'"127.0.0.1:{port}"': '"{}:{}"'.format(*actual) for port, actual in places.items()}
-        del addresses["127.0.0.1:9180\n"], addresses["127.0.0.1:12345\n"], quoted['"127.0.0.1:9115"']
-        path = self.adapted("prometheus.yml", {**addresses, **quoted, **changes, "interval: 15s": "interval: 1s"})
+        # the test need not wait until a target that is down is more than a lost datagram
+        self.adapted("echotime.fleet.rules.yml", {"for: 3m": "for: 1s"})
+        targets = {
+            f'["127.0.0.1:{port}"]': json.dumps(["{}:{}".format(*each) for each in actual])
+            for port, actual in (("9180", http), ("12345", [tcp]), ("9100", nodes))
+        }
+        replaced = {"replacement: 127.0.0.1:9115": "replacement: {}:{}".format(*exporter)}
+        path = self.adapted("prometheus.yml", {**targets, **replaced, **changes, "interval: 15s": "interval: 1s"})
         process = self.start_program(
             "prometheus",
             f"--config.file={path}",
@@ -112,9 +129,14 @@ class Prometheus:
         with urllib.request.urlopen(url, timeout=LIMIT) as response:
             return json.load(response)["data"]
 
-    def query(self, expression: str) -> list[float]:
+    def query(self, expression: str, **parameters: str) -> list[float]:
         """Return the values of an expression."""
-        return [float(each["value"][1]) for each in self.get("query", query=expression)["result"]]
+        return [float(each["value"][1]) for each in self.get("query", query=expression, **parameters)["result"]]
+
+    def labeled(self, expression: str, *labels: str) -> dict[tuple[str, ...], float]:
+        """Return the values of an expression by the values of these labels."""
+        result = self.get("query", query=expression)["result"]
+        return {tuple(each["metric"].get(name, "") for name in labels): float(each["value"][1]) for each in result}
 
     def wait_for(self, expression: str, condition: Callable[[list[float]], object] = bool) -> list[float]:
         """Wait until an expression has values that meet the condition, and return them. Fail if Prometheus ends."""

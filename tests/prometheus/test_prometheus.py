@@ -7,6 +7,7 @@ import signal
 import urllib.request
 from typing import Any
 
+from tests.balancers.balancers import free_address
 from tests.prometheus.programs import FILES, PrometheusTestCase
 from tests.support.plain_clients import ACKNOWLEDGEMENT, one_shot
 from tests.support.twistd_process import LIMIT
@@ -27,30 +28,39 @@ class PromtoolTests(PrometheusTestCase):
 
     def test_rules(self) -> None:
         """The rules are valid, and each alert fires when it should."""
-        for name in ("echotime.rules.yml", "echotime.rules.test.yml", "prometheus.yml"):
-            self.adapted(name, {})
-        self.run_program("promtool", "check", "config", "prometheus.yml")
-        self.assertIn("SUCCESS", self.run_program("promtool", "test", "rules", "echotime.rules.test.yml"))
+        rules, tests = (sorted(FILES.glob(pattern)) for pattern in ("*.rules.yml", "*.rules.test.yml"))
+        for each in (*rules, *tests, FILES / "prometheus.yml"):
+            self.adapted(each.name, {})
+        self.assertIn(
+            f"{len(rules)} rule files found", self.run_program("promtool", "check", "config", "prometheus.yml")
+        )
+        for each in tests:
+            self.assertIn("SUCCESS", self.run_program("promtool", "test", "rules", each.name))
 
 
 class ScrapeTests(PrometheusTestCase):
-    """Run Prometheus and blackbox_exporter beside a daemon."""
+    """Run Prometheus and its exporters beside a daemon."""
 
-    programs = ("prometheus", "prometheus-blackbox-exporter")
+    programs = ("prometheus", "prometheus-blackbox-exporter", "prometheus-node-exporter")
 
     def test_scrape(self) -> None:
         """Prometheus scrapes the daemon, the exporter probes it, and rules and dashboard find their data."""
-        daemon = self.echotime("--http", "0", "--http-public-metrics")
-        tcp = daemon.address("TCP")
-        prometheus = self.start_prometheus(tcp, daemon.address("HTTP"), {})
+        tcp = free_address()
+        server = "{}:{}".format(*tcp)
+        daemon = self.twistd("echotime", "--tcp", server, "--udp", server, "--http", "0", "--http-public-metrics")
+        http = daemon.address("HTTP")  # the last port that the daemon opens
+        result = str(self.folder / "echotime-check.prom")
+        self.assertEqual(self.tool("check", "--textfile", result, server).returncode, 0)
+        node = self.start_node_exporter(self.folder)
+        prometheus = self.start_prometheus(tcp, [http], [node], {})
         prometheus.wait_for('up{job="echotime"}', lambda values: values == [1])
         prometheus.wait_for("probe_success", lambda values: values == [1])
         self.assertEqual(one_shot(tcp, b"x" * 5), b"x" * 5 + ACKNOWLEDGEMENT)
         prometheus.wait_for("echotime_messages_total", lambda values: values and values[0] >= 2)
         for expression in _expressions():
             prometheus.wait_for(expression)
-        (group,) = prometheus.get("rules")["groups"]
-        self.assertEqual({each["health"] for each in group["rules"]}, {"ok"})
+        rules = [rule for group in prometheus.get("rules")["groups"] for rule in group["rules"]]
+        self.assertEqual({each["health"] for each in rules}, {"ok"})
         daemon.signal(signal.SIGKILL)
         prometheus.wait_for('ALERTS{alertname="EchotimeDown"}')
         prometheus.wait_for('ALERTS{alertname="EchotimeProbeFailed"}')
@@ -64,12 +74,13 @@ class ScrapeTests(PrometheusTestCase):
         token.write_text(json.loads(shown)["token"], encoding="ascii")
         commented = "    # authorization:\n    #   credentials_file: /etc/prometheus/echotime.token\n"
         active = f"    authorization:\n      credentials_file: {token}\n"
-        prometheus = self.start_prometheus(daemon.address("TCP"), daemon.address("HTTP"), {commented: active})
+        prometheus = self.start_prometheus(daemon.address("TCP"), [daemon.address("HTTP")], [], {commented: active})
         prometheus.wait_for('up{job="echotime"}', lambda values: values == [1])
 
 
 def _expressions() -> list[str]:
     """Return the expressions of the dashboard, with its variables replaced as Grafana does for all instances."""
     dashboard: Any = json.loads((FILES / "grafana-dashboard.json").read_text(encoding="utf-8"))
-    expressions = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+    # a row has no expressions
+    expressions = [target["expr"] for panel in dashboard["panels"] for target in panel.get("targets", [])]
     return [each.replace("$instance", ".*").replace("$__rate_interval", "1m") for each in expressions]

@@ -22,6 +22,7 @@ INSTALLED = "/usr/lib/echotime"
 """Where the units expect the environment."""
 INSIDE = "/srv"
 """Where the environment is in the container; the same place would need a folder in the machine's own /usr."""
+UNIT_SUFFIXES = {".service", ".socket", ".timer"}
 LIMIT = 900
 """Seconds for everything that happens in the container."""
 _CGROUPS = ("/sys/fs/cgroup/unified", "/sys/fs/cgroup", "/sys/fs/cgroup/systemd")
@@ -114,7 +115,7 @@ def units(folder: Path, tests: list[str]) -> Path:
     shutil.rmtree(made, ignore_errors=True)
     made.mkdir()
     for each in (ROOT / "etc").iterdir():
-        if each.suffix in {".service", ".socket"}:
+        if each.suffix in UNIT_SUFFIXES:
             text = each.read_text(encoding="utf-8").replace(INSTALLED, INSIDE)
             (made / each.name).write_text(text, encoding="utf-8")
     shutil.copy(ROOT / "etc" / "echotime.conf", made)

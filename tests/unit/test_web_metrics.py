@@ -28,6 +28,8 @@ from echotime.wire.exposition import Format
 from tests.support.peer_address import peer
 
 FILES = Path(__file__).parents[2] / "etc" / "prometheus"
+CHECKS = {"check_up", *(f"check_{each}_seconds" for each in ("tcp", "udp", "offset"))}
+"""Metrics of `echotime check --textfile`."""
 TCP, UDP = "TCP 127.0.0.1:1", "UDP 127.0.0.1:2"
 
 
@@ -151,19 +153,21 @@ def test_clock_and_reload(state: Any) -> None:
 
 
 def test_files(state: Any) -> None:
-    """Rules, their tests and the dashboard use metrics and labels that /metrics has, and all alerts are tested."""
+    """Rules, their tests and the dashboard use metrics and labels that exist, and all alerts and sums are tested."""
     state.health.results = [ProbeResult(TCP, HealthStatus.ANSWERED)]
     samples = scrape(state)[1]
-    known = {name.partition("{")[0] for name in samples}
-    rules, tests, dashboard = (
-        (FILES / name).read_text(encoding="utf-8")
-        for name in ("echotime.rules.yml", "echotime.rules.test.yml", "grafana-dashboard.json")
+    known = {name.partition("{")[0] for name in samples} | CHECKS
+    rules, tests = (
+        "".join(path.read_text(encoding="utf-8") for path in FILES.glob(pattern))
+        for pattern in ("*.rules.yml", "*.rules.test.yml")
     )
+    dashboard = (FILES / "grafana-dashboard.json").read_text(encoding="utf-8")
+    recorded = re.findall(r"record: (\S+)", rules)
     for text in (rules, tests, dashboard):
-        used = set(re.findall(r"\bechotime_(\w+)", text))
+        used = set(re.findall(r"\bechotime_(\w+)", re.sub("|".join(recorded), "", text)))
         assert used <= known, used - known
-    labels = set(re.findall(r"[{,](\w+)=", " ".join(samples))) | {"instance"}
+    labels = set(re.findall(r"[{,](\w+)=", " ".join(samples))) | {"instance", "job", "server", "service"}
     panels = json.loads(dashboard)["panels"]
-    assert set(re.findall(r"{{(\w+)}}", json.dumps([each["targets"] for each in panels]))) <= labels
-    for alert in re.findall(r"alert: (\w+)", rules):
-        assert alert in tests
+    assert set(re.findall(r"{{(\w+)}}", json.dumps([each.get("targets") for each in panels]))) <= labels
+    for name in (*re.findall(r"alert: (\w+)", rules), *recorded):
+        assert name in tests
