@@ -16,7 +16,7 @@ from echotime.wire.escape import sanitize
 
 _PORTS = "ports are given to --tcp and --udp"
 _ADDRESS = f"addresses and {_PORTS}, as in --tcp 127.0.0.1:12345"
-_REPLACEMENTS = {
+REPLACEMENTS = {
     "transport": "there is one transport now; to run it on Twisted's own reactor: twistd -r epoll -n echotime",
     **dict.fromkeys(("port", "host", "address", "bind", "listen", "interface"), _ADDRESS),
 }
@@ -72,8 +72,8 @@ class FaultList:
 def _unknown_option(given: str, name: str, known: Iterable[str]) -> str:
     """Return the message that an option is unknown, with what replaces it. `given` is the name as it was given."""
     unknown, dashes = f"unknown option {given}", given.removesuffix(name)
-    if name in _REPLACEMENTS:
-        return f"{unknown}; {_REPLACEMENTS[name]}"
+    if name in REPLACEMENTS:
+        return f"{unknown}; {REPLACEMENTS[name]}"
     names = list(known)
     found = nearest(name, names)
     near = [found] if found else [each for each in names if len(name) >= _MIN_PREFIX and each.startswith(name)]
@@ -106,6 +106,9 @@ def describe_usage_error(error: usage.UsageError, names: list[str], parent: usag
     `names` are the known options, and `parent` are the options of twistd.
     """
     cause = error.__context__
+    name = cause.opt if isinstance(cause, getopt.GetoptError) else str(error).removeprefix("No such option '")[:-1]
+    if name in REPLACEMENTS:
+        return _twistd_hint(f"--{name}", name, parent) or _unknown_option(f"--{name}", name, names)
     if isinstance(cause, getopt.GetoptError) and "not recognized" in cause.msg:
         option = f"-{cause.opt}" if len(cause.opt) == 1 else f"--{cause.opt}"
         return _twistd_hint(option, cause.opt, parent) or _unknown_option(option, cause.opt, names)

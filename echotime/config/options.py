@@ -13,7 +13,7 @@ from twisted.python import usage
 
 import echotime
 from echotime.config import checks, file
-from echotime.config.faults import FaultList, describe_usage_error
+from echotime.config.faults import REPLACEMENTS, FaultList, describe_usage_error
 from echotime.config.help import format_help
 from echotime.config.option_spec import OptionSpec
 from echotime.config.parsers import default_control_socket
@@ -90,6 +90,8 @@ class DaemonOptions(usage.Options):
         for old in sorted(given & _OLD_NAMES.keys()):
             self.longOpt.append(old if _OLD_NAMES[old].is_switch else f"{old}=")
             self.synonyms[old] = _OLD_NAMES[old].name
+        # getopt would take --port for --port-file; an option without a handler is reported as unknown
+        self.longOpt += given & REPLACEMENTS.keys()
         try:
             super().parseOptions(args)
         except usage.UsageError as error:
