@@ -33,6 +33,8 @@ runtime = "runc"
 cgroup_manager = "cgroupfs"
 events_logger = "none"
 tmp_dir = "{folder}/tmp"
+[network]
+network_config_dir = "{folder}/networks"
 """
 _STORAGE = """\
 [storage]

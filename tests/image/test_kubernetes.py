@@ -172,6 +172,8 @@ class PlayTests(ImageTestCase):
         self.addCleanup(folder.cleanup)
         file = Path(folder.name, "deployment.yaml")
         file.write_text(yaml.safe_dump(deployment), encoding="utf-8")
+        # its bridge would stay
+        self.addCleanup(run, "podman", "network", "rm", "--force", "podman-default-kube-network")
         self.addCleanup(run, "podman", "kube", "down", str(file))
         run("podman", "kube", "play", str(file))
         (pod,) = json.loads(run("podman", "pod", "ps", "--format", "json"))
