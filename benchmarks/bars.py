@@ -18,6 +18,7 @@ class Bar:
     workload: str
     factor: float
     others: tuple[str, ...]
+    ours: str = OURS
 
 
 BARS = (
@@ -30,6 +31,7 @@ BARS = (
     Bar("udp-1", 1.0, ("uvloop", "asyncio", "go")),
     Bar("udp-32", 1.4, ("go",)),
     Bar("udp-32", 0.92, ("c",)),
+    *(Bar(each, 0.95, ("echotime-x1",), "echotime-x2") for each in ("echo-50", "sessions", "udp-32")),
 )
 MOST_MEMORY = 2.0
 """Largest memory per idle connection, in KB."""
@@ -62,12 +64,13 @@ class Judged:
 def judged(results: Results) -> Iterator[Judged]:
     """Judge each bar for which echotime and another server were measured, against the best of the others."""
     for bar in BARS:
-        found = {other: ratios for other in bar.others if (ratios := results.ratios(bar.workload, OURS, other))}
+        found = {other: ratios for other in bar.others if (ratios := results.ratios(bar.workload, bar.ours, other))}
         if found:
             ratios = min(found.values(), key=statistics.median)
             ratio = statistics.median(ratios)
             whose = ("the best of " if len(found) > 1 else "") + ", ".join(found)
-            demand = f"at least {bar.factor:.2f} of {whose}"
+            whom = "" if bar.ours == OURS else f"{bar.ours}: "
+            demand = f"{whom}at least {bar.factor:.2f} of {whose}"
             yield Judged(bar.workload, demand, ratio, ratio / bar.factor - 1, min(ratios), max(ratios))
     if memory := [each / 1024 for each in results.found("idle-10000", OURS, "rss_per_connection")]:
         found_memory = statistics.median(memory)

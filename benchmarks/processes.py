@@ -7,7 +7,7 @@ import os
 import resource
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 _CPUS = sorted(os.sched_getaffinity(0))
@@ -40,8 +40,13 @@ def on_cpus(*numbers: int) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def server_process(command: list[str], log: Path, cpu: int = SERVER_CPU) -> Iterator[subprocess.Popen[bytes]]:
-    """Start a server on a CPU, its output in a file. It leads a process group, and the whole group is ended."""
+def server_process(
+    command: list[str], log: Path, cpu: int = SERVER_CPU, descriptors: Collection[int] = ()
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Start a server on a CPU, its output in a file. It leads a process group, and the whole group is ended.
+
+    It inherits `descriptors`.
+    """
     with log.open("wb") as output, on_cpus(cpu):
         process = subprocess.Popen(
             command,
@@ -49,6 +54,7 @@ def server_process(command: list[str], log: Path, cpu: int = SERVER_CPU) -> Iter
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            pass_fds=tuple(descriptors),
         )
     try:
         yield process

@@ -8,7 +8,7 @@ from benchmarks.bars import OURS, Judged, judged
 from benchmarks.results import Outcome, Results
 
 _NONE = "-"
-SHARED = "echotime-x2"
+ONE, TWO = "echotime-x1", "echotime-x2"
 _PERCENTILES = ("p50", "p99", "p999")
 
 
@@ -34,8 +34,8 @@ def _lines(results: Results) -> Iterator[str]:
     if idle := results.idle:
         yield from _titled(f"{idle.workload.what}: growth of VmRSS for each, and share of a CPU that all take")
         yield from _table(results, [idle], _idle)
-    if shared := [each for each in working if each.ratio(SHARED, OURS)]:
-        yield from _titled("Two daemons on one port (SO_REUSEPORT), each on a CPU, both shared with the load")
+    if shared := [each for each in working if each.ratio(TWO, ONE)]:
+        yield from _titled("Two workers on one socket, each on a CPU, compared with one; a load on each CPU")
         yield from aligned([["", *(each.workload.name for each in shared)], *_sharing(shared)])
     if bars := list(judged(results)):
         yield from _titled("Bars: the median of the rounds, and their range")
@@ -96,9 +96,14 @@ def _ratio(outcome: Outcome, server: str) -> str:
 
 
 def _sharing(outcomes: Sequence[Outcome]) -> Iterator[list[str]]:
-    yield ["work per CPU second of both / of one daemon", *(_shown(each.ratio(SHARED, OURS)) for each in outcomes)]
-    shares = [each.median(SHARED, "busiest_share") or 0 for each in outcomes]
-    yield ["share of the busier daemon in the CPU time", *(f"{each:.0%}" for each in shares)]
+    yield ["work of two CPUs of two workers / of one CPU of one", *(_twice(each.ratio(TWO, ONE)) for each in outcomes)]
+    shares = [each.median(TWO, "busiest_share") or 0 for each in outcomes]
+    yield ["share of the busier worker in the CPU time", *(f"{each:.0%}" for each in shares)]
+
+
+def _twice(ratio: float | None) -> str:
+    """Return the work per CPU second, times two CPUs, of two workers in that of one on one CPU."""
+    return _shown(None if ratio is None else 2 * ratio)
 
 
 def _shown(ratio: float | None) -> str:

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.measure import cpu_seconds, resident_bytes
-from benchmarks.processes import LOAD_CPU, SERVER_CPU, on_cpus
+from benchmarks.processes import LOAD_CPU, on_cpus
 from benchmarks.results import Figures, Outcome
-from benchmarks.servers import DidNotStart, Running, Server, running
+from benchmarks.servers import DidNotStart, Running, Server, load_cpus, running
 from benchmarks.workloads import Workload
 
 WARM_UP = 0.2
@@ -77,16 +77,22 @@ class Bench:
             print_error(f"{server.name} failed at {outcome.workload.name}: {failure}")
 
     def _loaded(self, workload: Workload, server: Running, seconds: float) -> Figures:
-        with self._load(workload, server, seconds) as load:
+        """Return the figures of the last load that did any work, with the work of all loads."""
+        with contextlib.ExitStack() as stack:
+            cpus = load_cpus(server.server)
+            loads = [stack.enter_context(self._load(workload, server, seconds, cpu)) for cpu in cpus]
             before = [cpu_seconds(pid) for pid in server.pids]
-            start(load)
-            figures = read_figures(load)
+            for load in loads:
+                start(load)
+            figures = [read_figures(load) for load in loads]
             spent = [cpu_seconds(pid) - then for pid, then in zip(server.pids, before, strict=True)]
+        work = sum(each["work"] for each in figures)
         return {
-            **figures,
+            **{name: figure for each in figures for name, figure in each.items()},
+            "work": work,
             "cpu_seconds": sum(spent),
             "busiest_share": max(spent) / sum(spent),
-            "per_cpu_second": figures["work"] / sum(spent),
+            "per_cpu_second": work / sum(spent),
         }
 
     def _idled(self, workload: Workload, server: Server) -> Figures:
@@ -109,20 +115,17 @@ class Bench:
         }
 
     def _load(
-        self, workload: Workload, server: Running, seconds: float
+        self, workload: Workload, server: Running, seconds: float, cpu: int = LOAD_CPU
     ) -> contextlib.AbstractContextManager[subprocess.Popen[str]]:
         arguments = [str(server.port), str(seconds), str(workload.number), server.server.acknowledgement]
-        cpus = (LOAD_CPU,) if len(server.pids) == 1 else (SERVER_CPU, LOAD_CPU)
-        return loading(self.folder, workload.load, *arguments, cpus=cpus)
+        return loading(self.folder, workload.load, *arguments, cpu=cpu)
 
 
 @contextlib.contextmanager
-def loading(
-    folder: Path, name: str, *arguments: str, cpus: Sequence[int] = (LOAD_CPU,)
-) -> Iterator[subprocess.Popen[str]]:
+def loading(folder: Path, name: str, *arguments: str, cpu: int = LOAD_CPU) -> Iterator[subprocess.Popen[str]]:
     """Run a load, from when all its sockets are open. It waits for start(), and keeps its sockets until the end."""
     pipe = subprocess.PIPE
-    with on_cpus(*cpus):
+    with on_cpus(cpu):
         command = [str(folder / "bin" / f"load-{name}"), *arguments]
         load = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
     with load:

@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -22,6 +23,15 @@ ACKNOWLEDGEMENT = "\nI get it!\n"
 _SECONDS_TO_START = 20
 _BIN = Path(sys.executable).parent
 _PEERS = HERE / "peers"
+_BACKLOG = 4096
+_ACTIVATE = """\
+import os, sys
+os.dup2(int(sys.argv[1]), 3)
+os.environ.update(LISTEN_FDS="1", LISTEN_PID=str(os.getpid()))
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+_INHERITED = (sys.executable, "-c", _ACTIVATE)
+"""Runs the command that follows a descriptor, with a duplicate of that as the socket of a service manager."""
 
 
 class DidNotStart(Exception):
@@ -46,7 +56,8 @@ class Server:
 
     note: the reason for that, or a remark on its figures
 
-    second: makes the command line of a second process that shares the port; None for a server of one process
+    workers: the number of processes that inherit the port's socket, each on a CPU, beside a load on each CPU; 0 for a
+    server of one process, which opens the port itself and has a CPU of its own
     """
 
     name: str
@@ -56,7 +67,7 @@ class Server:
     acknowledgement: str = ACKNOWLEDGEMENT
     leaves_out: frozenset[str] = frozenset()
     note: str = ""
-    second: Callable[[str, int], list[str]] | None = None
+    workers: int = 0
 
 
 @dataclass(frozen=True)
@@ -77,17 +88,35 @@ def chosen(names: Collection[str], folder: Path) -> tuple[list[Server], dict[str
 
 @contextlib.contextmanager
 def running(server: Server, kind: str, folder: Path, log: Path) -> Iterator[Running]:
-    """Start a server and wait until it listens; a second process runs on the load's CPU. Raises DidNotStart."""
+    """Start a server and wait until it listens. Raises DidNotStart."""
     with contextlib.ExitStack() as stack:
-        process = stack.enter_context(server_process(server.command(kind, folder), log, SERVER_CPU))
-        port = reported_port(server.name, process, log, server.port(kind))
-        pids = [process.pid]
-        if server.second:
-            log = log.with_suffix(".second.log")
-            process = stack.enter_context(server_process(server.second(kind, port), log, LOAD_CPU))
-            reported_port(server.name, process, log, server.port(kind))
+        if server.workers:
+            sock = stack.enter_context(_listening_socket(kind))
+            command, descriptors = [*_INHERITED, str(sock.fileno()), *server.command(kind, folder)], [sock.fileno()]
+        else:
+            command, descriptors = server.command(kind, folder), []
+        pids = []
+        for number, cpu in enumerate((SERVER_CPU, LOAD_CPU)[: max(1, server.workers)]):
+            worker_log = log.with_suffix(f".{number}.log") if number else log
+            process = stack.enter_context(server_process(command, worker_log, cpu, descriptors))
+            port = reported_port(server.name, process, worker_log, server.port(kind))
             pids.append(process.pid)
         yield Running(server, tuple(pids), port)
+
+
+def load_cpus(server: Server) -> tuple[int, ...]:
+    """Return the CPUs on which a load of its own runs each: both of them for any number of workers."""
+    return (SERVER_CPU, LOAD_CPU) if server.workers else (LOAD_CPU,)
+
+
+def _listening_socket(kind: str) -> socket.socket:
+    """Return a socket on loopback, as a service manager opens it."""
+    if kind == "tcp":
+        sock = socket.create_server(("127.0.0.1", 0), backlog=_BACKLOG)
+    else:
+        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        sock.bind(("127.0.0.1", 0))
+    return sock
 
 
 def reported_port(name: str, process: subprocess.Popen[bytes], log: Path, pattern: str) -> int:
@@ -100,20 +129,16 @@ def reported_port(name: str, process: subprocess.Popen[bytes], log: Path, patter
     return int(found[1])
 
 
-def twistd_echotime(
-    *options: str, reactor: str | None = None, kind: str = "tcp", port: int = 0, shared: bool = False
-) -> list[str]:
+def twistd_echotime(*options: str, reactor: str | None = None) -> list[str]:
     """Return the command line of the daemon as its users run it, on loopback.
 
     reactor: a reactor of `twistd --help-reactors`; None for the daemon's default
-    kind, port: the one port that is not chosen by the kernel
-    shared: set SO_REUSEPORT on it
     """
-    ports = {"tcp": 0, "udp": 0, kind: port}
-    listening = [argument for each, number in ports.items() for argument in (f"--{each}", f"127.0.0.1:{number}")]
-    sharing = ["--sockopt", f"{kind}:SO_REUSEPORT=on"] if shared else []
-    twistd = [str(_BIN / "twistd"), *(["-r", reactor] if reactor else []), "-n", "--pidfile="]
-    return [*twistd, "echotime", *listening, *sharing, *options]
+    return [*_twistd(reactor), "--tcp", "127.0.0.1:0", "--udp", "127.0.0.1:0", *options]
+
+
+def _twistd(reactor: str | None = None) -> list[str]:
+    return [str(_BIN / "twistd"), *(["-r", reactor] if reactor else []), "-n", "--pidfile=", "echotime"]
 
 
 def echotime_port(kind: str) -> str:
@@ -160,18 +185,26 @@ _MANY = frozenset({"echo-500", "idle-10000"})
 _READS_MORE = "receives up to 256 KB at a time and answers each 4096 bytes of it"
 _FORKS = "a process for each connection, so it takes no part where there are hundreds"
 
+_SHARED = frozenset({"echo-50", "sessions", "udp-32"})
+
+
+def _workers(number: int, note: str) -> Server:
+    return Server(
+        f"echotime-x{number}",
+        lambda kind, folder: _twistd(),  # without a port of its own it serves what it inherits
+        echotime_port,
+        _without_two_cpus,
+        leaves_out=frozenset(each.name for each in WORKLOADS) - _SHARED,
+        note=note,
+        workers=number,
+    )
+
+
 SERVERS = (
     Server("echotime", lambda kind, folder: twistd_echotime(), echotime_port, _without_twistd),
     Server("echotime-epoll", lambda kind, folder: twistd_echotime(reactor="epoll"), echotime_port, _without_twistd),
-    Server(
-        "echotime-x2",
-        lambda kind, folder: twistd_echotime(kind=kind, shared=True),
-        echotime_port,
-        _without_two_cpus,
-        leaves_out=frozenset(each.name for each in WORKLOADS) - {"echo-50", "udp-32"},
-        note="two daemons on one port (SO_REUSEPORT), each on a CPU; the load shares both CPUs with them",
-        second=lambda kind, port: twistd_echotime(kind=kind, port=port, shared=True),
-    ),
+    _workers(1, "one worker on an inherited socket, on one CPU, beside a load on each CPU"),
+    _workers(2, "two workers on one inherited socket, each on a CPU, beside a load on each CPU"),
     Server("twisted", _python("twisted_peer.py")),
     Server("asyncio", _python("asyncio_peer.py"), note=_READS_MORE),
     Server("uvloop", _python("asyncio_peer.py", "--uvloop"), missing=_without_uvloop, note=_READS_MORE),

@@ -91,7 +91,7 @@ install:
 	if [ ! -d /run/systemd/system ]; then
 	    echo "  $(PREFIX)/bin/twistd-echotime -n echotime --config $$conf  # serve port 12345"
 	elif [ -e "$$old/files" ]; then
-	    echo "  systemctl restart echotime 'echotime@*.service'  # run the new version"
+	    echo "  systemctl try-restart 'echotime*.service'  # run the new version"
 	else
 	    echo "  systemctl enable --now echotime.socket echotime.service  # serve port 12345, now and at boot"
 	fi
@@ -99,7 +99,8 @@ install:
 
 uninstall:
 	@cd "$(DESTDIR)$(LIB)" 2>/dev/null || { echo "echotime is not installed in $(DESTDIR)$(LIB)"; exit; }
-	$(SYSTEMCTL) stop 'echotime.*' 'echotime@*' 'echotime-direct.*' 'echotime-check@*' || true
+	$(SYSTEMCTL) stop 'echotime.*' 'echotime@*' 'echotime-worker@*' 'echotime-direct.*' 'echotime-http.*' \
+	    'echotime-check@*' || true
 	# also instances, for which `systemctl disable` has no pattern
 	find "$(DESTDIR)/etc/systemd/system" -lname '$(UNITDIR)/echotime*' -delete 2>/dev/null || true
 	sed 's|^|$(DESTDIR)/|' */files | xargs rm -f

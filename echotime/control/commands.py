@@ -66,8 +66,8 @@ class Status(_FallibleCommand):
 
     `seconds` is the uptime. `clock` is the synchronization status of the system clock. `stopping_in` is the number of
     seconds until the ports are closed, None while the daemon is ready for new clients. The `status` of a listener is
-    ``answered``, ``not answered`` or ``hung``. `seconds` is the time until the answer. `reason` says why there was
-    none.
+    ``answered``, ``not answered``, ``not probed`` or ``hung``. `seconds` is the time until the answer. `reason` says
+    why there was none.
     """
 
     commandName = b"Status"

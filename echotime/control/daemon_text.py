@@ -45,6 +45,7 @@ TEXTS = (
     # health and clock
     *(N_("no answer within {seconds} s"), N_("wrong answer"), N_("another socket answered"), N_("the port is closed")),
     *(N_("the socket does not listen any more"), N_("the socket was shut down"), N_("not synchronized")),
+    *(N_("other processes serve the same socket"), N_("other sockets may share the port (SO_REUSEPORT)")),
     *(N_("synchronized, maximum error {seconds} s"), N_("unknown: {reason}")),
     # notes on socket options
     *(N_("too late: it must be set {deadline}"), N_("it cannot be read back: {reason}")),

@@ -68,7 +68,7 @@ def _share_udp_port(scratch: Scratch, reuse: int, expected: str) -> Iterator[Ent
 
 
 def reuse_port() -> Iterator[Entry]:
-    """Show that SO_REUSEPORT distributes connections among listeners."""
+    """Show that SO_REUSEPORT distributes connections among listeners, and what is lost when one of them closes."""
     for reuse, expected in ((0, "EADDRINUSE"), (1, "ok")):
         yield Section(_("SO_REUSEPORT={reuse} on both").format(reuse=reuse))
         with Scratch() as scratch:
@@ -83,6 +83,12 @@ def reuse_port() -> Iterator[Entry]:
         for listener in listeners[1:]:
             _join(listener, listeners[0])
         yield from _distribute(scratch, listeners)
+    yield Section(N_("one of two listeners closes before it has accepted its connections"))
+    with Scratch() as scratch:
+        first, second = (_open(scratch, "tcp", socket.SO_REUSEPORT, 1) for _number in range(2))
+        scratch.bind(first, _CONNECTIONS)
+        _join(second, first)
+        yield from _close_with_pending(scratch, first, second)
 
 
 def _join(sock: socket.socket, first: socket.socket) -> None:
@@ -102,3 +108,17 @@ def _distribute(scratch: Scratch, listeners: list[socket.socket]) -> Iterator[En
     expected = expect(shares, sum(counts) == _CONNECTIONS > max(counts), N_("shares for all"))
     remark = N_("by a hash of both addresses and ports, so the shares differ")
     yield Step(SERVER, N_("accept on each until its queue is empty"), shares, remark, expected)
+
+
+def _close_with_pending(scratch: Scratch, first: socket.socket, second: socket.socket) -> Iterator[Entry]:
+    clients = [scratch.connected_client(first) for _number in range(_CONNECTIONS)]
+    yield Step(CLIENT, _("connect, {count} times").format(count=_CONNECTIONS))
+    second.close()
+    yield Step(_SECOND, "close()")
+    lost = 0
+    for client in clients:
+        client.setblocking(False)
+        lost += result_of(client.recv, 1) == "ECONNRESET"
+    expected = expect(str(lost), 0 < lost < _CONNECTIONS, N_("some of them"))
+    remark = N_("a restart of that server loses them; with one socket for both the first would accept them")
+    yield Step(CLIENT, N_("connections that were reset"), str(lost), remark, expected)

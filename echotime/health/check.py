@@ -1,15 +1,16 @@
 """Check whether every listener serves: probe each of them, and sample the queue of a listener that does not answer.
 
 A UDP socket sends a datagram to itself. A TCP listener is probed over a connection or, in a sandbox, over a socketpair,
-which bypasses the listener. So the accept queue is sampled even after a probe that was answered.
+which bypasses the listener. So the accept queue is sampled even after a probe that was answered. What several processes
+serve is not probed, as another one might receive the probe.
 
-A listener counts as hung only with proof: its socket is dead, or connections or datagrams are pending and none is
-served. A probe without an answer proves nothing. A firewall may have dropped it, or the network or host may be slow.
+A listener counts as hung only with proof: its socket is dead, the reactor does not read it, or connections or datagrams
+are pending and this process serves none. A probe without an answer proves nothing. A firewall may have dropped it, or
+the network or host may be slow.
 """
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -19,7 +20,7 @@ from twisted.internet.defer import Deferred, FirstError, gatherResults
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
-from echotime.health.probes import Probe, TCPProbe, UDPProbe
+from echotime.health.probes import NotProbed, Probe, TCPProbe, UDPProbe
 from echotime.health.queue_progress import ListenerHung, QueueState
 from echotime.net.listener import Listener, ListeningPort
 from echotime.net.tcp import EchoPort
@@ -38,6 +39,8 @@ class HealthStatus(Enum):
     ANSWERED = "answered"
     UNANSWERED = "not answered"
     """No correct answer. Clients may be served all the same."""
+    NOT_PROBED = "not probed"
+    """Other processes may serve the same port, and nothing is pending that this process should serve."""
     HUNG = "hung"
     """No client is served."""
 
@@ -111,27 +114,28 @@ class HealthCheck:
         started_at = self._reactor.seconds()
         try:
             initial = probe.queue_state()
-            if listener.port.socket.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT):
-                reason = "not probed: other sockets may share the port (SO_REUSEPORT)"
-            else:
+            unanswered = HealthStatus.UNANSWERED
+            try:
                 reason = await probe.run(timeout)
+            except NotProbed as not_probed:
+                unanswered, reason = HealthStatus.NOT_PROBED, str(not_probed)
             seconds = self._reactor.seconds() - started_at
             await self._wait_for_progress(probe, initial, timeout)
         except ListenerHung as hung:
             return ProbeResult(listener.label, HealthStatus.HUNG, reason=str(hung))
         if reason:
-            return ProbeResult(listener.label, HealthStatus.UNANSWERED, reason=reason)
+            return ProbeResult(listener.label, unanswered, reason=reason)
         return ProbeResult(listener.label, HealthStatus.ANSWERED, seconds)
 
     async def _wait_for_progress(self, probe: Probe, previous: QueueState, timeout: float) -> None:
-        """Return when nothing is pending or something was served. Raises ListenerHung after `timeout` seconds.
+        """Return when nothing need be served or something was. Raises ListenerHung after `timeout` seconds.
 
         A fixed number of samples is taken. The reactor polls the socket at least once between two samples, even if the
         timers fire late. So a busy reactor can read the socket before the listener is reported as hung.
         """
         started_at, samples_left = self._reactor.seconds(), _SAMPLES
         current = probe.queue_state()
-        while current.pending and not previous.made_progress(current):
+        while current.must_progress and not previous.made_progress(current):
             if not samples_left:
                 raise ListenerHung(f"{current.reason} for {self._reactor.seconds() - started_at:.2g} s")
             samples_left -= 1

@@ -1,9 +1,9 @@
 """Probe a TCP or a UDP port, and report why there was no correct answer.
 
 A TCP port is probed over a connection. In a sandbox the daemon may be unable to create a socket in the network
-namespace of the listener. The probe then uses a socketpair(2): the protocol, the connection class and the reactor are
-the same, but the listener is not involved. Only the accept queue shows whether the listener accepts
-(health.queue_progress).
+namespace of the listener, and a listener that several processes serve may hand the connection to another one. The probe
+then uses a socketpair(2): the protocol, the connection class and the reactor are the same, but the listener is not
+involved. Only the accept queue shows whether the listener accepts (health.queue_progress).
 
 A probe that timed out may still arrive. The source address of a TCP probe is remembered until that is impossible, so
 that a late probe is not counted as a client. A UDP probe carries a secret token (net.self_probe).
@@ -18,6 +18,7 @@ from echotime.health.exchange import EchoExchange, ProbeFailed, SockAddr, TimeEx
 from echotime.health.probe_socket import has_network_of, make_probe_socket
 from echotime.health.queue_progress import QueueState, tcp_queue_state, udp_queue_state
 from echotime.net.local_address import is_local, local_addresses
+from echotime.net.sharing import other_servers
 from echotime.net.tcp import EchoPort
 from echotime.net.udp import TimePort
 from echotime.services.probe_echo import HostPort, ProbeEchoFactory
@@ -34,18 +35,25 @@ _SOCKETPAIR_SOURCE: HostPort = ("0.0.0.0", 0)
 """The address of both ends of a socketpair. No client has it."""
 
 
+class NotProbed(Exception):
+    """Report that another process might receive the probe. The message is the reason."""
+
+
 class Probe(Protocol):
     """Probe one listening port, and sample its queue."""
 
     async def run(self, timeout: float) -> str:
-        """Return why no correct answer came within `timeout` seconds, "" if one came. Raises ListenerHung."""
+        """Return why no correct answer came within `timeout` seconds, "" if one came.
+
+        Raises ListenerHung or NotProbed.
+        """
 
     def queue_state(self) -> QueueState:
         """Sample the port's queue. Raises ListenerHung if the socket is dead."""
 
 
 class TCPProbe:
-    """Probe a TCP port over a connection, or over a socketpair if the listener's network is out of reach."""
+    """Probe a TCP port over a connection, or over a socketpair if another process might accept that, or none could."""
 
     def __init__(self, port: EchoPort, probe_factory: ProbeEchoFactory, reactor: Any) -> None:
         self._port = port
@@ -54,11 +62,10 @@ class TCPProbe:
         self._reactor = reactor
         self._probed_at: dict[HostPort, float] = {}
         """Time of each probe by its source address, the oldest first."""
-        self._pair_port: EchoPort | None = None
-        if port.adopted_socket is not None and not has_network_of(port.adopted_socket):
-            # This port never listens. It serves one end of a socketpair. With TCP_NODELAY its connections would hold
-            # back output (MSG_MORE) for a FIN, and only a TCP socket can flush that.
-            self._pair_port = EchoPort(0, probe_factory, sockopts=[parse("TCP_NODELAY=off")], reactor=reactor)
+        self._can_connect = port.adopted_socket is None or has_network_of(port.adopted_socket)
+        # This port never listens. It serves one end of a socketpair. With TCP_NODELAY its connections would hold back
+        # output (MSG_MORE) for a FIN, and only a TCP socket can flush that.
+        self._pair_port = EchoPort(0, probe_factory, sockopts=[parse("TCP_NODELAY=off")], reactor=reactor)
 
     def queue_state(self) -> QueueState:
         return tcp_queue_state(self._port)
@@ -66,8 +73,8 @@ class TCPProbe:
     async def run(self, timeout: float) -> str:
         self._forget_expired()
         try:
-            if self._pair_port is not None:
-                return await self._run_over_socketpair(self._pair_port, timeout)
+            if not self._can_connect or other_servers(self._port.socket):
+                return await self._run_over_socketpair(timeout)
             sock = make_probe_socket(self._port.socket)
         except OSError as error:
             return str(error.strerror)
@@ -77,11 +84,11 @@ class TCPProbe:
         self._probed_at[source] = self._reactor.seconds()
         return await self._exchange(sock, source, (host, self._port.getHost().port, *scope), timeout)
 
-    async def _run_over_socketpair(self, port: EchoPort, timeout: float) -> str:
+    async def _run_over_socketpair(self, timeout: float) -> str:
         """Probe over a socketpair and return the fault, empty if none. Raises OSError if no descriptor is left."""
         sock, server_end = socket.socketpair(type=socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         self._registry.expect(_SOCKETPAIR_SOURCE)
-        connection = port.start_connection(server_end, _SOCKETPAIR_SOURCE)
+        connection = self._pair_port.start_connection(server_end, _SOCKETPAIR_SOURCE)
         try:
             return await self._exchange(sock, _SOCKETPAIR_SOURCE, _SOCKETPAIR_SOURCE, timeout)
         finally:
@@ -128,11 +135,17 @@ class UDPProbe:
 
     async def run(self, timeout: float) -> str:
         sock = self._port.socket
+        self._check_sole_server()
         address = next((each for each in local_addresses(sock) if is_local(each, sock)), None)
         if address is None:
             return "the socket cannot be reached from this host's own addresses"
         try:
             await TimeExchange(self._port, address, SIZE).run(self._reactor, timeout)
         except ProbeFailed as failed:
+            self._check_sole_server()  # another process may have started, and received the probe
             return str(failed)
         return ""
+
+    def _check_sole_server(self) -> None:
+        if reason := other_servers(self._port.socket):
+            raise NotProbed(reason)

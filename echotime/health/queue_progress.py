@@ -1,6 +1,7 @@
 """Sample what is pending at a listener and how much it has served: the evidence that a listener is hung.
 
-The samples are getsockopt(2) and poll(2) calls on the listening socket. They need no network access.
+The samples are getsockopt(2) and poll(2) calls on the listening socket. They need no network access. Only what this
+process served is progress. Another process may make the queue shorter, if several serve the same socket.
 """
 
 from __future__ import annotations
@@ -9,11 +10,12 @@ import select
 import socket
 from typing import NamedTuple
 
-from echotime.counters import ServiceCounters
 from echotime.net.tcp import EchoPort
 from echotime.net.udp import TimePort
 from echotime.sockopt.meminfo import receive_memory
 from echotime.sockopt.tcp_info import read_tcp_info
+
+_NOT_READ = "the reactor does not read the socket"
 
 
 class QueueState(NamedTuple):
@@ -25,15 +27,21 @@ class QueueState(NamedTuple):
     """Connections or datagrams handled so far, failures included."""
     reason: str
     """The fault to report if `served` does not grow."""
+    is_read: bool = True
+    """False if the reactor does not read the socket. Then no client is served, whether one is pending or not."""
     accept_paused: bool = False
     """True while a TCP port waits before it retries a failed accept(2)."""
 
+    @property
+    def must_progress(self) -> bool:
+        return bool(self.pending) or not self.is_read
+
     def made_progress(self, later: QueueState) -> bool:
-        """Return True if anything was served before the later sample, or the port will retry by itself.
+        """Return True if this process served anything before the later sample, or the port will retry by itself.
 
         New arrivals may keep the queue as long as it was.
         """
-        return later.pending < self.pending or later.served != self.served or later.accept_paused
+        return later.served != self.served or later.accept_paused
 
 
 class ListenerHung(Exception):
@@ -46,22 +54,23 @@ def tcp_queue_state(port: EchoPort) -> QueueState:
     info = read_tcp_info(port.socket)
     if info.state != "LISTEN":
         raise ListenerHung("the socket does not listen any more")
-    counters: ServiceCounters = port.factory.traffic.counters
     plural = "" if info.accept_queue == 1 else "s"
     return QueueState(
         info.accept_queue,
-        port.sessionno + _served_count(port, counters.connections_refused),
-        f"{info.accept_queue} pending connection{plural}, none accepted",
-        port.is_paused,
+        port.sessionno + sum(port.errors.values()),
+        f"{info.accept_queue} pending connection{plural}, none accepted" if info.accept_queue else _NOT_READ,
+        is_read=_is_read(port),
+        accept_paused=port.is_paused,
     )
 
 
 def udp_queue_state(port: TimePort) -> QueueState:
     """Sample the receive queue. Raises ListenerHung if the port is closed or the socket was shut down."""
     _check_open(port)
-    return QueueState(
-        _unread_bytes(port.socket), _served_count(port, port.protocol.handled), "pending datagrams, none read"
-    )
+    unread, is_read = _unread_bytes(port.socket), _is_read(port)
+    # `handled` counts for all UDP ports. It proves nothing about a port that the reactor does not read.
+    served = sum(port.errors.values()) + (port.protocol.handled if is_read else 0)
+    return QueueState(unread, served, "pending datagrams, none read" if unread else _NOT_READ, is_read)
 
 
 def _check_open(port: EchoPort | TimePort) -> None:
@@ -69,13 +78,8 @@ def _check_open(port: EchoPort | TimePort) -> None:
         raise ListenerHung("the port is closed")
 
 
-def _served_count(port: EchoPort | TimePort, handled: int) -> int:
-    """Return the port's errors, plus `handled` if the reactor reads the port.
-
-    Under a flood the queue is full in every sample, so the length of the queue shows no progress. `handled` counts for
-    all ports of a transport and proves nothing about a port that the reactor does not read.
-    """
-    return sum(port.errors.values()) + (handled if port in port.reactor.getReaders() else 0)
+def _is_read(port: EchoPort | TimePort) -> bool:
+    return port in port.reactor.getReaders()
 
 
 def _unread_bytes(sock: socket.socket) -> int:

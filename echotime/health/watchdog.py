@@ -151,7 +151,7 @@ class SystemdStatus:
         if result.status is (previous or HealthStatus.ANSWERED):
             return
         # a listener that was never reached, because of a firewall, is not worth a warning
-        expected = result.status is HealthStatus.ANSWERED or (
+        expected = result.status in {HealthStatus.ANSWERED, HealthStatus.NOT_PROBED} or (
             result.status is HealthStatus.UNANSWERED and previous is None
         )
         level = LogLevel.info if expected else LogLevel.warn

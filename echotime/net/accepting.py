@@ -115,6 +115,7 @@ class AcceptingPort(LossNotifyingPort, tcp.Port):  # type: ignore[misc]  # Twist
     def start_connection(self, sock: socket.socket, client: tuple[Any, ...]) -> Any:
         """Serve a connection, with `client` as the peer's address. Return its transport, None if it was refused."""
         connection: Any = None
+        self.sessionno += 1
         try:
             if client[2:] and client[3]:
                 # getnameinfo adds the interface name to a link-local address
@@ -124,7 +125,6 @@ class AcceptingPort(LossNotifyingPort, tcp.Port):  # type: ignore[misc]  # Twist
                 close_without_blocking(sock, lingers=self.lingers)
                 return None
             connection = self.transport(sock, protocol, client, self, self.sessionno, self.reactor)
-            self.sessionno += 1
             protocol.makeConnection(connection)
         except BaseException:  # as in Twisted: an exception of one connection must not end the port
             self._log.failure("a connection could not be served")

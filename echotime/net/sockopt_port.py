@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.base import BasePort
 
 from echotime.net.adopted import adopt_socket
+from echotime.net.sharing import mark_served
 from echotime.sockopt.apply import ReadBack, apply, apply_after_bind, read_back
 from echotime.sockopt.assignment import Assignment, select_assignments
 from echotime.sockopt.catalogue.index import BY_NAME
@@ -105,6 +106,7 @@ class SockoptPortMixin(BasePort):
             if self._created is not None:
                 self._created.close()
             raise
+        mark_served(self.socket)
 
     def set_option(self, assignment: Assignment) -> ReadBack:
         """Set an option on the live socket, which its later connections inherit. Raises OptionError.

@@ -1,4 +1,7 @@
-"""Run the daemon with a port that SIGUSR2 makes hang or resume, for test_supervision.py and tests/systemd."""
+"""Run the daemon with a port that SIGUSR2 makes hang or resume, for test_supervision.py and tests/systemd.
+
+ECHOTIME_HUNG is the transport. With `:unregistered` only the kernel knows that nothing waits for the port.
+"""
 
 import os
 import signal
@@ -13,14 +16,16 @@ from echotime.config.options import DaemonOptions
 options = DaemonOptions()
 options.parseOptions(os.environ.get("ECHOTIME_OPTIONS", "--tcp 127.0.0.1:0 --udp 127.0.0.1:0").split())
 daemon = tap.build_daemon(options.settings, reactor)
-(port,) = [
-    each.port for each in daemon if isinstance(each, ListenerService) and each.transport == os.environ.get("ECHOTIME_HUNG", "udp")
-]
+transport, _, unregistered = os.environ.get("ECHOTIME_HUNG", "udp").partition(":")
+(port,) = [each.port for each in daemon if isinstance(each, ListenerService) and each.transport == transport]
 
 
 def toggle():
     hung = port in reactor.getReaders()
-    (port.stopReading if hung else port.startReading)()
+    if unregistered:
+        reactor._poller.unregister(port.fileno())
+    else:
+        (port.stopReading if hung else port.startReading)()
     print("hung from now on" if hung else "well again", flush=True)
 
 

@@ -339,3 +339,26 @@ class ActivationTests(ToolTestCase):
             self.assertEqual(answer, b"hi" + ACKNOWLEDGEMENT)
             self.assertEqual(len(asker.recv(100)), 4)
         self.served(second)
+
+    def test_two_serve_the_same_sockets(self) -> None:
+        """Two daemons serve the same sockets, see each other, and either may stop without a loss."""
+        tcp, udp = self.tcp(), self.udp()
+        for sock in (tcp, udp):
+            sock.setblocking(False)
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        controls = [f"{folder.name}/{name}" for name in ("first", "second")]
+        daemons = [self.activated([tcp, udp], "--control", each) for each in controls]
+        for daemon in daemons:
+            daemon.line("listening on control socket ")
+        for each in controls:
+            status = self.tool("control", "--socket", each, "status").stdout.decode()
+            self.assertRegex(status, "listening on TCP .*, probe answered in ")
+            self.assertRegex(status, "listening on UDP .*, not probed: other processes serve the same socket\n")
+        for _ in range(20):
+            self.assert_serves(tcp.getsockname(), udp.getsockname())
+        self.served(daemons[0])
+        self.assert_serves(tcp.getsockname(), udp.getsockname())
+        status = self.tool("control", "--socket", controls[1], "status").stdout.decode()
+        self.assertEqual(status.count(", probe answered in "), 2, "it is alone now")
+        self.served(daemons[1])

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tests.systemd.container import ROOT, Impossible, booted, check, run
 
-_LIMIT = 120
+_LIMIT = 600
 _CHECK = f"""\
 [Unit]
 Description=The tests

@@ -27,10 +27,18 @@ class InstalledTests(unittest.TestCase):
         warned = run("journalctl", "-u", BOTH[1], "-p", "warning", "-q", "-o", "cat", "--no-pager")
         self.assertEqual(warned, "")
         DEFAULT.write_text("# edited\n", encoding="utf-8")
+        run("systemctl", "enable", "--now", "echotime-worker@1.service")
+        run("systemctl", "enable", "--now", "echotime-http.socket")
         printed = run("make", "-s", "-C", ROOT, "uninstall")
         self.assertEqual(printed, f"{DEFAULT} was edited and is kept\nechotime is uninstalled\n")
         self.assertRaises(ConnectionRefusedError, echo, b"hi")
-        for unit in (*BOTH, "echotime@7777.socket", "echotime-check@127.0.0.1.timer"):
+        stopped = (
+            "echotime@7777.socket",
+            "echotime-http.socket",
+            "echotime-worker@1.service",
+            "echotime-check@127.0.0.1.timer",
+        )
+        for unit in (*BOTH, *stopped):
             self.assertEqual((show(unit, "ActiveState"), show(unit, "LoadState")), ("inactive", "not-found"), unit)
         self.assertEqual(traces() - before, {DEFAULT})
         DEFAULT.unlink()

@@ -90,6 +90,24 @@ class LifeCycleTests(unittest.TestCase):
         self.assertEqual({each.name for each in HOME.iterdir()}, {"99.0", "bin"})
         self.assertIn("any further options", DEFAULT.with_name("echotime.dpkg-dist").read_text(encoding="utf-8"))
 
+    def test_workers_are_upgraded(self) -> None:
+        """An upgrade restarts workers, serves every client, and does not start the service that they replace."""
+        workers = [f"echotime-worker@{number}.service" for number in (1, 2)]
+        run("systemctl", "disable", "--now", BOTH[1])
+        run("systemctl", "enable", "--now", *workers)
+        processes = [int(show(unit, "MainPID")) for unit in workers]
+        clients = Clients()
+        clients.start()
+        try:
+            dpkg("-i", PACKAGES / "newer.deb")
+        finally:
+            clients.enough.set()
+            clients.join(LIMIT)
+        self.assertIsNone(clients.failed)
+        for unit, before in zip(workers, processes, strict=True):
+            self.assertNotIn(int(show(unit, "MainPID")), {0, before})
+        self.assertEqual(show(BOTH[1], "ActiveState"), "inactive")
+
     def test_stopped_and_disabled(self) -> None:
         """Units that an administrator stopped and disabled stay so after an upgrade."""
         run("systemctl", "disable", "--now", *BOTH)
@@ -99,13 +117,14 @@ class LifeCycleTests(unittest.TestCase):
 
     def test_removed_and_purged(self) -> None:
         """Removing the package stops its units and keeps its configuration; purging leaves no trace."""
-        run("systemctl", "enable", "--now", "echotime@7777.socket", "echotime-check@127.0.0.1.timer")
+        more = ("echotime@7777.socket", "echotime-worker@1.service", "echotime-check@127.0.0.1.timer")
+        run("systemctl", "enable", "--now", *more)
         echo(b"hi")
         dpkg("-r", "echotime")
         self.assertRaises(ConnectionRefusedError, echo, b"hi")
         self.assertTrue(DEFAULT.exists() and CONF.exists())
         self.assertFalse(HOME.exists())
-        for unit in (*BOTH, "echotime@7777.socket", "echotime-check@127.0.0.1.timer"):
+        for unit in (*BOTH, *more):
             self.assertEqual((show(unit, "ActiveState"), show(unit, "LoadState")), ("inactive", "not-found"), unit)
         dpkg("-P", "echotime")
         self.assertEqual(traces(), self.before)

@@ -63,20 +63,26 @@ class WatchdogTests(UnitTestCase):
             self._restore()
 
     def test_hung_under_a_socket(self) -> None:
-        """In a sandbox without a network a UDP socket that is not read is detected without any client."""
-        self.hung(SERVICE, "udp")
-        before = self.watched(SERVICE)
-        os.kill(before, signal.SIGUSR2)
-        self.line(SERVICE, "health check: UDP .* hung: pending datagrams, none read")
-        self.restarted(before)
-        self.assertEqual(len(ask_time(ADDRESS)), 4)
+        """In a sandbox without a network a socket that is not read is detected without any client."""
+        for transport, reason in (
+            ("tcp", "the reactor does not read the socket"),
+            ("udp", "pending datagrams, none read"),
+        ):
+            self.hung(SERVICE, transport)
+            before = self.watched(SERVICE)
+            os.kill(before, signal.SIGUSR2)
+            self.line(SERVICE, f"health check: {transport.upper()} .* hung: {reason}")
+            self.restarted(before)
+            self.assertEqual(one_shot(ADDRESS, b"hi"), b"hi" + ACKNOWLEDGEMENT)
+            self.assertEqual(len(ask_time(ADDRESS)), 4)
+            self._restore()
 
     def test_client_of_a_hung_daemon(self) -> None:
-        """In that sandbox a listener that does not accept is detected by a pending client, and not before.
+        """There a listener that the kernel does not report to the reactor is detected by a pending client, not before.
 
         The client is answered by the next daemon.
         """
-        self.hung(SERVICE, "tcp")
+        self.hung(SERVICE, "tcp:unregistered")
         before = self.watched(SERVICE)
         os.kill(before, signal.SIGUSR2)
         self.line(SERVICE, "hung from now on")

@@ -117,17 +117,18 @@ def test_not_reached(daemon: Daemon) -> None:
     assert [each.reason for each in found] == ["no answer within 1 s"] * 2
 
 
-def test_not_reached_but_hung(daemon: Daemon) -> None:
-    """A port that cannot be probed, as it is shared, is hung if clients are pending and not accepted."""
+@pytest.mark.parametrize("which", [0, 1], ids=["tcp", "udp"])
+def test_unread_without_a_client(daemon: Daemon, which: int) -> None:
+    """A port that the reactor does not read is hung, though nothing is pending and no probe can reach it."""
     daemon.serve()
-    daemon.tcp.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    assert daemon.verdicts()[0] is HealthStatus.UNANSWERED
-    daemon.tcp.stopReading()
-    assert daemon.verdicts()[0] is HealthStatus.UNANSWERED, "no client is pending"
-    with socket.create_connection(("127.0.0.1", daemon.tcp.getHost().port)):
-        assert daemon.verdicts()[0] is HealthStatus.HUNG
-    daemon.tcp.startReading()
-    daemon.settle()
+    port = (daemon.tcp, daemon.udp)[which]
+    bpf.attach(port.socket, 65535)
+    port.stopReading()
+    found = daemon.findings()[which]
+    assert found.status is HealthStatus.HUNG
+    assert re.fullmatch(r"the reactor does not read the socket for 1(\.\d)? s", found.reason)
+    port.startReading()
+    assert daemon.verdicts()[which] is HealthStatus.UNANSWERED
 
 
 def test_probe_reaches_another_socket(daemon: Daemon) -> None:
@@ -147,12 +148,8 @@ def test_busy(daemon: Daemon) -> None:
     daemon.tcp.stopReading()
     address = ("127.0.0.1", daemon.tcp.getHost().port)
     others = [socket.create_connection(address) for _ in range(3)]
-    taking = daemon.reactor.callLater(1.3, others.pop().close)
-
-    def take() -> None:
-        daemon.tcp.socket.accept()[0].close()
-
-    daemon.reactor.callLater(1.35, take)
+    daemon.tcp.numberAccepts = 1
+    taking = daemon.reactor.callLater(1.3, daemon.tcp.doRead)
     assert daemon.verdicts() == [HealthStatus.UNANSWERED, HealthStatus.ANSWERED]
     assert not taking.active()
     daemon.tcp.startReading()
@@ -261,12 +258,14 @@ def test_no_socket_to_ask_with(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_made_progress() -> None:
-    """Fewer pending or more served is progress; more pending is not."""
+    """More served is progress; more or fewer pending is not, as another process may have served those."""
     before = QueueState(5, 7, "")
-    assert before.made_progress(QueueState(4, 7, ""))
     assert before.made_progress(QueueState(6, 8, ""))
-    assert not before.made_progress(QueueState(5, 7, ""))
-    assert not before.made_progress(QueueState(9, 7, ""))
+    for pending in (4, 5, 9):
+        assert not before.made_progress(QueueState(pending, 7, ""))
+    assert QueueState(1, 7, "").must_progress
+    assert QueueState(0, 7, "", is_read=False).must_progress
+    assert not QueueState(0, 7, "").must_progress
 
 
 def test_never_answered(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import ipaddress
 import re
+import select
 import socket
 import time
 from typing import Any
@@ -108,14 +109,14 @@ def test_elsewhere_nobody_admitted(daemon: Daemon) -> None:
 def test_elsewhere_hung(daemon: Daemon) -> None:
     """A listener that does not accept is hung once a client is pending; a socketpair alone cannot show it."""
     there = Elsewhere(daemon)
-    daemon.tcp.stopReading()
+    daemon.reactor._poller.unregister(daemon.tcp.fileno())
     assert daemon.verdicts() == [HealthStatus.ANSWERED] * 2
     with there:
         for _ in range(2):
             found = daemon.findings()
             assert [each.status for each in found] == [HealthStatus.HUNG, HealthStatus.ANSWERED]
             assert re.fullmatch(r"1 pending connection, none accepted for 1(\.\d)? s", found[0].reason)
-        daemon.tcp.startReading()
+        daemon.reactor._poller.register(daemon.tcp.fileno(), select.EPOLLIN)
         assert daemon.verdicts() == [HealthStatus.ANSWERED] * 2
     daemon.settle()
     assert daemon.traffic.counters.connections == 1

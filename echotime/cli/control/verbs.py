@@ -133,6 +133,8 @@ def _health_line(row: dict[str, Any]) -> str:
     reason = translate(row["reason"])
     if row["status"] == "hung":
         return _("{listener} is hung: {reason}").format(listener=row["listener"], reason=reason)
+    if row["status"] == "not probed":
+        return _("listening on {listener}, not probed: {reason}").format(listener=row["listener"], reason=reason)
     return _("listening on {listener}, probe not answered: {reason}").format(listener=row["listener"], reason=reason)
 
 

@@ -10,7 +10,7 @@ const CHINESE = {
   "connected": "已连接", "not connected: {reason}": "未连接：{reason}", "Uptime": "运行时间", "Process": "进程",
   "Open connections": "打开的连接", "{count} of {limit}": "{count}，上限 {limit}", "Clock": "时钟",
   "Operators": "操作员", "Stopping in": "距停止", "Pending questions": "待答", "{count} s": "{count} 秒",
-  "answered": "有应答", "not answered": "无应答", "hung": "已挂起", "not checked yet": "尚未检查",
+  "answered": "有应答", "not answered": "无应答", "not probed": "未探测", "hung": "已挂起", "not checked yet": "尚未检查",
   "Clients wait for your replies. Enter sends a reply.": "客户端正等待您的回复。按回车键发送。",
   "While no operator answers, clients get the default reply.": "没有操作员应答时，客户端得到默认回复。",
   "Open the link of `echotime control token` to answer.": "要应答，请打开 `echotime control token` 给出的链接。",
