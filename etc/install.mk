@@ -100,7 +100,8 @@ install:
 
 uninstall:
 	@cd "$(DESTDIR)$(LIB)" 2>/dev/null || { echo "echotime is not installed in $(DESTDIR)$(LIB)"; exit; }
-	$(SYSTEMCTL) stop 'echotime.*' 'echotime@*' 'echotime-worker@*' 'echotime-direct.*' 'echotime-http.*' 'echotime-check@*' || true
+	$(SYSTEMCTL) stop 'echotime.*' 'echotime@*' 'echotime-worker@*' 'echotime-direct.*' 'echotime-http.*' \
+	    'echotime-check@*' || true
 	# also instances, for which `systemctl disable` has no pattern
 	find "$(DESTDIR)/etc/systemd/system" -lname '$(UNITDIR)/echotime*' -delete 2>/dev/null || true
 	sed 's|^|$(DESTDIR)/|' */files | xargs rm -f

@@ -32,13 +32,13 @@ class InstalledTests(unittest.TestCase):
         printed = run("make", "-s", "-C", ROOT, "uninstall")
         self.assertEqual(printed, f"{DEFAULT} was edited and is kept\nechotime is uninstalled\n")
         self.assertRaises(ConnectionRefusedError, echo, b"hi")
-        units = (
+        stopped = (
             "echotime@7777.socket",
             "echotime-http.socket",
             "echotime-worker@1.service",
             "echotime-check@127.0.0.1.timer",
         )
-        for unit in (*BOTH, *units):
+        for unit in (*BOTH, *stopped):
             self.assertEqual((show(unit, "ActiveState"), show(unit, "LoadState")), ("inactive", "not-found"), unit)
         self.assertEqual(traces() - before, {DEFAULT})
         DEFAULT.unlink()

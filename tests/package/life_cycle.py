@@ -117,14 +117,14 @@ class LifeCycleTests(unittest.TestCase):
 
     def test_removed_and_purged(self) -> None:
         """Removing the package stops its units and keeps its configuration; purging leaves no trace."""
-        units = ("echotime@7777.socket", "echotime-worker@1.service", "echotime-check@127.0.0.1.timer")
-        run("systemctl", "enable", "--now", *units)
+        more = ("echotime@7777.socket", "echotime-worker@1.service", "echotime-check@127.0.0.1.timer")
+        run("systemctl", "enable", "--now", *more)
         echo(b"hi")
         dpkg("-r", "echotime")
         self.assertRaises(ConnectionRefusedError, echo, b"hi")
         self.assertTrue(DEFAULT.exists() and CONF.exists())
         self.assertFalse(HOME.exists())
-        for unit in (*BOTH, *units):
+        for unit in (*BOTH, *more):
             self.assertEqual((show(unit, "ActiveState"), show(unit, "LoadState")), ("inactive", "not-found"), unit)
         dpkg("-P", "echotime")
         self.assertEqual(traces(), self.before)

@@ -11,8 +11,8 @@ from tests.support.plain_clients import ACKNOWLEDGEMENT, ask_time, one_shot
 from tests.systemd.container import ROOT, UNIT_SUFFIXES
 from tests.systemd.units import ADDRESS, DIRECT, LIMIT, PROGRAMS, SERVICE, UNITS, UnitTestCase, systemctl, wait_for
 
-WORKER = "echotime-worker@1.service"
-EXPOSURE = {SERVICE: 3, "echotime@1.service": 3, WORKER: 3, DIRECT: 12, "echotime-check@1.service": 12}
+WORKER, CHECK = "echotime-worker@1.service", "echotime-check@1.service"
+EXPOSURE = {SERVICE: 3, "echotime@1.service": 3, WORKER: 3, DIRECT: 12, CHECK: 12}
 """Largest accepted exposure, in tenths."""
 _ATTEMPTS = {
     "write to /etc": "open('/etc/x', 'w')",
