@@ -110,8 +110,8 @@ def http_address(text: str) -> HostPort | SystemdSocket | str:
 
 def behaving_address(text: str) -> BehavingAddress:
     """Parse ``ADDRESS=KIND[:PARAMETER=VALUE,...]`` or ``ADDRESS=off``. A port alone is on 127.0.0.1."""
-    address, equals, behavior = text.partition("=")
-    if not equals:
+    address, _equals, behavior = text.partition("=")
+    if not behavior:
         raise ValueError(f"'{text}' names no behavior; expected ADDRESS=KIND[:PARAMETER=VALUE,...]")
     if address.isascii() and address.isdigit():
         address = f"127.0.0.1:{address}"

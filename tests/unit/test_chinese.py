@@ -25,6 +25,7 @@ from echotime.wire.escape import display_width
 from tests.support.tutorial import PAGES, page
 
 ROOT = Path(__file__).parents[2]
+PAGE_TEXTS = ROOT / "echotime/web/static/language.js"
 CATALOGUE_FILE = ROOT / "echotime/i18n/zh_CN/LC_MESSAGES/echotime.po"
 _HAN = r"[\u3400-\u9fff]"
 _HALF_WIDTH = re.compile(rf"{_HAN}[,:;?!()]|{_HAN} \(|[,:;?!] ?{_HAN}|[()]{_HAN}")
@@ -65,6 +66,12 @@ def translations() -> list[str]:
     """Return all translated texts but those of the original scripts."""
     with CATALOGUE_FILE.open("rb") as source:
         return [str(entry.string) for entry in read_po(source) if entry.id and str(entry.string) not in ORIGINAL]
+
+
+def page_texts() -> list[str]:
+    """Return the Chinese texts of the page for operators."""
+    table = PAGE_TEXTS.read_text(encoding="utf-8").partition("\n};\n")[0]
+    return re.findall(r'":\s+"([^"]+)"', table)
 
 
 def prose(name: str) -> str:
@@ -144,7 +151,8 @@ def half_width(line: str) -> list[str]:
 
 def test_full_width_punctuation() -> None:
     """No translation has half-width punctuation beside a Chinese character."""
-    assert [text for text in translations() if half_width(text)] == []
+    assert len(page_texts()) > len(GLOSSARY)
+    assert [text for text in (*translations(), *page_texts()) if half_width(text)] == []
 
 
 def test_examples_of_faults() -> None:
@@ -159,8 +167,8 @@ def test_examples_of_faults() -> None:
 
 @pytest.mark.parametrize(("word", "others"), GLOSSARY.items(), ids=[word.split()[1] for word in GLOSSARY])
 def test_glossary(word: str, others: str) -> None:
-    """The catalogue and the tutorial have one word for each thing."""
-    assert [text for text in translations() if re.search(others, text)] == [], word
+    """The catalogue, the page and the tutorial have one word for each thing."""
+    assert [text for text in (*translations(), *page_texts()) if re.search(others, text)] == [], word
     for name in PAGES:
         assert [line for line in prose(name).splitlines() if re.search(others, line)] == [], word
 
@@ -253,6 +261,12 @@ def use_chinese(monkeypatch: pytest.MonkeyPatch) -> None:
             "TCP 0.0.0.0:12345：SO_MARK=1：不允许的操作（EPERM）；所需权限：CAP_NET_ADMIN",
         ),
         ("No such device (ENODEV); existing interfaces: lo, eth0", "没有该设备（ENODEV）；现有网卡：lo、eth0"),
+        (
+            "cannot listen on TCP 127.0.0.1:7: Address already in use (EADDRINUSE): another socket holds the port; "
+            "find it: ss -antup 'sport = :7'",
+            "无法侦听 TCP 127.0.0.1:7：地址已在使用（EADDRINUSE）：另一个套接字占用了该端口；"
+            "可用此命令查找：ss -antup 'sport = :7'",
+        ),
         ("idle timeout", "空闲超时"),
         ("reset at the idle timeout", "复位：空闲超时"),
         ("answered by root@example", "由 root@example 应答"),

@@ -23,6 +23,8 @@ _SAVE_SYN, _SAVED_SYN, _FASTOPEN_CONNECT, _IPPROTO_MPTCP = 27, 28, 30, 262
 _DSCP = 46
 """Expedited forwarding (RFC 3246). Setting it takes no privilege."""
 _MAX_SYN = 512
+_TRANSLATED = (N_("window scale"), N_("timestamps"))
+"""Names of SYN options that are words. The others are names in every language."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ def judge(pairs: list[SynPair]) -> Outcome:
         for finding in _compare(pair.sent, pair.arrived):
             findings.setdefault((finding.id, finding.seen), finding)
     arrived, sent = pairs[0].arrived, pairs[0].sent
-    options = _(", ").join(sorted(set().union(*(each.arrived.options for each in pairs))))
+    options = _(", ").join(map(_, sorted(set().union(*(each.arrived.options for each in pairs)))))
     seen = _("MSS {mss}, TTL {ttl}, {options}").format(mss=arrived.mss, ttl=arrived.ttl, options=options)
     if arrived.ttl <= sent.ttl:
         seen = _("{hops} routers, MSS {mss}, {options}").format(
@@ -57,9 +59,9 @@ def _compare(sent: Syn, arrived: Syn) -> Iterator[Finding]:
         seen = _("MSS {sent} sent, {arrived} arrived").format(sent=sent.mss, arrived=arrived.mss)
         yield Finding(name, seen, {"sent": sent.mss, "arrived": arrived.mss})
     for option in sorted(sent.options - arrived.options):
-        yield Finding("syn-option-removed", _("without {option}").format(option=option), {"option": option})
+        yield Finding("syn-option-removed", _("without {option}").format(option=_(option)), {"option": option})
     for option in sorted(arrived.options - sent.options):
-        yield Finding("syn-option-added", _("with {option}").format(option=option), {"option": option})
+        yield Finding("syn-option-added", _("with {option}").format(option=_(option)), {"option": option})
     if sent.dscp != arrived.dscp:
         seen = _("DSCP {sent} sent, {arrived} arrived").format(sent=sent.dscp, arrived=arrived.dscp)
         yield Finding("syn-dscp-changed", seen, {"sent": sent.dscp, "arrived": arrived.dscp})
