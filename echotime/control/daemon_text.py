@@ -74,6 +74,12 @@ TEXTS = (
     *("{reason}; needs {privilege}", "{reason}; existing interfaces: {names}", "{reason} ({name})", _LABELED),
 )
 """What a daemon sends, most of it with fields. More specific texts come first."""
+NOTES = (
+    "the kernel changed it",
+    *dict.fromkeys(option.read_back_note.reason for option in BY_NAME.values() if option.read_back_note),
+    *dict.fromkeys(option.hazard.warning for option in BY_NAME.values() if option.hazard),
+)
+"""Notes on socket options, none of them with fields."""
 _NUMBERS = frozenset({"low", "high", "pid"})
 _LISTS = frozenset({"names", "others"})
 

@@ -4,7 +4,7 @@ import { Connections } from "./connections.js";
 import { EventStream, query } from "./daemon.js";
 import { Desk } from "./desk.js";
 import { byId, element, limitChildren, setText } from "./dom.js";
-import { daemonText, language, text, translateDocument, useTexts } from "./language.js";
+import { daemonText, labeled, language, text, translateDocument, useTexts } from "./language.js";
 import { showStatus } from "./overview.js";
 import { Plots } from "./plots.js";
 import { SocketOptions } from "./sockopts.js";
@@ -12,6 +12,11 @@ import { SocketOptions } from "./sockopts.js";
 const MAX_LINES = 200, PAUSE = 250, ANNOUNCE_PAUSE = 2000;
 
 const via = (event) => event.via ? text(" via {via}", event) : "";
+// refusals have the names of counters, such as `datagrams refused (loop)`
+const outcome = (name) => {
+  const translated = text(name);
+  return translated !== name ? translated : text(`datagrams ${name}`).replace(/^(datagrams |数据报)/, "");
+};
 const LINES = {
   connection_opened: (event) => text("connection from {peer}{via}", { ...event, via: via(event) }),
   message: (event) => `${event.peer}: ${event.message}`,
@@ -19,7 +24,7 @@ const LINES = {
     "connection from {peer} ended by {how}, {bytes_in} bytes in, {bytes_out} bytes out",
     { ...event, how: daemonText(event.how) }),
   datagram: (event) => text("datagram from {peer}, length {size}, {outcome}",
-    { ...event, outcome: daemonText(event.outcome) }) + (event.message ? `: ${event.message}` : ""),
+    { ...event, outcome: outcome(event.outcome) }) + (event.message ? `: ${event.message}` : ""),
   events_dropped: (event) => text("events left out: {count}", event),
 };
 
@@ -59,7 +64,7 @@ const stream = new EventStream((name, event) => {
   if (name === "status") {
     showStatus(event);
     plots.add(event, connections.rtt);
-    const now = event.health.map((each) => `${each.listener}: ${text(each.status)}`).join("; ");
+    const now = event.health.map((each) => labeled(each.listener, text(each.status))).join("; ");
     if (health && now !== health) announce(now);
     health = now;
   } else if (name === "question") {

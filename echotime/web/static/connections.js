@@ -2,7 +2,7 @@
 
 import { command, hasToken, query } from "./daemon.js";
 import { byId, element, setText } from "./dom.js";
-import { text } from "./language.js";
+import { labeled, text } from "./language.js";
 
 const INTERVAL = 2000, MAX_ROWS = 200;
 const seconds = (value) => value < 100 ? value.toFixed(1) : value.toFixed(0);
@@ -88,7 +88,7 @@ export class Connections {
     for (const [name] of COLUMNS) row.append(element("td", { className: alignment(name) }));
     const act = (title, run, disabled) => {
       const button = element("button", { type: "button", disabled }, text(title));
-      button.setAttribute("aria-label", `${text(title)}: ${text("connection {number}", { number })}`);
+      button.setAttribute("aria-label", labeled(text(title), text("connection {number}", { number })));
       button.addEventListener("click", run);
       return button;
     };

@@ -10,6 +10,7 @@ const CHINESE = {
   "connected": "已连接", "not connected: {reason}": "未连接：{reason}", "Uptime": "运行时间", "Process": "进程",
   "Open connections": "打开的连接", "{count} of {limit}": "{count}，上限 {limit}", "Clock": "时钟",
   "Operators": "操作员", "Stopping in": "距停止", "Pending questions": "待应答的消息", "{count} s": "{count} 秒",
+  "{name}: {value}": "{name}：{value}", "answer not sent": "应答未发出",
   "answered": "有应答", "not answered": "没有应答", "not probed": "未探测", "hung": "已挂起", "not checked yet": "尚未检查",
   "Clients wait for your replies. Enter sends a reply.": "客户端正在等待您的应答。按回车键发送。",
   "While no operator answers, clients get the default reply.": "没有操作员应答时，客户端得到默认应答。",
@@ -47,6 +48,11 @@ document.documentElement.lang = language.replace("_", "-");
 export function text(message, fields = {}) {
   const translated = (language === "zh_CN" && CHINESE[message]) || message;
   return translated.replace(/\{(\w+)\}/g, (all, name) => fields[name] ?? all);
+}
+
+/** Return a name and its value with the colon of the chosen language. */
+export function labeled(name, value) {
+  return text("{name}: {value}", { name, value });
 }
 
 let patterns = [], known = CHINESE;

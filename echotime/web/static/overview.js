@@ -1,7 +1,7 @@
 // What the daemon serves, its state, and what it refused.
 
 import { byId, element, setText } from "./dom.js";
-import { daemonText, text } from "./language.js";
+import { daemonText, labeled, text } from "./language.js";
 
 function table(body, rows) {
   rows.forEach((cells, index) => {
@@ -39,7 +39,8 @@ export function showStatus(status) {
   const body = byId("listeners").tBodies[0];
   table(body, status.listening.map((name) => {
     const check = checks.get(name), queue = queues.get(name);
-    const state = check ? text(check.status) + (check.reason ? `: ${daemonText(check.reason)}` : "") : text("not checked yet");
+    const shown = text(check?.status ?? "not checked yet");
+    const state = check?.reason ? labeled(shown, daemonText(check.reason)) : shown;
     const pending = queue ? `${queue.pending} / ${queue.limit}` : "";
     return [name, state, pending];
   }));

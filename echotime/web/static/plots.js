@@ -2,7 +2,7 @@
 
 /* global uPlot */
 import { byId, element, setText } from "./dom.js";
-import { text } from "./language.js";
+import { labeled, text } from "./language.js";
 
 const POINTS = 180, HEIGHT = 110;
 const PLOTS = [
@@ -46,7 +46,7 @@ class Plot {
       this.data[index].push(value);
       if (this.data[index].length > POINTS) this.data[index].shift();
     });
-    setText(this.caption, `${this.title}: ${values.map(show).join(", ")}`);
+    setText(this.caption, labeled(this.title, values.map(show).join(", ")));
     if (!document.hidden) this.plot.setData(this.data);
   }
 }

@@ -2,9 +2,9 @@
 
 import { command, hasToken, query } from "./daemon.js";
 import { byId, element, setText } from "./dom.js";
-import { daemonText, language, text } from "./language.js";
+import { daemonText, labeled, language, text } from "./language.js";
 
-const FIELDS = ["socket", "name", "requested", "effective", "note"];
+const FIELDS = ["socket", "name", "requested", "effective", "note"], TRANSLATED = new Set(["socket", "note"]);
 
 export class SocketOptions {
   constructor() {
@@ -51,7 +51,7 @@ export class SocketOptions {
   }
 
   #row(row) {
-    const made = element("tr", {}, ...FIELDS.map((name) => element("td", {}, row[name])));
+    const made = element("tr", {}, ...FIELDS.map((name) => element("td", {}, TRANSLATED.has(name) ? daemonText(row[name]) : row[name])));
     const button = element("button", { type: "button" }, row.name);
     button.addEventListener("click", () => this.#explain(row.name));
     made.cells[FIELDS.indexOf("name")].replaceChildren(button);
@@ -78,7 +78,7 @@ export class SocketOptions {
     try {
       const { rows } = await command("set", { target: byId("target").value, assignment: byId("assignment").value });
       await this.refresh();
-      const value = rows.map((row) => `${row.socket}: ${row.name}=${row.effective} ${row.note}`.trim()).join("; ");
+      const value = rows.map((row) => labeled(daemonText(row.socket), `${row.name}=${row.effective} ${daemonText(row.note)}`.trim())).join("; ");
       setText(result, text("set: {value}", { value }));
     } catch (error) {
       setText(result, daemonText(error.message));
