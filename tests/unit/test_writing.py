@@ -70,6 +70,25 @@ def test_pages(path: Path) -> None:
     assert not faults, "\n".join(faults)
 
 
+def anchors(path: Path) -> set[str]:
+    """Return the anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", each.lower()).replace(" ", "-") for each in headings}
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links(path: Path) -> None:
+    """Every link to a file of the repository leads to a file, and to a heading if it names one."""
+    broken = []
+    for link in re.findall(r"\]\(([^)\s]+)\)", path.read_text(encoding="utf-8")):
+        file, _hash, anchor = link.partition("#")
+        target = path.parent / file if file else path
+        is_page = target.suffix == ".md" and target.is_file()
+        if "://" not in link and (not target.exists() or (anchor and is_page and anchor not in anchors(target))):
+            broken.append(link)
+    assert broken == []
+
+
 @pytest.mark.parametrize(
     ("docstring", "faults"),
     [
