@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 from echotime.client.exit_status import ClientError, ExitStatus
 from echotime.client.lookup import ResolvedAddress
@@ -18,6 +18,8 @@ SECONDS = 3.0
 QUIET = 0.3
 """Seconds without a byte after which an answer counts as complete, where its end is not known."""
 TOKEN_SIZE = 16
+_MAX_REPORT = 4096
+"""Bytes of a report. Its longest value, the headers of a SYN in hexadecimal, has less than 300."""
 
 
 def behavior(kind: str, **parameters: object) -> bytes:
@@ -31,15 +33,23 @@ def token() -> bytes:
     return secrets.token_hex(TOKEN_SIZE // 2).encode()
 
 
-def parse_report(line: bytes, required: str) -> dict[str, Value] | None:
-    """Return the values of a report, or None if the line is no report with this value."""
-    try:
-        values = json.loads(line)
-    except ValueError:
+def parse_report(line: bytes, *required: str) -> dict[str, Value] | None:
+    """Return the values of a report, or None if the line is no report with the `required` texts and both addresses."""
+    if len(line) > _MAX_REPORT:
         return None
-    if not isinstance(values, dict) or required not in values:
+    try:
+        values = json.loads(line, parse_constant=_refuse_number, parse_float=_refuse_number)
+    except (ValueError, RecursionError):
+        return None
+    required = ("peer", "server", *required)
+    if not isinstance(values, dict) or not all(isinstance(values.get(each), str) for each in required):
         return None
     return {str(name): value for name, value in values.items() if isinstance(value, Value)}
+
+
+def _refuse_number(text: str) -> NoReturn:
+    """Raise ValueError: no value of a report is a fraction, and an infinite one would not be valid in --json."""
+    raise ValueError(text)
 
 
 class Route:

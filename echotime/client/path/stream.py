@@ -21,6 +21,8 @@ CONNECT_SECONDS = 5.0
 _SEND_SECONDS = 3.0
 _EXCHANGE_SECONDS = 8.0
 """Time after which a slow exchange ends although bytes still come."""
+MAX_RECEIVED = 1 << 25
+"""Bytes that are kept of a connection. No test expects so many, and a far end may send without end."""
 _CHUNK = 1 << 16
 _RESET = struct.pack("ii", 1, 0)
 """SO_LINGER that makes close(2) send a RST."""
@@ -41,7 +43,7 @@ class Stream:
         """FIN, RST, or the name of another error; None while the connection is open."""
         self.ended_at = 0.0
         self.was_slow = False
-        """True if bytes still came when the time for an exchange had passed."""
+        """True if bytes still came when the time, or MAX_RECEIVED, was reached."""
         self.sent = 0
         """Bytes that the kernel took, without the line that asks for a behavior."""
 
@@ -77,8 +79,15 @@ class Stream:
         return not view
 
     async def read_until(self, done: Callable[[], bool], seconds: float) -> bool:
-        """Receive until `done`, or the end, or until nothing came for `seconds`. Return what `done` says."""
+        """Receive until `done`, or the end, or until nothing came for `seconds`. Return what `done` says.
+
+        A far end that goes on sending ends it, too: after 8 s more, or at MAX_RECEIVED.
+        """
+        deadline = self.seconds() + seconds + _EXCHANGE_SECONDS
         while not done() and self.end is None:
+            if self.seconds() > deadline or len(self.received) >= MAX_RECEIVED:
+                self.was_slow = True
+                break
             try:
                 data = self.socket.recv(_CHUNK)
             except BlockingIOError:
