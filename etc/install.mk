@@ -59,7 +59,7 @@ install:
 	install -Dm 644 etc/completion/twistd-echotime.bash "$$share/bash-completion/completions/twistd-echotime"
 	install -Dm 644 -t "$$root$(ZSHDIR)" etc/completion/_*
 	install -Dm 644 -t "$$share/doc/echotime" README.md CHANGELOG.md LICENSE etc/echotime.sysctl
-	install -Dm 644 -t "$$share/doc/echotime/docs" docs/*.md docs/*.svg
+	install -Dm 644 -t "$$share/doc/echotime/docs" docs/*.md docs/*.svg docs/*.png
 	install -Dm 644 -t "$$share/doc/echotime/docs/socket-options" docs/socket-options/*.md
 	install -Dm 644 -t "$$share/doc/echotime/etc/examples" etc/examples/*
 	install -Dm 644 -t "$$share/doc/echotime/etc/prometheus" etc/prometheus/*

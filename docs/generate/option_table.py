@@ -1,4 +1,4 @@
-"""Make the option table of docs/configuration.md from the declarations of the daemon's options."""
+"""Make the option table of docs/options.md from the declarations of the daemon's options."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def insert(document: str) -> str:
 
 def _lines() -> Iterator[str]:
     for title, options in GROUPS.items():
-        yield f"\n### {title}\n\n{_HEADER}"
+        yield f"\n## {title}\n\n{_HEADER}"
         yield from map(_row, options)
 
 

@@ -21,7 +21,7 @@ def main() -> None:
     """Write all files below the directory that the command line names."""
     files = {
         "docs/behave.md": behavior_table.insert(Path("docs/behave.md").read_text(encoding="utf-8")),
-        "docs/configuration.md": option_table.insert(Path("docs/configuration.md").read_text(encoding="utf-8")),
+        "docs/options.md": option_table.insert(Path("docs/options.md").read_text(encoding="utf-8")),
         "docs/monitoring.md": counter_table.monitoring_page(),
         **{f"docs/{name}": text for name, text in socket_options.pages().items()},
         **{f"docs/man/{name}": text for name, text in man_pages.pages().items()},

@@ -16,7 +16,7 @@ from echotime.wire.escape import sanitize
 
 _PORTS = "ports are given to --tcp and --udp"
 _ADDRESS = f"addresses and {_PORTS}, as in --tcp 127.0.0.1:12345"
-_REPLACEMENTS = {
+REPLACEMENTS = {
     "transport": "there is one transport now; to run it on Twisted's own reactor: twistd -r epoll -n echotime",
     **dict.fromkeys(("port", "host", "address", "bind", "listen", "interface"), _ADDRESS),
 }
@@ -72,8 +72,8 @@ class FaultList:
 def _unknown_option(given: str, name: str, known: Iterable[str]) -> str:
     """Return the message that an option is unknown, with what replaces it. `given` is the name as it was given."""
     unknown, dashes = f"unknown option {given}", given.removesuffix(name)
-    if name in _REPLACEMENTS:
-        return f"{unknown}; {_REPLACEMENTS[name]}"
+    if name in REPLACEMENTS:
+        return f"{unknown}; {REPLACEMENTS[name]}"
     names = list(known)
     found = nearest(name, names)
     near = [found] if found else [each for each in names if len(name) >= _MIN_PREFIX and each.startswith(name)]
@@ -112,4 +112,6 @@ def describe_usage_error(error: usage.UsageError, names: list[str], parent: usag
     if isinstance(cause, getopt.GetoptError) and "not a unique prefix" in cause.msg:
         possible = ", ".join(f"--{name}" for name in sorted(names) if name.startswith(cause.opt))
         return f"option --{cause.opt} is ambiguous; expected one of {possible}"
+    if found := re.fullmatch("No such option '(.*)'", str(error)):
+        return _unknown_option(f"--{found[1]}", found[1], names)
     return str(error)

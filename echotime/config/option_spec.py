@@ -29,11 +29,11 @@ class OptionSpec:
     parse: Callable[[str], Any] | None
     """Returns the value of a text, or raises ValueError. None for a switch."""
     help: str
-    """Sentences for --help, the man page and docs/configuration.md."""
+    """Sentences for --help, the man page and docs/options.md."""
     metavar: str = ""
     """Empty for the one that `_METAVARS` has for the parser."""
     accepts: str = ""
-    """The accepted values, for docs/configuration.md. By default those of `_METAVARS`."""
+    """The accepted values, for docs/options.md. By default those of `_METAVARS`."""
     shown_default: str = ""
     """Shown instead of the field's default."""
     example: str = ""

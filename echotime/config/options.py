@@ -13,7 +13,7 @@ from twisted.python import usage
 
 import echotime
 from echotime.config import checks, file
-from echotime.config.faults import FaultList, describe_usage_error
+from echotime.config.faults import REPLACEMENTS, FaultList, describe_usage_error
 from echotime.config.help import format_help
 from echotime.config.option_spec import OptionSpec
 from echotime.config.parsers import STANDARD_STREAMS, default_control_socket
@@ -90,6 +90,8 @@ class DaemonOptions(usage.Options):
         for old in sorted(given & _OLD_NAMES.keys()):
             self.longOpt.append(old if _OLD_NAMES[old].is_switch else f"{old}=")
             self.synonyms[old] = _OLD_NAMES[old].name
+        # --port is not short for --port-file: getopt is to accept it, and usage.Options to refuse it
+        self.longOpt += [f"{each}=" for each in given & REPLACEMENTS.keys()]
         try:
             super().parseOptions(args)
         except usage.UsageError as error:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import grp
 import ipaddress
 import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -130,9 +131,31 @@ def socket_path(text: str) -> str:
     path = os.path.abspath(text)  # noqa: PTH100 - resolve() would follow links
     if not text or len(os.fsencode(path)) > _MAX_SOCKET_PATH:
         raise ValueError(f"'{text}' is not a valid Unix socket path; expected 1 to {_MAX_SOCKET_PATH} bytes")
+    _check_directory(path)
+    return path
+
+
+def output_file(text: str) -> str:
+    """Return the absolute path of a file that the daemon replaces as a whole: a new one, or a regular file.
+
+    Replacing /dev/stdout, a link or a directory would break others.
+    """
+    path = os.path.abspath(text)  # noqa: PTH100 - as above
+    if not text:
+        raise ValueError("the path is empty; expected the path of a file")
+    _check_directory(path)
+    try:
+        is_regular = stat.S_ISREG(Path(path).lstat().st_mode)
+    except OSError:  # most likely there is no such file; writing it reports any other reason
+        return path
+    if not is_regular:
+        raise ValueError(f"'{path}' exists and is not a regular file; expected a new file, or one to replace")
+    return path
+
+
+def _check_directory(path: str) -> None:
     if not Path(path).parent.is_dir():
         raise ValueError(f"there is no directory '{Path(path).parent}'")
-    return path
 
 
 def record_path(text: str) -> str:

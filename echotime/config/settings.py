@@ -15,6 +15,7 @@ from echotime.config.parsers import (
     listen_address,
     log_kind,
     network,
+    output_file,
     record_path,
     socket_path,
 )
@@ -371,6 +372,17 @@ class Settings:
         "not ready. Another signal ends the delay.",
         example="10",
         reloadable=True,
+    )
+    port_file: str | None = option(
+        None,
+        output_file,
+        "Write the process ID and all addresses as JSON to the file PATH once the daemon listens, and remove it when "
+        "the ports are closed. For ports that the system chooses.",
+        metavar="PATH",
+        accepts="the directory must exist; an existing file is replaced",
+        shown_default="none",
+        example="/run/echotime/ports.json",
+        is_path=True,
     )
     log_to_stdout: bool = True
     """True if twistd's log goes to standard output."""

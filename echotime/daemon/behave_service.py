@@ -65,6 +65,8 @@ class BehaveService(MultiService):
         self._on_lost = on_lost
         self._ended = EndedConnections()
         self._behaviors: dict[AnyListener, Behavior] = {}
+        self.on_change: Callable[[], object] = lambda: None
+        """Called after `change` has changed listeners."""
 
     def privilegedStartService(self) -> None:
         """Open the listeners that were requested. Raises StartupError."""
@@ -79,6 +81,11 @@ class BehaveService(MultiService):
     def startService(self) -> None:
         self.privilegedStartService()
         super().startService()
+
+    @property
+    def behaviors(self) -> Mapping[AnyListener, Behavior]:
+        """Return the behavior of each listener, all of which are open."""
+        return self._behaviors
 
     def change(self, texts: Sequence[str]) -> list[dict[str, str]]:
         """Apply ``ADDRESS=KIND[:PARAMETER=VALUE,...]`` or ``ADDRESS=off``. Return the rows of what was changed.
@@ -95,6 +102,9 @@ class BehaveService(MultiService):
             changed = [row for each in requested for row in self.apply(each)]
         except (LookupError, ListenFailedError) as error:
             raise CommandError(str(error.args[0])) from None
+        finally:
+            if texts:
+                self.on_change()
         return changed if texts else self.rows()
 
     def rows(self) -> list[dict[str, str]]:

@@ -105,9 +105,14 @@ class ListenerService(Service, Generic[PortT]):
         return dict(self.port.errors) if self.port.connected else {}
 
     @property
+    def address(self) -> HostPort:
+        """Return the address that the port is bound to. The port must be open."""
+        return HostPort.from_sockaddr(self.port.socket.getsockname())
+
+    @property
     def label(self) -> str:
         if self.port.connected:
-            self._label = f"{self.transport.upper()} {HostPort.from_sockaddr(self.port.socket.getsockname())}"
+            self._label = f"{self.transport.upper()} {self.address}"
         return self._label
 
     def _log_state(self) -> None:

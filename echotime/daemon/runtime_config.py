@@ -183,7 +183,11 @@ def _apply_to_port(listener: TCPListenerService | UDPListenerService, sockopts: 
         if adopted and option.set_deadline is SetDeadline.BEFORE_BIND:
             if now.remark:
                 not_applied.append(f"cannot set sockopt {each} on {where}: {now.remark}")
-        elif reading is not None and (reading.assignment.value, reading.effective) == (each.value, now.effective):
+        elif (
+            reading is not None
+            and (reading.assignment.value, reading.effective) == (each.value, now.effective)
+            and not port.is_overridden(option)
+        ):
             pass
         elif option.set_deadline is SetDeadline.BEFORE_BIND or (
             # a second multicast group would be joined in addition to the first

@@ -11,6 +11,7 @@ from twisted.application.service import MultiService, Service
 from twisted.internet.defer import Deferred
 
 import echotime
+from echotime.daemon.port_file import PortFile
 from echotime.daemon.signals import stop_command
 from echotime.errors import StartupError
 from echotime.health.readiness import Readiness
@@ -50,6 +51,8 @@ class Daemon(MultiService):
         """None without a service manager."""
         self.after_drain: list[Service] = []
         """Services that end after the drain, one after the other: HTTP, which says that it drains, then the record."""
+        self.port_file: PortFile | None = None
+        """There is a file exactly while all listeners are open. None without --port-file."""
 
     def privilegedStartService(self) -> None:
         """Open every port. If one of them fails, close the others and raise its StartupError."""
@@ -73,6 +76,9 @@ class Daemon(MultiService):
             super().startService()
             for each in self.after_drain:
                 each.startService()
+            # after privilegedStartService the Unix sockets do not listen yet
+            if self.port_file is not None:
+                self.port_file.write()
         self._on_second_signal(self._drain.abort)
         if self.systemd_status is not None:
             self.systemd_status.notify_ready()
@@ -80,6 +86,8 @@ class Daemon(MultiService):
     def stopService(self) -> Deferred[Any]:
         """Close the ports and drain. The Deferred fires when the last connection is closed."""
         self._readiness.withdraw()
+        if self.port_file is not None:
+            self.port_file.remove()
         if self.systemd_status is not None:
             self.systemd_status.stop_checks()
         if self._reply_queue is not None:

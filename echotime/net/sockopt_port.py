@@ -15,7 +15,7 @@ from echotime.net.adopted import adopt_socket
 from echotime.sockopt.apply import ReadBack, apply, apply_after_bind, read_back
 from echotime.sockopt.assignment import Assignment, select_assignments
 from echotime.sockopt.catalogue.index import BY_NAME
-from echotime.sockopt.option import SocketTraits
+from echotime.sockopt.option import Option, SocketTraits
 from echotime.wire.hostport import HostPort
 
 if TYPE_CHECKING:
@@ -117,6 +117,17 @@ class SockoptPortMixin(BasePort):
             for options in (self._sockopts, self._effective_options)
         )
         return read_back(self.socket, assignment)
+
+    def is_overridden(self, option: Option) -> bool:
+        """Return True if an option that sets the same value was set later than `option`, which a start sets last."""
+        now = [each.option for each in self._sockopts]
+        at_start = [each.option for each in select_assignments(self._sockopts, self.kind)]
+        later = now[now.index(option) + 1 :] if option in now else []
+        return any(
+            (other.level_number, other.number_read) == (option.level_number, option.number_read)
+            and at_start.index(other) < at_start.index(option)
+            for other in later
+        )
 
     def read_back(self) -> list[ReadBack]:
         """Return the requested and the effective value of each requested option, in the order of setting."""

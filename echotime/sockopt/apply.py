@@ -86,8 +86,7 @@ def read_back(sock: socket.socket, assignment: Assignment, *, was_bound: bool = 
 
 def get_value(sock: socket.socket, option: Option) -> Value:
     """Return the value from getsockopt. Raises OSError."""
-    number = option.number if option.read_number is None else option.read_number
-    return option.value_type.unpack(sock.getsockopt(option.level_number, number, option.value_type.size))
+    return option.value_type.unpack(sock.getsockopt(option.level_number, option.number_read, option.value_type.size))
 
 
 def warning(assignment: Assignment, transport: str) -> str:

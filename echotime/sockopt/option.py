@@ -138,7 +138,7 @@ class Option:
     settable: bool = True
     readable: Readable = Readable.YES
     read_number: int | None = None
-    """The number for getsockopt, None if it is the same as for setsockopt."""
+    """The number for getsockopt, None if it is the same as for setsockopt; see number_read."""
     versions: tuple[int, ...] = ()
     """The IP versions on which the option acts; empty: IPPROTO_IP on 4, IPPROTO_IPV6 on 6, other levels on both."""
     privilege: Privilege | None = None
@@ -163,6 +163,11 @@ class Option:
     @property
     def number(self) -> int:
         return self.definition.number
+
+    @property
+    def number_read(self) -> int:
+        """Return the option number that getsockopt(2) takes."""
+        return self.number if self.read_number is None else self.read_number
 
     @property
     def value_type(self) -> ValueType:

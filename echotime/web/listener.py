@@ -31,15 +31,15 @@ class HTTPPortService(Service):
         self._port = port
         self._requested = requested
         self._describe_error = describe_error
-        self.is_tcp = port.addressFamily != socket.AF_UNIX
+        self._is_tcp = port.addressFamily != socket.AF_UNIX
 
     @property
-    def address(self) -> str:
-        """Return the address as the log has it, or the path of a Unix socket."""
+    def address(self) -> HostPort | str:
+        """Return the address that is served, or the path of a Unix socket."""
         if not self._port.connected:
-            return str(self._requested)
+            return self._requested
         name = self._port.socket.getsockname()
-        return str(HostPort.from_sockaddr(name)) if self.is_tcp else str(name)
+        return HostPort.from_sockaddr(name) if self._is_tcp else str(name)
 
     def privilegedStartService(self) -> None:
         """Bind and listen while the process may still be privileged."""
@@ -48,8 +48,8 @@ class HTTPPortService(Service):
             self._port.startListening()
         except (CannotListenError, OSError) as error:
             raise report_startup_failure(f"--http: {self._describe_error(self._requested, error)}") from error
-        kind = "HTTP" if self.is_tcp else "HTTP socket"
-        self._log.info("listening on {kind} {address}", kind=kind, address=self.address)
+        kind = "HTTP" if self._is_tcp else "HTTP socket"
+        self._log.info("listening on {kind} {address}", kind=kind, address=str(self.address))
 
     def stopService(self) -> Deferred[None]:
         """Close the socket and all connections."""
@@ -59,8 +59,6 @@ class HTTPPortService(Service):
 
 class HTTPSocketService(UnixSocketService):
     """Run a Unix socket of the daemon's own."""
-
-    is_tcp = False
 
     def __init__(self, path: str, site: HTTPSite, reactor: Any) -> None:
         super().__init__(path, None, site, reactor, "HTTP")

@@ -12,8 +12,9 @@ from echotime.web.guard import TOKEN_FRAGMENT, GuardPolicy
 from echotime.web.listener import DescribeError, build_listeners
 from echotime.web.root import build_root
 from echotime.web.state import WebState
+from echotime.wire.hostport import HostPort
 
-_WILDCARDS = frozenset({"0.0.0.0", "[::]"})
+_WILDCARDS = frozenset({"0.0.0.0", "::"})
 
 
 class WebService(MultiService):
@@ -32,15 +33,20 @@ class WebService(MultiService):
         """Return the response to commands.Token: the token, links with it for TCP, and the paths of Unix sockets."""
         return {
             "token": self._policy.token,
-            "links": [self._link(each.address) for each in self._listeners if each.is_tcp],
-            "sockets": [each.address for each in self._listeners if not each.is_tcp],
+            "links": [self._link(each) for each in self.addresses if isinstance(each, HostPort)],
+            "sockets": [each for each in self.addresses if isinstance(each, str)],
         }
 
-    def _link(self, address: str) -> str:
+    @property
+    def addresses(self) -> list[HostPort | str]:
+        """Return the address of each listener, or the path of its Unix socket."""
+        return [each.address for each in self._listeners]
+
+    def _link(self, address: HostPort) -> str:
         """Return a link to the page. A browser cannot use a wildcard address, so it gets the name of this host."""
-        host, _colon, port = address.rpartition(":")
-        name = self._policy.host_name if host in _WILDCARDS else host
-        return f"http://{name}:{port}/{TOKEN_FRAGMENT}{self._policy.token}"
+        if address.host in _WILDCARDS:
+            address = HostPort(self._policy.host_name, address.port)
+        return f"http://{address}/{TOKEN_FRAGMENT}{self._policy.token}"
 
 
 def build_web(

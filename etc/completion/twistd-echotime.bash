@@ -11,7 +11,7 @@ _twistd_echotime() {
         previous=${COMP_WORDS[COMP_CWORD - 2]}
     fi
     case $previous in
-    --control | --record | --config | --chroot | --logfile | --pidfile | --rundir)
+    --control | --record | --port-file | --config | --chroot | --logfile | --pidfile | --rundir)
         mapfile -t COMPREPLY < <(compgen -f -- "$current")
         compopt -o filenames
         return
@@ -26,7 +26,7 @@ _twistd_echotime() {
     *)
         if [[ " ${COMP_WORDS[*]:1:COMP_CWORD-1} " == *' echotime '* ]]; then
             # in the order of --help; bash 4.4 and later can leave words unsorted
-            [[ $current != -* ]] || { words='--tcp --udp --backlog --sockopt --ack --reply --operator --control --control-group --reply-deadline --wait-for-operator --max-questions --max-questions-per-source --encoding --epoch --udp-rate --require-sync --allow-privileged-ports --answer-broadcast --allow --deny --proxy-protocol --quiet --max-connections --max-per-source --idle-timeout --half-closed-timeout --session-timeout --log-message-rate --log-also --record --http --http-allow-remote --http-public-metrics --behave --drain-timeout --stop-delay --config --check --version --help' && compopt -o nosort 2> /dev/null; }
+            [[ $current != -* ]] || { words='--tcp --udp --backlog --sockopt --ack --reply --operator --control --control-group --reply-deadline --wait-for-operator --max-questions --max-questions-per-source --encoding --epoch --udp-rate --require-sync --allow-privileged-ports --answer-broadcast --allow --deny --proxy-protocol --quiet --max-connections --max-per-source --idle-timeout --half-closed-timeout --session-timeout --log-message-rate --log-also --record --http --http-allow-remote --http-public-metrics --behave --drain-timeout --stop-delay --port-file --config --check --version --help' && compopt -o nosort 2> /dev/null; }
         elif [[ $current == -* ]]; then
             words='--chroot --gid --help --logfile --nodaemon --pidfile --prefix --reactor --rundir --syslog --uid --umask --version'
         else

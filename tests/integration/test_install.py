@@ -96,7 +96,7 @@ class InstallTests(SynchronousTestCase):
             "usr/share/bash-completion/completions/echotime",
             "usr/share/bash-completion/completions/twistd-echotime",
             "usr/share/zsh/site-functions/_echotime",
-            "usr/share/doc/echotime/docs/configuration.md",
+            "usr/share/doc/echotime/docs/options.md",
             "usr/share/doc/echotime/etc/examples/haproxy.cfg",
             "usr/share/doc/echotime/etc/prometheus/echotime.rules.yml",
         ):

@@ -108,6 +108,10 @@ class PackagingTests(SynchronousTestCase):
         strangers = {name for name in names if not name.startswith(("echotime/", "twisted_echotime-"))}
         self.assertEqual(strangers, {"twisted/plugins/echotime_plugin.py"})
         self.assertIn("echotime/py.typed", names)
+        (entry_points,) = (name for name in names if name.endswith(".dist-info/entry_points.txt"))
+        with zipfile.ZipFile(built("*.whl")) as wheel:
+            text = wheel.read(entry_points).decode("utf-8")
+        self.assertIn("[pytest11]\nechotime = echotime.testing.plugin\n", text)
         self.assertIn("echotime/i18n/zh_CN/LC_MESSAGES/echotime.mo", names)
         for shared in (
             "man/man1/echotime.1",

@@ -1,59 +1,25 @@
-"""Test `echotime path` against listeners that misbehave, and through networks that do."""
+"""Test `echotime path` against listeners and relays that misbehave."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import signal
 import socket
 import threading
 import time
-from typing import Any
 
-from tests.support.path_page import documented
+from tests.support.path_case import QUICK, PathCase
 from tests.support.plain_clients import connect
-from tests.support.tool_case import CHINESE, ENGLISH, ToolTestCase
+from tests.support.tool_case import CHINESE
 from tests.support.twistd_process import LIMIT
-from tests.support.veth_pair import CLIENT, SERVER, Cable
 
 TESTS = (
     *("served", "address", "syn", "half-close", "reset to client", "reset to server", "timing", "data", "idle"),
     *("late reply", "udp", "udp ports", "udp header", "udp empty", "udp order", "udp sizes"),
 )
-QUICK = ("--idle-limit", "0.2")
 
 
-class _Path(ToolTestCase):
-    """Run the tool, and read its JSON."""
-
-    def path(self, server: str, *args: str, language: dict[str, str] = ENGLISH) -> dict[str, Any]:
-        """Return what `path --json` prints. Assert that its status tells if there are findings."""
-        ended = self.tool("path", "--json", *QUICK, *args, server, language=language)
-        self.assertEqual(ended.stderr, b"")
-        found: dict[str, Any] = json.loads(ended.stdout)
-        self.assertEqual(ended.returncode, 1 if found["findings"] else 0)
-        return found
-
-    def ids(self, found: dict[str, Any]) -> set[str]:
-        """Return the names of all findings, and assert that each is explained."""
-        for each in found["findings"]:
-            self.assertTrue(each["seen"] and each["means"] and each["cause"])
-            self.assertLessEqual(2 if each["runs"] > 1 else 1, each["times"])
-        return {each["id"] for each in found["findings"]}
-
-    @staticmethod
-    def untested(found: dict[str, Any]) -> set[str]:
-        """Return the names of the tests that were not carried out."""
-        return {each["test"] for each in found["tests"] if each["result"] == "untested"}
-
-    def behaving(self, behavior: str, *args: str, prefix: tuple[str, ...] = ()) -> str:
-        """Return HOST:PORT of a listener with a behavior."""
-        host = SERVER if prefix else "127.0.0.1"
-        daemon = self.echotime("--behave", f"{host}:0={behavior}", *args, prefix=prefix)
-        return f"{host}:" + daemon.line(rf"TCP {host}:(\d+), which misbehaves")[1]
-
-
-class PathTests(_Path):
+class PathTests(PathCase):
     """Run the tool against listeners on loopback."""
 
     def test_clean(self) -> None:
@@ -179,6 +145,21 @@ class PathTests(_Path):
         self.assertEqual(self.tool("path").returncode, 2)
         self.assertEqual(self.tool("path", "--idle-limit", "0", "127.0.0.1").returncode, 2)
 
+    def test_endless_answers(self) -> None:
+        """A server that sends for ever does not keep the tool, nor fill its memory."""
+
+        def send(sock: socket.socket) -> None:
+            while True:
+                sock.sendall(b"x" * 65536)
+
+        self.assertEqual(self.tool("path", *QUICK, self.tcp_server(send)).returncode, 1)
+
+    def test_malformed_reports(self) -> None:
+        """A report without the addresses is none."""
+        ended = self.tool("path", *QUICK, self.tcp_server(lambda sock: sock.sendall(b'{"echotime": "1"}\n')))
+        self.assertEqual(ended.returncode, 1)
+        self.assertNotIn(b"internal error", ended.stderr)
+
     def test_interrupt(self) -> None:
         """On a terminal it shows how far it is. Ctrl-C ends it by SIGINT, with what was found by then."""
         server = self.behaving("client")
@@ -193,76 +174,3 @@ class PathTests(_Path):
         (finding,) = found["findings"]
         self.assertEqual((finding["id"], finding["test"]), ("accept-only", "served"))
         self.assertIn("握手", finding["means"])
-
-
-NETWORKS: dict[str, tuple[str, ...]] = {
-    "a veth pair": (),
-    "masquerading": ("-t nat -A INPUT -j SNAT --to-source 10.9.0.77",),
-    "MSS clamping to 1200": ("-t mangle -A PREROUTING -p tcp --syn -j TCPMSS --set-mss 1200",),
-    "a firewall that strips SACK": (
-        "-t mangle -A PREROUTING -p tcp --syn -j TCPOPTSTRIP --strip-options sack-permitted",
-    ),
-    "DSCP set to 0": ("-t mangle -A PREROUTING -j DSCP --set-dscp 0",),
-    "20% of UDP datagrams dropped": ("-A INPUT -p udp -m statistic --mode random --probability 0.2 -j DROP",),
-    "fragments dropped": ("-t raw -A PREROUTING -f -j DROP",),
-    "datagrams from some source ports dropped": ("-A INPUT -p udp -m u32 --u32 0>>22&0x3C@0>>16&7=3:4 -j DROP",),
-    "UDP rejected": ("-A INPUT -p udp -j REJECT",),
-}
-"""The rows of docs/path.md, and the rules of iptables at the server that make such a network."""
-
-
-class NetworkTests(_Path):
-    """Run the tool at one end of a veth pair, with a firewall at the other."""
-
-    def setUp(self) -> None:
-        super().setUp()
-        self.need("iptables")
-        self.cable = Cable()
-        self.addCleanup(self.cable.leave)
-
-    def test_networks(self) -> None:
-        """Each network has exactly the documented findings."""
-        server = self.behaving("client", prefix=self.cable.prefix)
-        for row, rules in NETWORKS.items():
-            with self.subTest(row):
-                self.cable.server(*(f"iptables {each}" for each in rules))
-                found = self.path(server)
-                self.cable.server(*(f"iptables {each.replace('-A', '-D')}" for each in rules))
-                self.assertEqual((row, self.ids(found)), (row, documented(row)), json.dumps(found, indent=1))
-
-    def test_fragments_of_answers(self) -> None:
-        """A firewall at the client may drop what the server has fragmented."""
-        server = self.behaving("client", prefix=self.cable.prefix)
-        self.cable.client("iptables -t raw -A PREROUTING -f -j DROP")
-        found = self.path(server)
-        self.assertEqual(self.ids(found), documented("fragments dropped"))
-        self.assertTrue(found["findings"][0]["values"]["answers"])
-
-    def test_dnat(self) -> None:
-        """Another port that is forwarded to the server's is a finding for each transport."""
-        server = self.behaving("client", prefix=self.cable.prefix)
-        port = server.rpartition(":")[2]
-        self.cable.server(
-            *(
-                f"iptables -t nat -A PREROUTING -p {each} --dport 7 -j REDIRECT --to-ports {port}"
-                for each in ("tcp", "udp")
-            )
-        )
-        found = self.path(f"{SERVER}:7")
-        self.assertEqual(self.ids(found), documented("DNAT"))
-        values = {each["test"]: each["values"] for each in found["findings"]}
-        self.assertEqual(values["address"], {"sent": f"{SERVER}:7", "seen": server})
-
-    def test_hops(self) -> None:
-        """Routers lower the TTL, which is no finding."""
-        server = self.behaving("client", prefix=self.cable.prefix)
-        self.cable.server("iptables -t mangle -A PREROUTING -j TTL --ttl-dec 3")
-        found = self.path(server)
-        self.assertEqual(self.ids(found), set())
-        seen = {each["test"]: each["seen"] for each in found["tests"]}
-        self.assertIn("3 routers", seen["syn"])
-        self.assertIn("3 routers", seen["udp header"])
-        self.assertIn(CLIENT, seen["address"])
-
-
-del _Path

@@ -33,7 +33,7 @@ def test_current(tmp_path: Path) -> None:
         for folder in ("docs/man", "docs/socket-options", "etc/completion")
         for each in (ROOT / folder).iterdir()
     }
-    pages = {Path(f"docs/{name}.md") for name in ("behave", "configuration", "monitoring", "socket-options")}
+    pages = {Path(f"docs/{name}.md") for name in ("behave", "monitoring", "options", "socket-options")}
     assert made == kept - _BY_HAND | pages
     for each in made:
         assert (tmp_path / each).read_text(encoding="utf-8") == (ROOT / each).read_text(encoding="utf-8")

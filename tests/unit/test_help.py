@@ -70,12 +70,12 @@ def test_short(short: str, capsys: pytest.CaptureFixture[str]) -> None:
 def test_generated() -> None:
     """The man page, the table of the docs and the completion have the groups and options in the same order."""
     man = (ROOT / "docs/man/twistd-echotime.8").read_text(encoding="utf-8").replace("\\-", "-")
-    table = (ROOT / "docs/configuration.md").read_text(encoding="utf-8")
+    table = (ROOT / "docs/options.md").read_text(encoding="utf-8")
     shell = (ROOT / "etc/completion/twistd-echotime.bash").read_text(encoding="utf-8")
     names = [f"--{each.name}" for options in GROUPS.values() for each in options]
     assert re.findall(r"^\.SS (.*)$", man, re.MULTILINE) == list(GROUPS)
     assert re.findall(r"^\.B (?:-\w, )?(--[a-z-]+)", man, re.MULTILINE) == names
-    assert re.findall(r"^### (.*)$", table.partition("<!-- /options -->")[0], re.MULTILINE) == list(GROUPS)
+    assert re.findall(r"^## (.*)$", table.partition("<!-- /options -->")[0], re.MULTILINE) == list(GROUPS)
     assert re.findall(r"^\| `(?:-\w, )?(--[a-z-]+)", table, re.MULTILINE)[: len(names)] == names
     assert " ".join(names) in shell
 

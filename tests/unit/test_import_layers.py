@@ -19,7 +19,7 @@ LAYERS = (
     {"control"},
     {"web"},
     {"daemon", "cli"},
-    {"tap"},
+    {"tap", "testing"},
 )
 """Packages and modules of echotime/, the lowest first; each imports from lower layers and from itself only."""
 NEVER = {("services", "net"), ("net", "services"), ("cli", "daemon"), ("cli", "net")}

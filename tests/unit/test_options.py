@@ -97,7 +97,7 @@ def test_old_names_are_hidden() -> None:
     shown = io.StringIO()
     with contextlib.redirect_stdout(shown), pytest.raises(SystemExit):
         DaemonOptions().parseOptions(["--show-messages", "3", "--help"])
-    generated = ("docs/man/twistd-echotime.8", "etc/completion/twistd-echotime.bash", "docs/configuration.md")
+    generated = ("docs/man/twistd-echotime.8", "etc/completion/twistd-echotime.bash", "docs/options.md")
     texts = [shown.getvalue(), *((ROOT / name).read_text(encoding="utf-8").replace("\\-", "-") for name in generated)]
     for text in texts:
         assert {name for name in OLD_NAMES.values() if name not in text} == set()

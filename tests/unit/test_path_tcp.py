@@ -21,6 +21,7 @@ from echotime.client.path import (
     timing,
 )
 from echotime.client.path.outcome import FarEnd, Finding, Outcome
+from echotime.client.path.route import parse_report
 from echotime.client.path.served import judge_answers, judge_unserved
 from echotime.client.path.session import confirm
 from echotime.wire.hostport import HostPort
@@ -59,8 +60,17 @@ def test_half_close(
     found: list[str],
 ) -> None:
     """An answer that is cut, or no FIN, is a finding."""
-    second = None if long is None else half_close.HalfClose(*long)
-    assert ids(half_close.judge(half_close.HalfClose(*short), second)) == found
+    observed = [half_close.HalfClose(*each) for each in (short, long) if each is not None]
+    assert ids(half_close.judge(observed)) == found
+
+
+def test_slow_answers() -> None:
+    """An answer that still comes when the time has passed is not cut."""
+    slow = half_close.HalfClose(1000, 10, 1990, None, 8.0, was_slow=True)
+    assert ids(half_close.judge([half_close.HalfClose(16, 27, 0, "FIN", 0.001), slow])) == []
+    assert half_close.judge([slow]).untested
+    cut = VerifyResult(90, lost=10, missing=10, cause=Cause.CUT)
+    assert ids(data.judge(data.DataEcho(100, 90, cut, None, 8.0, was_slow=True))) == []
 
 
 @pytest.mark.parametrize(
@@ -273,6 +283,15 @@ def test_no_echo_server(answer: bytes) -> None:
     """Another server is an error, with what it sent."""
     with pytest.raises(ClientError, match="not an echo server"):
         judge_answers([answer, answer], b"TOKEN", OWN)
+
+
+@pytest.mark.parametrize(
+    "line", [b"", b"1", b"null", b"{}", b"[" * 100_000, b'{"echotime": "1"}', b"\xff", REPORT.replace(b"peer", b"per")]
+)
+def test_no_report(line: bytes) -> None:
+    """A line of a server may be anything."""
+    assert parse_report(line, "echotime") is None
+    assert parse_report(REPORT, "echotime")
 
 
 def test_unserved() -> None:

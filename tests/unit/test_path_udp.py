@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 
+from echotime.client.lookup import ResolvedAddress
 from echotime.client.path import udp_empty, udp_header, udp_order, udp_ports, udp_served, udp_sizes
 from echotime.client.path.meanings import MEANINGS
-from echotime.client.path.outcome import Outcome
+from echotime.client.path.outcome import FarEnd, Outcome
 from echotime.client.path.rounds import is_chance
+from echotime.client.path.route import Route
 from echotime.client.path.udp_sizes import SizeResult
 from echotime.wire.hostport import HostPort
 from tests.unit.test_path_tcp import ASKED, OWN, ROOT, ids
@@ -146,6 +150,15 @@ def ports(dead: int, tries: int = 8, others: int = 1) -> tuple[dict[int, int], f
 def test_ports(observed: tuple[dict[int, int], frozenset[int]], loss: float, found: list[str]) -> None:
     """Ports without an answer are a finding unless chance explains it."""
     assert ids(udp_ports.judge(*observed, loss)) == found
+
+
+def test_good_ports() -> None:
+    """Where some ports are dead, all later datagrams leave from the others, in turn."""
+    route = Route(None, ResolvedAddress(socket.AF_INET, *ASKED), FarEnd("1.0", b"", {}, OWN))
+    assert [route.udp_port() for _number in range(2)] == [0, 0]
+    route.good_udp_ports.extend([1, 2, 3])
+    assert sorted(route.udp_port() for _number in range(3)) == [1, 2, 3]
+    assert route.udp_port() in {1, 2, 3}
 
 
 def test_chance() -> None:

@@ -112,7 +112,7 @@ class Run:
 
     def command(self, text: str) -> None:
         """Change the ports as an operator does."""
-        (tcp,), (udp,) = self.builder._tcp, self.builder._udp
+        (tcp,), (udp,) = self.builder.serving.tcp, self.builder.serving.udp
         name, _, number = text.partition(" ")
         if name == "backlog":
             tcp.port.set_backlog(int(number))
@@ -122,30 +122,30 @@ class Run:
 
     def state(self) -> dict[str, object]:
         """Return what the options have brought about, by option. Two sockets of a kind count as one option."""
-        made = self.builder
-        (tcp,), (udp,) = made._tcp, made._udp
+        made = self.builder.serving
+        (tcp,), (udp,) = made.tcp, made.udp
         policy = udp.port.protocol.policy
-        admission, queue, monitor = made._factory.admission, made._reply_queue, made._timeout_monitor
+        admission, queue, monitor = made.factory.admission, made.reply_queue, made.timeout_monitor
         assert queue is not None
         found: dict[str, object] = {
-            "ack": (made._factory.acknowledgement, made._factory.trailer, made._factory.reply_source is queue),
+            "ack": (made.factory.acknowledgement, made.factory.trailer, made.factory.reply_source is queue),
             "ack of quiet connections": (
-                made._factory.quiet_factory.acknowledgement,
-                made._factory.quiet_factory.trailer,
+                made.factory.quiet_factory.acknowledgement,
+                made.factory.quiet_factory.trailer,
             ),
             "reply": queue.default_reply,
             "questions": queue.limits,
             "allow": [vars(access) for access in (admission._access, policy._access)],
             "max-connections": admission.limits,
             "timeouts": (monitor.timeouts, monitor._sweeper.running and monitor._sweeper.interval),
-            "drain-timeout": (made._drain.timeout, made._shutdown._drain_timeout()),
-            "stop-delay": made._shutdown.stop_delay,
-            "udp-rate": (made._rate_limit.rate, made._rate_limit._exempt("127.0.0.1")),
-            "log-message-rate": (made._traffic._message_limiter.max_lines, made._traffic.wants_messages),
-            "log-also": (made._traffic.log_empty, made._traffic.datagrams._limiter.max_lines, policy.one_by_one),
+            "drain-timeout": (made.drain.timeout, made.shutdown._drain_timeout()),
+            "stop-delay": made.shutdown.stop_delay,
+            "udp-rate": (made.rate_limit.rate, made.rate_limit._exempt("127.0.0.1")),
+            "log-message-rate": (made.traffic._message_limiter.max_lines, made.traffic.wants_messages),
+            "log-also": (made.traffic.log_empty, made.traffic.datagrams._limiter.max_lines, policy.one_by_one),
             "answer-broadcast": policy._answer_broadcast,
-            "proxy-protocol": made._factory.proxies and vars(made._factory.proxies),
-            "quiet": [networks and vars(networks) for networks in (made._factory.quiet_networks, policy.quiet)],
+            "proxy-protocol": made.factory.proxies and vars(made.factory.proxies),
+            "quiet": [networks and vars(networks) for networks in (made.factory.quiet_networks, policy.quiet)],
             "allow-privileged-ports": (udp.port.min_source_port, udp.port.kernel_filtered, policy._min_source_port),
             "backlog": (tcp.port.accept_queue_limit, tcp.port.backlog),
             "epoch": udp.port.protocol._epoch,
@@ -237,6 +237,11 @@ def opened_once() -> None:
 @example({}, [{"max-connections": "2000"}], {})
 @example({}, [{"sockopt": "SO_BINDTODEVICE=nosuch"}], {"sockopt": "SO_BINDTODEVICE=nosuch"})
 @example({"sockopt": "\n IP_TOS=0\n SO_PRIORITY=3"}, [], {"sockopt": "\n IP_TOS=0x10\n SO_PRIORITY=3"})
+@example(
+    {"sockopt": "SO_RCVBUF=128K"},
+    [{"sockopt": "udp:SO_RCVBUFFORCE=256K"}, {"sockopt": "SO_RCVBUF=64K"}],
+    {"sockopt": "\n SO_RCVBUF=64K\n udp:SO_RCVBUFFORCE=256K"},
+)
 @example({"reply-deadline": "5"}, [{"epoch": "1900"}], {"idle-timeout": "9"})
 def test_as_a_start(first: dict[str, str], steps: list[Step], last: dict[str, str]) -> None:
     """Any sequence of reloads ends in the state of a start with the last file, or tells each difference."""
@@ -299,10 +304,10 @@ def test_listener_of_behave_after_a_reload() -> None:
     }
     with reloadable({}) as (daemon, reload):
         reload(changed)
-        made = daemon.builder
-        made._behave.change(["127.0.0.1:0=client"])
+        made = daemon.builder.serving
+        made.behave.change(["127.0.0.1:0=client"])
         expected = daemon.state()
-        made._tcp, made._udp = made._listeners.tcp[1:], made._listeners.udp[1:]
+        made.tcp, made.udp = made.listeners.tcp[1:], made.listeners.udp[1:]
         found = daemon.state()
         own = {"IP_RECVTTL on UDP", "IP_RECVTOS on UDP", "TCP_SAVE_SYN on TCP"}
         assert {name for name in expected if found[name] != expected[name]} == own
@@ -312,7 +317,7 @@ def test_locked_filter() -> None:
     """A filter that the kernel keeps is told at each reload; the daemon itself can still refuse more."""
     allowed: dict[str, str] = {"allow-privileged-ports": "on"}
     with reloadable({}) as (daemon, reload):
-        (udp,) = daemon.builder._udp
+        (udp,) = daemon.builder.serving.udp
         lock = assignment.parse("1:44=1")  # SO_LOCK_FILTER
         udp.port.set_option(lock)
         for _ in range(2):
@@ -321,7 +326,7 @@ def test_locked_filter() -> None:
             assert f"changing allow-privileged-ports on {udp.label} requires a restart" in result.not_applied
             assert (udp.port.min_source_port, udp.port.kernel_filtered) == (1024, True)
     with reloadable(allowed) as (daemon, reload):
-        (udp,) = daemon.builder._udp
+        (udp,) = daemon.builder.serving.udp
         udp.port.set_option(lock)
         assert reload({}).changed == ["allow-privileged-ports"]
         assert (udp.port.protocol.policy._min_source_port, udp.port.kernel_filtered) == (1024, False)
@@ -331,7 +336,7 @@ def test_locked_filter() -> None:
 def test_failed_backlog() -> None:
     """A backlog that cannot be set is told at each reload, and set as soon as it can be."""
     with reloadable({}) as (daemon, reload):
-        (tcp,) = daemon.builder._tcp
+        (tcp,) = daemon.builder.serving.tcp
         refused = PermissionError(errno.EPERM, "Operation not permitted")
         with patch.object(tcp.port, "set_backlog", side_effect=refused):
             for _ in range(2):
@@ -358,7 +363,7 @@ def test_multicast_group() -> None:
     """Another multicast group requires a restart, because the socket would be a member of both."""
     groups = [{"sockopt": f"IP_ADD_MEMBERSHIP=239.1.2.{number}%lo"} for number in (3, 4)]
     with reloadable({}) as (daemon, reload):
-        (udp,) = daemon.builder._udp
+        (udp,) = daemon.builder.serving.udp
         assert reload(groups[0]).changed == ["sockopt"]
         for _ in range(2):
             assert reload(groups[1]) == ReloadResult(
@@ -384,4 +389,4 @@ def test_udp_alone(lines: list[str]) -> None:
         lines.clear()
         config.apply(daemon.settings, replace(daemon.settings, max_connections=9999, idle_timeout=1.0))
         assert lines == []
-        assert not daemon.builder._timeout_monitor._sweeper.running
+        assert not daemon.builder.serving.timeout_monitor._sweeper.running

@@ -190,6 +190,9 @@ class Interposer(Protocol):
     # the transport, as the EchoProtocol sees it
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            # zope.interface would take what the transport provides, and the client's FIN would end the connection
+            raise AttributeError(name)
         return getattr(self.transport, name)
 
     def send_buffer(self) -> int:

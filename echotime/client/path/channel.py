@@ -7,7 +7,6 @@ from collections.abc import Coroutine, Iterable
 from typing import Any, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred, FirstError, gatherResults
-from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IReadDescriptor, IWriteDescriptor
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -79,7 +78,7 @@ class Channel:
         if ready is not None:
             ready.callback(None)
 
-    def connectionLost(self, reason: Failure = Failure(ConnectionDone())) -> None:  # noqa: B008
+    def connectionLost(self, reason: Failure) -> None:
         """Make the socket readable and writable. The reactor calls this at EPOLLERR and EPOLLHUP."""
         if self.socket.fileno() >= 0:
             self.doRead()

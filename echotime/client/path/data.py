@@ -81,7 +81,7 @@ class DataExperiment:
             verifier.feed_sent(data[verifier.sent_bytes : stream.sent])
             verifier.feed_received(bytes(memoryview(stream.received)[compared:]))
             compared = len(stream.received)
-            return not verifier.can_still_match or (compared > stream.sent and verifier.is_complete())
+            return not verifier.can_still_match or (compared >= stream.sent and verifier.is_complete())
 
         try:
             started_at = stream.seconds()

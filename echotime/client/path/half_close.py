@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from echotime.client.path.outcome import Finding, Outcome
@@ -32,31 +33,29 @@ class HalfClose:
     """True if the answer was still coming when the time had passed."""
 
 
-def judge(short: HalfClose, long: HalfClose | None) -> Outcome:
-    """Return a finding if an answer was not complete, or no FIN came."""
-    for each in filter(None, (short, long)):
-        if each.was_slow:
-            continue
-        values = {"sent": each.sent, "received": each.received, "end": each.end, "seconds": each.seconds}
-        amount = _("{received} of {expected} bytes").format(
-            received=each.received, expected=each.received + each.missing
-        )
-        if each.missing:
-            text = _("{end} {ms:.1f} ms after the half-close, and {amount}")
-            if each.end is None:
-                text = _("nothing more after the half-close, and {amount}")
-            seen = text.format(end=each.end, ms=each.seconds * 1000, amount=amount)
-            return Outcome(findings=(Finding("half-close-cut", seen, values),))
-        if each.end is None:
-            seen = _("the answer is complete, and no FIN came within {seconds:.0f} s").format(seconds=SECONDS)
-            return Outcome(findings=(Finding("half-close-lost", seen, values),))
-        if each.end != FIN:
-            seen = _("{end} {ms:.1f} ms after the half-close, and {amount}").format(
-                end=each.end, ms=each.seconds * 1000, amount=amount
-            )
-            return Outcome(findings=(Finding("half-close-cut", seen, values),))
-    sent = max(each.sent for each in filter(None, (short, long)) if not each.was_slow)
-    return Outcome(_("complete answers to {sent} bytes, and FIN").format(sent=sent))
+def judge(observed: Sequence[HalfClose]) -> Outcome:
+    """Return a finding for the first answer that was not complete, or without a FIN. Slow ones say nothing."""
+    in_time = [each for each in observed if not each.was_slow]
+    for each in in_time:
+        if each.missing or each.end != FIN:
+            is_lost = each.end is None and not each.missing
+            values = {"sent": each.sent, "received": each.received, "end": each.end, "seconds": each.seconds}
+            return Outcome(findings=(Finding("half-close-lost" if is_lost else "half-close-cut", _seen(each), values),))
+    if not in_time:
+        return Outcome(untested=_("the answers come too slowly"))
+    return Outcome(_("complete answers to {sent} bytes, and FIN").format(sent=in_time[-1].sent))
+
+
+def _seen(observed: HalfClose) -> str:
+    expected = observed.received + observed.missing
+    amount = _("{received} of {expected} bytes").format(received=observed.received, expected=expected)
+    if observed.end is not None:
+        text = _("{end} {ms:.1f} ms after the half-close, and {amount}")
+    elif observed.missing:
+        text = _("nothing more after the half-close, and {amount}")
+    else:
+        text = _("the answer is complete, and no FIN came within {seconds:.0f} s")
+    return text.format(end=observed.end, ms=observed.seconds * 1000, amount=amount, seconds=SECONDS)
 
 
 class HalfCloseExperiment:
@@ -70,10 +69,10 @@ class HalfCloseExperiment:
         """Carry out the experiment once."""
         if route.far_end.trailer is None:
             return Outcome(untested=_("the server's answers vary; it takes a constant acknowledgement and reply"))
-        short = await self._observe(route, token())
-        if short.missing or short.end != FIN:
-            return judge(short, None)
-        return judge(short, await self._observe(route, os.urandom(_LONG)))
+        observed = [await self._observe(route, token())]
+        if not judge(observed).findings:
+            observed.append(await self._observe(route, os.urandom(_LONG)))
+        return judge(observed)
 
     @staticmethod
     async def _observe(route: Route, data: bytes) -> HalfClose:

@@ -86,5 +86,5 @@ class IdleExperiment:
             stream.close()
         ended_by = None
         if route.far_end.behaves:
-            ended_by = (await route.report(parameters={"ended": name})).get("ended")
+            ended_by = (await route.report(ended=name)).get("ended")
         return IdleConnection(end, seconds, answered=False, ended_by=None if ended_by is None else str(ended_by))

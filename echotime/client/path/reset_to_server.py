@@ -52,7 +52,7 @@ class ResetToServerExperiment:
             stream.close()
         reset_at = route.reactor.seconds()
         while True:
-            report = await route.report(parameters={"ended": name})
+            report = await route.report(ended=name)
             seconds = route.reactor.seconds() - reset_at
             if report.get("server") != route.far_end.seen.get("server"):
                 return Outcome(untested=_("several servers answer, and each knows its own connections only"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
@@ -33,16 +34,17 @@ def token() -> bytes:
     return secrets.token_hex(TOKEN_SIZE // 2).encode()
 
 
-def parse_report(line: bytes, *required: str) -> dict[str, Value] | None:
-    """Return the values of a report, or None if the line is no report with the `required` texts and both addresses."""
+def parse_report(line: bytes, required: str) -> dict[str, Value] | None:
+    """Return the values of a report, or None if the line is no report with this value and both addresses."""
     if len(line) > _MAX_REPORT:
         return None
     try:
         values = json.loads(line, parse_constant=_refuse_number, parse_float=_refuse_number)
     except (ValueError, RecursionError):
         return None
-    required = ("peer", "server", *required)
-    if not isinstance(values, dict) or not all(isinstance(values.get(each), str) for each in required):
+    if not isinstance(values, dict) or required not in values:
+        return None
+    if not all(isinstance(values.get(each), str) for each in ("peer", "server")):
         return None
     return {str(name): value for name, value in values.items() if isinstance(value, Value)}
 
@@ -61,22 +63,24 @@ class Route:
         self.far_end = far_end
         self.udp_loss = 0.0
         """Share of datagrams that were lost, with their answers, as far as measured."""
-        self.good_udp_ports: list[int] = []
+        self.good_udp_ports: deque[int] = deque()
         """Source ports from which datagrams are answered, if there are others."""
 
     def udp_port(self) -> int:
-        """Return a port to send datagrams from: 0 for any, unless datagrams from some ports are lost."""
-        return self.good_udp_ports.pop() if self.good_udp_ports else 0
+        """Return a port to send datagrams from: 0 for any, or in turn those that are answered if some are not."""
+        if not self.good_udp_ports:
+            return 0
+        self.good_udp_ports.rotate()
+        return self.good_udp_ports[0]
 
     async def open(self, kind: str = "echo", **parameters: object) -> Stream:
         """Return a connection with a behavior, an ordinary one if the server takes no requests. Raises ClientError."""
         first = behavior(kind, **parameters) if self.far_end.behaves else b""
         return await open_stream(self.reactor, self.address, first=first)
 
-    async def report(self, **how: Any) -> Mapping[str, Value]:
+    async def report(self, **parameters: object) -> Mapping[str, Value]:
         """Return the server's report of a new connection. Raises ClientError if it makes none."""
-        parameters = how.pop("parameters", {})
-        stream = await open_stream(self.reactor, self.address, first=behavior("report", **parameters), **how)
+        stream = await self.open("report", **parameters)
         try:
             return await read_report(stream)
         finally:

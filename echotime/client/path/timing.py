@@ -99,7 +99,7 @@ class TimingExperiment:
         try:
             await stream.send(data, SECONDS)
             answered = route.answered(stream, data)
-            deadline = stream.seconds() + SECONDS
+            deadline = stream.seconds() + 2 * SECONDS
             while not answered() and stream.end is None and stream.seconds() < deadline:
                 count = len(stream.arrivals)
                 # delay ACKs, for which Nagle's algorithm waits; the kernel returns to quick ones after each

@@ -47,5 +47,5 @@ class UdpPortsExperiment:
         answered = frozenset(ports[each] for each in sockets if each.answers)
         if len(answered) < _PORTS:
             # the first try of these was answered, so nothing is under way to them
-            route.good_udp_ports = [ports[each] for each in sockets if each.answers and tries[each] == 1]
+            route.good_udp_ports.extend(ports[each] for each in sockets if each.answers and tries[each] == 1)
         return judge({ports[each]: count for each, count in tries.items()}, answered, route.udp_loss)
