@@ -12,8 +12,11 @@ from twisted.internet.task import Clock
 from echotime.client.lookup import ResolvedAddress
 from echotime.client.path.channel import Channel
 from echotime.client.path.datagrams import Datagrams
-from echotime.client.path.route import parse_report
+from echotime.client.path.outcome import FarEnd, Outcome
+from echotime.client.path.route import Route, parse_report
 from echotime.client.path.stream import Stream
+from echotime.client.path.timing import TimingExperiment
+from echotime.wire.hostport import HostPort
 
 REPORT = b'{"echotime": "1.0", "peer": "10.9.0.2:40000", "server": "10.9.0.1:7001"'
 
@@ -30,6 +33,17 @@ class _Endless:
         """Return data of at most `size` bytes."""
         self.clock.advance(self._seconds)
         return self._data[:size]
+
+    def send(self, data: bytes) -> int:
+        """Take all of it."""
+        return len(data)
+
+    def setsockopt(self, *option: int) -> None:
+        """Set an option of no effect."""
+
+    def fileno(self) -> int:
+        """Return the descriptor of a closed socket, so that closing it does nothing."""
+        return -1
 
     def recvmsg(self, size: int, ancillary: int) -> tuple[bytes, list[Any], int, tuple[str, int]]:
         """Return a datagram from another address than the one that is asked."""
@@ -63,6 +77,23 @@ def test_endless_datagrams() -> None:
     Deferred.fromCoroutine(datagrams.wait(lambda: len(datagrams.arrivals) > 5000, 0.5)).addCallback(results.append)
     assert results == [False]
     assert sum(len(each.data) for each in datagrams.arrivals) < 2**21
+
+
+def test_endless_trailer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A far end whose first trailer was long, and that sends byte by byte, does not keep the test of times."""
+    endless = _Endless(b"x", 1.0)
+    stream = Stream(_FakeChannel(endless))
+
+    async def open_trickle(kind: str, **parameters: object) -> Stream:
+        return stream
+
+    far_end = FarEnd("1.0", b"x" * 10_000, {}, HostPort("127.0.0.1", 9))
+    route = Route(endless.clock, ResolvedAddress(socket.AF_INET, "127.0.0.1", 9), far_end)
+    monkeypatch.setattr(route, "open", open_trickle)
+    outcomes: list[Outcome] = []
+    Deferred.fromCoroutine(TimingExperiment().run(route)).addCallback(outcomes.append)
+    assert outcomes
+    assert endless.clock.seconds() < 30
 
 
 @pytest.mark.parametrize(
