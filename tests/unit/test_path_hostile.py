@@ -35,7 +35,7 @@ class _Endless:
         return self._data[:size]
 
     def send(self, data: bytes) -> int:
-        """Take all of it."""
+        """Take all of the data."""
         return len(data)
 
     def setsockopt(self, *option: int) -> None:
@@ -110,6 +110,6 @@ def test_endless_trailer(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_faulty_report(line: bytes) -> None:
-    """What is no report is none, and raises nothing."""
+    """Refuse a line that is no report, without an exception."""
     assert parse_report(line, "echotime") is None
     assert parse_report(REPORT + b"}", "echotime")
