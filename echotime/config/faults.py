@@ -106,12 +106,13 @@ def describe_usage_error(error: usage.UsageError, names: list[str], parent: usag
     `names` are the known options, and `parent` are the options of twistd.
     """
     cause = error.__context__
+    name = cause.opt if isinstance(cause, getopt.GetoptError) else str(error).removeprefix("No such option '")[:-1]
+    if name in REPLACEMENTS:
+        return _twistd_hint(f"--{name}", name, parent) or _unknown_option(f"--{name}", name, names)
     if isinstance(cause, getopt.GetoptError) and "not recognized" in cause.msg:
         option = f"-{cause.opt}" if len(cause.opt) == 1 else f"--{cause.opt}"
         return _twistd_hint(option, cause.opt, parent) or _unknown_option(option, cause.opt, names)
     if isinstance(cause, getopt.GetoptError) and "not a unique prefix" in cause.msg:
         possible = ", ".join(f"--{name}" for name in sorted(names) if name.startswith(cause.opt))
         return f"option --{cause.opt} is ambiguous; expected one of {possible}"
-    if found := re.fullmatch("No such option '(.*)'", str(error)):
-        return _unknown_option(f"--{found[1]}", found[1], names)
     return str(error)

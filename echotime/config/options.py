@@ -90,8 +90,8 @@ class DaemonOptions(usage.Options):
         for old in sorted(given & _OLD_NAMES.keys()):
             self.longOpt.append(old if _OLD_NAMES[old].is_switch else f"{old}=")
             self.synonyms[old] = _OLD_NAMES[old].name
-        # --port is not short for --port-file: getopt is to accept it, and usage.Options to refuse it
-        self.longOpt += [f"{each}=" for each in given & REPLACEMENTS.keys()]
+        # getopt would take --port for --port-file; an option without a handler is reported as unknown
+        self.longOpt += given & REPLACEMENTS.keys()
         try:
             super().parseOptions(args)
         except usage.UsageError as error:

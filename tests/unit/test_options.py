@@ -180,3 +180,11 @@ def test_requirements() -> None:
     assert faults("x", "y") == ["unexpected argument 'x'"]
     for address in ("12345", "[::1]:7"):
         assert faults(address)[0].startswith(f"unexpected argument '{address}'; addresses and ports are given to --tcp")
+
+
+@pytest.mark.parametrize("args", [["--port", "7"], ["--port=7"], ["--tcp", "7", "--port"]])
+def test_port_is_not_short_for_port_file(args: list[str]) -> None:
+    """An option of other servers is unknown, although it begins like --port-file. As a value it is not an option."""
+    (fault,) = faults(*args)
+    assert fault.startswith("unknown option --port; addresses and ports are given to --tcp and --udp")
+    assert parsed("--reply", "--port").reply == b"--port"

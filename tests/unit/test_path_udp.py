@@ -153,7 +153,7 @@ def test_ports(observed: tuple[dict[int, int], frozenset[int]], loss: float, fou
 
 
 def test_good_ports() -> None:
-    """Send all later datagrams from ports that are answered, in turn, if some are dead."""
+    """Datagrams leave from ports that are answered, in turn, once some were found dead."""
     route = Route(None, ResolvedAddress(socket.AF_INET, *ASKED), FarEnd("1.0", b"", {}, OWN))
     assert [route.udp_port() for _number in range(2)] == [0, 0]
     route.good_udp_ports.extend([1, 2, 3])
