@@ -101,8 +101,6 @@ def test_endless_trailer(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         pytest.param(b"[" * 4000, id="nested too deeply"),
         pytest.param(REPORT + b', "via": "' + b"v" * 5000 + b'"}', id="a long text"),
-        pytest.param(REPORT + b', "mss": 1e999}', id="an infinite number"),
-        pytest.param(REPORT + b', "mss": NaN}', id="no number"),
         pytest.param(REPORT + b', "mss": ' + b"9" * 4090 + b"}", id="a long number"),
         pytest.param(b'{"echotime": "1.0"}', id="without addresses"),
         pytest.param(b'{"echotime": "1.0", "peer": 5, "server": null}', id="other types"),
@@ -113,3 +111,10 @@ def test_faulty_report(line: bytes) -> None:
     """Refuse a line that is no report, without an exception."""
     assert parse_report(line, "echotime") is None
     assert parse_report(REPORT + b"}", "echotime")
+
+
+def test_fractions_in_a_report() -> None:
+    """Leave out numbers that have no valid form in JSON, and those of later versions."""
+    assert parse_report(REPORT + b', "mss": 1e999, "ttl": NaN, "rtt": 0.5}', "echotime") == parse_report(
+        REPORT + b"}", "echotime"
+    )
