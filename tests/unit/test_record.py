@@ -180,6 +180,27 @@ def test_refused_targets(tmp_path: Path) -> None:
         assert caught.value.errno in {expected, errno.ENXIO, errno.EPERM}, path
 
 
+def test_symbolic_link(tmp_path: Path) -> None:
+    """A link is not followed: a user who may write the directory could have root write any file."""
+    (tmp_path / "file").write_bytes(b"")
+    for target in ("file", "missing"):
+        link = tmp_path / f"to {target}"
+        link.symlink_to(target)
+        with pytest.raises(OSError, match=r"it is a symbolic link; expected a file, a FIFO or /dev/stdout"):
+            open_target(str(link), NewFile())
+    assert not (tmp_path / "missing").exists()
+
+
+def test_descriptor_of_a_shell() -> None:
+    """A path below /dev/fd is followed: a shell gives such a path for ``>(COMMAND)``."""
+    reading, writing = os.pipe()
+    target = open_target(f"/dev/fd/{writing}", NewFile())
+    os.write(target.descriptor, b"1\n")
+    assert os.read(reading, 100) == b"1\n"
+    for each in (reading, writing, target.descriptor):
+        os.close(each)
+
+
 def test_fifo_without_reader(tmp_path: Path) -> None:
     """A FIFO opens before there is a reader, stays open without one, and gets whole lines."""
     path = tmp_path / "fifo"
