@@ -11,11 +11,11 @@ from twisted.internet.task import Clock
 
 from echotime.client.lookup import ResolvedAddress
 from echotime.client.path.channel import Channel
-from echotime.client.path.datagrams import Datagrams
 from echotime.client.path.outcome import FarEnd, Outcome
 from echotime.client.path.route import Route, parse_report
-from echotime.client.path.stream import Stream
-from echotime.client.path.timing import TimingExperiment
+from echotime.client.path.tcp.stream import Stream
+from echotime.client.path.tcp.timing import TimingExperiment
+from echotime.client.path.udp.datagrams import Datagrams
 from echotime.wire.hostport import HostPort
 
 REPORT = b'{"echotime": "1.0", "peer": "10.9.0.2:40000", "server": "10.9.0.1:7001"'

@@ -21,11 +21,13 @@ from twisted.internet.task import Clock
 from twisted.logger import LogEvent
 
 from echotime.counters import RECORD_COUNTERS
-from echotime.daemon import hangup, record, record_writer
+from echotime.daemon import hangup
 from echotime.daemon.hangup import MIN_INTERVAL, ReopenService
-from echotime.daemon.record import FLUSH_INTERVAL, STOP_TIMEOUT, RecordService
-from echotime.daemon.record_target import Target, open_target
-from echotime.daemon.record_writer import RecordWriter
+from echotime.daemon.record import service as record_service
+from echotime.daemon.record import writer
+from echotime.daemon.record.service import FLUSH_INTERVAL, STOP_TIMEOUT, RecordService
+from echotime.daemon.record.target import Target, open_target
+from echotime.daemon.record.writer import RecordWriter
 from echotime.daemon.twistd_options import NewFile, new_file_rights
 from echotime.errors import StartupError
 from echotime.services.connection_record import ConnectionRecord
@@ -240,9 +242,9 @@ class Writing:
     """Run a RecordWriter on a file."""
 
     def __init__(self, path: Path, monkeypatch: pytest.MonkeyPatch, room: int = 2**30, max_write: int | None = None):
-        monkeypatch.setattr(record_writer, "RETRY_INTERVAL", 0.001)
+        monkeypatch.setattr(writer, "RETRY_INTERVAL", 0.001)
         self.disk = Disk(room)
-        monkeypatch.setattr(record_writer, "os", self.disk)
+        monkeypatch.setattr(writer, "os", self.disk)
         self.path = path
         self.fault: OSError | None = None
         self.max_write = max_write
@@ -375,7 +377,7 @@ def lost() -> Iterator[Callable[[], int]]:
 
 def test_lost_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: Callable[[], int]) -> None:
     """Lines beyond the bound are counted, and a line tells how many as soon as there is room."""
-    monkeypatch.setattr(record, "MAX_PENDING", 1000)
+    monkeypatch.setattr(record_service, "MAX_PENDING", 1000)
     clock, path = ThreadClock(), tmp_path / "file"
     service = RecordService(str(path), NewFile(), clock)
     service.privilegedStartService()

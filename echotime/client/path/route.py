@@ -11,7 +11,7 @@ from typing import Any
 from echotime.client.exit_status import ClientError, ExitStatus
 from echotime.client.lookup import ResolvedAddress
 from echotime.client.path.outcome import FarEnd, Value
-from echotime.client.path.stream import Stream, open_stream
+from echotime.client.path.tcp.stream import Stream, open_stream
 from echotime.wire.verify import EchoVerifier, VerifyResult
 
 SECONDS = 3.0
