@@ -14,9 +14,9 @@ from echotime.control.server import ControlFactory
 from echotime.daemon.clock_watch import SyncMonitor, read_adjtimex
 from echotime.daemon.drop_report import DropReporter
 from echotime.daemon.limits_service import LimitsService
-from echotime.daemon.listener_service import listen_error_message
-from echotime.daemon.port_file import PortFile, describe_address
-from echotime.daemon.record import RecordService
+from echotime.daemon.ports.listener_service import listen_error_message
+from echotime.daemon.ports.port_file import PortFile, describe_address
+from echotime.daemon.record.service import RecordService
 from echotime.daemon.runtime_config import RuntimeConfig
 from echotime.daemon.service import Daemon
 from echotime.daemon.serving import Serving

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from echotime.config.settings import SETTING_OPTIONS, Settings
 from echotime.daemon.limits_service import warn_of_shortfall
-from echotime.daemon.listener_service import TCPListenerService, UDPListenerService
+from echotime.daemon.ports.listener_service import TCPListenerService, UDPListenerService
 from echotime.daemon.shutdown import ShutdownController
 from echotime.limits.access import AccessList
 from echotime.limits.capacity import Capacity

@@ -11,7 +11,7 @@ from twisted.application.service import MultiService, Service
 from twisted.internet.defer import Deferred
 
 import echotime
-from echotime.daemon.port_file import PortFile
+from echotime.daemon.ports.port_file import PortFile
 from echotime.daemon.signals import stop_command
 from echotime.errors import StartupError
 from echotime.health.readiness import Readiness

@@ -12,9 +12,9 @@ from zope.interface import classImplements
 from echotime.behave.udp.protocol import BehavingTimeProtocol
 from echotime.config.settings import Settings
 from echotime.control.peer import MAX_CONTROL_CONNECTIONS
-from echotime.daemon.behave_service import BehaveService
-from echotime.daemon.listener_service import TCPListenerService, UDPListenerService
-from echotime.daemon.listeners import Listeners, build_listeners
+from echotime.daemon.ports.behave_service import BehaveService
+from echotime.daemon.ports.listener_service import TCPListenerService, UDPListenerService
+from echotime.daemon.ports.listeners import Listeners, build_listeners
 from echotime.daemon.shared_settings import SharedSettings
 from echotime.daemon.shutdown import ShutdownController
 from echotime.errors import report_startup_failure

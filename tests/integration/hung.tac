@@ -10,7 +10,7 @@ from twisted.application.service import Application
 from twisted.internet import reactor
 
 from echotime import tap
-from echotime.daemon.listener_service import ListenerService
+from echotime.daemon.ports.listener_service import ListenerService
 from echotime.config.options import DaemonOptions
 
 options = DaemonOptions()

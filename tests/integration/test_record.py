@@ -22,7 +22,7 @@ from tests.support.pty_child import OnTerminal
 from tests.support.twistd_process import LIMIT, TWISTD, DaemonTestCase, Twistd
 
 PROXY, CHECKER, DENIED = "127.0.0.5", "127.0.0.6", "127.0.0.9"
-SMALL = "import echotime.daemon.record as record; record.MAX_PENDING = 20_000"
+SMALL = "import echotime.daemon.record.service as record; record.MAX_PENDING = 20_000"
 """Python code that makes the bound of the daemon's memory small."""
 CONNECTIONS = 400
 

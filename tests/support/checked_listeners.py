@@ -9,7 +9,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from echotime.daemon.listener_service import ListenerService, TCPListenerService, UDPListenerService
+from echotime.daemon.ports.listener_service import ListenerService, TCPListenerService, UDPListenerService
 from echotime.health.check import HealthCheck, HealthStatus, ProbeResult
 from echotime.limits.access import AccessList
 from echotime.limits.admission import Admission

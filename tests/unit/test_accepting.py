@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from echotime.daemon.listener_service import TCPListenerService
+from echotime.daemon.ports.listener_service import TCPListenerService
 from echotime.net import accepting
 from echotime.net.accepting import RETRY_DELAY
 from echotime.wire.hostport import HostPort

@@ -22,8 +22,8 @@ from echotime.behave.tcp.interposer import MAX_HELD
 from echotime.behave.tcp.latency import MAX_ANSWERS, Latency
 from echotime.behave.tcp.timeout import HOLD_TIME
 from echotime.control.commands import CommandError
-from echotime.daemon.behave_service import BehaveService
-from echotime.daemon.listeners import Listeners
+from echotime.daemon.ports.behave_service import BehaveService
+from echotime.daemon.ports.listeners import Listeners
 from echotime.limits.access import AccessList, Networks
 from echotime.limits.admission import AdmissionLimits
 from echotime.services.drain import Drain

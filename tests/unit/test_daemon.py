@@ -20,7 +20,7 @@ from echotime.config.options import DaemonOptions
 from echotime.config.parsers import host_and_port
 from echotime.config.settings import Settings
 from echotime.counters import ServiceCounters
-from echotime.daemon.listener_service import (
+from echotime.daemon.ports.listener_service import (
     ListenerService,
     TCPListenerService,
     UDPListenerService,

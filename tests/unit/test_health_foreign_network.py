@@ -15,7 +15,7 @@ from twisted.internet.defer import CancelledError
 from twisted.logger import LogEvent
 
 from echotime.counters import ServiceCounters
-from echotime.daemon.listener_service import TCPListenerService
+from echotime.daemon.ports.listener_service import TCPListenerService
 from echotime.health.check import HealthCheck, HealthStatus
 from echotime.health.probe_socket import has_network_of, make_probe_socket
 from echotime.limits.access import AccessList, Networks

@@ -10,7 +10,7 @@ import pytest
 from twisted.logger import LogEvent
 from twisted.python.failure import Failure
 
-from echotime.daemon.listener_service import TCPListenerService, UDPListenerService
+from echotime.daemon.ports.listener_service import TCPListenerService, UDPListenerService
 from echotime.net.owned import SocketShutDown
 from echotime.net.tcp import EchoPort
 from echotime.wire.hostport import HostPort

@@ -12,7 +12,7 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 
-from echotime.daemon.listener_service import UDPListenerService
+from echotime.daemon.ports.listener_service import UDPListenerService
 from echotime.net.owned import SocketShutDown
 from echotime.net.pktinfo import SourceAddress
 from echotime.sockopt import meminfo

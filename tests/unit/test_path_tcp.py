@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 
 from echotime.client.exit_status import ClientError
-from echotime.client.path import (
+from echotime.client.path.outcome import FarEnd, Finding, Outcome
+from echotime.client.path.route import parse_report
+from echotime.client.path.session import confirm
+from echotime.client.path.tcp import (
     address,
     data,
     half_close,
@@ -20,10 +23,7 @@ from echotime.client.path import (
     syn,
     timing,
 )
-from echotime.client.path.outcome import FarEnd, Finding, Outcome
-from echotime.client.path.route import parse_report
-from echotime.client.path.served import judge_answers, judge_unserved
-from echotime.client.path.session import confirm
+from echotime.client.path.tcp.served import judge_answers, judge_unserved
 from echotime.wire.hostport import HostPort
 from echotime.wire.syn import Syn, parse_syn
 from echotime.wire.verify import Cause, VerifyResult

@@ -7,12 +7,17 @@ import socket
 import pytest
 
 from echotime.client.lookup import ResolvedAddress
-from echotime.client.path import udp_empty, udp_header, udp_order, udp_ports, udp_served, udp_sizes
 from echotime.client.path.meanings import MEANINGS
 from echotime.client.path.outcome import FarEnd, Outcome
 from echotime.client.path.rounds import is_chance
 from echotime.client.path.route import Route
-from echotime.client.path.udp_sizes import SizeResult
+from echotime.client.path.udp import empty as udp_empty
+from echotime.client.path.udp import header as udp_header
+from echotime.client.path.udp import order as udp_order
+from echotime.client.path.udp import ports as udp_ports
+from echotime.client.path.udp import served as udp_served
+from echotime.client.path.udp import sizes as udp_sizes
+from echotime.client.path.udp.sizes import SizeResult
 from echotime.wire.hostport import HostPort
 from tests.unit.test_path_tcp import ASKED, OWN, ROOT, ids
 
@@ -172,7 +177,7 @@ def test_chance() -> None:
 
 def test_every_finding_is_documented() -> None:
     """docs/path.md names all findings that an experiment can have, and no others."""
-    modules = (ROOT / "echotime/client/path").glob("*.py")
+    modules = (ROOT / "echotime/client/path").rglob("*.py")
     source = "".join(each.read_text(encoding="utf-8") for each in modules if each.name != "meanings.py")
     table = (ROOT / "docs/path.md").read_text(encoding="utf-8").partition("## What proxies")[0]
     for name in MEANINGS:

@@ -11,7 +11,7 @@ import pytest
 from twisted.logger import LogEvent
 
 from echotime.config.parsers import output_file
-from echotime.daemon.port_file import PortFile, describe_address
+from echotime.daemon.ports.port_file import PortFile, describe_address
 from echotime.errors import StartupError
 from echotime.wire.hostport import HostPort
 

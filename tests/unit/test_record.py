@@ -21,11 +21,13 @@ from twisted.internet.task import Clock
 from twisted.logger import LogEvent
 
 from echotime.counters import RECORD_COUNTERS
-from echotime.daemon import hangup, record, record_writer
+from echotime.daemon import hangup
 from echotime.daemon.hangup import MIN_INTERVAL, ReopenService
-from echotime.daemon.record import FLUSH_INTERVAL, STOP_TIMEOUT, RecordService
-from echotime.daemon.record_target import Target, open_target
-from echotime.daemon.record_writer import RecordWriter
+from echotime.daemon.record import service as record_service
+from echotime.daemon.record import writer
+from echotime.daemon.record.service import FLUSH_INTERVAL, STOP_TIMEOUT, RecordService
+from echotime.daemon.record.target import Target, open_target
+from echotime.daemon.record.writer import RecordWriter
 from echotime.daemon.twistd_options import NewFile, new_file_rights
 from echotime.errors import StartupError
 from echotime.services.connection_record import ConnectionRecord
@@ -180,6 +182,27 @@ def test_refused_targets(tmp_path: Path) -> None:
         assert caught.value.errno in {expected, errno.ENXIO, errno.EPERM}, path
 
 
+def test_symbolic_link(tmp_path: Path) -> None:
+    """A link is not followed: a user who may write the directory could have root write any file."""
+    (tmp_path / "file").write_bytes(b"")
+    for target in ("file", "missing"):
+        link = tmp_path / f"to {target}"
+        link.symlink_to(target)
+        with pytest.raises(OSError, match=r"it is a symbolic link; expected a file, a FIFO or /dev/stdout"):
+            open_target(str(link), NewFile())
+    assert not (tmp_path / "missing").exists()
+
+
+def test_descriptor_of_a_shell() -> None:
+    """A path below /dev/fd is followed: a shell gives such a path for ``>(COMMAND)``."""
+    reading, writing = os.pipe()
+    target = open_target(f"/dev/fd/{writing}", NewFile())
+    os.write(target.descriptor, b"1\n")
+    assert os.read(reading, 100) == b"1\n"
+    for each in (reading, writing, target.descriptor):
+        os.close(each)
+
+
 def test_fifo_without_reader(tmp_path: Path) -> None:
     """A FIFO opens before there is a reader, stays open without one, and gets whole lines."""
     path = tmp_path / "fifo"
@@ -219,9 +242,9 @@ class Writing:
     """Run a RecordWriter on a file."""
 
     def __init__(self, path: Path, monkeypatch: pytest.MonkeyPatch, room: int = 2**30, max_write: int | None = None):
-        monkeypatch.setattr(record_writer, "RETRY_INTERVAL", 0.001)
+        monkeypatch.setattr(writer, "RETRY_INTERVAL", 0.001)
         self.disk = Disk(room)
-        monkeypatch.setattr(record_writer, "os", self.disk)
+        monkeypatch.setattr(writer, "os", self.disk)
         self.path = path
         self.fault: OSError | None = None
         self.max_write = max_write
@@ -354,7 +377,7 @@ def lost() -> Iterator[Callable[[], int]]:
 
 def test_lost_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: Callable[[], int]) -> None:
     """Lines beyond the bound are counted, and a line tells how many as soon as there is room."""
-    monkeypatch.setattr(record, "MAX_PENDING", 1000)
+    monkeypatch.setattr(record_service, "MAX_PENDING", 1000)
     clock, path = ThreadClock(), tmp_path / "file"
     service = RecordService(str(path), NewFile(), clock)
     service.privilegedStartService()

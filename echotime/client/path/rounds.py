@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from echotime.client.path.channel import together
-from echotime.client.path.datagrams import Datagrams
+from echotime.client.path.udp.datagrams import Datagrams
 
 _SECONDS = 0.5
 """Time for the answers of a round. Later ones count, too, until the last round ends."""

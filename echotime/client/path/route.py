@@ -11,7 +11,7 @@ from typing import Any
 from echotime.client.exit_status import ClientError, ExitStatus
 from echotime.client.lookup import ResolvedAddress
 from echotime.client.path.outcome import FarEnd, Value
-from echotime.client.path.stream import Stream, open_stream
+from echotime.client.path.tcp.stream import Stream, open_stream
 from echotime.wire.verify import EchoVerifier, VerifyResult
 
 SECONDS = 3.0
@@ -19,6 +19,8 @@ SECONDS = 3.0
 QUIET = 0.3
 """Seconds without a byte after which an answer counts as complete, where its end is not known."""
 TOKEN_SIZE = 16
+_MAX_REPORT = 4096
+"""Bytes of a report. Its longest value, the headers of a SYN in hexadecimal, has less than 300."""
 
 
 def behavior(kind: str, **parameters: object) -> bytes:
@@ -34,13 +36,18 @@ def token() -> bytes:
 
 def parse_report(line: bytes, required: str) -> dict[str, Value] | None:
     """Return the values of a report, or None if the line is no report with this value and both addresses."""
+    if len(line) > _MAX_REPORT:
+        return None
     try:
         values = json.loads(line)
     except (ValueError, RecursionError):
         return None
-    if not isinstance(values, dict) or not values.keys() >= {required, "peer", "server"}:
+    if not isinstance(values, dict) or required not in values:
         return None
-    return {str(name): value for name, value in values.items() if isinstance(value, Value)}
+    if not all(isinstance(values.get(each), str) for each in ("peer", "server")):
+        return None
+    # no value is a fraction, and an infinite one would not be valid in --json
+    return {str(name): value for name, value in values.items() if isinstance(value, str | int | None)}
 
 
 class Route:

@@ -9,26 +9,26 @@ from typing import Any
 
 from echotime.client.exit_status import ClientError, ExitStatus
 from echotime.client.lookup import ResolvedAddress
-from echotime.client.path.address import AddressExperiment
 from echotime.client.path.channel import together
-from echotime.client.path.data import DataExperiment
 from echotime.client.path.experiment import Experiment
-from echotime.client.path.half_close import HalfCloseExperiment
-from echotime.client.path.idle import IdleExperiment
-from echotime.client.path.late_reply import LateReplyExperiment
 from echotime.client.path.outcome import FarEnd, Finding, Outcome
-from echotime.client.path.reset_to_client import ResetToClientExperiment
-from echotime.client.path.reset_to_server import ResetToServerExperiment
 from echotime.client.path.route import Route
-from echotime.client.path.served import Unserved, identify, judge_unserved
-from echotime.client.path.syn import SynExperiment
-from echotime.client.path.timing import TimingExperiment
-from echotime.client.path.udp_empty import UdpEmptyExperiment
-from echotime.client.path.udp_header import UdpHeaderExperiment
-from echotime.client.path.udp_order import UdpOrderExperiment
-from echotime.client.path.udp_ports import UdpPortsExperiment
-from echotime.client.path.udp_served import UdpServedExperiment
-from echotime.client.path.udp_sizes import UdpSizesExperiment
+from echotime.client.path.tcp.address import AddressExperiment
+from echotime.client.path.tcp.data import DataExperiment
+from echotime.client.path.tcp.half_close import HalfCloseExperiment
+from echotime.client.path.tcp.idle import IdleExperiment
+from echotime.client.path.tcp.late_reply import LateReplyExperiment
+from echotime.client.path.tcp.reset_to_client import ResetToClientExperiment
+from echotime.client.path.tcp.reset_to_server import ResetToServerExperiment
+from echotime.client.path.tcp.served import Unserved, identify, judge_unserved
+from echotime.client.path.tcp.syn import SynExperiment
+from echotime.client.path.tcp.timing import TimingExperiment
+from echotime.client.path.udp.empty import UdpEmptyExperiment
+from echotime.client.path.udp.header import UdpHeaderExperiment
+from echotime.client.path.udp.order import UdpOrderExperiment
+from echotime.client.path.udp.ports import UdpPortsExperiment
+from echotime.client.path.udp.served import UdpServedExperiment
+from echotime.client.path.udp.sizes import UdpSizesExperiment
 from echotime.i18n.language import gettext as _
 from echotime.sockopt.values import N_
 

@@ -19,8 +19,8 @@ from echotime.behave.tcp.report import Report
 from echotime.behave.udp.protocol import BehavingTimeProtocol
 from echotime.config.parsers import behaving_address
 from echotime.control.commands import CommandError
-from echotime.daemon.listener_service import ListenFailedError, TCPListenerService, UDPListenerService
-from echotime.daemon.listeners import AnyListener, Listeners
+from echotime.daemon.ports.listener_service import ListenFailedError, TCPListenerService, UDPListenerService
+from echotime.daemon.ports.listeners import AnyListener, Listeners
 from echotime.errors import report_startup_failure
 from echotime.logger import Logger
 from echotime.net.tcp import EchoPort

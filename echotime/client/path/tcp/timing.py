@@ -99,7 +99,8 @@ class TimingExperiment:
         try:
             await stream.send(data, SECONDS)
             answered = route.answered(stream, data)
-            while not answered() and stream.end is None:
+            deadline = stream.seconds() + 2 * SECONDS
+            while not answered() and stream.end is None and stream.seconds() < deadline:
                 count = len(stream.arrivals)
                 # delay ACKs, for which Nagle's algorithm waits; the kernel returns to quick ones after each
                 stream.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 0)

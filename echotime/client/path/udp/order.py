@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
 
-from echotime.client.path.datagrams import REPORT_SIZE, Datagrams, report_of, report_request
 from echotime.client.path.outcome import Finding, Outcome
 from echotime.client.path.route import Route
+from echotime.client.path.udp.datagrams import REPORT_SIZE, Datagrams, report_of, report_request
 from echotime.i18n.language import gettext as _
 from echotime.sockopt.values import N_
 

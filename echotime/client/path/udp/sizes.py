@@ -6,10 +6,10 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from echotime.client.path.datagrams import REPORT_SIZE, Datagrams, report_of, report_request, route_mtu
 from echotime.client.path.outcome import Finding, Outcome
 from echotime.client.path.rounds import ask_in_rounds, is_chance
 from echotime.client.path.route import Route, behavior
+from echotime.client.path.udp.datagrams import REPORT_SIZE, Datagrams, report_of, report_request, route_mtu
 from echotime.i18n.language import gettext as _
 from echotime.sockopt.values import N_
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from echotime.client.path.datagrams import Datagrams
 from echotime.client.path.outcome import Finding, Outcome
 from echotime.client.path.rounds import ask_in_rounds, is_chance
 from echotime.client.path.route import Route
+from echotime.client.path.udp.datagrams import Datagrams
 from echotime.i18n.language import gettext as _
 from echotime.sockopt.values import N_
 

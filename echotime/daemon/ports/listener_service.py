@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.error import CannotListenError
 from twisted.python.failure import Failure
 
-from echotime.daemon.port_users import describe_port_users
+from echotime.daemon.ports.port_users import describe_port_users
 from echotime.errors import report_startup_failure
 from echotime.logger import Logger
 from echotime.net.listener import DROPPED_BY_KERNEL, ListeningPort

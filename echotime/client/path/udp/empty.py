@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from echotime.client.path.datagrams import Datagrams
 from echotime.client.path.outcome import Finding, Outcome
 from echotime.client.path.rounds import ask_in_rounds
 from echotime.client.path.route import Route
+from echotime.client.path.udp.datagrams import Datagrams
 from echotime.i18n.language import gettext as _
 from echotime.sockopt.values import N_
 

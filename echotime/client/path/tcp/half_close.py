@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from echotime.client.path.outcome import Finding, Outcome
 from echotime.client.path.route import SECONDS, Route, token
-from echotime.client.path.stream import FIN, exchange
+from echotime.client.path.tcp.stream import FIN, exchange
 from echotime.i18n.language import gettext as _
 from echotime.sockopt.values import N_
 from echotime.wire.verify import Cause

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from echotime.client.exit_status import ClientError
 from echotime.client.path.outcome import Finding, Outcome
 from echotime.client.path.route import Route, behavior, read_report
-from echotime.client.path.stream import open_stream
+from echotime.client.path.tcp.stream import open_stream
 from echotime.i18n.language import gettext as _
 from echotime.sockopt import tcp_info
 from echotime.sockopt.values import N_

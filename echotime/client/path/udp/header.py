@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from echotime.client.path.address import compare_addresses
-from echotime.client.path.datagrams import Datagrams, own_address, report_of, report_request
 from echotime.client.path.outcome import Finding, Outcome, Value
 from echotime.client.path.route import Route
+from echotime.client.path.tcp.address import compare_addresses
+from echotime.client.path.udp.datagrams import Datagrams, own_address, report_of, report_request
 from echotime.i18n.language import gettext as _
 from echotime.sockopt.values import N_
 from echotime.wire.hostport import HostPort

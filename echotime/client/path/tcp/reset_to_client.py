@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from echotime.client.path.outcome import Finding, Outcome
 from echotime.client.path.route import SECONDS, Route, token
-from echotime.client.path.stream import FIN, RST
+from echotime.client.path.tcp.stream import FIN, RST
 from echotime.i18n.language import gettext as _
 from echotime.sockopt.values import N_
 

@@ -10,7 +10,7 @@ from echotime.client.lookup import ResolvedAddress
 from echotime.client.path.channel import together
 from echotime.client.path.outcome import FarEnd, Finding, Outcome
 from echotime.client.path.route import QUIET, SECONDS, behavior, parse_report, token
-from echotime.client.path.stream import Stream, open_stream
+from echotime.client.path.tcp.stream import Stream, open_stream
 from echotime.i18n.language import gettext as _
 from echotime.wire.escape import preview
 from echotime.wire.hostport import HostPort

@@ -22,15 +22,15 @@ _IP_RECVERR, _IPV6_RECVERR = 11, 25
 _IP_MTU, _IPV6_MTU = 14, 24
 _IP_MTU_DISCOVER, _IPV6_MTU_DISCOVER, _DISCOVER_NEVER = 10, 23, 0
 _INT = struct.Struct("=i")
-_MAX_ARRIVALS = 1000
-"""A socket reads no more, as a server could send for ever."""
+_MAX_ARRIVALS, _MAX_KEPT = 1000, 1024
+"""Datagrams and errors of a socket, and bytes of a datagram, that are kept: ten copies of each, and any report."""
 REPORT_SIZE = 300
 """Least bytes of a datagram that asks for a report, which must not be longer than what asks."""
 
 
 @dataclass(frozen=True)
 class Arrival:
-    """Hold a datagram that was received."""
+    """Hold a datagram that was received, or the beginning of a long one."""
 
     at: float
     data: bytes
@@ -88,10 +88,10 @@ class Datagrams:
             self._failed(error)
 
     async def wait(self, done: Callable[[], bool], seconds: float) -> bool:
-        """Receive until `done`, or for `seconds`. Return what `done` says."""
+        """Receive until `done`, for `seconds`, or until too much has come. Return what `done` says."""
         reactor = self._channel.reactor
         deadline = reactor.seconds() + seconds
-        while not done() and len(self.arrivals) < _MAX_ARRIVALS:
+        while not done() and len(self.arrivals) + len(self.errors) < _MAX_ARRIVALS:
             try:
                 data, _control, _flags, sender = self._channel.socket.recvmsg(_MAX_DATAGRAM, _ANCILLARY_SIZE)
             except BlockingIOError:
@@ -100,7 +100,7 @@ class Datagrams:
             except OSError as error:
                 self._failed(error)
             else:
-                self.arrivals.append(Arrival(reactor.seconds(), data, HostPort.from_sockaddr(sender)))
+                self.arrivals.append(Arrival(reactor.seconds(), data[:_MAX_KEPT], HostPort.from_sockaddr(sender)))
         return done()
 
     async def wait_for_answer(self, seconds: float) -> bool:

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable
 from queue import SimpleQueue
 
-from echotime.daemon.record_target import Target
+from echotime.daemon.record.target import Target
 from echotime.sockopt.errno_name import errno_name
 
 RETRY_INTERVAL = 1.0

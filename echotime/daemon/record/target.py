@@ -12,6 +12,9 @@ from typing import NamedTuple
 from echotime.config.parsers import STANDARD_STREAMS
 from echotime.daemon.twistd_options import NewFile
 
+_EXPECTED = "expected a file, a FIFO or /dev/stdout"
+_DESCRIPTORS = ("/dev/fd/", "/proc/self/fd/")
+"""Directories of links to open files, which a shell names for ``>(COMMAND)``. No user can put a link there."""
 _FLAGS = os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
@@ -32,18 +35,25 @@ def open_target(path: str, new_file: NewFile) -> Target:
     mode = os.fstat(descriptor).st_mode
     if stat.S_ISBLK(mode):
         os.close(descriptor)
-        raise OSError(errno.EINVAL, "it is a block device; expected a file, a FIFO or /dev/stdout", path)
+        raise OSError(errno.EINVAL, f"it is a block device; {_EXPECTED}", path)
     if path not in STANDARD_STREAMS:
         os.set_blocking(descriptor, True)
     return Target(descriptor, None if stat.S_ISREG(mode) else select.PIPE_BUF)
 
 
 def _open(path: str, new_file: NewFile) -> int:
+    """Open a path, but no symbolic link: with --uid, that user may write the directory, and root opens the file."""
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_EXCL | _FLAGS, 0o600)
     except FileExistsError:
-        is_fifo = Path(path).is_fifo()
-        return os.open(path, (os.O_RDWR if is_fifo else os.O_WRONLY) | _FLAGS, 0o600)
+        flags = _FLAGS | (0 if path.startswith(_DESCRIPTORS) else os.O_NOFOLLOW)
+        flags |= os.O_RDWR if Path(path).is_fifo() else os.O_WRONLY
+        try:
+            return os.open(path, flags, 0o600)
+        except OSError as error:
+            if error.errno == errno.ELOOP and Path(path).is_symlink():
+                raise OSError(errno.ELOOP, f"it is a symbolic link; {_EXPECTED}", path) from None
+            raise
     try:
         if (new_file.uid, new_file.gid) != (-1, -1):  # the sandbox of the units forbids the call
             os.fchown(descriptor, new_file.uid, new_file.gid)

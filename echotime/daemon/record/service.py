@@ -11,8 +11,8 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall
 
 from echotime.counters import RECORD_COUNTERS
-from echotime.daemon.record_target import open_target
-from echotime.daemon.record_writer import RecordWriter
+from echotime.daemon.record.target import open_target
+from echotime.daemon.record.writer import RecordWriter
 from echotime.daemon.twistd_options import NewFile
 from echotime.errors import report_startup_failure
 from echotime.logger import Logger

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from echotime.client.path.datagrams import Datagrams
 from echotime.client.path.outcome import Finding, Outcome
 from echotime.client.path.route import Route
+from echotime.client.path.udp.datagrams import Datagrams
 from echotime.i18n.language import gettext as _
 from echotime.sockopt.values import N_
 from echotime.wire.hostport import HostPort

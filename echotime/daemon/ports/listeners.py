@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
-from echotime.daemon.listener_service import TCPListenerService, UDPListenerService
+from echotime.daemon.ports.listener_service import TCPListenerService, UDPListenerService
 from echotime.errors import report_startup_failure
 from echotime.net.adopted import UnsuitableSocket
 from echotime.systemd.activation import InheritedSockets, SocketNotPassed, SystemdSocket
