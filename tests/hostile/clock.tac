@@ -9,13 +9,13 @@ from twisted.application.service import Application
 from twisted.internet import reactor
 
 from echotime import tap
-from echotime.daemon import builder
+from echotime.daemon import serving
 from echotime.config.settings import Settings
 from echotime.wire.hostport import HostPort
 from echotime.wire.timestamp import Epoch
 
 clock = Path(os.environ["ECHOTIME_CLOCK"])
-builder.time = SimpleNamespace(time=lambda: float(clock.read_text(encoding="ascii")), monotonic=time.monotonic)
+serving.time = SimpleNamespace(time=lambda: float(clock.read_text(encoding="ascii")), monotonic=time.monotonic)
 anywhere = (HostPort("127.0.0.1", 0),)
 settings = Settings(tcp=anywhere, udp=anywhere, epoch=Epoch[os.environ["ECHOTIME_EPOCH"]])
 application = Application("echotime")

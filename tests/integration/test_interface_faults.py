@@ -6,10 +6,12 @@ import contextlib
 import select
 import signal
 import socket
+import time
+from pathlib import Path
 
 from tests.hostile.forging import forge
 from tests.support.plain_clients import ACKNOWLEDGEMENT, connect, one_shot, read_exactly
-from tests.support.twistd_process import DaemonTestCase, Twistd
+from tests.support.twistd_process import LIMIT, DaemonTestCase, Twistd
 from tests.support.veth_pair import CLIENT, SERVER, Cable
 
 TRIES = 40
@@ -68,6 +70,15 @@ class InterfaceTests(DaemonTestCase):
             self.echoes(sock, b"after")
         self.assertRegex(self.served(daemon).out, rf"UDP .*: datagrams not answered: {unsendable}: \d+")
 
+    def all_read(self, daemon: Twistd) -> None:
+        """Wait until the daemon has read all datagrams that have arrived."""
+        deadline = time.monotonic() + LIMIT
+        while True:
+            sockets = Path(f"/proc/{daemon.process.pid}/net/udp").read_text(encoding="ascii").splitlines()[1:]
+            if all(each.split()[4].endswith(":00000000") for each in sockets):
+                return
+            self.assertLess(time.monotonic(), deadline)
+
     def test_interface(self) -> None:
         """An interface goes down and up again, and the daemon serves on."""
         for host in (SERVER, "0.0.0.0"):
@@ -104,6 +115,7 @@ class InterfaceTests(DaemonTestCase):
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
             for _ in range(500):
                 sock.sendto(b"x", self.udp)
+        self.all_read(daemon)
         self.cable.server("tc qdisc del dev here root")
         self.works()
         self.assertRegex(self.served(daemon).out, r"send ENOBUFS: \d+")

@@ -26,13 +26,13 @@ BLOCK_ALL = (
 """Run a command with all signals blocked."""
 KILL_DURING_START = """
 import os, signal
-from echotime.daemon.builder import DaemonBuilder
-build = DaemonBuilder._build_listeners
+from echotime.daemon.serving import Serving
+build = Serving._build_listeners
 def build_later(self):
     for each in (signal.SIGHUP, signal.SIGUSR1):
         os.kill(os.getpid(), each)
     build(self)
-DaemonBuilder._build_listeners = build_later
+Serving._build_listeners = build_later
 """
 
 
