@@ -12,7 +12,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from echotime.control.commands import PAGE_SIZE, CommandError, Rows
+from echotime.control.commands import PAGE_SIZE, CommandError, InvalidArgument, Rows
 from echotime.counters import LOG_COUNTERS, RECORD_COUNTERS, values
 from echotime.health.check import HealthCheck, ProbeResult
 from echotime.health.readiness import Readiness
@@ -139,7 +139,7 @@ class ControlBackend:
         try:
             requested = assignment.parse(text)
         except ValueError as error:
-            raise CommandError(str(error)) from None
+            raise InvalidArgument(str(error)) from None
         rows = []
         for label, each in self._target_sockets(target):
             if requested.fits(each.kind):
@@ -197,7 +197,7 @@ class ControlBackend:
             transport: Any = self._find_connection(int(target)).transport
             yield f"connection {target}", transport
         else:
-            raise CommandError(f"unknown target '{target}'; expected tcp, udp or a connection number")
+            raise InvalidArgument(f"unknown target '{target}'; expected tcp, udp or a connection number")
 
 
 def status_line(factory: EchoFactory, readiness: Readiness) -> str:
@@ -224,7 +224,7 @@ def _lookup_option(text: str) -> Option:
     try:
         return assignment.lookup(text)
     except ValueError as error:
-        raise CommandError(str(error)) from None
+        raise InvalidArgument(str(error)) from None
 
 
 def _check_settable(option: Option, *, on_connection: bool) -> None:

@@ -39,6 +39,10 @@ class CommandError(Exception):
     """Raised if the daemon refuses a command. The message is the reason."""
 
 
+class InvalidArgument(CommandError):
+    """Raised if a command has a syntax error or an unknown name, whatever the state of the daemon."""
+
+
 class _FallibleCommand(Command):
     errors = {CommandError: b"REFUSED"}
 

@@ -19,7 +19,8 @@ from zope.interface import implementer
 from echotime.control.commands import MAX_MESSAGE_BYTES, PushedEvent
 from echotime.control.subscriber import EventSubscriber
 from echotime.logger import Logger
-from echotime.web.json_resource import HTTPError, read_object, send_json
+from echotime.web.json_resource import HTTPError, read_object
+from echotime.web.responses import json_response
 from echotime.web.state import WebState
 from echotime.web.status import read_status
 from echotime.wire.escape import preview_decoded
@@ -111,13 +112,13 @@ class EventsResource(Resource):
         try:
             read_object(request)
         except HTTPError as error:
-            return send_json(request, {"error": str(error)}, error.code)
+            return json_response(request, {"error": str(error)}, error.code)
         return self._open(request, as_operator=True)
 
     def _open(self, request: Request, *, as_operator: bool) -> int | bytes:
         if len(self._streams) >= MAX_STREAMS:
             request.setHeader(b"Retry-After", b"10")
-            return send_json(request, {"error": f"{MAX_STREAMS} event streams are open"}, SERVICE_UNAVAILABLE)
+            return json_response(request, {"error": f"{MAX_STREAMS} event streams are open"}, SERVICE_UNAVAILABLE)
         stream = EventStream(request, self._state, as_operator=as_operator)
         self._streams.add(stream)
         request.notifyFinish().addBoth(self._ended, stream)

@@ -25,9 +25,11 @@ PUBLIC = frozenset({b"metrics", b"livez", b"readyz"})
 """First path elements that need no token with --http-public-metrics."""
 _SHELL = frozenset({b"", b"static"})
 """First path elements that never need a token: the page, which asks for its data with the token of its link."""
+_READ_ONLY = _SHELL | PUBLIC
+"""First path elements below which nothing can be changed."""
 MISDIRECTED_REQUEST = 421
 """Status of a request for a host that the server does not answer for (RFC 9110 section 15.5.20)."""
-_READING, _WRITING = frozenset({b"GET", b"HEAD"}), b"POST"
+_READING, _WRITING = ("GET", "HEAD"), "POST"
 _TOKEN_BYTES = 32
 _HOST = re.compile(r"(?:\[(?P<v6>[0-9a-fA-F:.]+)\]|(?P<name>[^:\[\]@/]+))(?::[0-9]{0,5})?")
 """A Host header (RFC 9110 section 7.2), with the port or without."""
@@ -70,11 +72,13 @@ class GuardPolicy:
             return Refusal(http.BAD_REQUEST, "expected one Host header")
         if not self._is_known_host(hosts[0]):
             return Refusal(MISDIRECTED_REQUEST, f"unknown Host; expected an IP address, localhost or {self.host_name}")
-        if request.method == _WRITING:
+        method = request.method.decode("latin-1")
+        allowed = _READING if path in _READ_ONLY else (*_READING, _WRITING)
+        if method not in allowed:
+            request.setHeader(b"Allow", ", ".join(allowed).encode())
+            return Refusal(http.NOT_ALLOWED, f"expected {' or '.join(allowed)}")
+        if method == _WRITING:
             return self._write_refusal(hosts[0], request)
-        if request.method not in _READING:
-            request.setHeader(b"Allow", b"GET, HEAD, POST")
-            return Refusal(http.NOT_ALLOWED, "expected GET, HEAD or POST")
         needs_token = path not in _SHELL and not (self.public_metrics and path in PUBLIC) and not _is_local(request)
         return self._token_refusal(request) if needs_token else None
 

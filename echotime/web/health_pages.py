@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from twisted.web.http import OK, SERVICE_UNAVAILABLE, Request
+from twisted.web.http import OK, SERVICE_UNAVAILABLE
 from twisted.web.resource import Resource
+from twisted.web.server import Request
 
 from echotime.web.responses import text_response
 from echotime.web.state import WebState

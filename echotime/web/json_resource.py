@@ -10,8 +10,8 @@ from twisted.web.http import BAD_REQUEST, CONFLICT, NOT_ALLOWED
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
-from echotime.control.commands import CommandError
-from echotime.wire.json_line import format_json
+from echotime.control.commands import CommandError, InvalidArgument
+from echotime.web.responses import json_response
 
 _MAX_ARGUMENT = 1000
 """Characters of an argument in the query, at most."""
@@ -28,15 +28,11 @@ class HTTPError(Exception):
         self.code = code
 
 
-def send_json(request: Request, value: Any, code: int = 200) -> bytes:
-    """Return the body of a JSON response after setting its headers."""
-    request.setResponseCode(code)
-    request.setHeader(b"Content-Type", b"application/json")
-    return (format_json(value) + "\n").encode()
-
-
 class _JSONResource(Resource):
-    """Return the value of `run` as JSON. CommandError is status 409, HTTPError its own code."""
+    """Return the value of `run` as JSON.
+
+    HTTPError has its own status, InvalidArgument status 400, every other CommandError status 409.
+    """
 
     isLeaf = True
     methods: tuple[bytes, ...]
@@ -50,11 +46,12 @@ class _JSONResource(Resource):
             if request.method not in self.methods:
                 request.setHeader(b"Allow", b", ".join(self.methods))
                 raise HTTPError(NOT_ALLOWED, f"expected {' or '.join(each.decode() for each in self.methods)}")
-            return send_json(request, self._run(request, self.arguments(request)))
+            return json_response(request, self._run(request, self.arguments(request)))
         except HTTPError as error:
-            return send_json(request, {"error": str(error)}, error.code)
+            return json_response(request, {"error": str(error)}, error.code)
         except CommandError as error:
-            return send_json(request, {"error": str(error)}, CONFLICT)
+            status = BAD_REQUEST if isinstance(error, InvalidArgument) else CONFLICT
+            return json_response(request, {"error": str(error)}, status)
 
     def arguments(self, request: Request) -> Arguments:
         """Return the arguments of a request. Raises HTTPError if they are invalid."""

@@ -7,18 +7,19 @@ from typing import Any, cast
 
 import twisted.logger
 from twisted.internet.error import ConnectionAborted
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IHalfCloseableProtocol, IReactorTime
 from twisted.internet.protocol import connectionDone
 from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 from twisted.web import http, server
 from twisted.web.resource import IResource
+from zope.interface import implementer
 
 from echotime.limits.capacity import MAX_HTTP_CONNECTIONS
 from echotime.limits.log_rate import LogRateLimiter
 from echotime.logger import Logger
 from echotime.web.guard import HEADERS
-from echotime.web.responses import text_response
+from echotime.web.responses import json_body, refusal
 
 MAX_BODY = 2**17
 """Bytes of a request's body, at most: twice the longest reply, because JSON escapes some characters."""
@@ -52,9 +53,9 @@ class HTTPRequest(server.Request):
         """Refuse a body without a length, or a long one, before it is received."""
         self.content = BytesIO()
         if length is None:
-            self.channel.refuse(http.LENGTH_REQUIRED)
+            self.channel.refuse(http.LENGTH_REQUIRED, "expected Content-Length")
         elif length > MAX_BODY:
-            self.channel.refuse(http.REQUEST_ENTITY_TOO_LARGE)
+            self.channel.refuse(http.REQUEST_ENTITY_TOO_LARGE, f"a body must not exceed {MAX_BODY} bytes")
 
     def process(self) -> None:
         """Answer the request, with the same headers in every response."""
@@ -68,13 +69,14 @@ class HTTPRequest(server.Request):
         if self.startedWriting:
             self.channel.loseConnection()
         else:
-            body = text_response(self, http.INTERNAL_SERVER_ERROR, "internal error; see the log")
+            body = refusal(self, http.INTERNAL_SERVER_ERROR, "internal error; see the log")
             self.setHeader(b"Content-Length", b"%d" % len(body))
             self.write(body)
             self.finish()
         return reason
 
 
+@implementer(IHalfCloseableProtocol)
 class HTTPConnection(http.HTTPChannel):
     """A connection on which each request must arrive within REQUEST_TIMEOUT."""
 
@@ -110,7 +112,7 @@ class HTTPConnection(http.HTTPChannel):
         """Refuse a length that Python does not convert: more than 4300 digits raise ValueError."""
         name, _colon, value = line.partition(b":")
         if name.strip().lower() == b"content-length" and len(value.strip()) > _MAX_LENGTH_DIGITS:
-            self.refuse(http.BAD_REQUEST)
+            self.refuse(http.BAD_REQUEST, "the Content-Length is too long")
             return False
         return bool(super().headerReceived(line))
 
@@ -134,12 +136,35 @@ class HTTPConnection(http.HTTPChannel):
         if not self._receiving:
             self.setTimeout(IDLE_TIMEOUT)
 
-    def refuse(self, status: int) -> None:
+    def refuse(self, status: int, reason: str) -> None:
         """Answer a request that is not read to its end, and close the connection."""
         self._refused = True
-        reason = http.RESPONSES[status]
-        self.transport.write(b"HTTP/1.1 %d %s\r\nContent-Length: 0\r\nConnection: close\r\n\r\n" % (status, reason))
+        body = json_body({"error": reason})
+        headers = HEADERS | {
+            b"Content-Type": b"application/json",
+            b"Content-Length": b"%d" % len(body),
+            b"Connection": b"close",
+        }
+        status_line = b"HTTP/1.1 %d %s" % (status, http.RESPONSES[status])
+        lines = [status_line, *(b"%s: %s" % each for each in headers.items()), b"", body]
+        self.transport.write(b"\r\n".join(lines))
         self.loseConnection()
+
+    def _respondToBadRequestAndDisconnect(self) -> None:
+        self.refuse(http.BAD_REQUEST, "malformed request")
+
+    def readConnectionLost(self) -> None:
+        """Close the connection of a client that has half-closed, after the response to its last request.
+
+        Only an event stream is still being answered. Its client is gone, as a browser does not half-close.
+        """
+        if self.waiting_since is None:
+            self.transport.connectionLost(connectionDone)
+        else:
+            self.loseConnection()
+
+    def writeConnectionLost(self) -> None:
+        """Do nothing: this side is never half-closed."""
 
     def evict(self) -> None:
         """Close the connection at once, because its descriptor is needed in this iteration of the reactor."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import stat
 from pathlib import Path
 
 from tests.support.http_case import HTTPTestCase, ask
-from tests.support.plain_clients import connect
+from tests.support.plain_clients import connect, one_shot, send_and_read
+from tests.support.twistd_process import LIMIT
 
 
 class HTTPTests(HTTPTestCase):
@@ -36,6 +38,19 @@ class HTTPTests(HTTPTestCase):
         self.assertFalse(self.http.exists())
         self.assertNotIn(token, ended.out + ended.err)
         self.assertNotIn("HTTPSite", ended.out)
+
+    def test_half_close(self) -> None:
+        """A client that half-closes after its request gets the response, over TCP and on the Unix socket."""
+        self.start_http("--http-public-metrics")
+        for path in ("/livez", "/metrics", "/static/uPlot.iife.min.js") * 10:
+            request = f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+            with socket.socket(socket.AF_UNIX) as local:
+                local.settimeout(LIMIT)
+                local.connect(str(self.http))
+                answers = one_shot(self.where, request), send_and_read(local, request)
+            for head, _, body in (each.partition(b"\r\n\r\n") for each in answers):
+                self.assertTrue(head.startswith(b"HTTP/1.1 200 OK\r\n"), head)
+                self.assertIn(b"\r\nContent-Length: %d\r\n" % len(body), head + b"\r\n")
 
     def test_no_http(self) -> None:
         """Without --http there is no token, and twisted.web is not loaded."""

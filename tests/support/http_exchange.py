@@ -60,10 +60,11 @@ class EchoResource(Resource):
 
 @dataclass
 class Harness:
-    """Hold a site with the daemon's guard, the health pages, and EchoResource at /api and /metrics."""
+    """Hold a site with the daemon's guard, the health pages, and EchoResource at the paths of `echo`."""
 
     policy: GuardPolicy = field(default_factory=lambda: GuardPolicy(host_name="here"))
     clock: Clock = field(default_factory=Clock)
+    echo: tuple[bytes, ...] = (b"api", b"metrics")
 
     def __post_init__(self) -> None:
         self.readiness = Readiness(self.clock)
@@ -71,7 +72,7 @@ class Harness:
         known = {"health": self.health, "readiness": self.readiness, "queue": None, "reactor": self.clock}
         state = cast("WebState", SimpleNamespace(**known))
         self.root = build_root(state, self.policy)
-        for name in (b"api", b"metrics"):
+        for name in self.echo:
             self.root.putChild(name, EchoResource())
         self.site = HTTPSite(self.root, self.clock)
 

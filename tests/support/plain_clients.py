@@ -52,9 +52,14 @@ def fill(sock: socket.socket) -> int:
 def one_shot(address: tuple[str, int], message: bytes, source: str = "") -> bytes:
     """Send, half-close, and read to the end of file, as the client of the original scripts does."""
     with connect(address, source) as sock:
-        sock.sendall(message)
-        sock.shutdown(socket.SHUT_WR)
-        return read_all(sock)
+        return send_and_read(sock, message)
+
+
+def send_and_read(sock: socket.socket, message: bytes) -> bytes:
+    """Send on a connected socket, half-close it, and read to the end of file."""
+    sock.sendall(message)
+    sock.shutdown(socket.SHUT_WR)
+    return read_all(sock)
 
 
 def duplex(address: tuple[str, int], total: int, source: str = "") -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -133,12 +134,14 @@ def test_connections_by_column(
 
 
 def test_every_column_sorts(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each column of a row is accepted as an order."""
+    """Each column of a row is accepted as an order, and documented."""
+    documented = (Path(__file__).parents[2] / "docs" / "http.md").read_text(encoding="utf-8")
     page.fake_connections(monkeypatch, 3)
     (row, *_) = page.client.get("/connections").json["rows"]
     assert set(row) == set(backend_module.CONNECTION_COLUMNS)
     for column in row:
         assert page.client.get(f"/connections?sort={column}").status == 200
+        assert f"`{column}`" in documented
 
 
 def test_kernel_column_reads_few(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -160,6 +163,8 @@ def test_kernel_column_reads_few(page: Page, monkeypatch: pytest.MonkeyPatch) ->
         ("/connections?color=red", "unexpected argument 'color'; expected sort, order, limit"),
         ("/explain?name=SO_NONE", "unknown option"),
         ("/explain?name=SO_KEEPALIVE&lang=../../etc", "lang must be en or zh_CN"),
+        ("/sockopts?names=SO_NONE", "unknown option"),
+        ("/sockopts?target=foo", "unknown target 'foo'; expected tcp, udp or a connection number"),
         ("/sockopts?names=" + "x" * 1001, "names must not exceed 1000 characters"),
     ],
 )
@@ -231,9 +236,24 @@ def test_commands_refused(page: Page) -> None:
     for path in ("/close", "/reset"):
         response = page.client.post(path, {"number": 5})
         assert (response.status, response.json) == (409, {"error": "no connection 5"})
-    response = page.client.post("/set", {"target": "udp", "assignment": "SO_KEEPALIVE=maybe"})
-    assert response.status == 409
-    assert "is not a switch" in response.json["error"]
+    response = page.client.post("/set", {"target": "udp", "assignment": "SO_BROADCAST=on"})
+    assert (response.status, response.json) == (409, {"error": "SO_BROADCAST has no effect on udp"})
+
+
+@pytest.mark.parametrize(
+    ("target", "assignment", "reason"),
+    [
+        ("udp", "SO_KEEPALIVE=maybe", "is not a switch"),
+        ("tcp", "SO_KEEPALIV=on", "the nearest is SO_KEEPALIVE"),
+        ("tcp", "", "expected [tcp:|udp:]NAME=VALUE"),
+        ("foo", "SO_KEEPALIVE=on", "unknown target 'foo'"),
+    ],
+)
+def test_bad_assignment(page: Page, target: str, assignment: str, reason: str) -> None:
+    """A wrong argument is status 400 for a command, too."""
+    response = page.client.post("/set", {"target": target, "assignment": assignment})
+    assert response.status == 400
+    assert reason in response.json["error"]
 
 
 def test_explain(page: Page) -> None:
@@ -334,6 +354,15 @@ def test_stalled_operator(page: Page) -> None:
     assert not page.client.transport.aborted
     page.ask(b"hello")
     assert page.client.transport.aborted
+
+
+def test_half_closed_stream(page: Page) -> None:
+    """A client that half-closes is gone: browsers do nothing else. Its stream ends at once, with its presence."""
+    page.client.send("POST", "/events", b"{}")
+    assert page.queue.operator_count == 1
+    page.client.channel.readConnectionLost()
+    assert page.client.transport.disconnected
+    assert page.queue.operator_count == 0
 
 
 def test_cap_of_streams(page: Page) -> None:

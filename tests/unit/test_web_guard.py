@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from echotime.web.guard import GuardPolicy
@@ -63,7 +65,7 @@ def test_public_metrics() -> None:
     public = Harness(GuardPolicy(public_metrics=True))
     assert [public.status(path, Authorization="") for path in ("/metrics", "/livez", "/readyz")] == [200, 200, 200]
     assert public.status(Authorization="") == 401
-    assert public.status("/livez", "POST", Authorization="") == 401
+    assert public.status("/api", "POST", Authorization="") == 401
 
 
 def test_tokens_differ() -> None:
@@ -113,6 +115,40 @@ def test_same_origin_write(harness: Harness) -> None:
 def test_methods(harness: Harness, method: str) -> None:
     """Other methods are refused. Without an answer to OPTIONS, no other origin may send headers (CORS)."""
     assert harness.status(method=method) == 405
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+@pytest.mark.parametrize("path", ["/", "/static/app.js", "/metrics", "/livez", "/readyz"])
+def test_read_only(harness: Harness, path: str, method: str) -> None:
+    """A page that can only be read refuses a write by its method, whatever else the request has."""
+    for headers in ({}, {"Authorization": "", "Content_Type": ""}, {"Origin": "http://evil.example"}):
+        assert harness.status(path, method, b"", TCP, **headers) == 405
+    response = harness.send(f"{method} {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+    assert b"\r\nAllow: GET, HEAD\r\n" in response
+
+
+@pytest.mark.parametrize(
+    ("request_line", "headers", "status"),
+    [
+        ("GET /api/status", ["Host: evil.example"], 421),
+        ("GET /api/status", [], 400),
+        ("GET /api/status", ["Host: localhost"], 401),
+        ("PUT /api/status", ["Host: localhost"], 405),
+        ("POST /api/set", ["Host: localhost"], 415),
+        ("POST /api/set", ["Host: localhost", "Origin: http://evil"], 403),
+        ("GET /api/nothing", ["Host: localhost", "Authorization: Bearer {token}"], 404),
+        ("GET /api", ["Host: localhost", "Authorization: Bearer {token}"], 404),
+    ],
+)
+def test_refused_in_json(request_line: str, headers: list[str], status: int) -> None:
+    """Every refusal below /api is JSON. Elsewhere it is a line of text."""
+    site = Harness(echo=())
+    head = "\r\n".join([f"{request_line} HTTP/1.1", *headers, "", ""]).format(token=site.policy.token)
+    response = site.send(head.encode())
+    assert status_of(response) == status
+    assert b"\r\nContent-Type: application/json\r\n" in response
+    assert list(json.loads(response.partition(b"\r\n\r\n")[2])) == ["error"]
+    assert b"\r\nContent-Type: text/plain" in site.send(head.replace("/api", "/nothing", 1).encode())
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
+from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.logger import LogEvent
 
 from echotime.limits.capacity import MAX_HTTP_CONNECTIONS
@@ -31,6 +34,15 @@ def test_body(harness: Harness) -> None:
     response = harness.send(chunked)
     assert status_of(response) == 411
     assert response.count(b"HTTP/1.1") == 1
+
+
+@pytest.mark.parametrize("request_bytes", [post(MAX_BODY + 1), post(10**19), b"GET\r\n\r\n"])
+def test_refused_by_the_head(harness: Harness, request_bytes: bytes) -> None:
+    """A refusal by the head alone has a body in JSON, and the headers for browsers."""
+    head, _, body = harness.send(request_bytes).partition(b"\r\n\r\n")
+    assert list(json.loads(body)) == ["error"]
+    assert b"Content-Length: %d\r\n" % len(body) in head
+    assert b"\r\nX-Content-Type-Options: nosniff\r\n" in head
 
 
 @pytest.mark.parametrize("length", ["9" * 5000, "9" * 19, "-1", "1x", "0x10", ""])
@@ -115,6 +127,32 @@ def test_no_reader(harness: Harness) -> None:
     harness.clock.advance(IDLE_TIMEOUT)
     harness.clock.advance(connection.abortTimeout)
     assert transport.aborted
+
+
+def test_half_closed(harness: Harness) -> None:
+    """A client that half-closes after its request gets the response, and has no longer to read it than others."""
+    connected = harness.connect(UNIX)
+    assert connected is not None
+    connection, transport = connected
+    assert IHalfCloseableProtocol.providedBy(connection)
+    connection.dataReceived(GET)
+    connection.readConnectionLost()
+    assert status_of(transport.value()) == 200
+    assert (transport.disconnecting, transport.disconnected) == (True, False)
+    harness.clock.advance(IDLE_TIMEOUT)
+    harness.clock.advance(connection.abortTimeout)
+    assert transport.aborted
+
+
+def test_half_closed_in_a_request(harness: Harness) -> None:
+    """A request that can no longer become whole ends the connection."""
+    connected = harness.connect(UNIX)
+    assert connected is not None
+    connection, transport = connected
+    connection.dataReceived(GET[:-1])
+    connection.readConnectionLost()
+    assert transport.disconnecting
+    assert not transport.value()
 
 
 def test_pipelining(harness: Harness) -> None:

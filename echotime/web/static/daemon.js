@@ -23,7 +23,7 @@ async function request(path, init) {
   if (response.ok) return response;
   const text = await response.text();
   let reason = text;
-  try { reason = JSON.parse(text).error ?? text; } catch { /* the guard answers in plain text */ }
+  try { reason = JSON.parse(text).error ?? text; } catch { /* a proxy's own answer */ }
   throw new Error(reason.trim() || `${response.status} ${response.statusText}`);
 }
 
