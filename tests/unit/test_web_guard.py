@@ -103,7 +103,8 @@ def test_cross_site_write(harness: Harness, headers: dict[str, str]) -> None:
 )
 def test_form(harness: Harness, kind: str) -> None:
     """A form of another page, which a browser sends without asking, is refused."""
-    assert harness.status(method="POST", body=b"a=1", Content_Type=kind) == 415
+    # Twisted on Python 3.10 refuses a multipart form without a boundary by itself
+    assert harness.status(method="POST", body=b"a=1", Content_Type=kind) in {415, 400}
 
 
 def test_same_origin_write(harness: Harness) -> None:
