@@ -202,7 +202,7 @@ class RunTests(ImageTestCase):
         self.ends(daemon)
 
     def test_modules(self) -> None:
-        """Every module but those of the build and of pytest can be imported: nothing that the code uses was left out."""
+        """Every module but those of the build and of pytest can be imported: nothing that they use was left out."""
         python = f"--entrypoint=/usr/lib/echotime/{echotime.__version__}/bin/python3"
         command = ("--rm", "--network=none", "--read-only", python, NAME, "-c", _IMPORT_ALL)
         self.assertGreater(int(run("podman", "run", *command)), 200)
