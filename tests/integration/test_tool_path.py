@@ -29,7 +29,7 @@ class OperatorTests(ControlTestCase):
     """Run the tool against a daemon with an operator."""
 
     def test_operator_without_reply(self) -> None:
-        """What the operator has not answered is an incomplete echo, and no other kind of server."""
+        """A message that an operator has not answered is an incomplete echo."""
         self.start_daemon()
         self.start("control", "--socket", str(self.path), "watch", "--json")
         self.wait_for(lambda: self.ask(Status)["operators"] > 0)
@@ -86,7 +86,7 @@ class PathTests(PathCase):
                 self.assertLessEqual(TCP_ONLY - {"served"}, self.untested(found))
 
     def test_udp_only(self) -> None:
-        """Where TCP is refused, UDP is tested, and the status is that of the refusal."""
+        """UDP is tested although TCP is refused, and the status is that of the refusal."""
         _host, port = self.echotime().address("UDP")
         ended = self.tool("path", "--json", *QUICK, f"127.0.0.1:{port}")
         found = json.loads(ended.stdout)

@@ -71,7 +71,7 @@ def test_error() -> None:
 
 def test_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     """The last line is wrapped on a terminal."""
-    monkeypatch.setattr("echotime.terminal.columns.terminal_width", lambda stream=None: 60)
+    monkeypatch.setattr("echotime.terminal.columns.terminal_width", lambda stream=None: 40)
     lines = list(path_report.path_lines(values_of(session_of())))
-    assert all(len(each) <= 60 for each in lines[-2:])
+    assert all(len(each) <= 40 for each in lines[-2:])
     assert lines[-2].startswith("127.0.0.1:7001: tests: 0")
