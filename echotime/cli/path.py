@@ -77,23 +77,27 @@ async def run(reactor: Any, args: argparse.Namespace) -> int:
     try:
         await running
     except CancelledError:
-        pass
-    except ClientError as failed:
-        return report_error(args.server, failed)
+        session.interrupt()
     finally:
         progress.stop()
-    values = path_json(args.server, address, session, reactor.seconds() - started_at)
+    seconds = reactor.seconds() - started_at
+    values = path_json(args.server, address, session, seconds, interrupted=bool(signals))
     print_lines([format_json(values)] if args.json else path_lines(values))
     if signals:
         exit_with_error(KeyboardInterrupt())
+    if session.error is not None:
+        return report_error(args.server, session.error)
     return ExitStatus.FAILED if values["findings"] else ExitStatus.OK
 
 
 async def _choose_address(reactor: Any, args: argparse.Namespace) -> ResolvedAddress:
-    """Return the address of the server that accepts first. Raises ClientError."""
+    """Return the address of the server that accepts first, the first one if none does. Raises ClientError."""
     deadline = Deadline(reactor, _CONNECT_SECONDS)
     addresses = await resolve(args.server, deadline, args.family)
-    client = await connect(reactor, addresses, ConnectedProtocol, (), deadline)
+    try:
+        client = await connect(reactor, addresses, ConnectedProtocol, (), deadline)
+    except ClientError:
+        return addresses[0]  # the session fails there, too, and tests UDP
     assert client.transport is not None
     client.transport.loseConnection()
     return client.address

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import signal
 import socket
 import threading
 import time
 
+from echotime.control.commands import Status
+from tests.support.control_case import ControlTestCase
 from tests.support.path_case import QUICK, PathCase
 from tests.support.plain_clients import connect
 from tests.support.tool_case import CHINESE
@@ -17,6 +20,24 @@ TESTS = (
     *("served", "address", "syn", "half-close", "reset to client", "reset to server", "timing", "data", "idle"),
     *("late reply", "udp", "udp ports", "udp header", "udp empty", "udp order", "udp sizes"),
 )
+
+
+TCP_ONLY = {each for each in TESTS if not each.startswith("udp")}
+
+
+class OperatorTests(ControlTestCase):
+    """Run the tool against a daemon with an operator."""
+
+    def test_operator_without_reply(self) -> None:
+        """A message that an operator has not answered is an incomplete echo."""
+        self.start_daemon()
+        self.start("control", "--socket", str(self.path), "watch", "--json")
+        self.wait_for(lambda: self.ask(Status)["operators"] > 0)
+        ended = self.tool("path", "--json", *QUICK, "{}:{}".format(*self.address))
+        self.assertEqual(ended.returncode, 1)
+        (finding,) = json.loads(ended.stdout)["findings"]
+        self.assertEqual((finding["id"], finding["test"]), ("echo-incomplete", "served"))
+        self.assertIn("operator", finding["cause"])
 
 
 class PathTests(PathCase):
@@ -47,7 +68,7 @@ class PathTests(PathCase):
             self.assertEqual(self.ids(found), set())
             self.assertLessEqual({"half-close", "data", "idle"}, set(TESTS) - self.untested(found))
             reasons = {each["seen"] for each in found["tests"] if each["test"] in {"syn", "address", "timing"}}
-            self.assertEqual(reasons, {"the server takes no requests; it needs --behave ADDRESS=client"})
+            self.assertEqual(reasons, {"the server needs --behave ADDRESS=client"})
 
     def test_varying_answers(self) -> None:
         """Answers that vary are no changed data."""
@@ -56,12 +77,29 @@ class PathTests(PathCase):
         self.assertIn("data", self.untested(found))
 
     def test_accept_only(self) -> None:
-        """A connection that is accepted and not answered is a finding: silence, a FIN, or a RST."""
+        """A connection that is accepted and not answered is a finding, and no other test of TCP is carried out."""
         for behavior in ("timeout", "close_first"):
             with self.subTest(behavior):
                 found = self.path(self.behaving(behavior))
                 self.assertEqual(self.ids(found), {"accept-only"})
-                self.assertEqual(len(found["tests"]), 1)
+                self.assertEqual([each["test"] for each in found["tests"]], list(TESTS))
+                self.assertLessEqual(TCP_ONLY - {"served"}, self.untested(found))
+
+    def test_udp_only(self) -> None:
+        """UDP is tested although TCP is refused, and the status is that of the refusal."""
+        _host, port = self.echotime().address("UDP")
+        ended = self.tool("path", "--json", *QUICK, f"127.0.0.1:{port}")
+        found = json.loads(ended.stdout)
+        self.assertEqual(ended.returncode, 3)
+        self.assertIn("connection refused", ended.stderr.decode())
+        self.assertIn("connection refused", found["error"])
+        self.assertEqual(self.untested(found), TCP_ONLY | {"udp header"})
+
+    def test_cut_at_once(self) -> None:
+        """An echo that ends within the first message is cut."""
+        (finding,) = self.path(self.behaving("limit_data:bytes=20"))["findings"]
+        self.assertEqual((finding["id"], finding["test"]), ("data-cut", "served"))
+        self.assertEqual(finding["seen"], "FIN after 23 bytes sent and 20 received")
 
     def test_misbehaving_servers(self) -> None:
         """A fault of the server looks like one of the path."""
@@ -140,8 +178,12 @@ class PathTests(PathCase):
             ),
         ):
             ended = self.tool("path", "--json", *QUICK, server)
-            self.assertEqual((ended.returncode, ended.stdout), (status, b""))
+            self.assertEqual(ended.returncode, status)
             self.assertIn(text, ended.stderr.decode())
+            if status == 6:
+                self.assertEqual(ended.stdout, b"")
+            else:
+                self.assertIn(text, json.loads(ended.stdout)["error"])
         self.assertEqual(self.tool("path").returncode, 2)
         self.assertEqual(self.tool("path", "--idle-limit", "0", "127.0.0.1").returncode, 2)
 
@@ -164,8 +206,7 @@ class PathTests(PathCase):
         """On a terminal it shows how far it is. Ctrl-C ends it by SIGINT, with what was found by then."""
         server = self.behaving("client")
         shown = self.at_terminal("path", "--idle-limit", "1h", server, typed=[(b" of 16 tests, ", b"\x03")])
-        self.assertRegex(shown.decode(), r"(?s)served +ok .*, findings: 0, not tested: 0, ")
-        self.assertNotIn(b"idle  ", shown)
+        self.assertRegex(shown.decode(), r"(?s)served +ok .*idle +not tested +interrupted.*, findings: 0, not tested: ")
         self.assertIn(self.status, {-signal.SIGINT, 128 + signal.SIGINT})
 
     def test_chinese(self) -> None:

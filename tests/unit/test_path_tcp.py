@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from echotime.client.exit_status import ClientError
-from echotime.client.path.outcome import FarEnd, Finding, Outcome
+from echotime.client.path.outcome import FarEnd, Finding, Outcome, duration
 from echotime.client.path.route import parse_report
 from echotime.client.path.session import confirm
 from echotime.client.path.tcp import (
@@ -23,7 +23,7 @@ from echotime.client.path.tcp import (
     syn,
     timing,
 )
-from echotime.client.path.tcp.served import judge_answers, judge_unserved
+from echotime.client.path.tcp.served import judge_answers, judge_part, judge_unserved
 from echotime.wire.hostport import HostPort
 from echotime.wire.syn import Syn, parse_syn
 from echotime.wire.verify import Cause, VerifyResult
@@ -37,7 +37,7 @@ SYN = Syn(0xB8, 64, 1460, frozenset({"MSS", "SACK", "timestamps", "window scale"
 
 def ids(outcome: Outcome) -> list[str]:
     """Return the names of the findings, and assert that an outcome without any says what was seen, or why not."""
-    assert outcome.findings or outcome.seen or outcome.untested
+    assert outcome.findings or outcome.seen or outcome.untested or outcome.unconfirmed
     return [each.id for each in outcome.findings]
 
 
@@ -300,6 +300,34 @@ def test_unserved() -> None:
         assert ids(judge_unserved(end, 3.0)) == ["accept-only"]
 
 
+@pytest.mark.parametrize(
+    ("received", "end", "found"),
+    [
+        (b"report\nTOK", "FIN", "data-cut"),
+        (b"repo", "RST", "data-cut"),
+        (b"report\n", None, "echo-incomplete"),
+        # an operator has not replied
+        (b"report\n" + ACK, None, "echo-incomplete"),
+        (b"report\n" + ACK, "FIN", "data-cut"),
+        (b"SSH-2.0-x\n", None, None),
+        (REPORT, None, None),
+        (b"report\n" + b"x" * 1000, "too much data", None),
+    ],
+)
+def test_incomplete_echo(received: bytes, end: str | None, found: str | None) -> None:
+    """A part of what was sent is a cut or late echo. Other bytes are of another server."""
+    outcome = judge_part(received, b"report\nTOKEN", end)
+    assert (None if outcome is None else ids(outcome)) == (None if found is None else [found])
+
+
+def test_durations() -> None:
+    """Durations have milliseconds below a second."""
+    assert [duration(each) for each in (0.0256, 3.003)] == ["25.6 ms", "3.0 s"]
+    assert "FIN after 3.0 s" in judge_unserved("FIN", 3.003).findings[0].seen
+    echo = data.DataEcho(100, 100, VerifyResult(None), None, 0.02)
+    assert data.judge(echo).seen == "100 bytes unchanged in 20.0 ms"
+
+
 def test_confirmation() -> None:
     """A finding counts if two of three runs have it; one that came once is mentioned and is none."""
     one, other = Finding("data-cut", "cut"), Finding("data-changed", "changed")
@@ -307,7 +335,9 @@ def test_confirmation() -> None:
     assert ids(confirm("x", [nothing]).outcome) == []
     assert ids(confirm("x", [found]).outcome) == ["data-cut"]
     assert ids(confirm("x", [found, nothing, nothing]).outcome) == []
-    assert "cut" in confirm("x", [found, nothing, nothing]).outcome.seen
+    once = confirm("x", [found, nothing, nothing]).outcome
+    assert "cut" in once.unconfirmed
+    assert not once.seen
     result = confirm("x", [nothing, both, found])
     assert ids(result.outcome) == ["data-cut"]
     assert (result.times["data-cut"], result.runs) == (2, 3)

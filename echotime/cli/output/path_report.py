@@ -5,26 +5,31 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from echotime.cli.output.streams import describe_error
 from echotime.client.lookup import ResolvedAddress
 from echotime.client.path.meanings import MEANINGS
 from echotime.client.path.session import PathSession, Result
 from echotime.i18n.language import gettext as _
 from echotime.sockopt.values import N_
-from echotime.terminal.columns import Heading, Table, terminal_width, wrap
+from echotime.terminal.columns import Heading, Table, fit, terminal_width, wrap
 from echotime.wire.hostport import HostPort
 
 _WIDTHS = (17, 12, 90)
 _INDENT = "  "
-_STATES = {"ok": N_("ok"), "finding": N_("finding"), "untested": N_("not tested")}
+_STATES = {"ok": N_("ok"), "finding": N_("finding"), "untested": N_("not tested"), "unconfirmed": N_("unconfirmed")}
 
 
-def path_json(server: HostPort, address: ResolvedAddress, session: PathSession, seconds: float) -> dict[str, Any]:
+def path_json(
+    server: HostPort, address: ResolvedAddress, session: PathSession, seconds: float, *, interrupted: bool = False
+) -> dict[str, Any]:
     """Return the fields of --json. Texts are in the user's language; `test`, `result` and `id` are not."""
     return {
         "server": str(server),
         "address": str(address.hostport),
         "version": session.far_end.version if session.far_end is not None else None,
         "seconds": seconds,
+        "interrupted": interrupted,
+        "error": describe_error(session.error) if session.error is not None else None,
         "tests": [_test_json(each) for each in session.in_order()],
         "findings": [finding for each in session.in_order() for finding in _findings_json(each)],
     }
@@ -32,8 +37,14 @@ def path_json(server: HostPort, address: ResolvedAddress, session: PathSession, 
 
 def _test_json(result: Result) -> dict[str, Any]:
     outcome = result.outcome
-    state = "finding" if outcome.findings else "untested" if outcome.untested else "ok"
-    return {"test": result.name, "result": state, "seen": outcome.untested or outcome.seen, "runs": result.runs}
+    state, seen = "ok", outcome.seen
+    if outcome.findings:
+        state, seen = "finding", _("; ").join(dict.fromkeys(each.seen for each in outcome.findings))
+    elif outcome.untested:
+        state, seen = "untested", outcome.untested
+    elif outcome.unconfirmed:
+        state, seen = "unconfirmed", outcome.unconfirmed
+    return {"test": result.name, "result": state, "seen": seen, "runs": result.runs}
 
 
 def _findings_json(result: Result) -> Iterator[dict[str, Any]]:
@@ -56,10 +67,9 @@ def path_lines(values: dict[str, Any]) -> Iterator[str]:
     table = Table(_WIDTHS, terminal_width())
     yield from table.heading((_("TEST"), _("RESULT"), _("SEEN")))
     for test in values["tests"]:
-        found = [each for each in values["findings"] if each["test"] == test["test"]]
-        seen = _("; ").join(dict.fromkeys(each["seen"] for each in found)) or test["seen"]
-        yield from table.row((_(test["test"]), _(_STATES[test["result"]]), seen))
-    for finding in {each["id"]: each for each in values["findings"]}.values():
+        yield from table.row((_(test["test"]), _(_STATES[test["result"]]), test["seen"]))
+    findings = {each["id"]: each for each in values["findings"]}
+    for finding in findings.values():
         yield ""
         yield Heading(finding["id"])
         seen = _("; ").join(each["seen"] for each in values["findings"] if each["id"] == finding["id"])
@@ -71,10 +81,11 @@ def path_lines(values: dict[str, Any]) -> Iterator[str]:
             yield from wrap(text.format(text=value), _INDENT, _INDENT * 2)
     yield ""
     untested = sum(each["result"] == "untested" for each in values["tests"])
-    yield _("{address}: tests: {tests}, findings: {findings}, not tested: {untested}, {seconds:.1f} s").format(
+    summary = _("{address}: tests: {tests}, findings: {findings}, not tested: {untested}, {seconds:.1f} s").format(
         address=values["address"],
         tests=len(values["tests"]),
-        findings=len(values["findings"]),
+        findings=len(findings),
         untested=untested,
         seconds=values["seconds"],
     )
+    yield from fit(summary)

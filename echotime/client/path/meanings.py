@@ -23,7 +23,15 @@ MEANINGS = {
         N_("A handshake is no sign of a service: nothing behind it answers."),
         N_(
             "a proxy whose servers are down; a firewall that answers SYNs itself; a server that hangs, whose kernel "
-            "accepts; or an access list or connection limit of the server"
+            "accepts; a slow server, or one of another protocol that waits for the client; or an access list or "
+            "connection limit of the server"
+        ),
+    ),
+    "echo-incomplete": Meaning(
+        N_("The server echoes, and part of the echo is missing or late."),
+        N_(
+            "an operator who has not replied: what this command sent waits for the reply; a slow server; or a proxy "
+            "that buffers"
         ),
     ),
     "client-address-translated": Meaning(_NOT_THE_CLIENT, N_("NAT (masquerading), or a proxy")),

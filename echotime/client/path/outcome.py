@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from echotime.i18n.language import gettext as _
 from echotime.wire.hostport import HostPort
 
 Value = str | int | float | bool | None
@@ -31,6 +32,8 @@ class Outcome:
     findings: tuple[Finding, ...] = ()
     untested: str = ""
     """Why it could not be tested, and what would allow it."""
+    unconfirmed: str = ""
+    """A finding that was seen once, and not again."""
 
 
 @dataclass(frozen=True)
@@ -50,3 +53,10 @@ class FarEnd:
     def behaves(self) -> bool:
         """Return True if a client may name the behavior of its connection."""
         return bool(self.version)
+
+
+def duration(seconds: float) -> str:
+    """Return a duration in the user's language, in milliseconds below one second."""
+    if seconds < 1:
+        return _("{ms:.1f} ms").format(ms=seconds * 1000)
+    return _("{seconds:.1f} s").format(seconds=seconds)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -20,7 +20,7 @@ from echotime.client.path.tcp.idle import IdleExperiment
 from echotime.client.path.tcp.late_reply import LateReplyExperiment
 from echotime.client.path.tcp.reset_to_client import ResetToClientExperiment
 from echotime.client.path.tcp.reset_to_server import ResetToServerExperiment
-from echotime.client.path.tcp.served import Unserved, identify, judge_unserved
+from echotime.client.path.tcp.served import Unserved, identify
 from echotime.client.path.tcp.syn import SynExperiment
 from echotime.client.path.tcp.timing import TimingExperiment
 from echotime.client.path.udp.empty import UdpEmptyExperiment
@@ -33,6 +33,7 @@ from echotime.i18n.language import gettext as _
 from echotime.sockopt.values import N_
 
 SERVED = N_("served")
+_NO_TCP = N_("no complete echo over TCP")
 _UDP_SERVED = UdpServedExperiment()
 _TIMES = 2
 """How often a finding must be seen, where an experiment runs more than once."""
@@ -63,7 +64,8 @@ def confirm(name: str, outcomes: Sequence[Outcome]) -> Result:
     if kept:
         return Result(name, replace(first, findings=tuple(kept)), len(outcomes), dict(times))
     seen = next(outcome.findings[0].seen for outcome in outcomes if outcome.findings)
-    return Result(name, Outcome(_("seen once, and not again: {seen}").format(seen=seen)), len(outcomes))
+    text = _("seen once, and not again: {seen}").format(seen=seen)
+    return Result(name, Outcome(unconfirmed=text), len(outcomes))
 
 
 class PathSession:
@@ -73,6 +75,9 @@ class PathSession:
         self._reactor = reactor
         self._address = address
         self.far_end: FarEnd | None = None
+        """None if nothing answers over TCP, or no echo server."""
+        self.error: ClientError | None = None
+        """Why no connection could be made, or that the server is no echo server."""
         self.results: list[Result] = []
         self._beside: tuple[Experiment, ...] = (IdleExperiment(idle_limit), LateReplyExperiment())
         """They mostly wait, so they run beside the others."""
@@ -97,20 +102,43 @@ class PathSession:
         return sorted(self.results, key=lambda result: self._order[result.name])
 
     async def run(self) -> None:
-        """Run all experiments. Raises ClientError if no connection could be made, or the server is no echo server."""
-        try:
-            self.far_end = await identify(self._reactor, self._address)
-        except Unserved as error:
-            self.results.append(Result(SERVED, judge_unserved(error.end, error.seconds), 1, {"accept-only": 1}))
+        """Run all experiments, those over UDP also if TCP does not work. `error` may be set then."""
+        served = await self._identify()
+        self.results.append(confirm(SERVED, [served]))
+        if self.far_end is None:
+            self._skip([each.name for each in (*self._tcp, *self._beside)], _(_NO_TCP))
+            unknown = FarEnd("", None, {}, self._address.hostport)
+            await self._run_udp(Route(self._reactor, self._address, unknown))
             return
-        self.results.append(Result(SERVED, Outcome(_describe(self.far_end))))
         route = Route(self._reactor, self._address, self.far_end)
         running = [self._run_all(route, (each,)) for each in self._beside]
         running.append(self._run_in_turn(route))
         await together(running)
 
+    def interrupt(self) -> None:
+        """List the tests that have not ended as not tested."""
+        ended = {each.name for each in self.results}
+        self._skip([each for each in self._order if each not in ended], _("interrupted"))
+
+    def _skip(self, names: Iterable[str], reason: str) -> None:
+        self.results += [Result(each, Outcome(untested=reason)) for each in names]
+
+    async def _identify(self) -> Outcome:
+        """Find out what the server is, and return the outcome of the first test."""
+        try:
+            self.far_end = await identify(self._reactor, self._address)
+        except Unserved as unserved:
+            return unserved.outcome
+        except ClientError as error:
+            self.error = error
+            return Outcome(untested=_reason(error))
+        return Outcome(_describe(self.far_end))
+
     async def _run_in_turn(self, route: Route) -> None:
         await self._run_all(route, self._tcp)
+        await self._run_udp(route)
+
+    async def _run_udp(self, route: Route) -> None:
         served = await self._run_one(route, _UDP_SERVED)
         if served.outcome.findings or served.outcome.untested:
             for each in self._udp:
@@ -125,7 +153,7 @@ class PathSession:
     async def _run_one(self, route: Route, experiment: Experiment) -> Result:
         """Run an experiment, again if it has findings, and keep its result."""
         if experiment.needs_behavior and not route.far_end.behaves:
-            reason = _("the server takes no requests; it needs --behave ADDRESS=client")
+            reason = _("the server needs --behave ADDRESS=client") if self.far_end is not None else _(_NO_TCP)
             result = Result(experiment.name, Outcome(untested=reason))
         else:
             outcomes = [await _run_once(route, experiment)]
@@ -141,16 +169,21 @@ async def _run_once(route: Route, experiment: Experiment) -> Outcome:
     try:
         return await experiment.run(route)
     except ClientError as error:
-        reason = error.detail or {
-            ExitStatus.NO_ANSWER: _("no answer"),
-            ExitStatus.TIMED_OUT: _("timed out"),
-        }.get(error.status, error.status.name)
-        return Outcome(untested=_("the connection failed: {reason}").format(reason=reason))
+        return Outcome(untested=_("the connection failed: {reason}").format(reason=_reason(error)))
     except (OSError, ValueError) as error:
         return Outcome(untested=str(error))
 
 
+def _reason(error: ClientError) -> str:
+    texts = {
+        ExitStatus.NO_ANSWER: _("no answer"),
+        ExitStatus.TIMED_OUT: _("timed out"),
+        ExitStatus.FAILED: _("it ended without a report"),
+    }
+    return error.detail or texts.get(error.status, error.status.name)
+
+
 def _describe(far_end: FarEnd) -> str:
     if far_end.behaves:
-        return _("echotime {version}, which takes requests").format(version=far_end.version)
-    return _("an echo server that takes no requests")
+        return _("echotime {version}, which lets clients choose").format(version=far_end.version)
+    return _("an echo server without --behave ADDRESS=client")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from echotime.client.path.outcome import Finding, Outcome
+from echotime.client.path.outcome import Finding, Outcome, duration
 from echotime.client.path.route import SECONDS, Route
 from echotime.client.path.tcp.stream import exchange
 from echotime.i18n.language import gettext as _
@@ -41,10 +41,10 @@ def judge(observed: DataEcho) -> Outcome:
     result = observed.result
     values = {"sent": observed.sent, "received": observed.received, "end": observed.end, "seconds": observed.seconds}
     if result.exact:
-        text = _("{sent} bytes unchanged in {seconds:.1f} s").format(sent=observed.sent, seconds=observed.seconds)
+        text = _("{sent} bytes unchanged in {time}").format(sent=observed.sent, time=duration(observed.seconds))
         return Outcome(text)
     if result.cause in _CUT and observed.was_slow:
-        text = _("{sent} bytes unchanged in {seconds:.1f} s").format(sent=observed.received, seconds=observed.seconds)
+        text = _("{sent} bytes unchanged in {time}").format(sent=observed.received, time=duration(observed.seconds))
         return Outcome(text)
     if result.cause in _CUT:
         text = _("{end} after {sent} bytes sent and {received} received")
@@ -70,7 +70,7 @@ class DataExperiment:
     async def run(self, route: Route) -> Outcome:
         """Carry out the experiment once."""
         if route.far_end.trailer is None:
-            return Outcome(untested=_("the server's answers vary; it takes a constant acknowledgement and reply"))
+            return Outcome(untested=_("the server's answers vary; this test needs a constant --ack and --reply"))
         data = b"".join([*_SPECIAL, os.urandom(_RANDOM)])
         stream = await route.open()
         verifier = EchoVerifier(route.far_end.trailer)

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from echotime.client.path.outcome import Finding, Outcome
+from echotime.client.path.outcome import Finding, Outcome, duration
 from echotime.client.path.route import SECONDS, Route, token
 from echotime.client.path.tcp.stream import FIN, exchange
 from echotime.i18n.language import gettext as _
@@ -50,12 +50,12 @@ def _seen(observed: HalfClose) -> str:
     expected = observed.received + observed.missing
     amount = _("{received} of {expected} bytes").format(received=observed.received, expected=expected)
     if observed.end is not None:
-        text = _("{end} {ms:.1f} ms after the half-close, and {amount}")
+        text = _("{end} {time} after the half-close, and {amount}")
     elif observed.missing:
         text = _("nothing more after the half-close, and {amount}")
     else:
         text = _("the answer is complete, and no FIN came within {seconds:.0f} s")
-    return text.format(end=observed.end, ms=observed.seconds * 1000, amount=amount, seconds=SECONDS)
+    return text.format(end=observed.end, time=duration(observed.seconds), amount=amount, seconds=SECONDS)
 
 
 class HalfCloseExperiment:
@@ -68,7 +68,7 @@ class HalfCloseExperiment:
     async def run(self, route: Route) -> Outcome:
         """Carry out the experiment once."""
         if route.far_end.trailer is None:
-            return Outcome(untested=_("the server's answers vary; it takes a constant acknowledgement and reply"))
+            return Outcome(untested=_("the server's answers vary; this test needs a constant --ack and --reply"))
         observed = [await self._observe(route, token())]
         if not judge(observed).findings:
             observed.append(await self._observe(route, os.urandom(_LONG)))

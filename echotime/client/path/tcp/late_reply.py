@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from echotime.client.path.outcome import Finding, Outcome
+from echotime.client.path.outcome import Finding, Outcome, duration
 from echotime.client.path.route import SECONDS, Route, token
 from echotime.i18n.language import gettext as _
 from echotime.sockopt.values import N_
@@ -36,8 +36,8 @@ def judge(observed: LateReply) -> Outcome:
     if observed.end is None:
         seen = _("no reply within {seconds:.1f} s after the half-close").format(seconds=_DELAY + SECONDS)
     else:
-        seen = _("{end} {ms:.1f} ms after the half-close, before the reply").format(
-            end=observed.end, ms=observed.ended_after * 1000
+        seen = _("{end} {time} after the half-close, before the reply").format(
+            end=observed.end, time=duration(observed.ended_after)
         )
     values = {"end": observed.end, "seconds": observed.ended_after, "delay": _DELAY}
     return Outcome(findings=(Finding("late-reply-lost", seen, values),))
@@ -53,7 +53,7 @@ class LateReplyExperiment:
     async def run(self, route: Route) -> Outcome:
         """Carry out the experiment once."""
         if not route.far_end.trailer:
-            return Outcome(untested=_("nothing follows the server's echo; it takes a constant acknowledgement"))
+            return Outcome(untested=_("nothing follows the server's echo; this test needs --ack with a text"))
         data = token()
         stream = await route.open("late_reply", delay=_DELAY)
         try:

@@ -8,9 +8,9 @@ from typing import Any
 from echotime.client.exit_status import ClientError, ExitStatus
 from echotime.client.lookup import ResolvedAddress
 from echotime.client.path.channel import together
-from echotime.client.path.outcome import FarEnd, Finding, Outcome
+from echotime.client.path.outcome import FarEnd, Finding, Outcome, duration
 from echotime.client.path.route import QUIET, SECONDS, behavior, parse_report, token
-from echotime.client.path.tcp.stream import Stream, open_stream
+from echotime.client.path.tcp.stream import FIN, RST, Stream, open_stream
 from echotime.i18n.language import gettext as _
 from echotime.wire.escape import preview
 from echotime.wire.hostport import HostPort
@@ -21,12 +21,12 @@ _SHOWN = 40
 
 
 class Unserved(Exception):
-    """Report that a connection was accepted and not answered."""
+    """Report that a connection was accepted, and not answered or not completely."""
 
-    def __init__(self, end: str | None, seconds: float) -> None:
-        super().__init__(end, seconds)
-        self.end = end
-        self.seconds = seconds
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__(outcome)
+        self.outcome = outcome
+        """The finding."""
 
 
 def judge_unserved(end: str | None, seconds: float) -> Outcome:
@@ -34,8 +34,25 @@ def judge_unserved(end: str | None, seconds: float) -> Outcome:
     if end is None:
         seen = _("connected, and no byte within {seconds:.0f} s").format(seconds=seconds)
     else:
-        seen = _("connected, and {end} after {ms:.1f} ms, without a byte").format(end=end, ms=seconds * 1000)
+        seen = _("connected, and {end} after {time}, without a byte").format(end=end, time=duration(seconds))
     return Outcome(findings=(Finding("accept-only", seen, {"end": end, "seconds": seconds}),))
+
+
+def judge_part(received: bytes, sent: bytes, end: str | None) -> Outcome | None:
+    """Return the finding of an echo without the last message, or None if the bytes are no part of an echo.
+
+    After the request an acknowledgement may come, or an operator's reply.
+    """
+    if end not in {None, FIN, RST} or not (sent.startswith(received) or received.startswith(_REQUEST)):
+        return None
+    values = {"sent": len(sent), "received": len(received), "end": end}
+    if end is not None:
+        text = _("{end} after {sent} bytes sent and {received} received").format(**values)
+        return Outcome(findings=(Finding("data-cut", text, values),))
+    text = _("{sent} bytes sent, and so far only '{text}' received").format(
+        sent=len(sent), text=preview(received, _SHOWN)
+    )
+    return Outcome(findings=(Finding("echo-incomplete", text, values),))
 
 
 def judge_answers(answers: Sequence[bytes], message: bytes, own: HostPort) -> FarEnd:
@@ -61,7 +78,7 @@ def judge_answers(answers: Sequence[bytes], message: bytes, own: HostPort) -> Fa
 
 
 async def identify(reactor: Any, address: ResolvedAddress) -> FarEnd:
-    """Return what the server is, by two connections. Raises ClientError, or Unserved if it only accepts."""
+    """Return what the server is, by two connections. Raises ClientError, or Unserved if the echo is not complete."""
     message = token()
     streams: list[Stream] = []
     try:
@@ -76,12 +93,16 @@ async def identify(reactor: Any, address: ResolvedAddress) -> FarEnd:
 
 
 async def _converse(stream: Stream, message: bytes) -> bytes:
-    """Return the answers to the request and to the message. Raises Unserved if there is none."""
+    """Return the answers to the request and to the message. Raises Unserved if one is not complete."""
     started_at = stream.seconds()
     if not await stream.read_until(lambda: b"\n" in stream.received, SECONDS) and not stream.received:
-        raise Unserved(stream.end, (stream.ended_at if stream.end else stream.seconds()) - started_at)
+        seconds = (stream.ended_at if stream.end else stream.seconds()) - started_at
+        raise Unserved(judge_unserved(stream.end, seconds))
     await stream.read_to_end(QUIET)
     await stream.send(message, SECONDS)
-    await stream.read_until(lambda: message in stream.received, SECONDS)
+    if not await stream.read_until(lambda: message in stream.received, SECONDS):
+        part = judge_part(bytes(stream.received), _REQUEST + message, stream.end)
+        if part is not None:
+            raise Unserved(part)
     await stream.read_to_end(QUIET)
     return bytes(stream.received)
