@@ -9,7 +9,7 @@ import grp
 import ipaddress
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from echotime.behave.kinds import parse_behavior
@@ -108,19 +108,24 @@ def http_address(text: str) -> HostPort | SystemdSocket | str:
     return found
 
 
-def behaving_address(text: str) -> BehavingAddress:
+def behaving_address(text: str, others: Sequence[str] = ("off",)) -> BehavingAddress:
     """Parse ``ADDRESS=KIND[:PARAMETER=VALUE,...]`` or ``ADDRESS=off``. A port alone is on 127.0.0.1."""
     address, _equals, behavior = text.partition("=")
     if not behavior:
         raise ValueError(f"'{text}' names no behavior; expected ADDRESS=KIND[:PARAMETER=VALUE,...]")
     if address.isascii() and address.isdigit():
         address = f"127.0.0.1:{address}"
-    return BehavingAddress(host_and_port(address), None if behavior == "off" else parse_behavior(behavior))
+    found = host_and_port(address)
+    if behavior != "off":
+        return BehavingAddress(found, parse_behavior(behavior, others))
+    if not found.port:
+        raise ValueError("port 0 names no listener; expected the port of one")
+    return BehavingAddress(found, None)
 
 
 def behavior(text: str) -> BehavingAddress:
     """Parse a value of --behave, where no listener can be closed."""
-    found = behaving_address(text)
+    found = behaving_address(text, ())
     if found.behavior is None:
         raise ValueError("only echotime control behave closes a listener; expected ADDRESS=KIND")
     return found
