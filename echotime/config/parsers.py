@@ -32,6 +32,8 @@ LOG_KINDS = ("datagrams", "empty")
 STANDARD_STREAMS = {"/dev/stdout": 1, "/dev/stderr": 2}
 """Descriptors by the paths that name them. Opening a path would fail for a socket, and ignore the offset of a file."""
 
+EXPECTED_RECORD = "expected a file, a FIFO, /dev/stdout or /dev/stderr"
+
 
 def listen_address(text: str) -> HostPort | SystemdSocket:
     """Parse an address, or ``systemd`` or ``systemd:NAME`` for sockets that the service manager passes in."""
@@ -166,8 +168,24 @@ def _check_directory(path: str) -> None:
 def record_path(text: str) -> str:
     """Return the path of --record. The daemon opens it, so that a reload needs no right to its directory."""
     if not text or "\0" in text or Path(text).name == "-":
-        raise ValueError("expected the path of a file or FIFO, or /dev/stdout")
+        raise ValueError(EXPECTED_RECORD)
     return text
+
+
+def record_fault(path: str) -> str:
+    """Return what is wrong with a path of --record, as far as it is known without opening it. Empty if nothing is."""
+    try:
+        mode = Path(path).stat().st_mode
+    except FileNotFoundError:
+        directory = Path(path).parent
+        return "" if directory.is_dir() else f"there is no directory '{directory}'"
+    except OSError:  # opening it reports the reason
+        return ""
+    return (
+        ""
+        if stat.S_ISREG(mode) or stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)
+        else f"it is not a file; {EXPECTED_RECORD}"
+    )
 
 
 def default_control_socket(environment: Mapping[str, str]) -> str | None:

@@ -95,11 +95,11 @@ def test_addresses() -> None:
     assert str(behavior("[::1]:7001=reset-peer:bytes=3")) == "[::1]:7001=reset_peer:bytes=3"
     assert behaving_address("7001=off") == (HostPort("127.0.0.1", 7001), None)
     assert str(behaving_address("7001=off")) == "127.0.0.1:7001=off"
-    with pytest.raises(ValueError, match="^port 0 names no listener; expected the port of one$"):
+    with pytest.raises(ValueError, match=r"^port 0 names no listener; expected the port of one$"):
         behaving_address("0=off")
-    with pytest.raises(ValueError, match="'OFF' is not a behavior; the nearest is off; expected one of .*, off$"):
+    with pytest.raises(ValueError, match=r"'OFF' is not a behavior; the nearest is off; expected one of .*, off$"):
         behaving_address("7001=OFF")
-    with pytest.raises(ValueError, match="'OFF' is not a behavior; expected one of .*_port$"):
+    with pytest.raises(ValueError, match=r"'OFF' is not a behavior; expected one of .*_port$"):
         behavior("7001=OFF")
 
 
