@@ -190,7 +190,9 @@ def test_symbolic_link(tmp_path: Path) -> None:
     for target in ("file", "missing"):
         link = tmp_path / f"to {target}"
         link.symlink_to(target)
-        with pytest.raises(OSError, match=r"it is a symbolic link; expected a file, a FIFO or /dev/stdout"):
+        with pytest.raises(
+            OSError, match=r"it is a symbolic link; expected a file, a FIFO, /dev/stdout or /dev/stderr"
+        ):
             open_target(str(link), NewFile())
     assert not (tmp_path / "missing").exists()
 
