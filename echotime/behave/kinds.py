@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from echotime.behave import spec
 from echotime.behave.spec import Behavior
 from echotime.behave.tcp.bandwidth import Bandwidth
@@ -55,9 +57,12 @@ def transports_of(behavior: Behavior) -> list[str]:
     return ["tcp"] * (behavior.kind in TCP_KINDS) + ["udp"] * (behavior.kind in UDP_KINDS)
 
 
-def parse_behavior(text: str) -> Behavior:
-    """Parse the behavior of a listener. Raises ValueError. A kind of both tables opens a listener of each transport."""
-    behavior = spec.parse_behavior(text, [*_TCP, *_UDP])
+def parse_behavior(text: str, others: Iterable[str] = ()) -> Behavior:
+    """Parse the behavior of a listener. Raises ValueError, as spec.parse_behavior does.
+
+    A kind of both tables opens a listener of each transport.
+    """
+    behavior = spec.parse_behavior(text, [*_TCP, *_UDP], others)
     if {"id", "ended"} & behavior.values.keys():
         raise ValueError("id and ended name one connection, so only a client can give them")
     return behavior

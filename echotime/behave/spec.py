@@ -5,6 +5,7 @@ A kind is a class with a `name`. Its parameters are the attributes of type Param
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar, overload
@@ -89,8 +90,11 @@ def parameters_of(kind: type[Kind]) -> dict[str, Parameter[Any]]:
     return found
 
 
-def parse_behavior(text: str, kinds: Iterable[type[Kind]]) -> Behavior:
-    """Parse ``KIND[:PARAMETER=VALUE,...]``. A hyphen stands for an underscore. Raises ValueError."""
+def parse_behavior(text: str, kinds: Iterable[type[Kind]], others: Iterable[str] = ()) -> Behavior:
+    """Parse ``KIND[:PARAMETER=VALUE,...]``. A hyphen stands for an underscore. Raises ValueError.
+
+    The error names `others`, too, which the caller accepts in place of a kind.
+    """
     if len(text) > MAX_TEXT:
         raise ValueError(f"a behavior must have at most {MAX_TEXT} characters")
     kind_text, colon, rest = text.partition(":")
@@ -100,9 +104,14 @@ def parse_behavior(text: str, kinds: Iterable[type[Kind]]) -> Behavior:
         by_name.setdefault(one.name, {}).update(parameters_of(one))
     kind = kind_text.replace("-", "_")
     if kind not in by_name:
-        near = nearest(kind, by_name)
+        begin = re.split(r"\W", kind, maxsplit=1)[0]
+        if begin in by_name:
+            form = f"{begin}:PARAMETER=VALUE"
+            raise ValueError(f"'{kind_text}' is not a behavior; a colon follows the kind, as in {form}")
+        names = [*by_name, *others]
+        near = nearest(kind.lower(), names)
         hint = f"; the nearest is {near}" if near else ""
-        raise ValueError(f"'{kind_text}' is not a behavior{hint}; expected one of {', '.join(by_name)}")
+        raise ValueError(f"'{kind_text}' is not a behavior{hint}; expected one of {', '.join(names)}")
     texts: dict[str, str] = {}
     values: dict[str, Any] = {}
     for each in rest.split(",") if colon else ():

@@ -38,7 +38,7 @@ def byte_size(lowest: int = 0) -> Callable[[str], int]:
     def parse(text: str) -> int:
         found = byte_count(text)
         if found < lowest:
-            raise ValueError(f"must be at least {lowest} bytes")
+            raise ValueError(f"must be at least {lowest} byte{'s' * (lowest != 1)}")
         return found
 
     return parse

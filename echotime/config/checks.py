@@ -17,6 +17,7 @@ from echotime.systemd.activation import SystemdSocket
 from echotime.wire.hostport import HostPort
 
 Address = HostPort | SystemdSocket
+_TRANSPORTS = ("tcp", "udp")
 
 
 def repeated_addresses(addresses: Iterable[Address | str | None]) -> Iterator[str]:
@@ -29,13 +30,15 @@ def repeated_addresses(addresses: Iterable[Address | str | None]) -> Iterator[st
 
 
 def repeated_behaviors(requested: Iterable[BehavingAddress | None]) -> Iterator[str]:
-    """Find listeners that were given before. One of TCP and one of UDP may have the same port."""
+    """Find listeners that were given before. One of TCP and one of UDP may have the same port. ``off`` closes both."""
     known: set[tuple[HostPort, str]] = set()
     for each in requested:
-        wanted = {(address, name) for name in ("tcp", "udp") for address in behaving_addresses([each], name)}
+        wanted = set()
+        if each is not None:
+            wanted = {(each.address, name) for name in (transports_of(each.behavior) if each.behavior else _TRANSPORTS)}
         is_repeated = any(listener in known and listener[0].port for listener in wanted)
         known |= wanted
-        yield "this address has a behavior already" if is_repeated else ""
+        yield "this address is given twice" if is_repeated else ""
 
 
 def behaving_addresses(requested: Iterable[BehavingAddress | None], transport: str) -> Iterator[HostPort]:

@@ -17,7 +17,7 @@ from echotime.config.environment import check_words, environment_note, environme
 from echotime.config.faults import REPLACEMENTS, FaultList, describe_usage_error
 from echotime.config.help import format_help
 from echotime.config.option_spec import OptionSpec
-from echotime.config.parsers import STANDARD_STREAMS, default_control_socket
+from echotime.config.parsers import STANDARD_STREAMS, default_control_socket, record_fault
 from echotime.config.settings import GROUPS, OPTIONS, SETTING_OPTIONS, Settings
 from echotime.errors import twistd_name
 from echotime.limits.access import Network, Networks
@@ -147,6 +147,7 @@ class DaemonOptions(usage.Options):
         if settings.control is None:
             settings = replace(settings, control=default_control_socket(os.environ))
         self._check_requirements(settings)
+        self._check_record(settings.record)
         lists = yield from self._parse_lists()
         for name in ("tcp", "udp", "http"):
             yield from self._check_list(name, checks.repeated_addresses(lists[name]))
@@ -280,6 +281,15 @@ class DaemonOptions(usage.Options):
                 self._add_requirement(name.replace("_", "-"), f"requires --operator, --control or --http, {in_service}")
         if settings.control_group is not None and settings.control is None:
             self._add_requirement("control-group", f"requires --control, {in_service}")
+
+    def _check_record(self, path: str | None) -> None:
+        """Check the path of --record at a start, unless --chroot changes what it names."""
+        if path is None or path in STANDARD_STREAMS or self["check"] or self._started is not None:
+            return
+        if self.parent is not None and self.parent.get("chroot"):
+            return
+        if fault := record_fault(path):
+            self._add_fault("record", self["record"], fault)
 
 
 def _add_repeatable(spec: OptionSpec) -> None:

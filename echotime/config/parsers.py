@@ -9,7 +9,7 @@ import grp
 import ipaddress
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from echotime.behave.kinds import parse_behavior
@@ -31,6 +31,8 @@ LOG_KINDS = ("datagrams", "empty")
 """What --log-also can name."""
 STANDARD_STREAMS = {"/dev/stdout": 1, "/dev/stderr": 2}
 """Descriptors by the paths that name them. Opening a path would fail for a socket, and ignore the offset of a file."""
+
+EXPECTED_RECORD = "expected a file, a FIFO, /dev/stdout or /dev/stderr"
 
 
 def listen_address(text: str) -> HostPort | SystemdSocket:
@@ -108,19 +110,24 @@ def http_address(text: str) -> HostPort | SystemdSocket | str:
     return found
 
 
-def behaving_address(text: str) -> BehavingAddress:
+def behaving_address(text: str, others: Sequence[str] = ("off",)) -> BehavingAddress:
     """Parse ``ADDRESS=KIND[:PARAMETER=VALUE,...]`` or ``ADDRESS=off``. A port alone is on 127.0.0.1."""
     address, _equals, behavior = text.partition("=")
     if not behavior:
         raise ValueError(f"'{text}' names no behavior; expected ADDRESS=KIND[:PARAMETER=VALUE,...]")
     if address.isascii() and address.isdigit():
         address = f"127.0.0.1:{address}"
-    return BehavingAddress(host_and_port(address), None if behavior == "off" else parse_behavior(behavior))
+    found = host_and_port(address)
+    if behavior != "off":
+        return BehavingAddress(found, parse_behavior(behavior, others))
+    if not found.port:
+        raise ValueError("port 0 names no listener; expected the port of one")
+    return BehavingAddress(found, None)
 
 
 def behavior(text: str) -> BehavingAddress:
     """Parse a value of --behave, where no listener can be closed."""
-    found = behaving_address(text)
+    found = behaving_address(text, ())
     if found.behavior is None:
         raise ValueError("only echotime control behave closes a listener; expected ADDRESS=KIND")
     return found
@@ -161,8 +168,24 @@ def _check_directory(path: str) -> None:
 def record_path(text: str) -> str:
     """Return the path of --record. The daemon opens it, so that a reload needs no right to its directory."""
     if not text or "\0" in text or Path(text).name == "-":
-        raise ValueError("expected the path of a file or FIFO, or /dev/stdout")
+        raise ValueError(EXPECTED_RECORD)
     return text
+
+
+def record_fault(path: str) -> str:
+    """Return what is wrong with a path of --record, as far as it is known without opening it. Empty if nothing is."""
+    try:
+        mode = Path(path).stat().st_mode
+    except FileNotFoundError:
+        directory = Path(path).parent
+        return "" if directory.is_dir() else f"there is no directory '{directory}'"
+    except OSError:  # opening it reports the reason
+        return ""
+    return (
+        ""
+        if stat.S_ISREG(mode) or stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)
+        else f"it is not a file; {EXPECTED_RECORD}"
+    )
 
 
 def default_control_socket(environment: Mapping[str, str]) -> str | None:

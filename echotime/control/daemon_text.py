@@ -41,15 +41,17 @@ TEXTS = (
     N_("HTTP is not served; expected a daemon with --http"),
     N_("permission denied: neither root, nor the daemon's user, nor a member of --control-group"),
     # what is wrong with a behavior
+    N_("'{text}' is not a behavior; a colon follows the kind, as in {form}"),
     N_("'{text}' is not a behavior; the nearest is {near}; expected one of {names}"),
     N_("'{text}' is not a behavior; expected one of {names}"),
     N_("a behavior must have at most {number} characters"),
     N_("'{text}' names no behavior; expected {form}"),
     *(N_("{name} has no parameter '{text}'; expected {names}"), N_("{name} lacks a value; expected {form}")),
     *(N_("{name} is given twice"), N_("must be a probability from 0 to 1, as in 0.5")),
-    *(N_("must be a time from {low} to {high} s"), N_("must be at least {low} bytes")),
+    *(N_("must be a time from {low} to {high} s"), N_("must be at least 1 byte"), N_("must be at least {low} bytes")),
     N_("must be a whole number from {low} to {high}"),
     N_("id and ended name one connection, so only a client can give them"),
+    *(N_("{text}: this address is given twice"), N_("port 0 names no listener; expected the port of one")),
     *(N_("no listener of --behave on {address}"), N_("cannot listen on {address}: {reason}")),
     *(N_("more than {number} listeners of --behave"), N_("the daemon is stopping")),
     # why a listener cannot be opened

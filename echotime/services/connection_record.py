@@ -21,7 +21,7 @@ from echotime.wire.json_line import format_utc
 
 _CONNECTION = (
     '{"event":"connection_closed","time":"%s","connection":%d,"peer":%s,"via":%s,"server":%s,"started":"%s",'
-    '"seconds":%.6f,"how":%s,"messages":%d,"bytes_in":%d,"bytes_out":%d,"tcp":%s}\n'
+    '"seconds":%.6f,"how":%s,"behavior":%s,"messages":%d,"bytes_in":%d,"bytes_out":%d,"tcp":%s}\n'
 )
 _LOCAL_ADDRESSES = 64
 """Local addresses whose texts are kept."""
@@ -60,6 +60,7 @@ class ConnectionRecord:
                     format_utc(now - duration),
                     duration,
                     _quote(ended_by),
+                    _quote(connection.behavior),
                     connection.messages,
                     connection.bytes_in,
                     connection.bytes_out,

@@ -44,7 +44,7 @@ class ProxyHeaderProtocol(Protocol):
     """
 
     transport: Any
-    via = ""
+    via = behavior = ""
     number = messages = bytes_in = bytes_out = 0
 
     def __init__(self, factory: EchoFactory, admit: Callable[..., Protocol | None]) -> None:

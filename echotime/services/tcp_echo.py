@@ -69,6 +69,8 @@ class EchoProtocol(Protocol):
     """The client that a PROXY header names. Otherwise None: the client is the peer of the transport."""
     via = ""
     """The proxy of that client, as ``host:port``. Empty for a direct connection."""
+    behavior = ""
+    """How a listener of --behave treats the connection. Empty on other listeners."""
     _log = Logger()
 
     def __init__(self, number: int = 0, source: str = "") -> None:

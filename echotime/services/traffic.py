@@ -54,6 +54,8 @@ class LoggedConnection(ConnectionStats, Protocol):
     """Counted from 1; 0 for a connection of a proxy that ended before its PROXY header."""
     connected_at: float
     """Time of the reactor."""
+    behavior: str
+    """How a listener of --behave treats it, ``KIND[:PARAMETER=VALUE,...]``. Empty on other listeners."""
     transport: IEchoTransport
 
     @property
@@ -169,12 +171,14 @@ class TrafficLog:
             self._log.info(
                 "connection from {peer}"
                 + (" via {via}" if connection.via else "")
-                + " ended by {how}, {bytes_in} bytes in, {bytes_out} bytes out",
+                + " ended by {how}, {bytes_in} bytes in, {bytes_out} bytes out"
+                + (", behavior: {behavior}" if connection.behavior else ""),
                 peer=connection.peer,
                 **({"via": connection.via} if connection.via else {}),
                 how=ended_by,
                 bytes_in=connection.bytes_in,
                 bytes_out=connection.bytes_out,
+                **({"behavior": connection.behavior} if connection.behavior else {}),
             )
 
     def flush(self) -> None:

@@ -17,6 +17,8 @@ Address = tuple[str, int]
 _START_LIMIT = 60.0
 """Seconds for a start, which takes half a second on an idle machine."""
 _STOP_LIMIT = 10.0
+_END_LIMIT = 1.0
+"""Seconds for the end of a process whose sockets are closed already."""
 _CHILD = """\
 import sys
 sys.path = [each for each in sys.path if each]  # modules of the current directory could replace others
@@ -75,6 +77,14 @@ class DaemonProcess:
         """Return True until the process has ended."""
         return self._process.poll() is None
 
+    def fate(self) -> str:
+        """Return what has become of a process that does not respond. Its sockets are closed before it has ended."""
+        try:
+            status = self._process.wait(_END_LIMIT)
+        except subprocess.TimeoutExpired:
+            return "the daemon does not respond"
+        return f"the daemon has ended by signal {-status}" if status < 0 else f"the daemon has ended, status {status}"
+
     @property
     def log_size(self) -> int:
         """Return the length of the log in bytes."""
@@ -119,6 +129,8 @@ class Daemons:
 
     def running(self, args: Sequence[str]) -> DaemonProcess:
         """Return a daemon with these options that runs: the last one, or a new one if there is none or it has ended."""
+        if not isinstance(args, (list, tuple)) or not all(isinstance(each, str) for each in args):
+            raise TypeError(f"expected a list of strings, such as ['--reply', 'ok'], not {args!r}")
         key = tuple(args)
         daemon = self._daemons.get(key)
         if daemon is not None and not daemon.is_running:

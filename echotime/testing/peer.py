@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from echotime.cli.control.connection import ControlConnection
+from echotime.behave.kinds import parse_behavior
+from echotime.cli.control.connection import ControlConnection, ControlConnectionLost
 from echotime.control import commands
 from echotime.control.commands import CommandError
 from echotime.testing.daemons import Address, DaemonProcess
@@ -22,7 +23,7 @@ _LIMIT = 10.0
 class Peer:
     """Make a daemon misbehave for one test, and tell what happened since the test began.
 
-    `close` undoes all of it for the next test. Every method raises OSError if the daemon has ended.
+    `close` undoes all of it for the next test. The other methods raise OSError if the daemon has ended.
     """
 
     def __init__(self, daemon: DaemonProcess) -> None:
@@ -39,13 +40,15 @@ class Peer:
     def behave(self, behavior: str) -> Address:
         """Open a listener with a behavior of --behave, such as ``reset_peer:bytes=3``, and return its address.
 
-        The transport is that of the behavior. Raises ValueError if the behavior is faulty.
+        The transport is that of the behavior. Raises ValueError if the behavior is faulty, and OSError if the listener
+        cannot be opened.
         """
+        parse_behavior(behavior)
         try:
             with self._control() as control:
                 rows = control.call(commands.Behave, behaviors=[f"127.0.0.1:0={behavior}"])["rows"]
         except CommandError as error:
-            raise ValueError(str(error)) from None
+            raise OSError(str(error)) from None
         address: str = rows[0]["address"]
         self._behaving.append(address)
         host, _colon, port = address.rpartition(":")
@@ -66,8 +69,13 @@ class Peer:
 
     def close(self) -> None:
         """Close the listeners that misbehave, and reset the open connections. The daemon may have ended."""
-        if not self._daemon.is_running:
-            return
+        try:
+            self._restore()
+        except OSError:
+            if self._daemon.is_running:
+                raise
+
+    def _restore(self) -> None:
         with self._control() as control:
             for address in self._behaving:
                 with suppress(CommandError):  # the test has closed it
@@ -99,9 +107,15 @@ class Peer:
 
     @contextmanager
     def _control(self) -> Iterator[ControlConnection]:
-        """Connect to the control socket for a moment, so that no thread is left while the test runs."""
-        connection = ControlConnection(self._daemon.control)
+        """Connect to the control socket for a moment, so that no thread is left while the test runs.
+
+        Raises OSError if the daemon has ended, or does not respond.
+        """
         try:
-            yield connection
-        finally:
-            connection.close()
+            connection = ControlConnection(self._daemon.control)
+            try:
+                yield connection
+            finally:
+                connection.close()
+        except (ControlConnectionLost, OSError):
+            raise OSError(self._daemon.fate()) from None

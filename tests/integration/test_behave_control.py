@@ -25,7 +25,7 @@ class ControlBehaveTests(ControlTestCase):
 
     def test_open_change_and_close(self) -> None:
         """A listener is opened on a free port, changed for new connections, listed, and closed."""
-        self.start_daemon()
+        daemon = self.start_daemon()
         self.assertEqual(self.rows("behave"), [])
         ended = self.control("behave")
         self.assertEqual((ended.stdout, ended.returncode), (b"", 0))
@@ -48,6 +48,7 @@ class ControlBehaveTests(ControlTestCase):
             self.assertEqual((ended.stdout, ended.stderr, ended.returncode), (b"", b"closed\n", 0))
             with self.assertRaises(ConnectionRefusedError):
                 connect(address)
+            daemon.line(rf"stopped listening on TCP 127.0.0.1:{address[1]}$")
             early.sendall(b"o")
             self.assertEqual(read_exactly(early, len(b"o" + ACK)), b"o" + ACK)
         self.assertEqual(self.rows("behave"), [])
@@ -90,8 +91,24 @@ class ControlBehaveTests(ControlTestCase):
             ended = self.control("behave", text)
             self.assertEqual((ended.returncode, ended.stdout), (1, b""), text)
             self.assertIn(reason, ended.stderr.decode())
-        self.assertEqual(self.control("behave", "7001").returncode, 2)
+        for text in ("7001", "off"):
+            ended = self.control("behave", text)
+            self.assertEqual(ended.returncode, 2)
+            self.assertIn(f"'{text}' names no behavior; expected ADDRESS=KIND", ended.stderr.decode())
         self.assertNotIn("critical", self.served(daemon).out)
+
+    def test_repeated_address(self) -> None:
+        """A listener cannot be named twice in one command, but one of each transport can have the same port."""
+        daemon = self.start_daemon("--behave", "0=echo")
+        before = self.rows("behave")
+        port = behaving_address(daemon)[1]
+        for second in ("latency", "off", "drop"):
+            first = "off" if second == "drop" else "corrupt"
+            ended = self.control("behave", f"{port}={first}", f"{port}={second}")
+            self.assertEqual((ended.returncode, ended.stdout), (1, b""))
+            self.assertIn(f"{port}={second}: this address is given twice", ended.stderr.decode())
+        self.assertEqual(self.rows("behave"), before)
+        self.assertEqual(len(self.rows("behave", f"{port}=corrupt", f"{port}=drop", "0=echo", "0=echo")), 4)
 
     def test_number_of_listeners(self) -> None:
         """There are at most 100 listeners, and those before stay."""
@@ -130,7 +147,7 @@ class StartTests(DaemonTestCase):
         self.assertEqual((ended.status, ended.err.count("echotime: --behave ")), (2, 3))
         ended = self.refused(*(f"--behave={text}" for text in ("7001=echo", "7001=drop", "7001=corrupt", "7002=echo")))
         self.assertEqual((ended.status, ended.err.count("echotime: --behave ")), (2, 1))
-        self.assertIn("--behave 7001=corrupt: this address has a behavior already", ended.err)
+        self.assertIn("--behave 7001=corrupt: this address is given twice", ended.err)
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = taken.getsockname()[1]
             ended = self.refused("--tcp", "127.0.0.1:0", "--behave", f"{port}=echo")

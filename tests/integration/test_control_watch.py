@@ -12,7 +12,7 @@ import subprocess
 from echotime.control.commands import Status
 from tests.support.control_case import ControlTestCase, amp_box
 from tests.support.far_end import HELLO, FarEnd, answer
-from tests.support.plain_clients import ACKNOWLEDGEMENT, connect, read_exactly
+from tests.support.plain_clients import ACKNOWLEDGEMENT, connect, one_shot, read_exactly
 from tests.support.pty_child import OnTerminal
 from tests.support.tool_case import environment
 from tests.support.twistd_process import LIMIT
@@ -89,6 +89,21 @@ class WatchTests(ControlTestCase):
         times = [each["time"] for each in events]
         self.assertEqual(times, sorted(times))
         self.assertRegex(times[0], r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$")
+
+    def test_events_without_input(self) -> None:
+        """`watch --events` reads nothing, so it goes on after the end of input, until the daemon ends."""
+        daemon = self.start_daemon("--log-also", "datagrams")
+        child = self.start("control", "--socket", str(self.path), "watch", "--events")
+        assert child.stdin is not None
+        child.stdin.write(b"ok\n")
+        child.stdin.close()
+        child.stdin = None
+        self.assertIn("not sent: ", self.line(child))
+        one_shot(self.address, b"hello")
+        lines = [self.line(child) for _ in range(3)]
+        self.assertIn("ended by client, 5 bytes in", lines[2])
+        self.served(daemon)
+        self.assertEqual(child.wait(LIMIT), 5)
 
     def test_unexpected_arguments(self) -> None:
         """A command that takes no arguments refuses them, on the command line and at the prompt."""

@@ -177,15 +177,24 @@ import os, re, signal
 
 def test_first(echotime_peer):
     os.kill(echotime_peer._daemon._process.pid, signal.SIGKILL)
-    echotime_peer._daemon._process.wait()
-    with pytest.raises(OSError):
-        echotime_peer.counters()
 
 def test_second(echotime_peer):
     assert exchange(echotime_peer.tcp)
 """,
             passed=2,
         )
+
+    def test_arguments_that_are_no_list(self) -> None:
+        """A text is refused, rather than taken as a list of its characters, and so is what is no text."""
+        output = self.outcome(
+            """
+@pytest.mark.parametrize("echotime_args", ["--reply ok", ["--backlog", 5], None])
+def test_it(echotime_peer):
+    pass
+""",
+            errors=3,
+        )
+        self.assertEqual(output.count("TypeError: expected a list of strings, such as ['--reply', 'ok'], not "), 3)
 
     def test_strict_users(self) -> None:
         """The plugin works where every warning is an error, and leaves no thread behind."""
@@ -267,6 +276,29 @@ class DaemonProcessTests(SynchronousTestCase):
         second = self.daemons.running(["--ack", ""])
         self.assertIsNot(second, first)
         self.assertTrue(second.is_running)
+
+    def test_killed(self) -> None:
+        """Calls right after the end of the daemon raise OSError, which says how it has ended."""
+        for call in (Peer.counters, Peer.connections, lambda peer: peer.behave("echo")):
+            for _ in range(3):
+                peer = Peer(self.daemons.running(()))
+                os.kill(peer._daemon._process.pid, signal.SIGKILL)
+                with self.assertRaises(OSError) as caught:
+                    call(peer)
+                self.assertEqual(str(caught.exception), "the daemon has ended by signal 9")
+                peer.close()
+
+    def test_behaviors_that_cannot_be_opened(self) -> None:
+        """Only a faulty behavior is a ValueError. The limit of listeners is an OSError."""
+        peer = Peer(self.daemons.running(()))
+        for text in ("latncy", "off", "", "echo:id=00c0ffee"):
+            with self.assertRaises(ValueError):
+                peer.behave(text)
+        for _ in range(100):
+            peer.behave("echo")
+        with self.assertRaisesRegex(OSError, "more than 100 listeners"):
+            peer.behave("echo")
+        peer.close()
 
     def test_counted_at_once(self) -> None:
         """A call counts all that clients did before it, also connections that they have just closed or reset."""

@@ -17,6 +17,7 @@ from typing import Any
 from echotime.wire.hostport import HostPort
 from echotime.wire.proxy_header import make_v2
 from tests.hostile.timing import wait_until
+from tests.support.behave_case import behaving_address
 from tests.support.plain_clients import ACKNOWLEDGEMENT, RESET, connect, one_shot, read_exactly
 from tests.support.pty_child import OnTerminal
 from tests.support.twistd_process import LIMIT, TWISTD, DaemonTestCase, Twistd
@@ -109,6 +110,18 @@ class RecordTests(DaemonTestCase):
         self.assertEqual(refused[0]["last"], DENIED)
         self.assertEqual(self.path.stat().st_mode & 0o777, 0o640)
 
+    def test_behaviors(self) -> None:
+        """A connection is recorded with its behavior: that of the listener, the client's choice, or none."""
+        daemon = self.recording("--behave", "0=client", "--behave", "0=drop", "--behave", "0=corrupt:probability=0")
+        one_shot(self.address, b"x")
+        chooser = behaving_address(daemon, behavior="client")
+        for line in (b"", b"latency:delay=1ms\nx", b"latncy\n"):
+            one_shot(chooser, line)
+        one_shot(behaving_address(daemon, behavior="corrupt:probability=0"), b"x")
+        self.served(daemon)
+        found = [each["behavior"] for each in sorted(self.lines(), key=lambda each: each["connection"])]
+        self.assertEqual(found, ["", "client", "latency:delay=1ms", "client", "echo"])
+
     def test_last_refusals(self) -> None:
         """A refusal shortly after another is recorded at the stop."""
         daemon = self.recording("--deny", DENIED)
@@ -123,8 +136,10 @@ class RecordTests(DaemonTestCase):
     def test_documented_filters(self) -> None:
         """The jq examples of docs/record.md find what they say in a real record."""
         self.need("jq")
-        daemon = self.recording("--deny", DENIED)
+        daemon = self.recording("--deny", DENIED, "--behave", "0=client")
         (orderly,) = self.talk(1)
+        # an answer that arrived as a whole, although the last acknowledgement is missing
+        self.assertIn(b"error: ", one_shot(behaving_address(daemon), b"latncy\n"))
         with connect(self.address) as sock:
             cut = f"127.0.0.1:{sock.getsockname()[1]}"
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
@@ -141,7 +156,9 @@ class RecordTests(DaemonTestCase):
             for each in filters
         ]
         self.assertNotIn(orderly, "".join(found))
-        self.assertEqual(json.loads(found[0])[1:], [cut, "client's reset"])
+        others = [json.loads(each)[1:] for each in found[0].splitlines()]
+        self.assertEqual([how for _peer, how in others], ["behavior client", "client's reset"])
+        self.assertEqual(others[1][0], cut)
         self.assertIsInstance(json.loads(found[1]), list)
         self.assertEqual(json.loads(found[2])["peer"], cut)
         self.assertEqual(json.loads(found[3]), [{"reason": "connections refused (access list)", "number": 1}])
@@ -268,14 +285,22 @@ class RecordTests(DaemonTestCase):
     def test_wrong_paths(self) -> None:
         """A path that cannot be opened, and a value that is no path, are one line at the start."""
         address = ("--tcp", "127.0.0.1:0")
-        for path, reason in ((self.directory, "Is a directory"), (self.directory / "a" / "b", "No such file or .*")):
+        expected = "expected a file, a FIFO, /dev/stdout or /dev/stderr"
+        for path, reason in (
+            (self.directory, f"it is not a file; {expected}"),
+            (self.directory / "a" / "b", f"there is no directory '{self.directory}/a'"),
+        ):
             ended = self.refused(*address, "--record", str(path))
-            self.assertEqual(ended.status, 1)
-            self.assertRegex(ended.err, rf"\Aechotime: --record {path}: {reason}\n\Z")
+            self.assertEqual((ended.status, ended.out), (2, ""))
+            self.assertIn(f"echotime: --record {path}: {reason}\n", ended.err)
+        self.path.symlink_to("a")
+        ended = self.refused(*address, "--record", str(self.path))
+        self.assertEqual((ended.status, ended.err.count("\n")), (1, 1))
+        self.assertIn(f"echotime: --record {self.path}: it is a symbolic link; {expected}", ended.err)
         for value in ("", "-"):
             ended = self.refused(*address, "--record", value)
             self.assertEqual(ended.status, 2)
-            self.assertIn(f"--record {value}: expected the path of a file or FIFO, or /dev/stdout", ended.err)
+            self.assertIn(f"--record {value}: {expected}", ended.err)
         ended = self.twistd_in_daemon_mode(str(self.directory), *address, "--record", "/dev/stdout")
         self.assertEqual(ended.status, 2)
         self.assertIn("--record /dev/stdout requires twistd -n", ended.err)

@@ -48,13 +48,21 @@ def test_values() -> None:
     [
         ("", "'' is not a behavior; expected one of latency, "),
         ("latncy", "'latncy' is not a behavior; the nearest is latency; expected one of latency, "),
+        *(
+            (
+                f"latency{text}",
+                f"'latency{text}' is not a behavior; a colon follows the kind, as in latency:PARAMETER=VALUE",
+            )
+            for text in (",delay=1", "=1", " delay=1")
+        ),
+        ("drop, seed", "as in drop:PARAMETER=VALUE"),
         ("x" * 257, "a behavior must have at most 256 characters"),
         ("latency:", "latency has no parameter ''; expected delay, jitter, probability, seed, id"),
         ("latency:delay", "delay lacks a value; expected delay=VALUE"),
         ("latency:delay=1,delay=2", "delay is given twice"),
         ("latency:delay=3601", "delay=3601: must be a time from 0 to 3600 s"),
         ("latency:delay=-1", "delay=-1: must be at least 0"),
-        ("bandwidth:rate=0", "rate=0: must be at least 1 bytes"),
+        ("bandwidth:rate=0", "rate=0: must be at least 1 byte"),
         ("bandwidth:rate=99999999999G", "rate=99999999999G: must be at most 2147483647"),
         *((f"drop:probability={text}", "must be a probability from 0 to 1") for text in ("", ".", "1.1", "-1", "nan")),
         ("echo:seed=1", "echo has no parameter 'seed'"),
@@ -87,6 +95,12 @@ def test_addresses() -> None:
     assert str(behavior("[::1]:7001=reset-peer:bytes=3")) == "[::1]:7001=reset_peer:bytes=3"
     assert behaving_address("7001=off") == (HostPort("127.0.0.1", 7001), None)
     assert str(behaving_address("7001=off")) == "127.0.0.1:7001=off"
+    with pytest.raises(ValueError, match=r"^port 0 names no listener; expected the port of one$"):
+        behaving_address("0=off")
+    with pytest.raises(ValueError, match=r"'OFF' is not a behavior; the nearest is off; expected one of .*, off$"):
+        behaving_address("7001=OFF")
+    with pytest.raises(ValueError, match=r"'OFF' is not a behavior; expected one of .*_port$"):
+        behavior("7001=OFF")
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,7 @@ class Connection:
     number: int = 7
     peer: str = '[fe80::1%eth"0]:1'
     via: str = ""
+    behavior: str = ""
     messages: int = 1
     bytes_in: int = 5
     bytes_out: int = 16
@@ -80,7 +81,7 @@ def test_line(monkeypatch: pytest.MonkeyPatch) -> None:
     """A line has all that is known, and any text is valid JSON."""
     monkeypatch.setattr("time.time", lambda: 1764360000.25)
     how = 'error: "\\\n\x1b\u2028'
-    assert recorded(Connection(), how) == {
+    assert recorded(Connection(behavior="corrupt:offset=1"), how) == {
         "event": "connection_closed",
         "time": "2025-11-28T20:00:00.250000Z",
         "connection": 7,
@@ -90,6 +91,7 @@ def test_line(monkeypatch: pytest.MonkeyPatch) -> None:
         "started": "2025-11-28T19:59:57.750000Z",
         "seconds": 2.5,
         "how": how,
+        "behavior": "corrupt:offset=1",
         "messages": 1,
         "bytes_in": 5,
         "bytes_out": 16,
@@ -188,7 +190,9 @@ def test_symbolic_link(tmp_path: Path) -> None:
     for target in ("file", "missing"):
         link = tmp_path / f"to {target}"
         link.symlink_to(target)
-        with pytest.raises(OSError, match=r"it is a symbolic link; expected a file, a FIFO or /dev/stdout"):
+        with pytest.raises(
+            OSError, match=r"it is a symbolic link; expected a file, a FIFO, /dev/stdout or /dev/stderr"
+        ):
             open_target(str(link), NewFile())
     assert not (tmp_path / "missing").exists()
 

@@ -132,6 +132,7 @@ class FakeProtocol:
     bytes_out: int = 0
     peer: str = "peer:1"
     via: str = ""
+    behavior: str = ""
     number: int = 1
     connected_at: float = 0.0
     transport: Any = None
@@ -168,6 +169,12 @@ class TrafficTests(SynchronousTestCase):
             ],
         )
         self.assertEqual(traffic.counters, ServiceCounters(connections=1, messages=1, bytes_in=8, bytes_out=19))
+
+    def test_behavior(self) -> None:
+        """The end of a connection of --behave is logged with its behavior, which a client may have chosen."""
+        TrafficLog(self.clock).connection_closed(FakeProtocol(1, 8, 19, behavior="corrupt:offset=1"), "client")
+        ended = "connection from peer:1 ended by client, 8 bytes in, 19 bytes out, behavior: corrupt:offset=1"
+        self.assertEqual(self.lines, [ended])
 
     def test_silent(self) -> None:
         """A connection without a message is counted and not logged."""

@@ -52,6 +52,7 @@ class BehavingFactory(ServerFactory):
         kind = TCP_KINDS[behavior.kind]
         if random.random() >= behavior.values.get("probability", 1.0):
             kind = TCPBehavior
+        echo.behavior = str(behavior) if kind.name == behavior.kind else kind.name
         return kind(echo, behavior, Context(random, self._ended, self._choose))
 
     def _choose(self, text: str, echo: EchoProtocol) -> TCPBehavior:

@@ -10,10 +10,14 @@ from echotime.wire.parsers import non_negative_int
 class NoAccept(TCPBehavior):
     """Accept nothing: the kernel completes handshakes until the accept queue is full, and ignores later ones.
 
-    The listener does this, and a client cannot choose it. The queue of a listener that has changed is accepted.
+    The listener does this, and a client cannot choose it. Connections in the queue are accepted as soon as the listener
+    gets another behavior.
     """
 
     name = "no_accept"
     backlog = Parameter[int | None](
-        non_negative_int, None, "Connections in the queue, less one: 0 for a single handshake.", "that of --backlog"
+        non_negative_int,
+        None,
+        "Connections in the queue, less one: 0 lets one handshake complete.",
+        "that of --backlog",
     )

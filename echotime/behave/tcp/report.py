@@ -16,11 +16,9 @@ T = TypeVar("T")
 
 
 class Report(TCPBehavior):
-    """Send one line of JSON at once, and echo afterwards.
+    """Send one line of JSON at once, with how the server sees the connection, and echo afterwards.
 
-    The line has the keys echotime (the version), connection (its number), peer, via, server, ttl, syn (the headers of
-    the client's SYN in hexadecimal) and mss. With `ended` it also has ended, bytes_in and bytes_out of another
-    connection, which are null while it is open, or if it is not known.
+    With `ended` the line also says how another connection ended.
     """
 
     name = "report"

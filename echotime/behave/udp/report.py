@@ -12,10 +12,7 @@ REPORT_START = b'{"peer": '
 
 
 class UDPReport(UDPBehavior):
-    """Answer with one line of JSON, or with the time if the datagram is shorter than the line.
-
-    The line has the keys peer, server, ttl, tos (the TOS byte or traffic class) and size.
-    """
+    """Answer with one line of JSON, with how the datagram arrived, or with the time if it is shorter than the line."""
 
     name = "report"
 

@@ -238,7 +238,8 @@ def behave(session: ControlSession, rest: str) -> None:
     texts = rest.split()
     for each in texts:
         if "=" not in each:
-            raise CommandSyntaxError(_("expected {usage}").format(usage="behave " + COMMANDS["behave"].usage))
+            form = "ADDRESS=KIND[:PARAMETER=VALUE,...]"
+            raise CommandSyntaxError(_("'{text}' names no behavior; expected {form}").format(text=each, form=form))
     session.table(
         session.connection.call(commands.Behave, behaviors=texts)["rows"],
         _("closed") if texts else _("no listener misbehaves; behave ADDRESS=KIND opens one"),

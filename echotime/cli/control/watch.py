@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -37,7 +38,8 @@ def parse_watch(rest: str) -> bool:
 class Watch:
     """Show events until the end of input. Each line typed answers the oldest question.
 
-    With `events_only` it is no operator: no message becomes a question because of it, and no line is an answer.
+    With `events_only` it is no operator: no message becomes a question because of it, and no line is an answer. So only
+    on a terminal does the end of input mean anything.
     On a terminal the prompt is drawn while a question waits, and names it. A reply that was begun for one question is
     not given to another.
     """
@@ -79,6 +81,9 @@ class Watch:
             while True:
                 for number, line in self._read_lines():
                     self._answer(number, line)
+        if self._events_only and not sys.stdin.isatty():
+            self._session.connection.closed.wait()
+            raise self._session.connection.lost()
         self._session.output({"event": "end"}, [])
 
     def _read_lines(self) -> list[tuple[int | None, str]]:

@@ -17,6 +17,7 @@ from echotime.behave.tcp.factory import BehavingFactory
 from echotime.behave.tcp.no_accept import NoAccept
 from echotime.behave.tcp.report import Report
 from echotime.behave.udp.protocol import BehavingTimeProtocol
+from echotime.config.checks import repeated_behaviors
 from echotime.config.parsers import behaving_address
 from echotime.control.commands import CommandError
 from echotime.daemon.ports.listener_service import ListenFailedError, TCPListenerService, UDPListenerService
@@ -98,6 +99,9 @@ class BehaveService(MultiService):
             requested = [behaving_address(each) for each in texts]
         except ValueError as error:
             raise CommandError(str(error)) from None
+        for text, fault in zip(texts, repeated_behaviors(requested), strict=True):
+            if fault:
+                raise CommandError(f"{text}: {fault}")
         try:
             changed = [row for each in requested for row in self.apply(each)]
         except (LookupError, ListenFailedError) as error:
@@ -124,6 +128,7 @@ class BehaveService(MultiService):
                 raise LookupError(f"no listener of --behave on {address}")
             for each in present.values():
                 self._close(each)
+                self._log.info("stopped listening on {name}", name=each.label)
             return []
         transports = transports_of(behavior)
         opened = self._open(address, behavior, [each for each in transports if each not in present])

@@ -9,10 +9,9 @@ import stat
 from pathlib import Path
 from typing import NamedTuple
 
-from echotime.config.parsers import STANDARD_STREAMS
+from echotime.config.parsers import EXPECTED_RECORD, STANDARD_STREAMS
 from echotime.daemon.twistd_options import NewFile
 
-_EXPECTED = "expected a file, a FIFO or /dev/stdout"
 _DESCRIPTORS = ("/dev/fd/", "/proc/self/fd/")
 """Directories of links to open files, which a shell names for ``>(COMMAND)``. No user can put a link there."""
 _FLAGS = os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
@@ -35,7 +34,7 @@ def open_target(path: str, new_file: NewFile) -> Target:
     mode = os.fstat(descriptor).st_mode
     if stat.S_ISBLK(mode):
         os.close(descriptor)
-        raise OSError(errno.EINVAL, f"it is a block device; {_EXPECTED}", path)
+        raise OSError(errno.EINVAL, f"it is a block device; {EXPECTED_RECORD}", path)
     if path not in STANDARD_STREAMS:
         os.set_blocking(descriptor, True)
     return Target(descriptor, None if stat.S_ISREG(mode) else select.PIPE_BUF)
@@ -52,7 +51,7 @@ def _open(path: str, new_file: NewFile) -> int:
             return os.open(path, flags, 0o600)
         except OSError as error:
             if error.errno == errno.ELOOP and Path(path).is_symlink():
-                raise OSError(errno.ELOOP, f"it is a symbolic link; {_EXPECTED}", path) from None
+                raise OSError(errno.ELOOP, f"it is a symbolic link; {EXPECTED_RECORD}", path) from None
             raise
     try:
         if (new_file.uid, new_file.gid) != (-1, -1):  # the sandbox of the units forbids the call
