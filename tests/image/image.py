@@ -116,7 +116,7 @@ def _build() -> dict[str, Any]:
 def _release() -> str:
     """Return the release of Debian that the Containerfile names."""
     text = (ROOT / "Containerfile").read_text(encoding="utf-8")
-    return text.partition("/debian:")[2].partition("-slim")[0]
+    return text.partition("=debian:")[2].partition("-slim")[0]
 
 
 class Container(Twistd):
