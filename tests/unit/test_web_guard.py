@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
 
@@ -103,8 +104,9 @@ def test_cross_site_write(harness: Harness, headers: dict[str, str]) -> None:
 )
 def test_form(harness: Harness, kind: str) -> None:
     """A form of another page, which a browser sends without asking, is refused."""
-    # Twisted on Python 3.10 refuses a multipart form without a boundary by itself
-    assert harness.status(method="POST", body=b"a=1", Content_Type=kind) in {415, 400}
+    # on Python 3.10 Twisted refuses a multipart form without a boundary by itself
+    expected = 400 if kind == "multipart/form-data" and sys.version_info < (3, 11) else 415
+    assert harness.status(method="POST", body=b"a=1", Content_Type=kind) == expected
 
 
 def test_same_origin_write(harness: Harness) -> None:
