@@ -17,6 +17,10 @@ _PYTEST = [sys.executable, "-c", "import sys; sys.path.remove(''); import pytest
 # the plugin by its module, so that the tests do not depend on what is installed
 _PYTEST += ["-p", "echotime.testing.plugin", "-p", "no:echotime", "-p", "no:cacheprovider"]
 
+# pytest prints more or other lines with these, the first two of which services for continuous integration set
+_UNWANTED = {"CI", "BUILD_NUMBER", "FORCE_COLOR", "PY_COLORS", "PYTEST_ADDOPTS"}
+_ENVIRONMENT = {name: value for name, value in os.environ.items() if name not in _UNWANTED}
+
 
 class PytestCase(SynchronousTestCase):
     """Run pytest in a folder with tests. Temporary files go to a folder of their own."""
@@ -39,7 +43,7 @@ class PytestCase(SynchronousTestCase):
         child = subprocess.Popen(
             [*_PYTEST, *options],
             cwd=self.folder,
-            env={**os.environ, "TMPDIR": str(self._temporary), "PYTHONUNBUFFERED": "1"},
+            env=_ENVIRONMENT | {"TMPDIR": str(self._temporary), "PYTHONUNBUFFERED": "1"},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

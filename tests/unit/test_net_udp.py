@@ -49,8 +49,8 @@ SHARED = [(host, host) for host in ("127.0.0.1", "::1")] + WILDCARDS + [(wide, n
 @pytest.mark.parametrize(("other", "ours"), SHARED)
 def test_udp_port_of_another_socket(served: Served, other: str, ours: str) -> None:
     """A port that another socket bound with SO_REUSEADDR is refused, unless it was requested for ours."""
-    with reusing(other) as first:
-        number = first.getsockname()[1]
+    number = number_free_everywhere()
+    with reusing(other, number):
         with pytest.raises(CannotListenError):
             served.on(ours, number).startListening()
         with listening(served, ours, "SO_REUSEADDR=on", number=number) as port:
@@ -62,8 +62,15 @@ def test_udp_port_is_not_shared(served: Served, ours: str, other: str) -> None:
     """Another socket cannot bind our port with SO_REUSEADDR, unless it was requested for ours, too."""
     with listening(served, ours) as port, pytest.raises(OSError, match="in use"):
         reusing(other, port.getHost().port)
-    with listening(served, ours, "SO_REUSEADDR=on") as port:
+    with listening(served, ours, "SO_REUSEADDR=on", number=number_free_everywhere()) as port:
         reusing(other, port.getHost().port).close()
+
+
+def number_free_everywhere() -> int:
+    """Return a port number that no UDP socket has, of IPv4 or IPv6, such as those of tests in other processes."""
+    with reusing("::") as sock:
+        number: int = sock.getsockname()[1]
+        return number
 
 
 def reusing(host: str, number: int = 0) -> socket.socket:
