@@ -43,7 +43,7 @@ def add_parser(commands: Any) -> None:
         "--idle-limit",
         **arguments.TIME,
         default=_IDLE_LIMIT,
-        help=_("how long connections are left idle, beside the other tests (default: 5)"),
+        help=_("how long connections are left idle, while the other tests run (default: 5)"),
     )
     parser.add_argument("--json", action="store_true", help=_("print JSON"))
     add_progress(parser)

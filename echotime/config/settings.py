@@ -84,7 +84,7 @@ class Settings:
     backlog: int = option(
         1024,
         parsers.positive_int,
-        "Most connections in the accept queue of each TCP listener, up to net.core.somaxconn.",
+        "Maximum length of the accept queue of each TCP listener, up to net.core.somaxconn.",
         example="4096",
         reloadable=True,
     )
@@ -163,14 +163,14 @@ class Settings:
     max_questions: int = option(
         1000,
         parsers.positive_int,
-        "Most pending questions. Beyond this limit, --reply or no reply is sent at once.",
+        "Maximum number of pending questions. Beyond it, --reply or no reply is sent at once.",
         example="50",
         reloadable=True,
     )
     max_questions_per_source: int = option(
         10,
         parsers.positive_int,
-        "Most pending questions from one address (or IPv6 /64).",
+        "Maximum number of pending questions from one address (or IPv6 /64).",
         example="2",
         reloadable=True,
     )
@@ -196,8 +196,8 @@ class Settings:
     udp_rate: int | None = option(
         None,
         parsers.non_negative_int,
-        "Most UDP responses per second to one address (or IPv6 /64). Above this limit, one datagram in four is "
-        "answered. 0 for no limit.",
+        "Maximum number of UDP answers per second to one address (or IPv6 /64). Above it, one datagram in four "
+        "is answered. 0 for no limit.",
         shown_default=f"{DEFAULT_UDP_RATE}; no limit on loopback",
         example="100",
         reloadable=True,
@@ -252,7 +252,7 @@ class Settings:
     max_connections: int | None = option(
         None,
         parsers.positive_int,
-        "Most connections at a time.",
+        "Maximum number of open connections.",
         shown_default="the limit of descriptors less a reserve",
         example="1000",
         reloadable=True,
@@ -260,7 +260,7 @@ class Settings:
     max_per_source: int | None = option(
         None,
         parsers.positive_int,
-        "Most connections from one address (or IPv6 /64).",
+        "Maximum number of open connections from one address (or IPv6 /64).",
         shown_default="a quarter of --max-connections",
         example="100",
         reloadable=True,
@@ -292,7 +292,7 @@ class Settings:
     log_message_rate: int = option(
         100,
         parsers.non_negative_int,
-        "Most messages shown in the log per second. 0 for none.",
+        "Maximum number of messages in the log per second. 0 for none.",
         example="0",
         section="Log",
         old_names=("show-messages",),

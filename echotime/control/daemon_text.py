@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 
 from echotime.i18n.language import gettext as _
+from echotime.sockopt import assignment
 from echotime.sockopt.catalogue.index import BY_NAME
-from echotime.sockopt.values import N_
+from echotime.sockopt.option import SetDeadline
+from echotime.sockopt.values import N_, RawValue
 
 _LABELED = "{name}: {reason}"
 _SOCKOPT_ERRORS = (
@@ -82,6 +86,15 @@ NOTES = (
     *dict.fromkeys(option.hazard.warning for option in BY_NAME.values() if option.hazard),
 )
 """Notes on socket options, none of them with fields."""
+PARTS = (
+    *(assignment.EXPECTED, assignment.EXPECTED_NAME, RawValue.expected),
+    *dict.fromkeys(option.value_type.expected for option in BY_NAME.values()),
+    *dict.fromkeys(option.privilege.required for option in BY_NAME.values() if option.privilege),
+    *(each.value for each in SetDeadline),
+    *("a reply must not exceed {limit} bytes", "{character} cannot be written in {encoding}"),
+    *(os.strerror(number) for number in errno.errorcode),
+)
+"""Texts that stand in the fields of others, or that only the page for operators translates."""
 _NUMBERS = frozenset({"low", "high", "pid"})
 _LISTS = frozenset({"names", "others"})
 

@@ -12,7 +12,7 @@ from twisted.web.server import Request
 
 from echotime.control.backend import CONNECTION_COLUMNS
 from echotime.control.commands import MAX_REPLY_BYTES, Rows
-from echotime.control.daemon_text import NOTES, TEXTS
+from echotime.control.daemon_text import NOTES, PARTS, TEXTS
 from echotime.control.desk import ReplyDesk
 from echotime.i18n.language import DIRECTORY, DOMAIN
 from echotime.logger import Logger
@@ -88,7 +88,7 @@ class API:
     def texts(self, request: Request, arguments: Arguments) -> Any:
         """Return the daemon's own texts in a language, each with its fields, so that the page can translate events."""
         translate = _catalogue(_language(arguments)).gettext
-        return {each: translate(each) for each in (*TEXTS, *NOTES)}
+        return {each: translate(each) for each in (*TEXTS, *NOTES, *PARTS)}
 
     def answer(self, request: Request, arguments: Arguments) -> Any:
         r"""Reply to a question with text, or with `raw` with text whose escapes such as ``\n`` are replaced."""

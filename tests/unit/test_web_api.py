@@ -269,6 +269,8 @@ def test_texts(page: Page) -> None:
     """The page gets the daemon's own texts in Chinese, with the same fields, and not the catalogue's header."""
     texts = page.client.get("/texts?lang=zh_CN").json
     assert texts["answered by {name}"] == "由 {name} 应答"
+    assert texts["on or off"] == "on 或 off"
+    assert texts["Operation not permitted"] == "不允许的操作"
     assert "" not in texts
     assert page.client.get("/texts").json == {each: each for each in texts}
 

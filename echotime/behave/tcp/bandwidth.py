@@ -10,7 +10,7 @@ _PIECES_PER_SECOND = 20
 
 
 class Bandwidth(Sliced):
-    """Send at most `rate` bytes per second, in 20 pieces each second. A client that sends faster is read slower."""
+    """Send at most `rate` bytes per second, in 20 pieces each second. It reads a faster client more slowly."""
 
     name = "bandwidth"
     rate = Parameter(byte_size(1), 1024, "Bytes per second.")

@@ -18,7 +18,7 @@ class Latency(Fault):
 
     name = "latency"
     delay = Parameter(seconds(), 0.1, "Time that an answer is delayed.")
-    jitter = Parameter(seconds(), 0.0, "Most that the delay varies, in both directions.")
+    jitter = Parameter(seconds(), 0.0, "Maximum variation of the delay, up or down.")
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)

@@ -12,7 +12,7 @@ class Slicer(Sliced):
 
     name = "slicer"
     size = Parameter(byte_size(1), 64, "Bytes in a piece.")
-    variation = Parameter(byte_size(), 0, "Most that the size varies, in both directions.")
+    variation = Parameter(byte_size(), 0, "Maximum variation of the size, up or down.")
     gap = Parameter(seconds(MIN_GAP), 0.01, "Pause after each piece.")
 
     def next_size(self) -> int:

@@ -17,7 +17,7 @@ _MAX_REMEMBERED = 256
 class UDPClient(UDPBehavior):
     """Answer as the first line of a datagram says, ``KIND[:PARAMETER=VALUE,...]``, or as usual without such a line.
 
-    A faulty line that begins with a kind is answered with ``error: REASON``, as much of it as the datagram is long.
+    A faulty line that begins with a kind is answered with ``error: REASON``, cut to the length of the datagram.
     """
 
     name = "client"

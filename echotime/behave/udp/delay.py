@@ -13,7 +13,7 @@ class Delay(Fault):
 
     name = "delay"
     delay = Parameter(seconds(), 0.1, "Time that an answer is delayed.")
-    jitter = Parameter(seconds(), 0.0, "Most that the delay varies, in both directions.")
+    jitter = Parameter(seconds(), 0.0, "Maximum variation of the delay, up or down.")
 
     def answer(self, datagram: bytes, response: bytes, sender: Sender) -> None:
         delay = max(0.0, self.delay + self.random.uniform(-self.jitter, self.jitter))

@@ -12,13 +12,13 @@ _PACKET = 32
 
 
 class Duplicate(Fault):
-    """Send each answer more than once. The rate limit counts each copy, and leaves out those above it.
+    """Send each answer more than once. The rate limit counts each copy. Copies above the limit are not sent.
 
-    Another host gets two, and a further one for each 32 bytes of the datagram that asked.
+    Another host gets at most two, and one more for each 32 bytes of its datagram.
     """
 
     name = "duplicate"
-    copies = Parameter(between(2, 10), 2, "How often an answer is sent.")
+    copies = Parameter(between(2, 10), 2, "Number of times that each answer is sent.")
 
     def answer(self, datagram: bytes, response: bytes, sender: Sender) -> None:
         self.listener.send(response, sender)

@@ -18,7 +18,7 @@ _MAX_SIZE = 65507
 
 
 class Extend(Fault):
-    """Add zero bytes to each answer. To another host it is at most 16 bytes longer than the datagram that asked."""
+    """Add zero bytes to each answer. To another host it is at most 16 bytes longer than its datagram."""
 
     name = "extend"
     size = Parameter(between(timestamp.SIZE + 1, _MAX_SIZE), 8, "Bytes that are sent, four of them the answer.")

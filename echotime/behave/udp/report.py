@@ -12,7 +12,10 @@ REPORT_START = b'{"peer": '
 
 
 class UDPReport(UDPBehavior):
-    """Answer with one line of JSON, with how the datagram arrived, or with the time if it is shorter than the line."""
+    """Answer with one line of JSON that says how the datagram arrived.
+
+    A datagram that is shorter than the line gets the time.
+    """
 
     name = "report"
 

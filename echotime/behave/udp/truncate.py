@@ -10,9 +10,9 @@ from echotime.wire import timestamp
 
 
 class Truncate(Fault):
-    """Cut each answer. An empty answer to an empty datagram is sent three times to one address and port.
+    """Cut each answer. One address and port gets at most three empty answers to empty datagrams.
 
-    An echo server would send it back without end.
+    Otherwise an echo server would send them back without end.
     """
 
     name = "truncate"

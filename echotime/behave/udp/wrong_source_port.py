@@ -7,7 +7,7 @@ from echotime.limits.datagrams import Sender
 
 
 class WrongSourcePort(Fault):
-    """Send each answer from the address that was asked, and a port that was not, as a faulty NAT does."""
+    """Send each answer from the right address, but from another port, as a faulty NAT does."""
 
     name = "wrong_source_port"
 

@@ -69,7 +69,7 @@ MEANINGS = {
         N_("a proxy that closes both directions with the first one: nginx needs proxy_half_close on"),
     ),
     "half-close-lost": Meaning(
-        N_("The server does not learn that the client has sent all, or the client not that the server has."),
+        N_("One end does not learn that the other has sent all."),
         N_("a proxy that keeps the half-close to itself; or TLS or HTTP in between"),
     ),
     "late-reply-lost": Meaning(
@@ -150,7 +150,7 @@ MEANINGS = {
         N_("Datagrams overtake each other within one flow."), N_("load balancing packet by packet over several links")
     ),
     "udp-size-lost": Meaning(
-        N_("Datagrams that fit this host's link do not arrive, or their answers."),
+        N_("Datagrams that fit this host's link do not arrive, or their answers do not."),
         N_("a smaller MTU on the way and lost ICMP errors; or a proxy with a smaller buffer"),
     ),
     "udp-fragments-lost": Meaning(
@@ -159,7 +159,7 @@ MEANINGS = {
     ),
     "udp-truncated": Meaning(N_("Datagrams arrive shorter than they were sent."), N_("a proxy with a smaller buffer")),
     "udp-port-lost": Meaning(
-        N_("Some source ports never get an answer: clients fail at random, and always in the same way."),
+        N_("Some source ports never get an answer: a client fails whenever it happens to use one of them."),
         N_(
             "one faulty link or server behind load balancing by ports (ECMP, LACP); or a full table of connections "
             "(conntrack) in a firewall or NAT"

@@ -25,7 +25,7 @@ const LINES = {
     { ...event, how: daemonText(event.how) }),
   datagram: (event) => text("datagram from {peer}, length {size}, {outcome}",
     { ...event, outcome: outcome(event.outcome) }) + (event.message ? `: ${event.message}` : ""),
-  events_dropped: (event) => text("events left out: {count}", event),
+  events_dropped: (event) => text("events dropped: {count}", event),
 };
 
 /** Return a function that collects what it gets, and passes all of it to `run` at most once per pause. */
@@ -51,7 +51,7 @@ const addLine = collect(PAUSE, (lines) => {
 });
 const showError = (error) => {
   byId("link").className = error ? "state bad" : "state good";
-  setText(byId("link"), error ? text("not connected: {reason}", { reason: error.message }) : text("connected"));
+  setText(byId("link"), error ? text("not connected: {reason}", { reason: daemonText(error.message) }) : text("connected"));
 };
 
 const options = new SocketOptions();

@@ -24,7 +24,7 @@ def compare_addresses(own: HostPort, asked: HostPort, report: Mapping[str, Value
         findings.append(Finding(f"{prefix}client-port-translated", seen, values))
     there, server = _plain(asked), str(report["server"])
     if server != there:
-        seen = _("{asked} was asked, and {server} answers").format(asked=there, server=server)
+        seen = _("sent to {asked}, answered from {server}").format(asked=there, server=server)
         findings.append(Finding(f"{prefix}server-address-translated", seen, {"sent": there, "seen": server}))
     return findings
 

@@ -12,7 +12,7 @@ from echotime.sockopt.values import N_
 def judge(end: str | None, seconds: float) -> Outcome:
     """Return a finding if the server's RST arrived as a FIN, or not at all."""
     if end == RST:
-        return Outcome(_("carried as RST"))
+        return Outcome(_("arrived as RST"))
     values = {"end": end, "seconds": seconds}
     if end is None:
         seen = _("the connection is open {seconds:.0f} s after the server reset it").format(seconds=SECONDS)

@@ -19,7 +19,7 @@ _BY_RESET, _BY_FIN = "client's reset", "client"
 def judge(ended: str | None, seconds: float) -> Outcome:
     """Return a finding if the client's RST reached the server as a FIN, or not at all."""
     if ended == _BY_RESET:
-        return Outcome(_("carried as RST"))
+        return Outcome(_("arrived as RST"))
     values = {"ended": ended, "seconds": seconds}
     if ended is None:
         seen = _("to the server the connection is open {seconds:.1f} s after the client reset it").format(

@@ -44,7 +44,7 @@ def judge(arrivals: Sequence[tuple[float, int]], lateness: Sequence[float]) -> O
     if share >= _LUMPED_SHARE and typical >= _LUMP_SECONDS:
         if not lateness or max(lateness) > typical * _MAX_LATENESS:
             return Outcome(untested=_("this host is too busy to judge times"))
-        seen = _("{total} bytes, sent each {gap:.0f} ms, arrived in {lumps} lumps each {ms:.0f} ms").format(
+        seen = _("{total} bytes, one sent every {gap:.0f} ms, arrived in {lumps} lumps, {ms:.0f} ms apart").format(
             total=total, gap=_GAP * 1000, lumps=len(lumps), ms=typical * 1000
         )
         return Outcome(

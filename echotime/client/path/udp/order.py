@@ -31,7 +31,7 @@ def judge(sent: int, numbers: Sequence[int | None]) -> Outcome:
         seen = _("{lost} of {sent} lost").format(lost=lost, sent=sent)
         findings.append(Finding("udp-lost", seen, {"lost": lost, "sent": sent}))
     if duplicated:
-        seen = _("{duplicated} answers more than {sent} datagrams").format(duplicated=duplicated, sent=answered)
+        seen = _("{duplicated} more answers than the {sent} datagrams").format(duplicated=duplicated, sent=answered)
         findings.append(Finding("udp-duplicated", seen, {"duplicated": duplicated, "sent": sent}))
     first_arrivals = list(times)
     reordered = sum(after < before for before, after in pairwise(first_arrivals))

@@ -28,7 +28,7 @@ def judge(
     if answers:
         return Outcome(_("answered"))
     if others:
-        seen = _("{asked} was asked, and {server} answers").format(asked=asked, server=others[0])
+        seen = _("sent to {asked}, answered from {server}").format(asked=asked, server=others[0])
         return Outcome(findings=(Finding("udp-other-address", seen, {"sent": str(asked), "seen": str(others[0])}),))
     if not expected:
         return Outcome(untested=_("no answer over UDP, and the server may have no such service"))

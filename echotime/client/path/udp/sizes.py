@@ -43,12 +43,12 @@ def judge(results: Mapping[int, SizeResult], largest_whole: int, loss: float) ->
             (doubtful if is_chance(loss, packets, result.tries, len(results)) else lost).append(size)
     for size, result in sorted(results.items()):
         if result.arrived is not None and result.arrived < size:
-            seen = _("of {size} bytes {arrived} arrive").format(size=size, arrived=result.arrived)
+            seen = _("{arrived} of {size} bytes arrive").format(size=size, arrived=result.arrived)
             values = {"sent": size, "arrived": result.arrived}
             return Outcome(findings=(Finding("udp-truncated", seen, values),))
     if lost:
         answered = [size for size, result in results.items() if result.answered and size < lost[0]]
-        seen = _("no answer from {lost} bytes on, and to {answered} bytes").format(
+        seen = _("answered up to {answered} bytes, no answer from {lost} bytes on").format(
             lost=lost[0], answered=max(answered, default=0)
         )
         larger = [size for size, result in results.items() if result.answered and size > lost[0]]
