@@ -24,9 +24,9 @@ def compile_catalogues(directory: Path = DIRECTORY) -> list[Path]:
 
 
 class BuildPy(build_py):
-    """Compile the catalogs before setuptools collects modules and data files."""
+    """Compile the catalogues before setuptools collects modules and data files."""
 
     def run(self) -> None:
-        """Compile the catalogs in the source tree, where an editable install looks for them, too."""
+        """Compile the catalogues in the source tree, where an editable install looks for them, too."""
         compile_catalogues()
         super().run()

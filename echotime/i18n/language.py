@@ -14,7 +14,7 @@ DIRECTORY = Path(__file__).resolve().parent
 
 _locale = next(filter(None, map(os.environ.get, ("LC_ALL", "LC_MESSAGES", "LANG"))), "")
 
-# argparse looks its messages up in gettext's current domain, so our catalogs translate them, too
+# argparse looks its messages up in gettext's current domain, so our catalogues translate them, too
 if _locale not in {"C", "POSIX"}:
     _gettext.bindtextdomain(DOMAIN, str(DIRECTORY))
     _gettext.textdomain(DOMAIN)

@@ -38,7 +38,7 @@ class DaemonCollector:
         )
         yield _gauge("connections_open", "Open TCP connections.").add(len(state.factory.connections))
         if limit := state.factory.admission.limits.max_connections:
-            yield _gauge("connections_limit", "Most TCP connections that are open at a time.").add(limit)
+            yield _gauge("connections_limit", "Maximum number of open TCP connections.").add(limit)
         yield from self._counters()
         yield from self._listeners()
         if state.queue is not None:
@@ -84,7 +84,7 @@ class DaemonCollector:
         for result in state.health.results:
             healthy.add(int(result.status is not HealthStatus.HUNG), listener=result.listener)
         pending = _gauge("backlog", "Connections in the accept queue.")
-        limit = _gauge("backlog_limit", "Most connections that the accept queue holds.")
+        limit = _gauge("backlog_limit", "Maximum length of the accept queue.")
         for row in state.backend.backlog(None):
             pending.add(row["pending"], listener=row["listener"])
             limit.add(row["limit"], listener=row["listener"])

@@ -138,6 +138,18 @@ def endless_keys(name: bytes, box: Box) -> bytes:
     return b"".join(struct.pack("!H", 5) + b"%05d" % number + struct.pack("!H", 0) for number in range(5000))
 
 
+def test_unhandled(run: Run) -> None:
+    """A daemon of another version, which does not know a command, is told as such."""
+    description = b"Unhandled Command: b'Questions'"
+    unhandled = after_hello(
+        lambda name, box: amp_box(_error=box[b"_ask"], _error_code=b"UNHANDLED", _error_description=description)
+    )
+    assert run(unhandled, "questions") == (
+        *(1, ""),
+        "echotime: the daemon does not know this command; it has another version than this tool\n",
+    )
+
+
 @pytest.mark.parametrize(
     "respond",
     [

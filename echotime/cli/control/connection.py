@@ -134,7 +134,9 @@ class ControlConnection:
         except queue.Empty:
             raise ControlConnectionLost from None
         if isinstance(result, Failure):
-            if result.check(CommandError, amp.RemoteAmpError, amp.UnhandledCommand):
+            if result.check(amp.UnhandledCommand):
+                raise CommandError(_("the daemon does not know this command; it has another version than this tool"))
+            if result.check(CommandError, amp.RemoteAmpError):
                 raise CommandError(translate(str(getattr(result.value, "description", result.value))))
             raise self.lost() if self.closed.is_set() else ControlProtocolError
         response: dict[str, Any] = result
