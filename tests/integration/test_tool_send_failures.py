@@ -63,7 +63,10 @@ class FailureTests(ToolTestCase):
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
 
         server = self.tcp_server(reset)
-        cause = "(usual cause: an access list, a limit, a timeout or a stop of the server; its log says which)"
+        cause = (
+            "(usual cause: an access list, a limit, a timeout or a stop of the server, or a PROXY header that it "
+            "expects; its log says which)"
+        )
         self.assert_fails(5, f"connection reset after 2 bytes sent and 0 received {cause}", server, "xx")
         self.assert_fails(5, f"connection reset after 0 of 13 bytes {cause}", "--verify", server, "xx")
 

@@ -23,6 +23,7 @@ from echotime.client.path.tcp import (
     syn,
     timing,
 )
+from echotime.client.path.tcp.ended import by_server
 from echotime.client.path.tcp.served import judge_answers, judge_part, judge_unserved
 from echotime.wire.hostport import HostPort
 from echotime.wire.syn import Syn, parse_syn
@@ -32,6 +33,7 @@ ROOT = Path(__file__).parents[2]
 OWN, ASKED = HostPort("10.9.0.2", 40000), HostPort("10.9.0.1", 7001)
 REPORT = b'{"echotime": "1.0", "peer": "10.9.0.2:40000", "server": "10.9.0.1:7001", "via": ""}\n'
 ACK = b"\nI get it!\n"
+TOKEN = b"0123456789abcdef"
 SYN = Syn(0xB8, 64, 1460, frozenset({"MSS", "SACK", "timestamps", "window scale"}), asks_ecn=False)
 
 
@@ -83,11 +85,28 @@ def test_slow_answers() -> None:
         ((True, None, None, 0.0), ["late-reply-lost"]),
         ((True, 0.01, "FIN", 0.1), []),
         ((False, None, "FIN", 0.1), []),
+        ((True, None, "FIN", 0.1, "client"), ["late-reply-lost"]),
+        ((True, None, "RST", 0.1, "client's reset"), ["late-reply-lost"]),
+        ((True, None, "RST", 1.0, "idle timeout"), []),
+        ((True, None, "FIN", 1.0, "session timeout"), []),
+        # a path may hide an end
+        ((True, None, None, 0.0, "idle timeout"), []),
+        ((True, 1.5, "FIN", 1.5, "idle timeout"), []),
     ],
 )
 def test_late_reply(observed: tuple[bool, float | None, str | None, float], found: list[str]) -> None:
-    """A reply that does not come is a finding, unless the server never delayed one."""
+    """A reply that does not come is a finding, unless the server never delayed one, or ended the connection itself."""
     assert ids(late_reply.judge(late_reply.LateReply(*observed))) == found
+
+
+def test_ends_by_the_server() -> None:
+    """An end that the client's side caused, or that the server does not know, is none by the server."""
+    for ended in ("client", "client's reset", None, ""):
+        assert by_server(ended) is None
+    for ended in ("idle timeout", "reset at the idle timeout"):
+        outcome = by_server(ended)
+        assert outcome is not None
+        assert outcome.untested == "the server ended the connection itself: idle timeout"
 
 
 def test_resets() -> None:
@@ -258,31 +277,42 @@ def test_malformed_syn(packet: bytes) -> None:
         parse_syn(packet)
 
 
+def answer(first: bytes, second: bytes) -> bytes:
+    """Return the echo of a message that was sent twice, with these trailers."""
+    return TOKEN + first + TOKEN + second
+
+
 @pytest.mark.parametrize(
     ("answers", "expected"),
     [
-        ([REPORT + b"TOKEN" + ACK] * 2, ("1.0", ACK)),
-        ([REPORT + b"TOKEN"] * 2, ("1.0", b"")),
-        ([REPORT + b"TOKEN1", REPORT + b"TOKEN2"], ("1.0", None)),
-        ([b"report\n" + ACK + b"TOKEN" + ACK] * 2, ("", ACK)),
-        ([b"report\nTOKEN"] * 2, ("", b"")),
-        ([b"report\n1TOKEN2", b"report\n3TOKEN4"], ("", None)),
+        ([REPORT + answer(ACK, ACK)] * 2, ("1.0", ACK)),
+        ([REPORT + answer(b"", b"")] * 2, ("1.0", b"")),
+        ([REPORT + answer(b"1", b"1"), REPORT + answer(b"2", b"2")], ("1.0", None)),
+        # the number of the message, or the time
+        ([REPORT + answer(b"1", b"2")] * 2, ("1.0", None)),
+        ([b"report\n" + ACK + answer(ACK, ACK)] * 2, ("", ACK)),
+        ([b"report\n" + answer(b"", b"")] * 2, ("", b"")),
+        ([b"report\n1" + answer(b"2", b"3"), b"report\n1" + answer(b"2", b"3")], ("", None)),
+        ([b"report\n1" + answer(b"1", b"1"), b"report\n2" + answer(b"2", b"2")], ("", None)),
         # two servers behind one address
-        ([REPORT + b"TOKEN" + ACK, b"report\n" + ACK + b"TOKEN" + ACK], ("", ACK)),
+        ([REPORT + answer(ACK, ACK), b"report\n" + ACK + answer(ACK, ACK)], ("", ACK)),
     ],
 )
 def test_identity(answers: list[bytes], expected: tuple[str, bytes | None]) -> None:
     """The first answers tell what follows each echo, and if the server takes requests."""
-    found = judge_answers(answers, b"TOKEN", OWN)
+    found = judge_answers(answers, TOKEN, OWN)
     assert (found.version, found.trailer) == expected
     assert isinstance(found, FarEnd)
 
 
-@pytest.mark.parametrize("answer", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"SSH-2.0-x\n", REPORT, b"report\nother", b""])
-def test_no_echo_server(answer: bytes) -> None:
+@pytest.mark.parametrize(
+    "received",
+    [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"SSH-2.0-x\n", REPORT, REPORT + TOKEN + ACK, b"report\nother", b""],
+)
+def test_no_echo_server(received: bytes) -> None:
     """Another server is an error, with what it sent."""
     with pytest.raises(ClientError, match="not an echo server"):
-        judge_answers([answer, answer], b"TOKEN", OWN)
+        judge_answers([received, received], TOKEN, OWN)
 
 
 @pytest.mark.parametrize(
@@ -303,21 +333,41 @@ def test_unserved() -> None:
 @pytest.mark.parametrize(
     ("received", "end", "found"),
     [
-        (b"report\nTOK", "FIN", "data-cut"),
+        (b"report\n012", "FIN", "data-cut"),
         (b"repo", "RST", "data-cut"),
         (b"report\n", None, "echo-incomplete"),
         # an operator has not replied
         (b"report\n" + ACK, None, "echo-incomplete"),
         (b"report\n" + ACK, "FIN", "data-cut"),
         (b"SSH-2.0-x\n", None, None),
-        (REPORT, None, None),
+        (b"SSH-2.0-x\n", "FIN", None),
         (b"report\n" + b"x" * 1000, "too much data", None),
+        # an echotime
+        (REPORT[:30], "FIN", "data-cut"),
+        (REPORT[:30], None, "echo-incomplete"),
+        (REPORT, "RST", "data-cut"),
+        (REPORT, None, "echo-incomplete"),
+        (REPORT + TOKEN[:3], "FIN", "data-cut"),
+        (REPORT + TOKEN + ACK, "FIN", "data-cut"),
+        (REPORT + TOKEN + ACK, None, "echo-incomplete"),
+        # other servers with JSON
+        (b'{"ech', "FIN", None),
+        (b'{"error": "no"}\n', "FIN", None),
+        (b'{"echotime": "1"}\n', "FIN", None),
+        (REPORT + b"other", "FIN", None),
     ],
 )
 def test_incomplete_echo(received: bytes, end: str | None, found: str | None) -> None:
     """A part of what was sent is a cut or late echo. Other bytes are of another server."""
-    outcome = judge_part(received, b"report\nTOKEN", end)
+    outcome = judge_part(received, b"report\n" + TOKEN + TOKEN, end)
     assert (None if outcome is None else ids(outcome)) == (None if found is None else [found])
+
+
+def test_cut_report() -> None:
+    """Name an echotime, and how much of its answer came."""
+    outcome = judge_part(REPORT[:30], b"report\n" + TOKEN, "FIN")
+    assert outcome is not None
+    assert outcome.findings[0].seen == "the answer of an echotime ended after 30 bytes, with FIN"
 
 
 def test_durations() -> None:

@@ -42,7 +42,9 @@ def test_served() -> None:
     assert ids(served(0, [], ["ECONNREFUSED"])) == ["udp-refused"]
     assert ids(served(0, [], ["EHOSTUNREACH"])) == ["udp-unanswered"]
     assert ids(served(0, [OTHER], [])) == ["udp-other-address"]
-    assert served(0, [], ["ECONNREFUSED"], expected=False).untested
+    assert served(0, [], ["ECONNREFUSED"], expected=False).untested.startswith("refused (ICMP)")
+    assert served(0, [], ["EHOSTUNREACH"], expected=False).untested.startswith("no answer")
+    assert served(0, [], [], expected=False).untested.startswith("no answer")
     assert ids(served(0, [OTHER], [], expected=False)) == ["udp-other-address"]
 
 

@@ -18,6 +18,9 @@ CLOSES_SOON = (
     f"a proxy that closes soon after the half-close: {EARLY_CLOSE}a reset of the server, which a proxy passes on as FIN"
 )
 RESETS = "an access list, a limit, a timeout or a stop of the server; its log says which"
+RESETS_WITHOUT_A_BYTE = (
+    "an access list, a limit, a timeout or a stop of the server, or a PROXY header that it expects; its log says which"
+)
 OTHER_REPLY = "the server has another reply, see --reply"
 LATE_REPLY = f"{OTHER_REPLY}; or a proxy that closes soon after the half-close: Traefik needs a longer terminationDelay"
 END = "end of file 100.0 ms after the half-close"
@@ -63,6 +66,7 @@ def failure_of(
             f"no reply after the acknowledgement, end of file (usual cause: {OTHER_REPLY})",
         ),
         (b"hel", RESET, 0.1, f"connection reset after 3 of 18 bytes (usual cause: {RESETS})"),
+        (b"", RESET, 0.1, f"connection reset after 0 of 18 bytes (usual cause: {RESETS_WITHOUT_A_BYTE})"),
         (b"", TIMED_OUT, 0.1, "timed out: connected, no answer, after 0 of 18 bytes"),
         (b"hello" + ACK, TIMED_OUT, 0.1, f"timed out, after 16 of 18 bytes (usual cause: {OTHER_REPLY})"),
         (
@@ -92,7 +96,7 @@ def test_verdict(received: bytes, error: ClientError, seconds: float | None, tex
     ("error", "text"),
     [
         (NO_ANSWER, f"{END}, 5 bytes sent and 0 received (usual cause: {NO_HALF_CLOSE})"),
-        (RESET, f"connection reset after 5 bytes sent and 0 received (usual cause: {RESETS})"),
+        (RESET, f"connection reset after 5 bytes sent and 0 received (usual cause: {RESETS_WITHOUT_A_BYTE})"),
         (TIMED_OUT, "timed out: connected, no answer, after 5 bytes sent and 0 received"),
     ],
 )

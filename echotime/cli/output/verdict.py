@@ -87,10 +87,19 @@ def _usual_cause(failure: EchoFailure) -> str:
             "Traefik a longer terminationDelay; or an access list or a connection limit"
         )
     if failure.status is ExitStatus.RESET:
-        return _("an access list, a limit, a timeout or a stop of the server; its log says which")
+        return _cause_of_reset(failure.received)
     if failure.status is ExitStatus.TIMED_OUT and failure.result is not None:
         return _cause_of_timeout(failure.result, is_half_closed=is_half_closed)
     return ""
+
+
+def _cause_of_reset(received: int) -> str:
+    if received:
+        return _("an access list, a limit, a timeout or a stop of the server; its log says which")
+    return _(
+        "an access list, a limit, a timeout or a stop of the server, or a PROXY header that it expects; "
+        "its log says which"
+    )
 
 
 def _cause_of_timeout(result: VerifyResult, *, is_half_closed: bool) -> str:

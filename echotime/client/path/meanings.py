@@ -23,8 +23,8 @@ MEANINGS = {
         N_("A handshake is no sign of a service: nothing behind it answers."),
         N_(
             "a proxy whose servers are down; a firewall that answers SYNs itself; a server that hangs, whose kernel "
-            "accepts; a slow server, or one of another protocol that waits for the client; or an access list or "
-            "connection limit of the server"
+            "accepts; a slow server, or one of another protocol that waits for the client; an access list or "
+            "connection limit of the server; or a server that expects a PROXY header"
         ),
     ),
     "echo-incomplete": Meaning(

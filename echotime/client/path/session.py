@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -20,7 +20,8 @@ from echotime.client.path.tcp.idle import IdleExperiment
 from echotime.client.path.tcp.late_reply import LateReplyExperiment
 from echotime.client.path.tcp.reset_to_client import ResetToClientExperiment
 from echotime.client.path.tcp.reset_to_server import ResetToServerExperiment
-from echotime.client.path.tcp.served import Unserved, identify
+from echotime.client.path.tcp.served import Unserved, identify, require_answer
+from echotime.client.path.tcp.stream import open_stream
 from echotime.client.path.tcp.syn import SynExperiment
 from echotime.client.path.tcp.timing import TimingExperiment
 from echotime.client.path.udp.empty import UdpEmptyExperiment
@@ -77,7 +78,9 @@ class PathSession:
         self.far_end: FarEnd | None = None
         """None if nothing answers over TCP, or no echo server."""
         self.error: ClientError | None = None
-        """Why no connection could be made, or that the server is no echo server."""
+        """Why no connection could be made, even during the run, or that the server is no echo server."""
+        self._gone = ""
+        """Why the remaining tests are not carried out, once the server has gone."""
         self.results: list[Result] = []
         self._beside: tuple[Experiment, ...] = (IdleExperiment(idle_limit), LateReplyExperiment())
         """They mostly wait, so they run beside the others."""
@@ -106,7 +109,7 @@ class PathSession:
         served = await self._identify()
         self.results.append(confirm(SERVED, [served]))
         if self.far_end is None:
-            self._skip([each.name for each in (*self._tcp, *self._beside)], _(_NO_TCP))
+            self._skip([each.name for each in (*self._tcp, *self._beside)], self._gone or _(_NO_TCP))
             unknown = FarEnd("", None, {}, self._address.hostport)
             await self._run_udp(Route(self._reactor, self._address, unknown))
             return
@@ -128,11 +131,36 @@ class PathSession:
         try:
             self.far_end = await identify(self._reactor, self._address)
         except Unserved as unserved:
-            return unserved.outcome
+            return await self._unless_gone(unserved.outcome, self._connect())
         except ClientError as error:
             self.error = error
             return Outcome(untested=_reason(error))
         return Outcome(_describe(self.far_end))
+
+    async def _connect(self) -> None:
+        (await open_stream(self._reactor, self._address)).close()
+
+    async def _unless_gone(self, outcome: Outcome, check: Coroutine[Any, Any, None]) -> Outcome:
+        """Return the outcome, or that it was not tested if `check` fails: a server that is gone looks like a path.
+
+        After a timeout the outcome stays, because the path may drop SYNs.
+        """
+        try:
+            await check
+        except Unserved as unserved:
+            reason = unserved.outcome.findings[0].seen
+        except ClientError as error:
+            reason = _reason(error)
+            if error.status is ExitStatus.REFUSED:
+                self.error = error
+                self._gone = _("the server went away during the run: {reason}").format(reason=reason)
+                return Outcome(untested=self._gone)
+            if error.status is ExitStatus.TIMED_OUT:
+                return outcome
+        else:
+            return outcome
+        untested = outcome.untested or _("the server no longer answers: {reason}").format(reason=reason)
+        return Outcome(untested=untested)
 
     async def _run_in_turn(self, route: Route) -> None:
         await self._run_all(route, self._tcp)
@@ -141,8 +169,7 @@ class PathSession:
     async def _run_udp(self, route: Route) -> None:
         served = await self._run_one(route, _UDP_SERVED)
         if served.outcome.findings or served.outcome.untested:
-            for each in self._udp:
-                self.results.append(Result(each.name, Outcome(untested=_("UDP is not answered"))))
+            self._skip([each.name for each in self._udp], self._gone or _("UDP is not answered"))
             return
         await self._run_all(route, self._udp)
 
@@ -152,7 +179,9 @@ class PathSession:
 
     async def _run_one(self, route: Route, experiment: Experiment) -> Result:
         """Run an experiment, again if it has findings, and keep its result."""
-        if experiment.needs_behavior and not route.far_end.behaves:
+        if self._gone:
+            result = Result(experiment.name, Outcome(untested=self._gone))
+        elif experiment.needs_behavior and not route.far_end.behaves:
             reason = _("the server needs --behave ADDRESS=client") if self.far_end is not None else _(_NO_TCP)
             result = Result(experiment.name, Outcome(untested=reason))
         else:
@@ -161,6 +190,8 @@ class PathSession:
                 for _number in range(experiment.runs - 1):
                     outcomes.append(await _run_once(route, experiment))
             result = confirm(experiment.name, outcomes)
+            if self.far_end is not None and (result.outcome.findings or not result.outcome.seen):
+                result = replace(result, outcome=await self._unless_gone(result.outcome, require_answer(route)))
         self.results.append(result)
         return result
 
@@ -170,7 +201,9 @@ async def _run_once(route: Route, experiment: Experiment) -> Outcome:
         return await experiment.run(route)
     except ClientError as error:
         return Outcome(untested=_("the connection failed: {reason}").format(reason=_reason(error)))
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        return Outcome(untested=ClientError.from_errno(error.errno or 0).detail)
+    except ValueError as error:
         return Outcome(untested=str(error))
 
 

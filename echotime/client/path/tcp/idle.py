@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from echotime.client.path.channel import together
 from echotime.client.path.outcome import Finding, Outcome
 from echotime.client.path.route import SECONDS, Route, token
+from echotime.client.path.tcp.ended import by_server, how_it_ended
 from echotime.i18n.language import gettext as _
 from echotime.sockopt.values import N_
 
 _CONNECTIONS = 2
-_BY_CLIENT = {"client", "client's reset"}
-"""How the server names ends that came from the client's side."""
 
 
 @dataclass(frozen=True)
@@ -41,9 +40,8 @@ def judge(connections: Sequence[IdleConnection]) -> Outcome:
     if any(each.works for each in connections):
         return Outcome(_("works after {seconds:.1f} s").format(seconds=first.seconds))
     for each in connections:
-        if each.ended_by is not None and each.ended_by not in _BY_CLIENT:
-            reason = _("the server ended the connection itself: {reason}").format(reason=each.ended_by)
-            return Outcome(untested=reason)
+        if (outcome := by_server(each.ended_by)) is not None:
+            return outcome
     values = {"end": first.end, "seconds": first.seconds}
     if all(each.end is not None for each in connections):
         seen = _("{end} after {seconds:.1f} s").format(end=first.end, seconds=first.seconds)
@@ -84,7 +82,4 @@ class IdleExperiment:
                 return IdleConnection(None, seconds, answered)
         finally:
             stream.close()
-        ended_by = None
-        if route.far_end.behaves:
-            ended_by = (await route.report(ended=name)).get("ended")
-        return IdleConnection(end, seconds, answered=False, ended_by=None if ended_by is None else str(ended_by))
+        return IdleConnection(end, seconds, answered=False, ended_by=await how_it_ended(route, name))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass
 
 from echotime.client.path.outcome import Finding, Outcome, duration
 from echotime.client.path.route import SECONDS, Route, token
+from echotime.client.path.tcp.ended import by_server, how_it_ended
 from echotime.i18n.language import gettext as _
 from echotime.sockopt.values import N_
 
@@ -23,16 +25,23 @@ class LateReply:
     """Seconds to the last byte of the reply, None if it did not come."""
     end: str | None
     ended_after: float
+    ended_by: str | None = None
+    """What the server says of the end; None if it still has the connection, or is not asked."""
 
 
 def judge(observed: LateReply) -> Outcome:
-    """Return a finding if the connection ended, or stayed silent, without the late reply."""
+    """Return a finding if the connection ended, or stayed silent, without the late reply.
+
+    There is none if the server ended the connection itself.
+    """
     if not observed.echoed:
         return Outcome(untested=_("the server did not echo before the delay"))
     if observed.complete_after is not None:
         if observed.complete_after < _DELAY * _EARLY:
             return Outcome(untested=_("the server did not delay its reply"))
         return Outcome(_("arrived {seconds:.1f} s after the half-close").format(seconds=observed.complete_after))
+    if (outcome := by_server(observed.ended_by)) is not None:
+        return outcome
     if observed.end is None:
         seen = _("no reply within {seconds:.1f} s after the half-close").format(seconds=_DELAY + SECONDS)
     else:
@@ -52,17 +61,20 @@ class LateReplyExperiment:
 
     async def run(self, route: Route) -> Outcome:
         """Carry out the experiment once."""
+        if route.far_end.trailer is None:
+            return Outcome(untested=_("the server's answers vary; this test needs a constant --ack and --reply"))
         if not route.far_end.trailer:
             return Outcome(untested=_("nothing follows the server's echo; this test needs --ack with a text"))
-        data = token()
-        stream = await route.open("late_reply", delay=_DELAY)
+        data, name = token(), secrets.token_hex(8)
+        stream = await route.open("late_reply", delay=_DELAY, id=name)
         try:
             await stream.send(data, SECONDS)
             echoed = await stream.read_until(lambda: len(stream.received) >= len(data), SECONDS)
             closed_at = stream.seconds()
             stream.half_close()
             complete = await stream.read_until(route.answered(stream, data), _DELAY + SECONDS)
-            last = stream.arrivals[-1][0] - closed_at if complete else None
-            return judge(LateReply(echoed, last, stream.end, stream.ended_at - closed_at))
         finally:
             stream.close()
+        last = stream.arrivals[-1][0] - closed_at if complete else None
+        ended_by = None if complete else await how_it_ended(route, name)
+        return judge(LateReply(echoed, last, stream.end, stream.ended_at - closed_at, ended_by))

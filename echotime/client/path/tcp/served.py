@@ -9,13 +9,16 @@ from echotime.client.exit_status import ClientError, ExitStatus
 from echotime.client.lookup import ResolvedAddress
 from echotime.client.path.channel import together
 from echotime.client.path.outcome import FarEnd, Finding, Outcome, duration
-from echotime.client.path.route import QUIET, SECONDS, behavior, parse_report, token
+from echotime.client.path.route import QUIET, SECONDS, TOKEN_SIZE, Route, behavior, parse_report, token
 from echotime.client.path.tcp.stream import FIN, RST, Stream, open_stream
 from echotime.i18n.language import gettext as _
 from echotime.wire.escape import preview
 from echotime.wire.hostport import HostPort
 
 _REQUEST = behavior("report")
+_REPORT_START = b'{"echotime": "'
+_MESSAGES = 2
+"""Messages of a connection: their trailers show if what follows an echo varies with each, or with time."""
 _SHOWN = 40
 """Bytes of a wrong answer that are shown."""
 
@@ -41,22 +44,33 @@ def judge_unserved(end: str | None, seconds: float) -> Outcome:
 def judge_part(received: bytes, sent: bytes, end: str | None) -> Outcome | None:
     """Return the finding of an echo without the last message, or None if the bytes are no part of an echo.
 
-    After the request an acknowledgement may come, or an operator's reply.
+    After the request an acknowledgement may come, or an operator's reply. An echotime may answer it with a report.
     """
-    if end not in {None, FIN, RST} or not (sent.startswith(received) or received.startswith(_REQUEST)):
+    is_report = _begins_with_report(received, sent.removeprefix(_REQUEST))
+    if end not in {None, FIN, RST} or not (is_report or sent.startswith(received) or received.startswith(_REQUEST)):
         return None
     values = {"sent": len(sent), "received": len(received), "end": end}
     if end is not None:
-        text = _("{end} after {sent} bytes sent and {received} received").format(**values)
-        return Outcome(findings=(Finding("data-cut", text, values),))
+        text = _("{end} after {sent} bytes sent and {received} received")
+        if is_report:
+            text = _("the answer of an echotime ended after {received} bytes, with {end}")
+        return Outcome(findings=(Finding("data-cut", text.format(**values), values),))
     text = _("{sent} bytes sent, and so far only '{text}' received").format(
         sent=len(sent), text=preview(received, _SHOWN)
     )
     return Outcome(findings=(Finding("echo-incomplete", text, values),))
 
 
+def _begins_with_report(received: bytes, messages: bytes) -> bool:
+    """Return True for a report, or its beginning. The echo of the messages may follow, as far as it has come."""
+    line, newline, rest = received.partition(b"\n")
+    if not newline:
+        return line.startswith(_REPORT_START)
+    return messages.startswith(rest[:TOKEN_SIZE]) and parse_report(line, "echotime") is not None
+
+
 def judge_answers(answers: Sequence[bytes], message: bytes, own: HostPort) -> FarEnd:
-    """Return what the answers to a request for a report, and to a message after it, say of the server.
+    """Return what the answers to a request for a report, and to the same message twice, say of the server.
 
     Raises ClientError if they are no echo.
     """
@@ -65,13 +79,13 @@ def judge_answers(answers: Sequence[bytes], message: bytes, own: HostPort) -> Fa
     for answer in answers:
         line, _newline, rest = answer.partition(b"\n")
         report = parse_report(line, "echotime")
-        before, found, trailer = rest.rpartition(message)
+        before, *following = rest.split(message)
         is_echo = line + b"\n" == _REQUEST
-        if not found or not (is_echo or (report is not None and not before)):
+        if len(following) < _MESSAGES or not (is_echo or (report is not None and not before)):
             text = preview(answer, _SHOWN)
             raise ClientError(ExitStatus.FAILED, _("not an echo server: it sent '{text}'").format(text=text))
         # an ordinary server has echoed the request, too, with a trailer
-        trailers |= {before, trailer} if is_echo else {trailer}
+        trailers |= {before, *following} if is_echo else {*following}
         reports.append(report or {})
     version = str(reports[-1]["echotime"]) if all(reports) else ""
     return FarEnd(version, trailers.pop() if len(trailers) == 1 else None, reports[-1] if version else {}, own)
@@ -92,17 +106,38 @@ async def identify(reactor: Any, address: ResolvedAddress) -> FarEnd:
     return judge_answers(answers, message, own)
 
 
+async def require_answer(route: Route) -> None:
+    """Exchange a message on another connection. Raises ClientError, or Unserved if no byte comes back."""
+    stream = await route.open()
+    try:
+        started_at = stream.seconds()
+        await stream.send(token(), SECONDS)
+        if not await stream.read_until(lambda: bool(stream.received), SECONDS):
+            raise _unserved(stream, started_at)
+    finally:
+        stream.close()
+
+
 async def _converse(stream: Stream, message: bytes) -> bytes:
-    """Return the answers to the request and to the message. Raises Unserved if one is not complete."""
+    """Return the answers to the request and to the messages. Raises Unserved if one is not complete."""
     started_at = stream.seconds()
     if not await stream.read_until(lambda: b"\n" in stream.received, SECONDS) and not stream.received:
-        seconds = (stream.ended_at if stream.end else stream.seconds()) - started_at
-        raise Unserved(judge_unserved(stream.end, seconds))
-    await stream.read_to_end(QUIET)
-    await stream.send(message, SECONDS)
-    if not await stream.read_until(lambda: message in stream.received, SECONDS):
-        part = judge_part(bytes(stream.received), _REQUEST + message, stream.end)
-        if part is not None:
-            raise Unserved(part)
+        raise _unserved(stream, started_at)
+    count = 0
+    while count < _MESSAGES:
+        await stream.read_to_end(QUIET)
+        await stream.send(message, SECONDS)
+        count += 1
+        if not await stream.read_until(lambda: stream.received.count(message) >= count, SECONDS):  # noqa: B023
+            part = judge_part(bytes(stream.received), _REQUEST + message * count, stream.end)
+            if part is not None:
+                raise Unserved(part)
+            break
     await stream.read_to_end(QUIET)
     return bytes(stream.received)
+
+
+def _unserved(stream: Stream, started_at: float) -> Unserved:
+    """Return the exception for a connection without a byte."""
+    seconds = (stream.ended_at if stream.end else stream.seconds()) - started_at
+    return Unserved(judge_unserved(stream.end, seconds))

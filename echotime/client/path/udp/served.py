@@ -13,7 +13,7 @@ from echotime.wire.hostport import HostPort
 
 _TRIES = 6
 _SECONDS = 0.5
-"""Time after each try. Later answers count, too."""
+"""Time after each try, unless an answer or an error ends it. Later answers count, too."""
 _NO_SECONDS = 0.0
 _REFUSED = "ECONNREFUSED"
 
@@ -23,13 +23,15 @@ def judge(
 ) -> Outcome:
     """Return a finding if no answer came from the address that was asked.
 
-    If none is `expected`, because the server may have no UDP service, silence is no finding.
+    If none is `expected`, because the server may have no UDP service, silence and ICMP errors are no finding.
     """
     if answers:
         return Outcome(_("answered"))
     if others:
         seen = _("sent to {asked}, answered from {server}").format(asked=asked, server=others[0])
         return Outcome(findings=(Finding("udp-other-address", seen, {"sent": str(asked), "seen": str(others[0])}),))
+    if not expected and _REFUSED in errors:
+        return Outcome(untested=_("refused (ICMP): the server has no such service, or a firewall rejects UDP"))
     if not expected:
         return Outcome(untested=_("no answer over UDP, and the server may have no such service"))
     if errors:
@@ -53,9 +55,10 @@ class UdpServedExperiment:
         tries: list[Datagrams] = []
         try:
             while len(tries) < _TRIES and not any(each.answers for each in tries):
-                tries.append(Datagrams(route.reactor, route.address))
-                tries[-1].send(b"x")
-                await tries[-1].wait_for_answer(_SECONDS)
+                datagrams = Datagrams(route.reactor, route.address)
+                tries.append(datagrams)
+                datagrams.send(b"x")
+                await datagrams.wait(lambda: bool(datagrams.answers or datagrams.errors), _SECONDS)  # noqa: B023
             for each in tries:
                 await each.wait_for_answer(_NO_SECONDS)
         finally:
