@@ -30,14 +30,17 @@ class OperatorTests(ControlTestCase):
 
     def test_operator_without_reply(self) -> None:
         """A message that an operator has not answered is an incomplete echo."""
-        self.start_daemon()
+        daemon = self.start_daemon("--behave", "127.0.0.1:0=client")
+        behaving = "127.0.0.1:" + daemon.line(r"TCP 127.0.0.1:(\d+), which misbehaves")[1]
         self.start("control", "--socket", str(self.path), "watch", "--json")
         self.wait_for(lambda: self.ask(Status)["operators"] > 0)
-        ended = self.tool("path", "--json", *QUICK, "{}:{}".format(*self.address))
-        self.assertEqual(ended.returncode, 1)
-        (finding,) = json.loads(ended.stdout)["findings"]
-        self.assertEqual((finding["id"], finding["test"]), ("echo-incomplete", "served"))
-        self.assertIn("operator", finding["cause"])
+        for server in ("{}:{}".format(*self.address), behaving):
+            with self.subTest(server):
+                ended = self.tool("path", "--json", *QUICK, server)
+                self.assertEqual(ended.returncode, 1)
+                (finding,) = json.loads(ended.stdout)["findings"]
+                self.assertEqual((finding["id"], finding["test"]), ("echo-incomplete", "served"))
+                self.assertIn("operator", finding["cause"])
 
 
 class PathTests(PathCase):
@@ -71,10 +74,61 @@ class PathTests(PathCase):
             self.assertEqual(reasons, {"the server needs --behave ADDRESS=client"})
 
     def test_varying_answers(self) -> None:
-        """Answers that vary are no changed data."""
-        found = self.path(self.behaving("client", "--reply", r"\{connection}"))
-        self.assertEqual(self.ids(found), set())
-        self.assertIn("data", self.untested(found))
+        """Answers that vary with the connection, the message or the time are no changed data."""
+        for name in ("connection", "message", "time"):
+            with self.subTest(name):
+                found = self.path(self.behaving("client", "--reply", rf"\{{{name}}}"))
+                self.assertEqual(self.ids(found), set())
+                reasons = {each["test"]: each["seen"] for each in found["tests"] if each["result"] == "untested"}
+                self.assertEqual(set(reasons), {"half-close", "data", "late reply"})
+                self.assertEqual(
+                    set(reasons.values()), {"the server's answers vary; this test needs a constant --ack and --reply"}
+                )
+
+    def test_timeouts_of_the_server(self) -> None:
+        """A connection that the server ends by its own timeout is no finding."""
+        for option, reason in (("--idle-timeout", "idle timeout"), ("--session-timeout", "session timeout")):
+            with self.subTest(option):
+                found = self.path(self.behaving("client", option, "1"))
+                self.assertEqual(self.ids(found), set())
+                seen = {each["test"]: each["seen"] for each in found["tests"]}
+                self.assertEqual(seen["late reply"], f"the server ended the connection itself: {reason}")
+
+    def test_server_goes_away(self) -> None:
+        """A server that ends during the run is one error with the status of TCP, and no finding about the path."""
+        for number in (signal.SIGKILL, signal.SIGTERM):
+            with self.subTest(number):
+                daemon = self.echotime("--behave", "127.0.0.1:0=client")
+                server = "127.0.0.1:" + daemon.line(r"TCP 127.0.0.1:(\d+), which misbehaves")[1]
+                child = self.start("path", "--json", *QUICK, server)
+                daemon.line("behavior: reset_peer")
+                daemon.signal(number)
+                out, err = child.communicate(timeout=2 * LIMIT)
+                daemon.wait()
+                found = json.loads(out)
+                self.assertEqual((child.returncode, found["findings"]), (3, []))
+                self.assertIn("connection refused", found["error"])
+                self.assertEqual(err.count(b"\n"), 1)
+                results = {each["test"]: (each["result"], each["seen"]) for each in found["tests"]}
+                self.assertEqual(results["half-close"][0], "ok")
+                gone = "the server went away during the run: Connection refused (ECONNREFUSED)"
+                for name in ("data", "udp", "udp sizes"):
+                    self.assertEqual(results[name], ("untested", gone))
+                self.assertEqual({result for result, _seen in results.values()}, {"ok", "untested"})
+
+    def test_cut_report(self) -> None:
+        """An echotime whose answer ends within its report is one."""
+        report = b'{"echotime": "1.0", "connection": 1, "peer": "127.0.0.1:1", "via": "", "server"'
+        server = self.tcp_server(lambda sock: (sock.recv(100), sock.sendall(report)))
+        (finding,) = self.path(server)["findings"]
+        self.assertEqual((finding["id"], finding["test"]), ("data-cut", "served"))
+        self.assertIn(f"the answer of an echotime ended after {len(report)} bytes", finding["seen"])
+
+    def test_missing_proxy_header(self) -> None:
+        """A server that expects a PROXY header looks like a handshake without a service."""
+        (finding,) = self.path(self.behaving("client", "--proxy-protocol", "127.0.0.1"))["findings"]
+        self.assertEqual(finding["id"], "accept-only")
+        self.assertIn("PROXY header", finding["cause"])
 
     def test_accept_only(self) -> None:
         """A connection that is accepted and not answered is a finding, and no other test of TCP is carried out."""
@@ -183,7 +237,11 @@ class PathTests(PathCase):
             if status == 6:
                 self.assertEqual(ended.stdout, b"")
             else:
-                self.assertIn(text, json.loads(ended.stdout)["error"])
+                found = json.loads(ended.stdout)
+                self.assertIn(text, found["error"])
+            if status == 3:
+                seen = {each["test"]: each["seen"] for each in found["tests"]}
+                self.assertIn("refused (ICMP)", seen["udp"])
         self.assertEqual(self.tool("path").returncode, 2)
         self.assertEqual(self.tool("path", "--idle-limit", "0", "127.0.0.1").returncode, 2)
 
