@@ -34,17 +34,17 @@ def token() -> bytes:
     return secrets.token_hex(TOKEN_SIZE // 2).encode()
 
 
-def parse_report(line: bytes, required: str) -> dict[str, Value] | None:
-    """Return the values of a report, or None if the line is no report with this value and both addresses."""
+def parse_report(line: bytes, *texts: str) -> dict[str, Value] | None:
+    """Return the values of a report, or None if the line is no report with both addresses and these other texts."""
     if len(line) > _MAX_REPORT:
         return None
     try:
         values = json.loads(line)
     except (ValueError, RecursionError):
         return None
-    if not isinstance(values, dict) or required not in values:
+    if not isinstance(values, dict):
         return None
-    if not all(isinstance(values.get(each), str) for each in ("peer", "server")):
+    if not all(isinstance(values.get(each), str) for each in ("peer", "server", *texts)):
         return None
     # no value is a fraction, and an infinite one would not be valid in --json
     return {str(name): value for name, value in values.items() if isinstance(value, str | int | None)}

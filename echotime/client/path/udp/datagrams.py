@@ -123,7 +123,7 @@ def report_request(size: int = REPORT_SIZE) -> bytes:
 
 def report_of(data: bytes) -> dict[str, Value] | None:
     """Return the values of a report, or None if the datagram is another answer."""
-    return parse_report(data.strip(), "tos")
+    return parse_report(data.strip())
 
 
 def own_address(address: ResolvedAddress, port: int) -> HostPort:
