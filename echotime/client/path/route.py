@@ -69,6 +69,10 @@ class Route:
         self.good_udp_ports.rotate()
         return self.good_udp_ports[0]
 
+    def udp_ports(self, most: int) -> list[int]:
+        """Return at most `most` ports for sockets that are open at the same time. Only 0 occurs more than once."""
+        return [self.udp_port() for _number in range(min(most, len(self.good_udp_ports) or most))]
+
     async def open(self, kind: str = "echo", **parameters: object) -> Stream:
         """Return a connection with a behavior, an ordinary one if the server takes no requests. Raises ClientError."""
         first = behavior(kind, **parameters) if self.far_end.behaves else b""
