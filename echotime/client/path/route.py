@@ -12,6 +12,7 @@ from echotime.client.exit_status import ClientError, ExitStatus
 from echotime.client.lookup import ResolvedAddress
 from echotime.client.path.outcome import FarEnd, Value
 from echotime.client.path.tcp.stream import Stream, open_stream
+from echotime.sockopt.values import N_
 from echotime.wire.verify import EchoVerifier, VerifyResult
 
 SECONDS = 3.0
@@ -19,6 +20,8 @@ SECONDS = 3.0
 QUIET = 0.3
 """Seconds without a byte after which an answer counts as complete, where its end is not known."""
 TOKEN_SIZE = 16
+ANSWERS_VARY = N_("the server's answers vary; this test needs a constant --ack and --reply")
+"""Why a test was not carried out that compares answers byte by byte."""
 _MAX_REPORT = 4096
 """Bytes of a report. Its longest value, the headers of a SYN in hexadecimal, has less than 300."""
 
