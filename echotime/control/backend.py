@@ -27,6 +27,7 @@ from echotime.sockopt.catalogue.index import CATALOGUE
 from echotime.sockopt.errno_name import errno_name
 from echotime.sockopt.option import Option, Readable, SetDeadline, SocketRole
 from echotime.sockopt.tcp_info import read_tcp_info
+from echotime.wire.connection_end import BY_OPERATOR, BY_OPERATOR_RESET
 
 _KERNEL_COLUMNS = ("rtt", "retransmits", "unsent")
 CONNECTION_COLUMNS = (
@@ -166,9 +167,9 @@ class ControlBackend:
         """Close a connection after its pending output, or reset it. Return its peer."""
         connection = self._find_connection(number)
         if orderly:
-            connection.close("operator")
+            connection.close(BY_OPERATOR)
         else:
-            connection.reset("operator's reset")
+            connection.reset(BY_OPERATOR_RESET)
         return connection.peer
 
     def counters(self) -> Rows:

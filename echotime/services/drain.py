@@ -13,6 +13,7 @@ from twisted.internet.task import LoopingCall
 from echotime.logger import Logger
 from echotime.services.echo_factory import EchoFactory
 from echotime.services.tcp_echo import EchoProtocol
+from echotime.wire.connection_end import BY_SERVER, BY_SERVER_RESET
 
 QUIET_INTERVAL = 0.25
 """Seconds that a connection must be quiet: longer than most round trips and than an iteration of the reactor."""
@@ -53,7 +54,7 @@ class Drain:
         if not self._ticker.running:
             return
         for connection in list(self._factory.connections):
-            connection.reset("server's reset")
+            connection.reset(BY_SERVER_RESET)
         for waiting in list(self._factory.awaiting_header):
             waiting.transport.abortConnection()
 
@@ -64,7 +65,7 @@ class Drain:
                 continue  # the connection was not read, so whether the client is quiet is unknown
             self._message_counts[connection] = connection.messages
             if message_counts.get(connection) == connection.messages:
-                connection.close("server")
+                connection.close(BY_SERVER)
 
     def _finished(self, result: None) -> None:
         if remaining := self._factory.admission.count:

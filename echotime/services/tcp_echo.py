@@ -25,6 +25,7 @@ from echotime.services.large_reads import LargeReads
 from echotime.services.replies import IReplySource
 from echotime.services.traffic import TrafficLog
 from echotime.sockopt.errno_name import errno_name
+from echotime.wire.connection_end import BY_CLIENT, BY_CLIENT_RESET, BY_SERVER, BY_SERVER_RESET
 from echotime.wire.hostport import format_hostport
 from echotime.wire.message import MESSAGE_SIZE
 from echotime.wire.template import Text
@@ -127,7 +128,7 @@ class EchoProtocol(Protocol):
     @property
     def ended_by(self) -> str:
         """Return which side or timeout has ended the connection."""
-        return self._ended_reason or "server"
+        return self._ended_reason or BY_SERVER
 
     def poll_half_close(self) -> None:
         """Detect the client's FIN while the connection is not read."""
@@ -211,7 +212,7 @@ class EchoProtocol(Protocol):
         if self._pending_reply is None:
             return  # the Deferred was cancelled, because the connection has ended
         self._log.failure("no reply for {peer}: connection reset", failure, peer=self.peer)
-        self.reset("server's reset")
+        self.reset(BY_SERVER_RESET)
 
     def _write(self, data: bytes) -> None:
         self.transport.write(data)
@@ -229,7 +230,7 @@ class EchoProtocol(Protocol):
     def readConnectionLost(self) -> None:
         """Handle the client's FIN: close the connection as soon as all output is written."""
         self._fin_received = True
-        self.mark_ended(self._ended_reason or "client")
+        self.mark_ended(self._ended_reason or BY_CLIENT)
         # resuming a transport after the end of file would only report the end of file again
         self.transport.unregisterProducer()
         self._output_full = False
@@ -250,7 +251,7 @@ class EchoProtocol(Protocol):
         if isinstance(reason.value, OSError):
             self._ended_reason = f"error: {reason.value.strerror} ({errno_name(reason.value)})"
         elif not isinstance(reason.value, (ConnectionDone, ConnectionAborted)):
-            self._ended_reason = "client's reset"
+            self._ended_reason = BY_CLIENT_RESET
         pending_reply, self._pending_reply = self._pending_reply, None
         try:
             if pending_reply is not None:
@@ -291,7 +292,7 @@ class EchoProtocol(Protocol):
         self.transport.loseConnection()
         if self._close_timer is None:
             clock = self.factory.traffic.clock
-            self._close_timer = clock.callLater(CLOSE_TIMEOUT, self.reset, "server's reset")
+            self._close_timer = clock.callLater(CLOSE_TIMEOUT, self.reset, BY_SERVER_RESET)
 
     def reset(self, reason: str) -> None:
         """Reset the connection, so that the client knows that output is missing."""
