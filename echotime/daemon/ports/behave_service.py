@@ -128,7 +128,6 @@ class BehaveService(MultiService):
                 raise LookupError(f"no listener of --behave on {address}")
             for each in present.values():
                 self._close(each)
-                self._log.info("stopped listening on {name}", name=each.label)
             return []
         transports = transports_of(behavior)
         opened = self._open(address, behavior, [each for each in transports if each not in present])
@@ -202,6 +201,9 @@ class BehaveService(MultiService):
         del self._behaviors[listener]
         self._listeners.remove(listener)
         self.removeService(listener)
+        if not self.running:  # then it was only removed
+            listener.stopService()
+        self._log.info("stopped listening on {name}", name=listener.label)
 
 
 def _bound_address(listener: AnyListener) -> HostPort:
