@@ -6,10 +6,9 @@ import errno
 import os
 import socket
 from collections.abc import Iterator
-from typing import Any, cast
+from unittest.mock import patch
 
 import pytest
-from twisted.internet.task import Clock
 
 from echotime.behave.udp.protocol import BehavingTimeProtocol
 from echotime.config.parsers import behaving_address
@@ -18,6 +17,7 @@ from echotime.daemon.ports.behave_service import BehaveService
 from echotime.daemon.ports.listener_service import ListenFailedError, UDPListenerService
 from echotime.daemon.ports.listeners import Listeners
 from echotime.net.accepting import RETRY_DELAY
+from echotime.net.tcp import EchoPort
 from echotime.services.echo_factory import EchoFactory
 from echotime.services.traffic import TrafficLog
 from tests.support.checked_listeners import open_sockets
@@ -47,6 +47,20 @@ class Behaving:
         self.service.privilegedStartService()
         self.service.startService()
         self.reactor.step()
+
+    def listen(self, behavior: str) -> EchoPort:
+        """Open a TCP listener."""
+        self.service.change([f"127.0.0.1:0={behavior}"])
+        return self.listeners.tcp[-1].port
+
+    def change(self, behavior: str) -> None:
+        """Give another behavior to the only listener."""
+        (listener,) = self.listeners.tcp
+        self.service.change([f"{listener.address}={behavior}"])
+
+    def accepts(self, port: EchoPort) -> bool:
+        """Return True if the reactor would accept connections."""
+        return port in self.reactor.getReaders()
 
 
 @pytest.fixture
@@ -87,3 +101,48 @@ def test_free_port_of_both_transports(
     behaving.service.stopService()
     stepped.step()
     assert behaving.lost == []
+
+
+@pytest.fixture
+def behaving(sockets: int, stepped: SteppingEPollReactor) -> Iterator[Behaving]:
+    """Provide a service without listeners, which are closed after the test."""
+    made = Behaving(stepped)
+    made.start()
+    yield made
+    made.service.stopService()
+    stepped.step(2)
+    assert (made.lost, stepped.clock.getDelayedCalls()) == ([], [])
+
+
+def test_pause_after_an_error(behaving: Behaving) -> None:
+    """A pause after an error of accept(2) is not ended by another behavior, and does not end no_accept."""
+    port = behaving.listen("echo")
+    no_memory = patch.object(socket.socket, "_accept", side_effect=OSError(errno.ENOMEM, os.strerror(errno.ENOMEM)))
+    for kind, accepts_later in (("timeout", True), ("no_accept", False)):
+        behaving.change("echo")
+        assert behaving.accepts(port)
+        with no_memory:
+            port.doRead()
+        behaving.change(kind)
+        assert (port.is_paused, behaving.accepts(port)) == (True, False)
+        behaving.reactor.clock.advance(RETRY_DELAY)
+        assert (port.is_paused, behaving.accepts(port)) == (False, accepts_later)
+
+
+def test_accept_queue_of_no_accept(behaving: Behaving, lines: list[str]) -> None:
+    """A reload and `control backlog` leave the accept queue of no_accept as it is, and apply to what follows it."""
+    port = behaving.listen("no_accept:backlog=3")
+    (listener,) = behaving.listeners.tcp
+    del lines[:]
+    for backlog in (1, 7):
+        assert not listener.set_backlog(backlog)
+        assert (port.accept_queue_limit, lines) == (3, [])
+    port.set_backlog(8)
+    assert port.accept_queue_limit == 3
+    behaving.change("no_accept")
+    assert port.accept_queue_limit == 8
+    assert listener.set_backlog(9)
+    behaving.change("no_accept:backlog=0")
+    assert port.accept_queue_limit == 0
+    behaving.change("echo")
+    assert port.accept_queue_limit == 9

@@ -189,13 +189,8 @@ class BehaveService(MultiService):
         if behavior.kind in _REPORTING_KINDS:
             with suppress(OSError):  # Linux before 4.2
                 port.socket.setsockopt(socket.IPPROTO_TCP, _SAVE_SYN.number, 1)
-        if behavior.kind == NoAccept.name:
-            port.stopReading()
-            if (limit := behavior.values.get(NoAccept.backlog.name)) is not None:
-                port.socket.listen(limit)
-        else:
-            port.socket.listen(port.backlog)
-            port.startReading()
+        port.hold_accepting(behavior.kind == NoAccept.name)
+        port.fix_backlog(behavior.values.get(NoAccept.backlog.name))
 
     def _close(self, listener: AnyListener) -> None:
         del self._behaviors[listener]
