@@ -6,6 +6,7 @@ import errno
 import os
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 from unittest.mock import patch
 
 import pytest
@@ -16,6 +17,7 @@ from echotime.counters import ServiceCounters
 from echotime.daemon.ports.behave_service import BehaveService
 from echotime.daemon.ports.listener_service import ListenFailedError, UDPListenerService
 from echotime.daemon.ports.listeners import Listeners
+from echotime.daemon.ports.port_users import describe_port_users
 from echotime.net.accepting import RETRY_DELAY
 from echotime.net.tcp import EchoPort
 from echotime.services.echo_factory import EchoFactory
@@ -49,7 +51,7 @@ class Behaving:
         self.reactor.step()
 
     def listen(self, behavior: str) -> EchoPort:
-        """Open a TCP listener."""
+        """Open a TCP listener with a behavior."""
         self.service.change([f"127.0.0.1:0={behavior}"])
         return self.listeners.tcp[-1].port
 
@@ -146,3 +148,9 @@ def test_accept_queue_of_no_accept(behaving: Behaving, lines: list[str]) -> None
     assert port.accept_queue_limit == 0
     behaving.change("echo")
     assert port.accept_queue_limit == 9
+
+
+def test_udp_port_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tables of sockets, which may be long, are not read for UDP, where only another socket can hold a port."""
+    monkeypatch.setattr(Path, "open", None)
+    assert "another socket holds the port; find it: ss" in describe_port_users("udp", 7)

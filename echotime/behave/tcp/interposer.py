@@ -16,12 +16,16 @@ from zope.interface import implementer
 from echotime.services.tcp_echo import CLOSE_TIMEOUT, EchoProtocol
 
 MAX_HELD = 65536
-"""Bytes that are held back before the connection is not read any more. One more answer may be added."""
+"""Bytes held back from which the client is no longer read. The answer to a message already read may exceed it."""
 
 
 @implementer(IPushProducer)
 class _OutputGate:
-    """The producer of the real transport, which a behavior cannot be: its own methods of these names stop reading."""
+    """Be the push producer of the real transport.
+
+    The behavior cannot be it: its pauseProducing and resumeProducing are what the EchoProtocol calls to stop and start
+    reading.
+    """
 
     def __init__(self, set_full: Callable[[bool], None]) -> None:
         self._set_full = set_full
