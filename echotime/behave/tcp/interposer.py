@@ -224,8 +224,9 @@ class Interposer(Protocol):
         self._update_reading()
 
     def loseConnection(self) -> None:
-        """Close the connection when nothing is held back."""
+        """Stop reading at once, and close the connection when nothing is held back."""
         self._finishing = True
+        self.transport.pauseProducing()
         if not self._held:
             self._close()
 
