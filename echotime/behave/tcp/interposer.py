@@ -95,7 +95,7 @@ class Interposer(Protocol):
         if self._output_ended:
             return
         self._output_ended = True
-        self.echo.mark_ended(self.ended_by)
+        self.echo.ended_reason = self.ended_by
         self.transport.unregisterProducer()
         self._producer = None
         if self._fin_received:
@@ -167,7 +167,9 @@ class Interposer(Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         self.bytes_in += len(data)
-        if not self._output_ended:
+        if self._output_ended:
+            self.echo.last_active = self.clock.seconds()  # for idle timeout and drain
+        else:
             self.received(data)
 
     def readConnectionLost(self) -> None:
