@@ -95,7 +95,7 @@ class Interposer(Protocol):
         if self._output_ended:
             return
         self._output_ended = True
-        self.echo.ended_reason = self.ended_by
+        self.echo.ended_reason = self.ended_by  # not mark_ended, because the client is still read
         self.transport.unregisterProducer()
         self._producer = None
         if self._fin_received:
