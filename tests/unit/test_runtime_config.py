@@ -243,6 +243,11 @@ def opened_once() -> None:
     [{"sockopt": "udp:SO_RCVBUFFORCE=256K"}, {"sockopt": "SO_RCVBUF=64K"}],
     {"sockopt": "\n SO_RCVBUF=64K\n udp:SO_RCVBUFFORCE=256K"},
 )
+@example(
+    {"sockopt": "udp:SO_TIMESTAMPNS=on"},
+    [{"sockopt": "udp:SO_TIMESTAMP=on"}],
+    {"sockopt": "\n udp:SO_TIMESTAMP=on\n udp:SO_TIMESTAMPNS=on"},
+)
 @example({"reply-deadline": "5"}, [{"epoch": "1900"}], {"idle-timeout": "9"})
 def test_as_a_start(first: dict[str, str], steps: list[Step], last: dict[str, str]) -> None:
     """Any sequence of reloads ends in the state of a start with the last file, or tells each difference."""
