@@ -151,10 +151,10 @@ class ControlBackend:
         return rows
 
     def backlog(self, limit: int | None) -> Rows:
-        """Return the accept queues. With a limit, call listen(2) with it first."""
+        """Return the accept queues. With a limit, call listen(2) with it first, and leave out those that are fixed."""
         rows = []
         for listener in self._tcp:
-            if listener.port.connected:
+            if listener.port.connected and (limit is None or listener.port.fixed_backlog is None):
                 if limit is not None:
                     listener.port.set_backlog(limit)
                 info = read_tcp_info(listener.port.socket)

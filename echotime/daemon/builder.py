@@ -92,7 +92,9 @@ class DaemonBuilder:
         if settings.tcp or settings.behave or settings.control is not None:
             service.addService(LimitsService(serving.capacity, serving.timeout_monitor))
         if settings.require_sync:
-            service.addService(SyncMonitor(self._udp_policies, reactor))
+            monitor = SyncMonitor(self._udp_policies, reactor)
+            service.addService(monitor)
+            serving.is_muted = monitor.is_muted
         health = HealthCheck(serving.tcp, serving.udp, serving.factory, reactor)
         if (notify := notifier_from_environ(os.environ)) is not None:
             format_status = partial(status_line, serving.factory, serving.readiness)

@@ -29,8 +29,8 @@ class Drain:
         self._clock = clock
         self.timeout = timeout
         self._immediate = False
-        self._message_counts: dict[EchoProtocol, int] = {}
-        """The number of messages of each connection at the last tick."""
+        self._last_active: dict[EchoProtocol, float] = {}
+        """The `last_active` of each connection at the last tick."""
         self._ticker = LoopingCall(self._tick)
         self._ticker.clock = clock
 
@@ -59,12 +59,12 @@ class Drain:
             waiting.transport.abortConnection()
 
     def _tick(self) -> None:
-        message_counts, self._message_counts = self._message_counts, {}
+        last_active, self._last_active = self._last_active, {}
         for connection in list(self._factory.connections):
             if connection.has_pending_output or connection.closing:
                 continue  # the connection was not read, so whether the client is quiet is unknown
-            self._message_counts[connection] = connection.messages
-            if message_counts.get(connection) == connection.messages:
+            self._last_active[connection] = connection.last_active
+            if last_active.get(connection) == connection.last_active:
                 connection.close(BY_SERVER)
 
     def _finished(self, result: None) -> None:

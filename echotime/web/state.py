@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -40,7 +40,7 @@ class WebState:
     readiness: Readiness
     health: HealthMonitor
     """The last known state of the listeners."""
-    listeners: Sequence[Listener[ListeningPort]]
+    listeners: Iterable[Listener[ListeningPort]]
     """The TCP listeners, then the UDP listeners."""
     read_clock: Callable[[], ClockReading]
     reload_succeeded: Callable[[], bool]

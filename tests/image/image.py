@@ -56,8 +56,12 @@ _TRIES = 3
 """How often a build is tried, because packages come from a network."""
 # mirrors that stall; the base keeps this setting for the build
 _APT = ("--aptopt=Acquire::http::Timeout 20", "--aptopt=Acquire::Retries 4")
-# what TLS needs where a proxy of the network has a certificate authority of its own
-_TRUST = "! [ -d /usr/local/share/ca-certificates ] || cp -r --parents /usr/local/share/ca-certificates $1"
+# every certificate that this machine trusts, because a proxy of its network may have an authority of its own
+_TRUST = """\
+bundle=${SSL_CERT_FILE:-/etc/ssl/certs/ca-certificates.crt} folder=$1/usr/local/share/ca-certificates
+mkdir -p $folder
+! [ -e $bundle ] || csplit -s -z -f $folder/ -b %d.crt $bundle '/-BEGIN CERTIFICATE-/' '{*}'
+"""
 _numbers = itertools.count()
 
 

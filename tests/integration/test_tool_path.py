@@ -57,7 +57,7 @@ class PathTests(PathCase):
         lines = ended.stdout.decode().splitlines()
         self.assertRegex(lines[0], r"^TEST +RESULT +SEEN$")
         self.assertEqual([each[:17].strip() for each in lines[1 : len(TESTS) + 1]], list(TESTS))
-        self.assertRegex(lines[-1], r"^127\.0\.0\.1:\d+: tests: 16, findings: 0, not tested: 0, \d+\.\d s$")
+        self.assertRegex(lines[-1], rf"^127\.0\.0\.1:\d+: tests: {len(TESTS)}, findings: 0, not tested: 0, \d+\.\d s$")
 
     def test_ordinary_server(self) -> None:
         """With any other echo server the tests that it does not allow say what would allow them."""
@@ -205,7 +205,9 @@ class PathTests(PathCase):
     def test_interrupt(self) -> None:
         """On a terminal it shows how far it is. Ctrl-C ends it by SIGINT, with what was found by then."""
         server = self.behaving("client")
-        shown = self.at_terminal("path", "--idle-limit", "1h", server, typed=[(b" of 16 tests, ", b"\x03")])
+        shown = self.at_terminal(
+            "path", "--idle-limit", "1h", server, typed=[(b" of %d tests, " % len(TESTS), b"\x03")]
+        )
         self.assertRegex(shown.decode(), r"(?s)served +ok .*idle +not tested +interrupted.*, findings: 0, not tested: ")
         self.assertIn(self.status, {-signal.SIGINT, 128 + signal.SIGINT})
 

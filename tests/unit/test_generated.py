@@ -73,3 +73,10 @@ def test_tables_of_the_tools(command: str) -> None:
     known = [set(each.option_strings) for each in commands.choices[command]._actions if each.option_strings]
     assert not listed - set().union(*known)
     assert [sorted(names) for names in known if not names & (listed | COMMON)] == []
+
+
+def test_table_of_control() -> None:
+    """The table of docs/operator.md has every command of `echotime control`."""
+    page = (ROOT / "docs" / "operator.md").read_text(encoding="utf-8")
+    listed = {name for row in re.findall(r"^\| `.*", page, re.MULTILINE) for name in re.findall(r"`([a-z]+)", row)}
+    assert set(COMMANDS) - listed == set()

@@ -40,7 +40,7 @@ def test_exchanged() -> None:
 @pytest.mark.parametrize("name", ["clear", "cls", "clsoe", "rest", "restet"])
 def test_destructive_command(name: str) -> None:
     """A command that ends connections is never suggested."""
-    with pytest.raises(CommandSyntaxError, match="expected one of status, connections"):
+    with pytest.raises(CommandSyntaxError, match="expected one of status, "):
         find_command(name, COMMANDS)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import re
 import socket
 from typing import Any, ClassVar
 
@@ -17,6 +18,7 @@ from echotime.client.path.meanings import MEANINGS
 from echotime.client.path.outcome import FarEnd, Outcome
 from echotime.client.path.rounds import Asked, ask_in_rounds, is_chance
 from echotime.client.path.route import Route
+from echotime.client.path.session import PathSession
 from echotime.client.path.udp import empty as udp_empty
 from echotime.client.path.udp import header as udp_header
 from echotime.client.path.udp import order as udp_order
@@ -259,10 +261,13 @@ def test_chance() -> None:
 
 
 def test_every_finding_is_documented() -> None:
-    """docs/path.md names all findings that an experiment can have, and no others."""
+    """docs/path.md has a row for each experiment, and names all findings that one can have, and no others."""
     modules = (ROOT / "echotime/client/path").rglob("*.py")
     source = "".join(each.read_text(encoding="utf-8") for each in modules if each.name != "meanings.py")
     table = (ROOT / "docs/path.md").read_text(encoding="utf-8").partition("## What proxies")[0]
     for name in MEANINGS:
         assert f"`{name}`" in table
         assert name.removeprefix("udp-") in source
+    rows = re.findall(r"^\| (\S[^|]*\S) \|", table.partition("## Tests and findings")[2], re.MULTILINE)
+    session = PathSession(None, ResolvedAddress(socket.AF_INET, "127.0.0.1", 7001), 1.0)
+    assert sorted(rows[1:]) == sorted(session._order)

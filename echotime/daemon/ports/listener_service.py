@@ -157,7 +157,7 @@ class TCPListenerService(ListenerService[EchoPort]):
 
     def set_backlog(self, backlog: int) -> bool:
         """Change the limit of the accept queue as at the start. Return True if it has changed. Raises OSError."""
-        is_new = backlog != self.port.backlog
+        is_new = backlog != self.port.backlog and self.port.fixed_backlog is None
         changed = self.port.configure_backlog(backlog)
         if is_new:
             self._log_details(self.label)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import chain
 from typing import Any, TypeVar
 
 from echotime.daemon.ports.listener_service import TCPListenerService, UDPListenerService
@@ -14,18 +15,15 @@ from echotime.wire.hostport import HostPort
 AnyListener = TCPListenerService | UDPListenerService
 
 
-class Listeners(Sequence[AnyListener]):
+class Listeners(Iterable[AnyListener]):
     """Hold the open listeners of the daemon, those of TCP first. Those of --behave come and go."""
 
     def __init__(self, tcp: list[TCPListenerService], udp: list[UDPListenerService]) -> None:
         self.tcp = tcp
         self.udp = udp
 
-    def __len__(self) -> int:
-        return len(self.tcp) + len(self.udp)
-
-    def __getitem__(self, index: Any) -> Any:
-        return [*self.tcp, *self.udp][index]
+    def __iter__(self) -> Iterator[AnyListener]:
+        return chain(self.tcp, self.udp)
 
     def add(self, listener: AnyListener) -> None:
         """Add a listener that has been opened."""
