@@ -17,7 +17,7 @@ from twisted.web.server import NOT_DONE_YET, Request
 from zope.interface import implementer
 
 from echotime.control.commands import MAX_MESSAGE_BYTES, PushedEvent
-from echotime.control.subscriber import EventSubscriber
+from echotime.control.subscriber import EventSubscriber, unsent_bytes
 from echotime.logger import Logger
 from echotime.web.json_resource import HTTPError, read_object
 from echotime.web.responses import json_response
@@ -68,7 +68,7 @@ class EventStream:
 
     def unsent_bytes(self) -> int:
         channel: Any = self._request.channel
-        return 0 if channel is None else len(channel.transport.dataBuffer) + int(channel.transport._tempDataLen)
+        return unsent_bytes(channel and channel.transport)
 
     def abort(self, error: BaseException | None) -> None:
         self._log.info("http: event stream closed: {error}", error=str(error))

@@ -150,6 +150,10 @@ class HTTPConnection(http.HTTPChannel):
         self.transport.write(b"\r\n".join(lines))
         self.loseConnection()
 
+    def _send100Continue(self) -> None:
+        if not self._refused:
+            super()._send100Continue()
+
     def _respondToBadRequestAndDisconnect(self) -> None:
         self.refuse(http.BAD_REQUEST, "malformed request")
 

@@ -21,7 +21,7 @@ CLIENT = IPv4Address("TCP", "127.0.0.1", 40000)
 class _ClientTransport(Transport):
     """Stand for the connection of a client at 127.0.0.1."""
 
-    dataBuffer, _tempDataLen = b"", 0  # noqa: N815 - Twisted's names
+    dataBuffer, offset, _tempDataLen = b"", 0, 0  # noqa: N815 - Twisted's names
 
     def getHandle(self) -> Any:  # noqa: N802 - Twisted's name
         """Return what tells the address family of the connection."""

@@ -353,7 +353,10 @@ def test_stalled_operator(page: Page) -> None:
     page.client.transport.dataBuffer = b"x" * 2**21
     page.queue.limits = QueueLimits(max_pending=10, wait_for_operator=True)
     page.client.send("POST", "/events", b"{}")
+    page.client.transport.offset = 2**21
+    page.ask(b"the kernel has taken all output")
     assert not page.client.transport.aborted
+    page.client.transport.offset = 0
     page.ask(b"hello")
     assert page.client.transport.aborted
 
