@@ -28,7 +28,8 @@ MAX_HEADER_BYTES, MAX_HEADERS = 2**14, 100
 REQUEST_TIMEOUT = 10.0
 """Seconds from the first byte of a request to its last one."""
 IDLE_TIMEOUT = 120.0
-"""Seconds between two requests of a connection, and for its client to read a response."""
+"""Seconds that a connection may wait for its next request, that a client may take to read a response, and that pending
+output of an event stream may wait."""
 _ABORT_TIMEOUT = 5
 """Seconds from the end of a connection whose client does not read to its reset."""
 _MAX_LOG_LINES = 5
