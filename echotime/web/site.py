@@ -28,13 +28,14 @@ MAX_HEADER_BYTES, MAX_HEADERS = 2**14, 100
 REQUEST_TIMEOUT = 10.0
 """Seconds from the first byte of a request to its last one."""
 IDLE_TIMEOUT = 120.0
-"""Seconds that a connection may wait for its next request, that a client may take to read a response, and that pending
-output of an event stream may wait."""
+"""Seconds that a connection may wait for its next request, and that a client may take to read a response. The output of
+an event stream may be pending for as long."""
 _ABORT_TIMEOUT = 5
 """Seconds from the end of a connection whose client does not read to its reset."""
 _MAX_LOG_LINES = 5
 """Log lines per second about requests that failed because of a fault in the daemon."""
 _MAX_LENGTH_DIGITS = 18
+"""Digits of Content-Length, at most. int() refuses more than 4300."""
 
 
 class _NoLog:
@@ -110,7 +111,7 @@ class HTTPConnection(http.HTTPChannel):
         LineReceiver.dataReceived(self, data)
 
     def headerReceived(self, line: bytes) -> bool:
-        """Refuse a length that Python does not convert: more than 4300 digits raise ValueError."""
+        """Refuse a length that int() may not convert."""
         name, _colon, value = line.partition(b":")
         if name.strip().lower() == b"content-length" and len(value.strip()) > _MAX_LENGTH_DIGITS:
             self.refuse(http.BAD_REQUEST, "the Content-Length is too long")

@@ -41,7 +41,7 @@ class _Handle:
         self.options: dict[tuple[int, int], int] = {}
 
     def setsockopt(self, level: int, number: int, value: int) -> None:
-        """Record an option."""
+        """Record the value of an option."""
         self.options[level, number] = value
 
 

@@ -56,6 +56,7 @@ class Page:
             readiness=readiness,
             health=health,
             listeners=[],
+            errors=lambda transport: {},
             read_clock=cast(Any, None),
             reload_succeeded=lambda: True,
             encoding="utf-8",
