@@ -101,6 +101,15 @@ class PageTests(BrowserTestCase):
         self.faults = [fault for fault in self.faults if "400" not in fault]
         self.assert_no_faults()
 
+    def test_too_many_options(self) -> None:
+        """The page says that it does not show all options, because the daemon sends 1000 at a time."""
+        row = {"socket": "TCP", "name": "SO_KEEPALIVE", "requested": "", "effective": "off", "note": ""}
+        page = self.open()
+        page.route("**/api/sockopts?*names=all*", lambda route: route.fulfill(json={"rows": [row], "more": True}))
+        page.check("#all")
+        page.wait_for_selector("#set-result:text-is('only the first 1 are shown')")
+        self.assert_no_faults()
+
     def test_late_responses(self) -> None:
         """A response that comes after that of a later choice does not replace it."""
         page = self.open()

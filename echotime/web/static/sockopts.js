@@ -36,10 +36,10 @@ export class SocketOptions {
   /** Show the options of the chosen target. A response that comes after a later choice is not shown. */
   async refresh() {
     const number = ++this.#refreshes;
-    let rows = [], result;
+    let rows = [], more, result;
     try {
-      ({ rows } = await this.#read());
-      result = rows.length ? "" : text("none");
+      ({ rows, more } = await this.#read());
+      result = more ? text("only the first {count} are shown", { count: rows.length }) : rows.length ? "" : text("none");
     } catch (error) {
       result = daemonText(error.message);
     }
@@ -54,8 +54,8 @@ export class SocketOptions {
     const requested = await query("sockopts", { target });
     if (!all) return requested;
     const known = new Set(requested.rows.map((row) => `${row.name} ${row.socket}`));
-    const { rows } = await query("sockopts", { target, names: "all" });
-    return { rows: [...requested.rows, ...rows.filter((row) => !known.has(`${row.name} ${row.socket}`))] };
+    const { rows, more } = await query("sockopts", { target, names: "all" });
+    return { rows: [...requested.rows, ...rows.filter((row) => !known.has(`${row.name} ${row.socket}`))], more };
   }
 
   #row(row) {
