@@ -117,7 +117,8 @@ class DaemonBuilder:
             )
             control_factory.change_behaviors = serving.behave.change
             control_factory.describe_http = web.describe_access if web is not None else None
-            service.addService(UnixSocketService(settings.control, settings.control_group, control_factory, reactor))
+            path, group = settings.control, settings.control_group
+            service.addService(UnixSocketService(path, group, control_factory, reactor, serving.shutdown.fail))
         if serving.reply_queue is not None and settings.operator:
             service.addService(
                 build_local_operator(
@@ -164,14 +165,16 @@ class DaemonBuilder:
             traffic=serving.traffic,
             readiness=serving.readiness,
             health=monitor,
-            listeners=serving.listeners,
+            listeners=[*serving.tcp, *serving.udp],
+            errors=serving.listeners.errors,
             read_clock=read_adjtimex,
             reload_succeeded=lambda: self._reload_succeeded,
             encoding=self._settings.encoding,
             reactor=self._reactor,
         )
         describe_error = partial(listen_error_message, "TCP")
-        web = build_web(state, serving.http, describe_error, public_metrics=self._settings.http_public_metrics)
+        public_metrics = self._settings.http_public_metrics
+        web = build_web(state, serving.http, describe_error, serving.shutdown.fail, public_metrics=public_metrics)
         self.service.after_drain.append(web)
         return web
 

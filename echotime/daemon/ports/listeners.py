@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any, TypeVar
 
@@ -21,6 +22,7 @@ class Listeners(Iterable[AnyListener]):
     def __init__(self, tcp: list[TCPListenerService], udp: list[UDPListenerService]) -> None:
         self.tcp = tcp
         self.udp = udp
+        self._closed_errors: dict[str, Counter[str]] = {"tcp": Counter(), "udp": Counter()}
 
     def __iter__(self) -> Iterator[AnyListener]:
         return chain(self.tcp, self.udp)
@@ -34,10 +36,16 @@ class Listeners(Iterable[AnyListener]):
 
     def remove(self, listener: AnyListener) -> None:
         """Remove a listener that is being closed."""
+        self._closed_errors[listener.transport] += listener.port.errors
         if isinstance(listener, TCPListenerService):
             self.tcp.remove(listener)
         else:
             self.udp.remove(listener)
+
+    def errors(self, transport: str) -> Counter[str]:
+        """Return the errors of all listeners of a transport since the start, by reason, also of closed ones."""
+        listeners: Sequence[AnyListener] = self.tcp if transport == "tcp" else self.udp
+        return sum((each.port.errors for each in listeners), self._closed_errors[transport])
 
 
 ServiceT = TypeVar("ServiceT", TCPListenerService, UDPListenerService)
