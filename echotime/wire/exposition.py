@@ -17,7 +17,7 @@ from echotime.wire.escape import sanitize
 _OPENMETRICS = "application/openmetrics-text"
 _PLAIN_TEXT = ("text/plain", "text/*", "*/*")
 """Media ranges that include the format of Prometheus, the most specific first."""
-_QUALITY = re.compile(r"[01](\.\d{0,3})?", re.ASCII)
+_QUALITY = re.compile(r"0(\.[0-9]{0,3})?|1(\.0{0,3})?")
 _TOTAL = "_total"
 
 
