@@ -119,7 +119,12 @@ class PathTests(PathCase):
     def test_cut_report(self) -> None:
         """An echotime whose answer ends within its report is one."""
         report = b'{"echotime": "1.0", "connection": 1, "peer": "127.0.0.1:1", "via": "", "server"'
-        server = self.tcp_server(lambda sock: (sock.recv(100), sock.sendall(report)))
+
+        def cut(sock: socket.socket) -> None:
+            sock.recv(100)
+            sock.sendall(report)
+
+        server = self.tcp_server(cut)
         (finding,) = self.path(server)["findings"]
         self.assertEqual((finding["id"], finding["test"]), ("data-cut", "served"))
         self.assertIn(f"the answer of an echotime ended after {len(report)} bytes", finding["seen"])

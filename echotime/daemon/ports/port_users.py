@@ -19,11 +19,14 @@ class _Socket(NamedTuple):
 def describe_port_users(transport: str, port: int) -> str:
     """Return what uses a local port of "tcp" or "udp", and for how long. `ss` without -a shows a part of it only."""
     find = f"find it: ss -antup 'sport = :{port}'"
+    held = f"another socket holds the port; {find}"
+    if transport == "udp":
+        return held  # whatever state that socket is in
     # without IPv6 there is one table, and without /proc none
-    tables = [path for name in (transport, f"{transport}6") if (path := Path("/proc/net", name)).exists()]
+    tables = [path for name in ("tcp", "tcp6") if (path := Path("/proc/net", name)).exists()]
     sockets = [each for path in tables for each in _read_sockets(path, port)]
-    if transport == "udp" or not tables or any(each.state == _LISTEN for each in sockets):
-        return f"another socket holds the port; {find}"
+    if not tables or any(each.state == _LISTEN for each in sockets):
+        return held
     waiting = [each.timer for each in sockets if each.state == _TIME_WAIT]
     if open_connections := len(sockets) - len(waiting):
         return f"open connections have this local port, until they end: {open_connections}; {find}"

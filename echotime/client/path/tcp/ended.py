@@ -5,9 +5,8 @@ from __future__ import annotations
 from echotime.client.path.outcome import Outcome
 from echotime.client.path.route import Route
 from echotime.i18n.language import gettext as _
+from echotime.wire.connection_end import BY_CLIENT, BY_CLIENT_RESET
 
-BY_FIN, BY_RESET = "client", "client's reset"
-"""How the server names ends that came from the client's side."""
 _RESET = "reset at the "
 """Begins the name of an end by the server if it was a RST."""
 
@@ -25,7 +24,7 @@ async def how_it_ended(route: Route, name: str) -> str | None:
 
 def by_server(ended: str | None) -> Outcome | None:
     """Return the outcome of a connection that the server ended itself. It says nothing about the path."""
-    if not ended or ended in {BY_FIN, BY_RESET}:
+    if not ended or ended in {BY_CLIENT, BY_CLIENT_RESET}:
         return None
     reason = _(ended.removeprefix(_RESET) or ended)
     return Outcome(untested=_("the server ended the connection itself: {reason}").format(reason=reason))

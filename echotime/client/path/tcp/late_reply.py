@@ -6,7 +6,7 @@ import secrets
 from dataclasses import dataclass
 
 from echotime.client.path.outcome import Finding, Outcome, duration
-from echotime.client.path.route import SECONDS, Route, token
+from echotime.client.path.route import ANSWERS_VARY, SECONDS, Route, token
 from echotime.client.path.tcp.ended import by_server, how_it_ended
 from echotime.i18n.language import gettext as _
 from echotime.sockopt.values import N_
@@ -62,7 +62,7 @@ class LateReplyExperiment:
     async def run(self, route: Route) -> Outcome:
         """Carry out the experiment once."""
         if route.far_end.trailer is None:
-            return Outcome(untested=_("the server's answers vary; this test needs a constant --ack and --reply"))
+            return Outcome(untested=_(ANSWERS_VARY))
         if not route.far_end.trailer:
             return Outcome(untested=_("nothing follows the server's echo; this test needs --ack with a text"))
         data, name = token(), secrets.token_hex(8)

@@ -7,9 +7,10 @@ import secrets
 from echotime.client.path.channel import sleep
 from echotime.client.path.outcome import Finding, Outcome
 from echotime.client.path.route import SECONDS, Route, token
-from echotime.client.path.tcp.ended import BY_RESET, by_server
+from echotime.client.path.tcp.ended import by_server
 from echotime.i18n.language import gettext as _
 from echotime.sockopt.values import N_
+from echotime.wire.connection_end import BY_CLIENT_RESET
 
 _INTERVAL = 0.1
 """Seconds between questions."""
@@ -17,7 +18,7 @@ _INTERVAL = 0.1
 
 def judge(ended: str | None, seconds: float) -> Outcome:
     """Return a finding if the client's RST reached the server as a FIN, or not at all."""
-    if ended == BY_RESET:
+    if ended == BY_CLIENT_RESET:
         return Outcome(_("arrived as RST"))
     values = {"ended": ended, "seconds": seconds}
     if ended is None:
