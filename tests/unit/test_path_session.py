@@ -15,6 +15,7 @@ from echotime.client.path.outcome import FarEnd, Finding, Outcome
 from echotime.client.path.route import Route
 from echotime.client.path.session import PathSession, Result
 from echotime.client.path.tcp.served import Unserved, judge_unserved
+from echotime.client.path.tcp.stream import Stream
 from echotime.wire.hostport import HostPort
 
 ADDRESS = ResolvedAddress(socket.AF_INET, "127.0.0.1", 7001)
@@ -95,6 +96,23 @@ def test_silent(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_dropped_syns(monkeypatch: pytest.MonkeyPatch) -> None:
     """A path that drops new connections keeps its findings."""
     assert run(monkeypatch, FOUND, ClientError(ExitStatus.TIMED_OUT))[1] == FOUND
+
+
+def test_gone_at_the_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first messages are not cut by the path if connections are refused right after it."""
+
+    async def identify(reactor: object, address: ResolvedAddress) -> FarEnd:
+        raise Unserved(judge_unserved("FIN", 0.1))
+
+    async def open_stream(reactor: object, address: ResolvedAddress) -> Stream:
+        raise REFUSED
+
+    monkeypatch.setattr("echotime.client.path.session.identify", identify)
+    monkeypatch.setattr("echotime.client.path.session.open_stream", open_stream)
+    session = PathSession(Clock(), ADDRESS, 1.0)
+    Deferred.fromCoroutine(session.run())
+    assert [each.outcome for each in session.results] == [Outcome(untested=GONE)] * session.count
+    assert session.error == REFUSED
 
 
 def test_errors_of_this_host(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,7 +24,7 @@ async def how_it_ended(route: Route, name: str) -> str | None:
 
 def by_server(ended: str | None) -> Outcome | None:
     """Return the outcome of a connection that the server ended itself. It says nothing about the path."""
-    if not ended or ended in {BY_CLIENT, BY_CLIENT_RESET}:
+    if ended is None or ended in {BY_CLIENT, BY_CLIENT_RESET}:
         return None
-    reason = _(ended.removeprefix(_RESET) or ended)
+    reason = _(ended.removeprefix(_RESET) or "?")  # the catalogue has its header for an empty text
     return Outcome(untested=_("the server ended the connection itself: {reason}").format(reason=reason))
