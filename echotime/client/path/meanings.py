@@ -109,7 +109,7 @@ MEANINGS = {
     ),
     "idle-closed": Meaning(
         N_("Idle connections are ended, and both ends learn of it."),
-        N_("the idle timeout of a proxy or load balancer"),
+        N_("the idle timeout of a proxy or load balancer; or of the server, if it has no --behave"),
     ),
     "idle-dropped": Meaning(
         N_("Idle connections stop working, and the ends learn of it only from a timeout. Keepalive prevents it."),
