@@ -26,5 +26,6 @@ def by_server(ended: str | None) -> Outcome | None:
     """Return the outcome of a connection that the server ended itself. It says nothing about the path."""
     if ended is None or ended in {BY_CLIENT, BY_CLIENT_RESET}:
         return None
-    reason = _(ended.removeprefix(_RESET) or "?")  # the catalogue has its header for an empty text
+    reason = ended.removeprefix(_RESET)
+    reason = _(reason) if reason else "?"  # for an empty text the catalogue has its header
     return Outcome(untested=_("the server ended the connection itself: {reason}").format(reason=reason))
