@@ -161,8 +161,13 @@ def output_file(text: str) -> str:
 
 
 def _check_directory(path: str) -> None:
-    if not Path(path).parent.is_dir():
-        raise ValueError(f"there is no directory '{Path(path).parent}'")
+    directory = Path(path).parent
+    try:
+        is_directory = directory.is_dir()
+    except OSError as error:  # such as a parent directory that this user may not search
+        raise ValueError(f"cannot find the directory '{directory}': {error.strerror}") from None
+    if not is_directory:
+        raise ValueError(f"there is no directory '{directory}'")
 
 
 def record_path(text: str) -> str:

@@ -325,7 +325,8 @@ class Settings:
         (),
         http_address,
         "Serve metrics, health and a page for operators over HTTP on ADDRESS:PORT, on PORT of 127.0.0.1, on the Unix "
-        "socket PATH with mode 0600, or on the inherited socket systemd:NAME.",
+        "socket PATH with mode 0600, or on the inherited socket systemd:NAME. Over TCP it requires --control for the "
+        "token, or --http-public-metrics.",
         metavar="ADDRESS",
         accepts="a loopback address, a path with a slash, or systemd:NAME",
         shown_default="none",

@@ -48,7 +48,7 @@ class BrowserTestCase(DaemonTestCase):
 
     def start_daemon(self) -> Twistd:
         """Start a daemon that serves the page, and set `url`."""
-        daemon = self.echotime("--http", "127.0.0.1:0")
+        daemon = self.echotime("--http", "127.0.0.1:0", "--http-public-metrics")
         self.url = f"http://{daemon.line('listening on HTTP (.*)')[1]}/"
         return daemon
 
