@@ -51,6 +51,7 @@ TEXTS = (
     N_("a behavior must have at most {number} characters"),
     N_("'{text}' names no behavior; expected {form}"),
     *(N_("{name} has no parameter '{text}'; expected {names}"), N_("{name} lacks a value; expected {form}")),
+    N_("'{text}' is neither a port nor ADDRESS:PORT; expected PORT, *:PORT, ADDRESS:PORT or [IPv6]:PORT"),
     *(N_("{name} is given twice"), N_("must be a probability from 0 to 1, as in 0.5")),
     *(N_("must be a time from {low} to {high} s"), N_("must be at least 1 byte"), N_("must be at least {low} bytes")),
     N_("must be a whole number from {low} to {high}"),

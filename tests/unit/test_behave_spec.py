@@ -108,7 +108,7 @@ def test_addresses() -> None:
     [
         ("7001", "'7001' names no behavior; expected ADDRESS=KIND"),
         ("7001=off", "only echotime control behave closes a listener"),
-        ("=drop", "'' is neither a port nor ADDRESS:PORT"),
+        ("=drop", "'' is neither a port nor ADDRESS:PORT; expected PORT, *:PORT, ADDRESS:PORT or [IPv6]:PORT"),
         ("localhost:1=drop", "'localhost' is a name, and names are not looked up"),
         ("99999=drop", "invalid port '99999'"),
     ],

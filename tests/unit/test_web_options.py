@@ -50,6 +50,7 @@ def test_forms(text: str, expected: object) -> None:
         ("127.0.0.1", "the port is missing"),
         ("65536", "expected a number from 0 to 65535"),
         ("systemd", "the name is missing; expected systemd:NAME"),
+        ("relhttp", "[IPv6]:PORT, systemd:NAME, or the PATH of a Unix socket, with a slash"),
         ("systemd:", "is not a descriptor name"),
         ("/nowhere/http", "there is no directory '/nowhere'"),
         ("/tmp/" + "x" * 108, "expected 1 to 107 bytes"),
