@@ -51,7 +51,7 @@ def behaving_addresses(requested: Iterable[BehavingAddress | None], transport: s
 def unusable_sockopts(
     assignments: Iterable[Assignment | None], tcp: Iterable[Address | None], udp: Iterable[Address | None]
 ) -> Iterator[str]:
-    """Find socket options for which no socket is served."""
+    """Find socket options for which no socket is served, which have no effect."""
     kinds = {
         socket_kind(transport, _sockopt_host(each))
         for transport, addresses in (("tcp", tcp), ("udp", udp))
@@ -73,7 +73,8 @@ def _no_socket_message(requested: Assignment) -> str:
     transports = [requested.transport] if requested.transport else option.transports
     version = {"IPPROTO_IP": "IPv4 ", "IPPROTO_IPV6": "IPv6 "}.get(option.level, "")
     return (
-        f"{option.name} acts on {version}{' or '.join(map(str.upper, transports))} sockets, but the daemon serves none"
+        f"sockopt {requested} has no effect: it acts on {version}{' or '.join(map(str.upper, transports))} sockets, "
+        "and the daemon serves none"
     )
 
 

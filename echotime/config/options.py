@@ -19,7 +19,7 @@ from echotime.config.faults import REPLACEMENTS, FaultList, describe_usage_error
 from echotime.config.help import format_help
 from echotime.config.option_spec import OptionSpec
 from echotime.config.parsers import STANDARD_STREAMS, default_control_socket, record_fault
-from echotime.config.requirements import missing_options, missing_surroundings
+from echotime.config.requirements import missing_options, missing_surroundings, without_effect
 from echotime.config.settings import GROUPS, OPTIONS, SETTING_OPTIONS, Settings
 from echotime.errors import twistd_name
 from echotime.limits.access import Network, Networks
@@ -127,7 +127,7 @@ class DaemonOptions(usage.Options):
         for _step in self._check_steps():
             pass
         if self["check"]:
-            warnings = [sanitize(f"warning: {each}") for each in self._warnings]
+            warnings = [sanitize(f"warning: {each}") for each in self.settings.warnings]
             _print_and_exit([*warnings, f"{self['config']}: no faults" if self["config"] else "no faults"])
 
     def reparse(self) -> Generator[None, None, Settings]:
@@ -161,11 +161,6 @@ class DaemonOptions(usage.Options):
         if not self["tcp"] and not self["udp"]:
             lists["tcp"] = lists["udp"] = [_default_address()]
         yield from self._check_conflicts(settings, lists)
-        tcp, udp = ([*lists[name], *checks.behaving_addresses(lists["behave"], name)] for name in ("tcp", "udp"))
-        yield from self._check_list("sockopt", checks.unusable_sockopts(lists["sockopts"], tcp, udp))
-        if self["proxy-protocol"] and not tcp:
-            text = "requires a TCP listener (--tcp): the header has no form for UDP"
-            self._faults.add(*self._locate("proxy-protocol", text))
         networks = {}
         for name in ("allow", "deny", "proxy_protocol", "quiet"):
             networks[name] = yield from _build_networks(lists[name])
@@ -174,7 +169,7 @@ class DaemonOptions(usage.Options):
         settings = replace(settings, **{**kept, **networks})
         self._check_requirements(settings)
         self._faults.raise_if_any()
-        self.settings = settings
+        self.settings = replace(settings, warnings=(*self._warnings, *without_effect(settings)))
 
     def _merge_file(self) -> Generator[None, None, None]:
         """Use the values of the file for the options that the command line does not give."""

@@ -29,8 +29,8 @@ _MAX_SOCKET_PATH = 107
 _MAX_FD_NAME = 255
 """Longest FileDescriptorName= (systemd.socket(5))."""
 
-LOG_KINDS = ("datagrams", "empty")
-"""What --log-also can name."""
+LOG_KINDS = {"datagrams": "udp", "empty": "tcp"}
+"""What --log-also can name, with its transport."""
 STANDARD_STREAMS = {"/dev/stdout": 1, "/dev/stderr": 2}
 """Descriptors by the paths that name them. Opening a path would fail for a socket, and ignore the offset of a file."""
 

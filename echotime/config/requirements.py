@@ -1,15 +1,20 @@
-"""Find options that lack what they require. Each is yielded with the rest of a sentence that begins with the option."""
+"""Find options that lack what they require, which are faults, and options without effect, which are warnings.
+
+A file may serve several instances, and a drop-in be added to any of them. So an option may act on a transport that this
+daemon does not serve.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from echotime.config.parsers import STANDARD_STREAMS
-from echotime.config.settings import Settings
+from echotime.config import checks
+from echotime.config.parsers import LOG_KINDS, STANDARD_STREAMS
+from echotime.config.settings import SETTING_OPTIONS, Settings
 from echotime.wire.hostport import HostPort
 
 Unmet = tuple[str, str]
-"""The name of an option, and what it requires."""
+"""The name of an option, and the rest of a sentence: what the option requires."""
 
 
 def missing_options(settings: Settings) -> Iterator[Unmet]:
@@ -40,3 +45,24 @@ def missing_surroundings(settings: Settings, *, in_background: bool) -> Iterator
             "over TCP requires --control, whose socket gives the token, or --http-public-metrics for metrics and "
             f"health alone, {in_service}",
         )
+
+
+def without_effect(settings: Settings) -> Iterator[str]:
+    """Yield a line for each transport that is not served, and for each socket option that acts on no listener."""
+    served = {
+        name: [*addresses, *checks.behaving_addresses(settings.behave, name)]
+        for name, addresses in (("tcp", settings.tcp), ("udp", settings.udp))
+    }
+    defaults = Settings()
+    for transport, listeners in served.items():
+        if listeners:
+            continue
+        names = [
+            each.name
+            for each in SETTING_OPTIONS
+            if each.transport == transport and getattr(settings, each.setting) != getattr(defaults, each.setting)
+        ]
+        names += [f"log-also {each}" for each in settings.log_also if LOG_KINDS[each] == transport]
+        if names:
+            yield f"no effect without a {transport.upper()} listener: {', '.join(names)}"
+    yield from filter(None, checks.unusable_sockopts(settings.sockopts, served["tcp"], served["udp"]))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from twisted.python.usage import UsageError
 
 from echotime.behave.kinds import TCP_KINDS, UDP_KINDS, parse_behavior, parse_choice
 from echotime.behave.spec import BehavingAddress, Kind, parameters_of
@@ -79,13 +78,13 @@ def test_faults(text: str, reason: str) -> None:
 
 
 def test_options_for_these_listeners() -> None:
-    """Options that require a TCP listener accept one that misbehaves."""
-    options = DaemonOptions()
-    requiring = ("--sockopt=tcp:SO_KEEPALIVE=on", "--proxy-protocol=192.0.2.1")
-    options.parseOptions(["--udp=127.0.0.1:0", "--behave=0=echo", *requiring])
-    assert [str(each) for each in options.settings.behave] == ["127.0.0.1:0=echo"]
-    with pytest.raises(UsageError, match="requires a TCP listener"):
-        DaemonOptions().parseOptions(["--udp=127.0.0.1:0", "--behave=0=drop", *requiring])
+    """Options that act on TCP listeners alone have an effect on one that misbehaves."""
+    for behavior_text, warnings in (("echo", 0), ("drop", 2)):
+        options = DaemonOptions()
+        acting = ("--sockopt=tcp:SO_KEEPALIVE=on", "--proxy-protocol=192.0.2.1")
+        options.parseOptions(["--udp=127.0.0.1:0", f"--behave=0={behavior_text}", *acting])
+        assert [str(each) for each in options.settings.behave] == [f"127.0.0.1:0={behavior_text}"]
+        assert len(options.settings.warnings) == warnings
 
 
 def test_addresses() -> None:

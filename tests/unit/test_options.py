@@ -182,6 +182,39 @@ def test_check_outside_of_the_service(tmp_path: Path) -> None:
     ]
 
 
+_TCP_ONLY = (
+    "backlog, ack, reply, reply-deadline, wait-for-operator, max-questions, max-questions-per-source, proxy-protocol, "
+    "max-connections, max-per-source, idle-timeout, half-closed-timeout, session-timeout, drain-timeout"
+)
+_UDP_ONLY = "epoch, udp-rate, require-sync, allow-privileged-ports, answer-broadcast"
+
+
+@pytest.mark.parametrize(
+    ("listener", "missing", "names", "kind"),
+    [("udp", "TCP", _TCP_ONLY, "empty"), ("tcp", "UDP", _UDP_ONLY, "datagrams")],
+)
+def test_without_listener(listener: str, missing: str, names: str, kind: str) -> None:
+    """Options of a transport that is not served are one warning. A listener of --behave serves it, too."""
+    by_name = {each.name: each for each in OPTIONS}
+    args = [f"--{listener}", "127.0.0.1:7", "--log-also", "empty", "--log-also", "datagrams", "--control", "./control"]
+    for name in names.split(", "):
+        args += [f"--{name}"] if by_name[name].is_switch else [f"--{name}", by_name[name].example.strip("'")]
+    expected = f"no effect without a {missing} listener: {names}, log-also {kind}"
+    assert parsed(*args).warnings == (expected,)
+    assert checked(*args) == f"warning: {expected}\nno faults\n"
+    behavior = "drop" if missing == "UDP" else "latency"
+    assert parsed(*args, "--behave", f"8={behavior}").warnings == ()
+    inherited = [f"--{listener}", "127.0.0.1:7", f"--{missing.lower()}", "systemd:x", *args[2:]]
+    assert parsed(*inherited).warnings == ()
+
+
+def test_defaults_are_no_warning(tmp_path: Path) -> None:
+    """An option that has its default value has no effect in any case."""
+    path = tmp_path / "echotime.conf"
+    path.write_text("[echotime]\nudp = 7\nbacklog = 1024\nwait-for-operator = off\nreply =\n", encoding="ascii")
+    assert parsed("--config", str(path)).warnings == ()
+
+
 def test_record_without_directory(tmp_path: Path) -> None:
     """--check and a reload find that a record cannot be opened. A reload leaves an unchanged one alone."""
     path, directory = tmp_path / "echotime.conf", tmp_path / "log"
