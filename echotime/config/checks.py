@@ -18,6 +18,8 @@ from echotime.wire.hostport import HostPort
 
 Address = HostPort | SystemdSocket
 _TRANSPORTS = ("tcp", "udp")
+MAX_BEHAVING_LISTENERS = 100
+"""Most listeners of --behave at a time, because each one takes a descriptor from the clients."""
 
 
 def repeated_addresses(addresses: Iterable[Address | str | None]) -> Iterator[str]:
@@ -39,6 +41,14 @@ def repeated_behaviors(requested: Iterable[BehavingAddress | None]) -> Iterator[
         is_repeated = any(listener in known and listener[0].port for listener in wanted)
         known |= wanted
         yield "this address is given twice" if is_repeated else ""
+
+
+def excess_behaviors(requested: Iterable[BehavingAddress | None]) -> Iterator[str]:
+    """Find listeners beyond the most that there can be."""
+    count = 0
+    for each in requested:
+        count += len(transports_of(each.behavior)) if each is not None and each.behavior is not None else 0
+        yield f"more than {MAX_BEHAVING_LISTENERS} listeners of --behave" if count > MAX_BEHAVING_LISTENERS else ""
 
 
 def behaving_addresses(requested: Iterable[BehavingAddress | None], transport: str) -> Iterator[HostPort]:

@@ -16,7 +16,6 @@ from echotime.wire.hostport import HostPort
 
 Value = HostPort | SystemdSocket | BehavingAddress | str | None
 """A value of --tcp, --udp, --http or --behave, None if it could not be parsed."""
-_ANY = frozenset({"0.0.0.0", "::"})
 _SHARING = {"tcp": {"SO_REUSEPORT"}, "udp": {"SO_REUSEPORT", "SO_REUSEADDR"}}
 """Socket options that let sockets share a port, if all of them have it. TCP sockets share none in LISTEN otherwise."""
 _V6ONLY = "IPV6_V6ONLY"
@@ -53,19 +52,18 @@ class ClaimedAddresses:
         if mine.address == other.address:
             # "given twice" is a fault of its own
             return "" if mine.option == other.option else f"--{other.option} has this address, too"
-        hosts = {mine.address.host, other.address.host}
-        options = set() if "http" in {mine.option, other.option} else self._enabled[transport]
-        if not hosts & _ANY or options & _SHARING[transport]:
+        enabled = self._enabled[transport]
+        if "http" not in {mine.option, other.option} and enabled & _SHARING[transport]:
             return ""
         overlap = f"overlaps --{other.option} {other.address}"
-        if len({":" in host for host in hosts}) == 1:
+        if mine.address.overlaps(other.address, dual_stack=False):
             return overlap
-        dual = next(each for each in (mine, other) if ":" in each.address.host)
-        can_be_set = dual.option != "http"
-        if dual.address.host not in _ANY or (can_be_set and _V6ONLY in self._enabled[transport]):
+        if not mine.address.overlaps(other.address, dual_stack=True) or not _is_dual_stack_default():
             return ""
-        hint = f", unless --sockopt {_V6ONLY}=on" if can_be_set else ""
-        return f"{overlap}; [::] serves IPv4, too{hint}" if _is_dual_stack_default() else ""
+        dual = mine if mine.address.host == "::" else other
+        if dual.option == "http":
+            return f"{overlap}; [::] serves IPv4, too"
+        return "" if _V6ONLY in enabled else f"{overlap}; [::] serves IPv4, too, unless --sockopt {_V6ONLY}=on"
 
 
 def _listeners(option: str, value: Value) -> Iterator[tuple[str, HostPort]]:

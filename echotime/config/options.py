@@ -156,6 +156,7 @@ class DaemonOptions(usage.Options):
         for name in ("tcp", "udp", "http"):
             yield from self._check_list(name, checks.repeated_addresses(lists[name]))
         yield from self._check_list("behave", checks.repeated_behaviors(lists["behave"]))
+        yield from self._check_list("behave", checks.excess_behaviors(lists["behave"]))
         remote = checks.remote_http_addresses(lists["http"], allowed=settings.http_allow_remote)
         yield from self._check_list("http", remote)
         if not self["tcp"] and not self["udp"]:

@@ -60,7 +60,7 @@ TEXTS = (
     *(N_("no listener of --behave on {address}"), N_("cannot listen on {address}: {reason}")),
     *(N_("more than {number} listeners of --behave"), N_("the daemon is stopping")),
     # why a listener cannot be opened
-    N_("another socket holds the port; find it: {command}"),
+    *(N_("another socket holds the port; find it: {command}"), N_("this daemon itself serves {address}")),
     N_("open connections have this local port, until they end: {number}; find it: {command}"),
     N_("closed connections have this local port, in TIME_WAIT for {seconds} s more: {number}; find it: {command}"),
     *(N_("another socket is bound to the port, and does not listen"), N_("this host does not have the address")),

@@ -174,6 +174,6 @@ class ProxiedTests(ControlTestCase):
         self.served(daemon)
 
     def test_refused_options(self) -> None:
-        """The options need networks."""
+        """A name is no network for these options."""
         ended = self.refused("--tcp", "127.0.0.1:0", "--quiet", "localhost")
         self.assertIn("--quiet localhost", ended.err)

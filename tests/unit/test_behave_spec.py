@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from twisted.python import usage
 
 from echotime.behave.kinds import TCP_KINDS, UDP_KINDS, parse_behavior, parse_choice
 from echotime.behave.spec import BehavingAddress, Kind, parameters_of
@@ -75,6 +76,13 @@ def test_faults(text: str, reason: str) -> None:
     with pytest.raises(ValueError) as caught:  # noqa: PT011 - the text follows
         parse_behavior(text)
     assert reason in str(caught.value)
+
+
+def test_too_many_listeners() -> None:
+    """More listeners than there can be are a fault of the options. A kind of both transports counts as two."""
+    DaemonOptions().parseOptions(["--behave=0=client"] * 50)
+    with pytest.raises(usage.UsageError, match=r"^--behave 0=echo: more than 100 listeners of --behave$"):
+        DaemonOptions().parseOptions([*["--behave=0=client"] * 50, "--behave=0=echo"])
 
 
 def test_options_for_these_listeners() -> None:
