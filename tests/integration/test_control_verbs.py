@@ -183,11 +183,11 @@ class VerbTests(ControlTestCase):
         self.assertLess(time.monotonic() - began, LIMIT)
 
     def test_backlog(self) -> None:
-        """The accept queue and its limit are shown, and a number sets the limit."""
-        self.start_daemon("--backlog", "7")
-        self.assertEqual([row["limit"] for row in self.rows("backlog")], [7])
+        """The accept queue and its limit are shown, and a number sets the limit, but not that of no_accept."""
+        self.start_daemon("--backlog", "7", "--behave", "0=no_accept:backlog=0")
+        self.assertEqual([row["limit"] for row in self.rows("backlog")], [7, 0])
         self.assertEqual([row["limit"] for row in self.rows("backlog", "9")], [9])
-        self.assertEqual([row["limit"] for row in self.rows("backlog")], [9])
+        self.assertEqual([row["limit"] for row in self.rows("backlog")], [9, 0])
         self.assertEqual(self.control("backlog", "many").returncode, 2)
         highest = int(Path("/proc/sys/net/core/somaxconn").read_bytes())
         ended = self.control("backlog", str(highest + 1))

@@ -21,6 +21,7 @@ from echotime.demos.index import DEMONSTRATIONS, TOPICS
 from echotime.sockopt import assignment
 from echotime.sockopt.catalogue.index import CATALOGUE
 from echotime.terminal.columns import wrap
+from echotime.wire import connection_end
 from echotime.wire.escape import display_width
 from tests.support.tutorial import PAGES, page
 
@@ -247,6 +248,13 @@ def use_chinese(monkeypatch: pytest.MonkeyPatch) -> None:
     with CATALOGUE_FILE.open("rb") as source:
         translated = {str(entry.id): str(entry.string) for entry in read_po(source)}
     monkeypatch.setattr(daemon_text, "_", lambda message: translated.get(message, message))
+
+
+def test_ends_of_connections() -> None:
+    """The names of ends, which the daemon's modules and `echotime path` share, are among the translated texts."""
+    ends = {text for name, text in vars(connection_end).items() if name.startswith("BY_")}
+    assert ends
+    assert ends <= set(daemon_text.TEXTS)
 
 
 @pytest.mark.parametrize(

@@ -126,7 +126,6 @@ class BehaveService(MultiService):
                 raise LookupError(f"no listener of --behave on {address}")
             for each in present.values():
                 self._close(each)
-                self._log.info("stopped listening on {name}", name=each.label)
             return []
         transports = transports_of(behavior)
         opened = self._open(address, behavior, [each for each in transports if each not in present])
@@ -190,18 +189,16 @@ class BehaveService(MultiService):
         if behavior.kind in _REPORTING_KINDS:
             with suppress(OSError):  # Linux before 4.2
                 port.socket.setsockopt(socket.IPPROTO_TCP, _SAVE_SYN.number, 1)
-        if behavior.kind == NoAccept.name:
-            port.stopReading()
-            if (limit := behavior.values.get(NoAccept.backlog.name)) is not None:
-                port.socket.listen(limit)
-        else:
-            port.socket.listen(port.backlog)
-            port.startReading()
+        port.hold_accepting(behavior.kind == NoAccept.name)
+        port.fix_backlog(behavior.values.get(NoAccept.backlog.name))
 
     def _close(self, listener: AnyListener) -> None:
         del self._behaviors[listener]
         self._listeners.remove(listener)
         self.removeService(listener)
+        if not self.running:  # then it was only removed
+            listener.stopService()
+        self._log.info("stopped listening on {name}", name=listener.label)
 
 
 def _bound_address(listener: AnyListener) -> HostPort:

@@ -27,6 +27,7 @@ def describe_port_users(transport: str, port: int) -> str:
     # without IPv6 there is one table, and without /proc none
     tables = [path for name in (transport, f"{transport}6") if (path := Path("/proc/net", name)).exists()]
     sockets = [each for path in tables for each in _read_sockets(path, port)]
+    # a UDP socket holds its port in whatever state it is
     holders = {each.inode for each in sockets if transport == "udp" or each.state == _LISTEN}
     own = _own_addresses(holders)
     if own and own.keys() == holders:
