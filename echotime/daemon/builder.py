@@ -25,6 +25,7 @@ from echotime.errors import report_startup_failure
 from echotime.health.check import HealthCheck
 from echotime.health.monitor import HealthMonitor
 from echotime.health.watchdog import SystemdStatus
+from echotime.logger import Logger
 from echotime.operators.service import build_local_operator
 from echotime.services.connection_record import ConnectionRecord
 from echotime.services.datagram_policy import DatagramPolicy
@@ -35,6 +36,8 @@ from echotime.web.state import WebState
 
 if TYPE_CHECKING:
     from echotime.web.service import WebService
+
+_log = Logger()
 
 
 class DaemonBuilder:
@@ -51,6 +54,8 @@ class DaemonBuilder:
         replies: IReplySource | None = None,
         new_file: NewFile = NewFile(),  # noqa: B008 - immutable
     ) -> None:
+        for warning in settings.warnings:
+            _log.warn("{warning}", warning=warning)
         self._settings = settings
         self._reactor = reactor
         self._new_file = new_file

@@ -75,9 +75,11 @@ class SyncMonitor(PeriodicService):
     def _poll(self) -> None:
         state = self._read_state()
         muted = not state.synchronized
-        for each in self._policies():
+        policies = list(self._policies())
+        for each in policies:
             each.set_muted(muted)
-        if muted is self._muted:
+        # without UDP there are no replies to suspend; a listener of --behave may be opened later
+        if not policies or muted is self._muted:
             return
         self._muted = muted
         if muted:

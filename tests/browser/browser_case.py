@@ -47,7 +47,7 @@ class BrowserTestCase(DaemonTestCase):
 
     def start_daemon(self, *args: str) -> Twistd:
         """Start a daemon that serves the page, and set `url` and `address`."""
-        daemon = self.echotime("--http", "127.0.0.1:0", *args)
+        daemon = self.echotime("--http", "127.0.0.1:0", "--http-public-metrics", *args)
         self.address = daemon.address("TCP")
         self.url = f"http://{daemon.line('listening on HTTP (.*)')[1]}/"
         return daemon

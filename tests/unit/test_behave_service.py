@@ -6,7 +6,6 @@ import errno
 import os
 import socket
 from collections.abc import Iterator
-from pathlib import Path
 from unittest.mock import patch
 
 import pytest
@@ -148,7 +147,15 @@ def test_accept_queue_of_no_accept(behaving: Behaving, lines: list[str]) -> None
     assert port.accept_queue_limit == 9
 
 
-def test_udp_port_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The tables of sockets, which may be long, are not read for UDP, where only another socket can hold a port."""
-    monkeypatch.setattr(Path, "open", None)
-    assert "another socket holds the port; find it: ss" in describe_port_users("udp", 7)
+@pytest.mark.parametrize("transport", ["tcp", "udp"])
+def test_own_port_in_use(transport: str) -> None:
+    """A port that this process holds is told with its address. A port that something else holds is told with ss."""
+    kind = socket.SOCK_STREAM if transport == "tcp" else socket.SOCK_DGRAM
+    with socket.socket(type=kind) as own:
+        own.bind(("127.0.0.1", 0))
+        if transport == "tcp":
+            own.listen()
+        port = own.getsockname()[1]
+        told = describe_port_users(transport, port)
+        assert told == f"this daemon itself serves {transport.upper()} 127.0.0.1:{port}"
+    assert "another socket holds the port; find it: ss" in describe_port_users("udp", port)

@@ -275,6 +275,14 @@ def test_ends_of_connections() -> None:
             "无法侦听 TCP 127.0.0.1:7：地址已在使用（EADDRINUSE）：另一个套接字占用了该端口；"
             "可用此命令查找：ss -antup 'sport = :7'",
         ),
+        (
+            "cannot listen on UDP [::]:7: Address already in use (EADDRINUSE): this daemon itself serves UDP [::1]:7",
+            "无法侦听 UDP [::]:7：地址已在使用（EADDRINUSE）：该守护进程自身已在提供 UDP [::1]:7 服务",
+        ),
+        (
+            "'x' is neither a port nor ADDRESS:PORT; expected PORT, *:PORT, ADDRESS:PORT or [IPv6]:PORT",
+            "'x' 既不是端口，也不是 ADDRESS:PORT；应为 PORT、*:PORT、ADDRESS:PORT 或 [IPv6]:PORT",
+        ),
         ("idle timeout", "空闲超时"),
         ("reset at the idle timeout", "复位：空闲超时"),
         ("answered by root@example", "由 root@example 应答"),
