@@ -1,4 +1,4 @@
-"""Test cli/unknown_options.py: options of other tools, misspelled options, and arguments too many."""
+"""Test cli/unknown_options.py: options of other tools, misspelled names, and arguments too many."""
 
 from __future__ import annotations
 
@@ -57,10 +57,15 @@ def usage_error(line: str, capsys: pytest.CaptureFixture[str], monkeypatch: pyte
         ("send -verify h x", "unknown option '-verify'; the nearest is --verify"),
         ("control --jsno status", "unknown option '--jsno'; the nearest is --json"),
         ("ping -n h", "unknown option '-n'"),
+        ("sned h", "unknown command 'sned'; the nearest is send"),
+        (
+            "127.0.0.1",
+            "unknown command '127.0.0.1'; expected one of send, time, ping, check, path, sockopts, explain, control",
+        ),
     ],
 )
 def test_message(line: str, message: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each unknown option or argument has a message that says what to write."""
+    """Each unknown command, option or argument has a message that says what to write."""
     assert usage_error(line, capsys, monkeypatch) == message
 
 
