@@ -1,7 +1,7 @@
 """Make the messages of `echotime ping` over TCP, and find their echoes in what a server returns.
 
-A server may read a message in several pieces, and send a trailer after each. So a long echo is matched byte by byte,
-with other bytes in between.
+A server may read a message in several pieces, or several messages at a time, and send a trailer after each read. So an
+echo is matched byte by byte, with other bytes in between.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ MAX_SIZE = 65507
 """The longest datagram over IPv4 (udp(7))."""
 _MAX_BUFFERED = 4 * MAX_SIZE
 _RANDOM_BYTES = 6
-_NUMBER = re.compile(rb"[^ ]*(?= )")
 _MAX_DIGITS = 10
+_NUMBER = re.compile(rb"[0-9]{1,%d}(?= )" % _MAX_DIGITS)
 _START = b"echotime ping "
 MIN_TCP_SIZE = len(_START) + 2 * _RANDOM_BYTES + 1 + _MAX_DIGITS + 2
 """Bytes of a message with a long number and no padding."""
@@ -36,6 +36,8 @@ class Message:
         self._size = size
         self._padding = pad(pattern, size)
         self._received = b""
+        self._expected = 1
+        """The number of the next echo, because a connection keeps the order of the probes."""
 
     def numbered(self, sequence: int) -> bytes:
         """Return the message with this number."""
@@ -56,18 +58,30 @@ class Message:
         return numbers
 
     def _next_echo(self) -> bytes | None:
-        _before, prefix, after = self._received.partition(self._prefix)
-        number = _NUMBER.match(after) if prefix else None
-        if number is None:
+        expected = b"%d" % self._expected
+        before, prefix, after = self._received.partition(self._prefix)
+        # a server that reads several probes in one message may put its trailer anywhere, also into a prefix or number
+        if (end := find_end(self.numbered(self._expected), before)) is not None:
+            return self._consume(expected, self._received[end:])
+        if not prefix:
             return None
         following = after.find(self._prefix)
-        echo = after[number.end() :] if following < 0 else after[number.end() : following]
-        end = find_end(self._rest(number.end()), echo)
-        if end is None and following < 0:
+        echo = after if following < 0 else after[:following]
+        shown = _NUMBER.match(echo)
+        for number in (expected, *([shown[0]] if shown else [])):
+            if (end := find_end(number + self._rest(len(number)), echo)) is not None:
+                return self._consume(number, after[end:])
+        if following < 0:
             return None
         # an echo that another one follows is over, and was changed on the way if it is not complete
-        self._received = after[following:] if end is None else after[number.end() + end :]
-        return number[0] if end is not None else after[:following]
+        self._consume(expected, after[following:])
+        return echo
+
+    def _consume(self, number: bytes, rest: bytes) -> bytes:
+        """Go on with `rest` after the echo of this number, and return the number."""
+        self._received = rest
+        self._expected = int(number) + 1
+        return number
 
 
 def find_end(sent: bytes, received: bytes) -> int | None:

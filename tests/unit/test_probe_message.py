@@ -25,7 +25,7 @@ def test_pieces(size: int, pattern: bytes, data: st.DataObject) -> None:
     received = b""
     for sequence in (1, 2, 3):
         sent = message.numbered(sequence)
-        at = data.draw(st.integers(MIN_TCP_SIZE, size))
+        at = data.draw(st.integers(1, size))
         received += sent[:at] + ACKNOWLEDGEMENT + sent[at:] + (ACKNOWLEDGEMENT if at < size else b"")
     cuts = sorted(data.draw(st.lists(st.integers(0, len(received)), max_size=5)))
     found = [
@@ -34,6 +34,29 @@ def test_pieces(size: int, pattern: bytes, data: st.DataObject) -> None:
         for number in message.echoes(received[start:end])
     ]
     assert found == [b"1", b"2", b"3"]
+
+
+@given(st.integers(MIN_TCP_SIZE, 200), st.integers(1, 300), st.sampled_from([ACKNOWLEDGEMENT, b"\n", b"", b"15 men\n"]))
+def test_probes_in_one_message(size: int, message_size: int, trailer: bytes) -> None:
+    """Each echo is recognized if the server reads several probes at a time, and a trailer follows anywhere in them."""
+    message = Message(size)
+    sent = b"".join(map(message.numbered, range(1, 13)))
+    found = [
+        number
+        for start in range(0, len(sent), message_size)
+        for number in message.echoes(sent[start : start + message_size] + trailer)
+    ]
+    assert found == [b"%d" % each for each in range(1, 13)]
+
+
+def test_changed_and_split() -> None:
+    """After an echo that is changed or missing, those of later probes are recognized, also with a trailer in them."""
+    message = Message(60, b"x")
+    first, second, third, fourth = map(message.numbered, (1, 2, 4, 5))
+    found = message.echoes(first.replace(b"x", b"y") + ACKNOWLEDGEMENT + second + third)
+    found += message.echoes(fourth[:10] + ACKNOWLEDGEMENT + fourth[10:])
+    assert found[0].startswith(b"1 ")
+    assert found[1:] == [b"2", b"4", b"5"]
 
 
 def test_changed() -> None:
