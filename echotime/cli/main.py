@@ -89,6 +89,8 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
         args.usage_error(describe_unexpected(args, rest[0]))
     if "transports" in args:
         arguments.check_sockopt(args)
+    if "family" in args:
+        arguments.check_family(args)
     if "proxy_protocol" in args:
         check_proxy(args)
     return args

@@ -57,6 +57,12 @@ def usage_error(line: str, capsys: pytest.CaptureFixture[str], monkeypatch: pyte
         ("send -verify h x", "unknown option '-verify'; the nearest is --verify"),
         ("control --jsno status", "unknown option '--jsno'; the nearest is --json"),
         ("ping -n h", "unknown option '-n'"),
+        # addresses of the other family
+        ("send -4 ::1", "::1 is IPv6, and -4 was given"),
+        ("ping -4 fe80::1%lo", "fe80::1%lo is IPv6, and -4 was given"),
+        ("path -6 127.0.0.1:7", "127.0.0.1 is IPv4, and -6 was given"),
+        ("check -4 -H ::1", "::1 is IPv6, and -4 was given"),
+        # the nearest command
         ("sned h", "unknown command 'sned'; the nearest is send"),
         (
             "127.0.0.1",
@@ -79,6 +85,9 @@ def test_message(line: str, message: str, capsys: pytest.CaptureFixture[str], mo
         "ping -c1 -Dqi.2 -pff h",
         "ping -s 1400 -4 h",
         "check -H h -p 7 -vw 5 -c tcp=7",
+        "check -6 -H ::1",
+        "time -4 127.0.0.1",
+        "time",
         "control --json answer next -x",
         "control -s /x answer next --udp",
         "sockopts --set SO_MARK=1 SO_RCVBUF",
