@@ -102,7 +102,7 @@ class ControlProtocol(SequentialAMP):
         super().resumeProducing()
 
     @commands.Hello.responder
-    def hello(self) -> dict[str, Any]:
+    def hello(self, line_ends: bytes | None = None) -> dict[str, Any]:
         return {"version": echotime.__version__, "encoding": self.factory.encoding, "name": self._name}
 
     @commands.Status.responder

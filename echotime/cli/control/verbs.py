@@ -43,7 +43,7 @@ class ControlSession:
     write_line: Callable[[str], object]
 
     def __post_init__(self) -> None:
-        self.hello = self.connection.call(commands.Hello)
+        self.hello = self.connection.call(commands.Hello, line_ends=b"\r\n\r\n")
         try:
             self.encoding = self.encoding or parsers.encoding(self.hello["encoding"])
         except ValueError:
@@ -174,6 +174,7 @@ def questions(session: ControlSession, rest: str) -> None:
 
 def answer(session: ControlSession, rest: str) -> None:
     """Reply to one question, the next, or all."""
+    _expect_arguments("answer", rest)
     selector, _space, text = rest.removeprefix("--raw ").partition(" ")
     reply = session.parse_reply(text, raw=session.raw or rest.startswith("--raw "))
     if selector == "all":
@@ -190,17 +191,15 @@ def answer(session: ControlSession, rest: str) -> None:
 
 def sockopts(session: ControlSession, rest: str) -> None:
     """Show options of live sockets."""
-    target, *names = rest.split() or [""]
-    if not target:
-        raise CommandSyntaxError(_("expected {usage}").format(usage="sockopts " + COMMANDS["sockopts"].usage))
+    _expect_arguments("sockopts", rest)
+    target, *names = rest.split()
     _show_options(session, list(session.connection.rows(commands.Sockopts, target=target, names=names)))
 
 
 def set_option(session: ControlSession, rest: str) -> None:
     """Set an option on live sockets."""
     target, _space, text = rest.partition(" ")
-    if "=" not in text:
-        raise CommandSyntaxError(_("expected {usage}").format(usage="set " + COMMANDS["set"].usage))
+    _expect_arguments("set", "=" in text)
     _show_options(session, session.connection.call(commands.SetOption, target=target, assignment=text.strip())["rows"])
 
 
@@ -218,7 +217,10 @@ def _show_options(session: ControlSession, rows: list[dict[str, Any]]) -> None:
 
 def backlog(session: ControlSession, rest: str) -> None:
     """Show the accept queues, and set their limit if one is given."""
-    limit = {"limit": _parse_number(rest, _("a number or nothing"))} if rest else {}
+    try:
+        limit = {"limit": parsers.positive_int(rest)} if rest else {}
+    except ValueError as error:
+        raise CommandSyntaxError(_("{name}: {reason}").format(name=f"backlog {rest}", reason=error)) from None
     rows = session.connection.call(commands.Backlog, **limit)["rows"]
     session.table(
         rows,
@@ -251,6 +253,7 @@ def behave(session: ControlSession, rest: str) -> None:
 
 def close(session: ControlSession, rest: str, *, orderly: bool = True) -> None:
     """Close a connection with a FIN, or with a RST unless `orderly`."""
+    _expect_arguments("close" if orderly else "reset", rest)
     number = _parse_number(rest, _("a connection's number"))
     result = session.connection.call(commands.CloseConnection, number=number, orderly=orderly)
     session.output(result, [_("connection {number} of {peer} ended").format(number=number, **result)])
@@ -329,6 +332,12 @@ def expect_no_arguments(rest: str) -> None:
     """Raise CommandSyntaxError if a command that takes no arguments has some."""
     if rest:
         raise CommandSyntaxError(_("unexpected argument '{text}'").format(text=rest))
+
+
+def _expect_arguments(name: str, are_there: object) -> None:
+    """Raise CommandSyntaxError with the usage of a command that lacks arguments."""
+    if not are_there:
+        raise CommandSyntaxError(_("expected {usage}").format(usage=f"{name} {COMMANDS[name].usage}"))
 
 
 def _parse_number(text: str, expected: str) -> int:
