@@ -80,7 +80,7 @@ class Status(_FallibleCommand):
     `seconds` is the uptime. `clock` is the synchronization status of the system clock. `stopping_in` is the number of
     seconds until the ports are closed, None while the daemon is ready for new clients. The `status` of a listener is
     ``answered``, ``not answered``, ``not probed`` or ``hung``. `seconds` is the time until the answer. `reason` says
-    why there was none.
+    why there was none. `listening` has the listeners of --behave and --http, too, which are not checked.
     """
 
     commandName = b"Status"

@@ -114,7 +114,7 @@ class DaemonBuilder:
                 serving.reply_queue, backend, serving.traffic, reactor, policy, settings.encoding
             )
             control_factory.change_behaviors = serving.behave.change
-            control_factory.describe_http = web.describe_access if web is not None else None
+            control_factory.http = web
             service.addService(UnixSocketService(settings.control, settings.control_group, control_factory, reactor))
         if serving.reply_queue is not None and settings.operator:
             service.addService(

@@ -216,10 +216,21 @@ class VerbTests(ControlTestCase):
         self.assertRegex(text, rf"\nlistening on TCP 127\.0\.0\.1:{self.address[1]}, probe answered in [\d.]+ ms\n")
         self.assertRegex(text, r"\nlistening on UDP 127\.0\.0\.1:\d+, probe answered in [\d.]+ ms\n")
         self.assertRegex(text, r"connections: 0 of \d+, questions: 0, operators: 0\n")
+        self.assertNotIn("also listening", text)
         self.assertRegex(text, r"clock: (synchronized, maximum error \d+\.\d+ s|not synchronized|unknown: .+)\n")
         counters = self.rows("counters")
         self.assertEqual((counters["messages"], counters["bytes_out"], counters["health_checks"]), (1, 18, 2))
         self.assertEqual((counters["questions_queued"], counters["questions_unattended"]), (0, 1))
+
+    def test_other_listeners(self) -> None:
+        """`status` names the listeners of --behave and --http, too, none of which is probed."""
+        http = str(self.directory / "http")
+        self.start_daemon("--http", "127.0.0.1:0", "--http", http)
+        self.assertIn("\nalso listening on HTTP 127.0.0.1:", self.output("status"))
+        address = self.rows("behave", "0=latency")[0]["address"]
+        also = rf"\nalso listening on TCP {address}, HTTP 127\.0\.0\.1:\d+, HTTP {http}\n"
+        self.assertRegex(self.output("status"), also)
+        self.assertEqual(self.rows("status")["listening"][-1], f"HTTP {http}")
 
     def test_stop_delay(self) -> None:
         """While a stop delay lasts, `status` says that the daemon is not ready, and operators reply as before."""
@@ -260,6 +271,7 @@ class VerbTests(ControlTestCase):
             (["close", "7" * 5000], b"expected a connection's number"),
             (["close"], b"expected close CONNECTION\n"),
             (["reset"], b"expected reset CONNECTION\n"),
+            (["sockopts", " "], b"expected sockopts tcp|udp|CONNECTION [all|NAME...]\n"),
             (["answer"], b"expected answer [--raw] ID|next|all REPLY\n"),
             (["answer", "next", "x" * 70000], b"a reply must not exceed 65535 bytes"),
             (["set", "tcp"], b"expected set tcp|udp|CONNECTION NAME=VALUE"),

@@ -111,6 +111,7 @@ def status(session: ControlSession, rest: str) -> None:
         _("echotime {version}, pid {pid}, running {seconds:.0f} s").format(**result),
         *_readiness_lines(result["stopping_in"]),
         *map(_health_line, result["health"]),
+        *_other_listeners(result),
         _("connections: {connections} of {max_connections}, questions: {questions}, operators: {operators}").format(
             **result
         ),
@@ -136,6 +137,13 @@ def _health_line(row: dict[str, Any]) -> str:
     if row["status"] == "not probed":
         return _("listening on {listener}, not probed: {reason}").format(listener=row["listener"], reason=reason)
     return _("listening on {listener}, probe not answered: {reason}").format(listener=row["listener"], reason=reason)
+
+
+def _other_listeners(result: dict[str, Any]) -> list[str]:
+    """Return a line with the listeners that are not probed: those of --behave and --http."""
+    probed = {row["listener"] for row in result["health"]}
+    others = [each for each in result["listening"] if each not in probed]
+    return [_("also listening on {listeners}").format(listeners=_(", ").join(others))] if others else []
 
 
 def connections(session: ControlSession, rest: str) -> None:
@@ -174,7 +182,7 @@ def questions(session: ControlSession, rest: str) -> None:
 
 def answer(session: ControlSession, rest: str) -> None:
     """Reply to one question, the next, or all."""
-    _expect_arguments("answer", rest)
+    _expect_arguments("answer", rest.strip())
     selector, _space, text = rest.removeprefix("--raw ").partition(" ")
     reply = session.parse_reply(text, raw=session.raw or rest.startswith("--raw "))
     if selector == "all":
@@ -191,8 +199,9 @@ def answer(session: ControlSession, rest: str) -> None:
 
 def sockopts(session: ControlSession, rest: str) -> None:
     """Show options of live sockets."""
-    _expect_arguments("sockopts", rest)
-    target, *names = rest.split()
+    words = rest.split()
+    _expect_arguments("sockopts", words)
+    target, *names = words
     _show_options(session, list(session.connection.rows(commands.Sockopts, target=target, names=names)))
 
 
