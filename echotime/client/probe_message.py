@@ -41,46 +41,47 @@ class Message:
 
     def numbered(self, sequence: int) -> bytes:
         """Return the message with this number."""
-        number = str(sequence).encode()
-        return self._prefix + number + self._rest(len(number))
+        return self._prefix + self._numbered_rest(sequence)
 
-    def _rest(self, digits: int) -> bytes:
-        """Return what follows the number."""
-        return b" " + self._padding[: max(self._size - len(self._prefix) - digits - 2, 0)] + b"\n"
+    def _numbered_rest(self, sequence: int) -> bytes:
+        """Return the number and what follows it."""
+        number = b"%d " % sequence
+        return number + self._padding[: max(self._size - len(self._prefix) - len(number) - 1, 0)] + b"\n"
 
-    def echoes(self, data: bytes) -> list[bytes]:
-        """Return the numbers in the echoes that are complete with this data. A wrong one may be any text."""
+    def echoes(self, data: bytes) -> list[int | bytes]:
+        """Return the numbers of the echoes that are complete with this data, and the text of each changed one."""
         self._received += data
-        numbers = []
-        while (number := self._next_echo()) is not None:
-            numbers.append(number)
+        echoes = []
+        while (echo := self._next_echo()) is not None:
+            echoes.append(echo)
         self._received = self._received[-_MAX_BUFFERED:]
-        return numbers
+        return echoes
 
-    def _next_echo(self) -> bytes | None:
-        expected = b"%d" % self._expected
+    def _next_echo(self) -> int | bytes | None:
         before, prefix, after = self._received.partition(self._prefix)
         # a server that reads several probes in one message may put its trailer anywhere, also into a prefix or number
         if (end := find_end(self.numbered(self._expected), before)) is not None:
-            return self._consume(expected, self._received[end:])
+            return self._consume(self._expected, self._received[end:])
         if not prefix:
             return None
         following = after.find(self._prefix)
         echo = after if following < 0 else after[:following]
         shown = _NUMBER.match(echo)
-        for number in (expected, *([shown[0]] if shown else [])):
-            if (end := find_end(number + self._rest(len(number)), echo)) is not None:
+        numbers = [self._expected, *([int(shown[0])] if shown else [])]
+        # an echo in one piece is certain
+        for number in sorted(numbers, key=lambda each: not echo.startswith(self._numbered_rest(each))):
+            if (end := find_end(self._numbered_rest(number), echo)) is not None:
                 return self._consume(number, after[end:])
         if following < 0:
             return None
         # an echo that another one follows is over, and was changed on the way if it is not complete
-        self._consume(expected, after[following:])
+        self._consume(self._expected, after[following:])
         return echo
 
-    def _consume(self, number: bytes, rest: bytes) -> bytes:
+    def _consume(self, number: int, rest: bytes) -> int:
         """Go on with `rest` after the echo of this number, and return the number."""
         self._received = rest
-        self._expected = int(number) + 1
+        self._expected = number + 1
         return number
 
 

@@ -160,15 +160,12 @@ class TcpProber:
     def write(self, data: bytes) -> None:
         """Search received bytes for echoes. Between them are trailers."""
         now = time.monotonic()
-        for number in self._message.echoes(data):
-            self._echo_received(number, now)
-
-    def _echo_received(self, number: bytes, now: float) -> None:
-        sequence = int(number) if number.isdigit() and len(number) < len(str(2**63)) else 0
-        if sequence in self._sent:
-            self._session.reply_received(sequence, now - self._sent[sequence], correct=True)
-        else:
-            self._session.reply_received(0, 0.0, correct=False, detail=preview(number, _PREVIEW_BYTES))
+        for echo in self._message.echoes(data):
+            if isinstance(echo, int) and echo in self._sent:
+                self._session.reply_received(echo, now - self._sent[echo], correct=True)
+            else:
+                text = b"%d" % echo if isinstance(echo, int) else echo
+                self._session.reply_received(0, 0.0, correct=False, detail=preview(text, _PREVIEW_BYTES))
 
 
 class ConnectProber:
