@@ -50,6 +50,11 @@ TCP_KINDS = {each.name: each for each in _TCP}
 UDP_KINDS = {each.name: each for each in _UDP}
 _CHOICES = [each for each in _TCP if each not in {Client, NoAccept}]
 """What a client can choose for its connection. A listener has accepted it already."""
+_NOT_CHOSEN = {
+    **dict.fromkeys(UDP_KINDS.keys() - TCP_KINDS.keys(), "is for UDP"),
+    **{each.name: "cannot be chosen by a client" for each in (Client, NoAccept)},
+}
+"""Why a client cannot choose a kind."""
 
 
 def transports_of(behavior: Behavior) -> list[str]:
@@ -70,6 +75,9 @@ def parse_behavior(text: str, others: Iterable[str] = ()) -> Behavior:
 
 def parse_choice(text: str) -> Behavior:
     """Parse the behavior that a TCP client chooses for its connection. Raises ValueError."""
+    kind = text.partition(":")[0].replace("-", "_")
+    if reason := _NOT_CHOSEN.get(kind):
+        raise ValueError(f"{kind} {reason}; expected one of {', '.join(each.name for each in _CHOICES)}")
     return spec.parse_behavior(text, _CHOICES)
 
 

@@ -44,11 +44,6 @@ def byte_size(lowest: int = 0) -> Callable[[str], int]:
     return parse
 
 
-def number(text: str) -> int:
-    """Parse a whole number of 0 or more."""
-    return non_negative_int(text)
-
-
 def between(lowest: int, highest: int) -> Callable[[str], int]:
     """Return a parser of a whole number from `lowest` to `highest`."""
 

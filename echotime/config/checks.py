@@ -18,6 +18,8 @@ from echotime.wire.hostport import HostPort
 
 Address = HostPort | SystemdSocket
 _TRANSPORTS = ("tcp", "udp")
+MAX_BEHAVING_LISTENERS = 100
+"""Most listeners of --behave at a time, because each one takes a descriptor from the clients."""
 
 
 def repeated_addresses(addresses: Iterable[Address | str | None]) -> Iterator[str]:
@@ -41,6 +43,14 @@ def repeated_behaviors(requested: Iterable[BehavingAddress | None]) -> Iterator[
         yield "this address is given twice" if is_repeated else ""
 
 
+def excess_behaviors(requested: Iterable[BehavingAddress | None]) -> Iterator[str]:
+    """Find listeners beyond the most that there can be."""
+    count = 0
+    for each in requested:
+        count += len(transports_of(each.behavior)) if each is not None and each.behavior is not None else 0
+        yield f"more than {MAX_BEHAVING_LISTENERS} listeners of --behave" if count > MAX_BEHAVING_LISTENERS else ""
+
+
 def behaving_addresses(requested: Iterable[BehavingAddress | None], transport: str) -> Iterator[HostPort]:
     """Yield the addresses on which a behavior opens a listener of a transport."""
     for each in requested:
@@ -51,7 +61,7 @@ def behaving_addresses(requested: Iterable[BehavingAddress | None], transport: s
 def unusable_sockopts(
     assignments: Iterable[Assignment | None], tcp: Iterable[Address | None], udp: Iterable[Address | None]
 ) -> Iterator[str]:
-    """Find socket options for which no socket is served."""
+    """Find socket options for which no socket is served, which have no effect."""
     kinds = {
         socket_kind(transport, _sockopt_host(each))
         for transport, addresses in (("tcp", tcp), ("udp", udp))
@@ -73,7 +83,8 @@ def _no_socket_message(requested: Assignment) -> str:
     transports = [requested.transport] if requested.transport else option.transports
     version = {"IPPROTO_IP": "IPv4 ", "IPPROTO_IPV6": "IPv6 "}.get(option.level, "")
     return (
-        f"{option.name} acts on {version}{' or '.join(map(str.upper, transports))} sockets, but the daemon serves none"
+        f"sockopt {requested} has no effect: it acts on {version}{' or '.join(map(str.upper, transports))} sockets, "
+        "and the daemon serves none"
     )
 
 

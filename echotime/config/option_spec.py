@@ -53,6 +53,8 @@ class OptionSpec:
     """True if a reload can apply a new value."""
     is_path: bool = False
     """True for a path, which is relative to the directory in which the daemon was started."""
+    transport: str = ""
+    """The transport, "tcp" or "udp", without whose listeners the option has no effect. Empty if it has one anyway."""
     setting: str = ""
     """The field of Settings, set by `declared_options`. Empty for an option of the command line only."""
 

@@ -13,11 +13,13 @@ from twisted.python import usage
 
 import echotime
 from echotime.config import checks, file
+from echotime.config.conflicts import ClaimedAddresses, claim_path
 from echotime.config.environment import check_words, environment_note, environment_words
 from echotime.config.faults import REPLACEMENTS, FaultList, describe_usage_error
 from echotime.config.help import format_help
 from echotime.config.option_spec import OptionSpec
 from echotime.config.parsers import STANDARD_STREAMS, default_control_socket, record_fault
+from echotime.config.requirements import missing_options, missing_surroundings, without_effect
 from echotime.config.settings import GROUPS, OPTIONS, SETTING_OPTIONS, Settings
 from echotime.errors import twistd_name
 from echotime.limits.access import Network, Networks
@@ -26,6 +28,7 @@ from echotime.sockopt import listing
 from echotime.systemd.activation import SystemdSocket, are_sockets_passed
 from echotime.systemd.environment import initial_environ
 from echotime.terminal.columns import fit
+from echotime.wire.escape import sanitize
 from echotime.wire.hostport import DEFAULT_PORT, HostPort
 
 _SINGLE_NAMES = frozenset(name for each in OPTIONS if not each.repeatable for name in (each.name, *each.old_names))
@@ -65,6 +68,7 @@ class DaemonOptions(usage.Options):
         super().__init__()
         self.update({each.name: [] for each in OPTIONS if each.repeatable})
         self._faults = FaultList()
+        self._warnings: list[str] = []
         self._started = started
         """The options with which the daemon was started, None at the start."""
         self._directory: Path = _working_directory() if started is None else started._directory
@@ -123,7 +127,8 @@ class DaemonOptions(usage.Options):
         for _step in self._check_steps():
             pass
         if self["check"]:
-            _print_and_exit([f"{self['config']}: no faults" if self["config"] else "no faults"])
+            warnings = [sanitize(f"warning: {each}") for each in self.settings.warnings]
+            _print_and_exit([*warnings, f"{self['config']}: no faults" if self["config"] else "no faults"])
 
     def reparse(self) -> Generator[None, None, Settings]:
         """Return the settings of the same command line and of the file as it is now. Yield after short steps.
@@ -146,27 +151,26 @@ class DaemonOptions(usage.Options):
         settings = Settings(**self._parse_values(), log_to_stdout=logs_to_stdout(self.parent or {}))
         if settings.control is None:
             settings = replace(settings, control=default_control_socket(os.environ))
-        self._check_requirements(settings)
         self._check_record(settings.record)
         lists = yield from self._parse_lists()
         for name in ("tcp", "udp", "http"):
             yield from self._check_list(name, checks.repeated_addresses(lists[name]))
         yield from self._check_list("behave", checks.repeated_behaviors(lists["behave"]))
+        yield from self._check_list("behave", checks.excess_behaviors(lists["behave"]))
         remote = checks.remote_http_addresses(lists["http"], allowed=settings.http_allow_remote)
         yield from self._check_list("http", remote)
         if not self["tcp"] and not self["udp"]:
             lists["tcp"] = lists["udp"] = [_default_address()]
-        tcp, udp = ([*lists[name], *checks.behaving_addresses(lists["behave"], name)] for name in ("tcp", "udp"))
-        yield from self._check_list("sockopt", checks.unusable_sockopts(lists["sockopts"], tcp, udp))
-        if self["proxy-protocol"] and not tcp:
-            self._add_requirement("proxy-protocol", "requires a TCP listener (--tcp): the header has no form for UDP")
+        yield from self._check_conflicts(settings, lists)
         networks = {}
         for name in ("allow", "deny", "proxy_protocol", "quiet"):
             networks[name] = yield from _build_networks(lists[name])
         yield from self._check_list("deny", checks.allowed_networks(lists["deny"], networks["allow"]))
-        self._faults.raise_if_any()
         kept: dict[str, Any] = {name: tuple(found) for name, found in lists.items()}
-        self.settings = replace(settings, **{**kept, **networks})
+        settings = replace(settings, **{**kept, **networks})
+        self._check_requirements(settings)
+        self._faults.raise_if_any()
+        self.settings = replace(settings, warnings=(*self._warnings, *without_effect(settings)))
 
     def _merge_file(self) -> Generator[None, None, None]:
         """Use the values of the file for the options that the command line does not give."""
@@ -252,43 +256,54 @@ class DaemonOptions(usage.Options):
         else:
             self._faults.add(f"--{name} {text}: {fault}")
 
-    def _add_requirement(self, name: str, text: str) -> None:
-        """Add the fault that an option lacks what it requires, with the option as it was given."""
+    def _locate(self, name: str, text: str) -> tuple[str, int]:
+        """Return a sentence about an option, as it was given, and its line in the file."""
         if given := self._from_file.get(name):
-            self._faults.add(f"{self['config']}, line {given.line}: {given} {text}", given.line)
-        else:
-            self._faults.add(f"--{name} {text}")
+            return f"{self['config']}, line {given.line}: {given} {text}", given.line
+        return f"--{name} {text}", 0
 
     def _check_requirements(self, settings: Settings) -> None:
-        """Check that options have the other options and the terminal that they require.
+        """Check that options have what they require.
 
-        --check knows neither the terminal nor the environment in which the daemon will run.
+        --check knows neither the terminal nor the environment in which the daemon will run, so it warns of these.
         """
-        if "datagrams" in self["log-also"] and not settings.log_message_rate:
-            self._add_requirement("log-also", "datagrams requires a --log-message-rate of 1 or more")
-        for name in ("http-allow-remote", "http-public-metrics"):
-            if self[name] and not self["http"]:
-                self._add_requirement(name, "requires --http")
-        if self["check"]:
-            return
-        if settings.operator and self.parent is not None and not self.parent.get("nodaemon", True):
-            self._add_requirement("operator", "requires twistd -n: a daemon in the background has no terminal")
-        if settings.record in STANDARD_STREAMS and self.parent is not None and not self.parent.get("nodaemon", True):
-            self._add_requirement("record", f"{settings.record} requires twistd -n")
-        in_service = "unless RUNTIME_DIRECTORY is set, as in a service"
-        for name in ("wait_for_operator", "reply_deadline"):
-            if getattr(settings, name) and not (settings.has_operator or self["http"]):
-                self._add_requirement(name.replace("_", "-"), f"requires --operator, --control or --http, {in_service}")
-        if settings.control_group is not None and settings.control is None:
-            self._add_requirement("control-group", f"requires --control, {in_service}")
+        for name, text in missing_options(settings):
+            self._faults.add(*self._locate(name, text))
+        in_background = self.parent is not None and not self.parent.get("nodaemon", True)
+        for name, text in missing_surroundings(settings, in_background=in_background):
+            if self["check"]:
+                self._warnings.append(self._locate(name, text)[0])
+            else:
+                self._faults.add(*self._locate(name, text))
+
+    def _check_conflicts(self, settings: Settings, lists: Mapping[str, list[Any]]) -> Generator[None, None, None]:
+        """Check that no two options have the same address or path."""
+        addresses = ClaimedAddresses(lists["sockopts"])
+        for name in ("tcp", "udp", "http", "behave"):
+            faults = addresses.claim(name, lists[name])
+            if self[name]:
+                yield from self._check_list(name, faults)
+            else:
+                list(faults)  # the default is claimed, too
+        record = None if settings.record in STANDARD_STREAMS else settings.record
+        paths = {"config": self["config"], "control": settings.control, "record": record}
+        holders: dict[str, str] = {}
+        for name, path in (*paths.items(), ("port-file", settings.port_file)):
+            if path is not None and (fault := claim_path(holders, name, path)):
+                self._add_fault(name, self[name], fault)
+        yield from self._check_list(
+            "http", (claim_path(holders, "http", each) if isinstance(each, str) else "" for each in lists["http"])
+        )
 
     def _check_record(self, path: str | None) -> None:
-        """Check the path of --record at a start, unless --chroot changes what it names."""
-        if path is None or path in STANDARD_STREAMS or self["check"] or self._started is not None:
+        """Check the path of --record, unless the daemon has opened it, or --chroot will change what it names."""
+        if path is None or path in STANDARD_STREAMS:
             return
-        if self.parent is not None and self.parent.get("chroot"):
-            return
-        if fault := record_fault(path):
+        if self._started is not None:
+            is_unknown = path == self._started.settings.record
+        else:
+            is_unknown = self.parent is not None and bool(self.parent.get("chroot"))
+        if not is_unknown and (fault := record_fault(path)):
             self._add_fault("record", self["record"], fault)
 
 

@@ -19,7 +19,9 @@ from echotime.systemd.activation import SystemdSocket
 from echotime.wire import hostport
 from echotime.wire.hostport import HostPort
 
-_LISTEN_ADDRESS_FORM = "PORT, *:PORT, ADDRESS:PORT, [IPv6]:PORT, systemd or systemd:NAME"
+_ADDRESS_FORMS = "PORT, *:PORT, ADDRESS:PORT or [IPv6]:PORT"
+_LISTEN_FORMS = "PORT, *:PORT, ADDRESS:PORT, [IPv6]:PORT, systemd or systemd:NAME"
+_HTTP_FORMS = "PORT, *:PORT, ADDRESS:PORT, [IPv6]:PORT, systemd:NAME, or the PATH of a Unix socket, with a slash"
 _V4MAPPED_PREFIX_LENGTH = 96
 """Prefix length of the network of IPv4-mapped addresses, ::ffff:0:0/96 (RFC 4291)."""
 _MAX_SOCKET_PATH = 107
@@ -27,28 +29,31 @@ _MAX_SOCKET_PATH = 107
 _MAX_FD_NAME = 255
 """Longest FileDescriptorName= (systemd.socket(5))."""
 
-LOG_KINDS = ("datagrams", "empty")
-"""What --log-also can name."""
+LOG_KINDS = {"datagrams": "udp", "empty": "tcp"}
+"""What --log-also can name, with its transport."""
 STANDARD_STREAMS = {"/dev/stdout": 1, "/dev/stderr": 2}
 """Descriptors by the paths that name them. Opening a path would fail for a socket, and ignore the offset of a file."""
 
 EXPECTED_RECORD = "expected a file, a FIFO, /dev/stdout or /dev/stderr"
 
 
-def listen_address(text: str) -> HostPort | SystemdSocket:
-    """Parse an address, or ``systemd`` or ``systemd:NAME`` for sockets that the service manager passes in."""
+def listen_address(text: str, forms: str = _LISTEN_FORMS) -> HostPort | SystemdSocket:
+    """Parse an address, or ``systemd`` or ``systemd:NAME`` for sockets that the service manager passes in.
+
+    `forms` names what the option accepts.
+    """
     manager, colon, name = text.partition(":")
     if manager != "systemd":
-        return host_and_port(text)
+        return host_and_port(text, forms)
     if colon and not (0 < len(name) <= _MAX_FD_NAME and name.isascii() and name.isprintable() and ":" not in name):
         raise ValueError(f"'{name}' is not a descriptor name; expected the FileDescriptorName= of a .socket unit")
     return SystemdSocket(name or None)
 
 
-def host_and_port(text: str) -> HostPort:
+def host_and_port(text: str, forms: str = _ADDRESS_FORMS) -> HostPort:
     """Parse ``12345``, ``127.0.0.1:12345`` or ``[::1]:12345``.
 
-    A port alone is on every IPv4 address, and so are ``:12345`` and ``*:12345``.
+    A port alone is on every IPv4 address, and so are ``:12345`` and ``*:12345``. `forms` names what the option accepts.
     """
     if "," in text:
         raise ValueError("this is a list; expected one address, and the option again for each other address")
@@ -63,9 +68,7 @@ def host_and_port(text: str) -> HostPort:
         return HostPort("0.0.0.0" if every_address else _canonical_host(str(host), text), number)
     except ValueError as error:
         # some errors name the right form already
-        expected = (
-            "" if "; expected " in str(error) or ", as in " in str(error) else f"; expected {_LISTEN_ADDRESS_FORM}"
-        )
+        expected = "" if "; expected " in str(error) or ", as in " in str(error) else f"; expected {forms}"
         raise ValueError(f"{error}{expected}") from None
 
 
@@ -100,11 +103,7 @@ def http_address(text: str) -> HostPort | SystemdSocket | str:
         return socket_path(text)
     if text.isascii() and text.isdigit():
         text = f"127.0.0.1:{text}"
-    try:
-        found = listen_address(text)
-    except ValueError as error:
-        path_form = "" if ":" in text else ", or the PATH of a Unix socket, with a slash"
-        raise ValueError(f"{error}{path_form}") from None
+    found = listen_address(text, _HTTP_FORMS)
     if found == SystemdSocket():
         raise ValueError("the name is missing; expected systemd:NAME, with the FileDescriptorName= of a .socket unit")
     return found
@@ -161,8 +160,13 @@ def output_file(text: str) -> str:
 
 
 def _check_directory(path: str) -> None:
-    if not Path(path).parent.is_dir():
-        raise ValueError(f"there is no directory '{Path(path).parent}'")
+    directory = Path(path).parent
+    try:
+        is_directory = directory.is_dir()
+    except OSError as error:  # such as a parent directory that this user may not search
+        raise ValueError(f"cannot find the directory '{directory}': {error.strerror}") from None
+    if not is_directory:
+        raise ValueError(f"there is no directory '{directory}'")
 
 
 def record_path(text: str) -> str:

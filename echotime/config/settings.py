@@ -40,7 +40,13 @@ _VALUE_NAMES = ", ".join(NAMES)
 
 
 def _networks(
-    help_text: str, *, example: str, accepts: str = "as `--allow`", shown_default: str = "none", section: str = ""
+    help_text: str,
+    *,
+    example: str,
+    accepts: str = "as `--allow`",
+    shown_default: str = "none",
+    section: str = "",
+    transport: str = "",
 ) -> dict[str, OptionSpec]:
     """Return the metadata of a field for a set of networks, an option that may be repeated and reloaded."""
     spec = OptionSpec(
@@ -53,6 +59,7 @@ def _networks(
         section=section,
         repeatable=True,
         reloadable=True,
+        transport=transport,
     )
     return {"option": spec}
 
@@ -87,6 +94,7 @@ class Settings:
         "Maximum length of the accept queue of each TCP listener, up to net.core.somaxconn.",
         example="4096",
         reloadable=True,
+        transport="tcp",
     )
     sockopts: tuple[Assignment, ...] = option(
         (),
@@ -110,6 +118,7 @@ class Settings:
         example="''",
         section="Replies",
         reloadable=True,
+        transport="tcp",
     )
     reply: Text = option(  # noqa: RUF009 - as above
         b"",
@@ -119,6 +128,7 @@ class Settings:
         shown_default="none",
         example=r"'you are \{peer}, served by \{host}\n'",
         reloadable=True,
+        transport="tcp",
     )
     operator: bool = option(
         False,
@@ -153,12 +163,14 @@ class Settings:
         shown_default="no limit",
         example="2m",
         reloadable=True,
+        transport="tcp",
     )
     wait_for_operator: bool = option(
         False,
         None,
         "Keep questions pending while no operator is present, instead of sending --reply, or no reply, at once.",
         reloadable=True,
+        transport="tcp",
     )
     max_questions: int = option(
         1000,
@@ -166,6 +178,7 @@ class Settings:
         "Maximum number of pending questions. Beyond it, --reply or no reply is sent at once.",
         example="50",
         reloadable=True,
+        transport="tcp",
     )
     max_questions_per_source: int = option(
         10,
@@ -173,6 +186,7 @@ class Settings:
         "Maximum number of pending questions from one address (or IPv6 /64).",
         example="2",
         reloadable=True,
+        transport="tcp",
     )
     encoding: str = option(
         "utf-8",
@@ -192,6 +206,7 @@ class Settings:
         example="1900",
         section="UDP time",
         choices=tuple(parsers.EPOCHS),
+        transport="udp",
     )
     udp_rate: int | None = option(
         None,
@@ -201,9 +216,12 @@ class Settings:
         shown_default=f"{DEFAULT_UDP_RATE}; no limit on loopback",
         example="100",
         reloadable=True,
+        transport="udp",
     )
     """None for DEFAULT_UDP_RATE, except on loopback, and no limit there. 0 for no limit."""
-    require_sync: bool = option(False, None, "Answer over UDP only while the kernel reports the clock as synchronized.")
+    require_sync: bool = option(
+        False, None, "Answer over UDP only while the kernel reports the clock as synchronized.", transport="udp"
+    )
     allow_privileged_ports: bool = option(
         False,
         None,
@@ -211,9 +229,14 @@ class Settings:
         "and start a loop.",
         old_names=("answer-low-ports",),
         reloadable=True,
+        transport="udp",
     )
     answer_broadcast: bool = option(
-        False, None, "Answer datagrams sent to a broadcast or multicast address, too.", reloadable=True
+        False,
+        None,
+        "Answer datagrams sent to a broadcast or multicast address, too.",
+        reloadable=True,
+        transport="udp",
     )
     allow: Networks = field(
         default_factory=Networks,
@@ -239,6 +262,7 @@ class Settings:
             "Require a PROXY protocol header (version 1 or 2) on TCP connections from NET, and serve the client "
             "that it names. NET must hold load balancers only, because they can name any client.",
             example="10.0.0.5",
+            transport="tcp",
         ),
     )
     quiet: Networks = field(
@@ -256,6 +280,7 @@ class Settings:
         shown_default="the limit of descriptors less a reserve",
         example="1000",
         reloadable=True,
+        transport="tcp",
     )
     max_per_source: int | None = option(
         None,
@@ -264,6 +289,7 @@ class Settings:
         shown_default="a quarter of --max-connections",
         example="100",
         reloadable=True,
+        transport="tcp",
     )
     idle_timeout: float | None = option(
         None,
@@ -272,6 +298,7 @@ class Settings:
         shown_default="no limit",
         example="10m",
         reloadable=True,
+        transport="tcp",
     )
     half_closed_timeout: float | None = option(
         None,
@@ -280,6 +307,7 @@ class Settings:
         shown_default="no limit",
         example="1m",
         reloadable=True,
+        transport="tcp",
     )
     session_timeout: float | None = option(
         None,
@@ -288,6 +316,7 @@ class Settings:
         shown_default="no limit",
         example="1h",
         reloadable=True,
+        transport="tcp",
     )
     log_message_rate: int = option(
         100,
@@ -307,7 +336,7 @@ class Settings:
         accepts="`datagrams` or `empty`",
         shown_default="none",
         example="datagrams",
-        choices=LOG_KINDS,
+        choices=tuple(LOG_KINDS),
         repeatable=True,
         reloadable=True,
     )
@@ -325,7 +354,8 @@ class Settings:
         (),
         http_address,
         "Serve metrics, health and a page for operators over HTTP on ADDRESS:PORT, on PORT of 127.0.0.1, on the Unix "
-        "socket PATH with mode 0600, or on the inherited socket systemd:NAME.",
+        "socket PATH with mode 0600, or on the inherited socket systemd:NAME. Over TCP it requires --control for the "
+        "token, or --http-public-metrics.",
         metavar="ADDRESS",
         accepts="a loopback address, a path with a slash, or systemd:NAME",
         shown_default="none",
@@ -364,6 +394,7 @@ class Settings:
         section="Process and files",
         old_names=("drain-seconds",),
         reloadable=True,
+        transport="tcp",
     )
     stop_delay: float = option(
         0.0,
@@ -386,6 +417,8 @@ class Settings:
     )
     log_to_stdout: bool = True
     """True if twistd's log goes to standard output."""
+    warnings: tuple[str, ...] = ()
+    """Lines for the log about options that are no faults, and have no effect."""
 
     @property
     def has_operator(self) -> bool:

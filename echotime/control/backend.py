@@ -27,6 +27,7 @@ from echotime.sockopt.catalogue.index import CATALOGUE
 from echotime.sockopt.errno_name import errno_name
 from echotime.sockopt.option import Option, Readable, SetDeadline, SocketRole
 from echotime.sockopt.tcp_info import read_tcp_info
+from echotime.wire.connection_end import BY_OPERATOR, BY_OPERATOR_RESET
 
 _KERNEL_COLUMNS = ("rtt", "retransmits", "unsent")
 CONNECTION_COLUMNS = (
@@ -150,10 +151,10 @@ class ControlBackend:
         return rows
 
     def backlog(self, limit: int | None) -> Rows:
-        """Return the accept queues. With a limit, call listen(2) with it first."""
+        """Return the accept queues. With a limit, call listen(2) with it first, and leave out those that are fixed."""
         rows = []
         for listener in self._tcp:
-            if listener.port.connected:
+            if listener.port.connected and (limit is None or listener.port.fixed_backlog is None):
                 if limit is not None:
                     listener.port.set_backlog(limit)
                 info = read_tcp_info(listener.port.socket)
@@ -166,9 +167,9 @@ class ControlBackend:
         """Close a connection after its pending output, or reset it. Return its peer."""
         connection = self._find_connection(number)
         if orderly:
-            connection.close("operator")
+            connection.close(BY_OPERATOR)
         else:
-            connection.reset("operator's reset")
+            connection.reset(BY_OPERATOR_RESET)
         return connection.peer
 
     def counters(self) -> Rows:

@@ -187,7 +187,10 @@ class SetOption(_FallibleCommand):
 
 
 class Backlog(_FallibleCommand):
-    """List the accept queues with their lengths and limits. With `limit`, call listen(2) with it first."""
+    """List the accept queues with their lengths and limits.
+
+    With `limit`, call listen(2) with it first, and list only those to which it applies.
+    """
 
     commandName = b"Backlog"
     arguments: ClassVar[Arguments] = _arguments(limit=Integer(optional=True))

@@ -51,6 +51,7 @@ TEXTS = (
     N_("a behavior must have at most {number} characters"),
     N_("'{text}' names no behavior; expected {form}"),
     *(N_("{name} has no parameter '{text}'; expected {names}"), N_("{name} lacks a value; expected {form}")),
+    N_("'{text}' is neither a port nor ADDRESS:PORT; expected PORT, *:PORT, ADDRESS:PORT or [IPv6]:PORT"),
     *(N_("{name} is given twice"), N_("must be a probability from 0 to 1, as in 0.5")),
     *(N_("must be a time from {low} to {high} s"), N_("must be at least 1 byte"), N_("must be at least {low} bytes")),
     N_("must be a whole number from {low} to {high}"),
@@ -59,7 +60,7 @@ TEXTS = (
     *(N_("no listener of --behave on {address}"), N_("cannot listen on {address}: {reason}")),
     *(N_("more than {number} listeners of --behave"), N_("the daemon is stopping")),
     # why a listener cannot be opened
-    N_("another socket holds the port; find it: {command}"),
+    *(N_("another socket holds the port; find it: {command}"), N_("this daemon itself serves {address}")),
     N_("open connections have this local port, until they end: {number}; find it: {command}"),
     N_("closed connections have this local port, in TIME_WAIT for {seconds} s more: {number}; find it: {command}"),
     *(N_("another socket is bound to the port, and does not listen"), N_("this host does not have the address")),

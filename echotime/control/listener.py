@@ -6,6 +6,7 @@ import errno
 import os
 import socket
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +14,19 @@ from twisted.application.service import Service
 from twisted.internet import unix
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.interfaces import IProtocolFactory
+from twisted.python.failure import Failure
 
 from echotime.control.peer import group_name, user_name
 from echotime.errors import report_startup_failure
 from echotime.logger import Logger
+from echotime.net.owned import LossNotifyingPort, describe_loss
 
 _GROUP_MODE = 0o660
 BACKLOG = 4096
 """Argument of listen(2): clients that connect at once must not wait, and an inherited accept queue not get shorter."""
 
 
-class UnixPort(unix.Port):
+class UnixPort(LossNotifyingPort, unix.Port):  # type: ignore[misc]  # Twisted's stopListening has an alias
     """Listen on a bound socket, and leave its file alone.
 
     Twisted would change the mode and remove the file by path. A name in the abstract namespace has no file. Twisted's
@@ -43,14 +46,22 @@ class UnixPort(unix.Port):
 class UnixSocketService(Service):
     """Listen on `path` with mode 0600, or with mode 0660 if there is a group (a gid).
 
-    `purpose` names the socket in the log. Starting raises StartupError if that fails.
+    `purpose` names the socket in the log. `on_lost` is called with the reason if the port fails later. Starting raises
+    StartupError if the socket cannot listen.
     """
 
     _log = Logger()
 
     def __init__(
-        self, path: str, group: int | None, factory: IProtocolFactory, reactor: Any, purpose: str = "control"
+        self,
+        path: str,
+        group: int | None,
+        factory: IProtocolFactory,
+        reactor: Any,
+        on_lost: Callable[[str], object],
+        purpose: str = "control",
     ) -> None:
+        self._on_lost = on_lost
         self._purpose = purpose
         self._path = path
         self._group = group
@@ -71,6 +82,7 @@ class UnixSocketService(Service):
                 f"cannot listen on the {self._purpose} socket {self._path}: {error.strerror or error}{user}"
             ) from error
         self._port = UnixPort(sock, self._factory, self._reactor)
+        self._port.on_lost = self._port_lost
         self._port.startListening()
         self._bound_inode = _inode(self._path)
         self._log.info("listening on {purpose} socket {path}", purpose=self._purpose, path=self._path)
@@ -83,6 +95,9 @@ class UnixSocketService(Service):
         if self._bound_inode is not None and _inode(self._path) == self._bound_inode:
             Path(self._path).unlink()
         return maybeDeferred(self._port.stopListening)
+
+    def _port_lost(self, failure: Failure) -> None:
+        self._on_lost(describe_loss(f"{self._purpose} socket {self._path}", failure))
 
 
 def _bind(path: str, group: int | None) -> socket.socket:

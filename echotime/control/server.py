@@ -21,7 +21,7 @@ from echotime.control.commands import PAGE_SIZE, CommandError, PushedEvent, Rows
 from echotime.control.desk import ReplyDesk
 from echotime.control.peer import PeerPolicy, read_peer
 from echotime.control.sequential_amp import SequentialAMP
-from echotime.control.subscriber import EventSubscriber
+from echotime.control.subscriber import EventSubscriber, unsent_bytes
 from echotime.limits.log_rate import LogRateLimiter
 from echotime.logger import Logger
 from echotime.operators.reply_queue import ReplyQueue
@@ -176,8 +176,7 @@ class ControlProtocol(SequentialAMP):
         self.callRemote(event, **fields)
 
     def unsent_bytes(self) -> int:
-        transport = self.transport
-        return 0 if transport is None else len(transport.dataBuffer) + int(transport._tempDataLen)
+        return unsent_bytes(self.transport)
 
     @commands.Sockopts.responder
     def sockopts(self, target: str, names: list[str], after: int) -> dict[str, Any]:

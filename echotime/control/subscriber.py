@@ -34,6 +34,11 @@ class EventSink(Protocol):
         """Log the error and close the connection."""
 
 
+def unsent_bytes(transport: Any) -> int:
+    """Return the number of bytes that a Twisted transport has not handed to the kernel, 0 if the transport is None."""
+    return 0 if transport is None else len(transport.dataBuffer) - transport.offset + int(transport._tempDataLen)
+
+
 @implementer(IOperator, ITrafficObserver)
 class EventSubscriber:
     """Send events to `sink`, and abort it if more than `max_unsent` bytes of its output are pending.

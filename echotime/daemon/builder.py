@@ -25,6 +25,7 @@ from echotime.errors import report_startup_failure
 from echotime.health.check import HealthCheck
 from echotime.health.monitor import HealthMonitor
 from echotime.health.watchdog import SystemdStatus
+from echotime.logger import Logger
 from echotime.operators.service import build_local_operator
 from echotime.services.connection_record import ConnectionRecord
 from echotime.services.datagram_policy import DatagramPolicy
@@ -35,6 +36,8 @@ from echotime.web.state import WebState
 
 if TYPE_CHECKING:
     from echotime.web.service import WebService
+
+_log = Logger()
 
 
 class DaemonBuilder:
@@ -51,6 +54,8 @@ class DaemonBuilder:
         replies: IReplySource | None = None,
         new_file: NewFile = NewFile(),  # noqa: B008 - immutable
     ) -> None:
+        for warning in settings.warnings:
+            _log.warn("{warning}", warning=warning)
         self._settings = settings
         self._reactor = reactor
         self._new_file = new_file
@@ -92,7 +97,9 @@ class DaemonBuilder:
         if settings.tcp or settings.behave or settings.control is not None:
             service.addService(LimitsService(serving.capacity, serving.timeout_monitor))
         if settings.require_sync:
-            service.addService(SyncMonitor(self._udp_policies, reactor))
+            monitor = SyncMonitor(self._udp_policies, reactor)
+            service.addService(monitor)
+            serving.is_muted = monitor.is_muted
         health = HealthCheck(serving.tcp, serving.udp, serving.factory, reactor)
         if (notify := notifier_from_environ(os.environ)) is not None:
             format_status = partial(status_line, serving.factory, serving.readiness)
@@ -115,7 +122,8 @@ class DaemonBuilder:
             )
             control_factory.change_behaviors = serving.behave.change
             control_factory.http = web
-            service.addService(UnixSocketService(settings.control, settings.control_group, control_factory, reactor))
+            path, group = settings.control, settings.control_group
+            service.addService(UnixSocketService(path, group, control_factory, reactor, serving.shutdown.fail))
         if serving.reply_queue is not None and settings.operator:
             service.addService(
                 build_local_operator(
@@ -162,14 +170,16 @@ class DaemonBuilder:
             traffic=serving.traffic,
             readiness=serving.readiness,
             health=monitor,
-            listeners=serving.listeners,
+            listeners=[*serving.tcp, *serving.udp],
+            errors=serving.listeners.errors,
             read_clock=read_adjtimex,
             reload_succeeded=lambda: self._reload_succeeded,
             encoding=self._settings.encoding,
             reactor=self._reactor,
         )
         describe_error = partial(listen_error_message, "TCP")
-        web = build_web(state, serving.http, describe_error, public_metrics=self._settings.http_public_metrics)
+        public_metrics = self._settings.http_public_metrics
+        web = build_web(state, serving.http, describe_error, serving.shutdown.fail, public_metrics=public_metrics)
         self.service.after_drain.append(web)
         return web
 

@@ -52,7 +52,7 @@ def read_adjtimex() -> ClockState:
 class SyncMonitor(PeriodicService):
     """Mute the policies of UDP listeners while the clock is not synchronized or its status is unknown.
 
-    `policies` returns those of all listeners, which may come and go.
+    `policies` returns those of all listeners, which may come and go. That of a new listener begins as `is_muted` says.
     """
 
     _log = Logger()
@@ -68,12 +68,18 @@ class SyncMonitor(PeriodicService):
         self._read_state = read_state
         self._muted: bool | None = None
 
+    def is_muted(self) -> bool:
+        """Return True if the last read has muted the policies."""
+        return bool(self._muted)
+
     def _poll(self) -> None:
         state = self._read_state()
         muted = not state.synchronized
-        for each in self._policies():
+        policies = list(self._policies())
+        for each in policies:
             each.set_muted(muted)
-        if muted is self._muted:
+        # without UDP there are no replies to suspend; a listener of --behave may be opened later
+        if not policies or muted is self._muted:
             return
         self._muted = muted
         if muted:

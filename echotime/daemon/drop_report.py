@@ -73,7 +73,10 @@ class DropReporter(PeriodicService):
     def _new_reports(self, interval: float) -> Iterator[tuple[str, int, int, str | None]]:
         """Record and yield each reason that has grown and was not reported for `interval`."""
         now = self._clock.seconds()
-        for reason, total in self._read_counts().items():
+        counts = self._read_counts()
+        # the counts of a listener end when it is closed, and begin at zero when it is opened again
+        self._reported = {each: last for each, last in self._reported.items() if last[0] <= counts.get(each, 0)}
+        for reason, total in counts.items():
             previous, reported_at = self._reported.get(reason, (0, now - interval))
             if total > previous and now - reported_at >= interval:
                 self._reported[reason] = total, now

@@ -110,5 +110,5 @@ class ReloadService(HangupService):
         self._log.info("reload: changed: {changed}", changed=", ".join(result.changed) or "nothing")
         if became_open:
             self._log.warn("reload: --allow removed: every source that --deny does not list is served")
-        for each in result.not_applied:
+        for each in (*result.not_applied, *new.warnings):
             self._log.warn("reload: {reason}", reason=each)

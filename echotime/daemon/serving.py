@@ -57,6 +57,8 @@ class Serving:
         """The settings of the last reload, for listeners that are opened later."""
         self._reactor = reactor
         self._custom_replies = replies
+        self.is_muted: Callable[[], bool] = lambda: False
+        """Returns True while the clock is not synchronized, with --require-sync."""
         self._build_services()
         self._build_listeners()
         self._limit_connections()
@@ -126,7 +128,7 @@ class Serving:
     def _make_time_protocol(self, make: Callable[..., TimeT], **options: Any) -> TimeT:
         """Return a protocol that shares counters, limits and log with those of the other UDP listeners."""
         settings = self.settings
-        return make(
+        protocol = make(
             time.time,
             self.traffic.counters,
             settings.epoch,
@@ -138,6 +140,8 @@ class Serving:
             is_ready=lambda: self.readiness.is_ready,
             **options,
         )
+        protocol.policy.set_muted(self.is_muted())
+        return protocol
 
     def _limit_connections(self) -> None:
         """Derive the connection limits from the descriptors that are left. Raises StartupError if there are none."""

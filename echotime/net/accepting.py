@@ -82,6 +82,7 @@ class AcceptingPort(LossNotifyingPort, tcp.Port):  # type: ignore[misc]  # Twist
         self.errors: Counter[str] = Counter()
         self._family = int(self.addressFamily)
         self._resume_call: Any = None
+        self._is_held = False
 
     def startListening(self) -> None:
         """Reserve a descriptor and listen. Raises what tcp.Port raises."""
@@ -152,9 +153,14 @@ class AcceptingPort(LossNotifyingPort, tcp.Port):  # type: ignore[misc]  # Twist
         if number:
             self.errors[f"accept {errno_name(error)}"] += number
 
+    def hold_accepting(self, held: bool) -> None:
+        """Leave connections in the accept queue from now on, or accept them again."""
+        self._is_held = held
+        self._update_reading()
+
     def _pause_accepting(self) -> None:
-        self.stopReading()
         self._resume_call = self.reactor.callLater(RETRY_DELAY, self._resume_accepting)
+        self._update_reading()
 
     @property
     def is_paused(self) -> bool:
@@ -163,7 +169,13 @@ class AcceptingPort(LossNotifyingPort, tcp.Port):  # type: ignore[misc]  # Twist
 
     def _resume_accepting(self) -> None:
         self._resume_call = None
-        self.startReading()
+        self._update_reading()
+
+    def _update_reading(self) -> None:
+        if self._is_held or self.is_paused:
+            self.stopReading()
+        else:
+            self.startReading()
 
     def connectionLost(self, reason: Any = None) -> None:
         if self._resume_call is not None:

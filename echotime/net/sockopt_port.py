@@ -24,6 +24,14 @@ if TYPE_CHECKING:
 
 _ANY_IPV4 = frozenset({"", "0.0.0.0"})
 _ANY_IPV6 = "::"
+_EXCLUSIVE = {"SO_TIMESTAMP", "SO_TIMESTAMPNS"}
+"""Options each of which turns the other off."""
+
+
+def _share_value(one: Option, other: Option) -> bool:
+    """Return True if setting one option changes the value of the other."""
+    is_same = (one.level_number, one.number_read) == (other.level_number, other.number_read)
+    return is_same or {one.name, other.name} == _EXCLUSIVE
 
 
 def socket_kind(transport: str, interface: str) -> SocketTraits:
@@ -121,15 +129,11 @@ class SockoptPortMixin(BasePort):
         return read_back(self.socket, assignment)
 
     def is_overridden(self, option: Option) -> bool:
-        """Return True if an option that sets the same value was set later than `option`, which a start sets last."""
+        """Return True if an option that changes the same value was set later than `option`, which a start sets last."""
         now = [each.option for each in self._sockopts]
         at_start = [each.option for each in select_assignments(self._sockopts, self.kind)]
         later = now[now.index(option) + 1 :] if option in now else []
-        return any(
-            (other.level_number, other.number_read) == (option.level_number, option.number_read)
-            and at_start.index(other) < at_start.index(option)
-            for other in later
-        )
+        return any(_share_value(other, option) and other in at_start[: at_start.index(option)] for other in later)
 
     def read_back(self) -> list[ReadBack]:
         """Return the requested and the effective value of each requested option, in the order of setting."""

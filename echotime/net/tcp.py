@@ -47,6 +47,8 @@ class EchoPort(SockoptPortMixin, AcceptingPort):  # type: ignore[misc]  # Twiste
         super().__init__(port, factory, backlog, interface, reactor)
         self.keeps_final_state = keeps_final_state
         """True if connections read TCP_INFO and their local address before they are closed, for the record."""
+        self.fixed_backlog: int | None = None
+        """The limit of the accept queue in place of `backlog`."""
         self.select_options("tcp", sockopts)
         self._derive_connection_options()
 
@@ -63,9 +65,18 @@ class EchoPort(SockoptPortMixin, AcceptingPort):  # type: ignore[misc]  # Twiste
         return reading
 
     def set_backlog(self, backlog: int) -> None:
-        """Change the limit of the accept queue while listening; see listen(2). Raises OSError."""
-        self.socket.listen(backlog)
+        """Change the limit of the accept queue while listening; see listen(2). Raises OSError.
+
+        While the limit is fixed, only remember the new one.
+        """
+        if self.fixed_backlog is None:
+            self.socket.listen(backlog)
         self.backlog = backlog
+
+    def fix_backlog(self, limit: int | None) -> None:
+        """Keep the limit of the accept queue from changing, or with None return to `backlog`. Raises OSError."""
+        self.socket.listen(self.backlog if limit is None else limit)
+        self.fixed_backlog = limit
 
     def configure_backlog(self, backlog: int) -> bool:
         """Change the limit of the accept queue, but only raise that of an adopted socket. Raises OSError.

@@ -13,6 +13,7 @@ from twisted.internet.task import LoopingCall
 from echotime.logger import Logger
 from echotime.services.echo_factory import EchoFactory
 from echotime.services.tcp_echo import EchoProtocol
+from echotime.wire.connection_end import BY_SERVER, BY_SERVER_RESET
 
 QUIET_INTERVAL = 0.25
 """Seconds that a connection must be quiet: longer than most round trips and than an iteration of the reactor."""
@@ -28,8 +29,8 @@ class Drain:
         self._clock = clock
         self.timeout = timeout
         self._immediate = False
-        self._message_counts: dict[EchoProtocol, int] = {}
-        """The number of messages of each connection at the last tick."""
+        self._last_active: dict[EchoProtocol, float] = {}
+        """The `last_active` of each connection at the last tick."""
         self._ticker = LoopingCall(self._tick)
         self._ticker.clock = clock
 
@@ -53,18 +54,18 @@ class Drain:
         if not self._ticker.running:
             return
         for connection in list(self._factory.connections):
-            connection.reset("server's reset")
+            connection.reset(BY_SERVER_RESET)
         for waiting in list(self._factory.awaiting_header):
             waiting.transport.abortConnection()
 
     def _tick(self) -> None:
-        message_counts, self._message_counts = self._message_counts, {}
+        last_active, self._last_active = self._last_active, {}
         for connection in list(self._factory.connections):
             if connection.has_pending_output or connection.closing:
                 continue  # the connection was not read, so whether the client is quiet is unknown
-            self._message_counts[connection] = connection.messages
-            if message_counts.get(connection) == connection.messages:
-                connection.close("server")
+            self._last_active[connection] = connection.last_active
+            if last_active.get(connection) == connection.last_active:
+                connection.close(BY_SERVER)
 
     def _finished(self, result: None) -> None:
         if remaining := self._factory.admission.count:

@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from echotime.services.echo_factory import EchoFactory
+from echotime.wire.connection_end import BY_CLIENT, BY_CLIENT_RESET
 from echotime.wire.hostport import HostPort, format_hostport
 from echotime.wire.proxy_header import ProxyHeader, ProxyHeaderFault, ProxyHeaderParser
 
@@ -128,7 +129,7 @@ class ProxyHeaderProtocol(Protocol):
                     factory.traffic.counters.refuse("refused_no_proxy_header", self.transport.getPeer().host)
                 else:
                     factory.traffic.connection_closed(
-                        self, "client" if reason.check(ConnectionDone) else "client's reset"
+                        self, BY_CLIENT if reason.check(ConnectionDone) else BY_CLIENT_RESET
                     )
         finally:
             factory.notify_if_empty()

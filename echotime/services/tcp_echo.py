@@ -25,6 +25,7 @@ from echotime.services.large_reads import LargeReads
 from echotime.services.replies import IReplySource
 from echotime.services.traffic import TrafficLog
 from echotime.sockopt.errno_name import errno_name
+from echotime.wire.connection_end import BY_CLIENT, BY_CLIENT_RESET, BY_SERVER, BY_SERVER_RESET
 from echotime.wire.hostport import format_hostport
 from echotime.wire.message import MESSAGE_SIZE
 from echotime.wire.template import Text
@@ -69,6 +70,8 @@ class EchoProtocol(Protocol):
     """The client that a PROXY header names. Otherwise None: the client is the peer of the transport."""
     via = ""
     """The proxy of that client, as ``host:port``. Empty for a direct connection."""
+    last_active: float
+    """The time of the last message, the last reply, or the last progress of the output."""
     behavior = ""
     """How a listener of --behave treats the connection. Empty on other listeners."""
     _log = Logger()
@@ -90,7 +93,8 @@ class EchoProtocol(Protocol):
         self.closed_locally = False
         """True if this side has closed or reset the connection."""
         self._close_timer: IDelayedCall | None = None
-        self._ended_reason = ""
+        self.ended_reason = ""
+        """Which side, timeout or behavior ends the connection. Empty while none does."""
         self._reads_large = False
         """True while the transport may read more than one message at a time."""
 
@@ -127,7 +131,7 @@ class EchoProtocol(Protocol):
     @property
     def ended_by(self) -> str:
         """Return which side or timeout has ended the connection."""
-        return self._ended_reason or "server"
+        return self.ended_reason or BY_SERVER
 
     def poll_half_close(self) -> None:
         """Detect the client's FIN while the connection is not read."""
@@ -211,7 +215,7 @@ class EchoProtocol(Protocol):
         if self._pending_reply is None:
             return  # the Deferred was cancelled, because the connection has ended
         self._log.failure("no reply for {peer}: connection reset", failure, peer=self.peer)
-        self.reset("server's reset")
+        self.reset(BY_SERVER_RESET)
 
     def _write(self, data: bytes) -> None:
         self.transport.write(data)
@@ -229,7 +233,7 @@ class EchoProtocol(Protocol):
     def readConnectionLost(self) -> None:
         """Handle the client's FIN: close the connection as soon as all output is written."""
         self._fin_received = True
-        self.mark_ended(self._ended_reason or "client")
+        self.mark_ended(self.ended_reason or BY_CLIENT)
         # resuming a transport after the end of file would only report the end of file again
         self.transport.unregisterProducer()
         self._output_full = False
@@ -248,9 +252,9 @@ class EchoProtocol(Protocol):
         if self.bytes_in >= MESSAGE_SIZE:
             factory.large_reads.forget(self)
         if isinstance(reason.value, OSError):
-            self._ended_reason = f"error: {reason.value.strerror} ({errno_name(reason.value)})"
+            self.ended_reason = f"error: {reason.value.strerror} ({errno_name(reason.value)})"
         elif not isinstance(reason.value, (ConnectionDone, ConnectionAborted)):
-            self._ended_reason = "client's reset"
+            self.ended_reason = BY_CLIENT_RESET
         pending_reply, self._pending_reply = self._pending_reply, None
         try:
             if pending_reply is not None:
@@ -287,11 +291,11 @@ class EchoProtocol(Protocol):
             return
         self.closed_locally = True
         self.mark_ended(reason)
-        self.transport.unregisterProducer()
-        self.transport.loseConnection()
         if self._close_timer is None:
             clock = self.factory.traffic.clock
-            self._close_timer = clock.callLater(CLOSE_TIMEOUT, self.reset, "server's reset")
+            self._close_timer = clock.callLater(CLOSE_TIMEOUT, self.reset, BY_SERVER_RESET)
+        self.transport.unregisterProducer()
+        self.transport.loseConnection()  # it may call connectionLost
 
     def reset(self, reason: str) -> None:
         """Reset the connection, so that the client knows that output is missing."""
@@ -301,7 +305,7 @@ class EchoProtocol(Protocol):
 
     def mark_ended(self, reason: str) -> None:
         """Record why the connection ends, and when."""
-        self._ended_reason = reason
+        self.ended_reason = reason
         if self.ended_at is None:
             self.ended_at = self.factory.seconds()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,8 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import IO
+from weakref import WeakSet
 
 Address = tuple[str, int]
 """Host and port, as for socket.connect()."""
@@ -36,6 +39,17 @@ run()
 When the process with the other end has ended, the kernel sends SIGTERM (F_SETSIG of fcntl(2)). PR_SET_PDEATHSIG of
 prctl(2) would send it already when the thread that started the child has ended.
 """
+_pipes: WeakSet[IO[bytes]] = WeakSet()
+"""The ends of these pipes that the process holds."""
+
+
+def _close_pipes() -> None:
+    """Close the pipes in a worker made by fork(2). The daemons would run until the worker has ended, too."""
+    for each in list(_pipes):
+        each.close()
+
+
+os.register_at_fork(after_in_child=_close_pipes)
 
 
 class DaemonProcess:
@@ -54,15 +68,22 @@ class DaemonProcess:
         command = [sys.executable, "-c", _CHILD, "--nodaemon", "--pidfile=", "echotime"]
         command += ["--tcp", "127.0.0.1:0", "--udp", "127.0.0.1:0", "--drain-timeout", "0", *args]
         command += ["--control", self.control, "--port-file", str(port_file)]
-        with self._log_path.open("wb") as log:
-            self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                # Ctrl-C is for the tests, which then stop the daemon
-                start_new_session=True,
-            )
+        try:
+            with self._log_path.open("wb") as log:
+                self._process = subprocess.Popen(
+                    command,
+                    stdin=subprocess.PIPE,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    # Ctrl-C is for the tests, which then stop the daemon
+                    start_new_session=True,
+                )
+        except BaseException:
+            self._remove_files()
+            raise
+        assert self._process.stdin is not None
+        self._pipe = self._process.stdin
+        _pipes.add(self._pipe)
         try:
             self._wait_for(port_file)
             ports = json.loads(port_file.read_bytes())
@@ -104,8 +125,10 @@ class DaemonProcess:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        if self._process.stdin is not None:
-            self._process.stdin.close()
+        self._pipe.close()
+        self._remove_files()
+
+    def _remove_files(self) -> None:
         shutil.rmtree(self._directory, ignore_errors=True)
 
     def _wait_for(self, port_file: Path) -> None:

@@ -1,25 +1,25 @@
 """Collect the daemon's metrics: every declared counter, the listeners, questions, the clock, the log and the reload.
 
-No label has the address of a client, because each value of a label costs memory in Prometheus for as long as its data.
+No label has the address of a client, because Prometheus keeps each value of a label as a series for as long as it
+keeps data.
 """
 
 from __future__ import annotations
 
 import platform
-from collections import Counter as Multiset
 from collections.abc import Iterator
 
 import echotime
 import twisted
 from echotime.counters import LOG_COUNTERS, METRIC_HELP, RECORD_COUNTERS, Counters, declared
 from echotime.health.check import HealthStatus
-from echotime.net.listener import DROPPED_BY_KERNEL, Listener, ListeningPort
+from echotime.net.listener import DROPPED_BY_KERNEL
 from echotime.web.state import WebState
 from echotime.wire.exposition import Family, Kind
 
 _PREFIX = "echotime_"
 _ACCEPT = "accept "
-"""Precedes the errno in the key of Listener.errors() for a connection that was not accepted."""
+"""Precedes the errno in the reason of a connection that was not accepted."""
 _EXPECTED_ERRNOS = ("EMFILE", "ENFILE")
 """Shown from the start, because an alert cannot see the first increase of a metric that was not there before."""
 
@@ -63,41 +63,34 @@ class DaemonCollector:
                 if family not in families:
                     families[family] = _counter(family, METRIC_HELP.get(family, each.help))
                 families[family].add(getattr(group, each.name), **({label: value} if label else {}))
-        for reason, number in self._unanswered().items():
+        for reason, number in self._state.errors("udp").items():
             families["datagrams_unanswered"].add(number, reason=reason)
         yield from families.values()
 
-    def _of(self, transport: str) -> list[Listener[ListeningPort]]:
-        return [each for each in self._state.listeners if each.port.kind.transport == transport]
-
-    def _unanswered(self) -> Multiset[str]:
-        """Return how many datagrams were not answered because of errors, by reason."""
-        errors: Multiset[str] = Multiset()
-        for each in self._of("udp"):
-            errors.update(each.errors())
-        del errors[DROPPED_BY_KERNEL]  # counted for each listener
-        return errors
-
     def _listeners(self) -> Iterator[Family]:
+        """Yield the figures of each listener, except those of --behave, and the errors of accept(2) of all.
+
+        Each listener of --behave on a free port would have a label of its own, and new alerts.
+        """
         state = self._state
+        labels = {each.label for each in state.listeners}
         healthy = _gauge("listener_healthy", "0 if the last health check has proven the listener hung, else 1.")
         for result in state.health.results:
             healthy.add(int(result.status is not HealthStatus.HUNG), listener=result.listener)
         pending = _gauge("backlog", "Connections in the accept queue.")
         limit = _gauge("backlog_limit", "Maximum length of the accept queue.")
         for row in state.backend.backlog(None):
-            pending.add(row["pending"], listener=row["listener"])
-            limit.add(row["limit"], listener=row["listener"])
-        accept_errors = Multiset(dict.fromkeys(_EXPECTED_ERRNOS, 0))
-        for tcp in self._of("tcp"):
-            accept_errors.update({error.removeprefix(_ACCEPT): number for error, number in tcp.errors().items()})
+            if row["listener"] in labels:
+                pending.add(row["pending"], listener=row["listener"])
+                limit.add(row["limit"], listener=row["listener"])
+        errors = {name.removeprefix(_ACCEPT): number for name, number in state.errors("tcp").items()}
         failed = _counter("accept_errors", "TCP connections that could not be accepted.")
-        for errno_name, number in accept_errors.items():
+        for errno_name, number in (dict.fromkeys(_EXPECTED_ERRNOS, 0) | errors).items():
             failed.add(number, errno=errno_name)
         drops = _counter("kernel_drops", "Datagrams dropped: from a low port, or because the receive buffer was full.")
-        for udp in self._of("udp"):
-            if udp.port.connected:
-                drops.add(udp.errors().get(DROPPED_BY_KERNEL, 0), listener=udp.label)
+        for each in state.listeners:
+            if each.port.kind.transport == "udp" and each.port.connected:
+                drops.add(each.errors().get(DROPPED_BY_KERNEL, 0), listener=each.label)
         return iter((healthy, pending, limit, failed, drops))
 
     def _clock(self) -> Iterator[Family]:

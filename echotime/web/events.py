@@ -6,6 +6,7 @@ reply, and the stream has the questions.
 
 from __future__ import annotations
 
+import socket
 from typing import Any
 
 from twisted.internet.interfaces import IPushProducer
@@ -17,10 +18,11 @@ from twisted.web.server import NOT_DONE_YET, Request
 from zope.interface import implementer
 
 from echotime.control.commands import MAX_MESSAGE_BYTES, PushedEvent
-from echotime.control.subscriber import EventSubscriber
+from echotime.control.subscriber import EventSubscriber, unsent_bytes
 from echotime.logger import Logger
 from echotime.web.json_resource import HTTPError, read_object
 from echotime.web.responses import json_response
+from echotime.web.site import IDLE_TIMEOUT
 from echotime.web.state import WebState
 from echotime.web.status import read_status
 from echotime.wire.escape import preview_decoded
@@ -51,15 +53,28 @@ class EventStream:
     def __init__(self, request: Request, state: WebState, *, as_operator: bool) -> None:
         self._request = request
         self._encoding = state.encoding
-        self.paused = False
+        self._clock = state.reactor
+        self._paused_at: float | None = None
         request.setHeader(b"Content-Type", b"text/event-stream")
         self._subscriber = EventSubscriber(self, state.reactor)
         request.registerProducer(self, True)
         self._subscriber.start(state.traffic, state.queue, as_operator=as_operator)
+        transport: Any = request.transport
+        handle = transport.getHandle()
+        if handle.family != socket.AF_UNIX:
+            # a host that is gone reads nothing, and the kernel would wait for it much longer
+            handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(1000 * IDLE_TIMEOUT))
 
     def write(self, event: bytes) -> None:
         """Write an event that was encoded already."""
         self._request.write(event)
+
+    def write_status(self, event: bytes) -> None:
+        """Write an event with the status, or leave it out while output is pending. Abort after IDLE_TIMEOUT of that."""
+        if self._paused_at is None:
+            self.write(event)
+        elif self._clock.seconds() - self._paused_at >= IDLE_TIMEOUT:
+            self.abort(TimeoutError("the client does not read"))
 
     def send_event(self, event: type[PushedEvent], **fields: Any) -> None:
         if "message" in fields:
@@ -68,7 +83,7 @@ class EventStream:
 
     def unsent_bytes(self) -> int:
         channel: Any = self._request.channel
-        return 0 if channel is None else len(channel.transport.dataBuffer) + int(channel.transport._tempDataLen)
+        return unsent_bytes(channel and channel.transport)
 
     def abort(self, error: BaseException | None) -> None:
         self._log.info("http: event stream closed: {error}", error=str(error))
@@ -80,11 +95,12 @@ class EventStream:
         self._subscriber.stop()
 
     def pauseProducing(self) -> None:
-        self.paused = True
+        if self._paused_at is None:
+            self._paused_at = self._clock.seconds()
         self._subscriber.pause()
 
     def resumeProducing(self) -> None:
-        self.paused = False
+        self._paused_at = None
         self._subscriber.resume()
 
     def stopProducing(self) -> None:
@@ -136,8 +152,7 @@ class EventsResource(Resource):
     def _send_status(self) -> None:
         event = self._status_event()
         for stream in list(self._streams):
-            if not stream.paused:
-                stream.write(event)
+            stream.write_status(event)
 
     def _status_event(self) -> bytes:
         return encode_event("status", read_status(self._state))

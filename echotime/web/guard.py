@@ -2,7 +2,8 @@
 
 A web page in a browser on this host can send requests to the daemon, too. Three rules keep it out:
 
-- Host names an IP address, ``localhost`` or this host. A page cannot have one of these names by DNS rebinding.
+- Host names an IP address, ``localhost`` or this host. A page cannot have one of these names by DNS rebinding. Health
+  by HTTP/1.0 needs no Host.
 - Reading over TCP, and every write, needs a token, which no page has. There are no cookies that a browser would add.
 - A write is a POST of JSON from the same origin (Fetch metadata, https://www.w3.org/TR/fetch-metadata/).
 """
@@ -25,6 +26,11 @@ PUBLIC = frozenset({b"metrics", b"livez", b"readyz"})
 """First path elements that need no token with --http-public-metrics."""
 _SHELL = frozenset({b"", b"static"})
 """First path elements that never need a token: the page, which asks for its data with the token of its link."""
+_HEALTH = frozenset({b"livez", b"readyz"})
+"""First path elements that a request by HTTP/1.0 may have without a Host, as a load balancer's check does.
+
+A browser sends a Host with every request.
+"""
 _READ_ONLY = _SHELL | PUBLIC
 """First path elements below which nothing can be changed."""
 MISDIRECTED_REQUEST = 421
@@ -68,9 +74,10 @@ class GuardPolicy:
     def refusal(self, path: bytes, request: Request) -> Refusal | None:
         """Return why a request is not served, None if it is. `path` is the first element of its path."""
         hosts = _header(request, b"Host")
-        if len(hosts) != 1:
+        needs_host = path not in _HEALTH or request.clientproto != b"HTTP/1.0"
+        if len(hosts) > 1 or (needs_host and not hosts):
             return Refusal(http.BAD_REQUEST, "expected one Host header")
-        if not self._is_known_host(hosts[0]):
+        if hosts and not self._is_known_host(hosts[0]):
             return Refusal(MISDIRECTED_REQUEST, f"unknown Host; expected an IP address, localhost or {self.host_name}")
         method = request.method.decode("latin-1")
         allowed = _READING if path in _READ_ONLY else (*_READING, _WRITING)

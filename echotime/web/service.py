@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from twisted.application.service import MultiService
@@ -21,11 +21,17 @@ class WebService(MultiService):
     """Run all HTTP listeners with one tree of resources and one token."""
 
     def __init__(
-        self, state: WebState, addresses: Iterable[HTTPAddress], policy: GuardPolicy, describe_error: DescribeError
+        self,
+        state: WebState,
+        addresses: Iterable[HTTPAddress],
+        policy: GuardPolicy,
+        describe_error: DescribeError,
+        on_lost: Callable[[str], object],
     ) -> None:
         super().__init__()
         self._policy = policy
-        self._listeners = list(build_listeners(addresses, build_root(state, policy), state.reactor, describe_error))
+        root = build_root(state, policy)
+        self._listeners = list(build_listeners(addresses, root, state.reactor, describe_error, on_lost))
         for each in self._listeners:
             self.addService(each)
 
@@ -50,7 +56,12 @@ class WebService(MultiService):
 
 
 def build_web(
-    state: WebState, addresses: Iterable[HTTPAddress], describe_error: DescribeError, *, public_metrics: bool
+    state: WebState,
+    addresses: Iterable[HTTPAddress],
+    describe_error: DescribeError,
+    on_lost: Callable[[str], object],
+    *,
+    public_metrics: bool,
 ) -> WebService:
     """Return the service that serves HTTP on all addresses, with a new token."""
-    return WebService(state, addresses, GuardPolicy(public_metrics), describe_error)
+    return WebService(state, addresses, GuardPolicy(public_metrics), describe_error, on_lost)

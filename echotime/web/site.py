@@ -28,12 +28,14 @@ MAX_HEADER_BYTES, MAX_HEADERS = 2**14, 100
 REQUEST_TIMEOUT = 10.0
 """Seconds from the first byte of a request to its last one."""
 IDLE_TIMEOUT = 120.0
-"""Seconds between two requests of a connection, and for its client to read a response."""
+"""Seconds that a connection may wait for its next request, and that a client may take to read a response. The output of
+an event stream may be pending for as long."""
 _ABORT_TIMEOUT = 5
 """Seconds from the end of a connection whose client does not read to its reset."""
 _MAX_LOG_LINES = 5
 """Log lines per second about requests that failed because of a fault in the daemon."""
 _MAX_LENGTH_DIGITS = 18
+"""Digits of Content-Length, at most. int() refuses more than 4300."""
 
 
 class _NoLog:
@@ -109,7 +111,7 @@ class HTTPConnection(http.HTTPChannel):
         LineReceiver.dataReceived(self, data)
 
     def headerReceived(self, line: bytes) -> bool:
-        """Refuse a length that Python does not convert: more than 4300 digits raise ValueError."""
+        """Refuse a length that int() may not convert."""
         name, _colon, value = line.partition(b":")
         if name.strip().lower() == b"content-length" and len(value.strip()) > _MAX_LENGTH_DIGITS:
             self.refuse(http.BAD_REQUEST, "the Content-Length is too long")
@@ -149,6 +151,10 @@ class HTTPConnection(http.HTTPChannel):
         lines = [status_line, *(b"%s: %s" % each for each in headers.items()), b"", body]
         self.transport.write(b"\r\n".join(lines))
         self.loseConnection()
+
+    def _send100Continue(self) -> None:
+        if not self._refused:
+            super()._send100Continue()
 
     def _respondToBadRequestAndDisconnect(self) -> None:
         self.refuse(http.BAD_REQUEST, "malformed request")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -40,8 +40,10 @@ class WebState:
     readiness: Readiness
     health: HealthMonitor
     """The last known state of the listeners."""
-    listeners: Sequence[Listener[ListeningPort]]
-    """The TCP listeners, then the UDP listeners."""
+    listeners: Iterable[Listener[ListeningPort]]
+    """The TCP listeners, then the UDP listeners, without those of --behave."""
+    errors: Callable[[str], Mapping[str, int]]
+    """Returns the errors of all listeners of a transport since the start, by reason, also of those that were closed."""
     read_clock: Callable[[], ClockReading]
     reload_succeeded: Callable[[], bool]
     """Tell whether the last reload succeeded. True before the first one."""

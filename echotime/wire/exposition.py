@@ -6,6 +6,7 @@ version of Prometheus reads, and OpenMetrics 1.0.0, which it prefers.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
@@ -14,6 +15,9 @@ from typing import NamedTuple
 from echotime.wire.escape import sanitize
 
 _OPENMETRICS = "application/openmetrics-text"
+_PLAIN_TEXT = ("text/plain", "text/*", "*/*")
+"""Media ranges that include the format of Prometheus, the most specific first."""
+_QUALITY = re.compile(r"0(\.[0-9]{0,3})?|1(\.0{0,3})?")
 _TOTAL = "_total"
 
 
@@ -59,8 +63,18 @@ class Family:
 
 
 def choose_format(accept: str) -> Format:
-    """Return the format that the value of an Accept header asks for."""
-    return Format.OPENMETRICS if _OPENMETRICS in accept.lower() else Format.PROMETHEUS
+    """Return the format that an Accept header prefers (RFC 9110, section 12.5.1). OpenMetrics has to be named."""
+    qualities: dict[str, float] = {}
+    for each in accept.lower().split(","):
+        media_range, *parameters = (part.strip() for part in each.split(";"))
+        quality = 1.0
+        for name, _, value in (one.partition("=") for one in parameters):
+            if name == "q":
+                quality = float(value) if _QUALITY.fullmatch(value) else 0.0
+        qualities[media_range] = max(quality, qualities.get(media_range, 0.0))
+    plain = next((qualities[each] for each in _PLAIN_TEXT if each in qualities), 0.0)
+    openmetrics = qualities.get(_OPENMETRICS, 0.0)
+    return Format.OPENMETRICS if openmetrics and openmetrics >= plain else Format.PROMETHEUS
 
 
 def format_metrics(families: Iterable[Family], how: Format = Format.PROMETHEUS) -> str:

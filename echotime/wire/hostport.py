@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 DEFAULT_PORT = 12345
 """Port of both services, of the daemon and of the tools."""
-
+_WILDCARDS = frozenset({"0.0.0.0", "::"})
 _V4MAPPED_PREFIX = "::ffff:"
 _BRACKETED = re.compile(r"\[([^\[\]]*)\](?::([^:]*))?")
 _PORT = re.compile(r"0|[1-9][0-9]{0,4}")
@@ -46,6 +46,18 @@ class HostPort(NamedTuple):
         """
         host, _percent, interface = self.host.partition("%")
         return (host, self.port, 0, _interface_number(interface)) if ":" in host else (host, self.port)
+
+    def overlaps(self, other: HostPort, *, dual_stack: bool) -> bool:
+        """Return True if a packet to one address may be for the other, too: they are equal, or one is a wildcard.
+
+        `dual_stack` says whether ``[::]`` includes IPv4 (ipv6(7), IPV6_V6ONLY).
+        """
+        if self.port != other.port:
+            return False
+        hosts = {self.host, other.host}
+        if len({":" in host for host in hosts}) == 1:
+            return len(hosts) == 1 or not hosts.isdisjoint(_WILDCARDS)
+        return dual_stack and "::" in hosts
 
     def __str__(self) -> str:
         return format_hostport(self.host, self.port)

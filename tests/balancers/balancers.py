@@ -99,17 +99,17 @@ def answers(address: Address) -> bool:
 class Running:
     """Run a balancer in a folder of its own, in front of one or two daemons."""
 
-    def __init__(self, balancer: Balancer, daemons: list[Address], leave_out: str = "") -> None:
+    def __init__(self, balancer: Balancer, daemons: list[Address], leave_out: str = "", instead: str = "") -> None:
         """Start the balancer at a new address. All daemons have the same port.
 
-        What the pattern `leave_out` matches is left out of the configuration.
+        What the pattern `leave_out` matches is left out of the configuration, and `instead` is put in its place.
         """
         self.address = free_address()
         self._folder = Path(tempfile.mkdtemp(prefix="echotime-balancer-"))
         for name in balancer.files:
             text = (EXAMPLES / name).read_text(encoding="utf-8")
             if leave_out:
-                text = re.sub(leave_out, "", text, flags=re.MULTILINE)
+                text = re.sub(leave_out, instead, text, flags=re.MULTILINE)
             (self._folder / name).write_text(self._adapted(text, daemons), encoding="utf-8")
         self._log = self._folder / "log"
         # if the tests are killed, the kernel ends the balancer

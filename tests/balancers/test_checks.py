@@ -14,6 +14,7 @@ from tests.balancers.balancers import (
     TRAEFIK,
     Address,
     BalancerTestCase,
+    Running,
     free_address,
 )
 from tests.balancers.rolling import roll
@@ -70,6 +71,23 @@ class HAProxyTests(_Checks):
     """Run the tests with HAProxy's tcp-check."""
 
     balancer = HAPROXY
+
+    def test_http_check(self) -> None:
+        """HAProxy's plain httpchk, by HTTP/1.0 without Host, sees a daemon that is ready, and one that is stopping."""
+        place = free_address()
+        daemon = self.daemon_at(place, "--http", f"{place[0]}:0", "--http-public-metrics", "--stop-delay", "1h")
+        port = daemon.address("HTTP")[1]
+        check = (
+            "option httpchk GET /readyz\n    option log-health-checks\n"
+            f"    default-server check port {port} inter 100ms fall 2 rise 2 send-proxy-v2"
+        )
+        running = Running(HAPROXY, [place], r"option tcp-check[\s\S]*check-send-proxy", check)
+        self.addCleanup(running.end)
+        running.wait_until_it_serves(lambda address: "Layer7 check passed, code: 200" in running.log())
+        daemon.signal()
+        running.wait_until_it_serves(lambda address: "code: 503" in running.log())
+        daemon.signal()
+        self.assertEqual(daemon.wait().status, -signal.SIGTERM)
 
 
 class EnvoyTests(_Checks):

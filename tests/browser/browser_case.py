@@ -44,11 +44,11 @@ class BrowserTestCase(DaemonTestCase):
     def setUp(self) -> None:
         self.faults: list[str] = []
         self.daemon = self.start_daemon()
-        self.address = self.daemon.address("TCP")
 
-    def start_daemon(self) -> Twistd:
-        """Start a daemon that serves the page, and set `url`."""
-        daemon = self.echotime("--http", "127.0.0.1:0")
+    def start_daemon(self, *args: str) -> Twistd:
+        """Start a daemon that serves the page, and set `url` and `address`."""
+        daemon = self.echotime("--http", "127.0.0.1:0", "--http-public-metrics", *args)
+        self.address = daemon.address("TCP")
         self.url = f"http://{daemon.line('listening on HTTP (.*)')[1]}/"
         return daemon
 
@@ -74,6 +74,10 @@ class BrowserTestCase(DaemonTestCase):
     def _on_request(self, url: str) -> None:
         if urlsplit(url).netloc != urlsplit(self.url).netloc:
             self.faults.append(f"request to {url}")
+
+    def wait_for_fact(self, page: Any, name: str, value: str) -> None:
+        """Wait until a fact of the overview has a value."""
+        page.wait_for_selector(f"#facts dt:text-is('{name}') + dd:text-is('{value}')")
 
     def assert_no_faults(self) -> None:
         """Assert that the page logged no error and asked no other host."""

@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 import socket
 from pathlib import Path
+from typing import Any
 
 from tests.browser.browser_case import NARROW, PICTURE, TOKEN, WIDE, BrowserTestCase
 from tests.support.plain_clients import read_exactly
+from tests.support.stepping_reactor import reset
 
 ACK = b"\nI get it!\n"
+MAX_SHOWN = 200
+"""Questions that the page shows at a time."""
 HOSTILE = b"<img src=x onerror=\"document.title='owned'\">\x00\xff\r\n\xe2\x80\xae"
 
 
@@ -35,7 +39,7 @@ class PageTests(BrowserTestCase):
         for each in (page, other):
             each.click("#present")
             each.wait_for_selector("#present[aria-pressed=true]")
-        page.wait_for_selector("#facts dd:last-of-type:text-is('2')")
+        self.wait_for_fact(page, "Operators", "2")
         client = self.client()
         client.sendall(HOSTILE)
         for each in (page, other):
@@ -47,6 +51,31 @@ class PageTests(BrowserTestCase):
         for each in (page, other):
             each.wait_for_selector("#settled li:has-text('answered by page: 127.0.0.1')")
             self.assertEqual(each.locator("#questions li").count(), 0)
+        self.assert_no_faults()
+
+    def test_many_questions(self) -> None:
+        """At most 200 questions are shown. Each that is settled makes room for one that was left out."""
+        self.start_daemon("--max-questions-per-source", "1000")
+        page = self.open()
+        page.click("#present")
+        self.wait_for_fact(page, "Operators", "1")
+        clients = [self.client() for _ in range(MAX_SHOWN + 3)]
+        for number, client in enumerate(clients, 1):
+            message = b"q%d" % number
+            client.sendall(message)
+            self.assertEqual(read_exactly(client, len(message + ACK)), message + ACK)
+        self.wait_for_fact(page, "Pending questions", str(len(clients)))
+        shown = page.locator("#questions li")
+        self.assertEqual(shown.count(), MAX_SHOWN)
+        reset(clients[-1])  # one of those left out
+        page.wait_for_selector("#settled li")
+        for number in (1, 2):
+            page.keyboard.type("x")
+            page.keyboard.press("Enter")
+            page.wait_for_selector(f"#questions li:has-text('q{MAX_SHOWN + number}')")
+            self.assertEqual(shown.count(), MAX_SHOWN)
+        page.keyboard.press("Enter")
+        page.wait_for_selector(f"#questions:not(:has(li:nth-child({MAX_SHOWN})))")
         self.assert_no_faults()
 
     def test_watching_keeps_nobody_waiting(self) -> None:
@@ -70,6 +99,49 @@ class PageTests(BrowserTestCase):
         page.wait_for_selector("#set-result:has-text('is not a switch')")
         # a browser logs each response of status 400
         self.faults = [fault for fault in self.faults if "400" not in fault]
+        self.assert_no_faults()
+
+    def test_too_many_options(self) -> None:
+        """The page says that it does not show all options, because the daemon sends 1000 at a time."""
+        row = {"socket": "TCP", "name": "SO_KEEPALIVE", "requested": "", "effective": "off", "note": ""}
+        page = self.open()
+        page.route("**/api/sockopts?*names=all*", lambda route: route.fulfill(json={"rows": [row], "more": True}))
+        page.check("#all")
+        page.wait_for_selector("#set-result:text-is('only the first 1 are shown')")
+        self.assert_no_faults()
+
+    def test_late_responses(self) -> None:
+        """A response that comes after that of a later choice does not replace it."""
+        page = self.open()
+        client = self.client()
+        client.sendall(b"x")
+        held: list[Any] = []
+
+        def hold(route: Any) -> None:
+            held.append(route)
+
+        late = ("sockopts?target=udp", "explain?name=SO_RCVBUF", "connections?sort=peer")
+        for each in late:
+            page.route(f"**/api/{each}*", hold)
+        page.check("#all")
+        page.wait_for_selector("#sockopts tr:has-text('TCP_DEFER_ACCEPT')")
+        page.click("#sockopts button:text-is('SO_RCVBUF')")
+        page.click("#sockopts button:text-is('SO_KEEPALIVE')")
+        page.wait_for_selector("#explanation h3:text-is('SO_KEEPALIVE')")
+        page.select_option("#target", "udp")
+        page.select_option("#target", "tcp")
+        page.click("#column-peer button")
+        page.click("#column-age button")
+        page.wait_for_selector("#column-age[aria-sort]")
+        self.assertEqual(len(held), len(late))
+        for route in held:
+            body = {"rows": [], "total": 77} if "connections" in route.request.url else route.fetch().json()
+            with page.expect_event("requestfinished", lambda request, url=route.request.url: request.url == url):
+                route.fulfill(json=body)
+        page.evaluate("new Promise(requestAnimationFrame)")
+        self.assertIn("TCP", page.inner_text("#sockopts"))
+        self.assertEqual(page.inner_text("#explanation h3"), "SO_KEEPALIVE")
+        self.assertNotIn("77", page.inner_text("#shown"))
         self.assert_no_faults()
 
     def test_reset(self) -> None:
@@ -110,11 +182,11 @@ class PageTests(BrowserTestCase):
         for title in ("messages/s", "datagrams/s"):
             page.wait_for_selector(f"#plots figcaption:has-text('{title}: '):not(:text-is('{title}: 0'))")
         page.click("#present")
-        page.wait_for_selector("#facts dd:last-of-type:text-is('1')")
+        self.wait_for_fact(page, "Operators", "1")
         for client in clients[:2]:
             client.sendall(b"Is <b>this thing</b> on?")
         page.wait_for_selector("#questions li:nth-child(2)")
-        page.wait_for_selector("#facts dd:nth-last-of-type(2):text-is('2')")
+        self.wait_for_fact(page, "Pending questions", "2")
         if directory := os.environ.get("SCREENSHOTS"):
             page.screenshot(path=Path(directory) / "page.png")
         self.assert_no_faults()

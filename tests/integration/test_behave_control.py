@@ -100,6 +100,22 @@ class ControlBehaveTests(ControlTestCase):
             self.assertIn(reason, ended.stderr.decode())
         self.assertNotIn("critical", self.served(daemon).out)
 
+    def test_own_port(self) -> None:
+        """A port that the daemon itself serves is reported with its address, for TCP, UDP and HTTP."""
+        daemon = self.start_daemon("--http", "0", "--http-public-metrics")
+        http = daemon.line("listening on HTTP 127.0.0.1:(.*)")[1]
+        tcp, udp = (daemon.address(transport)[1] for transport in ("TCP", "UDP"))
+        for host in ("127.0.0.1", "0.0.0.0", "[::]"):
+            for transport, port, kind in (("TCP", tcp, "echo"), ("UDP", udp, "drop"), ("TCP", http, "echo")):
+                ended = self.control("behave", f"{host}:{port}={kind}")
+                self.assertEqual(ended.returncode, 1)
+                self.assertIn(
+                    f"(EADDRINUSE): this daemon itself serves {transport} 127.0.0.1:{port}\n", ended.stderr.decode()
+                )
+        with socket.create_server(("127.0.0.2", tcp)):
+            self.assertIn(b"another socket holds the port", self.control("behave", f"127.0.0.2:{tcp}=echo").stderr)
+        self.served(daemon)
+
     def test_repeated_address(self) -> None:
         """A listener cannot be named twice in one command, but one of each transport can have the same port."""
         daemon = self.start_daemon("--behave", "0=echo")

@@ -211,6 +211,16 @@ class ReloadTests(ConfigTestCase):
         self.assertLess(int.from_bytes(ask_time(address), "big"), 2**31 + 2**30)
         self.served(daemon)
 
+    def test_without_effect(self) -> None:
+        """Options of a transport that is not served are one warning, at the start and at each reload."""
+        tcp, sync = "tcp = 127.0.0.1:0\n", "require-sync = on\n"
+        daemon = self.configured(f"{tcp}{sync}udp-rate = 5\nsockopt = udp:SO_BROADCAST=on\n")
+        daemon.line("echotime#warn. no effect without a UDP listener: udp-rate, require-sync$")
+        daemon.line("echotime#warn. sockopt udp:SO_BROADCAST=on has no effect: it acts on UDP sockets, and the daemon ")
+        self.reload(daemon, f"{tcp}{sync}answer-broadcast = on\n")
+        daemon.line("echotime#warn. reload: no effect without a UDP listener: require-sync, answer-broadcast$")
+        self.assertNotIn("clock:", self.served(daemon).out)
+
     def test_what_fails(self) -> None:
         """A socket option that cannot be set is named at each reload, until the file no longer has it."""
         daemon = self.configured(HERE)

@@ -189,11 +189,11 @@ class VerbTests(ControlTestCase):
         self.assertLess(time.monotonic() - began, LIMIT)
 
     def test_backlog(self) -> None:
-        """The accept queue and its limit are shown, and a number sets the limit."""
-        self.start_daemon("--backlog", "7")
-        self.assertEqual([row["limit"] for row in self.rows("backlog")], [7])
+        """The accept queue and its limit are shown, and a number sets the limit, but not that of no_accept."""
+        self.start_daemon("--backlog", "7", "--behave", "0=no_accept:backlog=0")
+        self.assertEqual([row["limit"] for row in self.rows("backlog")], [7, 0])
         self.assertEqual([row["limit"] for row in self.rows("backlog", "9")], [9])
-        self.assertEqual([row["limit"] for row in self.rows("backlog")], [9])
+        self.assertEqual([row["limit"] for row in self.rows("backlog")], [9, 0])
         for text, message in (
             ("many", b"backlog many: must be a whole number, at least 1\n"),
             ("0", b"backlog 0: must be at least 1\n"),

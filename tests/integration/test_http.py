@@ -103,7 +103,7 @@ class HTTPTests(HTTPTestCase):
         """An address or path that another process uses ends the start with status 1."""
         self.start_http()
         for each in (f"127.0.0.1:{self.where[1]}", str(self.http)):
-            ended = self.refused("--tcp", "127.0.0.1:0", "--http", each)
+            ended = self.refused("--tcp", "127.0.0.1:0", "--http", each, "--http-public-metrics")
             self.assertEqual(ended.status, 1)
             self.assertRegex(ended.err, r"Address already in use|another process listens on it")
         self.assertEqual(ask(self.http)[0], 200)

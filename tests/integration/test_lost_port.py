@@ -20,10 +20,10 @@ _PR_SET_CHILD_SUBREAPER = 36
 class LostPortTests(DaemonTestCase):
     """Shut a socket of the daemon down through a duplicated descriptor."""
 
-    def shut(self, process: int, kind: socket.SocketKind, how: int) -> None:
-        """Shut down the daemon's socket of this kind."""
+    def shut(self, process: int, kind: socket.SocketKind, how: int, where: int | str | None = None) -> None:
+        """Shut down the daemon's socket of this kind, with this port or path."""
         try:
-            sock = duplicate_socket(process, kind)
+            sock = duplicate_socket(process, kind, where)
         except OSError as error:
             self.skipTest(f"a socket of the daemon cannot be had: {error}")
         with sock:
@@ -49,6 +49,24 @@ class LostPortTests(DaemonTestCase):
             daemon.address("UDP")
             self.shut(daemon.process.pid, socket.SOCK_STREAM, how)
             self.ends(daemon, name)
+
+    def test_operators(self) -> None:
+        """The daemon ends if it loses a listener of HTTP or the control socket, which nobody could reach any more."""
+        for kind in ("HTTP", "HTTP socket", "control socket"):
+            for how in (socket.SHUT_RD, socket.SHUT_RDWR):
+                with tempfile.TemporaryDirectory() as directory:
+                    http, control = (str(Path(directory) / each) for each in ("http", "control"))
+                    daemon = self.echotime("--http", "127.0.0.1:0", "--http", http, "--control", control)
+                    daemon.line("listening on HTTP socket ")
+                    host, port = daemon.address("HTTP")
+                    names: dict[str, tuple[str, int | str]] = {
+                        "HTTP": (f"{host}:{port}", port),
+                        "HTTP socket": (http, http),
+                        "control socket": (control, control),
+                    }
+                    name, where = names[kind]
+                    self.shut(daemon.process.pid, socket.SOCK_STREAM, how, where)
+                    self.ends(daemon, f"{kind} {name}")
 
     def test_stop_delay(self) -> None:
         """The daemon ends at once if a port is lost while a signal's stop delay lasts, or before any signal."""

@@ -130,9 +130,6 @@ class FaultTests(DaemonTestCase):
         """An option that cannot have an effect on a socket is refused."""
         self.assert_faults(["--sockopt", "tcp:SO_BROADCAST=on"], "SO_BROADCAST has no effect on a TCP socket")
         self.assert_faults(["--sockopt", "udp:SO_KEEPALIVE=on"], "SO_KEEPALIVE has no effect on a UDP socket")
-        self.assert_faults(
-            ["--tcp", "0", "--sockopt", "IP_PKTINFO=on"], "acts on IPv4 UDP sockets, but the daemon serves none"
-        )
 
     def test_read_only(self) -> None:
         """An option that can only be read is refused."""

@@ -6,7 +6,10 @@ import os
 import select
 import signal
 import socket
+import sys
+import tempfile
 import threading
+from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -248,6 +251,29 @@ def test_it(echotime_peer):
             self.assertTrue(ended, "the daemon still runs")
             child.communicate(timeout=LIMIT)
 
+    def test_killed_beside_a_worker(self) -> None:
+        """If pytest is killed, the daemon ends, although a process that a test has forked lives on."""
+        self.write(
+            """
+import os, signal
+
+def test_it(echotime_peer):
+    worker = os.fork()
+    if not worker:
+        signal.pause()
+    print("serving", echotime_peer._daemon._process.pid, worker, flush=True)
+    signal.pause()
+"""
+        )
+        child = self.start_pytest("-p", "no:twisted", "-s")
+        assert child.stdout is not None
+        daemon, worker = next(map(int, line.split()[-2:]) for line in child.stdout if "serving" in line)
+        self.addCleanup(os.kill, worker, signal.SIGKILL)
+        with os.fdopen(os.pidfd_open(daemon), "rb") as descriptor:
+            child.kill()
+            ended, _, _ = select.select([descriptor], [], [], LIMIT)
+        self.assertTrue(ended, "the daemon still runs")
+
 
 class DaemonProcessTests(SynchronousTestCase):
     """Use the daemon without pytest, as other test frameworks may."""
@@ -265,6 +291,14 @@ class DaemonProcessTests(SynchronousTestCase):
         self.assertEqual(one_shot(started[0].tcp, b"a"), b"a\nI get it!\n")
         ask_time(started[0].udp)
         self.assertTrue(started[0].is_running)
+
+    def test_not_started(self) -> None:
+        """A process that cannot be started leaves no directory behind."""
+        with tempfile.TemporaryDirectory() as directory:
+            self.patch(tempfile, "tempdir", directory)
+            self.patch(sys, "executable", "/missing/python")
+            self.assertRaises(FileNotFoundError, DaemonProcess)
+            self.assertEqual([*Path(directory).iterdir()], [])
 
     def test_reused(self) -> None:
         """The same options are served by the same daemon, until it ends. Others get another one."""

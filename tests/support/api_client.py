@@ -21,17 +21,28 @@ CLIENT = IPv4Address("TCP", "127.0.0.1", 40000)
 class _ClientTransport(Transport):
     """Stand for the connection of a client at 127.0.0.1."""
 
-    dataBuffer, _tempDataLen = b"", 0  # noqa: N815 - Twisted's names
+    dataBuffer, offset, _tempDataLen = b"", 0, 0  # noqa: N815 - Twisted's names
 
-    def getHandle(self) -> Any:  # noqa: N802 - Twisted's name
-        """Return what tells the address family of the connection."""
-        return _Handle
+    def __init__(self, host: IPv4Address, peer: IPv4Address) -> None:
+        super().__init__(host, peer)
+        self.handle = _Handle()
+
+    def getHandle(self) -> _Handle:  # noqa: N802 - Twisted's name
+        """Return the socket of the connection."""
+        return self.handle
 
 
 class _Handle:
-    """Tell that the connection is a TCP connection."""
+    """Stand for a TCP socket, and record the options that are set."""
 
     family = socket.AF_INET
+
+    def __init__(self) -> None:
+        self.options: dict[tuple[int, int], int] = {}
+
+    def setsockopt(self, level: int, number: int, value: int) -> None:
+        """Record the value of an option."""
+        self.options[level, number] = value
 
 
 class Response(NamedTuple):

@@ -13,8 +13,11 @@ _PIDFD_GETFD = 438
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
-def duplicate_socket(process: int, kind: socket.SocketKind, port: int | None = None) -> socket.socket:
-    """Return the internet socket of this kind, and port if given, of a process. Raises OSError if not allowed."""
+def duplicate_socket(process: int, kind: socket.SocketKind, name: int | str | None = None) -> socket.socket:
+    """Return the internet socket of this kind, and port if given, of a process. Raises OSError if not allowed.
+
+    With the path of a Unix socket as its name, return that one.
+    """
     holder = os.pidfd_open(process)
     try:
         for number in _sockets(process):
@@ -24,13 +27,15 @@ def duplicate_socket(process: int, kind: socket.SocketKind, port: int | None = N
             if descriptor < 0:
                 raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
             found = socket.socket(fileno=descriptor)
+            address = found.getsockname()
             is_internet = found.family in {socket.AF_INET, socket.AF_INET6}
-            if is_internet and found.type == kind and port in {None, found.getsockname()[1]}:
+            names = {None, address[1]} if is_internet else {address}
+            if found.type == kind and name in names:
                 return found
             found.close()
     finally:
         os.close(holder)
-    raise AssertionError(f"process {process} has no {kind.name} on port {port or 'any'}")
+    raise AssertionError(f"process {process} has no {kind.name} on {name or 'any port'}")
 
 
 def _sockets(process: int) -> list[int]:

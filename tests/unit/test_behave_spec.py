@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from twisted.python.usage import UsageError
+from twisted.python import usage
 
 from echotime.behave.kinds import TCP_KINDS, UDP_KINDS, parse_behavior, parse_choice
 from echotime.behave.spec import BehavingAddress, Kind, parameters_of
@@ -78,14 +78,21 @@ def test_faults(text: str, reason: str) -> None:
     assert reason in str(caught.value)
 
 
+def test_too_many_listeners() -> None:
+    """More listeners than there can be are a fault of the options. A kind of both transports counts as two."""
+    DaemonOptions().parseOptions(["--behave=0=client"] * 50)
+    with pytest.raises(usage.UsageError, match=r"^--behave 0=echo: more than 100 listeners of --behave$"):
+        DaemonOptions().parseOptions([*["--behave=0=client"] * 50, "--behave=0=echo"])
+
+
 def test_options_for_these_listeners() -> None:
-    """Options that require a TCP listener accept one that misbehaves."""
-    options = DaemonOptions()
-    requiring = ("--sockopt=tcp:SO_KEEPALIVE=on", "--proxy-protocol=192.0.2.1")
-    options.parseOptions(["--udp=127.0.0.1:0", "--behave=0=echo", *requiring])
-    assert [str(each) for each in options.settings.behave] == ["127.0.0.1:0=echo"]
-    with pytest.raises(UsageError, match="requires a TCP listener"):
-        DaemonOptions().parseOptions(["--udp=127.0.0.1:0", "--behave=0=drop", *requiring])
+    """Options that act on TCP listeners alone have an effect on one that misbehaves."""
+    for behavior_text, warnings in (("echo", 0), ("drop", 2)):
+        options = DaemonOptions()
+        acting = ("--sockopt=tcp:SO_KEEPALIVE=on", "--proxy-protocol=192.0.2.1")
+        options.parseOptions(["--udp=127.0.0.1:0", f"--behave=0={behavior_text}", *acting])
+        assert [str(each) for each in options.settings.behave] == [f"127.0.0.1:0={behavior_text}"]
+        assert len(options.settings.warnings) == warnings
 
 
 def test_addresses() -> None:
@@ -108,7 +115,7 @@ def test_addresses() -> None:
     [
         ("7001", "'7001' names no behavior; expected ADDRESS=KIND"),
         ("7001=off", "only echotime control behave closes a listener"),
-        ("=drop", "'' is neither a port nor ADDRESS:PORT"),
+        ("=drop", "'' is neither a port nor ADDRESS:PORT; expected PORT, *:PORT, ADDRESS:PORT or [IPv6]:PORT"),
         ("localhost:1=drop", "'localhost' is a name, and names are not looked up"),
         ("99999=drop", "invalid port '99999'"),
     ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from ipaddress import ip_network
 from typing import Any, cast
+from unittest.mock import patch
 
 import pytest
 from twisted.internet.address import IPv4Address
@@ -26,9 +27,10 @@ from echotime.daemon.ports.behave_service import BehaveService
 from echotime.daemon.ports.listeners import Listeners
 from echotime.limits.access import AccessList, Networks
 from echotime.limits.admission import AdmissionLimits
-from echotime.services.drain import Drain
+from echotime.services.drain import QUIET_INTERVAL, Drain
 from echotime.services.echo_factory import EchoFactory
 from echotime.services.tcp_echo import CLOSE_TIMEOUT
+from echotime.services.timeouts import TimeoutMonitor, Timeouts
 from echotime.services.traffic import TrafficLog
 from echotime.wire.hostport import HostPort
 from echotime.wire.message import ACKNOWLEDGEMENT as ACK
@@ -38,6 +40,10 @@ PEER = IPv4Address("TCP", "192.0.2.7", 1945)
 BUFFERING = ("latency:delay=60", "bandwidth:rate=10", "slicer:size=1,gap=60", "trickle:gap=60")
 """Behaviors that hold answers back, for longer than a test."""
 PENDING = (*BUFFERING, "late_reply:delay=60", "timeout", "timeout:after=60", "reset_peer:after=60", "no_read")
+
+
+DISCARDING = ("half_close_first", "close_first", "limit_data:bytes=3", "client")
+"""Behaviors that send a FIN and discard what the client sends after it."""
 
 
 class Transport(StringTransport):
@@ -200,6 +206,56 @@ def test_drain(behavior: str) -> None:
             protocol.connectionLost(Failure(ConnectionDone()))
     assert done == [None]
     assert listener.clock.getDelayedCalls() == []
+
+
+@pytest.mark.parametrize("behavior", [*BUFFERING, "late_reply:delay=60"])
+def test_closed_client_is_not_read(behavior: str) -> None:
+    """A client whose connection an operator closes is not read any more, while an answer is held back."""
+    listener = Listener(behavior)
+    protocol, transport = listener.connect()
+    protocol.dataReceived(b"hello")
+    protocol.echo.close("operator")
+    for seconds in (0, CLOSE_TIMEOUT - 1):
+        listener.clock.advance(seconds)
+        assert (transport.producerState, transport.ended) == ("paused", False)
+    listener.clock.advance(1)
+    assert transport.aborted
+
+
+@pytest.mark.parametrize("behavior", DISCARDING)
+def test_drain_of_a_half_closed_client(behavior: str) -> None:
+    """A drain closes a client that got the FIN of its behavior and is quiet, and waits for one that still sends."""
+    listener = Listener(behavior)
+    protocol, transport = listener.connect()
+    protocol.dataReceived(b"hello\n")
+    assert transport.output_ended
+    listener.clock.advance(1)
+    Drain(listener.service, listener.clock, 60).start()
+    for _ in range(10):
+        listener.clock.advance(QUIET_INTERVAL / 2)
+        protocol.dataReceived(b"discarded")
+        listener.clock.advance(QUIET_INTERVAL / 2)
+        assert not transport.ended
+    # as tcp.Connection does after a half-close
+    with patch.object(transport, "loseConnection", lambda: protocol.connectionLost(Failure(ConnectionDone()))):
+        listener.clock.advance(QUIET_INTERVAL)
+    assert (protocol.echo.ended_by, listener.service.connections) == ("server", set())
+    assert listener.clock.getDelayedCalls() == []
+
+
+def test_idle_timeout_of_a_half_closed_client() -> None:
+    """A client that sends after the FIN of its behavior is not idle, and has not half-closed."""
+    listener = Listener("half_close_first")
+    protocol, transport = listener.connect()
+    monitor = TimeoutMonitor(listener.service, listener.clock, Timeouts(idle=2, half_closed=1))
+    monitor.start()
+    for _ in range(5):
+        listener.clock.pump([0.5, 0.5])
+        protocol.dataReceived(b"discarded")
+        assert not transport.ended
+    listener.clock.pump([0.5] * 5)
+    assert (transport.disconnecting, protocol.echo.ended_by) == (True, "idle timeout")
+    monitor.stop()
 
 
 def test_eviction() -> None:

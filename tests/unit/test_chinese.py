@@ -21,6 +21,7 @@ from echotime.demos.index import DEMONSTRATIONS, TOPICS
 from echotime.sockopt import assignment
 from echotime.sockopt.catalogue.index import CATALOGUE
 from echotime.terminal.columns import wrap
+from echotime.wire import connection_end
 from echotime.wire.escape import display_width
 from tests.support.tutorial import PAGES, page
 
@@ -249,6 +250,13 @@ def use_chinese(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(daemon_text, "_", lambda message: translated.get(message, message))
 
 
+def test_ends_of_connections() -> None:
+    """The names of ends, which the daemon's modules and `echotime path` share, are among the translated texts."""
+    ends = {text for name, text in vars(connection_end).items() if name.startswith("BY_")}
+    assert ends
+    assert ends <= set(daemon_text.TEXTS)
+
+
 @pytest.mark.parametrize(
     ("text", "chinese"),
     [
@@ -266,6 +274,14 @@ def use_chinese(monkeypatch: pytest.MonkeyPatch) -> None:
             "find it: ss -antup 'sport = :7'",
             "无法侦听 TCP 127.0.0.1:7：地址已在使用（EADDRINUSE）：另一个套接字占用了该端口；"
             "可用此命令查找：ss -antup 'sport = :7'",
+        ),
+        (
+            "cannot listen on UDP [::]:7: Address already in use (EADDRINUSE): this daemon itself serves UDP [::1]:7",
+            "无法侦听 UDP [::]:7：地址已在使用（EADDRINUSE）：该守护进程自身已在提供 UDP [::1]:7 服务",
+        ),
+        (
+            "'x' is neither a port nor ADDRESS:PORT; expected PORT, *:PORT, ADDRESS:PORT or [IPv6]:PORT",
+            "'x' 既不是端口，也不是 ADDRESS:PORT；应为 PORT、*:PORT、ADDRESS:PORT 或 [IPv6]:PORT",
         ),
         ("idle timeout", "空闲超时"),
         ("reset at the idle timeout", "复位：空闲超时"),

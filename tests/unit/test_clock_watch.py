@@ -11,11 +11,13 @@ from typing import Any
 
 import pytest
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs, formatEvent
 
 from echotime.counters import ServiceCounters
 from echotime.daemon import adjtimex
 from echotime.daemon.clock_watch import ClockState, SyncMonitor, read_adjtimex
 from echotime.net.pktinfo import SourceAddress
+from echotime.services.datagram_policy import DatagramPolicy
 from echotime.services.udp_time import TimeProtocol
 
 PROGRAM = r"""
@@ -103,3 +105,18 @@ def test_silence() -> None:
     assert (counters.refused_unsynced, counters.datagrams) == (2, 2)
     watch.stopService()
     assert clock.getDelayedCalls() == []
+
+
+def test_without_udp() -> None:
+    """Without a UDP listener nothing is suspended, and the log says so only once there is one."""
+    clock, policies = Clock(), list[DatagramPolicy]()
+    watch = SyncMonitor(lambda: policies, clock, lambda: ClockState(False))
+    with capturedLogs() as events:
+        watch.startService()
+        clock.advance(1)
+        assert events == []
+        policies.append(TimeProtocol(lambda: 7, ServiceCounters()).policy)
+        clock.advance(2)
+    assert policies[0].one_by_one
+    assert [formatEvent(each) for each in events] == ["clock: not synchronized; UDP replies are suspended"]
+    watch.stopService()

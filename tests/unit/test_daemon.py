@@ -129,16 +129,16 @@ class OptionsTests(SynchronousTestCase):
         self.assertEqual(len(settings("--tcp", "0", "--tcp", "0").tcp), 2)
 
     def test_unserved_option(self) -> None:
-        """A socket option without a socket to act on is a fault."""
+        """A socket option without a socket to act on is a warning, as other options of a transport are."""
         self.assertEqual(
-            self.faults("--udp", "7", "--sockopt", "TCP_NODELAY=off"),
-            ["--sockopt TCP_NODELAY=off: TCP_NODELAY acts on TCP sockets, but the daemon serves none"],
+            settings("--udp", "7", "--sockopt", "TCP_NODELAY=off").warnings,
+            ("sockopt TCP_NODELAY=off has no effect: it acts on TCP sockets, and the daemon serves none",),
         )
         self.assertEqual(
-            self.faults("--sockopt", "IPV6_V6ONLY=on"),
-            ["--sockopt IPV6_V6ONLY=on: IPV6_V6ONLY acts on IPv6 TCP or UDP sockets, but the daemon serves none"],
+            settings("--sockopt", "IPV6_V6ONLY=on").warnings,
+            ("sockopt IPV6_V6ONLY=on has no effect: it acts on IPv6 TCP or UDP sockets, and the daemon serves none",),
         )
-        self.assertEqual(len(settings("--tcp", "[::]:7", "--sockopt", "IP_TTL=9").sockopts), 1)
+        self.assertEqual(settings("--tcp", "[::]:7", "--sockopt", "IP_TTL=9").warnings, ())
 
     def test_other_errors(self) -> None:
         """Other errors of getopt are passed on unchanged."""

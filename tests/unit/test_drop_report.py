@@ -67,6 +67,22 @@ class IncidentsTests(SynchronousTestCase):
             ],
         )
 
+    def test_listener_opened_again(self) -> None:
+        """The counts of a listener that was closed and opened again begin at zero, also if no poll was in between."""
+        reason = "UDP 127.0.0.1:7: send EINVAL"
+        for total in (500, None, 200, 100):
+            self.counts = {} if total is None else {reason: total}
+            self.clock.pump([1] * 20)
+        self.assertEqual(self.lines, [f"{reason}: {total} new, {total} total" for total in (500, 200, 100)])
+
+    def test_closed_listeners(self) -> None:
+        """Listeners that come and go on free ports take no memory afterwards."""
+        for port in range(1000):
+            self.counts = {f"UDP 127.0.0.1:{port}: send EINVAL": 1}
+            self.clock.advance(1)
+        self.assertEqual(len(self.lines), 1000)
+        self.assertEqual(len(self.service._reported), 1)
+
     def test_reasons(self) -> None:
         """refusals() returns the counters that are not zero, by their description."""
         self.assertEqual(ServiceCounters().refusals(), {})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
@@ -58,3 +59,25 @@ def test_choice() -> None:
     accept += "text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
     assert choose_format(accept) is Format.OPENMETRICS
     assert {choose_format(each) for each in ("", "*/*", "text/html", "text/plain;version=0.0.4")} == {Format.PROMETHEUS}
+
+
+@pytest.mark.parametrize(
+    ("accept", "expected"),
+    [
+        ("application/openmetrics-text", Format.OPENMETRICS),
+        ("Application/OpenMetrics-Text ; Version=1.0.0 ; Q=0.5 , text/plain;q=0.5", Format.OPENMETRICS),
+        ("application/openmetrics-text;q=0.001, */*;q=0", Format.OPENMETRICS),
+        ("application/openmetrics-text;q=0", Format.PROMETHEUS),
+        ("application/openmetrics-text;q=0.000, text/html", Format.PROMETHEUS),
+        ("text/plain;q=0.6, application/openmetrics-text;q=0.5", Format.PROMETHEUS),
+        ("application/openmetrics-text;q=0.5, text/*", Format.PROMETHEUS),
+        ("application/openmetrics-text;q=0.5, text/plain;q=0.1, */*", Format.OPENMETRICS),
+        ("application/openmetrics-text;q=0.1, application/openmetrics-text, text/plain;q=0.5", Format.OPENMETRICS),
+        ("application/openmetrics-text;q=nan", Format.PROMETHEUS),
+        ("application/openmetrics-texture", Format.PROMETHEUS),
+        (",;,q=,;q=1", Format.PROMETHEUS),
+    ],
+)
+def test_choice_by_quality(accept: str, expected: Format) -> None:
+    """The format with the higher quality is chosen, OpenMetrics if they are equal, and a quality of 0 excludes it."""
+    assert choose_format(accept) is expected

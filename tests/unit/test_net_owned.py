@@ -10,9 +10,11 @@ import pytest
 from twisted.logger import LogEvent
 from twisted.python.failure import Failure
 
+from echotime.control.listener import UnixPort
 from echotime.daemon.ports.listener_service import TCPListenerService, UDPListenerService
 from echotime.net.owned import SocketShutDown
 from echotime.net.tcp import EchoPort
+from echotime.web.listener import HTTPPort
 from echotime.wire.hostport import HostPort
 from tests.support.loopback import SERVED
 from tests.support.recording_protocol import RecordingFactory
@@ -24,8 +26,15 @@ class Owner:
 
     def __init__(self, kind: str, reactor: SteppingEPollReactor) -> None:
         self.reactor = reactor
-        if kind == "tcp":
-            self.port: Any = EchoPort(0, RecordingFactory(), interface="127.0.0.1", reactor=reactor)
+        self.served = RecordingFactory()
+        if kind in {"tcp", "http"}:
+            port_class = {"tcp": EchoPort, "http": HTTPPort}[kind]
+            self.port: Any = port_class(0, self.served, interface="127.0.0.1", reactor=reactor)
+        elif kind == "unix":
+            sock = socket.socket(socket.AF_UNIX)
+            sock.setblocking(False)
+            sock.bind("")  # a free name in the abstract namespace
+            self.port = UnixPort(sock, self.served, reactor)
         else:
             self.port = SERVED[kind].on(reactor=reactor)
         self.failures: list[Failure] = []
@@ -39,16 +48,18 @@ class Owner:
 
     def visit(self) -> None:
         """Send the port something to read."""
-        with socket.socket(socket.AF_INET, self.port.socketType) as sock:
-            sock.connect(("127.0.0.1", self.port.getHost().port))
+        with socket.socket(self.port.addressFamily, self.port.socketType) as sock:
+            sock.connect(self.port.socket.getsockname())
             if self.port.socketType == socket.SOCK_DGRAM:
                 sock.send(b"x")
             self.reactor.step(5)
             reset(sock)
+        for each in self.served.connections:
+            each.transport.abortConnection()
         self.reactor.step(5)
 
 
-@pytest.fixture(params=["tcp", *SERVED])
+@pytest.fixture(params=["tcp", "http", "unix", *SERVED])
 def owner(request: pytest.FixtureRequest, stepped: SteppingEPollReactor) -> Owner:
     """Provide an owner for each kind of port on each of the reactors."""
     return Owner(request.param, stepped)
@@ -114,6 +125,7 @@ def test_nobody_to_tell(owner: Owner) -> None:
     owner.reactor.until(lambda: not owner.port.connected)
 
 
+@pytest.mark.parametrize("owner", ["tcp", *SERVED], indirect=True)
 @pytest.mark.parametrize(
     ("why", "reason"),
     [

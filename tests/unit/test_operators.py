@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from twisted.internet.abstract import FileDescriptor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -14,7 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from echotime.control import commands
 from echotime.control.peer import PeerPolicy
 from echotime.control.server import ControlFactory, ControlProtocol
-from echotime.control.subscriber import MAX_EVENTS, EventSubscriber
+from echotime.control.subscriber import MAX_EVENTS, EventSubscriber, unsent_bytes
 from echotime.operators.encode import InvalidReply, encode_reply
 from echotime.operators.line_editor import LineEditor
 from echotime.operators.reply_queue import PendingMessage, ReplyQueue
@@ -87,7 +89,7 @@ class PipeTests(SynchronousTestCase):
 class Unread:
     """Stand for a transport whose peer has this many bytes left to read."""
 
-    _tempDataLen = 0  # noqa: N815 - Twisted's name
+    offset, _tempDataLen = 0, 0  # noqa: N815 - Twisted's name
 
     def __init__(self, size: int) -> None:
         self.dataBuffer = bytes(size)
@@ -130,6 +132,30 @@ def test_watcher_that_does_not_read(size: int, dropped: bool) -> None:
     assert protocol.transport.aborted == dropped
     assert (b"x" * 500 in protocol.transport.written) != dropped
     assert b"x" * 501 not in protocol.transport.written
+
+
+class Sending(FileDescriptor):
+    """Hand so many bytes to the kernel in each call."""
+
+    connected = 1
+
+    def __init__(self, size: int) -> None:
+        super().__init__(cast(Any, SimpleNamespace(addWriter=id, removeWriter=id)))
+        self._size = size
+
+    def writeSomeData(self, data: bytes) -> int:
+        return min(len(data), self._size)
+
+
+def test_unsent_bytes() -> None:
+    """Bytes that the kernel has taken are not pending, even while Twisted keeps them in its buffer."""
+    transport = Sending(100_000)
+    transport.write(bytes(500_000))
+    assert unsent_bytes(transport) == 500_000
+    transport.doWrite()
+    transport.write(bytes(7))
+    assert unsent_bytes(transport) == 400_007
+    assert unsent_bytes(None) == 0
 
 
 class Recorded:

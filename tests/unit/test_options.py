@@ -152,21 +152,103 @@ def test_faults_of_the_file(tmp_path: Path) -> None:
     ]
 
 
-def test_check_outside_of_the_service(tmp_path: Path) -> None:
-    """--check accepts what only the service has: a terminal, and a directory for the control socket."""
-    path = tmp_path / "echotime.conf"
-    path.write_text(
-        "[echotime]\noperator = on\nwait-for-operator = on\nreply-deadline = 3\ncontrol-group = 0\n", encoding="ascii"
-    )
+def checked(*args: str) -> str:
+    """Return what --check prints of options without a fault, as twistd calls it without -n."""
     options = DaemonOptions()
     options.parent = ServerOptions()
     with contextlib.redirect_stdout(io.StringIO()) as shown, pytest.raises(SystemExit):
-        options.parseOptions(["--check", "--config", str(path)])
-    assert shown.getvalue() == f"{path}: no faults\n"
+        options.parseOptions(["--check", *args])
+    return shown.getvalue()
+
+
+def test_check_outside_of_the_service(tmp_path: Path) -> None:
+    """--check warns of what only the service has: a terminal, and a directory for the control socket."""
+    path = tmp_path / "echotime.conf"
+    path.write_text("[echotime]\noperator = on\nreply-deadline = 3\ncontrol-group = 0\nhttp = 9180\n", encoding="ascii")
+    in_service = "unless RUNTIME_DIRECTORY is set, as in a service"
+    assert checked("--config", str(path)).splitlines() == [
+        f"warning: {path}, line 2: operator requires twistd -n: a daemon in the background has no terminal",
+        f"warning: {path}, line 4: control-group requires --control, {in_service}",
+        f"warning: {path}, line 5: http over TCP requires --control, whose socket gives the token, or "
+        f"--http-public-metrics for metrics and health alone, {in_service}",
+        f"{path}: no faults",
+    ]
+    assert checked("--reply-deadline", "3") == (
+        f"warning: --reply-deadline requires --operator, --control or --http, {in_service}\nno faults\n"
+    )
     path.write_text("[echotime]\nlog-also = datagrams\nlog-message-rate = 0\n", encoding="ascii")
     assert faults("--check", "--config", str(path)) == [
         f"{path}, line 2: log-also datagrams requires a --log-message-rate of 1 or more"
     ]
+
+
+_TCP_ONLY = (
+    "backlog, ack, reply, reply-deadline, wait-for-operator, max-questions, max-questions-per-source, proxy-protocol, "
+    "max-connections, max-per-source, idle-timeout, half-closed-timeout, session-timeout, drain-timeout"
+)
+_UDP_ONLY = "epoch, udp-rate, require-sync, allow-privileged-ports, answer-broadcast"
+
+
+@pytest.mark.parametrize(
+    ("listener", "missing", "names", "kind"),
+    [("udp", "TCP", _TCP_ONLY, "empty"), ("tcp", "UDP", _UDP_ONLY, "datagrams")],
+)
+def test_without_listener(listener: str, missing: str, names: str, kind: str) -> None:
+    """Options of a transport that is not served are one warning. A listener of --behave serves it, too."""
+    by_name = {each.name: each for each in OPTIONS}
+    args = [f"--{listener}", "127.0.0.1:7", "--log-also", "empty", "--log-also", "datagrams", "--control", "./control"]
+    for name in names.split(", "):
+        args += [f"--{name}"] if by_name[name].is_switch else [f"--{name}", by_name[name].example.strip("'")]
+    expected = f"no effect without a {missing} listener: {names}, log-also {kind}"
+    assert parsed(*args).warnings == (expected,)
+    assert checked(*args) == f"warning: {expected}\nno faults\n"
+    behavior = "drop" if missing == "UDP" else "latency"
+    assert parsed(*args, "--behave", f"8={behavior}").warnings == ()
+    inherited = [f"--{listener}", "127.0.0.1:7", f"--{missing.lower()}", "systemd:x", *args[2:]]
+    assert parsed(*inherited).warnings == ()
+
+
+def test_defaults_are_no_warning(tmp_path: Path) -> None:
+    """An option that has its default value has no effect in any case."""
+    path = tmp_path / "echotime.conf"
+    path.write_text("[echotime]\nudp = 7\nbacklog = 1024\nwait-for-operator = off\nreply =\n", encoding="ascii")
+    assert parsed("--config", str(path)).warnings == ()
+
+
+def test_record_without_directory(tmp_path: Path) -> None:
+    """--check and a reload find that a record cannot be opened. A reload leaves an unchanged one alone."""
+    path, directory = tmp_path / "echotime.conf", tmp_path / "log"
+    path.write_text(f"[echotime]\nrecord = {directory}/r\n", encoding="utf-8")
+    reason = f"{path}, line 2: record = {directory}/r: there is no directory '{directory}'"
+    for args in (["--check"], []):
+        assert faults("--config", str(path), *args) == [reason]
+    directory.mkdir()
+    options = DaemonOptions()
+    options.parseOptions(["--config", str(path)])
+    directory.rmdir()
+    assert finish(options.reparse()).record == f"{directory}/r"
+    path.write_text(f"[echotime]\nrecord = {directory}/s\n", encoding="utf-8")
+    with pytest.raises(UsageError, match=f"record = {directory}/s: there is no directory '{directory}'$"):
+        finish(options.reparse())
+
+
+def test_record_below_chroot(tmp_path: Path) -> None:
+    """A path that --chroot changes is not checked at a start."""
+    options = DaemonOptions()
+    options.parent = ServerOptions()
+    options.parent["chroot"] = str(tmp_path)
+    options.parseOptions(["--record", "/nowhere/r"])
+    assert options.settings.record == "/nowhere/r"
+
+
+def test_directory_out_of_reach(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A path whose directory this user may not search is one fault."""
+
+    def refuse(path: Path, **named: object) -> object:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "stat", refuse)
+    assert faults("--control", "/x/y/z") == ["--control /x/y/z: cannot find the directory '/x/y': Permission denied"]
 
 
 def test_requirements() -> None:

@@ -9,10 +9,12 @@ import pytest
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
+from echotime.client.exit_status import ClientError
 from echotime.client.lookup import ResolvedAddress
 from echotime.client.path.channel import Channel
 from echotime.client.path.outcome import FarEnd, Outcome
 from echotime.client.path.route import Route, parse_report
+from echotime.client.path.tcp.served import judge_answers
 from echotime.client.path.tcp.stream import Stream
 from echotime.client.path.tcp.timing import TimingExperiment
 from echotime.client.path.udp.datagrams import Datagrams
@@ -105,12 +107,18 @@ def test_endless_trailer(monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.param(b'{"echotime": "1.0"}', id="without addresses"),
         pytest.param(b'{"echotime": "1.0", "peer": 5, "server": null}', id="other types"),
         pytest.param(b'{"peer": "10.9.0.2:40000", "server": "10.9.0.1:7001"}', id="without a version"),
+        pytest.param(REPORT.replace(b'"1.0"', b"1.5") + b"}", id="a version that is a fraction"),
+        pytest.param(REPORT.replace(b'"1.0"', b"null") + b"}", id="a version that is null"),
+        pytest.param(REPORT.replace(b'"1.0"', b"[]") + b"}", id="a version that is a list"),
     ],
 )
 def test_faulty_report(line: bytes) -> None:
-    """Refuse a line that is no report, without an exception."""
+    """Refuse a line that is no report, without an exception. Its sender is no echo server."""
     assert parse_report(line, "echotime") is None
     assert parse_report(REPORT + b"}", "echotime")
+    with pytest.raises(ClientError) as caught:
+        judge_answers([line + b"\ntoken"] * 2, b"token", HostPort("127.0.0.1", 9))
+    assert str(caught.value.detail).startswith("not an echo server: it sent")
 
 
 def test_fractions_in_a_report() -> None:

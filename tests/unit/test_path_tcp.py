@@ -112,6 +112,8 @@ def test_data() -> None:
     assert judged(VerifyResult(90, lost=10, missing=10, cause=Cause.CUT), "FIN") == ["data-cut"]
     assert judged(VerifyResult(90, lost=10, missing=10, cause=Cause.CUT)) == ["data-cut"]
     assert judged(VerifyResult(50, expected=b"\x00", found=b"\n")) == ["data-changed"]
+    # the echo goes on where a trailer was expected, so nothing is cut
+    assert judged(VerifyResult(50, expected=b"\n", found=b"x", cause=Cause.NO_TRAILER)) == ["data-changed"]
 
 
 @pytest.mark.parametrize(

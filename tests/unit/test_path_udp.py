@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import gc
 import re
 import socket
+from typing import Any, ClassVar
 
 import pytest
+from twisted.internet.defer import Deferred
+from twisted.internet.testing import MemoryReactorClock
+from twisted.python.failure import Failure
 
 from echotime.client.lookup import ResolvedAddress
+from echotime.client.path import rounds
 from echotime.client.path.meanings import MEANINGS
 from echotime.client.path.outcome import FarEnd, Outcome
-from echotime.client.path.rounds import is_chance
+from echotime.client.path.rounds import Asked, ask_in_rounds, is_chance
 from echotime.client.path.route import Route
 from echotime.client.path.session import PathSession
 from echotime.client.path.udp import empty as udp_empty
@@ -19,6 +25,7 @@ from echotime.client.path.udp import order as udp_order
 from echotime.client.path.udp import ports as udp_ports
 from echotime.client.path.udp import served as udp_served
 from echotime.client.path.udp import sizes as udp_sizes
+from echotime.client.path.udp.datagrams import Arrival
 from echotime.client.path.udp.sizes import SizeResult
 from echotime.wire.hostport import HostPort
 from tests.unit.test_path_tcp import ASKED, OWN, ROOT, ids
@@ -135,6 +142,23 @@ def test_sizes_of_answers() -> None:
     assert outcome.findings[0].values["answers"]
 
 
+@pytest.mark.parametrize("largest_whole", [48, 40, 8, 2, -8])
+def test_small_mtu(largest_whole: int) -> None:
+    """A route may have any MTU, even below the size of a header."""
+    assert ids(udp_sizes.judge({100: SizeResult(6, False)}, largest_whole, 0.0)) == ["udp-fragments-lost"]
+    assert udp_sizes.judge({100: SizeResult(1, False)}, largest_whole, 0.1).untested
+    assert min(udp_sizes.sizes_to_send(largest_whole)) == 1
+
+
+def test_fragments() -> None:
+    """A datagram above the MTU counts with as many packets as the kernel makes of it, or one more."""
+    assert udp_sizes.packets(1, 1472) == 1
+    assert udp_sizes.packets(1473, 1472) == 2
+    assert udp_sizes.packets(65507, 1472) == 45
+    # IPv6 over Ethernet: 1448 bytes in each fragment
+    assert udp_sizes.packets(65507, 1452) == 46
+
+
 def ports(dead: int, tries: int = 8, others: int = 1) -> tuple[dict[int, int], frozenset[int]]:
     """Return the tries of 32 ports, and those that were answered."""
     counts = {number: tries if number < dead else others for number in range(32)}
@@ -166,6 +190,65 @@ def test_good_ports() -> None:
     route.good_udp_ports.extend([1, 2, 3])
     assert sorted(route.udp_port() for _number in range(3)) == [1, 2, 3]
     assert route.udp_port() in {1, 2, 3}
+
+
+class _Answered:
+    """Stand for a socket whose datagrams are all answered at once."""
+
+    open_ports: ClassVar[set[int]] = set()
+    sent: ClassVar[list[tuple[int, bytes]]] = []
+
+    def __init__(self, reactor: Any, address: ResolvedAddress, port: int) -> None:
+        assert port not in self.open_ports, "EADDRINUSE"
+        self.open_ports.add(port)
+        self.port = port
+        self.answers: list[Arrival] = []
+
+    def send(self, data: bytes) -> None:
+        """Send a datagram, and have its answer."""
+        self.sent.append((self.port, data))
+        self.answers.append(Arrival(0.0, data, ASKED))
+
+    async def wait_for_answer(self, seconds: float) -> bool:
+        """Return that there is an answer."""
+        return True
+
+    def close(self) -> None:
+        """Free the port for another socket."""
+        self.open_ports.remove(self.port)
+
+
+def ask(good_ports: list[int], requests: list[bytes]) -> list[Asked]:
+    """Return what became of datagrams, if these ports are known to be answered."""
+    route = Route(MemoryReactorClock(), ResolvedAddress(socket.AF_INET, "127.0.0.1", 9), FarEnd("", b"", {}, OWN))
+    route.good_udp_ports.extend(good_ports)
+    results: list[list[Asked]] = []
+    failures: list[Failure] = []
+    Deferred.fromCoroutine(ask_in_rounds(route, requests, 2)).addCallbacks(results.append, failures.append)
+    for each in failures:
+        each.raiseException()
+    return results[0]
+
+
+def test_few_good_ports(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With fewer good ports than datagrams, each port is used again after its socket was closed."""
+    monkeypatch.setattr(rounds, "Datagrams", _Answered)
+    monkeypatch.setattr(_Answered, "sent", [])
+    requests = [b"%d" % number for number in range(14)]
+    asked = ask([5001, 5002, 5003, 5004], requests)
+    assert [(each.port, each.answers[0].data) for each in asked] == _Answered.sent
+    assert [each.answers[0].data for each in asked] == requests
+    assert {each.port for each in asked} == {5001, 5002, 5003, 5004}
+    assert not _Answered.open_ports
+
+
+def test_port_in_use() -> None:
+    """If another program has taken a good port, no socket stays open. One would be a ResourceWarning."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        taken.bind(("", 0))
+        with pytest.raises(OSError, match="Address already in use"):
+            ask([taken.getsockname()[1], 0], [b"x"] * 2)
+    gc.collect()
 
 
 def test_chance() -> None:

@@ -229,6 +229,7 @@ class Disk:
     def __init__(self, room: int) -> None:
         self.room = room
         self.error = errno.ENOSPC
+        self.close_error: int | None = None
         self.pieces: list[bytes] = []
 
     def write(self, descriptor: int, data: memoryview) -> int:
@@ -239,7 +240,10 @@ class Disk:
         self.pieces.append(bytes(data[:written]))
         return written
 
-    close = staticmethod(os.close)
+    def close(self, descriptor: int) -> None:
+        os.close(descriptor)  # Linux does so even if close(2) returns an error
+        if self.close_error is not None:
+            raise OSError(self.close_error, os.strerror(self.close_error))
 
 
 class Writing:
@@ -323,6 +327,31 @@ def test_reopening(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert made.report() == ("not opened again: Permission denied (EACCES); the old file goes on", True)
     made.writer.put(LINE)
     assert made.stop() == LINE
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EDQUOT])
+def test_close_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """An error of close(2), as of NFS, is reported, and ends neither the writing nor the stop."""
+    expected = f"closing failed: {os.strerror(number)} ({errno.errorcode[number]}); the last lines may be missing", True
+    made = Writing(tmp_path / "file", monkeypatch)
+    made.disk.close_error = number
+    made.writer.put(LINE)
+    made.writer.reopen()
+    assert made.report() == expected
+    assert made.report() == ("opened again", False)
+    made.writer.put(LINE)
+    assert made.stop() == LINE * 2
+    assert made.report() == expected
+
+
+def test_close_error_without_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A daemon that ends before it was started reports the same error."""
+    disk, reports = Disk(0), []
+    disk.close_error = errno.EIO
+    monkeypatch.setattr(writer, "os", disk)
+    idle = RecordWriter(lambda: open_target(str(tmp_path / "file"), NewFile()), lambda *report: reports.append(report))
+    idle.stop()
+    assert reports == [("closing failed: Input/output error (EIO); the last lines may be missing", True)]
 
 
 def test_stop_while_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from echotime.config.options import DaemonOptions
 from echotime.config.settings import SETTING_OPTIONS, Settings
+from echotime.daemon import adjtimex
 from echotime.daemon.builder import DaemonBuilder
 from echotime.daemon.runtime_config import ReloadResult, RuntimeConfig
 from echotime.limits import capacity
@@ -242,6 +243,11 @@ def opened_once() -> None:
     [{"sockopt": "udp:SO_RCVBUFFORCE=256K"}, {"sockopt": "SO_RCVBUF=64K"}],
     {"sockopt": "\n SO_RCVBUF=64K\n udp:SO_RCVBUFFORCE=256K"},
 )
+@example(
+    {"sockopt": "udp:SO_TIMESTAMPNS=on"},
+    [{"sockopt": "udp:SO_TIMESTAMP=on"}],
+    {"sockopt": "\n udp:SO_TIMESTAMP=on\n udp:SO_TIMESTAMPNS=on"},
+)
 @example({"reply-deadline": "5"}, [{"epoch": "1900"}], {"idle-timeout": "9"})
 def test_as_a_start(first: dict[str, str], steps: list[Step], last: dict[str, str]) -> None:
     """Any sequence of reloads ends in the state of a start with the last file, or tells each difference."""
@@ -311,6 +317,16 @@ def test_listener_of_behave_after_a_reload() -> None:
         found = daemon.state()
         own = {"IP_RECVTTL on UDP", "IP_RECVTOS on UDP", "TCP_SAVE_SYN on TCP"}
         assert {name for name in expected if found[name] != expected[name]} == own
+
+
+@pytest.mark.parametrize("status", [0, adjtimex.STA_UNSYNC])
+def test_listener_of_behave_without_a_synchronized_clock(monkeypatch: pytest.MonkeyPatch, status: int) -> None:
+    """With --require-sync a listener that is opened later answers at once exactly if the others answer."""
+    monkeypatch.setattr(adjtimex, "read_timex", lambda: adjtimex.Timex(status=status))
+    with reloadable({"require-sync": "on"}) as (daemon, _reload):
+        daemon.builder.serving.behave.change(["127.0.0.1:0=echo", "127.0.0.1:0=drop", "127.0.0.1:0=client"])
+        policies = [each.port.protocol.policy for each in daemon.builder.serving.listeners.udp]
+        assert [each._muted for each in policies] == [bool(status)] * 3
 
 
 def test_locked_filter() -> None:

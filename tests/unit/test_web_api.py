@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -20,6 +21,7 @@ from echotime.services.echo_factory import EchoFactory
 from echotime.services.traffic import MAX_OBSERVED_MESSAGES, TrafficLog
 from echotime.web.api import build_api
 from echotime.web.events import MAX_STREAMS
+from echotime.web.site import IDLE_TIMEOUT
 from echotime.web.state import WebState
 from tests.support.api_client import APIClient
 
@@ -54,6 +56,7 @@ class Page:
             readiness=readiness,
             health=health,
             listeners=[],
+            errors=lambda transport: {},
             read_clock=cast(Any, None),
             reload_succeeded=lambda: True,
             encoding="utf-8",
@@ -353,9 +356,43 @@ def test_stalled_operator(page: Page) -> None:
     page.client.transport.dataBuffer = b"x" * 2**21
     page.queue.limits = QueueLimits(max_pending=10, wait_for_operator=True)
     page.client.send("POST", "/events", b"{}")
+    page.client.transport.offset = 2**21
+    page.ask(b"the kernel has taken all output")
     assert not page.client.transport.aborted
+    page.client.transport.offset = 0
     page.ask(b"hello")
     assert page.client.transport.aborted
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_stream_that_is_not_read(page: Page, method: str) -> None:
+    """A stream whose output is not read for IDLE_TIMEOUT is reset. Reading in time begins that time anew."""
+    page.client.send(method, "/events", b"{}" if method == "POST" else b"")
+    producer = page.client.transport.producer
+    assert producer is not None
+    for _ in range(3):
+        producer.pauseProducing()
+        page.clock.pump([1] * int(IDLE_TIMEOUT - 1))
+        producer.resumeProducing()
+        page.clock.advance(1)
+    producer.pauseProducing()
+    page.clock.pump([1] * int(IDLE_TIMEOUT - 1))
+    producer.pauseProducing()
+    assert not page.client.transport.aborted
+    page.clock.advance(1)
+    assert page.client.transport.aborted
+    page.client.close()
+    assert page.queue.operator_count == 0
+    assert not page.clock.getDelayedCalls()
+
+
+def test_stream_of_a_host_that_is_gone(page: Page) -> None:
+    """The kernel ends a stream over TCP whose output is not acknowledged for IDLE_TIMEOUT."""
+    page.client.get("/status")
+    assert page.client.transport.handle.options == {}
+    page.client.send("GET", "/events")
+    milliseconds = page.client.transport.handle.options[socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT]
+    assert milliseconds == 1000 * IDLE_TIMEOUT
 
 
 def test_half_closed_stream(page: Page) -> None:

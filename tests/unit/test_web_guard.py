@@ -37,6 +37,35 @@ def test_known_hosts(harness: Harness, host: str) -> None:
     assert harness.status(Host=host) == 200
 
 
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/readyz?verbose"])
+def test_health_without_host(path: str) -> None:
+    """A health check by HTTP/1.0 needs no Host, which HAProxy does not send. The token is needed as ever."""
+    public = Harness(GuardPolicy(public_metrics=True))
+    request = f"GET {path} HTTP/1.0\r\n\r\n".encode()
+    assert status_of(public.send(request, TCP)) == 200
+    assert status_of(public.send(request.replace(b"GET", b"HEAD"), TCP)) == 200
+    assert status_of(public.send(request.replace(b"GET", b"POST"), TCP)) == 405
+    private = Harness()
+    assert status_of(private.send(request, UNIX)) == 200
+    assert status_of(private.send(request, TCP)) == 401
+
+
+@pytest.mark.parametrize(
+    ("path", "version", "host", "status"),
+    [
+        ("/readyz", "1.1", "", 400),
+        ("/readyz", "1.0", "Host: evil.example\r\n", 421),
+        ("/readyz", "1.0", "Host: localhost\r\nHost: localhost\r\n", 400),
+        *((path, "1.0", "", 400) for path in ("/", "/metrics", "/api", "/static/app.js", "//readyz", "/x/../readyz")),
+    ],
+)
+def test_other_requests_without_host(path: str, version: str, host: str, status: int) -> None:
+    """Every other request needs a Host: HTTP/1.1 has one, and so has each request of a browser."""
+    public = Harness(GuardPolicy(public_metrics=True))
+    request = f"GET {path} HTTP/{version}\r\n{host}\r\n".encode()
+    assert [status_of(public.send(request, on)) for on in (TCP, UNIX)] == [status, status]
+
+
 def test_one_host(harness: Harness) -> None:
     """A request with two Host headers is refused, because a proxy may have read the other one."""
     assert status_of(harness.send(b"GET /livez HTTP/1.1\r\nHost: localhost\r\nHost: evil\r\n\r\n")) == 400

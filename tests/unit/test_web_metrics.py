@@ -50,9 +50,12 @@ def state() -> Any:
         factory=factory,
         traffic=traffic,
         queue=ReplyQueue(Clock(), limits=QueueLimits(wait_for_operator=True)),
-        listeners=[listener(TCP, accept_EMFILE=3), listener(UDP, sendmsg_EPERM=4, **{DROPPED_BY_KERNEL: 5})],
+        listeners=[listener(TCP), listener(UDP, **{DROPPED_BY_KERNEL: 5})],
+        errors={"tcp": {"accept EMFILE": 3}, "udp": {"sendmsg EPERM": 4}}.__getitem__,
         health=SimpleNamespace(results=()),
-        backend=SimpleNamespace(backlog=lambda limit: [{"listener": TCP, "pending": 6, "limit": 7}]),
+        backend=SimpleNamespace(
+            backlog=lambda limit: [{"listener": each, "pending": 6, "limit": 7} for each in (TCP, "TCP of --behave")]
+        ),
         read_clock=lambda: SimpleNamespace(synchronized=True, max_error=0.5),
         reload_succeeded=lambda: True,
     )
@@ -119,6 +122,7 @@ def test_listeners(state: Any) -> None:
     assert samples[f"listener_healthy{{listener={UDP}}}"] == 1, "no answer proves nothing"
     assert (samples[f"backlog{{listener={TCP}}}"], samples[f"backlog_limit{{listener={TCP}}}"]) == (6, 7)
     assert (samples["accept_errors_total{errno=EMFILE}"], samples["accept_errors_total{errno=ENFILE}"]) == (3, 0)
+    assert len([name for name in samples if "backlog" in name]) == 2, "those of --behave have none"
     assert samples[f"kernel_drops_total{{listener={UDP}}}"] == 5
     assert samples["datagrams_unanswered_total{reason=sendmsg EPERM}"] == 4
     assert f"datagrams_unanswered_total{{reason={DROPPED_BY_KERNEL}}}" not in samples, "counted once"

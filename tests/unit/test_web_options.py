@@ -50,6 +50,7 @@ def test_forms(text: str, expected: object) -> None:
         ("127.0.0.1", "the port is missing"),
         ("65536", "expected a number from 0 to 65535"),
         ("systemd", "the name is missing; expected systemd:NAME"),
+        ("relhttp", "[IPv6]:PORT, systemd:NAME, or the PATH of a Unix socket, with a slash"),
         ("systemd:", "is not a descriptor name"),
         ("/nowhere/http", "there is no directory '/nowhere'"),
         ("/tmp/" + "x" * 108, "expected 1 to 107 bytes"),
@@ -66,13 +67,24 @@ def test_remote(address: str) -> None:
     """An address that other hosts can reach requires --http-allow-remote."""
     with pytest.raises(UsageError, match="other hosts can reach this address"):
         settings("--http", address)
-    assert len(settings("--http", address, "--http-allow-remote").http) == 1
+    assert len(settings("--http", address, "--http-allow-remote", "--http-public-metrics").http) == 1
 
 
 def test_combinations() -> None:
     """An address is given once. With --http there can be an operator."""
     with pytest.raises(UsageError, match="given twice"):
         settings("--http", "9180", "--http", "127.0.0.1:9180")
-    assert len(settings("--http", "0", "--http", "0").http) == 2
-    assert settings("--http", "9180", "--wait-for-operator").has_operator
+    assert len(settings("--http", "0", "--http", "0", "--http-public-metrics").http) == 2
+    assert settings("--http", "./http", "--wait-for-operator").has_operator
     assert not settings().has_operator
+
+
+def test_token_that_nobody_gets() -> None:
+    """HTTP over TCP requires a control socket, which gives the token, or something to read without the token."""
+    for args in (["--http", "9180"], ["--http", "./http", "--http", "9180"]):
+        with pytest.raises(UsageError, match=r"^--http over TCP requires --control, whose socket gives the token, or "):
+            settings(*args)
+    for args in (["--http", "./http"], ["--http", "systemd:http"]):
+        assert len(settings(*args).http) == 1
+    for more in (["--control", "./control"], ["--http-public-metrics"]):
+        assert len(settings("--http", "9180", *more).http) == 1

@@ -36,6 +36,15 @@ def test_body(harness: Harness) -> None:
     assert response.count(b"HTTP/1.1") == 1
 
 
+def test_expect(harness: Harness) -> None:
+    """A client that waits for 100 Continue gets it before the response, and none after a refusal."""
+    expecting = post(4).replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\n\r\n")
+    assert harness.send(expecting, UNIX) == b"HTTP/1.1 100 Continue\r\n\r\n"
+    response = harness.send(expecting.replace(b"Length: 4", b"Length: %d" % (MAX_BODY + 1)), UNIX)
+    assert status_of(response) == 413
+    assert response.count(b"HTTP/1.1") == 1
+
+
 @pytest.mark.parametrize("request_bytes", [post(MAX_BODY + 1), post(10**19), b"GET\r\n\r\n"])
 def test_refused_by_the_head(harness: Harness, request_bytes: bytes) -> None:
     """A refusal by the head alone has a body in JSON, and the headers for browsers."""

@@ -10,8 +10,9 @@ from twisted.python.failure import Failure
 from echotime.behave.spec import Behavior, Parameter
 from echotime.behave.tcp.context import Context, EndedConnection
 from echotime.behave.tcp.interposer import Interposer
-from echotime.behave.values import hexadecimal, number, probability
+from echotime.behave.values import hexadecimal, probability
 from echotime.services.tcp_echo import EchoProtocol
+from echotime.wire.parsers import non_negative_int
 
 
 class TCPBehavior(Interposer):
@@ -36,7 +37,7 @@ class Fault(TCPBehavior):
     """Misbehave on a share of the connections. `random` gives what a kind draws."""
 
     probability = Parameter(probability, 1.0, "Share of the connections that misbehave. The others echo.")
-    seed = Parameter[int | None](number, None, "Start of the random numbers, to repeat a test.", "random")
+    seed = Parameter[int | None](non_negative_int, None, "Start of the random numbers, to repeat a test.", "random")
 
     def __init__(self, echo: EchoProtocol, behavior: Behavior, context: Context) -> None:
         super().__init__(echo, behavior, context)

@@ -16,12 +16,16 @@ from zope.interface import implementer
 from echotime.services.tcp_echo import CLOSE_TIMEOUT, EchoProtocol
 
 MAX_HELD = 65536
-"""Bytes that are held back before the connection is not read any more. One more answer may be added."""
+"""Bytes held back from which the client is no longer read. The answer to a message already read may exceed it."""
 
 
 @implementer(IPushProducer)
 class _OutputGate:
-    """The producer of the real transport, which a behavior cannot be: its own methods of these names stop reading."""
+    """Be the push producer of the real transport.
+
+    The behavior cannot be it: its pauseProducing and resumeProducing are what the EchoProtocol calls to stop and start
+    reading.
+    """
 
     def __init__(self, set_full: Callable[[bool], None]) -> None:
         self._set_full = set_full
@@ -91,7 +95,7 @@ class Interposer(Protocol):
         if self._output_ended:
             return
         self._output_ended = True
-        self.echo.mark_ended(self.ended_by)
+        self.echo.ended_reason = self.ended_by  # not mark_ended, because the client is still read
         self.transport.unregisterProducer()
         self._producer = None
         if self._fin_received:
@@ -163,7 +167,9 @@ class Interposer(Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         self.bytes_in += len(data)
-        if not self._output_ended:
+        if self._output_ended:
+            self.echo.last_active = self.clock.seconds()  # for idle timeout and drain
+        else:
             self.received(data)
 
     def readConnectionLost(self) -> None:
@@ -220,8 +226,9 @@ class Interposer(Protocol):
         self._update_reading()
 
     def loseConnection(self) -> None:
-        """Close the connection when nothing is held back."""
+        """Stop reading at once, and close the connection when nothing is held back."""
         self._finishing = True
+        self.transport.pauseProducing()
         if not self._held:
             self._close()
 

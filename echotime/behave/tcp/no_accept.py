@@ -18,6 +18,6 @@ class NoAccept(TCPBehavior):
     backlog = Parameter[int | None](
         non_negative_int,
         None,
-        "Connections in the queue, less one: 0 lets one handshake complete.",
+        "Argument of listen(2). The queue holds one connection more, so 0 lets one handshake complete.",
         "that of --backlog",
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from echotime.behave.tcp.behavior import Fault
 from echotime.behave.tcp.timeout import HOLD_TIME
 from echotime.sockopt.tcp_info import read_tcp_info
+from echotime.wire.connection_end import BY_CLIENT_RESET
 
 POLL_INTERVAL = 1.0
 """Seconds between two looks at the state of the connection, of which a transport that is not read hears nothing."""
@@ -31,7 +32,7 @@ class NoRead(Fault):
         if state == "CLOSE_WAIT" and self._fin_at is None:
             self._fin_at = self.clock.seconds()
         if state == "CLOSE":
-            self.echo.reset("client's reset")
+            self.echo.reset(BY_CLIENT_RESET)
         elif self._fin_at is not None and self.clock.seconds() - self._fin_at >= HOLD_TIME:
             self.reset()
         else:

@@ -11,7 +11,7 @@ MIN_GAP = 0.001
 
 
 class Sliced(Fault):
-    """Send what the EchoProtocol writes in pieces of `next_size` bytes, and wait for `gap_after` each one."""
+    """Send answers in pieces of `next_size` bytes, and pause for `gap_after` after each."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)

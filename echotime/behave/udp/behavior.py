@@ -7,9 +7,10 @@ from random import Random
 from typing import ClassVar, Protocol
 
 from echotime.behave.spec import Behavior, Parameter
-from echotime.behave.values import number, probability
+from echotime.behave.values import probability
 from echotime.limits.datagrams import Sender
 from echotime.limits.source import is_loopback, source_key
+from echotime.wire.parsers import non_negative_int
 
 
 class UDPListener(Protocol):
@@ -62,7 +63,7 @@ class Fault(UDPBehavior):
     """Misbehave for a share of the datagrams. A kind overrides `answer`; `random` gives what it draws."""
 
     probability = Parameter(probability, 1.0, "Share of the datagrams to which this happens.")
-    seed = Parameter[int | None](number, None, "Start of the random numbers, to repeat a test.", "random")
+    seed = Parameter[int | None](non_negative_int, None, "Start of the random numbers, to repeat a test.", "random")
 
     def __init__(self, behavior: Behavior, listener: UDPListener) -> None:
         super().__init__(behavior, listener)

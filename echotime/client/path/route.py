@@ -12,6 +12,7 @@ from echotime.client.exit_status import ClientError, ExitStatus
 from echotime.client.lookup import ResolvedAddress
 from echotime.client.path.outcome import FarEnd, Value
 from echotime.client.path.tcp.stream import Stream, open_stream
+from echotime.sockopt.values import N_
 from echotime.wire.verify import EchoVerifier, VerifyResult
 
 SECONDS = 3.0
@@ -19,6 +20,8 @@ SECONDS = 3.0
 QUIET = 0.3
 """Seconds without a byte after which an answer counts as complete, where its end is not known."""
 TOKEN_SIZE = 16
+ANSWERS_VARY = N_("the server's answers vary; this test needs a constant --ack and --reply")
+"""Why a test was not carried out that compares answers byte by byte."""
 _MAX_REPORT = 4096
 """Bytes of a report. Its longest value, the headers of a SYN in hexadecimal, has less than 300."""
 
@@ -34,17 +37,17 @@ def token() -> bytes:
     return secrets.token_hex(TOKEN_SIZE // 2).encode()
 
 
-def parse_report(line: bytes, required: str) -> dict[str, Value] | None:
-    """Return the values of a report, or None if the line is no report with this value and both addresses."""
+def parse_report(line: bytes, *texts: str) -> dict[str, Value] | None:
+    """Return the values of a report, or None if the line is no report with both addresses and these other texts."""
     if len(line) > _MAX_REPORT:
         return None
     try:
         values = json.loads(line)
     except (ValueError, RecursionError):
         return None
-    if not isinstance(values, dict) or required not in values:
+    if not isinstance(values, dict):
         return None
-    if not all(isinstance(values.get(each), str) for each in ("peer", "server")):
+    if not all(isinstance(values.get(each), str) for each in ("peer", "server", *texts)):
         return None
     # no value is a fraction, and an infinite one would not be valid in --json
     return {str(name): value for name, value in values.items() if isinstance(value, str | int | None)}
@@ -68,6 +71,10 @@ class Route:
             return 0
         self.good_udp_ports.rotate()
         return self.good_udp_ports[0]
+
+    def udp_ports(self, most: int) -> list[int]:
+        """Return at most `most` ports for sockets that are open at the same time. Only 0 occurs more than once."""
+        return [self.udp_port() for _number in range(min(most, len(self.good_udp_ports) or most))]
 
     async def open(self, kind: str = "echo", **parameters: object) -> Stream:
         """Return a connection with a behavior, an ordinary one if the server takes no requests. Raises ClientError."""

@@ -17,7 +17,7 @@ from echotime.behave.tcp.factory import BehavingFactory
 from echotime.behave.tcp.no_accept import NoAccept
 from echotime.behave.tcp.report import Report
 from echotime.behave.udp.protocol import BehavingTimeProtocol
-from echotime.config.checks import repeated_behaviors
+from echotime.config.checks import MAX_BEHAVING_LISTENERS, repeated_behaviors
 from echotime.config.parsers import behaving_address
 from echotime.control.commands import CommandError, InvalidArgument
 from echotime.daemon.ports.listener_service import ListenFailedError, TCPListenerService, UDPListenerService
@@ -30,8 +30,6 @@ from echotime.services.echo_factory import EchoFactory
 from echotime.sockopt.catalogue.index import BY_NAME
 from echotime.wire.hostport import HostPort
 
-MAX_LISTENERS = 100
-"""Most listeners of --behave at a time, because each one takes a descriptor from the clients."""
 _PORT_ATTEMPTS = 20
 """Free TCP ports that are tried until the UDP port of the same number is free, too."""
 _REPORTING_KINDS = {Client.name, Report.name}
@@ -128,7 +126,6 @@ class BehaveService(MultiService):
                 raise LookupError(f"no listener of --behave on {address}")
             for each in present.values():
                 self._close(each)
-                self._log.info("stopped listening on {name}", name=each.label)
             return []
         transports = transports_of(behavior)
         opened = self._open(address, behavior, [each for each in transports if each not in present])
@@ -139,8 +136,10 @@ class BehaveService(MultiService):
 
     def _open(self, address: HostPort, behavior: Behavior, transports: list[str]) -> list[AnyListener]:
         """Open a listener for each transport on the same port. Raises ListenFailedError."""
-        if len(self._behaviors) + len(transports) > MAX_LISTENERS:
-            raise ListenFailedError(f"cannot listen on {address}: more than {MAX_LISTENERS} listeners of --behave")
+        if len(self._behaviors) + len(transports) > MAX_BEHAVING_LISTENERS:
+            raise ListenFailedError(
+                f"cannot listen on {address}: more than {MAX_BEHAVING_LISTENERS} listeners of --behave"
+            )
         attempts = _PORT_ATTEMPTS if address.port == 0 else 1
         while True:
             opened: list[AnyListener] = []
@@ -190,18 +189,16 @@ class BehaveService(MultiService):
         if behavior.kind in _REPORTING_KINDS:
             with suppress(OSError):  # Linux before 4.2
                 port.socket.setsockopt(socket.IPPROTO_TCP, _SAVE_SYN.number, 1)
-        if behavior.kind == NoAccept.name:
-            port.stopReading()
-            if (limit := behavior.values.get(NoAccept.backlog.name)) is not None:
-                port.socket.listen(limit)
-        else:
-            port.socket.listen(port.backlog)
-            port.startReading()
+        port.hold_accepting(behavior.kind == NoAccept.name)
+        port.fix_backlog(behavior.values.get(NoAccept.backlog.name))
 
     def _close(self, listener: AnyListener) -> None:
         del self._behaviors[listener]
         self._listeners.remove(listener)
         self.removeService(listener)
+        if not self.running:  # then it was only removed
+            listener.stopService()
+        self._log.info("stopped listening on {name}", name=listener.label)
 
 
 def _bound_address(listener: AnyListener) -> HostPort:

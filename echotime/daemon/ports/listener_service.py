@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable
-from traceback import format_exception_only
 from typing import Generic, TypeVar
 
 from twisted.application.service import Service
@@ -16,7 +15,7 @@ from echotime.daemon.ports.port_users import describe_port_users
 from echotime.errors import report_startup_failure
 from echotime.logger import Logger
 from echotime.net.listener import DROPPED_BY_KERNEL, ListeningPort
-from echotime.net.owned import SocketShutDown
+from echotime.net.owned import describe_loss
 from echotime.net.tcp import EchoPort
 from echotime.net.udp import TimePort
 from echotime.net.udp_port import SingleDatagramPort
@@ -138,14 +137,7 @@ class ListenerService(Service, Generic[PortT]):
         """Log the settings that only this transport has."""
 
     def _port_lost(self, failure: Failure) -> None:
-        error = failure.value
-        # other exceptions come from Python and Twisted, and say more with their class
-        description = (
-            str(error)
-            if isinstance(error, SocketShutDown)
-            else "".join(format_exception_only(failure.type, error)).strip()
-        )
-        self._on_lost(f"listener lost: {self.label}: {description}")
+        self._on_lost(describe_loss(self.label, failure))
 
 
 class TCPListenerService(ListenerService[EchoPort]):
@@ -157,7 +149,7 @@ class TCPListenerService(ListenerService[EchoPort]):
 
     def set_backlog(self, backlog: int) -> bool:
         """Change the limit of the accept queue as at the start. Return True if it has changed. Raises OSError."""
-        is_new = backlog != self.port.backlog
+        is_new = backlog != self.port.backlog and self.port.fixed_backlog is None
         changed = self.port.configure_backlog(backlog)
         if is_new:
             self._log_details(self.label)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any, TypeVar
 
 from echotime.daemon.ports.listener_service import TCPListenerService, UDPListenerService
@@ -14,18 +16,16 @@ from echotime.wire.hostport import HostPort
 AnyListener = TCPListenerService | UDPListenerService
 
 
-class Listeners(Sequence[AnyListener]):
+class Listeners(Iterable[AnyListener]):
     """Hold the open listeners of the daemon, those of TCP first. Those of --behave come and go."""
 
     def __init__(self, tcp: list[TCPListenerService], udp: list[UDPListenerService]) -> None:
         self.tcp = tcp
         self.udp = udp
+        self._closed_errors: dict[str, Counter[str]] = {"tcp": Counter(), "udp": Counter()}
 
-    def __len__(self) -> int:
-        return len(self.tcp) + len(self.udp)
-
-    def __getitem__(self, index: Any) -> Any:
-        return [*self.tcp, *self.udp][index]
+    def __iter__(self) -> Iterator[AnyListener]:
+        return chain(self.tcp, self.udp)
 
     def add(self, listener: AnyListener) -> None:
         """Add a listener that has been opened."""
@@ -36,10 +36,16 @@ class Listeners(Sequence[AnyListener]):
 
     def remove(self, listener: AnyListener) -> None:
         """Remove a listener that is being closed."""
+        self._closed_errors[listener.transport] += listener.port.errors
         if isinstance(listener, TCPListenerService):
             self.tcp.remove(listener)
         else:
             self.udp.remove(listener)
+
+    def errors(self, transport: str) -> Counter[str]:
+        """Return the errors of all listeners of a transport since the start, by reason, also of closed ones."""
+        listeners: Sequence[AnyListener] = self.tcp if transport == "tcp" else self.udp
+        return sum((each.port.errors for each in listeners), self._closed_errors[transport])
 
 
 ServiceT = TypeVar("ServiceT", TCPListenerService, UDPListenerService)

@@ -23,8 +23,8 @@ class RecordWriter:
     """Write what `put` is given to the target that `open_target` returns, in order, and retry after an error.
 
     A failing target loses nothing: the writer goes on where it stopped. `report` is called in the thread with a text
-    for the log, and True for a fault, when writing fails for the first time or works again, and after `reopen`. The
-    counts of bytes and lines grow only. The reactor may read them at any time.
+    for the log, and True for a fault, when writing fails for the first time or works again, when closing fails, and
+    after `reopen`. The counts of bytes and lines grow only. The reactor may read them at any time.
     """
 
     def __init__(self, open_target: Callable[[], Target], report: Callable[[str, bool], object]) -> None:
@@ -70,13 +70,15 @@ class RecordWriter:
         self._ends.set()
         self._queue.put(None)
         if self._thread is None:
-            os.close(self._target.descriptor)
+            self._close(self._target)
 
     def _run(self, on_end: Callable[[], object]) -> None:
-        while (lines := self._queue.get()) is not None and self._write(lines):
-            pass
-        os.close(self._target.descriptor)
-        on_end()
+        try:
+            while (lines := self._queue.get()) is not None and self._write(lines):
+                pass
+            self._close(self._target)
+        finally:
+            on_end()
 
     def _write(self, lines: bytes) -> bool:
         """Write lines, however long that takes. Return False if that was not possible and the daemon stops."""
@@ -133,6 +135,14 @@ class RecordWriter:
         except OSError as error:
             self._report(f"not opened again: {error.strerror} ({errno_name(error)}); the old file goes on", True)
             return
-        os.close(self._target.descriptor)
-        self._target = target
+        old, self._target = self._target, target
+        self._close(old)
         self._report("opened again", False)
+
+    def _close(self, target: Target) -> None:
+        """Close a target. NFS and quotas may refuse there what write(2) took: see NOTES in close(2)."""
+        try:
+            os.close(target.descriptor)
+        except OSError as error:
+            reason = f"{error.strerror} ({errno_name(error)})"
+            self._report(f"closing failed: {reason}; the last lines may be missing", True)

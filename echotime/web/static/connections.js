@@ -52,11 +52,15 @@ export class Connections {
     byId(`column-${this.#sort}`).setAttribute("aria-sort", this.#order === "asc" ? "ascending" : "descending");
   }
 
+  /** Show the first connections. A response that comes after the choice of another order is not shown. */
   async refresh() {
     clearTimeout(this.#timer);
     if (document.hidden) return;
+    const sort = this.#sort, order = this.#order;
     try {
-      this.#show(await query("connections", { sort: this.#sort, order: this.#order, limit: MAX_ROWS }));
+      const found = await query("connections", { sort, order, limit: MAX_ROWS });
+      if (sort !== this.#sort || order !== this.#order) return;
+      this.#show(found);
     } catch (error) {
       this.#onError(error);
     }

@@ -8,6 +8,8 @@ const MAX_SHOWN = 200, MAX_SETTLED = 20;
 
 export class Desk {
   #shown = new Map();
+  /** The events of pending questions beyond those shown, the oldest first. */
+  #more = new Map();
   #stream;
   #announce;
 
@@ -36,11 +38,16 @@ export class Desk {
   /** Forget all questions: a new stream begins with those that are pending. */
   clear() {
     this.#shown.clear();
+    this.#more.clear();
     byId("questions").replaceChildren();
   }
 
-  asked({ number, peer, message }) {
-    if (this.#shown.size >= MAX_SHOWN) return;
+  asked(question) {
+    const { number, peer, message } = question;
+    if (this.#shown.size >= MAX_SHOWN) {
+      this.#more.set(number, question);
+      return;
+    }
     const reply = element("input", { autocomplete: "off", spellcheck: false, enterKeyHint: "send" });
     reply.setAttribute("aria-label", text("reply to {number} of {peer}", { number, peer }));
     const error = element("p", { className: "bad" });
@@ -65,7 +72,13 @@ export class Desk {
     const shown = this.#shown.get(number);
     const focused = shown?.contains(document.activeElement);
     this.#shown.delete(number);
+    this.#more.delete(number);
     shown?.remove();
+    const [next] = this.#more.values();
+    if (shown && next) {
+      this.#more.delete(next.number);
+      this.asked(next);
+    }
     if (focused) (byId("questions").querySelector("input") ?? byId("present")).focus();
     const line = text("question {number} of {peer}: {text}", { number, peer, text: daemonText(how) });
     byId("settled").prepend(element("li", {}, line));

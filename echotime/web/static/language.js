@@ -23,7 +23,7 @@ const CHINESE = {
   "reply to {number} of {peer}": "应答 {peer} 的消息 {number}", "question {number} of {peer}: {text}": "{peer} 的消息 {number}：{text}",
   "connections/s": "连接/秒", "messages/s": "消息/秒", "bytes/s in, out": "字节/秒（收、发）", "datagrams/s": "数据报/秒",
   "RTT in ms, median of those shown": "所示连接往返时间的中位数（毫秒）", "none": "无",
-  "{shown} of {total}": "显示 {shown} 个，共 {total} 个", "Number": "编号", "Peer": "对端", "Via": "经由", "Age (s)": "时长（秒）",
+  "{shown} of {total}": "显示 {shown} 个，共 {total} 个", "only the first {count} are shown": "仅显示前 {count} 个", "Number": "编号", "Peer": "对端", "Via": "经由", "Age (s)": "时长（秒）",
   "Bytes in": "接收字节", "Bytes out": "发送字节", "Waiting": "待应答", "RTT (ms)": "往返（毫秒）", "Retransmits": "重传", "Unsent": "未发送",
   "yes": "是", "Close": "关闭", "Reset": "复位", "Options": "选项", "connection {number}": "连接 {number}",
   "set: {value}": "已设置：{value}", "To be set {deadline}.": "设置时机：{deadline}。", "read-only": "只读",

@@ -7,6 +7,9 @@ import { daemonText, labeled, language, text } from "./language.js";
 const FIELDS = ["socket", "name", "requested", "effective", "note"], TRANSLATED = new Set(["socket", "note"]);
 
 export class SocketOptions {
+  #refreshes = 0;
+  #explained;
+
   constructor() {
     byId("target").addEventListener("change", () => this.refresh());
     byId("all").addEventListener("change", () => this.refresh());
@@ -30,24 +33,29 @@ export class SocketOptions {
     byId("options").scrollIntoView();
   }
 
+  /** Show the options of the chosen target. A response that comes after a later choice is not shown. */
   async refresh() {
+    const number = ++this.#refreshes;
+    let rows = [], more, result;
     try {
-      const { rows } = await this.#read();
-      byId("sockopts").replaceChildren(...rows.map((row) => this.#row(row)));
-      setText(byId("set-result"), rows.length ? "" : text("none"));
+      ({ rows, more } = await this.#read());
+      result = more ? text("only the first {count} are shown", { count: rows.length }) : rows.length ? "" : text("none");
     } catch (error) {
-      byId("sockopts").replaceChildren();
-      setText(byId("set-result"), daemonText(error.message));
+      result = daemonText(error.message);
     }
+    if (number !== this.#refreshes) return;
+    byId("sockopts").replaceChildren(...rows.map((row) => this.#row(row)));
+    setText(byId("set-result"), result);
   }
 
   /** Return the requested options, with `all` also the others, which the daemon only reads. */
   async #read() {
-    const target = byId("target").value, requested = await query("sockopts", { target });
-    if (!byId("all").checked) return requested;
+    const target = byId("target").value, all = byId("all").checked;
+    const requested = await query("sockopts", { target });
+    if (!all) return requested;
     const known = new Set(requested.rows.map((row) => `${row.name} ${row.socket}`));
-    const { rows } = await query("sockopts", { target, names: "all" });
-    return { rows: [...requested.rows, ...rows.filter((row) => !known.has(`${row.name} ${row.socket}`))] };
+    const { rows, more } = await query("sockopts", { target, names: "all" });
+    return { rows: [...requested.rows, ...rows.filter((row) => !known.has(`${row.name} ${row.socket}`))], more };
   }
 
   #row(row) {
@@ -60,6 +68,7 @@ export class SocketOptions {
   }
 
   async #explain(name) {
+    this.#explained = name;
     let option;
     try {
       option = await query("explain", { name, lang: language });
@@ -67,6 +76,7 @@ export class SocketOptions {
       setText(byId("set-result"), daemonText(error.message));
       return;
     }
+    if (name !== this.#explained) return;
     const when = option.settable ? text("To be set {deadline}.", option) : text("read-only");
     const parts = [option.meaning, option.use, option.caveat, when].filter(Boolean);
     byId("explanation").replaceChildren(element("h3", {}, option.name), ...parts.map((part) => element("p", {}, part)));

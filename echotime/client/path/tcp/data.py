@@ -6,12 +6,12 @@ import os
 from dataclasses import dataclass
 
 from echotime.client.path.outcome import Finding, Outcome, duration
-from echotime.client.path.route import SECONDS, Route
+from echotime.client.path.route import ANSWERS_VARY, SECONDS, Route
 from echotime.client.path.tcp.stream import exchange
 from echotime.i18n.language import gettext as _
 from echotime.sockopt.values import N_
 from echotime.wire.escape import escape
-from echotime.wire.verify import Cause, EchoVerifier, VerifyResult
+from echotime.wire.verify import EchoVerifier, VerifyResult
 
 _RANDOM = 2_000_000
 _SPECIAL = (
@@ -20,7 +20,6 @@ _SPECIAL = (
     b"PORT 10,0,0,1,4,1\r\n227 Entering Passive Mode (10,0,0,1,4,1)\r\nVia: SIP/2.0/TCP 10.0.0.1:5060\r\n",
     b"GET / HTTP/1.1\r\nHost: example\r\n\r\nEHLO example\r\n250-STARTTLS\r\n\xff\xf4\xff\xfd\x06\xff\xff",
 )
-_CUT = {Cause.CUT, Cause.NO_TRAILER, Cause.NO_REPLY}
 
 
 @dataclass(frozen=True)
@@ -43,10 +42,10 @@ def judge(observed: DataEcho) -> Outcome:
     if result.exact:
         text = _("{sent} bytes unchanged in {time}").format(sent=observed.sent, time=duration(observed.seconds))
         return Outcome(text)
-    if result.cause in _CUT and observed.was_slow:
+    if result.missing and observed.was_slow:
         text = _("{sent} bytes unchanged in {time}").format(sent=observed.received, time=duration(observed.seconds))
         return Outcome(text)
-    if result.cause in _CUT:
+    if result.missing:
         text = _("{end} after {sent} bytes sent and {received} received")
         if observed.end is None:
             text = _("stalled after {sent} bytes sent and {received} received")
@@ -70,7 +69,7 @@ class DataExperiment:
     async def run(self, route: Route) -> Outcome:
         """Carry out the experiment once."""
         if route.far_end.trailer is None:
-            return Outcome(untested=_("the server's answers vary; this test needs a constant --ack and --reply"))
+            return Outcome(untested=_(ANSWERS_VARY))
         data = b"".join([*_SPECIAL, os.urandom(_RANDOM)])
         stream = await route.open()
         verifier = EchoVerifier(route.far_end.trailer)

@@ -7,15 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from echotime.client.path.outcome import Finding, Outcome, duration
-from echotime.client.path.route import SECONDS, Route, token
+from echotime.client.path.route import ANSWERS_VARY, SECONDS, Route, token
 from echotime.client.path.tcp.stream import FIN, exchange
 from echotime.i18n.language import gettext as _
 from echotime.sockopt.values import N_
-from echotime.wire.verify import Cause
 
 _LONG = 1_000_000
-_CUT = {Cause.CUT, Cause.NO_TRAILER, Cause.NO_REPLY}
-"""Causes of an answer that is correct and too short."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +65,7 @@ class HalfCloseExperiment:
     async def run(self, route: Route) -> Outcome:
         """Carry out the experiment once."""
         if route.far_end.trailer is None:
-            return Outcome(untested=_("the server's answers vary; this test needs a constant --ack and --reply"))
+            return Outcome(untested=_(ANSWERS_VARY))
         observed = [await self._observe(route, token())]
         if not judge(observed).findings:
             observed.append(await self._observe(route, os.urandom(_LONG)))
@@ -83,5 +80,5 @@ class HalfCloseExperiment:
             stream.close()
         result = route.verify(data[: stream.sent], bytes(stream.received))
         last = stream.ended_at if stream.end else (stream.arrivals or [(closed_at, 0)])[-1][0]
-        missing = result.missing if not result.exact and result.cause in _CUT else 0
-        return HalfClose(stream.sent, len(stream.received), missing, stream.end, last - closed_at, stream.was_slow)
+        received, seconds = len(stream.received), last - closed_at
+        return HalfClose(stream.sent, received, result.missing, stream.end, seconds, stream.was_slow)

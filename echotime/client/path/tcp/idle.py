@@ -11,10 +11,9 @@ from echotime.client.path.outcome import Finding, Outcome
 from echotime.client.path.route import SECONDS, Route, token
 from echotime.i18n.language import gettext as _
 from echotime.sockopt.values import N_
+from echotime.wire.connection_end import BY_CLIENT, BY_CLIENT_RESET
 
 _CONNECTIONS = 2
-_BY_CLIENT = {"client", "client's reset"}
-"""How the server names ends that came from the client's side."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ def judge(connections: Sequence[IdleConnection]) -> Outcome:
     if any(each.works for each in connections):
         return Outcome(_("works after {seconds:.1f} s").format(seconds=first.seconds))
     for each in connections:
-        if each.ended_by is not None and each.ended_by not in _BY_CLIENT:
+        if each.ended_by is not None and each.ended_by not in {BY_CLIENT, BY_CLIENT_RESET}:
             reason = _("the server ended the connection itself: {reason}").format(reason=each.ended_by)
             return Outcome(untested=reason)
     values = {"end": first.end, "seconds": first.seconds}

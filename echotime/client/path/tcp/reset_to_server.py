@@ -9,16 +9,15 @@ from echotime.client.path.outcome import Finding, Outcome
 from echotime.client.path.route import SECONDS, Route, token
 from echotime.i18n.language import gettext as _
 from echotime.sockopt.values import N_
+from echotime.wire.connection_end import BY_CLIENT, BY_CLIENT_RESET
 
 _INTERVAL = 0.1
 """Seconds between questions."""
-_BY_RESET, _BY_FIN = "client's reset", "client"
-"""How the server names these ends."""
 
 
 def judge(ended: str | None, seconds: float) -> Outcome:
     """Return a finding if the client's RST reached the server as a FIN, or not at all."""
-    if ended == _BY_RESET:
+    if ended == BY_CLIENT_RESET:
         return Outcome(_("arrived as RST"))
     values = {"ended": ended, "seconds": seconds}
     if ended is None:
@@ -26,7 +25,7 @@ def judge(ended: str | None, seconds: float) -> Outcome:
             seconds=seconds
         )
         return Outcome(findings=(Finding("reset-to-server-lost", seen, values),))
-    if ended == _BY_FIN:
+    if ended == BY_CLIENT:
         seen = _("the client's RST reached the server as FIN")
         return Outcome(findings=(Finding("reset-to-server-as-fin", seen, values),))
     return Outcome(untested=_("the server ended the connection itself: {reason}").format(reason=ended))

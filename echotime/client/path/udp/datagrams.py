@@ -22,8 +22,10 @@ _IP_RECVERR, _IPV6_RECVERR = 11, 25
 _IP_MTU, _IPV6_MTU = 14, 24
 _IP_MTU_DISCOVER, _IPV6_MTU_DISCOVER, _DISCOVER_NEVER = 10, 23, 0
 _INT = struct.Struct("=i")
-_MAX_ARRIVALS, _MAX_KEPT = 1000, 1024
-"""Datagrams and errors of a socket, and bytes of a datagram, that are kept: ten copies of each, and any report."""
+_MAX_ARRIVALS = 1000
+"""Arrivals and errors after which a socket is not read any more."""
+_MAX_KEPT = 1024
+"""Bytes kept of each datagram, enough for any report."""
 REPORT_SIZE = 300
 """Least bytes of a datagram that asks for a report, which must not be longer than what asks."""
 
@@ -46,18 +48,14 @@ class Datagrams:
         `port` is its own port, 0 for any.
         """
         self._address = address
-        ipv6 = address.family == socket.AF_INET6
         sock = socket.socket(address.family, socket.SOCK_DGRAM)
         self._channel = Channel(reactor, sock)
-        if ipv6:
-            sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_RECVERR, 1)
-            sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_MTU_DISCOVER, _DISCOVER_NEVER)
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_TCLASS, tos)
-        else:
-            sock.setsockopt(socket.IPPROTO_IP, _IP_RECVERR, 1)
-            sock.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _DISCOVER_NEVER)
-            sock.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, tos)
-        sock.bind(("", port))
+        try:
+            _set_options(sock, tos)
+            sock.bind(("", port))
+        except OSError:
+            sock.close()
+            raise
         self.arrivals: list[Arrival] = []
         self.errors: list[str] = []
         """Names of ICMP errors."""
@@ -116,6 +114,18 @@ class Datagrams:
         self._channel.close()
 
 
+def _set_options(sock: socket.socket, tos: int) -> None:
+    """Have ICMP errors reported, datagrams above the MTU fragmented, and DSCP and ECN sent."""
+    if sock.family == socket.AF_INET6:
+        sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_RECVERR, 1)
+        sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_MTU_DISCOVER, _DISCOVER_NEVER)
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_TCLASS, tos)
+    else:
+        sock.setsockopt(socket.IPPROTO_IP, _IP_RECVERR, 1)
+        sock.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _DISCOVER_NEVER)
+        sock.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, tos)
+
+
 def report_request(size: int = REPORT_SIZE) -> bytes:
     """Return a datagram of this size that asks for a report."""
     return behavior("report").ljust(size, b".")
@@ -123,7 +133,7 @@ def report_request(size: int = REPORT_SIZE) -> bytes:
 
 def report_of(data: bytes) -> dict[str, Value] | None:
     """Return the values of a report, or None if the datagram is another answer."""
-    return parse_report(data.strip(), "tos")
+    return parse_report(data.strip())
 
 
 def own_address(address: ResolvedAddress, port: int) -> HostPort:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from echotime.client.path.outcome import Finding, Outcome
 from echotime.client.path.rounds import ask_in_rounds
 from echotime.client.path.route import Route
-from echotime.client.path.udp.datagrams import Datagrams
 from echotime.i18n.language import gettext as _
 from echotime.sockopt.values import N_
 
@@ -32,11 +31,7 @@ class UdpEmptyExperiment:
 
     async def run(self, route: Route) -> Outcome:
         """Carry out the experiment once."""
-        sockets = {
-            Datagrams(route.reactor, route.address, route.udp_port()): data
-            for data in (b"", b"x")
-            for _number in range(_SOCKETS)
-        }
-        await ask_in_rounds(route.reactor, sockets, _ROUNDS)
-        answered = [data for each, data in sockets.items() if each.answers]
+        requests = [b"", b"x"] * _SOCKETS
+        asked = await ask_in_rounds(route, requests, _ROUNDS)
+        answered = [data for data, each in zip(requests, asked, strict=True) if each.answers]
         return judge(answered.count(b""), answered.count(b"x"))

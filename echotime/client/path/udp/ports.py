@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from echotime.client.path.outcome import Finding, Outcome
 from echotime.client.path.rounds import ask_in_rounds, is_chance
 from echotime.client.path.route import Route
-from echotime.client.path.udp.datagrams import Datagrams
 from echotime.i18n.language import gettext as _
 from echotime.sockopt.values import N_
 
@@ -41,11 +40,9 @@ class UdpPortsExperiment:
 
     async def run(self, route: Route) -> Outcome:
         """Carry out the experiment once."""
-        sockets = {Datagrams(route.reactor, route.address): b"x" for _number in range(_PORTS)}
-        ports = {each: each.port for each in sockets}
-        tries = await ask_in_rounds(route.reactor, sockets, _ROUNDS)
-        answered = frozenset(ports[each] for each in sockets if each.answers)
+        asked = await ask_in_rounds(route, [b"x"] * _PORTS, _ROUNDS)
+        answered = frozenset(each.port for each in asked if each.answers)
         if len(answered) < _PORTS:
             # the first try of these was answered, so nothing is under way to them
-            route.good_udp_ports.extend(ports[each] for each in sockets if each.answers and tries[each] == 1)
-        return judge({ports[each]: count for each, count in tries.items()}, answered, route.udp_loss)
+            route.good_udp_ports.extend(each.port for each in asked if each.answers and each.tries == 1)
+        return judge({each.port: each.tries for each in asked}, answered, route.udp_loss)

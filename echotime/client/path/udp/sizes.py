@@ -9,14 +9,16 @@ from dataclasses import dataclass, replace
 from echotime.client.path.outcome import Finding, Outcome
 from echotime.client.path.rounds import ask_in_rounds, is_chance
 from echotime.client.path.route import Route, behavior
-from echotime.client.path.udp.datagrams import REPORT_SIZE, Datagrams, report_of, report_request, route_mtu
+from echotime.client.path.udp.datagrams import REPORT_SIZE, report_of, report_request, route_mtu
 from echotime.i18n.language import gettext as _
 from echotime.sockopt.values import N_
 
 _SIZES = (1, 100, REPORT_SIZE, 512, 1200, 1400, 2000, 4000, 8192, 16000, 32000, 65507)
 _IPV4_OVERHEAD, _IPV6_OVERHEAD = 28, 48
 """Bytes of the IP and UDP headers."""
-_UDP_HEADER, _FRAGMENT_HEADER = 8, 48
+_UDP_HEADER = 8
+_FRAGMENT_UNIT = 8
+"""Each fragment but the last has a multiple of so many bytes (RFC 791, RFC 8200)."""
 _ROUNDS = 6
 
 
@@ -30,6 +32,18 @@ class SizeResult:
     """Bytes that the server received, where it says so."""
 
 
+def packets(size: int, largest_whole: int) -> int:
+    """Return the number of packets in which a datagram is sent, or one more."""
+    # a fragment of IPv6 has a header of 8 bytes in place of the UDP header, one of IPv4 has room for 8 bytes more
+    most = max(largest_whole - largest_whole % _FRAGMENT_UNIT, _FRAGMENT_UNIT)
+    return math.ceil((size + _UDP_HEADER) / most)
+
+
+def sizes_to_send(largest_whole: int) -> list[int]:
+    """Return the sizes, with those around the MTU of the route. An administrator may set any MTU."""
+    return sorted({each for each in (*_SIZES, largest_whole, largest_whole + 1) if 0 < each <= max(_SIZES)})
+
+
 def judge(results: Mapping[int, SizeResult], largest_whole: int, loss: float) -> Outcome:
     """Return a finding if some sizes have no answer, and chance does not explain it.
 
@@ -39,8 +53,8 @@ def judge(results: Mapping[int, SizeResult], largest_whole: int, loss: float) ->
     doubtful: list[int] = []
     for size, result in sorted(results.items()):
         if not result.answered:
-            packets = math.ceil(size / (largest_whole - _FRAGMENT_HEADER)) + 1
-            (doubtful if is_chance(loss, packets, result.tries, len(results)) else lost).append(size)
+            with_answer = packets(size, largest_whole) + 1
+            (doubtful if is_chance(loss, with_answer, result.tries, len(results)) else lost).append(size)
     for size, result in sorted(results.items()):
         if result.arrived is not None and result.arrived < size:
             seen = _("{arrived} of {size} bytes arrive").format(size=size, arrived=result.arrived)
@@ -87,7 +101,7 @@ class UdpSizesExperiment:
         """Carry out the experiment once."""
         ipv6 = ":" in route.address.host
         largest_whole = route_mtu(route.address) - (_IPV6_OVERHEAD if ipv6 else _IPV4_OVERHEAD)
-        sizes = sorted({each for each in (*_SIZES, largest_whole, largest_whole + 1) if each <= max(_SIZES)})
+        sizes = sizes_to_send(largest_whole)
         requests = {each: report_request(each)[:each] for each in sizes}
         outcome = judge(await self._ask(route, requests), largest_whole, route.udp_loss)
         if outcome.findings or outcome.untested or not route.far_end.behaves:
@@ -98,11 +112,10 @@ class UdpSizesExperiment:
     @staticmethod
     async def _ask(route: Route, requests: Mapping[int, bytes]) -> dict[int, SizeResult]:
         """Send the datagrams, and return what became of each size."""
-        sockets = {Datagrams(route.reactor, route.address, route.udp_port()): size for size in requests}
-        tries = await ask_in_rounds(route.reactor, {each: requests[size] for each, size in sockets.items()}, _ROUNDS)
+        asked = await ask_in_rounds(route, [*requests.values()], _ROUNDS)
         results = {}
-        for each, size in sockets.items():
+        for size, each in zip(requests, asked, strict=True):
             report = report_of(each.answers[0].data) if each.answers else None
             arrived = report.get("size") if report else None
-            results[size] = SizeResult(tries[each], bool(each.answers), arrived if isinstance(arrived, int) else None)
+            results[size] = SizeResult(each.tries, bool(each.answers), arrived if isinstance(arrived, int) else None)
         return results
