@@ -36,7 +36,7 @@ class Message:
         self._size = size
         self._padding = pad(pattern, size)
         self._received = b""
-        self._expected = 1
+        self.expected = 1
         """The number of the next echo, because a connection keeps the order of the probes."""
 
     def numbered(self, sequence: int) -> bytes:
@@ -60,28 +60,30 @@ class Message:
     def _next_echo(self) -> int | bytes | None:
         before, prefix, after = self._received.partition(self._prefix)
         # a server that reads several probes in one message may put its trailer anywhere, also into a prefix or number
-        if (end := find_end(self.numbered(self._expected), before)) is not None:
-            return self._consume(self._expected, self._received[end:])
+        if (end := find_end(self.numbered(self.expected), before)) is not None:
+            return self._consume(self.expected, self._received[end:])
         if not prefix:
             return None
         following = after.find(self._prefix)
         echo = after if following < 0 else after[:following]
-        shown = _NUMBER.match(echo)
-        numbers = [self._expected, *([int(shown[0])] if shown else [])]
-        # an echo in one piece is certain
-        for number in sorted(numbers, key=lambda each: not echo.startswith(self._numbered_rest(each))):
+        shown = int(found[0]) if (found := _NUMBER.match(echo)) else self.expected
+        if echo.startswith(self._numbered_rest(shown)):
+            numbers = [shown]
+        else:  # until the next echo, digits of a trailer may seem to belong to the number before them
+            numbers = [self.expected] if following < 0 else [self.expected, shown]
+        for number in numbers:
             if (end := find_end(self._numbered_rest(number), echo)) is not None:
                 return self._consume(number, after[end:])
         if following < 0:
             return None
         # an echo that another one follows is over, and was changed on the way if it is not complete
-        self._consume(self._expected, after[following:])
+        self._consume(self.expected, after[following:])
         return echo
 
     def _consume(self, number: int, rest: bytes) -> int:
         """Go on with `rest` after the echo of this number, and return the number."""
         self._received = rest
-        self._expected = number + 1
+        self.expected = number + 1
         return number
 
 

@@ -118,6 +118,7 @@ class TcpProber:
     def _connected(self, connection: EchoClient) -> None:
         self._connection = connection
         connection.ended.addCallbacks(lambda nothing: self._connection_lost(None), self._connection_failed)
+        self._message.expected = min(self._sent, default=1)
         for sequence in list(self._sent):
             self.probe(sequence)
 

@@ -76,6 +76,24 @@ def test_other_number() -> None:
     assert message.echoes(message.numbered(61) + ACKNOWLEDGEMENT) == [61]
 
 
+def test_missing_and_split() -> None:
+    """A number that is not expected is certain in one piece, or once another echo follows."""
+    message = Message(60)
+    sent = message.numbered(4)
+    assert message.echoes(sent[:40] + ACKNOWLEDGEMENT + sent[40:]) == []
+    assert message.echoes(message.numbered(5)) == [4, 5]
+
+
+def test_digits_of_a_trailer() -> None:
+    """The digits with which a trailer begins do not count as those of the number before them."""
+    message = Message(60)
+    message.expected = 4
+    sent = message.numbered(4)
+    at = sent.index(b" 4 ") + 2
+    assert message.echoes(sent[:at] + b"15 men" + sent[at:-2]) == []
+    assert message.echoes(sent[-2:]) == [4]
+
+
 def test_cut() -> None:
     """An echo that ends after its number is a changed one."""
     message = Message(60)
