@@ -18,6 +18,7 @@ from echotime.wire.message import ACKNOWLEDGEMENT
 from echotime.wire.template import parse_constant
 
 T = TypeVar("T")
+FAMILY_NAMES = {socket.AF_INET: "IPv4", socket.AF_INET6: "IPv6"}
 
 
 def parse_server(text: str) -> HostPort:
@@ -31,6 +32,10 @@ def parse_server(text: str) -> HostPort:
         raise ValueError(_("{text} is a port without a host; expected HOST or HOST:PORT").format(text=text))
     if not host:
         raise ValueError(_("the host is missing; expected HOST or HOST:PORT"))
+    if "/" in host:
+        raise ValueError(
+            _("'{text}' has a slash, and a path is not a server; expected HOST or HOST:PORT").format(text=text)
+        )
     if text.startswith("[") and not hostport.is_ipv6(host):
         raise ValueError(_("{host} is not an IPv6 address").format(host=host))
     return HostPort(host, DEFAULT_PORT if port is None else parse_server_port(port))
@@ -72,6 +77,31 @@ def add_server(parser: Any, *, optional: bool = False) -> None:
         )
 
 
+def numeric_family(host: str) -> socket.AddressFamily | None:
+    """Return the family of a numeric address without an interface, or None."""
+    for family in FAMILY_NAMES:
+        try:
+            socket.inet_pton(family, host)
+        except (OSError, ValueError):  # ValueError for a null character
+            continue
+        return family
+    return None
+
+
+def check_family(args: argparse.Namespace) -> None:
+    """Refuse -4 or -6 with an address of the other family."""
+    for server in filter(None, (args.server, getattr(args, "hostname", None))):
+        family = numeric_family(server.host.partition("%")[0])
+        if family is not None and args.family not in {socket.AF_UNSPEC, family}:
+            args.usage_error(
+                _("{host} is {family}, and {option} was given").format(
+                    host=server.host,
+                    family=FAMILY_NAMES[family],
+                    option="-6" if family is socket.AF_INET else "-4",
+                )
+            )
+
+
 def prompt_for_server(args: argparse.Namespace, prompt: str) -> None:
     """Prompt for a missing server, as the original clients do. Without a terminal it is a usage error."""
     if args.server is not None:
@@ -82,6 +112,7 @@ def prompt_for_server(args: argparse.Namespace, prompt: str) -> None:
         args.server = parse_server(prompt_line(prompt))
     except ValueError as error:
         args.usage_error(str(error))
+    check_family(args)
 
 
 def prompt_line(prompt: str) -> str:

@@ -161,7 +161,13 @@ def _choose_server(args: argparse.Namespace) -> None:
 
 
 def _merge_thresholds(args: argparse.Namespace) -> tuple[dict[str, Range], dict[str, Range]]:
-    """Return the thresholds of a warning and of a critical result. A usage error if a warning could not occur."""
+    """Return the thresholds of a warning and of a critical result.
+
+    A usage error if a warning could not occur, or if a threshold is of a service that is not checked.
+    """
+    for option, given in (("-w", args.warning), ("-c", args.critical)):
+        for each in given:
+            _check_measured(args, option, each)
     warning, critical = (
         dict(chain.from_iterable(each.items() for each in given)) for given in (args.warning, args.critical)
     )
@@ -173,6 +179,19 @@ def _merge_thresholds(args: argparse.Namespace) -> tuple[dict[str, Range], dict[
                 )
             )
     return _DEFAULT_WARNING | warning, critical
+
+
+def _check_measured(args: argparse.Namespace, option: str, threshold: dict[str, Range]) -> None:
+    """Refuse a threshold that applies to nothing, because --tcp or --udp is given alone."""
+    transports = args.transports(args)
+    measured = {*transports, "offset"} if "udp" in transports else {*transports}
+    if measured.isdisjoint(threshold):
+        ((name, limits),) = threshold.items()
+        args.usage_error(
+            _("{option} {name}={limits}: not measured with --{transport}").format(
+                option=option, name=name, limits=limits, transport=transports[0]
+            )
+        )
 
 
 def _record_tcp(args: argparse.Namespace, result: CheckResult, outcome: Any) -> None:

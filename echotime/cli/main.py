@@ -19,7 +19,7 @@ from echotime.cli.output.help_formatter import HelpFormatter, mark_headings
 from echotime.cli.output.last_handler import exit_with_error, is_check, report
 from echotime.cli.output.streams import open_missing_streams, print_error, print_lines
 from echotime.cli.proxy_arguments import check_proxy
-from echotime.cli.unknown_options import check_options, describe_unexpected
+from echotime.cli.unknown_options import check_command, check_options, describe_unexpected
 from echotime.client.exit_status import ExitStatus
 from echotime.i18n.language import gettext as _
 
@@ -80,7 +80,8 @@ def main() -> None:
 def _parse(argv: Sequence[str]) -> argparse.Namespace:
     whole = build_parser()
     (commands,) = (each for each in whole._actions if isinstance(each, argparse._SubParsersAction))
-    if argv and argv[0] in commands.choices:
+    if argv and not argv[0].startswith("-"):
+        check_command(whole, argv[0], commands.choices)
         check_options(commands.choices[argv[0]], argv[1:])
     args, rest = whole.parse_known_args(argv)
     rest = [each for each in _take_message(args, rest) if each != "--"]
@@ -88,6 +89,8 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
         args.usage_error(describe_unexpected(args, rest[0]))
     if "transports" in args:
         arguments.check_sockopt(args)
+    if "family" in args:
+        arguments.check_family(args)
     if "proxy_protocol" in args:
         check_proxy(args)
     return args

@@ -6,7 +6,7 @@ import argparse
 import socket
 from typing import Any
 
-from echotime.cli.arguments import argparse_type
+from echotime.cli.arguments import FAMILY_NAMES, argparse_type, numeric_family
 from echotime.client.connect import MakeHeader
 from echotime.i18n.language import gettext as _
 from echotime.wire import hostport
@@ -15,7 +15,6 @@ from echotime.wire.proxy_header import make_v1, make_v2
 
 _SOURCE, _DESTINATION = "--proxy-source", "--proxy-destination"
 _MAKE_HEADER = {"1": make_v1, "2": make_v2}
-_FAMILY_NAMES = {socket.AF_INET: "IPv4", socket.AF_INET6: "IPv6"}
 
 
 def add_proxy(parser: Any) -> None:
@@ -35,20 +34,9 @@ def add_proxy(parser: Any) -> None:
 def _parse_end(text: str) -> HostPort:
     """Parse a numeric address and a port. Raises ValueError."""
     host, port = hostport.split_hostport(text)
-    if not host or port is None or _family(host) is None:
+    if not host or port is None or numeric_family(host) is None:
         raise ValueError(_("'{text}' must be a numeric ADDRESS:PORT or [IPv6]:PORT").format(text=text))
     return HostPort(host, hostport.parse_port(port))
-
-
-def _family(host: str) -> socket.AddressFamily | None:
-    """Return the family of a numeric address without an interface, or None."""
-    for family in _FAMILY_NAMES:
-        try:
-            socket.inet_pton(family, host)
-        except (OSError, ValueError):  # ValueError for a null character
-            continue
-        return family
-    return None
 
 
 def check_proxy(args: argparse.Namespace) -> None:
@@ -62,7 +50,7 @@ def check_proxy(args: argparse.Namespace) -> None:
         return
     if "tcp" not in args.transports(args):
         args.usage_error(_("{assignment}: this command uses {used}").format(assignment="--proxy-protocol", used="UDP"))
-    families = {option: _family(end.host) for option, end in given.items()}
+    families = {option: numeric_family(end.host) for option, end in given.items()}
     if len(set(families.values())) > 1:
         args.usage_error(
             _("{source} and {destination} must both be IPv4 or both IPv6").format(
@@ -72,12 +60,12 @@ def check_proxy(args: argparse.Namespace) -> None:
     if len(given) == 1:
         ((option, family),) = families.items()
         assert family is not None
-        of_server = _family(args.server.host) if args.server else None
+        of_server = numeric_family(args.server.host) if args.server else None
         if args.family not in {socket.AF_UNSPEC, family} or of_server not in {None, family}:
             (other,) = {_SOURCE, _DESTINATION} - {option}
             args.usage_error(
                 _("{option} is {family}, and the connection is not: give {other}, too").format(
-                    option=option, family=_FAMILY_NAMES[family], other=other
+                    option=option, family=FAMILY_NAMES[family], other=other
                 )
             )
         args.family = family

@@ -1,4 +1,4 @@
-"""Report unknown options and unexpected arguments before argparse does, with what was probably meant.
+"""Report unknown commands, options and arguments before argparse does, with what was probably meant.
 
 argparse takes the value of an unknown option for the server, and blames the value.
 """
@@ -6,7 +6,7 @@ argparse takes the value of an unknown option for the server, and blames the val
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from echotime.i18n.language import gettext as _
 from echotime.sockopt.nearest import nearest
@@ -32,6 +32,16 @@ _HINTS = {
 """Options of nc(1) and ping(8), by the command that is used in their place."""
 _MAX_LETTERS = 2
 """Letters of combined options, as in ``nc -vz``. A longer word is a message, or an option without its second hyphen."""
+
+
+def check_command(whole: argparse.ArgumentParser, name: str, known: Collection[str]) -> None:
+    """Report an unknown command as a usage error."""
+    if name in known:
+        return
+    if near := nearest(name, known):
+        whole.error(_("unknown command '{name}'; the nearest is {near}").format(name=name, near=near))
+    names = _(", ").join(known)
+    whole.error(_("unknown command '{name}'; expected one of {names}").format(name=name, names=names))
 
 
 def check_options(command: argparse.ArgumentParser, argv: Sequence[str]) -> None:

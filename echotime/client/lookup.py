@@ -57,7 +57,7 @@ async def resolve(server: HostPort, deadline: Deadline, family: int = socket.AF_
 def _describe(error: OSError | UnicodeError) -> str:
     """Return what the resolver says, or nothing if it only says that there is no such name."""
     if not isinstance(error, OSError):
-        return str(error)
+        return _("a label is empty, too long, or has an invalid character")
     return "" if error.errno == socket.EAI_NONAME else _(error.strerror or str(error))
 
 

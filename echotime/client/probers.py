@@ -118,6 +118,7 @@ class TcpProber:
     def _connected(self, connection: EchoClient) -> None:
         self._connection = connection
         connection.ended.addCallbacks(lambda nothing: self._connection_lost(None), self._connection_failed)
+        self._message.expected = min(self._sent, default=1)
         for sequence in list(self._sent):
             self.probe(sequence)
 
@@ -160,15 +161,12 @@ class TcpProber:
     def write(self, data: bytes) -> None:
         """Search received bytes for echoes. Between them are trailers."""
         now = time.monotonic()
-        for number in self._message.echoes(data):
-            self._echo_received(number, now)
-
-    def _echo_received(self, number: bytes, now: float) -> None:
-        sequence = int(number) if number.isdigit() and len(number) < len(str(2**63)) else 0
-        if sequence in self._sent:
-            self._session.reply_received(sequence, now - self._sent[sequence], correct=True)
-        else:
-            self._session.reply_received(0, 0.0, correct=False, detail=preview(number, _PREVIEW_BYTES))
+        for echo in self._message.echoes(data):
+            if isinstance(echo, int) and echo in self._sent:
+                self._session.reply_received(echo, now - self._sent[echo], correct=True)
+            else:
+                text = b"%d" % echo if isinstance(echo, int) else echo
+                self._session.reply_received(0, 0.0, correct=False, detail=preview(text, _PREVIEW_BYTES))
 
 
 class ConnectProber:

@@ -44,7 +44,7 @@ class InvalidArgument(CommandError):
 
 
 class _FallibleCommand(Command):
-    errors = {CommandError: b"REFUSED"}
+    errors = {InvalidArgument: b"INVALID", CommandError: b"REFUSED"}
 
 
 def _arguments(**arguments: Argument) -> Arguments:
@@ -64,9 +64,13 @@ _SOCKOPT_ROWS = _rows(socket=Unicode(), name=Unicode(), requested=Unicode(), eff
 
 
 class Hello(_FallibleCommand):
-    """Return the daemon's version and encoding, and the name by which the daemon knows the operator."""
+    """Return the daemon's version and encoding, and the name by which the daemon knows the operator.
+
+    A daemon ignores `line_ends`. At a server of a text protocol they end a line, which it answers with an error.
+    """
 
     commandName = b"Hello"
+    arguments: ClassVar[Arguments] = _arguments(line_ends=String(optional=True))
     response: ClassVar[Arguments] = _arguments(version=Unicode(), encoding=Unicode(), name=Unicode())
 
 
@@ -76,7 +80,7 @@ class Status(_FallibleCommand):
     `seconds` is the uptime. `clock` is the synchronization status of the system clock. `stopping_in` is the number of
     seconds until the ports are closed, None while the daemon is ready for new clients. The `status` of a listener is
     ``answered``, ``not answered``, ``not probed`` or ``hung``. `seconds` is the time until the answer. `reason` says
-    why there was none.
+    why there was none. `listening` has the listeners of --behave and --http, too, which are not checked.
     """
 
     commandName = b"Status"

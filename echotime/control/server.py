@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
@@ -27,6 +27,7 @@ from echotime.logger import Logger
 from echotime.operators.reply_queue import ReplyQueue
 from echotime.services.traffic import TrafficLog
 from echotime.wire.escape import sanitize
+from echotime.wire.hostport import HostPort
 
 _MAX_ROWS = 300
 _MAX_LOG_LINES = 10
@@ -102,7 +103,7 @@ class ControlProtocol(SequentialAMP):
         super().resumeProducing()
 
     @commands.Hello.responder
-    def hello(self) -> dict[str, Any]:
+    def hello(self, line_ends: bytes | None = None) -> dict[str, Any]:
         return {"version": echotime.__version__, "encoding": self.factory.encoding, "name": self._name}
 
     @commands.Status.responder
@@ -110,8 +111,11 @@ class ControlProtocol(SequentialAMP):
         return self.factory.backend.health().addCallback(self._status)
 
     def _status(self, health: Rows) -> dict[str, Any]:
+        status = self.factory.backend.status()
+        http = self.factory.http
         return {
-            **self.factory.backend.status(),
+            **status,
+            "listening": status["listening"] + [f"HTTP {each}" for each in (http.addresses if http else ())],
             **self.factory.desk.status(),
             "version": echotime.__version__,
             "health": health[:_MAX_ROWS],
@@ -205,9 +209,20 @@ class ControlProtocol(SequentialAMP):
 
     @commands.Token.responder
     def token(self) -> dict[str, Any]:
-        if self.factory.describe_http is None:
+        if self.factory.http is None:
             raise CommandError("HTTP is not served; expected a daemon with --http")
-        return self.factory.describe_http()
+        return self.factory.http.describe_access()
+
+
+class HTTPAccess(Protocol):
+    """Say where HTTP is served, and how it is reached."""
+
+    @property
+    def addresses(self) -> Sequence[HostPort | str]:
+        """Return the address of each listener, or the path of its Unix socket."""
+
+    def describe_access(self) -> dict[str, Any]:
+        """Return the response to commands.Token."""
 
 
 class ControlFactory(ServerFactory):
@@ -233,8 +248,8 @@ class ControlFactory(ServerFactory):
         self.encoding = encoding
         self.connections: set[ControlProtocol] = set()
         """The connections of operators that are served."""
-        self.describe_http: Callable[[], dict[str, Any]] | None = None
-        """Returns the response to commands.Token. None without --http."""
+        self.http: HTTPAccess | None = None
+        """None without --http."""
         self.change_behaviors: Callable[[list[str]], Rows] = lambda texts: []
         """Applies the texts of commands.Behave, and returns the rows of its response."""
         self.log_limiter = LogRateLimiter(_MAX_LOG_LINES, clock, self._report_suppressed)

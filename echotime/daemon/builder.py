@@ -121,7 +121,7 @@ class DaemonBuilder:
                 serving.reply_queue, backend, serving.traffic, reactor, policy, settings.encoding
             )
             control_factory.change_behaviors = serving.behave.change
-            control_factory.describe_http = web.describe_access if web is not None else None
+            control_factory.http = web
             path, group = settings.control, settings.control_group
             service.addService(UnixSocketService(path, group, control_factory, reactor, serving.shutdown.fail))
         if serving.reply_queue is not None and settings.operator:

@@ -77,7 +77,6 @@ class ControlBehaveTests(ControlTestCase):
         before = self.rows("behave")
         ordinary = self.address[1]
         for text, reason in (
-            (f"{port}=latncy", "'latncy' is not a behavior; the nearest is latency"),
             (f"{port}=off", ""),
             (f"{port}=off", f"no listener of --behave on {host}:{port}"),
             (f"{ordinary}=off", f"no listener of --behave on 127.0.0.1:{ordinary}"),
@@ -91,10 +90,14 @@ class ControlBehaveTests(ControlTestCase):
             ended = self.control("behave", text)
             self.assertEqual((ended.returncode, ended.stdout), (1, b""), text)
             self.assertIn(reason, ended.stderr.decode())
-        for text in ("7001", "off"):
+        for text, reason in (
+            (f"{port}=latncy", "'latncy' is not a behavior; the nearest is latency"),
+            ("7001", "'7001' names no behavior; expected ADDRESS=KIND"),
+            ("off", "'off' names no behavior; expected ADDRESS=KIND"),
+        ):
             ended = self.control("behave", text)
             self.assertEqual(ended.returncode, 2)
-            self.assertIn(f"'{text}' names no behavior; expected ADDRESS=KIND", ended.stderr.decode())
+            self.assertIn(reason, ended.stderr.decode())
         self.assertNotIn("critical", self.served(daemon).out)
 
     def test_own_port(self) -> None:
@@ -121,7 +124,7 @@ class ControlBehaveTests(ControlTestCase):
         for second in ("latency", "off", "drop"):
             first = "off" if second == "drop" else "corrupt"
             ended = self.control("behave", f"{port}={first}", f"{port}={second}")
-            self.assertEqual((ended.returncode, ended.stdout), (1, b""))
+            self.assertEqual((ended.returncode, ended.stdout), (2, b""))
             self.assertIn(f"{port}={second}: this address is given twice", ended.stderr.decode())
         self.assertEqual(self.rows("behave"), before)
         self.assertEqual(len(self.rows("behave", f"{port}=corrupt", f"{port}=drop", "0=echo", "0=echo")), 4)

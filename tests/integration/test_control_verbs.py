@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import signal
 import socket
 import time
@@ -148,17 +149,22 @@ class VerbTests(ControlTestCase):
             (["set", "tcp", "IP_FREEBIND=on"], b"IP_FREEBIND must be set before bind: start with --sockopt"),
             (["set", "1", "TCP_MAXSEG=1000"], b"TCP_MAXSEG must be set before the connection; set it on tcp"),
             (["set", "udp", "TCP_NODELAY=on"], b"TCP_NODELAY has no effect on udp"),
-            (["set", "tcp", "TCP_NODELAY=maybe"], b"TCP_NODELAY: 'maybe' is not a switch; expected on or off"),
-            (["set", "tcp", "SO_NODELAY=on"], b"the nearest is TCP_NODELAY"),
             (["set", "tcp", "SO_BINDTODEVICE=none0"], b"No such device (ENODEV)"),
-            (
-                ["set", "here", "TCP_NODELAY=on"],
-                b"unknown target 'here'; expected tcp, udp or a connection number",
-            ),
             (["sockopts", "9"], b"no connection 9"),
         ):
             ended = self.control(*arguments)
             self.assertEqual(ended.returncode, 1, arguments)
+            self.assertIn(reason, ended.stderr)
+        for arguments, reason in (
+            (["set", "tcp", "TCP_NODELAY=maybe"], b"TCP_NODELAY: 'maybe' is not a switch; expected on or off\n"),
+            (["set", "tcp", "SO_NODELAY=on"], b"the nearest is TCP_NODELAY\n"),
+            (["sockopts", "tcp", "SO_NODELAY"], b"the nearest is TCP_NODELAY\n"),
+            (["sockopts", "tpc"], b"unknown target 'tpc'; expected tcp, udp or a connection number\n"),
+            (["set", "here", "TCP_NODELAY=on"], b"unknown target 'here'; expected tcp, udp or a connection number\n"),
+        ):
+            ended = self.control(*arguments)
+            self.assertEqual(ended.returncode, 2, arguments)
+            self.assertIn(b"echotime control: error: ", ended.stderr)
             self.assertIn(reason, ended.stderr)
         began = time.monotonic()
         self.output("answer", "all", "")
@@ -188,7 +194,13 @@ class VerbTests(ControlTestCase):
         self.assertEqual([row["limit"] for row in self.rows("backlog")], [7, 0])
         self.assertEqual([row["limit"] for row in self.rows("backlog", "9")], [9])
         self.assertEqual([row["limit"] for row in self.rows("backlog")], [9, 0])
-        self.assertEqual(self.control("backlog", "many").returncode, 2)
+        for text, message in (
+            ("many", b"backlog many: must be a whole number, at least 1\n"),
+            ("0", b"backlog 0: must be at least 1\n"),
+        ):
+            ended = self.control("backlog", text)
+            self.assertEqual(ended.returncode, 2)
+            self.assertIn(message, ended.stderr)
         highest = int(Path("/proc/sys/net/core/somaxconn").read_bytes())
         ended = self.control("backlog", str(highest + 1))
         self.assertIn(f" {highest}\n".encode(), ended.stdout)
@@ -204,10 +216,21 @@ class VerbTests(ControlTestCase):
         self.assertRegex(text, rf"\nlistening on TCP 127\.0\.0\.1:{self.address[1]}, probe answered in [\d.]+ ms\n")
         self.assertRegex(text, r"\nlistening on UDP 127\.0\.0\.1:\d+, probe answered in [\d.]+ ms\n")
         self.assertRegex(text, r"connections: 0 of \d+, questions: 0, operators: 0\n")
+        self.assertNotIn("also listening", text)
         self.assertRegex(text, r"clock: (synchronized, maximum error \d+\.\d+ s|not synchronized|unknown: .+)\n")
         counters = self.rows("counters")
         self.assertEqual((counters["messages"], counters["bytes_out"], counters["health_checks"]), (1, 18, 2))
         self.assertEqual((counters["questions_queued"], counters["questions_unattended"]), (0, 1))
+
+    def test_other_listeners(self) -> None:
+        """`status` names the listeners of --behave and --http, too, none of which is probed."""
+        http = str(self.directory / "http")
+        self.start_daemon("--http", "127.0.0.1:0", "--http", http)
+        self.assertIn("\nalso listening on HTTP 127.0.0.1:", self.output("status"))
+        address = self.rows("behave", "0=latency")[0]["address"]
+        also = rf"\nalso listening on TCP {address}, HTTP 127\.0\.0\.1:\d+, HTTP {http}\n"
+        self.assertRegex(self.output("status"), also)
+        self.assertEqual(self.rows("status")["listening"][-1], f"HTTP {http}")
 
     def test_stop_delay(self) -> None:
         """While a stop delay lasts, `status` says that the daemon is not ready, and operators reply as before."""
@@ -246,6 +269,10 @@ class VerbTests(ControlTestCase):
             (["answer", "x", "y"], b"invalid argument 'x'; expected a question's number, next or all"),
             (["status", "now"], b"unexpected argument 'now'"),
             (["close", "7" * 5000], b"expected a connection's number"),
+            (["close"], b"expected close CONNECTION\n"),
+            (["reset"], b"expected reset CONNECTION\n"),
+            (["sockopts", " "], b"expected sockopts tcp|udp|CONNECTION [all|NAME...]\n"),
+            (["answer"], b"expected answer [--raw] ID|next|all REPLY\n"),
             (["answer", "next", "x" * 70000], b"a reply must not exceed 65535 bytes"),
             (["set", "tcp"], b"expected set tcp|udp|CONNECTION NAME=VALUE"),
         ):
@@ -254,12 +281,63 @@ class VerbTests(ControlTestCase):
             self.assertIn(reason, ended.stderr)
         self.assertIn("echotime", self.output("stat"))
 
+    def test_options_after_the_command(self) -> None:
+        """Options may follow the command, but not the text of a reply."""
+        self.start_daemon("--wait-for-operator")
+        path = str(self.path)
+        for line in (
+            "control status --json --socket " + path,
+            f"control sockopts -s {path} tcp --json",
+            f"control --json connections --encoding ascii --socket={path}",
+        ):
+            ended = self.tool(*line.split())
+            self.assertEqual((ended.returncode, ended.stderr), (0, b""), line)
+            json.loads(ended.stdout)
+        client = self.pending_client(b"x")
+        self.assertIn(b"answered", self.tool("control", "answer", "-s", path, "next", "-s", "y").stdout)
+        self.assertEqual(read_exactly(client, 16), b"x" + ACKNOWLEDGEMENT + b"-s y")
+        for arguments, reason in (
+            (("status", "--socket"), b"argument -s/--socket: expected one argument\n"),
+            (("connections", "--jsn"), b"unexpected argument '--jsn'\n"),
+            (("connections", "--encoding", "zlib"), b"argument --encoding: "),
+        ):
+            ended = self.control(*arguments)
+            self.assertEqual(ended.returncode, 2)
+            self.assertIn(reason, ended.stderr)
+
     def test_nobody_there(self) -> None:
         """Without a daemon the exit status is 3, with a hint."""
+        for reason in (b"No such file or directory\n", b"Connection refused\n"):
+            ended = self.control("status")
+            self.assertEqual(ended.returncode, 3)
+            self.assertIn(reason, ended.stderr)
+            self.assertIn(b"start the daemon with --control PATH", ended.stderr)
+            # the second time it is there
+            with socket.socket(socket.AF_UNIX) as dead, contextlib.suppress(OSError):
+                dead.bind(str(self.path))
+
+    def test_other_files(self) -> None:
+        """A path that is not a control socket is reported as such, also if another service listens there."""
+        http = self.directory / "http"
+        self.start_daemon("--http", str(http)).line("listening on HTTP ")
+        datagrams = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.addCleanup(datagrams.close)
+        datagrams.bind(str(self.directory / "datagrams"))
+        for path in (http, self.directory / "datagrams", self.directory, "/etc/passwd"):
+            ended = self.tool("control", "--socket", str(path), "status")
+            message = f"echotime: {path}: not the control socket of a daemon\n"
+            self.assertEqual((ended.returncode, ended.stderr.decode()), (1, message))
+
+    def test_full_queue(self) -> None:
+        """A daemon that accepts no control connections does not respond."""
+        hung = socket.socket(socket.AF_UNIX)
+        self.addCleanup(hung.close)
+        hung.bind(str(self.path))
+        hung.listen(0)
+        self.control_socket()
         ended = self.control("status")
-        self.assertEqual(ended.returncode, 3)
-        self.assertIn(b"No such file or directory\n", ended.stderr)
-        self.assertIn(b"start the daemon with --control PATH", ended.stderr)
+        message = f"echotime: {self.path}: the daemon ended, or does not respond\n"
+        self.assertEqual((ended.returncode, ended.stderr.decode()), (5, message))
 
     def test_nobody_attends(self) -> None:
         """Without --wait-for-operator and without an operator the constant reply comes at once."""

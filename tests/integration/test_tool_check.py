@@ -65,6 +65,15 @@ class CheckTests(ToolTestCase):
         wrong = self.tool("check", "-w", "offset=5", "-c", "offset=2", self.server)
         self.assertEqual(wrong.returncode, 3)
         self.assertIn(b"-w offset=5 is beyond -c offset=2: every warning would be critical", wrong.stdout)
+        for args, message in (
+            (("--tcp", "-w", "offset=2"), b"-w offset=2: not measured with --tcp"),
+            (("--tcp", "-c", "tcp=1m", "-c", "udp=10:20"), b"-c udp=10:20: not measured with --tcp"),
+            (("--udp", "-w", "tcp=5"), b"-w tcp=5: not measured with --udp"),
+        ):
+            wrong = self.tool("check", *args, self.server)
+            self.assertEqual((wrong.returncode, wrong.stdout), (3, b"ECHOTIME UNKNOWN - " + message + b"\n"))
+        for line in ("--udp -w 1h -c offset=1h", "--tcp --udp -w offset=1h"):
+            self.assertEqual(self.tool("check", *line.split(), self.server).returncode, 0)
 
     def test_plugin_options(self) -> None:
         """-H, -p, -t and -v are those of other plugins."""

@@ -51,6 +51,12 @@ class PingTests(ToolTestCase):
             self.assertRegex(lines[5], r"^min/avg/max/mdev/p50/p99 = [\d./]+ ms$")
             self.assertEqual(lines[6:], [], "nothing after the summary")
 
+    def test_many_in_one_message(self) -> None:
+        """No probe is lost if many of them pile up, and the acknowledgement of one message is inside of a probe."""
+        server = "{}:{}".format(*self.echotime(shared=True).address("TCP"))
+        ended = self.tool("ping", "-i", "1us", "-c", "2000", "-q", "-W", "60", server)
+        self.assertRegex(ended.stdout, rb"\nprobes: 2000, answers: 2000, loss: 0\.0%, ")
+
     def test_interrupt(self) -> None:
         """Ctrl-C ends `ping` with the summary and status 0."""
         child = self.start("ping", "-i", "0.05", "{}:{}".format(*self.echotime(shared=True).address("TCP")))

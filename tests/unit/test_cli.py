@@ -76,6 +76,13 @@ def test_list_of_servers() -> None:
         arguments.parse_server("a:1,b:1")
 
 
+@pytest.mark.parametrize("typed", ["./control", "/run/echotime/control", "10.0.0.0/8:7"])
+def test_path_as_server(typed: str) -> None:
+    """A path is not a server."""
+    with pytest.raises(ValueError, match=f"^'{typed}' has a slash, and a path is not a server; expected HOST or HOST"):
+        arguments.parse_server(typed)
+
+
 @pytest.mark.parametrize(("typed", "count"), [("10", 10), ("10k", 10_000), ("1K", 1000), ("2M", 2_000_000)])
 def test_counts(typed: str, count: int) -> None:
     """A count may have a unit of thousands or millions, for the daemon and the tools."""

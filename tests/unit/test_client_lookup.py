@@ -88,7 +88,7 @@ async def test_order_of_the_resolver(monkeypatch: pytest.MonkeyPatch) -> None:
         (socket.gaierror(socket.EAI_AGAIN, "try again"), "try again"),
         (socket.gaierror(socket.EAI_NONAME, "no such name"), ""),
         (OSError(), ""),
-        (UnicodeError("label too long"), "label too long"),
+        (UnicodeError("label too long"), "a label is empty, too long, or has an invalid character"),
     ],
 )
 @pytest_twisted.ensureDeferred

@@ -362,7 +362,11 @@ def test_tcp_prober_reads_any_pieces(stepped: SteppingEPollReactor) -> None:
     prober.forget(7)
     prober.forget(7)
     prober.write(message.numbered(7))
-    assert session.replies == [(12, True, ""), (7, True, ""), *((0, False, each) for each in ("8", "9" * 30, "7"))]
+    assert session.replies == [
+        (12, True, ""),
+        (7, True, ""),
+        *((0, False, each) for each in ("8", "9" * 30 + r" 01234\n", "7")),
+    ]
     prober.write(bytes(1_000_000))
     assert len(message._received) < 1_000_000
     prober.close()

@@ -15,7 +15,7 @@ def test_size(size: int, sequence: int, pattern: bytes) -> None:
     message = Message(size, pattern)
     sent = message.numbered(sequence)
     assert len(sent) == size
-    assert message.echoes(sent + ACKNOWLEDGEMENT) == [str(sequence).encode()]
+    assert message.echoes(sent + ACKNOWLEDGEMENT) == [sequence]
 
 
 @given(st.integers(MIN_TCP_SIZE, 9000), st.sampled_from([b"0", b"\n", b"\nI get it!\n", b"ab"]), st.data())
@@ -25,7 +25,7 @@ def test_pieces(size: int, pattern: bytes, data: st.DataObject) -> None:
     received = b""
     for sequence in (1, 2, 3):
         sent = message.numbered(sequence)
-        at = data.draw(st.integers(MIN_TCP_SIZE, size))
+        at = data.draw(st.integers(1, size))
         received += sent[:at] + ACKNOWLEDGEMENT + sent[at:] + (ACKNOWLEDGEMENT if at < size else b"")
     cuts = sorted(data.draw(st.lists(st.integers(0, len(received)), max_size=5)))
     found = [
@@ -33,7 +33,31 @@ def test_pieces(size: int, pattern: bytes, data: st.DataObject) -> None:
         for start, end in zip([0, *cuts], [*cuts, len(received)], strict=True)
         for number in message.echoes(received[start:end])
     ]
-    assert found == [b"1", b"2", b"3"]
+    assert found == [1, 2, 3]
+
+
+@given(st.integers(MIN_TCP_SIZE, 200), st.integers(1, 300), st.sampled_from([ACKNOWLEDGEMENT, b"\n", b"", b"15 men\n"]))
+def test_probes_in_one_message(size: int, message_size: int, trailer: bytes) -> None:
+    """Each echo is recognized if the server reads several probes at a time, and a trailer follows anywhere in them."""
+    message = Message(size)
+    sent = b"".join(map(message.numbered, range(1, 13)))
+    found = [
+        number
+        for start in range(0, len(sent), message_size)
+        for number in message.echoes(sent[start : start + message_size] + trailer)
+    ]
+    assert found == list(range(1, 13))
+
+
+def test_changed_and_split() -> None:
+    """After an echo that is changed or missing, those of later probes are recognized, also with a trailer in them."""
+    message = Message(60, b"x")
+    first, second, third, fourth = map(message.numbered, (1, 2, 4, 5))
+    found = message.echoes(first.replace(b"x", b"y") + ACKNOWLEDGEMENT + second + third)
+    found += message.echoes(fourth[:10] + ACKNOWLEDGEMENT + fourth[10:])
+    assert isinstance(found[0], bytes)
+    assert found[0].startswith(b"1 ")
+    assert found[1:] == [2, 4, 5]
 
 
 def test_changed() -> None:
@@ -41,8 +65,40 @@ def test_changed() -> None:
     message = Message(60, b"x")
     assert message.echoes(message.numbered(1).replace(b"x", b"y")) == []
     changed, right = message.echoes(message.numbered(2))
+    assert isinstance(changed, bytes)
     assert changed.startswith(b"1 yyy")
-    assert right == b"2"
+    assert right == 2
+
+
+def test_other_number() -> None:
+    """The number of an echo in one piece is certain, also if the expected one is found among the bytes that follow."""
+    message = Message(MIN_TCP_SIZE + 9, b"\n")
+    assert message.echoes(message.numbered(61) + ACKNOWLEDGEMENT) == [61]
+
+
+def test_missing_and_split() -> None:
+    """A number that is not expected is certain in one piece, or once another echo follows."""
+    message = Message(60)
+    sent = message.numbered(4)
+    assert message.echoes(sent[:40] + ACKNOWLEDGEMENT + sent[40:]) == []
+    assert message.echoes(message.numbered(5)) == [4, 5]
+
+
+def test_digits_of_a_trailer() -> None:
+    """The digits with which a trailer begins do not count as those of the number before them."""
+    message = Message(60)
+    message.expected = 4
+    sent = message.numbered(4)
+    at = sent.index(b" 4 ") + 2
+    assert message.echoes(sent[:at] + b"15 men" + sent[at:-2]) == []
+    assert message.echoes(sent[-2:]) == [4]
+
+
+def test_cut() -> None:
+    """An echo that ends after its number is a changed one."""
+    message = Message(60)
+    sent = message.numbered(1)
+    assert message.echoes(sent[: sent.index(b" 1 ") + 2] + message.numbered(2)) == [b"1", 2]
 
 
 def test_bounded() -> None:
@@ -50,7 +106,7 @@ def test_bounded() -> None:
     message = Message(60)
     for _ in range(100):
         assert message.echoes(bytes(65536)) == []
-    assert message.echoes(message.numbered(7)) == [b"7"]
+    assert message.echoes(message.numbered(7)) == [7]
 
 
 def test_padding() -> None:

@@ -1,4 +1,4 @@
-"""Test cli/unknown_options.py: options of other tools, misspelled options, and arguments too many."""
+"""Test cli/unknown_options.py: options of other tools, misspelled names, and arguments too many."""
 
 from __future__ import annotations
 
@@ -57,10 +57,21 @@ def usage_error(line: str, capsys: pytest.CaptureFixture[str], monkeypatch: pyte
         ("send -verify h x", "unknown option '-verify'; the nearest is --verify"),
         ("control --jsno status", "unknown option '--jsno'; the nearest is --json"),
         ("ping -n h", "unknown option '-n'"),
+        # addresses of the other family
+        ("send -4 ::1", "::1 is IPv6, and -4 was given"),
+        ("ping -4 fe80::1%lo", "fe80::1%lo is IPv6, and -4 was given"),
+        ("path -6 127.0.0.1:7", "127.0.0.1 is IPv4, and -6 was given"),
+        ("check -4 -H ::1", "::1 is IPv6, and -4 was given"),
+        # the nearest command
+        ("sned h", "unknown command 'sned'; the nearest is send"),
+        (
+            "127.0.0.1",
+            "unknown command '127.0.0.1'; expected one of send, time, ping, check, path, sockopts, explain, control",
+        ),
     ],
 )
 def test_message(line: str, message: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each unknown option or argument has a message that says what to write."""
+    """Each unknown command, option or argument has a message that says what to write."""
     assert usage_error(line, capsys, monkeypatch) == message
 
 
@@ -74,6 +85,9 @@ def test_message(line: str, message: str, capsys: pytest.CaptureFixture[str], mo
         "ping -c1 -Dqi.2 -pff h",
         "ping -s 1400 -4 h",
         "check -H h -p 7 -vw 5 -c tcp=7",
+        "check -6 -H ::1",
+        "time -4 127.0.0.1",
+        "time",
         "control --json answer next -x",
         "control -s /x answer next --udp",
         "sockopts --set SO_MARK=1 SO_RCVBUF",

@@ -20,7 +20,7 @@ from twisted.python.failure import Failure
 from echotime.client.threads import start_thread
 from echotime.control import commands
 from echotime.control.bounded_amp import BoundedAMP
-from echotime.control.commands import CommandError
+from echotime.control.commands import CommandError, InvalidArgument
 from echotime.control.daemon_text import translate
 from echotime.i18n.language import gettext as _
 
@@ -119,7 +119,7 @@ class ControlConnection:
         self._reader_thread = start_thread(self._read, "the control connection")
 
     def call(self, command: type[amp.Command], **arguments: Any) -> dict[str, Any]:
-        """Return the result of a command. Raises CommandError or ControlConnectionLost."""
+        """Return the result of a command. Raises InvalidArgument, another CommandError, or ControlConnectionLost."""
         results: queue.SimpleQueue[Any] = queue.SimpleQueue()
         with self._lock:
             if self.closed.is_set():
@@ -137,7 +137,8 @@ class ControlConnection:
             if result.check(amp.UnhandledCommand):
                 raise CommandError(_("the daemon does not know this command; it has another version than this tool"))
             if result.check(CommandError, amp.RemoteAmpError):
-                raise CommandError(translate(str(getattr(result.value, "description", result.value))))
+                kind = InvalidArgument if result.check(InvalidArgument) else CommandError
+                raise kind(translate(str(getattr(result.value, "description", result.value))))
             raise self.lost() if self.closed.is_set() else ControlProtocolError
         response: dict[str, Any] = result
         return response

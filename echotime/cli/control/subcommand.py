@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import itertools
 import os
 import signal
+from pathlib import Path
 from typing import Any
 
 from echotime.cli import arguments
@@ -22,7 +24,7 @@ from echotime.cli.control.verbs import (
 from echotime.cli.control.watch import WATCH_HELP, WATCH_USAGE
 from echotime.cli.output.streams import print_error
 from echotime.client.exit_status import ExitStatus
-from echotime.control.commands import CommandError
+from echotime.control.commands import CommandError, InvalidArgument
 from echotime.i18n.language import gettext as _
 from echotime.terminal.columns import Table, help_width
 from echotime.wire import parsers
@@ -63,24 +65,18 @@ def add_parser(commands: Any) -> None:
         help=_("encoding of replies and of the output (default: the daemon's)"),
     )
     parser.add_argument("command", metavar="COMMAND", nargs=argparse.REMAINDER, help=_("command to run"))
-    parser.set_defaults(run_without_reactor=run, usage_error=parser.error)
+    parser.set_defaults(run_without_reactor=run, usage_error=parser.error, parse_options=parser.parse_known_args)
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the subcommand without a reactor, and return its exit status."""
-    _extract_flags(args)
+    _take_options(args)
     # a thread prints events, and a thread cannot change the handler when the output is closed
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     try:
         connection = ControlConnection(args.socket)
     except OSError as error:
-        print_error(_("echotime: {path}: {reason}").format(path=args.socket, reason=_(error.strerror or str(error))))
-        if isinstance(error, PermissionError):
-            print_error(_("echotime: the socket serves root and the daemon's user; see --control-group"))
-            return ExitStatus.FAILED
-        if isinstance(error, FileNotFoundError):
-            print_error(_("echotime: start the daemon with --control PATH, and give the same path to --socket"))
-        return ExitStatus.REFUSED
+        return _report_unreachable(args.socket, error)
     screen = Screen()
     signal.signal(signal.SIGINT, screen.on_sigint)
     connection.on_lost = screen.connection_lost
@@ -98,26 +94,52 @@ def run(args: argparse.Namespace) -> int:
         connection.close()
 
 
+def _report_unreachable(path: str, error: OSError) -> int:
+    """Print why there is no connection, and return the exit status."""
+    if isinstance(error, BlockingIOError):  # the accept queue is full
+        return _report_silent(path)
+    if error.errno == errno.EPROTOTYPE or (isinstance(error, ConnectionRefusedError) and not Path(path).is_socket()):
+        return _report_other(path)
+    print_error(_("echotime: {path}: {reason}").format(path=path, reason=_(error.strerror or str(error))))
+    if isinstance(error, PermissionError):
+        print_error(_("echotime: the socket serves root and the daemon's user; see --control-group"))
+        return ExitStatus.FAILED
+    if isinstance(error, FileNotFoundError | ConnectionRefusedError):
+        print_error(_("echotime: start the daemon with --control PATH, and give the same path to --socket"))
+    return ExitStatus.REFUSED
+
+
+def _report_other(path: str) -> int:
+    print_error(_("echotime: {path}: not the control socket of a daemon").format(path=path))
+    return ExitStatus.FAILED
+
+
+def _report_silent(path: str) -> int:
+    print_error(_("echotime: {path}: the daemon ended, or does not respond").format(path=path))
+    return ExitStatus.RESET
+
+
 def _report_lost(args: argparse.Namespace, connection: ControlConnection, error: BaseException) -> int:
     """Print why the connection ended, and return the exit status."""
     if connection.refusal:
         print_error(_("echotime: {path}: {reason}").format(path=args.socket, reason=connection.refusal))
         return ExitStatus.FAILED
     if isinstance(error, ControlProtocolError) or isinstance(connection.lost(), ControlProtocolError):
-        print_error(_("echotime: {path}: not the control socket of a daemon").format(path=args.socket))
-        return ExitStatus.FAILED
-    print_error(_("echotime: {path}: the daemon ended, or does not respond").format(path=args.socket))
-    return ExitStatus.RESET
+        return _report_other(args.socket)
+    return _report_silent(args.socket)
 
 
-def _extract_flags(args: argparse.Namespace) -> None:
-    """Accept --json and --raw after the command, too, but not within the text of a reply."""
-    is_answer = args.command and "answer".startswith(args.command[0])
-    searched = args.command[:2] if is_answer else args.command
-    for flag in ("json", "raw"):
-        if f"--{flag}" in searched:
-            args.command.remove(f"--{flag}")
-            setattr(args, flag, True)
+def _take_options(args: argparse.Namespace) -> None:
+    """Accept options after the command, too, but not within the text of a reply."""
+    words, rest = args.command[:1], args.command[1:]
+    while rest:
+        _known, unknown = args.parse_options(rest, args)
+        # argparse leaves what follows the first word as it is
+        words += [*unknown, *args.command[:1]]
+        rest = args.command[1:]
+        if "answer".startswith(words[0]):
+            words, rest = words + rest, []
+    args.command = words
 
 
 def _execute(args: argparse.Namespace, prompt: Prompt) -> int:
@@ -125,6 +147,6 @@ def _execute(args: argparse.Namespace, prompt: Prompt) -> int:
         return prompt.run()
     try:
         prompt.run_command(args.command)
-    except CommandSyntaxError as error:
+    except (CommandSyntaxError, InvalidArgument) as error:
         args.usage_error(str(error))
     return ExitStatus.OK

@@ -43,7 +43,7 @@ class ControlSession:
     write_line: Callable[[str], object]
 
     def __post_init__(self) -> None:
-        self.hello = self.connection.call(commands.Hello)
+        self.hello = self.connection.call(commands.Hello, line_ends=b"\r\n\r\n")
         try:
             self.encoding = self.encoding or parsers.encoding(self.hello["encoding"])
         except ValueError:
@@ -111,6 +111,7 @@ def status(session: ControlSession, rest: str) -> None:
         _("echotime {version}, pid {pid}, running {seconds:.0f} s").format(**result),
         *_readiness_lines(result["stopping_in"]),
         *map(_health_line, result["health"]),
+        *_other_listeners(result),
         _("connections: {connections} of {max_connections}, questions: {questions}, operators: {operators}").format(
             **result
         ),
@@ -136,6 +137,13 @@ def _health_line(row: dict[str, Any]) -> str:
     if row["status"] == "not probed":
         return _("listening on {listener}, not probed: {reason}").format(listener=row["listener"], reason=reason)
     return _("listening on {listener}, probe not answered: {reason}").format(listener=row["listener"], reason=reason)
+
+
+def _other_listeners(result: dict[str, Any]) -> list[str]:
+    """Return a line with the listeners that are not probed: those of --behave and --http."""
+    probed = {row["listener"] for row in result["health"]}
+    others = [each for each in result["listening"] if each not in probed]
+    return [_("also listening on {listeners}").format(listeners=_(", ").join(others))] if others else []
 
 
 def connections(session: ControlSession, rest: str) -> None:
@@ -174,6 +182,7 @@ def questions(session: ControlSession, rest: str) -> None:
 
 def answer(session: ControlSession, rest: str) -> None:
     """Reply to one question, the next, or all."""
+    _expect_arguments("answer", rest.strip())
     selector, _space, text = rest.removeprefix("--raw ").partition(" ")
     reply = session.parse_reply(text, raw=session.raw or rest.startswith("--raw "))
     if selector == "all":
@@ -190,17 +199,16 @@ def answer(session: ControlSession, rest: str) -> None:
 
 def sockopts(session: ControlSession, rest: str) -> None:
     """Show options of live sockets."""
-    target, *names = rest.split() or [""]
-    if not target:
-        raise CommandSyntaxError(_("expected {usage}").format(usage="sockopts " + COMMANDS["sockopts"].usage))
+    words = rest.split()
+    _expect_arguments("sockopts", words)
+    target, *names = words
     _show_options(session, list(session.connection.rows(commands.Sockopts, target=target, names=names)))
 
 
 def set_option(session: ControlSession, rest: str) -> None:
     """Set an option on live sockets."""
     target, _space, text = rest.partition(" ")
-    if "=" not in text:
-        raise CommandSyntaxError(_("expected {usage}").format(usage="set " + COMMANDS["set"].usage))
+    _expect_arguments("set", "=" in text)
     _show_options(session, session.connection.call(commands.SetOption, target=target, assignment=text.strip())["rows"])
 
 
@@ -218,7 +226,10 @@ def _show_options(session: ControlSession, rows: list[dict[str, Any]]) -> None:
 
 def backlog(session: ControlSession, rest: str) -> None:
     """Show the accept queues, and set their limit if one is given."""
-    limit = {"limit": _parse_number(rest, _("a number or nothing"))} if rest else {}
+    try:
+        limit = {"limit": parsers.positive_int(rest)} if rest else {}
+    except ValueError as error:
+        raise CommandSyntaxError(_("{name}: {reason}").format(name=f"backlog {rest}", reason=error)) from None
     rows = session.connection.call(commands.Backlog, **limit)["rows"]
     session.table(
         rows,
@@ -251,6 +262,7 @@ def behave(session: ControlSession, rest: str) -> None:
 
 def close(session: ControlSession, rest: str, *, orderly: bool = True) -> None:
     """Close a connection with a FIN, or with a RST unless `orderly`."""
+    _expect_arguments("close" if orderly else "reset", rest)
     number = _parse_number(rest, _("a connection's number"))
     result = session.connection.call(commands.CloseConnection, number=number, orderly=orderly)
     session.output(result, [_("connection {number} of {peer} ended").format(number=number, **result)])
@@ -329,6 +341,12 @@ def expect_no_arguments(rest: str) -> None:
     """Raise CommandSyntaxError if a command that takes no arguments has some."""
     if rest:
         raise CommandSyntaxError(_("unexpected argument '{text}'").format(text=rest))
+
+
+def _expect_arguments(name: str, are_there: object) -> None:
+    """Raise CommandSyntaxError with the usage of a command that lacks arguments."""
+    if not are_there:
+        raise CommandSyntaxError(_("expected {usage}").format(usage=f"{name} {COMMANDS[name].usage}"))
 
 
 def _parse_number(text: str, expected: str) -> int:

@@ -19,7 +19,7 @@ from echotime.behave.tcp.report import Report
 from echotime.behave.udp.protocol import BehavingTimeProtocol
 from echotime.config.checks import MAX_BEHAVING_LISTENERS, repeated_behaviors
 from echotime.config.parsers import behaving_address
-from echotime.control.commands import CommandError
+from echotime.control.commands import CommandError, InvalidArgument
 from echotime.daemon.ports.listener_service import ListenFailedError, TCPListenerService, UDPListenerService
 from echotime.daemon.ports.listeners import AnyListener, Listeners
 from echotime.errors import report_startup_failure
@@ -96,10 +96,10 @@ class BehaveService(MultiService):
         try:
             requested = [behaving_address(each) for each in texts]
         except ValueError as error:
-            raise CommandError(str(error)) from None
+            raise InvalidArgument(str(error)) from None
         for text, fault in zip(texts, repeated_behaviors(requested), strict=True):
             if fault:
-                raise CommandError(f"{text}: {fault}")
+                raise InvalidArgument(f"{text}: {fault}")
         try:
             changed = [row for each in requested for row in self.apply(each)]
         except (LookupError, ListenFailedError) as error:
