@@ -39,12 +39,14 @@ class _Parser(argparse.ArgumentParser):
         print_lines(mark_headings(self.format_help()))
 
     def error(self, message: str) -> NoReturn:
-        self.print_usage(sys.stderr)
         if is_check():
-            raise SystemExit(report(message))
-        text = _("%(prog)s: error: %(message)s\n") % {"prog": self.prog, "message": message}
-        print_error(text.removesuffix("\n"))
-        raise SystemExit(ExitStatus.USAGE)
+            status = report(message)
+        else:
+            text = _("%(prog)s: error: %(message)s\n") % {"prog": self.prog, "message": message}
+            print_error(text.removesuffix("\n"))
+            status = ExitStatus.USAGE
+        print_error(_("try '{command} --help'").format(command=self.prog))
+        raise SystemExit(status)
 
 
 def build_parser() -> argparse.ArgumentParser:
