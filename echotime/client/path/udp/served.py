@@ -37,7 +37,13 @@ def judge(
     if errors:
         name = "udp-refused" if _REFUSED in errors else "udp-unanswered"
         return Outcome(
-            findings=(Finding(name, _("an ICMP error: {name}").format(name=errors[0]), {"error": errors[0]}),)
+            findings=(
+                Finding(
+                    name,
+                    _("the error {name}, from the network or of this host").format(name=errors[0]),
+                    {"error": errors[0]},
+                ),
+            )
         )
     seen = _("no answer to {tries} datagrams").format(tries=_TRIES)
     return Outcome(findings=(Finding("udp-unanswered", seen, {"tries": _TRIES}),))
