@@ -34,7 +34,9 @@ def refusal(capsys: pytest.CaptureFixture[str], *options: str, command: str = "s
     with pytest.raises(SystemExit) as ended:
         maker(*options, command=command, server=server)
     assert ended.value.code == 2
-    return capsys.readouterr().err.splitlines()[-1].partition(": error: ")[2]
+    error, hint = capsys.readouterr().err.splitlines()
+    assert hint == f"try 'echotime {command} --help'"
+    return str(error.partition(": error: ")[2])
 
 
 def test_none() -> None:

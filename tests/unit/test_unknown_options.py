@@ -17,7 +17,8 @@ def usage_error(line: str, capsys: pytest.CaptureFixture[str], monkeypatch: pyte
     with pytest.raises(SystemExit):
         _parse(line.split())
     captured = capsys.readouterr()
-    return (captured.out or captured.err).splitlines()[-1].partition(" - " if captured.out else "error: ")[2]
+    assert captured.err.splitlines()[-1].startswith("try 'echotime ")
+    return (captured.out or captured.err).splitlines()[0].partition(" - " if captured.out else "error: ")[2]
 
 
 @pytest.mark.parametrize(
