@@ -249,7 +249,7 @@ class ControlFactory(ServerFactory):
         self.connections: set[ControlProtocol] = set()
         """The connections of operators that are served."""
         self.http: HTTPAccess | None = None
-        """None without --http."""
+        """The listeners of HTTP, and how they are reached. None without --http."""
         self.change_behaviors: Callable[[list[str]], Rows] = lambda texts: []
         """Applies the texts of commands.Behave, and returns the rows of its response."""
         self.log_limiter = LogRateLimiter(_MAX_LOG_LINES, clock, self._report_suppressed)

@@ -94,7 +94,7 @@ class EchoProtocol(Protocol):
         """True if this side has closed or reset the connection."""
         self._close_timer: IDelayedCall | None = None
         self.ended_reason = ""
-        """Which side, timeout or behavior ends the connection. Empty while none does."""
+        """The side, timeout or behavior that ends the connection. Empty while none does."""
         self._reads_large = False
         """True while the transport may read more than one message at a time."""
 

@@ -12,9 +12,7 @@ from echotime.web.guard import TOKEN_FRAGMENT, GuardPolicy
 from echotime.web.listener import DescribeError, build_listeners
 from echotime.web.root import build_root
 from echotime.web.state import WebState
-from echotime.wire.hostport import HostPort
-
-_WILDCARDS = frozenset({"0.0.0.0", "::"})
+from echotime.wire.hostport import WILDCARDS, HostPort
 
 
 class WebService(MultiService):
@@ -50,7 +48,7 @@ class WebService(MultiService):
 
     def _link(self, address: HostPort) -> str:
         """Return a link to the page. A browser cannot use a wildcard address, so it gets the name of this host."""
-        if address.host in _WILDCARDS:
+        if address.host in WILDCARDS:
             address = HostPort(self._policy.host_name, address.port)
         return f"http://{address}/{TOKEN_FRAGMENT}{self._policy.token}"
 

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 DEFAULT_PORT = 12345
 """Port of both services, of the daemon and of the tools."""
-_WILDCARDS = frozenset({"0.0.0.0", "::"})
+WILDCARDS = frozenset({"0.0.0.0", "::"})
+"""Hosts that stand for every address of an IP version, ``::`` for those of IPv4, too, unless IPV6_V6ONLY is set."""
 _V4MAPPED_PREFIX = "::ffff:"
 _BRACKETED = re.compile(r"\[([^\[\]]*)\](?::([^:]*))?")
 _PORT = re.compile(r"0|[1-9][0-9]{0,4}")
@@ -56,7 +57,7 @@ class HostPort(NamedTuple):
             return False
         hosts = {self.host, other.host}
         if len({":" in host for host in hosts}) == 1:
-            return len(hosts) == 1 or not hosts.isdisjoint(_WILDCARDS)
+            return len(hosts) == 1 or not hosts.isdisjoint(WILDCARDS)
         return dual_stack and "::" in hosts
 
     def __str__(self) -> str:

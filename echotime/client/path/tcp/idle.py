@@ -27,7 +27,7 @@ class IdleConnection:
     answered: bool
     """True if the message after the idle time was answered."""
     ended_by: str | None = None
-    """What the server says of the end; None if it still has the connection, or is not asked."""
+    """The server's name for the end. None if it still has the connection, or is not asked."""
 
     @property
     def works(self) -> bool:

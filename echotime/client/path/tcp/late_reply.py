@@ -26,7 +26,7 @@ class LateReply:
     end: str | None
     ended_after: float
     ended_by: str | None = None
-    """What the server says of the end; None if it still has the connection, or is not asked."""
+    """The server's name for the end. None if it still has the connection, or is not asked."""
 
 
 def judge(observed: LateReply) -> Outcome:

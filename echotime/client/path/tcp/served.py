@@ -29,7 +29,7 @@ class Unserved(Exception):
     def __init__(self, outcome: Outcome) -> None:
         super().__init__(outcome)
         self.outcome = outcome
-        """The finding."""
+        """The outcome of the first test, with its finding."""
 
 
 def judge_unserved(end: str | None, seconds: float) -> Outcome:
@@ -123,11 +123,9 @@ async def _converse(stream: Stream, message: bytes) -> bytes:
     started_at = stream.seconds()
     if not await stream.read_until(lambda: b"\n" in stream.received, SECONDS) and not stream.received:
         raise _unserved(stream, started_at)
-    count = 0
-    while count < _MESSAGES:
+    for count in range(1, _MESSAGES + 1):
         await stream.read_to_end(QUIET)
         await stream.send(message, SECONDS)
-        count += 1
         if not await stream.read_until(lambda: stream.received.count(message) >= count, SECONDS):  # noqa: B023
             part = judge_part(bytes(stream.received), _REQUEST + message * count, stream.end)
             if part is not None:
